@@ -1,0 +1,127 @@
+// A region is all the log asks of its memory: bytes it can store into, and ways to make them durable.
+
+/** Why an operation on a file, a mapping or the runtime could not be done. */
+export type RegionFailure =
+  | "PERMISSION" // the runtime's sandbox or the operating system denies access
+  | "NOT_FOUND" // no such file or directory
+  | "LOCKED" // another opener holds the lock
+  | "NOT_A_FILE" // a directory, a device, a dangling symbolic link, a path with NUL
+  | "TOO_SHORT" // the file is smaller than the smallest file asked for
+  | "NO_SPACE" // the medium, the quota or the memory is exhausted
+  | "FILE_SYSTEM" // a shared mapping of this file system cannot be trusted
+  | "GONE" // the open file was deleted, replaced or cut
+  | "SYNC" // the medium did not confirm
+  | "PLATFORM" // this operating system, processor or runtime is not supported
+  | "IO"; // anything else the system reports
+
+/** What else is known about a failure; each field only where it is known. */
+export interface RegionFailureDetails {
+  /** The file it is about. */
+  path?: string;
+  /** The system call that failed. */
+  call?: string;
+  /** The name of the error number, as in `EIO`. */
+  errno?: string;
+  /** A command line flag that would grant the missing permission. */
+  flag?: string;
+  /** The process that holds the lock. */
+  ownerPid?: number;
+  cause?: unknown;
+}
+
+/** The one error this layer throws. `src/errors.ts` turns it into what callers catch. */
+export class RegionError extends Error {
+  override name = "RegionError";
+  readonly reason: RegionFailure;
+  readonly details: RegionFailureDetails;
+
+  constructor(reason: RegionFailure, message: string, details: RegionFailureDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.reason = reason;
+    this.details = details;
+  }
+}
+
+/** The file system a region lies on. */
+export interface FileSystemInfo {
+  /** Its usual name: `ext4`, `xfs`, `btrfs`, `tmpfs`, `apfs`, `memory`; `0x…` where it has none here. */
+  readonly name: string;
+  /** False where a sync cannot outlive power loss: tmpfs, ramfs, anonymous memory. */
+  readonly durable: boolean;
+}
+
+/** Bytes in memory that a medium stands behind. */
+export interface Region {
+  /** The whole file, from its first byte. Detached by `close()`. */
+  readonly buffer: ArrayBuffer;
+  /** Absolute path, or null for anonymous memory. */
+  readonly path: string | null;
+  /** True if this opening made the file. */
+  readonly created: boolean;
+  readonly fileSystem: FileSystemInfo;
+  /** What an operator should know, one sentence each. */
+  readonly warnings: readonly string[];
+
+  /**
+   * Makes the bytes of [offset, offset + length) durable before it returns; other bytes may become durable too.
+   * Alignment is not asked for. It may be called while a `syncAsync()` is pending: then each of the two learns of a
+   * failed write-back for itself, so that neither can hide it from the other.
+   *
+   * @throws {RegionError} `SYNC`.
+   */
+  sync(offset: number, length: number): void;
+  /** As `sync()`, off the JavaScript thread. Only bytes stored before the call are promised. One at a time. */
+  syncAsync(offset: number, length: number): Promise<void>;
+  /**
+   * Makes sure that stores to [offset, offset + length) have real pages behind them. Contents do not change.
+   *
+   * @throws {RegionError} `NO_SPACE` or `GONE` where a store would have killed the process.
+   */
+  prefault(offset: number, length: number): void;
+  /**
+   * Checks that the file is still at its path, with the inode and the size it was opened with. Costs about a microsecond.
+   *
+   * @throws {RegionError} `GONE`.
+   */
+  verify(): void;
+  /**
+   * Detaches `buffer`, gives up the lock, unmaps. Does not sync. While a `syncAsync()` is pending the lock is given up
+   * at once, and the mapping is kept until that settles. Idempotent.
+   */
+  close(): void;
+}
+
+/** How to open a region. */
+export interface OpenRequest {
+  /** Make the file if there is none. */
+  readonly create: boolean;
+  /** Bytes of a file that is made; a multiple of 16 KiB. */
+  readonly sizeBytes: number;
+  /** A file shorter than this is `TOO_SHORT`. */
+  readonly minimumBytes: number;
+  /** The first bytes of a file that is made; the rest is zeros. Called only if a file is made. */
+  readonly initialBytes: () => Uint8Array;
+  /** Reads which process has the file open, from its first 8 KiB, for a `LOCKED` error; null if it cannot tell. */
+  readonly readOwnerPid: (firstBytes: Uint8Array) => number | null;
+  /** Open in spite of a file system on which a store may kill the process or a sync may lie. */
+  readonly allowUnsafeFileSystem: boolean;
+  /** macOS: order writes with F_BARRIERFSYNC instead of F_FULLFSYNC, which is faster and weaker. Ignored elsewhere. */
+  readonly barrierOnly: boolean;
+}
+
+/** Where regions come from: the real disk, or one that a test can crash. */
+export interface Storage {
+  /**
+   * Opens the file at a path, exclusively: a second opener gets `LOCKED`, and the lock dies with its process.
+   * A file that does not exist is made whole or not at all.
+   */
+  open(path: string, request: OpenRequest): Region;
+  /**
+   * Makes a file of `sizeBytes` at `path` with the chunks as its first bytes and zeros after them, whole or not at all and
+   * durable on return.
+   *
+   * @param keepAs if given, a file already at `path` is kept untouched under this path, in the same directory, and
+   * replaced; without it an existing file is an `IO` error with errno `EEXIST`.
+   */
+  write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs?: string): void;
+}

@@ -1,0 +1,103 @@
+// The system calls a mapped file needs, as one interface: the real ones in posix.ts, and simulated ones in tests.
+
+/** A failed system call. */
+export class SystemError extends Error {
+  override name = "SystemError";
+
+  /**
+   * @param call the C function, as in `mmap`.
+   * @param errno the error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read.
+   */
+  constructor(readonly call: string, readonly errno: string, path?: string, options?: ErrorOptions) {
+    super(`${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`, options);
+  }
+}
+
+/** What a file is. Numbers are exact: inode and device as bigint. */
+export interface FileStatus {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly links: number;
+  readonly sizeBytes: number;
+}
+
+/** A shared mapping of a file. */
+export interface Mapping {
+  readonly address: number;
+  readonly buffer: ArrayBuffer;
+}
+
+/**
+ * System calls. Each throws `SystemError`; a write is complete or an error; EINTR is retried inside, but for a sync, where any
+ * error is final. A descriptor is a number that only this system understands. Descriptors are closed on exec.
+ */
+export interface System {
+  readonly pageBytes: number;
+  /** The greatest mapping that one ArrayBuffer can stand for. */
+  readonly maxMappingBytes: number;
+
+  /** An absolute path without symbolic links; throws ENOENT if the file does not exist. */
+  realPath(path: string): string;
+  /** Does not follow a final symbolic link; null where there is nothing. */
+  lstat(path: string): FileStatus | null;
+  /** Follows symbolic links; null where there is nothing. */
+  stat(path: string): FileStatus | null;
+  fstat(fd: number): FileStatus;
+  /** Opens an existing file for reading and writing. */
+  open(path: string): number;
+  /** Opens for reading and writing, makes the file with mode 0600 if there is none, and refuses a symbolic link. */
+  openOrCreate(path: string): number;
+  read(fd: number, bytes: Uint8Array, offset: number): number;
+  write(fd: number, bytes: Uint8Array, offset: number): void;
+  truncate(fd: number, sizeBytes: number): void;
+  /** Reserves space for the whole file; a file system that cannot is no error. */
+  allocate(fd: number, sizeBytes: number): void;
+  /** Data and metadata durable (F_FULLFSYNC on macOS). */
+  fsync(fd: number): void;
+  /** The directory's entries durable. */
+  syncDirectory(path: string): void;
+  rename(from: string, to: string): void;
+  /** A second name for a file; EEXIST if the name is taken. */
+  link(from: string, to: string): void;
+  unlink(path: string): void;
+  close(fd: number): void;
+
+  /** Takes the exclusive lock of this open file without waiting; false if another holds it. */
+  lock(fd: number): boolean;
+  unlock(fd: number): void;
+  /** The file system's type: its usual name, or its magic number as `0x…`. */
+  fileSystem(fd: number): string;
+  /** Asks for overwriting in place on a copy-on-write file system (an empty file only); true if it is so. */
+  setNoCopyOnWrite(fd: number): boolean;
+  /** True if the file is overwritten in place, or the file system has no copy-on-write flag. */
+  isNoCopyOnWrite(fd: number): boolean;
+  /** Drops clean pages of the file from the page cache, large folios with them. */
+  dropCache(fd: number): void;
+
+  /** Maps the file's first bytes, shared, for reading and writing. */
+  map(fd: number, lengthBytes: number): Mapping;
+  /** `address` is page-aligned, as in the following. */
+  unmap(mapping: Mapping, lengthBytes: number): void;
+  /** Faults pages in for writing: an error where a store would be SIGBUS. No-op where the kernel has no such call. */
+  populate(address: number, lengthBytes: number): void;
+
+  /** Makes a mapped range durable. `fd` is the mapped file's descriptor. */
+  syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
+  /**
+   * The same off the JavaScript thread. `spareFd` is a second open file description of the same file: an implementation uses
+   * either, and says by `asyncUsesSpare` which one learns of the failure.
+   */
+  syncMappedAsync(fd: number, spareFd: number, address: number, lengthBytes: number, barrierOnly: boolean): Promise<void>;
+  readonly asyncUsesSpare: boolean;
+  /** Makes all of a file's dirty pages durable through a descriptor: data and what is needed to read it back. */
+  syncData(fd: number, barrierOnly: boolean): void;
+  /** As `stat()`, cheap enough to call at each group commit: a prepared path in, nothing allocated but the answer. */
+  preparePath(path: string): PreparedPath;
+}
+
+/** A path whose file can be looked at often. */
+export interface PreparedPath {
+  /** True if the path leads to this inode and it has this size. */
+  is(device: bigint, inode: bigint, sizeBytes: number): boolean;
+}

@@ -1,0 +1,285 @@
+// What goes into the log and comes out of it, as its callers see it.
+
+import type { Storage } from "../ffi/region.ts";
+
+/**
+ * Log sequence number: counts records from 1, dense, never reused. A safe integer.
+ */
+export type LSN = number;
+
+/** An unsigned 64-bit number: a `bigint` from 0 to 2^64 − 1, or a `number` that is a safe integer ≥ 0. */
+export type U64 = bigint | number;
+
+/**
+ * Hybrid logical time as a caller gives it: nanoseconds since 1970 (u64), a sequence number that orders equal nanoseconds
+ * (u32), and the shard that gave it (u16).
+ */
+export type HybridTimeInput = readonly [nanos: U64, seq: number, shard: number];
+
+/** Hybrid logical time as the log returns it. */
+export type HybridTime = readonly [nanos: bigint, seq: number, shard: number];
+
+/** What a record does to the store: its opcode, the low six bits of byte 4. */
+export const OpType = {
+  /** Adds the value to the key's values. */
+  Insert: 1,
+  /** Removes the key with all its values. */
+  Delete: 2,
+  /** Removes one value of the key. */
+  DeleteValue: 3,
+  /** Everything up to the LSN in `valueLow` is in the store. */
+  Checkpoint: 4,
+} as const;
+
+/** One of the numbers of {@linkcode OpType}. */
+export type OpType = (typeof OpType)[keyof typeof OpType];
+
+/** A record as the log returns it. Its values are copied out of the log: it stays as it is whatever the log does next. */
+export interface WALRecord {
+  readonly lsn: LSN;
+  readonly opType: OpType;
+  /** The record's version: 1. */
+  readonly version: number;
+  readonly time: HybridTime;
+  readonly keyHigh: bigint;
+  readonly keyLow: bigint;
+  readonly valueHigh: bigint;
+  /** Of a checkpoint: the LSN up to which the store has everything. */
+  readonly valueLow: bigint;
+}
+
+/** An item of `batchInsert()`. */
+export type InsertItem = readonly [keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64];
+
+/** An item of `batchDelete()`. */
+export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
+
+/**
+ * What a log is applied to: any object with these methods, synchronous or asynchronous. Records come in LSN order, durable,
+ * each at least once; exactly once where the store has `appliedLsn()`.
+ *
+ * Insert, delete and deleteValue must be idempotent unless the store has `appliedLsn()`: after a crash the log hands out
+ * again what it cannot know to be applied.
+ */
+export interface Store {
+  /** Adds a value to a key's values; adding it twice is adding it once. */
+  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: WALRecord): void | Promise<void>;
+  /** Removes a key with all its values. */
+  delete(keyHigh: bigint, keyLow: bigint, record: WALRecord): void | Promise<void>;
+  /** Removes one value of a key. */
+  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: WALRecord): void | Promise<void>;
+  /**
+   * Applies a run of records in one transaction: all of them or, if it throws, none. If a store has it, the three methods above
+   * are not called. Runs hold whole batches, in LSN order, without checkpoint records.
+   */
+  applyBatch?(records: readonly WALRecord[]): void | Promise<void>;
+  /**
+   * The highest LSN that is durable in the store, 0 if none; saved by the store in the same transaction as the data. The consumer
+   * starts after it.
+   */
+  appliedLsn?(): LSN | Promise<LSN>;
+  /** Makes everything applied durable in the store; called before the log lets go of records. */
+  sync?(): void | Promise<void>;
+}
+
+/** How a consumer runs. */
+export interface ConsumeOptions {
+  /** Stops the consumer; its promise then resolves once the call to the store that runs has ended. */
+  signal?: AbortSignal;
+  /**
+   * Records in a run, 1 to 2^20; a run is made longer so as not to part a batch.
+   *
+   * @default {1024}
+   */
+  batchSize?: number;
+  /**
+   * Milliseconds between two looks at the log while nothing wakes the consumer. In the process that appends, an append
+   * wakes it at once and this is a safety net.
+   *
+   * @default {100}
+   */
+  pollIntervalMs?: number;
+  /**
+   * Asked when the store throws: `"retry"` applies the same records again after a delay that doubles from 10 ms to 1 s,
+   * `"stop"` ends the consumer with that error. Without it, the consumer stops.
+   */
+  onError?: (error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">;
+}
+
+/** Where a store failed. */
+export interface ConsumeErrorContext {
+  /** The first record that may not be applied. */
+  readonly firstLsn: LSN;
+  /** The last record of the run. */
+  readonly lastLsn: LSN;
+  /** How many times this run has failed, from 1. */
+  readonly attempt: number;
+  /** Milliseconds until it is applied again, if the answer is `"retry"`. */
+  readonly delayMs: number;
+}
+
+/** How to open a log. */
+export interface WALOptions {
+  /**
+   * File size in bytes at creation, 65,536 (64 KiB) to what one mapping can be (4 GiB on Bun); rounded up to 16 KiB. An
+   * existing log keeps its own size.
+   *
+   * @default {67108864}
+   */
+  size?: number;
+  /**
+   * Make the log if there is none.
+   *
+   * @default {true}
+   */
+  create?: boolean;
+  /**
+   * What to do about damage to acknowledged records: `"strict"` throws `WALCorruptError` and leaves the file as it is;
+   * `"salvage"` keeps the damaged file under another name and goes on with what can be proved, the losses listed in
+   * `recovery.losses`.
+   *
+   * @default {"strict"}
+   */
+  recovery?: "strict" | "salvage";
+  /**
+   * Verify every retained record of a cleanly closed log at `open()`. Without it, such a log opens in constant time, and damage
+   * is found when the record is read. A log that was not closed is always verified.
+   *
+   * @default {true}
+   */
+  verify?: boolean;
+  /**
+   * Where group commits wait for the medium: `"inline"` on the JavaScript thread (the least latency), `"offload"` on
+   * another (the event loop is never held), `"adaptive"` inline while syncs are measured to take less than a millisecond.
+   *
+   * @default {"adaptive"}
+   */
+  flush?: "adaptive" | "inline" | "offload";
+  /**
+   * How long an async append waits for room while the ring is full and a consumer runs, in milliseconds; then it rejects with
+   * `WALFullError`.
+   *
+   * @default {Infinity}
+   */
+  fullTimeoutMs?: number;
+  /**
+   * `"full"`: a durable record survives power loss. `"barrier"`: on macOS only, F_BARRIERFSYNC in place of F_FULLFSYNC: records
+   * keep their order, but the last ones may be lost with power. No difference elsewhere.
+   *
+   * @default {"full"}
+   */
+  durability?: "full" | "barrier";
+  /**
+   * How many milliseconds after the last commit an idle log notes in its header what is durable. `Infinity`: never.
+   *
+   * @default {100}
+   */
+  idleHeaderDelayMs?: number;
+  /**
+   * The shard that the log's own clock puts into records, 0 to 65,535.
+   *
+   * @default {0}
+   */
+  shard?: number;
+  /**
+   * How far a given time may lie ahead of the wall clock, in milliseconds. One time from the far future would push all
+   * later ones there.
+   *
+   * @default {86400000}
+   */
+  maxClockDriftMs?: number;
+  /**
+   * The wall clock, in milliseconds since 1970.
+   *
+   * @default {Date.now}
+   */
+  now?: () => number;
+  /**
+   * Open on a file system where a store may kill the process or a sync may lie (network, FUSE, copy-on-write). `stats().warnings`
+   * then says what to expect.
+   *
+   * @default {false}
+   */
+  allowUnsafeFileSystem?: boolean;
+  /** Where the file lives; the real disk if left out. A simulated disk, in tests. */
+  storage?: Storage;
+}
+
+/** Records that were acknowledged and can no longer be read. */
+export interface Loss {
+  readonly firstLsn: LSN;
+  readonly lastLsn: LSN;
+  /** Byte offset of the first one in the (damaged) file. */
+  readonly offset: number;
+}
+
+/** What `open()` found. */
+export interface RecoveryReport {
+  /** This opening made the log. */
+  readonly created: boolean;
+  /** The log had been closed properly. */
+  readonly clean: boolean;
+  /** Records kept. */
+  readonly records: number;
+  /** The oldest record kept; one more than `lastLsn` if there is none. */
+  readonly firstLsn: LSN;
+  /** The newest record kept, 0 if there never was one. */
+  readonly lastLsn: LSN;
+  /** Records past the end, never acknowledged, of which only a part was written. */
+  readonly tornRecords: number;
+  /** Intact records past the end, never acknowledged, that were erased so that they cannot come back. */
+  readonly phantomsErased: number;
+  /** One of the two header copies was damaged; the other one was used. */
+  readonly headerDamaged: boolean;
+  /** With `recovery: "salvage"`: what was lost, in LSN order. */
+  readonly losses: readonly Loss[];
+  /** With `recovery: "salvage"`: where the damaged file is kept, or null. */
+  readonly damagedFile: string | null;
+  readonly durationMs: number;
+}
+
+/** A histogram of durations: bucket i counts those below `bounds[i]` and not below the bound before; the last one has no bound. */
+export interface LatencyHistogram {
+  readonly boundsMs: readonly number[];
+  readonly counts: readonly number[];
+  readonly count: number;
+  readonly totalMs: number;
+  readonly maxMs: number;
+}
+
+/** A moment's figures. */
+export interface WALStats {
+  readonly path: string | null;
+  readonly fileSystem: string;
+  /** False where no sync outlives power loss (tmpfs, anonymous memory). */
+  readonly durableMedium: boolean;
+  readonly warnings: readonly string[];
+  readonly sizeBytes: number;
+  /** Records the ring can hold. */
+  readonly capacity: number;
+  /** Records retained. */
+  readonly length: number;
+  /** `length / capacity`. */
+  readonly fillRatio: number;
+  readonly head: LSN;
+  readonly tail: LSN;
+  readonly durable: LSN;
+  readonly applied: LSN;
+  /** Records appended since `open()`. */
+  readonly appended: number;
+  /** Data syncs since `open()`. */
+  readonly syncs: number;
+  /** Header syncs since `open()`. */
+  readonly headerSyncs: number;
+  /** Records made durable by a data sync, on average; 0 before the first. */
+  readonly recordsPerSync: number;
+  readonly syncLatency: LatencyHistogram;
+  /** Whether group commits run `"inline"` or `"offload"` now. */
+  readonly flushMode: "inline" | "offload";
+  /** Appends that wait for room. */
+  readonly waiting: number;
+  /** Age of the oldest record that is not applied, in milliseconds by its own time; 0 if there is none. */
+  readonly oldestUnconsumedAgeMs: number;
+  readonly consuming: boolean;
+  readonly poisoned: boolean;
+}

@@ -1,0 +1,91 @@
+// One way to register a test on both runtimes: with Deno.test on Deno, with bun:test on Bun.
+
+import { runtime } from "./runtime.ts";
+
+/** How a test is run. */
+export interface TestOptions {
+  /** Why the test cannot run here; it is then listed as skipped, with this reason. False or absent: it runs. */
+  skip?: string | false;
+  /**
+   * Milliseconds after which a test that waits counts as failed.
+   *
+   * @default {60000}
+   */
+  timeoutMs?: number;
+  /**
+   * Deno's check that a test leaves no timer, operation or open resource behind. Bun has none.
+   *
+   * @default {true}
+   */
+  sanitize?: boolean;
+}
+
+type TestBody = () => void | Promise<void>;
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+interface BunTest {
+  test: {
+    (name: string, body: TestBody, timeoutMs: number): void;
+    skip(name: string, body: TestBody): void;
+  };
+}
+
+interface DenoTest {
+  test(
+    definition: {
+      name: string;
+      fn: TestBody;
+      ignore: boolean;
+      sanitizeOps: boolean;
+      sanitizeResources: boolean;
+    },
+  ): void;
+}
+
+// Neither runtime can resolve the other's test module, nor may a type checker try: hence a name it cannot see through.
+const bunTestModule: string = "bun:test";
+const bun = runtime === "bun" ? await import(bunTestModule) as BunTest : null;
+
+/** Registers a test. Its name is the symbol, then the behaviour. */
+export function test(
+  name: string,
+  body: TestBody,
+  options: TestOptions = {},
+): void {
+  const { skip = false, timeoutMs = DEFAULT_TIMEOUT_MS, sanitize = true } =
+    options;
+  const title = skip === false ? name : `${name} (skipped: ${skip})`;
+  const timedBody = () => within(timeoutMs, body);
+  if (bun === null) {
+    const deno = (globalThis as unknown as { Deno: DenoTest }).Deno;
+    deno.test({
+      name: title,
+      fn: timedBody,
+      ignore: skip !== false,
+      sanitizeOps: sanitize,
+      sanitizeResources: sanitize,
+    });
+  } else if (skip !== false) {
+    bun.test.skip(title, timedBody);
+  } else {
+    // Bun's own limit is the net below ours: it catches a test that neither returns nor waits.
+    bun.test(title, timedBody, timeoutMs + 5_000);
+  }
+}
+
+/** Runs a body and rejects if it waits for longer than the limit. */
+async function within(limitMs: number, body: TestBody): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`The test did not end within ${limitMs} ms`)),
+      limitMs,
+    );
+  });
+  try {
+    await Promise.race([body(), expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

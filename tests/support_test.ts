@@ -1,17 +1,6 @@
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertRejects,
-  assertThrows,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { existsSync, writeFileSync } from "node:fs";
-import {
-  projectUrl,
-  runScript,
-  runSnippet,
-  spawnSnippet,
-} from "./support/child.ts";
+import { projectUrl, runScript, runSnippet, spawnSnippet } from "./support/child.ts";
 import { runtime } from "./support/runtime.ts";
 import { tempDir, withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -48,9 +37,7 @@ test("withTempDir() removes the directory when the function throws", async () =>
 test("runSnippet() collects output and exit code from the same runtime", async () => {
   const result = await runSnippet(
     `
-    import { runtime } from ${
-      JSON.stringify(projectUrl("tests/support/runtime.ts"))
-    };
+    import { runtime } from ${JSON.stringify(projectUrl("tests/support/runtime.ts"))};
     import process from "node:process";
     console.log(runtime, process.argv[2] ?? "");
     console.error("to stderr");

@@ -102,8 +102,7 @@ export const assertGreaterOrEqual: <T>(
   expected: T,
   message?: string,
 ) => void = std.assertGreaterOrEqual;
-export const assertLess: <T>(actual: T, expected: T, message?: string) => void =
-  std.assertLess;
+export const assertLess: <T>(actual: T, expected: T, message?: string) => void = std.assertLess;
 export const assertLessOrEqual: <T>(
   actual: T,
   expected: T,

@@ -157,9 +157,7 @@ export class Child implements AsyncDisposable {
           const output = `${this.#stdout}\n${this.#stderr}`;
           reject(
             new Error(
-              `${
-                command.join(" ")
-              } did not end within ${timeoutMs} ms\n${output}`,
+              `${command.join(" ")} did not end within ${timeoutMs} ms\n${output}`,
             ),
           );
         } else {
@@ -265,8 +263,6 @@ function childEnvironment(
     ...changes,
   };
   return Object.fromEntries(
-    Object.entries(environment).filter((entry): entry is [string, string] =>
-      entry[1] !== undefined
-    ),
+    Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined),
   );
 }

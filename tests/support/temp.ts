@@ -23,8 +23,7 @@ export function tempDir(
   return {
     path,
     join: (...names) => join(path, ...names),
-    [Symbol.dispose]: () =>
-      rmSync(path, { recursive: true, force: true, maxRetries: 3 }),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }),
   };
 }
 

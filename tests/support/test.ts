@@ -53,8 +53,7 @@ export function test(
   body: TestBody,
   options: TestOptions = {},
 ): void {
-  const { skip = false, timeoutMs = DEFAULT_TIMEOUT_MS, sanitize = true } =
-    options;
+  const { skip = false, timeoutMs = DEFAULT_TIMEOUT_MS, sanitize = true } = options;
   const title = skip === false ? name : `${name} (skipped: ${skip})`;
   const timedBody = () => within(timeoutMs, body);
   if (bun === null) {

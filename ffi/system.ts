@@ -8,8 +8,18 @@ export class SystemError extends Error {
    * @param call the C function, as in `mmap`.
    * @param errno the error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read.
    */
-  constructor(readonly call: string, readonly errno: string, path?: string, options?: ErrorOptions) {
-    super(`${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`, options);
+  constructor(
+    readonly call: string,
+    readonly errno: string,
+    path?: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${call}${
+        path === undefined ? "" : ` ${JSON.stringify(path)}`
+      }: ${errno}`,
+      options,
+    );
   }
 }
 
@@ -83,12 +93,23 @@ export interface System {
   populate(address: number, lengthBytes: number): void;
 
   /** Makes a mapped range durable. `fd` is the mapped file's descriptor. */
-  syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
+  syncMapped(
+    fd: number,
+    address: number,
+    lengthBytes: number,
+    barrierOnly: boolean,
+  ): void;
   /**
    * The same off the JavaScript thread. `spareFd` is a second open file description of the same file: an implementation uses
    * either, and says by `asyncUsesSpare` which one learns of the failure.
    */
-  syncMappedAsync(fd: number, spareFd: number, address: number, lengthBytes: number, barrierOnly: boolean): Promise<void>;
+  syncMappedAsync(
+    fd: number,
+    spareFd: number,
+    address: number,
+    lengthBytes: number,
+    barrierOnly: boolean,
+  ): Promise<void>;
   readonly asyncUsesSpare: boolean;
   /** Makes all of a file's dirty pages durable through a descriptor: data and what is needed to read it back. */
   syncData(fd: number, barrierOnly: boolean): void;

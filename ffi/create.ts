@@ -1,0 +1,237 @@
+// A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the directory.
+
+import { asRegionError, Undo } from "./failure.ts";
+import { RegionError } from "./region.ts";
+import { type System, SystemError } from "./system.ts";
+
+/**
+ * Larger writes would leave large folios in the page cache, of which a store through a mapping makes all bytes dirty (H35).
+ */
+const BLOCK_BYTES = 4096;
+/** How often another creator may get in between before we give up. */
+const ATTEMPTS = 100;
+
+/** A file to make. */
+export interface NewFile {
+  /** Absolute, in a directory without symbolic links in its path. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
+  readonly chunks: () => Iterable<Uint8Array>;
+  /** Keep a file already at `path` under this path, and replace it. */
+  readonly keepAs?: string;
+  /** Looks at the empty file; may refuse by throwing. */
+  readonly inspect?: (fd: number) => void;
+  /** Names the owner of a file that is locked, from its descriptor. */
+  readonly ownerOf?: (fd: number) => number | null;
+}
+
+/** The directory of an absolute path, and the name in it. */
+export function splitPath(path: string): { directory: string; name: string } {
+  const slash = path.lastIndexOf("/");
+  return {
+    directory: slash <= 0 ? "/" : path.slice(0, slash),
+    name: path.slice(slash + 1),
+  };
+}
+
+/** Where a file is built. The name is fixed, so that a crash leaves at most one, which the next creation takes over. */
+export function temporaryPath(path: string): string {
+  const { directory, name } = splitPath(path);
+  return `${directory === "/" ? "" : directory}/.${name}.wal-new`;
+}
+
+/**
+ * Makes a file. Its lock is held from before its first byte, so that whoever finds it at its path finds it locked.
+ *
+ * @returns its descriptor, locked; null if there is a file at the path and `keepAs` is not given.
+ * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is as it was.
+ */
+export function createFile(system: System, file: NewFile): number | null {
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const made = tryToCreate(system, file);
+      if (made !== "again") return made;
+    }
+  } catch (error) {
+    throw asRegionError(error, "create", file.path);
+  }
+  throw locked(file.path, null);
+}
+
+/** Another has the file. */
+export function locked(path: string, ownerPid: number | null): RegionError {
+  const who = ownerPid === null ? "another opener" : `process ${ownerPid}`;
+  const message = `Cannot open ${JSON.stringify(path)}: it is locked by ${who}`;
+  return new RegionError(
+    "LOCKED",
+    message,
+    ownerPid === null ? { path } : { path, ownerPid },
+  );
+}
+
+function tryToCreate(system: System, file: NewFile): number | null | "again" {
+  const temporary = temporaryPath(file.path);
+  const undo = new Undo();
+  try {
+    const fd = system.openOrCreate(temporary);
+    undo.add(() => system.close(fd));
+    if (!system.lock(fd)) throw locked(file.path, file.ownerOf?.(fd) ?? null);
+    if (!claimTemporary(system, fd, temporary)) {
+      undo.run();
+      return "again";
+    }
+    // Only for as long as the name is ours: later it may be the next creator's.
+    const disown = undo.add(() => system.unlink(temporary));
+    const { keepAs, path } = file;
+    const isTaken = keepAs === undefined && system.lstat(path) !== null;
+    if (!isTaken) fill(system, fd, file);
+    const isPlaced = !isTaken &&
+      (keepAs === undefined
+        ? place(system, temporary, path, undo, disown)
+        : replace(system, temporary, file, keepAs, undo, disown));
+    if (!isPlaced) {
+      undo.run();
+      return null;
+    }
+    system.syncDirectory(splitPath(path).directory);
+    return fd;
+  } catch (error) {
+    undo.run();
+    throw error;
+  }
+}
+
+/**
+ * Is the locked inode still at the temporary name? Its last owner may have given it its final name, or removed it, between
+ * our open and our lock. A second link means that it crashed in between: then the inode is the log, and only the name is ours.
+ */
+function claimTemporary(
+  system: System,
+  fd: number,
+  temporary: string,
+): boolean {
+  const locked = system.fstat(fd);
+  const named = system.lstat(temporary);
+  if (
+    named === null || named.inode !== locked.inode ||
+    named.device !== locked.device
+  ) return false;
+  if (locked.links === 1) return true;
+  system.unlink(temporary);
+  return false;
+}
+
+function fill(system: System, fd: number, file: NewFile): void {
+  system.truncate(fd, 0);
+  // Only an empty file takes the attribute.
+  system.setNoCopyOnWrite(fd);
+  file.inspect?.(fd);
+  system.allocate(fd, file.sizeBytes);
+  writeBlocks(system, fd, file.chunks(), file.sizeBytes);
+  system.fsync(fd);
+  system.dropCache(fd);
+}
+
+/**
+ * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync a journal commit (H15).
+ */
+function writeBlocks(
+  system: System,
+  fd: number,
+  chunks: Iterable<Uint8Array>,
+  sizeBytes: number,
+): void {
+  const block = new Uint8Array(BLOCK_BYTES);
+  let offset = 0;
+  let filled = 0;
+  const flush = () => {
+    const bytes = Math.min(BLOCK_BYTES, sizeBytes - offset);
+    if (filled > bytes) {
+      throw new RangeError(
+        `the chunks are longer than the file's ${sizeBytes} bytes`,
+      );
+    }
+    system.write(
+      fd,
+      bytes === BLOCK_BYTES ? block : block.subarray(0, bytes),
+      offset,
+    );
+    offset += bytes;
+    filled = 0;
+  };
+  for (const chunk of chunks) {
+    for (let from = 0; from < chunk.length;) {
+      const count = Math.min(BLOCK_BYTES - filled, chunk.length - from);
+      block.set(chunk.subarray(from, from + count), filled);
+      filled += count;
+      from += count;
+      if (filled === BLOCK_BYTES) flush();
+    }
+  }
+  block.fill(0, filled);
+  if (filled > 0) flush();
+  block.fill(0);
+  while (offset < sizeBytes) flush();
+}
+
+/** Gives the file its name if that is free. A link, as a rename would replace a file that came there meanwhile. */
+function place(
+  system: System,
+  temporary: string,
+  path: string,
+  undo: Undo,
+  disown: () => void,
+): boolean {
+  let isLinked = false;
+  try {
+    system.link(temporary, path);
+    isLinked = true;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    if (error.errno === "EEXIST") return false;
+    // A file system without links (exFAT). The lock on the temporary name keeps other creators out.
+    if (
+      !["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK"].includes(
+        error.errno,
+      )
+    ) throw error;
+    if (system.lstat(path) !== null) return false;
+    system.rename(temporary, path);
+  }
+  undo.add(() => system.unlink(path));
+  if (isLinked) system.unlink(temporary);
+  disown();
+  return true;
+}
+
+/**
+ * Gives the old file its other name, and the new file the old one's. At each moment there is a file at the path. Should the
+ * directory's sync fail after that, both files stay.
+ */
+function replace(
+  system: System,
+  temporary: string,
+  file: NewFile,
+  keepAs: string,
+  undo: Undo,
+  disown: () => void,
+): boolean {
+  const { path } = file;
+  if (system.lstat(path) === null) {
+    return place(system, temporary, path, undo, disown);
+  }
+  const old = system.open(path);
+  try {
+    // Whoever has the old file open must not find it replaced.
+    if (!system.lock(old)) throw locked(path, file.ownerOf?.(old) ?? null);
+    system.link(path, keepAs);
+    const keep = undo.add(() => system.unlink(keepAs));
+    system.rename(temporary, path);
+    keep();
+    disown();
+  } finally {
+    system.close(old);
+  }
+  return true;
+}

@@ -1,0 +1,101 @@
+// Turns a failed system call into the one error this layer throws.
+
+import {
+  RegionError,
+  type RegionFailure,
+  type RegionFailureDetails,
+} from "./region.ts";
+import { SystemError } from "./system.ts";
+
+const REASONS: Readonly<Record<string, RegionFailure>> = {
+  ENOSPC: "NO_SPACE",
+  EDQUOT: "NO_SPACE",
+  ENOMEM: "NO_SPACE",
+  EFBIG: "NO_SPACE",
+  EACCES: "PERMISSION",
+  EPERM: "PERMISSION",
+  EROFS: "PERMISSION",
+  ENOENT: "NOT_FOUND",
+  ENOTDIR: "NOT_FOUND",
+  EISDIR: "NOT_A_FILE",
+  ELOOP: "NOT_A_FILE",
+  ENXIO: "NOT_A_FILE",
+  ENODEV: "FILE_SYSTEM",
+  ESTALE: "GONE",
+};
+const SYNC_CALLS: ReadonlySet<string> = new Set([
+  "msync",
+  "fsync",
+  "fdatasync",
+  "fcntl",
+]);
+
+/**
+ * What a failed call means to the caller. Exhausted space comes before a failed sync, as it has a remedy.
+ *
+ * @param action what could not be done, as in `open`.
+ */
+export function asRegionError(
+  error: unknown,
+  action: string,
+  path: string | null,
+): RegionError {
+  if (error instanceof RegionError) return error;
+  const details: RegionFailureDetails = { cause: error };
+  if (path !== null) details.path = path;
+  const subject = `Cannot ${action}${
+    path === null ? "" : ` ${JSON.stringify(path)}`
+  }`;
+  if (!(error instanceof SystemError)) {
+    return new RegionError("IO", `${subject}: ${message(error)}`, details);
+  }
+  const reason = REASONS[error.errno] ??
+    (SYNC_CALLS.has(error.call) ? "SYNC" : "IO");
+  return new RegionError(
+    reason,
+    `${subject}: ${error.call} failed with ${error.errno}`,
+    {
+      ...details,
+      call: error.call,
+      errno: error.errno,
+    },
+  );
+}
+
+/** A sync that failed: whatever its error number, nothing is known to be on the medium. */
+export function asSyncError(error: unknown, path: string): RegionError {
+  const found = asRegionError(error, "sync", path);
+  return found.reason === "SYNC"
+    ? found
+    : new RegionError("SYNC", found.message, found.details);
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Runs the steps back in reverse order; what fails on the way back must not hide why we turned round. */
+export class Undo {
+  readonly #steps: (() => void)[] = [];
+
+  /** Returns a function that drops the step. */
+  add(step: () => void): () => void {
+    this.#steps.push(step);
+    return () => {
+      const index = this.#steps.indexOf(step);
+      if (index >= 0) this.#steps.splice(index, 1);
+    };
+  }
+
+  run(): void {
+    for (
+      let step = this.#steps.pop();
+      step !== undefined;
+      step = this.#steps.pop()
+    ) {
+      try {
+        step();
+      } catch { /* the first error is the one to report */ }
+    }
+  }
+}

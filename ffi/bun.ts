@@ -1,13 +1,6 @@
 // Bun's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import {
-  type CSignature,
-  type CType,
-  type Libc,
-  type Platform,
-  STATX_SIGNATURE,
-  unsupported,
-} from "./libc.ts";
+import { type CSignature, type CType, type Libc, type Platform, STATX_SIGNATURE, unsupported } from "./libc.ts";
 
 // Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno could not resolve.
 type Definition = { args: readonly string[]; returns: string };
@@ -108,9 +101,7 @@ export function openLibc(on: Platform): Libc {
     posix_fadvise: blocking("posix_fadvise"),
     statx,
     fcntl: (fd, command, argument) =>
-      on.padsVariadic
-        ? fcntl(fd, command, 0, 0, 0, 0, 0, 0, argument)
-        : fcntl(fd, command, argument),
+      on.padsVariadic ? fcntl(fd, command, 0, 0, 0, 0, 0, 0, argument) : fcntl(fd, command, argument),
     fcntlAsync: null,
     addressOf: (buffer) => ffi.ptr(buffer),
     view: (address, lengthBytes) => ffi.toArrayBuffer(address, 0, lengthBytes),

@@ -1,13 +1,6 @@
 // Deno's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import {
-  type CSignature,
-  type CType,
-  type Libc,
-  type Platform,
-  STATX_SIGNATURE,
-  unsupported,
-} from "./libc.ts";
+import { type CSignature, type CType, type Libc, type Platform, STATX_SIGNATURE, unsupported } from "./libc.ts";
 import { RegionError } from "./region.ts";
 
 // Just as much of Deno's types as is used, so that this file type-checks where Deno's are not known.
@@ -133,9 +126,7 @@ export function openLibc(on: Platform): Libc {
     );
   const fcntl = blocking("fcntl");
   const padded = (fd: number, command: number, argument: number): number[] =>
-    on.padsVariadic
-      ? [fd, command, 0, 0, 0, 0, 0, 0, argument]
-      : [fd, command, argument];
+    on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
   // The address belongs to this thread and holds as long as the thread lives.
   const errno = new Int32Array(view(Number(calls.errnoLocation!()), 4));
   let statx: Libc["statx"] = null;
@@ -165,10 +156,8 @@ export function openLibc(on: Platform): Libc {
     fcntl: (fd, command, argument) => fcntl(...padded(fd, command, argument)),
     fcntlAsync: calls.fcntlAsync === undefined
       ? null
-      : (fd, command, argument) =>
-        calls.fcntlAsync!(...padded(fd, command, argument)) as Promise<number>,
-    addressOf: (buffer) =>
-      Number(deno.UnsafePointer.value(deno.UnsafePointer.of(buffer))),
+      : (fd, command, argument) => calls.fcntlAsync!(...padded(fd, command, argument)) as Promise<number>,
+    addressOf: (buffer) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(buffer))),
     view,
     maxViewBytes: MAX_VIEW_BYTES,
   };

@@ -1,10 +1,6 @@
 // Turns a failed system call into the one error this layer throws.
 
-import {
-  RegionError,
-  type RegionFailure,
-  type RegionFailureDetails,
-} from "./region.ts";
+import { RegionError, type RegionFailure, type RegionFailureDetails } from "./region.ts";
 import { SystemError } from "./system.ts";
 
 const REASONS: Readonly<Record<string, RegionFailure>> = {
@@ -43,9 +39,7 @@ export function asRegionError(
   if (error instanceof RegionError) return error;
   const details: RegionFailureDetails = { cause: error };
   if (path !== null) details.path = path;
-  const subject = `Cannot ${action}${
-    path === null ? "" : ` ${JSON.stringify(path)}`
-  }`;
+  const subject = `Cannot ${action}${path === null ? "" : ` ${JSON.stringify(path)}`}`;
   if (!(error instanceof SystemError)) {
     return new RegionError("IO", `${subject}: ${message(error)}`, details);
   }
@@ -65,9 +59,7 @@ export function asRegionError(
 /** A sync that failed: whatever its error number, nothing is known to be on the medium. */
 export function asSyncError(error: unknown, path: string): RegionError {
   const found = asRegionError(error, "sync", path);
-  return found.reason === "SYNC"
-    ? found
-    : new RegionError("SYNC", found.message, found.details);
+  return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
 }
 
 function message(error: unknown): string {

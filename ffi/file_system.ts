@@ -22,10 +22,8 @@ export function fileSystemName(magic: number): string {
 
 const NETWORK =
   "is shared over a network or between machines, where a sync may lie and a mapping may differ from the file";
-const COPY_ON_WRITE =
-  "writes every overwrite to new space, so that a full disk kills the process";
-const FOREIGN =
-  "does not keep the promises of a local file system about mappings and syncs";
+const COPY_ON_WRITE = "writes every overwrite to new space, so that a full disk kills the process";
+const FOREIGN = "does not keep the promises of a local file system about mappings and syncs";
 
 /** Why not; a name that is not here is trusted. */
 const UNSAFE: Readonly<Record<string, string>> = {

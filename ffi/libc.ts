@@ -230,8 +230,7 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
   "darwin arm64": macos(true),
 };
 
-const SUPPORTED =
-  "Linux and macOS on x86-64 and arm64, with Deno or Bun, are supported";
+const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno or Bun, are supported";
 
 /** A refusal that says what would be accepted. */
 export function unsupported(what: string, cause?: unknown): RegionError {
@@ -293,9 +292,7 @@ export function verifyLibc(libc: Libc, on: Platform): number {
   );
   if (!(address > 0)) {
     throw unsupported(
-      `here, as anonymous memory is refused with ${
-        errnoName(on, libc.errno())
-      }`,
+      `here, as anonymous memory is refused with ${errnoName(on, libc.errno())}`,
     );
   }
   const first = libc.view(address, pageBytes);

@@ -5,13 +5,7 @@ import { asRegionError, asSyncError, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_system.ts";
 import { detach } from "./libc.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
-import {
-  type FileSystemInfo,
-  type OpenRequest,
-  type Region,
-  RegionError,
-  type Storage,
-} from "./region.ts";
+import { type FileSystemInfo, type OpenRequest, type Region, RegionError, type Storage } from "./region.ts";
 import type { Mapping, PreparedPath, System } from "./system.ts";
 
 /** How much of a file's start a lock's owner is read from. */
@@ -98,18 +92,14 @@ function writeFile(
     };
     fd = createFile(
       system,
-      keepAs === undefined
-        ? file
-        : { ...file, keepAs: finalPath(system, permissions, keepAs) },
+      keepAs === undefined ? file : { ...file, keepAs: finalPath(system, permissions, keepAs) },
     );
     if (fd !== null) system.close(fd);
   } catch (error) {
     throw asRegionError(error, "write", path);
   }
   if (fd !== null) return;
-  const message = `Cannot write ${
-    JSON.stringify(path)
-  }: there is a file already`;
+  const message = `Cannot write ${JSON.stringify(path)}: there is a file already`;
   throw new RegionError("IO", message, { path, errno: "EEXIST" });
 }
 
@@ -160,8 +150,7 @@ class Opening {
       path: real,
       sizeBytes: request.sizeBytes,
       chunks: () => [request.initialBytes()],
-      inspect: (fd) =>
-        checkFileSystem(system, fd, path, request.allowUnsafeFileSystem),
+      inspect: (fd) => checkFileSystem(system, fd, path, request.allowUnsafeFileSystem),
       ownerOf: (fd) => this.#ownerOf(fd),
     });
     if (fd === null) return null;
@@ -431,9 +420,7 @@ class MappedFile implements Region {
     const { mapping, sizeBytes } = this.#parts;
     if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
       throw new RangeError(
-        `Bytes ${offset} to ${
-          offset + length
-        } are not in a region of ${sizeBytes}`,
+        `Bytes ${offset} to ${offset + length} are not in a region of ${sizeBytes}`,
       );
     }
     const { pageBytes } = this.#system;
@@ -446,9 +433,7 @@ class MappedFile implements Region {
 
   #gone(cause?: unknown): RegionError {
     const { path } = this;
-    const message = `Cannot go on with ${
-      JSON.stringify(path)
-    }: it was deleted, replaced or cut while open`;
+    const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
     return new RegionError(
       "GONE",
       message,

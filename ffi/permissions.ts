@@ -53,8 +53,7 @@ function denoPermissions(deno: DenoPermissions): Permissions {
     requireFFI() {
       demand({ name: "ffi" }, "--allow-ffi", "call the C library");
     },
-    has: (access, path) =>
-      deno.querySync({ name: access, path }).state === "granted",
+    has: (access, path) => deno.querySync({ name: access, path }).state === "granted",
   };
 }
 
@@ -63,7 +62,5 @@ export function runtimePermissions(): Permissions {
   const { Deno: deno } = globalThis as {
     Deno?: { permissions: DenoPermissions };
   };
-  return deno === undefined
-    ? allowEverything
-    : denoPermissions(deno.permissions);
+  return deno === undefined ? allowEverything : denoPermissions(deno.permissions);
 }

@@ -6,13 +6,7 @@ import { openLibc as openInDeno } from "./deno.ts";
 import { fileSystemName } from "./file_system.ts";
 import * as c from "./libc.ts";
 import type { Libc, Platform } from "./libc.ts";
-import {
-  type FileStatus,
-  type Mapping,
-  type PreparedPath,
-  type System,
-  SystemError,
-} from "./system.ts";
+import { type FileStatus, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
 
 /** Runtimes set O_CLOEXEC on every descriptor that they open. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
@@ -37,9 +31,7 @@ export function posixSystem(libc?: Libc): System {
   const on = c.platform();
   libc ??= openLibc(on);
   const pageBytes = c.verifyLibc(libc, on);
-  return on.os === "macos"
-    ? new MacosSystem(libc, on, pageBytes)
-    : new LinuxSystem(libc, on, pageBytes);
+  return on.os === "macos" ? new MacosSystem(libc, on, pageBytes) : new LinuxSystem(libc, on, pageBytes);
 }
 
 /** Runs a call of node:fs, again if a signal came first, and names what failed. */
@@ -60,9 +52,7 @@ function errnoOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
   if (typeof code === "string") return code;
   // Deno's sandbox speaks before the operating system is asked.
-  return name === "NotCapable" || name === "PermissionDenied"
-    ? "EACCES"
-    : "EUNKNOWN";
+  return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
 }
 
 function status(found: fs.BigIntStats): FileStatus {

@@ -15,9 +15,7 @@ export class SystemError extends Error {
     options?: ErrorOptions,
   ) {
     super(
-      `${call}${
-        path === undefined ? "" : ` ${JSON.stringify(path)}`
-      }: ${errno}`,
+      `${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`,
       options,
     );
   }

@@ -6,44 +6,24 @@ import { type CSignature, type CType, type Libc, type Platform, STATX_SIGNATURE,
 type Definition = { args: readonly string[]; returns: string };
 type Call = (...values: number[]) => number;
 interface BunFFI {
-  dlopen(
-    name: string,
-    symbols: Record<string, Definition>,
-  ): { symbols: Record<string, Call>; close(): void };
+  dlopen(name: string, symbols: Record<string, Definition>): { symbols: Record<string, Call>; close(): void };
   ptr(view: ArrayBuffer): number;
-  toArrayBuffer(
-    address: number,
-    offset: number,
-    lengthBytes: number,
-  ): ArrayBuffer;
+  toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer;
 }
 
 /** JavaScriptCore refuses a longer ArrayBuffer (measured: 4 GiB works, one page more is "Out of memory"). */
 const MAX_VIEW_BYTES = 2 ** 32;
 
 /** A `_fast` result is a number as long as it fits one, and a bigint only beyond. */
-const TYPES: Readonly<Record<CType, string>> = {
-  int: "i32",
-  uint: "u32",
-  size: "u64_fast",
-  long: "i64_fast",
-};
+const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "u64_fast", long: "i64_fast" };
 
 function definition([parameters, result]: CSignature): Definition {
-  return {
-    args: parameters.map((type) => TYPES[type]),
-    returns: TYPES[result],
-  };
+  return { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
 }
 
 /** Finds libc under one of its names. The library stays open for the life of the process, as it is anyway. */
-function bind(
-  ffi: BunFFI,
-  on: Platform,
-): { calls: Record<string, Call>; library: string } {
-  const wanted: Record<string, Definition> = {
-    [on.errnoLocation]: { args: [], returns: "u64_fast" },
-  };
+function bind(ffi: BunFFI, on: Platform): { calls: Record<string, Call>; library: string } {
+  const wanted: Record<string, Definition> = { [on.errnoLocation]: { args: [], returns: "u64_fast" } };
   for (const [name, signature] of Object.entries(on.signatures)) {
     wanted[on.symbols[name] ?? name] = definition(signature);
   }
@@ -72,9 +52,7 @@ export function openLibc(on: Platform): Libc {
     });
   const fcntl = blocking("fcntl");
   // The address belongs to this thread and holds as long as the thread lives.
-  const errno = new Int32Array(
-    ffi.toArrayBuffer(Number(calls[on.errnoLocation]!()), 0, 4),
-  );
+  const errno = new Int32Array(ffi.toArrayBuffer(Number(calls[on.errnoLocation]!()), 0, 4));
   let statx: Libc["statx"] = null;
   if (on.os === "linux") {
     try {

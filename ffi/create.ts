@@ -29,10 +29,7 @@ export interface NewFile {
 /** The directory of an absolute path, and the name in it. */
 export function splitPath(path: string): { directory: string; name: string } {
   const slash = path.lastIndexOf("/");
-  return {
-    directory: slash <= 0 ? "/" : path.slice(0, slash),
-    name: path.slice(slash + 1),
-  };
+  return { directory: slash <= 0 ? "/" : path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
 /** Where a file is built. The name is fixed, so that a crash leaves at most one, which the next creation takes over. */
@@ -63,11 +60,7 @@ export function createFile(system: System, file: NewFile): number | null {
 export function locked(path: string, ownerPid: number | null): RegionError {
   const who = ownerPid === null ? "another opener" : `process ${ownerPid}`;
   const message = `Cannot open ${JSON.stringify(path)}: it is locked by ${who}`;
-  return new RegionError(
-    "LOCKED",
-    message,
-    ownerPid === null ? { path } : { path, ownerPid },
-  );
+  return new RegionError("LOCKED", message, ownerPid === null ? { path } : { path, ownerPid });
 }
 
 function tryToCreate(system: System, file: NewFile): number | null | "again" {
@@ -106,17 +99,10 @@ function tryToCreate(system: System, file: NewFile): number | null | "again" {
  * Is the locked inode still at the temporary name? Its last owner may have given it its final name, or removed it, between
  * our open and our lock. A second link means that it crashed in between: then the inode is the log, and only the name is ours.
  */
-function claimTemporary(
-  system: System,
-  fd: number,
-  temporary: string,
-): boolean {
+function claimTemporary(system: System, fd: number, temporary: string): boolean {
   const locked = system.fstat(fd);
   const named = system.lstat(temporary);
-  if (
-    named === null || named.inode !== locked.inode ||
-    named.device !== locked.device
-  ) return false;
+  if (named === null || named.inode !== locked.inode || named.device !== locked.device) return false;
   if (locked.links === 1) return true;
   system.unlink(temporary);
   return false;
@@ -136,27 +122,16 @@ function fill(system: System, fd: number, file: NewFile): void {
 /**
  * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync a journal commit (H15).
  */
-function writeBlocks(
-  system: System,
-  fd: number,
-  chunks: Iterable<Uint8Array>,
-  sizeBytes: number,
-): void {
+function writeBlocks(system: System, fd: number, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
   const block = new Uint8Array(BLOCK_BYTES);
   let offset = 0;
   let filled = 0;
   const flush = () => {
     const bytes = Math.min(BLOCK_BYTES, sizeBytes - offset);
     if (filled > bytes) {
-      throw new RangeError(
-        `the chunks are longer than the file's ${sizeBytes} bytes`,
-      );
+      throw new RangeError(`the chunks are longer than the file's ${sizeBytes} bytes`);
     }
-    system.write(
-      fd,
-      bytes === BLOCK_BYTES ? block : block.subarray(0, bytes),
-      offset,
-    );
+    system.write(fd, bytes === BLOCK_BYTES ? block : block.subarray(0, bytes), offset);
     offset += bytes;
     filled = 0;
   };
@@ -176,13 +151,7 @@ function writeBlocks(
 }
 
 /** Gives the file its name if that is free. A link, as a rename would replace a file that came there meanwhile. */
-function place(
-  system: System,
-  temporary: string,
-  path: string,
-  undo: Undo,
-  disown: () => void,
-): boolean {
+function place(system: System, temporary: string, path: string, undo: Undo, disown: () => void): boolean {
   let isLinked = false;
   try {
     system.link(temporary, path);
@@ -191,11 +160,7 @@ function place(
     if (!(error instanceof SystemError)) throw error;
     if (error.errno === "EEXIST") return false;
     // A file system without links (exFAT). The lock on the temporary name keeps other creators out.
-    if (
-      !["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK"].includes(
-        error.errno,
-      )
-    ) throw error;
+    if (!["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK"].includes(error.errno)) throw error;
     if (system.lstat(path) !== null) return false;
     system.rename(temporary, path);
   }

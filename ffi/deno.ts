@@ -6,77 +6,39 @@ import { RegionError } from "./region.ts";
 // Just as much of Deno's types as is used, so that this file type-checks where Deno's are not known.
 declare const pointerBrand: unique symbol;
 type Pointer = { [pointerBrand]: unknown };
-type Definition = {
-  name: string;
-  parameters: readonly string[];
-  result: string;
-  nonblocking?: boolean;
-};
+type Definition = { name: string; parameters: readonly string[]; result: string; nonblocking?: boolean };
 type Call = (...values: number[]) => number | bigint | Promise<number>;
 interface DenoFFI {
-  dlopen(
-    name: string,
-    symbols: Record<string, Definition>,
-  ): { symbols: Record<string, Call>; close(): void };
+  dlopen(name: string, symbols: Record<string, Definition>): { symbols: Record<string, Call>; close(): void };
   UnsafePointer: {
     create(address: bigint): Pointer;
     of(view: ArrayBuffer): Pointer;
     value(pointer: Pointer): number | bigint;
   };
-  UnsafePointerView: {
-    getArrayBuffer(pointer: Pointer, lengthBytes: number): ArrayBuffer;
-  };
+  UnsafePointerView: { getArrayBuffer(pointer: Pointer, lengthBytes: number): ArrayBuffer };
 }
 
 /** The greatest view tried; V8 has no documented limit for foreign memory. */
 const MAX_VIEW_BYTES = 64 * 2 ** 30;
 
-const TYPES: Readonly<Record<CType, string>> = {
-  int: "i32",
-  uint: "u32",
-  size: "usize",
-  long: "isize",
-};
+const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "usize", long: "isize" };
 
-function definition(
-  name: string,
-  [parameters, result]: CSignature,
-  nonblocking = false,
-): Definition {
-  return {
-    name,
-    parameters: parameters.map((type) => TYPES[type]),
-    result: TYPES[result],
-    nonblocking,
-  };
+function definition(name: string, [parameters, result]: CSignature, nonblocking = false): Definition {
+  return { name, parameters: parameters.map((type) => TYPES[type]), result: TYPES[result], nonblocking };
 }
 
-function open(
-  deno: DenoFFI,
-  library: string,
-  symbols: Record<string, Definition>,
-): Record<string, Call> {
+function open(deno: DenoFFI, library: string, symbols: Record<string, Definition>): Record<string, Call> {
   try {
     return deno.dlopen(library, symbols).symbols;
   } catch (cause) {
-    if (
-      !(cause instanceof Error) ||
-      (cause.name !== "NotCapable" && cause.name !== "PermissionDenied")
-    ) throw cause;
+    if (!(cause instanceof Error) || (cause.name !== "NotCapable" && cause.name !== "PermissionDenied")) throw cause;
     const message = "Cannot call the C library: run again with --allow-ffi";
-    throw new RegionError("PERMISSION", message, {
-      flag: "--allow-ffi",
-      call: "dlopen",
-      cause,
-    });
+    throw new RegionError("PERMISSION", message, { flag: "--allow-ffi", call: "dlopen", cause });
   }
 }
 
 /** Finds libc under one of its names. The library stays open for the life of the process, as it is anyway. */
-function bind(
-  deno: DenoFFI,
-  on: Platform,
-): { calls: Record<string, Call>; library: string } {
+function bind(deno: DenoFFI, on: Platform): { calls: Record<string, Call>; library: string } {
   const wanted: Record<string, Definition> = {
     errnoLocation: { name: on.errnoLocation, parameters: [], result: "usize" },
   };
@@ -120,10 +82,7 @@ export function openLibc(on: Platform): Libc {
       : call as (...values: number[]) => number;
   };
   const view = (address: number, lengthBytes: number): ArrayBuffer =>
-    deno.UnsafePointerView.getArrayBuffer(
-      deno.UnsafePointer.create(BigInt(address)),
-      lengthBytes,
-    );
+    deno.UnsafePointerView.getArrayBuffer(deno.UnsafePointer.create(BigInt(address)), lengthBytes);
   const fcntl = blocking("fcntl");
   const padded = (fd: number, command: number, argument: number): number[] =>
     on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
@@ -132,9 +91,7 @@ export function openLibc(on: Platform): Libc {
   let statx: Libc["statx"] = null;
   if (on.os === "linux") {
     try {
-      statx = open(deno, library, {
-        statx: definition("statx", STATX_SIGNATURE),
-      }).statx as Libc["statx"];
+      statx = open(deno, library, { statx: definition("statx", STATX_SIGNATURE) }).statx as Libc["statx"];
     } catch { /* an older library: stat through node:fs */ }
   }
   return {

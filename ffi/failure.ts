@@ -1,6 +1,6 @@
 // Turns a failed system call into the one error this layer throws.
 
-import { RegionError, type RegionFailure, type RegionFailureDetails } from "./region.ts";
+import { RegionError, type RegionFailure } from "./region.ts";
 import { SystemError } from "./system.ts";
 
 const REASONS: Readonly<Record<string, RegionFailure>> = {
@@ -19,51 +19,27 @@ const REASONS: Readonly<Record<string, RegionFailure>> = {
   ENODEV: "FILE_SYSTEM",
   ESTALE: "GONE",
 };
-const SYNC_CALLS: ReadonlySet<string> = new Set([
-  "msync",
-  "fsync",
-  "fdatasync",
-  "fcntl",
-]);
+const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 
 /**
- * What a failed call means to the caller. Exhausted space comes before a failed sync, as it has a remedy.
+ * What a failed system call means to the caller. Exhausted space comes before a failed sync, as it has a remedy.
  *
+ * @param error a `SystemError`, or a `RegionError`, which is returned; anything else is thrown as it is.
  * @param action what could not be done, as in `open`.
  */
-export function asRegionError(
-  error: unknown,
-  action: string,
-  path: string | null,
-): RegionError {
+export function asRegionError(error: unknown, action: string, path: string): RegionError {
   if (error instanceof RegionError) return error;
-  const details: RegionFailureDetails = { cause: error };
-  if (path !== null) details.path = path;
-  const subject = `Cannot ${action}${path === null ? "" : ` ${JSON.stringify(path)}`}`;
-  if (!(error instanceof SystemError)) {
-    return new RegionError("IO", `${subject}: ${message(error)}`, details);
-  }
-  const reason = REASONS[error.errno] ??
-    (SYNC_CALLS.has(error.call) ? "SYNC" : "IO");
-  return new RegionError(
-    reason,
-    `${subject}: ${error.call} failed with ${error.errno}`,
-    {
-      ...details,
-      call: error.call,
-      errno: error.errno,
-    },
-  );
+  if (!(error instanceof SystemError)) throw error;
+  const { call, errno } = error;
+  const reason = REASONS[errno] ?? (SYNC_CALLS.has(call) ? "SYNC" : "IO");
+  const message = `Cannot ${action} ${JSON.stringify(path)}: ${call} failed with ${errno}`;
+  return new RegionError(reason, message, { path, call, errno, cause: error });
 }
 
 /** A sync that failed: whatever its error number, nothing is known to be on the medium. */
 export function asSyncError(error: unknown, path: string): RegionError {
   const found = asRegionError(error, "sync", path);
   return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Runs the steps back in reverse order; what fails on the way back must not hide why we turned round. */
@@ -80,11 +56,7 @@ export class Undo {
   }
 
   run(): void {
-    for (
-      let step = this.#steps.pop();
-      step !== undefined;
-      step = this.#steps.pop()
-    ) {
+    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
         step();
       } catch { /* the first error is the one to report */ }

@@ -28,41 +28,13 @@ const FOREIGN = "does not keep the promises of a local file system about mapping
 /** Why not; a name that is not here is trusted. */
 const UNSAFE: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
-    [
-      "nfs",
-      "cifs",
-      "smb2",
-      "smb",
-      "smbfs",
-      "9p",
-      "ceph",
-      "afs",
-      "lustre",
-      "vboxsf",
-      "gpfs",
-      "ocfs2",
-      "gfs2",
-      "coda",
-    ]
+    ["nfs", "cifs", "smb2", "smb", "smbfs", "9p", "ceph", "afs", "lustre", "vboxsf", "gpfs", "ocfs2", "gfs2", "coda"]
       .map((name) => [name, NETWORK]),
   ),
+  ...Object.fromEntries(["orangefs", "afpfs", "webdav"].map((name) => [name, NETWORK])),
+  ...Object.fromEntries(["zfs", "bcachefs", "nilfs2"].map((name) => [name, COPY_ON_WRITE])),
   ...Object.fromEntries(
-    ["orangefs", "afpfs", "webdav"].map((name) => [name, NETWORK]),
-  ),
-  ...Object.fromEntries(
-    ["zfs", "bcachefs", "nilfs2"].map((name) => [name, COPY_ON_WRITE]),
-  ),
-  ...Object.fromEntries(
-    [
-      "fuse",
-      "macfuse",
-      "osxfuse",
-      "hugetlbfs",
-      "wslfs",
-      "ecryptfs",
-      "ntfs",
-      "ntfs3",
-    ].map((name) => [name, FOREIGN]),
+    ["fuse", "macfuse", "osxfuse", "hugetlbfs", "wslfs", "ecryptfs", "ntfs", "ntfs3"].map((name) => [name, FOREIGN]),
   ),
 };
 const VOLATILE: ReadonlySet<string> = new Set(["tmpfs", "ramfs"]);
@@ -86,18 +58,14 @@ export function checkFileSystem(
     : UNSAFE[name];
   if (unsafe !== undefined) {
     if (!allowUnsafe) {
-      throw new RegionError(
-        "FILE_SYSTEM",
-        `Cannot trust a mapping of ${JSON.stringify(path)}: ${name} ${unsafe}`,
-        { path },
-      );
+      throw new RegionError("FILE_SYSTEM", `Cannot trust a mapping of ${JSON.stringify(path)}: ${name} ${unsafe}`, {
+        path,
+      });
     }
     warnings.push(`The file system ${name} ${unsafe}`);
   }
   if (VOLATILE.has(name)) {
-    warnings.push(
-      `The file system ${name} is in memory: nothing outlives power loss`,
-    );
+    warnings.push(`The file system ${name} is in memory: nothing outlives power loss`);
   }
   if (name === "overlay") {
     warnings.push(
@@ -105,9 +73,7 @@ export function checkFileSystem(
     );
   }
   if (name.startsWith("0x")) {
-    warnings.push(
-      `The file system ${name} is not known here: its syncs are taken on trust`,
-    );
+    warnings.push(`The file system ${name} is not known here: its syncs are taken on trust`);
   }
   return { info: { name, durable: !VOLATILE.has(name) }, warnings };
 }

@@ -13,22 +13,13 @@ export interface Libc {
   /** `long sysconf(int name)` */
   sysconf(name: number): number;
   /** `void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)`; −1 (all bits set) is MAP_FAILED. */
-  mmap(
-    address: number,
-    lengthBytes: number,
-    protection: number,
-    flags: number,
-    fd: number,
-    offset: number,
-  ): number;
+  mmap(address: number, lengthBytes: number, protection: number, flags: number, fd: number, offset: number): number;
   /** `int munmap(void *addr, size_t length)` */
   munmap(address: number, lengthBytes: number): number;
   /** `int msync(void *addr, size_t length, int flags)` */
   msync(address: number, lengthBytes: number, flags: number): number;
   /** The same off the JavaScript thread, where the runtime can; its errno says nothing. */
-  readonly msyncAsync:
-    | ((address: number, lengthBytes: number, flags: number) => Promise<number>)
-    | null;
+  readonly msyncAsync: ((address: number, lengthBytes: number, flags: number) => Promise<number>) | null;
   /** `int madvise(void *addr, size_t length, int advice)` */
   madvise(address: number, lengthBytes: number, advice: number): number;
   /** `int flock(int fd, int operation)` */
@@ -44,31 +35,18 @@ export interface Libc {
   /** `int posix_fallocate(int fd, off_t offset, off_t length)`; returns the error number; Linux. */
   posix_fallocate(fd: number, offset: number, lengthBytes: number): number;
   /** `int posix_fadvise(int fd, off_t offset, off_t length, int advice)`; returns the error number; Linux. */
-  posix_fadvise(
-    fd: number,
-    offset: number,
-    lengthBytes: number,
-    advice: number,
-  ): number;
+  posix_fadvise(fd: number, offset: number, lengthBytes: number, advice: number): number;
   /**
    * `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)`; Linux, null where the library is
    * older than the call (glibc before 2.28, musl before 1.2.5).
    */
   readonly statx:
-    | ((
-      directoryFd: number,
-      pathAddress: number,
-      flags: number,
-      mask: number,
-      address: number,
-    ) => number)
+    | ((directoryFd: number, pathAddress: number, flags: number, mask: number, address: number) => number)
     | null;
   /** `int fcntl(int fd, int command, ... argument)`; macOS. */
   fcntl(fd: number, command: number, argument: number): number;
   /** The same off the JavaScript thread, where the runtime can. */
-  readonly fcntlAsync:
-    | ((fd: number, command: number, argument: number) => Promise<number>)
-    | null;
+  readonly fcntlAsync: ((fd: number, command: number, argument: number) => Promise<number>) | null;
 
   /** The address of a buffer's first byte. It holds as long as the buffer lives and is not detached. */
   addressOf(buffer: ArrayBuffer): number;
@@ -104,13 +82,7 @@ const LINUX_SIGNATURES = {
 } as const satisfies Record<string, CSignature>;
 
 /** Optional on Linux, hence bound on its own. */
-export const STATX_SIGNATURE: CSignature = [[
-  "int",
-  "size",
-  "int",
-  "uint",
-  "size",
-], "int"];
+export const STATX_SIGNATURE: CSignature = [["int", "size", "int", "uint", "size"], "int"];
 
 /**
  * `fcntl` is variadic. On arm64 Apple passes variadic arguments on the stack, after the eight argument registers; six
@@ -187,11 +159,7 @@ function linux(muslName: string): Platform {
   return {
     os: "linux",
     // glibc, then musl: not run with musl, nor on arm64, yet.
-    libraries: [
-      "libc.so.6",
-      `libc.musl-${muslName}.so.1`,
-      `ld-musl-${muslName}.so.1`,
-    ],
+    libraries: ["libc.so.6", `libc.musl-${muslName}.so.1`, `ld-musl-${muslName}.so.1`],
     signatures: LINUX_SIGNATURES,
     symbols: {},
     errnoLocation: "__errno_location",
@@ -208,10 +176,7 @@ function macos(arm64: boolean): Platform {
   return {
     os: "macos",
     libraries: ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
-    signatures: {
-      ...SIGNATURES,
-      fcntl: arm64 ? FCNTL_ON_APPLE_ARM64 : [["int", "int", "size"], "int"],
-    },
+    signatures: { ...SIGNATURES, fcntl: arm64 ? FCNTL_ON_APPLE_ARM64 : [["int", "int", "size"], "int"] },
     // On x86-64 the plain name is the ABI with 32-bit inode numbers, whose struct is another.
     symbols: arm64 ? {} : { fstatfs: "fstatfs$INODE64" },
     errnoLocation: "__error",
@@ -234,18 +199,11 @@ const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno or Bun, are su
 
 /** A refusal that says what would be accepted. */
 export function unsupported(what: string, cause?: unknown): RegionError {
-  return new RegionError(
-    "PLATFORM",
-    `Cannot map files ${what}: ${SUPPORTED}`,
-    cause === undefined ? {} : { cause },
-  );
+  return new RegionError("PLATFORM", `Cannot map files ${what}: ${SUPPORTED}`, cause === undefined ? {} : { cause });
 }
 
 /** The constants of the machine this runs on, or of another that a test names. */
-export function platform(
-  os: string = process.platform,
-  processor: string = process.arch,
-): Platform {
+export function platform(os: string = process.platform, processor: string = process.arch): Platform {
   const found = PLATFORMS[`${os} ${processor}`];
   if (found === undefined) throw unsupported(`on ${os} ${processor}`);
   if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) {
@@ -260,9 +218,7 @@ const namesOf = new WeakMap<Platform, Map<number, string>>();
 export function errnoName(on: Platform, number: number): string {
   let names = namesOf.get(on);
   if (names === undefined) {
-    names = new Map(
-      Object.entries(on.errno).map(([name, value]) => [value, name]),
-    );
+    names = new Map(Object.entries(on.errno).map(([name, value]) => [value, name]));
     namesOf.set(on, names);
   }
   return names.get(number) ?? `EUNKNOWN(${number})`;
@@ -276,24 +232,14 @@ export function errnoName(on: Platform, number: number): string {
  */
 export function verifyLibc(libc: Libc, on: Platform): number {
   const pageBytes = libc.sysconf(on.SC_PAGESIZE);
-  const isPower = pageBytes >= 4096 && pageBytes <= 2 ** 24 &&
-    (pageBytes & (pageBytes - 1)) === 0;
+  const isPower = pageBytes >= 4096 && pageBytes <= 2 ** 24 && (pageBytes & (pageBytes - 1)) === 0;
   if (!isPower) {
     throw unsupported(`here, as its page size reads as ${pageBytes}`);
   }
 
-  const address = libc.mmap(
-    0,
-    pageBytes,
-    PROT_READ | PROT_WRITE,
-    MAP_PRIVATE | on.MAP_ANON,
-    -1,
-    0,
-  );
+  const address = libc.mmap(0, pageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | on.MAP_ANON, -1, 0);
   if (!(address > 0)) {
-    throw unsupported(
-      `here, as anonymous memory is refused with ${errnoName(on, libc.errno())}`,
-    );
+    throw unsupported(`here, as anonymous memory is refused with ${errnoName(on, libc.errno())}`);
   }
   const first = libc.view(address, pageBytes);
   const second = libc.view(address, pageBytes);

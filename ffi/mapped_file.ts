@@ -1,12 +1,12 @@
-// MappedFile, the real Region: check permission, lock, map, sync, detach, unmap.
+// Opens a file as a region, over any System: check permission, kind and file system, lock, map.
 
 import { createFile, locked, splitPath } from "./create.ts";
-import { asRegionError, asSyncError, Undo } from "./failure.ts";
+import { asRegionError, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_system.ts";
-import { detach } from "./libc.ts";
+import { MappedFile } from "./mapped_region.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
-import { type FileSystemInfo, type OpenRequest, type Region, RegionError, type Storage } from "./region.ts";
-import type { Mapping, PreparedPath, System } from "./system.ts";
+import { type OpenRequest, type Region, RegionError, type Storage } from "./region.ts";
+import type { Mapping, System } from "./system.ts";
 
 /** How much of a file's start a lock's owner is read from. */
 const OWNER_BYTES = 8192;
@@ -18,10 +18,7 @@ const ATTEMPTS = 20;
  *
  * @param system calls, or how to get them once the permissions are known.
  */
-export function mappedStorage(
-  system: System | (() => System),
-  permissions: Permissions = allowEverything,
-): Storage {
+export function mappedStorage(system: System | (() => System), permissions: Permissions = allowEverything): Storage {
   const get = typeof system === "function" ? system : () => system;
   return {
     open(path, request) {
@@ -43,11 +40,7 @@ export function mappedStorage(
 
 function checkPath(path: string): void {
   if (path !== "" && !path.includes("\0") && !path.endsWith("/")) return;
-  throw new RegionError(
-    "NOT_A_FILE",
-    `Cannot open ${JSON.stringify(path)}: this is no name of a file`,
-    { path },
-  );
+  throw new RegionError("NOT_A_FILE", `Cannot open ${JSON.stringify(path)}: this is no name of a file`, { path });
 }
 
 function requireAccess(permissions: Permissions, path: string): void {
@@ -62,16 +55,16 @@ function directoryOf(path: string): string {
 }
 
 /** Where a new file goes: its directory without symbolic links, then its name. */
-function finalPath(
-  system: System,
-  permissions: Permissions,
-  path: string,
-): string {
+function finalPath(system: System, permissions: Permissions, path: string): string {
   const directory = directoryOf(path);
   // The temporary name is beside the file.
   permissions.require("read", directory);
   permissions.require("write", directory);
   const real = system.realPath(directory);
+  if (real !== directory) {
+    permissions.require("read", real);
+    permissions.require("write", real);
+  }
   return `${real === "/" ? "" : real}/${splitPath(path).name}`;
 }
 
@@ -85,15 +78,8 @@ function writeFile(
 ): void {
   let fd: number | null;
   try {
-    const file = {
-      path: finalPath(system, permissions, path),
-      sizeBytes,
-      chunks: () => chunks,
-    };
-    fd = createFile(
-      system,
-      keepAs === undefined ? file : { ...file, keepAs: finalPath(system, permissions, keepAs) },
-    );
+    const file = { path: finalPath(system, permissions, path), sizeBytes, chunks: () => chunks };
+    fd = createFile(system, keepAs === undefined ? file : { ...file, keepAs: finalPath(system, permissions, keepAs) });
     if (fd !== null) system.close(fd);
   } catch (error) {
     throw asRegionError(error, "write", path);
@@ -178,17 +164,9 @@ class Opening {
       return null;
     }
     const { sizeBytes } = status;
-    const { info, warnings } = checkFileSystem(
-      system,
-      fd,
-      path,
-      request.allowUnsafeFileSystem,
-    );
+    const { info, warnings } = checkFileSystem(system, fd, path, request.allowUnsafeFileSystem);
     if (sizeBytes < request.minimumBytes) {
-      throw this.#failure(
-        "TOO_SHORT",
-        `it has ${sizeBytes} bytes, not ${request.minimumBytes} or more`,
-      );
+      throw this.#failure("TOO_SHORT", `it has ${sizeBytes} bytes, not ${request.minimumBytes} or more`);
     }
     this.#checkSize(sizeBytes);
     if (!created) this.#settle(fd, real);
@@ -234,14 +212,8 @@ class Opening {
     const bytes = new Uint8Array(Math.min(this.system.pageBytes, sizeBytes));
     const count = this.system.read(fd, bytes, 0);
     const mapped = new Uint8Array(mapping.buffer, 0, count);
-    if (
-      count === bytes.length &&
-      bytes.every((byte, index) => byte === mapped[index])
-    ) return;
-    throw this.#failure(
-      "FILE_SYSTEM",
-      "a mapping does not show the bytes of the file",
-    );
+    if (count === bytes.length && bytes.every((byte, index) => byte === mapped[index])) return;
+    throw this.#failure("FILE_SYSTEM", "a mapping does not show the bytes of the file");
   }
 
   #checkSize(sizeBytes: number): void {
@@ -256,20 +228,14 @@ class Opening {
   #ownerOf(fd: number): number | null {
     const bytes = new Uint8Array(OWNER_BYTES);
     try {
-      return this.request.readOwnerPid(
-        bytes.subarray(0, this.system.read(fd, bytes, 0)),
-      );
+      return this.request.readOwnerPid(bytes.subarray(0, this.system.read(fd, bytes, 0)));
     } catch {
       return null;
     }
   }
 
   #failure(reason: RegionError["reason"], state: string): RegionError {
-    return new RegionError(
-      reason,
-      `Cannot open ${JSON.stringify(this.path)}: ${state}`,
-      { path: this.path },
-    );
+    return new RegionError(reason, `Cannot open ${JSON.stringify(this.path)}: ${state}`, { path: this.path });
   }
 }
 
@@ -278,166 +244,3 @@ const KINDS = {
   symlink: "a symbolic link",
   other: "neither a file nor a directory",
 } as const;
-
-interface Parts {
-  readonly fd: number;
-  /** A second open file description, with an error state of its own. */
-  readonly spareFd: number;
-  readonly mapping: Mapping;
-  readonly prepared: PreparedPath;
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly device: bigint;
-  readonly inode: bigint;
-  readonly created: boolean;
-  readonly info: FileSystemInfo;
-  readonly warnings: readonly string[];
-  readonly barrierOnly: boolean;
-}
-
-/** A locked file in memory. */
-class MappedFile implements Region {
-  readonly buffer: ArrayBuffer;
-  readonly path: string;
-  readonly created: boolean;
-  readonly fileSystem: FileSystemInfo;
-  readonly warnings: readonly string[];
-  readonly #system: System;
-  readonly #parts: Parts;
-  #isOpen = true;
-  /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
-  #isPending = false;
-
-  constructor(system: System, parts: Parts) {
-    this.#system = system;
-    this.#parts = parts;
-    this.buffer = parts.mapping.buffer;
-    this.path = parts.path;
-    this.created = parts.created;
-    this.fileSystem = parts.info;
-    this.warnings = parts.warnings;
-  }
-
-  sync(offset: number, length: number): void {
-    const { fd, spareFd, barrierOnly } = this.#parts;
-    const range = this.#pages(offset, length);
-    try {
-      // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
-      // does not, so that neither swallows the other's error.
-      if (this.#isPending && !this.#system.asyncUsesSpare) {
-        this.#system.syncData(spareFd, barrierOnly);
-      } else {this.#system.syncMapped(
-          fd,
-          range.address,
-          range.lengthBytes,
-          barrierOnly,
-        );}
-    } catch (error) {
-      throw asSyncError(error, this.path);
-    }
-  }
-
-  async syncAsync(offset: number, length: number): Promise<void> {
-    const { fd, spareFd, barrierOnly } = this.#parts;
-    const range = this.#pages(offset, length);
-    if (this.#isPending) {
-      throw new TypeError("Cannot sync a region twice at a time");
-    }
-    this.#isPending = true;
-    try {
-      await this.#system.syncMappedAsync(
-        fd,
-        spareFd,
-        range.address,
-        range.lengthBytes,
-        barrierOnly,
-      );
-    } catch (error) {
-      throw asSyncError(error, this.path);
-    } finally {
-      this.#isPending = false;
-      if (!this.#isOpen) this.#release();
-    }
-  }
-
-  prefault(offset: number, length: number): void {
-    const range = this.#pages(offset, length);
-    try {
-      this.#system.populate(range.address, range.lengthBytes);
-    } catch (error) {
-      if (
-        this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes
-      ) throw this.#gone(error);
-      const found = asRegionError(error, "prefault", this.path);
-      // EFAULT: the file system has no block for a page.
-      if (found.details.errno !== "EFAULT") throw found;
-      throw new RegionError(
-        "NO_SPACE",
-        `Cannot prefault ${JSON.stringify(this.path)}: no space behind it`,
-        found.details,
-      );
-    }
-  }
-
-  verify(): void {
-    this.#check();
-    const { prepared, device, inode, sizeBytes } = this.#parts;
-    if (!prepared.is(device, inode, sizeBytes)) throw this.#gone();
-  }
-
-  close(): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    // First of all, so that no view can reach the memory that goes (G9).
-    detach(this.buffer);
-    try {
-      this.#system.unlock(this.#parts.fd);
-    } catch { /* closing the descriptor gives the lock up too */ }
-    if (!this.#isPending) this.#release();
-  }
-
-  #release(): void {
-    const { fd, spareFd, mapping, sizeBytes } = this.#parts;
-    const undo = new Undo();
-    undo.add(() => this.#system.close(fd));
-    undo.add(() => this.#system.close(spareFd));
-    undo.add(() => this.#system.unmap(mapping, sizeBytes));
-    undo.run();
-  }
-
-  #check(): void {
-    if (!this.#isOpen) {
-      throw new TypeError("Cannot use a region that is closed");
-    }
-  }
-
-  /** The pages of a range of bytes. */
-  #pages(
-    offset: number,
-    length: number,
-  ): { address: number; lengthBytes: number } {
-    this.#check();
-    const { mapping, sizeBytes } = this.#parts;
-    if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
-      throw new RangeError(
-        `Bytes ${offset} to ${offset + length} are not in a region of ${sizeBytes}`,
-      );
-    }
-    const { pageBytes } = this.#system;
-    const start = offset - offset % pageBytes;
-    return {
-      address: mapping.address + start,
-      lengthBytes: offset + length - start,
-    };
-  }
-
-  #gone(cause?: unknown): RegionError {
-    const { path } = this;
-    const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
-    return new RegionError(
-      "GONE",
-      message,
-      cause === undefined ? { path } : { path, cause },
-    );
-  }
-}

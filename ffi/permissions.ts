@@ -13,11 +13,7 @@ export interface Permissions {
 }
 
 /** No sandbox: Bun, and simulated disks. */
-export const allowEverything: Permissions = {
-  require() {},
-  requireFFI() {},
-  has: () => true,
-};
+export const allowEverything: Permissions = { require() {}, requireFFI() {}, has: () => true };
 
 type Descriptor = { name: "read" | "write"; path: string } | { name: "ffi" };
 interface DenoPermissions {
@@ -26,12 +22,7 @@ interface DenoPermissions {
 }
 
 function denoPermissions(deno: DenoPermissions): Permissions {
-  const demand = (
-    descriptor: Descriptor,
-    flag: string,
-    what: string,
-    path?: string,
-  ) => {
+  const demand = (descriptor: Descriptor, flag: string, what: string, path?: string) => {
     if (deno.querySync(descriptor).state === "granted") return;
     // Asks at a terminal; elsewhere it is a no.
     if (deno.requestSync(descriptor).state === "granted") return;
@@ -43,12 +34,7 @@ function denoPermissions(deno: DenoPermissions): Permissions {
   };
   return {
     require(access, path) {
-      demand(
-        { name: access, path },
-        `--allow-${access}=${path}`,
-        `${access} ${JSON.stringify(path)}`,
-        path,
-      );
+      demand({ name: access, path }, `--allow-${access}=${path}`, `${access} ${JSON.stringify(path)}`, path);
     },
     requireFFI() {
       demand({ name: "ffi" }, "--allow-ffi", "call the C library");
@@ -59,8 +45,6 @@ function denoPermissions(deno: DenoPermissions): Permissions {
 
 /** The sandbox of the runtime at hand. */
 export function runtimePermissions(): Permissions {
-  const { Deno: deno } = globalThis as {
-    Deno?: { permissions: DenoPermissions };
-  };
+  const { Deno: deno } = globalThis as { Deno?: { permissions: DenoPermissions } };
   return deno === undefined ? allowEverything : denoPermissions(deno.permissions);
 }

@@ -35,15 +35,8 @@ export class RegionError extends Error {
   readonly reason: RegionFailure;
   readonly details: RegionFailureDetails;
 
-  constructor(
-    reason: RegionFailure,
-    message: string,
-    details: RegionFailureDetails = {},
-  ) {
-    super(
-      message,
-      details.cause === undefined ? undefined : { cause: details.cause },
-    );
+  constructor(reason: RegionFailure, message: string, details: RegionFailureDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.reason = reason;
     this.details = details;
   }
@@ -130,10 +123,5 @@ export interface Storage {
    * @param keepAs if given, a file already at `path` is kept untouched under this path, in the same directory, and
    * replaced; without it an existing file is an `IO` error with errno `EEXIST`.
    */
-  write(
-    path: string,
-    chunks: Iterable<Uint8Array>,
-    sizeBytes: number,
-    keepAs?: string,
-  ): void;
+  write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs?: string): void;
 }

@@ -11,9 +11,6 @@ let storage: Storage | undefined;
 
 /** The operating system's files. One for each thread, made at the first call; libc is opened when a file is. */
 export function diskStorage(): Storage {
-  storage ??= mappedStorage(
-    () => system ??= posixSystem(),
-    runtimePermissions(),
-  );
+  storage ??= mappedStorage(() => system ??= posixSystem(), runtimePermissions());
   return storage;
 }

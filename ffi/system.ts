@@ -8,16 +8,8 @@ export class SystemError extends Error {
    * @param call the C function, as in `mmap`.
    * @param errno the error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read.
    */
-  constructor(
-    readonly call: string,
-    readonly errno: string,
-    path?: string,
-    options?: ErrorOptions,
-  ) {
-    super(
-      `${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`,
-      options,
-    );
+  constructor(readonly call: string, readonly errno: string, path?: string, options?: ErrorOptions) {
+    super(`${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`, options);
   }
 }
 
@@ -91,12 +83,7 @@ export interface System {
   populate(address: number, lengthBytes: number): void;
 
   /** Makes a mapped range durable. `fd` is the mapped file's descriptor. */
-  syncMapped(
-    fd: number,
-    address: number,
-    lengthBytes: number,
-    barrierOnly: boolean,
-  ): void;
+  syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
   /**
    * The same off the JavaScript thread. `spareFd` is a second open file description of the same file: an implementation uses
    * either, and says by `asyncUsesSpare` which one learns of the failure.

@@ -1,0 +1,166 @@
+// Linux's System.
+
+import * as fs from "node:fs";
+import { fileSystemName } from "./file_system.ts";
+import * as c from "./libc.ts";
+import type { Libc } from "./libc.ts";
+import { type PreparedPath, SystemError } from "./system.ts";
+import { errnoOf, PosixSystem } from "./unix.ts";
+
+/** Linux on x86-64 and arm64; glibc and musl. Only x86-64 with glibc has been run. */
+export class LinuxSystem extends PosixSystem {
+  /** Deno's off-thread msync reports to the mapping's own open file description, Bun's fdatasync to the spare one. */
+  readonly asyncUsesSpare: boolean = this.libc.msyncAsync === null;
+  #canPopulate = true;
+
+  allocate(fd: number, sizeBytes: number): void {
+    let number: number;
+    do {
+      number = this.libc.posix_fallocate(fd, 0, sizeBytes);
+    } while (number === this.on.errno.EINTR);
+    const name = number === 0 ? "" : c.errnoName(this.on, number);
+    if (name !== "" && name !== "EOPNOTSUPP" && name !== "EINVAL") {
+      throw new SystemError("posix_fallocate", name);
+    }
+  }
+
+  fsync(fd: number): void {
+    if (this.libc.fsync(fd) !== 0) throw this.failure("fsync");
+  }
+
+  fileSystem(fd: number): string {
+    this.retry("fstatfs", () => this.libc.fstatfs(fd, this.scratchAddress));
+    // f_type is a long; its upper half holds nothing.
+    return fileSystemName(this.scratchView.getUint32(0, true));
+  }
+
+  setNoCopyOnWrite(fd: number): boolean {
+    if (this.fileSystem(fd) !== "btrfs") return true;
+    const flags = this.#flags(fd);
+    if (flags === null) return false;
+    this.scratchView.setUint32(0, flags | c.FS_NOCOW_FL, true);
+    // A refusal shows when the flag is read back.
+    this.libc.ioctl(fd, c.FS_IOC_SETFLAGS, this.scratchAddress);
+    return this.isNoCopyOnWrite(fd);
+  }
+
+  isNoCopyOnWrite(fd: number): boolean {
+    if (this.fileSystem(fd) !== "btrfs") return true;
+    return ((this.#flags(fd) ?? 0) & c.FS_NOCOW_FL) !== 0;
+  }
+
+  #flags(fd: number): number | null {
+    this.scratchView.setBigUint64(0, 0n, true);
+    return this.libc.ioctl(fd, c.FS_IOC_GETFLAGS, this.scratchAddress) === 0
+      ? this.scratchView.getUint32(0, true)
+      : null;
+  }
+
+  dropCache(fd: number): void {
+    const number = this.libc.posix_fadvise(fd, 0, 0, c.POSIX_FADV_DONTNEED);
+    if (number !== 0) {
+      throw new SystemError("posix_fadvise", c.errnoName(this.on, number));
+    }
+  }
+
+  populate(address: number, lengthBytes: number): void {
+    while (this.#canPopulate && this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_WRITE) !== 0) {
+      const error = this.failure("madvise");
+      // Linux before 5.14 does not know this advice.
+      if (error.errno === "EINVAL") this.#canPopulate = false;
+      else if (error.errno !== "EINTR" && error.errno !== "EAGAIN") throw error;
+    }
+  }
+
+  syncMapped(_fd: number, address: number, lengthBytes: number): void {
+    // Linux writes and waits for the range, then flushes the device: fdatasync of a range (mm/msync.c, vfs_fsync_range).
+    if (this.libc.msync(address, lengthBytes, this.on.MS_SYNC) !== 0) {
+      throw this.failure("msync");
+    }
+  }
+
+  syncMappedAsync(_fd: number, spareFd: number, address: number, lengthBytes: number): Promise<void> {
+    const { msyncAsync } = this.libc;
+    if (msyncAsync === null) {
+      return new Promise((resolve, reject) => {
+        fs.fdatasync(spareFd, (cause) => {
+          if (cause) {
+            reject(new SystemError("fdatasync", errnoOf(cause), undefined, { cause }));
+          } else resolve();
+        });
+      });
+    }
+    return msyncAsync(address, lengthBytes, this.on.MS_SYNC).then((result) => {
+      // The other thread's errno cannot be read from here.
+      if (result !== 0) throw new SystemError("msync", "EUNKNOWN");
+    });
+  }
+
+  syncData(fd: number): void {
+    if (this.libc.fdatasync(fd) !== 0) throw this.failure("fdatasync");
+  }
+
+  override preparePath(path: string): PreparedPath {
+    const { statx } = this.libc;
+    if (statx === null) return super.preparePath(path);
+    const encoded = new TextEncoder().encode(`${path}\0`);
+    const buffer = new ArrayBuffer(256 + encoded.length);
+    new Uint8Array(buffer).set(encoded, 256);
+    const prepared = new StatxPath(buffer, this.libc, statx);
+    // An old kernel, or a seccomp filter that never heard of the call.
+    return prepared.look() ? prepared : super.preparePath(path);
+  }
+}
+
+/**
+ * A path and the struct statx for its answers, which has the same layout on every processor:
+ *
+ *   offset  type  field
+ *       28  u16   stx_mode
+ *       32  u64   stx_ino
+ *       40  u64   stx_size
+ *      136  u32   stx_dev_major
+ *      140  u32   stx_dev_minor
+ *      256        (ours) the path, with its NUL
+ */
+class StatxPath implements PreparedPath {
+  readonly #view: DataView;
+  readonly #address: number;
+  #major = -1;
+  #minor = -1;
+  #device = -1n;
+
+  constructor(
+    // Kept, so that the address stays good.
+    readonly buffer: ArrayBuffer,
+    readonly libc: Libc,
+    readonly statx: NonNullable<Libc["statx"]>,
+  ) {
+    this.#view = new DataView(buffer);
+    this.#address = libc.addressOf(buffer);
+  }
+
+  look(): boolean {
+    return this.statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_INO_SIZE, this.#address) === 0;
+  }
+
+  is(device: bigint, inode: bigint, sizeBytes: number): boolean {
+    // EINTR is for network file systems; asking again is harmless anywhere.
+    if (!this.look() && !this.look()) return false;
+    const view = this.#view;
+    if (view.getBigUint64(32, true) !== inode || Number(view.getBigUint64(40, true)) !== sizeBytes) return false;
+    const major = view.getUint32(136, true);
+    const minor = view.getUint32(140, true);
+    if (major !== this.#major || minor !== this.#minor) {
+      this.#major = major;
+      this.#minor = minor;
+      this.#device = deviceNumber(BigInt(major), BigInt(minor));
+    }
+    return this.#device === device;
+  }
+}
+
+/** makedev() of glibc and musl, as stat's st_dev has it. */
+function deviceNumber(major: bigint, minor: bigint): bigint {
+  return (major & 0xfffff000n) << 32n | (major & 0xfffn) << 8n | (minor & 0xffffff00n) << 12n | (minor & 0xffn);
+}

@@ -1,0 +1,159 @@
+// MappedFile, the real Region: a locked file in memory; sync, verify, detach, unmap.
+
+import { asRegionError, asSyncError, Undo } from "./failure.ts";
+import { detach } from "./libc.ts";
+import { type FileSystemInfo, type Region, RegionError } from "./region.ts";
+import type { Mapping, PreparedPath, System } from "./system.ts";
+
+/** What an opening hands over: all of it is the region's to give back. */
+export interface Parts {
+  readonly fd: number;
+  /** A second open file description, with an error state of its own. */
+  readonly spareFd: number;
+  readonly mapping: Mapping;
+  readonly prepared: PreparedPath;
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly created: boolean;
+  readonly info: FileSystemInfo;
+  readonly warnings: readonly string[];
+  readonly barrierOnly: boolean;
+}
+
+/** A locked file in memory. */
+export class MappedFile implements Region {
+  readonly buffer: ArrayBuffer;
+  readonly path: string;
+  readonly created: boolean;
+  readonly fileSystem: FileSystemInfo;
+  readonly warnings: readonly string[];
+  readonly #system: System;
+  readonly #parts: Parts;
+  #isOpen = true;
+  /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
+  #isPending = false;
+
+  constructor(system: System, parts: Parts) {
+    this.#system = system;
+    this.#parts = parts;
+    this.buffer = parts.mapping.buffer;
+    this.path = parts.path;
+    this.created = parts.created;
+    this.fileSystem = parts.info;
+    this.warnings = parts.warnings;
+  }
+
+  sync(offset: number, length: number): void {
+    const { fd, spareFd, barrierOnly } = this.#parts;
+    const range = this.#pages(offset, length);
+    try {
+      // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
+      // does not, so that neither swallows the other's error.
+      if (this.#isPending && !this.#system.asyncUsesSpare) {
+        this.#system.syncData(spareFd, barrierOnly);
+      } else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);
+    } catch (error) {
+      throw asSyncError(error, this.path);
+    }
+  }
+
+  async syncAsync(offset: number, length: number): Promise<void> {
+    const { fd, spareFd, barrierOnly } = this.#parts;
+    const range = this.#pages(offset, length);
+    if (this.#isPending) {
+      throw new TypeError("Cannot sync a region twice at a time");
+    }
+    this.#isPending = true;
+    try {
+      await this.#system.syncMappedAsync(fd, spareFd, range.address, range.lengthBytes, barrierOnly);
+    } catch (error) {
+      throw asSyncError(error, this.path);
+    } finally {
+      this.#isPending = false;
+      if (!this.#isOpen) this.#release();
+    }
+  }
+
+  prefault(offset: number, length: number): void {
+    const range = this.#pages(offset, length);
+    try {
+      this.#system.populate(range.address, range.lengthBytes);
+    } catch (error) {
+      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw this.#gone(error);
+      const found = asRegionError(error, "prefault", this.path);
+      // EFAULT: the file system has no block for a page.
+      if (found.details.errno !== "EFAULT") throw found;
+      throw new RegionError(
+        "NO_SPACE",
+        `Cannot prefault ${JSON.stringify(this.path)}: no space behind it`,
+        found.details,
+      );
+    }
+  }
+
+  verify(): void {
+    this.#check();
+    const { prepared, device, inode, sizeBytes } = this.#parts;
+    let isThere: boolean;
+    try {
+      isThere = prepared.is(device, inode, sizeBytes);
+    } catch (error) {
+      throw asRegionError(error, "look at", this.path);
+    }
+    if (!isThere) throw this.#gone();
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    // First of all, so that no view can reach the memory that goes (G9).
+    detach(this.buffer);
+    try {
+      this.#system.unlock(this.#parts.fd);
+    } catch { /* closing the descriptor gives the lock up too */ }
+    if (!this.#isPending) this.#release();
+  }
+
+  #release(): void {
+    const { fd, spareFd, mapping, sizeBytes } = this.#parts;
+    const undo = new Undo();
+    undo.add(() => this.#system.close(fd));
+    undo.add(() => this.#system.close(spareFd));
+    undo.add(() => this.#system.unmap(mapping, sizeBytes));
+    undo.run();
+  }
+
+  #isCut(): boolean {
+    try {
+      return this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes;
+    } catch {
+      return false;
+    }
+  }
+
+  #check(): void {
+    if (!this.#isOpen) {
+      throw new TypeError("Cannot use a region that is closed");
+    }
+  }
+
+  /** The pages of a range of bytes. */
+  #pages(offset: number, length: number): { address: number; lengthBytes: number } {
+    this.#check();
+    const { mapping, sizeBytes } = this.#parts;
+    if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
+      throw new RangeError(`Bytes ${offset} to ${offset + length} are not in a region of ${sizeBytes}`);
+    }
+    const { pageBytes } = this.#system;
+    const start = offset - offset % pageBytes;
+    return { address: mapping.address + start, lengthBytes: offset + length - start };
+  }
+
+  #gone(cause?: unknown): RegionError {
+    const { path } = this;
+    const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
+    return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
+  }
+}

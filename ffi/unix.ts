@@ -1,0 +1,217 @@
+// What Linux and macOS share of a System: node:fs where both runtimes have it, libc for the rest.
+
+import * as fs from "node:fs";
+import * as c from "./libc.ts";
+import type { Libc, Platform } from "./libc.ts";
+import { type FileStatus, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
+
+/** Runtimes set O_CLOEXEC on every descriptor that they open. */
+const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
+const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
+/** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a fstore_t (32). */
+const SCRATCH_BYTES = 4096;
+
+/** Runs a call of node:fs, again if a signal came first, and names what failed. */
+function call<T>(name: string, path: string | undefined, body: () => T): T {
+  for (;;) {
+    try {
+      return body();
+    } catch (cause) {
+      const errno = errnoOf(cause);
+      if (errno !== "EINTR") {
+        throw new SystemError(name, errno, path, { cause });
+      }
+    }
+  }
+}
+
+/** The name of the error number in an error of node:fs. */
+export function errnoOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  if (typeof code === "string") return code;
+  // Deno's sandbox speaks before the operating system is asked.
+  return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
+}
+
+function status(found: fs.BigIntStats): FileStatus {
+  const kind = found.isFile()
+    ? "file"
+    : found.isDirectory()
+    ? "directory"
+    : found.isSymbolicLink()
+    ? "symlink"
+    : "other";
+  return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
+}
+
+/** What Linux and macOS share. */
+export abstract class PosixSystem implements System {
+  readonly maxMappingBytes: number;
+  abstract readonly asyncUsesSpare: boolean;
+  /** Where calls leave their answers; an ArrayBuffer's memory does not move. */
+  protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
+  protected readonly scratchView: DataView = new DataView(this.scratch);
+  protected readonly scratchAddress: number;
+
+  constructor(protected readonly libc: Libc, protected readonly on: Platform, readonly pageBytes: number) {
+    this.maxMappingBytes = libc.maxViewBytes;
+    this.scratchAddress = libc.addressOf(this.scratch);
+  }
+
+  /** The error that the last call left, read before anything else is called. */
+  protected failure(name: string): SystemError {
+    return new SystemError(name, c.errnoName(this.on, this.libc.errno()));
+  }
+
+  /** Calls again for as long as a signal comes first. */
+  protected retry(name: string, body: () => number): void {
+    while (body() !== 0) {
+      const error = this.failure(name);
+      if (error.errno !== "EINTR") throw error;
+    }
+  }
+
+  realPath(path: string): string {
+    return call("realpath", path, () => fs.realpathSync(path));
+  }
+
+  lstat(path: string): FileStatus | null {
+    const found = call("lstat", path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+    return found === undefined ? null : status(found);
+  }
+
+  stat(path: string): FileStatus | null {
+    const found = call("stat", path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+    return found === undefined ? null : status(found);
+  }
+
+  fstat(fd: number): FileStatus {
+    return status(call("fstat", undefined, () => fs.fstatSync(fd, { bigint: true })));
+  }
+
+  open(path: string): number {
+    return call("open", path, () => fs.openSync(path, OPEN_FLAGS));
+  }
+
+  openOrCreate(path: string): number {
+    return call("open", path, () => fs.openSync(path, OPEN_FLAGS | fs.constants.O_CREAT, 0o600));
+  }
+
+  read(fd: number, bytes: Uint8Array, offset: number): number {
+    let done = 0;
+    while (done < bytes.length) {
+      const count = call("pread", undefined, () => fs.readSync(fd, bytes, done, bytes.length - done, offset + done));
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  write(fd: number, bytes: Uint8Array, offset: number): void {
+    let done = 0;
+    while (done < bytes.length) {
+      const count = call("pwrite", undefined, () => fs.writeSync(fd, bytes, done, bytes.length - done, offset + done));
+      if (count === 0) throw new SystemError("pwrite", "ENOSPC");
+      done += count;
+    }
+  }
+
+  truncate(fd: number, sizeBytes: number): void {
+    call("ftruncate", undefined, () => fs.ftruncateSync(fd, sizeBytes));
+  }
+
+  abstract allocate(fd: number, sizeBytes: number): void;
+  abstract fsync(fd: number): void;
+
+  syncDirectory(path: string): void {
+    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
+    try {
+      this.fsync(fd);
+    } catch (error) {
+      // A file system that cannot sync a directory says EINVAL.
+      if (!(error instanceof SystemError) || error.errno !== "EINVAL") {
+        throw error;
+      }
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  rename(from: string, to: string): void {
+    call("rename", to, () => fs.renameSync(from, to));
+  }
+
+  link(from: string, to: string): void {
+    call("link", to, () => fs.linkSync(from, to));
+  }
+
+  unlink(path: string): void {
+    call("unlink", path, () => fs.unlinkSync(path));
+  }
+
+  close(fd: number): void {
+    // Never again after EINTR: the descriptor is gone, and its number may be another's.
+    try {
+      fs.closeSync(fd);
+    } catch (cause) {
+      throw new SystemError("close", errnoOf(cause), undefined, { cause });
+    }
+  }
+
+  lock(fd: number): boolean {
+    for (;;) {
+      if (this.libc.flock(fd, c.LOCK_EX | c.LOCK_NB) === 0) return true;
+      const error = this.failure("flock");
+      if (error.errno === "EAGAIN") return false;
+      if (error.errno !== "EINTR") throw error;
+    }
+  }
+
+  unlock(fd: number): void {
+    this.retry("flock", () => this.libc.flock(fd, c.LOCK_UN));
+  }
+
+  abstract fileSystem(fd: number): string;
+  abstract setNoCopyOnWrite(fd: number): boolean;
+  abstract isNoCopyOnWrite(fd: number): boolean;
+  abstract dropCache(fd: number): void;
+
+  map(fd: number, lengthBytes: number): Mapping {
+    const { libc } = this;
+    const address = libc.mmap(0, lengthBytes, c.PROT_READ | c.PROT_WRITE, c.MAP_SHARED, fd, 0);
+    if (!(address > 0)) throw this.failure("mmap");
+    try {
+      return { address, buffer: libc.view(address, lengthBytes) };
+    } catch (cause) {
+      libc.munmap(address, lengthBytes);
+      throw new SystemError("mmap", "ENOMEM", undefined, { cause });
+    }
+  }
+
+  unmap(mapping: Mapping, lengthBytes: number): void {
+    if (mapping.buffer.byteLength > 0) c.detach(mapping.buffer);
+    if (this.libc.munmap(mapping.address, lengthBytes) !== 0) {
+      throw this.failure("munmap");
+    }
+  }
+
+  abstract populate(address: number, lengthBytes: number): void;
+  abstract syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
+  abstract syncMappedAsync(
+    fd: number,
+    spareFd: number,
+    address: number,
+    lengthBytes: number,
+    barrierOnly: boolean,
+  ): Promise<void>;
+  abstract syncData(fd: number, barrierOnly: boolean): void;
+
+  preparePath(path: string): PreparedPath {
+    return {
+      is: (device, inode, sizeBytes) => {
+        const found = this.stat(path);
+        return found !== null && found.inode === inode && found.device === device && found.sizeBytes === sizeBytes;
+      },
+    };
+  }
+}

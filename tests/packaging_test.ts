@@ -1,0 +1,205 @@
+// The package as its users get it: imported by URL in Deno, installed from a tarball in Bun; on its own in both.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import { PROJECT_URL, runCommand, runtimeBinary } from "./support/child.ts";
+import { runtime } from "./support/runtime.ts";
+import { tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+interface PackageJson {
+  name: string;
+  version: string;
+  license: string;
+  exports: Record<string, string>;
+  dependencies?: Record<string, string>;
+  devDependencies: Record<string, string>;
+}
+
+const PROJECT = fileURLToPath(PROJECT_URL);
+const packageJson: PackageJson = JSON.parse(read("package.json"));
+const denoJson = JSON.parse(read("deno.json"));
+const hasNpm = spawnSync("npm", ["--version"], { stdio: "ignore" }).status === 0;
+
+function read(path: string): string {
+  return readFileSync(new URL(path, PROJECT_URL), "utf8");
+}
+
+/** What a user's first program does: log, make durable, read back; then close and find it all again. */
+function program(wal: string, memoryStore: string, sqliteStore: string): string {
+  return `
+    import process from "node:process";
+    import { WAL } from ${JSON.stringify(wal)};
+    import { MemoryStore } from ${JSON.stringify(memoryStore)};
+    ${sqliteStore === "" ? "" : `import { SQLiteStore } from ${JSON.stringify(sqliteStore)};`}
+
+    const [path, databasePath] = process.argv.slice(2);
+    {
+      await using wal = await WAL.open(path, { size: 65536 });
+      await wal.logInsert(1, 2, 3, 4);
+      wal.logInsertSync(5n, 6n, 7n, 8n);
+      wal.flush();
+    }
+    await using wal = await WAL.open(path);
+    for (const record of wal.replay()) console.log(record.lsn, record.keyHigh, record.valueLow);
+
+    const store = ${sqliteStore === "" ? "new MemoryStore()" : "new SQLiteStore(databasePath)"};
+    const stop = new AbortController();
+    const consuming = wal.consumeAsync(store, { signal: stop.signal });
+    await wal.logInsert(9, 10, 11, 12);
+    while (wal.stats().applied < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    stop.abort();
+    await consuming;
+    console.log("applied", wal.stats().applied);
+  `;
+}
+
+const PROGRAM_OUTPUT = "1 1n 4n\n2 5n 8n\napplied 3\n";
+
+test("package.json and deno.json say the same", () => {
+  const { name, version, license, exports, devDependencies } = packageJson;
+  const { "./package.json": _, ...modules } = exports;
+  assertEquals({ name, version, license, exports: modules }, {
+    name: denoJson.name,
+    version: denoJson.version,
+    license: denoJson.license,
+    exports: denoJson.exports,
+  });
+  for (const [name, target] of Object.entries<string>(denoJson.imports)) {
+    if (!target.startsWith("npm:")) continue;
+    const npmName = name.replace(/\/$/, "");
+    assertStringIncludes(target, `${npmName}@${devDependencies[npmName]}`);
+  }
+});
+
+test("package.json has no runtime dependency and pins what development needs", () => {
+  assertEquals(packageJson.dependencies, undefined);
+  for (const [name, version] of Object.entries(packageJson.devDependencies)) {
+    assert(/^\d+\.\d+\.\d+$/.test(version), `${name}: ${version} is one version`);
+  }
+});
+
+test("package-lock.json names no registry", () => {
+  const { packages } = JSON.parse(read("package-lock.json")) as { packages: Record<string, { resolved?: string }> };
+  for (const [path, { resolved }] of Object.entries(packages)) assertEquals(resolved, undefined, path);
+});
+
+test("CHANGELOG.md has a section for the version of package.json", () => {
+  assertStringIncludes(read("CHANGELOG.md"), `## [${packageJson.version}]`);
+});
+
+test("mod.ts imports nothing but the project's files and node:", () => {
+  const seen = new Set<string>();
+  const visit = (url: URL) => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    const source = readFileSync(url, "utf8");
+    for (const [, specifier] of source.matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)) {
+      if (specifier!.startsWith("node:")) continue;
+      assert(/^\.\.?\//.test(specifier!), `${url.pathname} imports ${specifier}`);
+      visit(new URL(specifier!, url));
+    }
+  };
+  for (const path of Object.values<string>(denoJson.exports)) visit(new URL(path, PROJECT_URL));
+});
+
+/** Serves the project's modules, and nothing else, on the loopback interface. */
+async function serveModules(): Promise<{ origin: string; requested: Set<string> } & AsyncDisposable> {
+  const requested = new Set<string>();
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://localhost").pathname.slice(1);
+    requested.add(path);
+    if (/^(mod|testing|(ffi|src)\/[\w/]+)\.ts$/.test(path) && existsSync(new URL(path, PROJECT_URL))) {
+      response.writeHead(200, { "content-type": "application/typescript" }).end(read(path));
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    origin: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requested,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+test("a Deno program imports mod.ts by URL and needs only ffi and its own files", async () => {
+  using directory = tempDir();
+  await using server = await serveModules();
+  const base = `http://${server.origin}`;
+  writeFileSync(directory.join("app.ts"), program(`${base}/mod.ts`, `${base}/src/stores/memory.ts`, ""));
+
+  const result = await runCommand([
+    runtimeBinary(),
+    "run",
+    "--no-config",
+    "--no-prompt",
+    "--no-lock",
+    `--reload=${base}`,
+    `--allow-import=${server.origin}`,
+    "--allow-ffi",
+    `--allow-read=${directory.path}`,
+    `--allow-write=${directory.path}`,
+    directory.join("app.ts"),
+    directory.join("first.wal"),
+  ], { cwd: directory.path, env: { DENO_DIR: directory.join("cache") } });
+
+  assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
+  assertEquals([result.code, result.stdout], [0, PROGRAM_OUTPUT]);
+  assert(![...server.requested].some((path) => path.includes("testing") || path.includes("sqlite")));
+}, { skip: runtime !== "deno" && "import by URL is Deno's", timeoutMs: 120_000 });
+
+/** Packs the project as `npm publish` would and returns the tarball's path and the files in it. */
+async function pack(into: string): Promise<{ tarball: string; files: string[] }> {
+  const result = await runCommand(
+    ["npm", "pack", "--json", "--ignore-scripts", `--pack-destination=${into}`],
+    { cwd: PROJECT, timeoutMs: 120_000 },
+  );
+  assertEquals(result.code, 0, result.stderr);
+  const parsed = JSON.parse(result.stdout);
+  // A list up to npm 11, an object by name after it.
+  const { filename, files } = (Array.isArray(parsed) ? parsed : Object.values(parsed))[0] as {
+    filename: string;
+    files: { path: string }[];
+  };
+  return { tarball: `${into}/${filename}`, files: files.map(({ path }) => path) };
+}
+
+test("the tarball holds the modules, the papers and nothing else", async () => {
+  using directory = tempDir();
+  const { files } = await pack(directory.path);
+  const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
+  for (const path of [...papers, ...Object.values<string>(denoJson.exports).map((path) => path.slice(2))]) {
+    assert(files.includes(path), `${path} is in the tarball`);
+  }
+  const expected = /^(mod\.ts|testing\.ts|(ffi|src)\/[\w/]+\.ts|docs\/[\w/]+\.(md|svg))$/;
+  assertEquals(files.filter((path) => !papers.includes(path) && !expected.test(path)), []);
+}, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
+
+test("a Bun program adds the tarball in an empty directory and runs", async () => {
+  using directory = tempDir();
+  const { tarball } = await pack(directory.path);
+  writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
+  const { name } = packageJson;
+  writeFileSync(directory.join("app.ts"), program(name, `${name}/stores/memory`, `${name}/stores/sqlite`));
+  // An empty cache of its own: an earlier tarball of the same version must not be found in its place.
+  const env = { BUN_INSTALL_CACHE_DIR: directory.join("cache") };
+
+  const added = await runCommand([runtimeBinary(), "add", tarball], { cwd: directory.path, env });
+  assertEquals(added.code, 0, added.stderr);
+  assertEquals(readdirSync(directory.join("node_modules", name.split("/")[0]!)), [name.split("/")[1]!]);
+
+  const result = await runCommand(
+    [runtimeBinary(), "run", "app.ts", directory.join("first.wal"), directory.join("store.sqlite")],
+    { cwd: directory.path, env },
+  );
+  assertEquals([result.code, result.stdout, result.stderr], [0, PROGRAM_OUTPUT, ""]);
+}, { skip: runtime !== "bun" ? "bun add is Bun's" : !hasNpm && "npm is not installed", timeoutMs: 180_000 });

@@ -1,0 +1,32 @@
+// The process of one cell: runs the workload that its argument names, and prints what it measured.
+
+import process from "node:process";
+import type { CellRequest, Workload } from "./workloads/workload.ts";
+
+/** Each loaded only where it runs, so that a process holds nothing but what it measures. */
+const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
+  append: async () => (await import("./workloads/append.ts")).append,
+  appendLog: async () => (await import("./workloads/append_log.ts")).appendLog,
+  appliedLatency: async () => (await import("./workloads/applied_latency.ts")).appliedLatency,
+  appliedToMemory: async () => (await import("./workloads/applied.ts")).appliedToMemory,
+  appliedToSQLite: async () => (await import("./workloads/applied.ts")).appliedToSQLite,
+  batches: async () => (await import("./workloads/batches.ts")).batches,
+  eventLoopDelay: async () => (await import("./workloads/event_loop.ts")).eventLoopDelay,
+  fillLog: async () => (await import("./workloads/fill_log.ts")).fillLog,
+  fillLogAndDie: async () => (await import("./workloads/fill_log.ts")).fillLogAndDie,
+  fillPeer: async () => (await import("./workloads/fill_peer.ts")).fillPeer,
+  manyWriters: async () => (await import("./workloads/many_writers.ts")).manyWriters,
+  opening: async () => (await import("./workloads/opening.ts")).opening,
+  openingUnverified: async () => (await import("./workloads/opening.ts")).openingUnverified,
+  replayLog: async () => (await import("./workloads/recovery.ts")).replayLog,
+  replayPeer: async () => (await import("./workloads/replay_peer.ts")).replayPeer,
+  scan: async () => (await import("./workloads/scan.ts")).scan,
+  singleWriter: async () => (await import("./workloads/single_writer.ts")).singleWriter,
+  verify: async () => (await import("./workloads/recovery.ts")).verify,
+};
+
+const request = JSON.parse(process.argv[2]) as CellRequest;
+const workload = await WORKLOADS[request.workload]();
+const measurements = await workload(request);
+// Some addons keep the process up after they are closed.
+process.stdout.write(`RESULT ${JSON.stringify(measurements)}\n`, () => process.exit(0));

@@ -1,0 +1,209 @@
+// What is measured side by side: the systems of a contest run one after the other in each round.
+
+/** One system in a contest. */
+export interface Entrant {
+  /** Its name in the table and in targets. */
+  readonly label: string;
+  readonly workload: string;
+  /** A peer's name; `limit` is the C program. */
+  readonly system: string;
+  readonly parameter: number;
+  /** Writes as many records beforehand into the directory that it then runs in; `killed`: by a process that is killed. */
+  readonly prepared?: { readonly records: number; readonly killed?: boolean };
+}
+
+/** Systems that are compared with each other, and only with each other. */
+export interface Contest {
+  /** As in `W2 4096`. */
+  readonly id: string;
+  readonly title: string;
+  readonly entrants: readonly Entrant[];
+}
+
+/** What the command line asks for. */
+export interface ContestOptions {
+  readonly quick: boolean;
+  readonly peers: boolean;
+}
+
+const MILLION = 1_000_000;
+/** Records in a full log of 64 MiB and of 1 GiB. */
+const FULL_64_MIB = 2 ** 20 - 256;
+const FULL_1_GIB = 2 ** 24 - 256;
+
+/** All contests, in the order of the workloads. */
+export function makeContests(options: ContestOptions): readonly Contest[] {
+  return [
+    singleWriter(options),
+    ...[16, 256, 4096].map((writers) => manyWriters(writers, options)),
+    batches(options),
+    append(options),
+    ...(options.quick ? [MILLION] : [MILLION, 8 * MILLION]).flatMap((records) => recovery(records, options)),
+    appliedToMemory(options),
+    appliedToSQLite(options),
+    eventLoop(),
+    appliedLatency(),
+    opening(options),
+  ];
+}
+
+function peerEntrants(
+  workload: string,
+  parameter: number,
+  systems: readonly string[],
+  { peers }: ContestOptions,
+): Entrant[] {
+  return peers ? systems.map((system) => ({ label: system, workload, system, parameter })) : [];
+}
+
+function singleWriter(options: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({ label: system, workload: "singleWriter", system, parameter: 1 });
+  const peers = ["sqlite-full", "lmdb", "classic-level", "file", "file-group"];
+  return {
+    id: "W1",
+    title: "one writer, each record awaited and durable",
+    entrants: [entry("limit"), entry("wal"), entry("wal-offload"), ...peerEntrants("singleWriter", 1, peers, options)],
+  };
+}
+
+function manyWriters(writers: number, options: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({ label: system, workload: "manyWriters", system, parameter: writers });
+  const peers = ["sqlite-full", "sqlite-full-turn", "lmdb", "classic-level", "file", "file-group", "file-group-frame"];
+  return {
+    id: `W2 ${writers}`,
+    title: `${writers} writers, each record awaited and durable`,
+    entrants: [
+      entry("limit"),
+      entry("wal"),
+      entry("wal-offload"),
+      ...peerEntrants("manyWriters", writers, peers, options),
+    ],
+  };
+}
+
+function batches(options: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({ label: system, workload: "batches", system, parameter: 1000 });
+  const peers = ["sqlite-full", "lmdb", "classic-level", "file", "file-group", "file-group-frame"];
+  return {
+    id: "W3",
+    title: "durable batches of 1000",
+    entrants: [entry("limit"), entry("wal"), ...peerEntrants("batches", 1000, peers, options)],
+  };
+}
+
+function append(options: ContestOptions): Contest {
+  const peers = ["sqlite-full", "lmdb", "classic-level", "file"];
+  return {
+    id: "W4",
+    title: "append without waiting for the medium",
+    entrants: [
+      { label: "limit", workload: "append", system: "limit", parameter: 0 },
+      { label: "wal", workload: "appendLog", system: "wal", parameter: 0 },
+      ...peerEntrants("append", 0, peers, options),
+    ],
+  };
+}
+
+function recovery(records: number, options: ContestOptions): readonly Contest[] {
+  const size = `${records / MILLION}M`;
+  const prepared = { records };
+  const entry = (workload: string, system = "wal"): Entrant => ({
+    label: system,
+    workload,
+    system,
+    parameter: records,
+    prepared,
+  });
+  const replayPeers = records === MILLION && options.peers && !options.quick;
+  const peers = replayPeers ? ["sqlite-full", "lmdb", "classic-level", "file-group"] : [];
+  return [
+    {
+      id: `W5 verify ${size}`,
+      title: `open() of a log of ${size} records, all verified`,
+      entrants: [
+        { label: "limit", workload: "verify", system: "limit", parameter: records },
+        entry("verify"),
+      ],
+    },
+    {
+      id: `W5 replay ${size}`,
+      title: `${size} records into an array of objects`,
+      entrants: [entry("replayLog"), ...peers.map((peer) => entry("replayPeer", peer))],
+    },
+    { id: `W5 scan ${size}`, title: `${size} records by one cursor, allocating nothing`, entrants: [entry("scan")] },
+  ];
+}
+
+function appliedToMemory({ quick }: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({
+    label: system,
+    workload: "appliedToMemory",
+    system,
+    parameter: quick ? MILLION / 4 : MILLION,
+  });
+  return {
+    id: "W6 memory",
+    title: "written in batches of 1000 and applied to memory",
+    entrants: [entry("map"), entry("wal")],
+  };
+}
+
+function appliedToSQLite({ quick }: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({
+    label: system,
+    workload: "appliedToSQLite",
+    system,
+    parameter: quick ? MILLION / 10 : MILLION,
+  });
+  return {
+    id: "W6 sqlite",
+    title: "written in batches of 1000 and applied to SQLite",
+    entrants: [entry("sqlite-full"), entry("wal")],
+  };
+}
+
+function eventLoop(): Contest {
+  return {
+    id: "W7",
+    title: "event loop while 4096 writers run",
+    entrants: [
+      { label: "wal-offload", workload: "eventLoopDelay", system: "wal-offload", parameter: 4096 },
+      { label: "wal", workload: "eventLoopDelay", system: "wal", parameter: 4096 },
+    ],
+  };
+}
+
+function appliedLatency(): Contest {
+  return {
+    id: "W8",
+    title: "append until applied, same process",
+    entrants: [
+      { label: "durable", workload: "singleWriter", system: "wal", parameter: 1 },
+      { label: "applied", workload: "appliedLatency", system: "wal", parameter: 1 },
+    ],
+  };
+}
+
+function opening({ quick }: ContestOptions): Contest {
+  const entry = (label: string, workload: string, records: number, killed = false): Entrant => ({
+    label,
+    workload,
+    system: "wal",
+    parameter: records,
+    prepared: { records, killed },
+  });
+  const big = quick ? FULL_1_GIB / 4 : FULL_1_GIB;
+  const bigLabel = quick ? "256 MiB" : "1 GiB";
+  return {
+    id: "W9",
+    title: "open() of a full log",
+    entrants: [
+      entry("clean 64 MiB", "opening", FULL_64_MIB),
+      entry(`clean ${bigLabel}`, "opening", big),
+      entry("clean 64 MiB, verify: false", "openingUnverified", FULL_64_MIB),
+      entry(`clean ${bigLabel}, verify: false`, "openingUnverified", big),
+      entry("killed 64 MiB", "opening", FULL_64_MIB, true),
+      { label: "limit", workload: "verify", system: "limit", parameter: FULL_64_MIB },
+    ],
+  };
+}

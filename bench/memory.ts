@@ -1,0 +1,21 @@
+// What the operating system says this process takes.
+
+import { readFileSync } from "node:fs";
+import process from "node:process";
+
+/** Resident bytes now, and the most there ever were. */
+export interface Memory {
+  readonly residentBytes: number;
+  readonly peakBytes: number;
+}
+
+/** Reads /proc where there is one; elsewhere the runtime's own figures. */
+export function memory(): Memory {
+  try {
+    const status = readFileSync("/proc/self/status", "utf8");
+    const kib = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? NaN);
+    return { residentBytes: kib("VmRSS") * 1024, peakBytes: kib("VmHWM") * 1024 };
+  } catch {
+    return { residentBytes: process.memoryUsage().rss, peakBytes: process.resourceUsage().maxRSS * 1024 };
+  }
+}

@@ -1,0 +1,39 @@
+// The systems by name, each loaded only where it is used: a native addon that a runtime cannot load harms nothing else.
+
+import type { PeerModule } from "./peer.ts";
+
+const loaders = {
+  "wal": () => import("./wal.ts"),
+  "wal-offload": () => import("./wal_offload.ts"),
+  "sqlite-full": () => import("./sqlite.ts"),
+  "sqlite-full-turn": () => import("./sqlite_turn.ts"),
+  "lmdb": () => import("./lmdb.ts"),
+  "classic-level": () => import("./classic_level.ts"),
+  "file": () => import("./file.ts"),
+  "file-group": () => import("./file_group.ts"),
+  "file-group-frame": () => import("./file_group_frame.ts"),
+} satisfies Record<string, () => Promise<PeerModule>>;
+
+/** The name of a system that is measured through `Peer`. */
+export type PeerName = keyof typeof loaders;
+
+/** Every peer that is not this library, as `--verify-durability` checks them. */
+export const PEER_NAMES = Object.keys(loaders) as readonly PeerName[];
+
+/** What a reader of the table should know of each peer. */
+export const PEER_NOTES: Record<PeerName, string> = {
+  "wal": "this library, flush inline",
+  "wal-offload": "this library, flush off the JavaScript thread",
+  "sqlite-full": "node:sqlite, WAL journal grown beforehand, synchronous=FULL (W4: NORMAL)",
+  "sqlite-full-turn": "the same, all puts of one event-loop turn in one transaction",
+  "lmdb": "lmdb-js, put() resolves after the sync (W4: noSync)",
+  "classic-level": "LevelDB, sync: true (W4: false)",
+  "file": "writeSync + fdatasyncSync to a growing file (W4: writeSync)",
+  "file-group": "hand-written group commit: fs.write + fs.fdatasync of what gathered meanwhile, growing file",
+  "file-group-frame": "the same with one checksum for a group instead of one for each record",
+};
+
+/** Loads a peer. */
+export function loadPeer(name: PeerName): Promise<PeerModule> {
+  return loaders[name]();
+}

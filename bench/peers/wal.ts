@@ -1,0 +1,69 @@
+// This library, flushing on the JavaScript thread.
+
+import { join } from "node:path";
+import { type InsertItem, WAL, type WALOptions } from "../../mod.ts";
+import { LOG_BYTES } from "../sizes.ts";
+import type { Peer, PeerOptions } from "./peer.ts";
+
+/** Records between two truncations: a quarter of the ring. */
+const TRUNCATE_MASK = 2 ** 18 - 1;
+const POOL_MASK = 4095;
+
+/** 64-bit values as content identifiers have them, made beforehand: making a bigint is not the log's work. */
+export const VALUES: readonly bigint[] = makeValues(POOL_MASK + 1);
+
+function makeValues(count: number): readonly bigint[] {
+  const words = new BigUint64Array(count);
+  let state = 0x9e3779b97f4a7c15n;
+  return Array.from(words, () => state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n));
+}
+
+/** Opens the log of a directory. */
+export async function openLog(directory: string, options: WALOptions = {}): Promise<WAL> {
+  const log = new WAL(join(directory, "peer.wal"), { size: LOG_BYTES, flush: "inline", ...options });
+  await log.open();
+  return log;
+}
+
+/** A log as a peer: what nobody needs any more is released now and then, as a consumer would do. */
+export class WALPeer implements Peer {
+  readonly #log: WAL;
+  readonly #batches = new Map<number, InsertItem[]>();
+
+  constructor(log: WAL) {
+    this.#log = log;
+  }
+
+  put(n: number): Promise<void> {
+    if ((n & TRUNCATE_MASK) === TRUNCATE_MASK) this.#log.truncate(this.#log.durable);
+    const i = n & POOL_MASK;
+    return this.#log.logInsert(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]);
+  }
+
+  putBatch(first: number, count: number): Promise<void> {
+    if (first % (TRUNCATE_MASK + 1) < count) this.#log.truncate(this.#log.durable);
+    return this.#log.batchInsert(this.#items(count));
+  }
+
+  append(n: number): void {
+    const i = n & POOL_MASK;
+    this.#log.logInsertSync(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]);
+  }
+
+  #items(count: number): readonly InsertItem[] {
+    let items = this.#batches.get(count);
+    if (items === undefined) {
+      items = Array.from({ length: count }, (_, i) => [VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]]);
+      this.#batches.set(count, items);
+    }
+    return items;
+  }
+
+  async close(): Promise<void> {
+    await this.#log.close();
+  }
+}
+
+export async function open(options: PeerOptions): Promise<Peer> {
+  return new WALPeer(await openLog(options.directory));
+}

@@ -1,0 +1,8 @@
+// This library, flushing off the JavaScript thread.
+
+import type { Peer, PeerOptions } from "./peer.ts";
+import { openLog, WALPeer } from "./wal.ts";
+
+export async function open(options: PeerOptions): Promise<Peer> {
+  return new WALPeer(await openLog(options.directory, { flush: "offload" }));
+}

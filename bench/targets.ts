@@ -1,0 +1,120 @@
+// What the library is to reach: ratios to the limit and to peers in the same round, as the performance issue lists them.
+
+import { median } from "./measure.ts";
+import type { ContestResult, Round } from "./results.ts";
+
+/** One target. */
+export interface Target {
+  readonly contest: string;
+  readonly what: string;
+  readonly label: string;
+  readonly metric: string;
+  /** The system to compare with in the same round; without it, the figure itself is judged. */
+  readonly against?: string;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+
+/** A target and what was reached. */
+export interface Verdict {
+  readonly target: Target;
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+  readonly met: boolean;
+}
+
+/** The targets on a runtime. */
+export function makeTargets(runtime: string): readonly Target[] {
+  const rate = (contest: string, against: string, atLeast: number, metric = "opsPerSecond"): Target => ({
+    contest,
+    what: `${metric === "opsPerSecond" ? "throughput" : metric.replace("OpsPerSecond", "")} ÷ ${against}`,
+    label: "wal",
+    metric,
+    against,
+    atLeast,
+  });
+  const figure = (contest: string, what: string, metric: string, wanted: Partial<Target>): Target => ({
+    contest,
+    what,
+    label: "wal",
+    metric,
+    ...wanted,
+  });
+  return [
+    rate("W1", "limit", 0.95),
+    figure("W1", "p99 ÷ limit", "p99Us", { against: "limit", atMost: 1.15 }),
+    rate("W1", "sqlite-full", 1.1),
+    rate("W1", "classic-level", 1.8),
+    rate("W1", "lmdb", 3),
+    rate("W2 16", "limit", 0.9),
+    rate("W2 256", "limit", 0.9),
+    rate("W2 4096", "limit", 0.6),
+    rate("W2 4096", "file-group", 1.8),
+    rate("W2 4096", "sqlite-full-turn", 3),
+    rate("W2 4096", "lmdb", 12),
+    rate("W3", "limit", 0.85),
+    rate("W3", "sqlite-full", runtime === "bun" ? 3 : 6),
+    rate("W3", "lmdb", 5),
+    rate("W4", "limit", 0.65, "freshOpsPerSecond"),
+    rate("W4", "limit", 0.65, "warmOpsPerSecond"),
+    rate("W4", "file", 12, "freshOpsPerSecond"),
+    rate("W4", "lmdb", 50, "freshOpsPerSecond"),
+    rate("W4", "sqlite-full", 150, "freshOpsPerSecond"),
+    ...["1M", "8M"].flatMap((size) => [
+      rate(`W5 verify ${size}`, "limit", 0.3),
+      figure(`W5 verify ${size}`, "peak memory ÷ (file + 120 B a record)", "memoryShare", { atMost: 1 }),
+      figure(`W5 replay ${size}`, "array, M records/s", "opsPerSecond", { atLeast: 6e6 }),
+      figure(`W5 replay ${size}`, "peak memory ÷ (file + 120 B a record)", "memoryShare", { atMost: 1 }),
+      figure(`W5 scan ${size}`, "scan, M records/s", "opsPerSecond", { atLeast: 18e6 }),
+    ]),
+    rate("W6 memory", "map", 0.5),
+    rate("W6 sqlite", "sqlite-full", 0.9),
+    { contest: "W7", what: "delay p99, ms, offloaded", label: "wal-offload", metric: "delayP99Ms", atMost: 2 },
+    {
+      contest: "W1",
+      what: "offloaded ÷ limit",
+      label: "wal-offload",
+      metric: "opsPerSecond",
+      against: "limit",
+      atLeast: 0.65,
+    },
+    { contest: "W8", what: "p50 ÷ durable p50", label: "applied", metric: "p50Us", against: "durable", atMost: 1.5 },
+    ...["256 MiB", "1 GiB"].map((size) => ({
+      contest: "W9",
+      what: `clean ${size} ÷ clean 64 MiB`,
+      label: `clean ${size}`,
+      metric: "openMs",
+      against: "clean 64 MiB",
+      atMost: 2,
+    })),
+    { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
+  ];
+}
+
+/** Judges a target by the median over the rounds; undefined where it was not measured. */
+export function judge(target: Target, contests: readonly ContestResult[]): Verdict | undefined {
+  const rounds = contests.find((contest) => contest.id === target.contest)?.rounds ?? [];
+  const values = rounds.map((round) => valueIn(round, target)).filter((value) => !Number.isNaN(value));
+  if (values.length === 0) return undefined;
+  const reached = median(values);
+  return {
+    target,
+    median: reached,
+    least: Math.min(...values),
+    most: Math.max(...values),
+    met: reached >= (target.atLeast ?? -Infinity) && reached <= (target.atMost ?? Infinity),
+  };
+}
+
+function valueIn(round: Round, { label, metric, against }: Target): number {
+  const value = figureIn(round, label, metric);
+  return against === undefined ? value : value / figureIn(round, against, metric);
+}
+
+function figureIn(round: Round, label: string, metric: string): number {
+  const outcome = round[label];
+  if (outcome === undefined || "unavailable" in outcome) return NaN;
+  const value = outcome.measurements[metric];
+  return typeof value === "number" ? value : NaN;
+}

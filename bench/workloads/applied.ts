@@ -1,0 +1,104 @@
+// W6: records written durably in batches and applied to a store, against the store alone.
+
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { InsertItem, Store } from "../../mod.ts";
+import { MemoryStore } from "../../src/stores/memory.ts";
+import { SQLiteStore } from "../../src/stores/sqlite.ts";
+import type { Measurements } from "../measure.ts";
+import { openLog } from "../peers/wal.ts";
+import type { CellRequest } from "./workload.ts";
+
+const BATCH = 1000;
+
+/** Distinct keys in no order, as content identifiers come; made anew for each batch, by every system alike. */
+function* makeBatches(records: number): Generator<readonly InsertItem[]> {
+  const words = new BigUint64Array(4 * BATCH);
+  const halves = new Uint32Array(words.buffer);
+  let state = 0x9e3779b9;
+  for (let first = 0; first < records; first += BATCH) {
+    for (let i = 0; i < halves.length; i++) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      halves[i] = state;
+    }
+    yield Array.from({ length: BATCH }, (_, i): InsertItem => {
+      const at = 4 * i;
+      return [words[at], words[at + 1], words[at + 2], words[at + 3]];
+    });
+  }
+}
+
+/** Into memory: this library and `MemoryStore`, `MemoryStore` alone, or a bare `Map`. */
+export async function appliedToMemory(request: CellRequest): Promise<Measurements> {
+  if (request.system === "map") return timeSync(request.parameter, insertIntoMap());
+  const store = new MemoryStore();
+  return await writeAndApply(request, store);
+}
+
+/** Into SQLite: this library and `SQLiteStore`, or SQLite with the same batches as its transactions. */
+export async function appliedToSQLite(request: CellRequest): Promise<Measurements> {
+  const path = join(request.directory, "store.sqlite");
+  if (request.system === "sqlite-full") return timeSync(request.parameter, insertIntoSQLite(path));
+  const store = new SQLiteStore(path);
+  const result = await writeAndApply(request, store);
+  await store.close();
+  return result;
+}
+
+async function writeAndApply(request: CellRequest, store: Store): Promise<Measurements> {
+  const log = await openLog(request.directory);
+  const stop = new AbortController();
+  const consumer = log.consumeAsync(store, { signal: stop.signal });
+  const start = performance.now();
+  for (const batch of makeBatches(request.parameter)) await log.batchInsert(batch);
+  const last = log.durable;
+  while (log.stats().applied < last) await new Promise((resolve) => setTimeout(resolve, 0));
+  const elapsedMs = performance.now() - start;
+  stop.abort();
+  await consumer;
+  await log.close();
+  return { opsPerSecond: request.parameter / (elapsedMs / 1e3) };
+}
+
+type InsertBatch = (batch: readonly InsertItem[]) => void;
+
+function timeSync(records: number, insert: InsertBatch): Measurements {
+  const start = performance.now();
+  for (const batch of makeBatches(records)) insert(batch);
+  return { opsPerSecond: records / ((performance.now() - start) / 1e3) };
+}
+
+/** What one would write in place of a log and a store: 128-bit keys in one Map. */
+function insertIntoMap(): InsertBatch {
+  const map = new Map<bigint, InsertItem>();
+  return (batch) => {
+    for (const item of batch) map.set(BigInt(item[1]), item);
+  };
+}
+
+/** The same table as `SQLiteStore` has, synchronous=FULL, one transaction for a batch. */
+function insertIntoSQLite(path: string): InsertBatch {
+  const database = new DatabaseSync(path);
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    CREATE TABLE entries (key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (key, value)) WITHOUT ROWID`);
+  const begin = database.prepare("BEGIN");
+  const commit = database.prepare("COMMIT");
+  const insert = database.prepare("INSERT OR IGNORE INTO entries VALUES (?, ?)");
+  const key = new Uint8Array(16);
+  const value = new Uint8Array(16);
+  const keyView = new DataView(key.buffer);
+  const valueView = new DataView(value.buffer);
+  return (batch) => {
+    begin.run();
+    for (const [keyHigh, keyLow, valueHigh, valueLow] of batch) {
+      keyView.setBigUint64(0, BigInt(keyHigh));
+      keyView.setBigUint64(8, BigInt(keyLow));
+      valueView.setBigUint64(0, BigInt(valueHigh));
+      valueView.setBigUint64(8, BigInt(valueLow));
+      insert.run(key, value);
+    }
+    commit.run();
+  };
+}

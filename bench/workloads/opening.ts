@@ -1,0 +1,24 @@
+// W9: how long open() takes.
+
+import type { Measurements } from "../measure.ts";
+import { openLog } from "../peers/wal.ts";
+import type { CellRequest } from "./workload.ts";
+
+/** Opens a log as the caller would, with the options' defaults. */
+export function opening(request: CellRequest): Promise<Measurements> {
+  return timeOpen(request, {});
+}
+
+/** Opens a log without reading the records of one that was closed. */
+export function openingUnverified(request: CellRequest): Promise<Measurements> {
+  return timeOpen(request, { verify: false });
+}
+
+async function timeOpen(request: CellRequest, options: { verify?: boolean }): Promise<Measurements> {
+  const start = performance.now();
+  const log = await openLog(request.directory, options);
+  const openMs = performance.now() - start;
+  const records = log.length;
+  await log.close();
+  return { openMs, records };
+}

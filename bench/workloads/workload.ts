@@ -1,0 +1,27 @@
+// A workload: one thing that is measured, in a process of its own.
+
+import type { Measurements } from "../measure.ts";
+import { loadPeer, type PeerName } from "../peers/registry.ts";
+import type { Peer } from "../peers/peer.ts";
+
+/** What one cell of the table measures: a system under a workload. Passed to its process as JSON. */
+export interface CellRequest {
+  readonly workload: string;
+  /** A peer's name, or whatever the workload knows. */
+  readonly system: string;
+  /** Writers, records, bytes: as the workload says. */
+  readonly parameter: number;
+  /** A directory of its own; empty unless the contest prepares it. */
+  readonly directory: string;
+  readonly warmSeconds: number;
+  readonly seconds: number;
+}
+
+/** Runs one cell. */
+export type Workload = (request: CellRequest) => Promise<Measurements>;
+
+/** Opens the peer that a request names. */
+export async function openPeer(request: CellRequest, durable = true): Promise<Peer> {
+  const { open } = await loadPeer(request.system as PeerName);
+  return await open({ directory: request.directory, durable });
+}

@@ -1,0 +1,159 @@
+// Which system call fails, and where the machine crashes.
+
+/** Thrown by every call of a process that a simulated crash has ended, from the call that it hit. */
+export class SimulatedCrash extends Error {
+  /** `"SimulatedCrash"`. */
+  override name = "SimulatedCrash";
+}
+
+/**
+ * A call that can fail and be crashed in. An asynchronous sync is two: its beginning, and its end some time later. `pathIs` is
+ * the look at the log's own path.
+ */
+export type SystemCall =
+  | "realPath"
+  | "lstat"
+  | "stat"
+  | "fstat"
+  | "open"
+  | "openOrCreate"
+  | "read"
+  | "write"
+  | "truncate"
+  | "allocate"
+  | "fsync"
+  | "syncDirectory"
+  | "rename"
+  | "link"
+  | "unlink"
+  | "close"
+  | "lock"
+  | "unlock"
+  | "fileSystem"
+  | "setNoCopyOnWrite"
+  | "isNoCopyOnWrite"
+  | "dropCache"
+  | "map"
+  | "unmap"
+  | "populate"
+  | "syncMapped"
+  | "syncMappedAsync"
+  | "syncMappedAsync ends"
+  | "syncData"
+  | "preparePath"
+  | "pathIs";
+
+/** When within a call: before anything is done, after a part of it, or when all is done but the caller does not know. */
+export type Moment = "before" | "during" | "after";
+
+/** A crash that is to come. */
+export interface CrashPoint {
+  /** The number of the call, as in `disk.steps` and `disk.trace`; the first is 1. */
+  readonly step: number;
+  /** @default {"before"} */
+  readonly when?: Moment;
+}
+
+/** A failure that is to come. */
+export interface FailingCall {
+  /** Which of the system's methods. */
+  readonly call: SystemCall;
+  /**
+   * The how many-th such call from now on.
+   *
+   * @default {1}
+   */
+  readonly nth?: number;
+  /**
+   * How many in a row; `Infinity` for ever.
+   *
+   * @default {1}
+   */
+  readonly times?: number;
+  /**
+   * The error's name.
+   *
+   * @default {"EIO"}
+   */
+  readonly errno?: string;
+  /**
+   * Whether the call has done nothing, a part or everything when it fails.
+   *
+   * @default {"before"}
+   */
+  readonly when?: Moment;
+  /**
+   * What a failed sync of a file leaves: as Linux does, pages that count as clean although they were not written (`"clean"`), so
+   * that the next sync succeeds without them; or pages that are still dirty (`"dirty"`).
+   *
+   * @default {"clean"}
+   */
+  readonly pages?: "clean" | "dirty";
+  /**
+   * What happens to a sync: an error; or success is reported although the medium has nothing (`"lost"`), or has it elsewhere
+   * (`"misplaced"`, by `byBytes`).
+   *
+   * @default {"error"}
+   */
+  readonly effect?: "error" | "lost" | "misplaced";
+  /** How far from its place a misplaced page is written; a multiple of 512. */
+  readonly byBytes?: number;
+  /** Only calls about this path; of a descriptor, the path it was opened by. */
+  readonly path?: string;
+}
+
+/** What a call meets. */
+export type Fault =
+  | { readonly kind: "crash"; readonly when: Moment }
+  | { readonly kind: "fail"; readonly when: Moment; readonly spec: FailingCall };
+
+/** One line of the history. */
+export interface TraceEntry {
+  /** Number of the call; 0 for what is no call. */
+  readonly step: number;
+  /** The call, or something that happened between two. */
+  readonly call: SystemCall | "event";
+  /** The path it is about, or what happened. */
+  readonly subject: string;
+  /** `ok`, an error's name, or `crash`. */
+  outcome: string;
+}
+
+/** The faults that are to come. */
+export class FaultPlan {
+  #crash: CrashPoint | null = null;
+  #failing: { readonly spec: FailingCall; skip: number; left: number }[] = [];
+
+  /** Crashes at this call; null: nowhere. */
+  crashAt(point: CrashPoint | null): void {
+    this.#crash = point;
+  }
+
+  fail(spec: FailingCall): void {
+    this.#failing.push({ spec, skip: (spec.nth ?? 1) - 1, left: spec.times ?? 1 });
+  }
+
+  /** Forgets everything that is to come. */
+  clear(): void {
+    this.#crash = null;
+    this.#failing = [];
+  }
+
+  /** What this call meets. Asked once for each call. */
+  next(step: number, call: SystemCall, path: string): Fault | null {
+    let fault: Fault | null = null;
+    for (const failing of this.#failing) {
+      const { spec } = failing;
+      if (spec.call !== call || (spec.path !== undefined && spec.path !== path)) continue;
+      if (failing.skip > 0) failing.skip--;
+      else if (failing.left > 0) {
+        failing.left--;
+        fault ??= { kind: "fail", when: spec.when ?? "before", spec };
+      }
+    }
+    if (this.#crash?.step !== step) return fault;
+    const when = this.#crash.when ?? "before";
+    this.#crash = null;
+    return { kind: "crash", when };
+  }
+}

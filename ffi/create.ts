@@ -116,7 +116,6 @@ function fill(system: System, fd: number, file: NewFile): void {
   system.allocate(fd, file.sizeBytes);
   writeBlocks(system, fd, file.chunks(), file.sizeBytes);
   system.fsync(fd);
-  system.dropCache(fd);
 }
 
 /**

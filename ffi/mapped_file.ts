@@ -78,7 +78,10 @@ function writeFile(
 ): void {
   let fd: number | null;
   try {
-    const file = { path: finalPath(system, permissions, path), sizeBytes, chunks: () => chunks };
+    // A log that is opened through a symbolic link is replaced where it lies.
+    const isLink = keepAs !== undefined && system.lstat(path)?.kind === "symlink";
+    const target = isLink ? system.realPath(path) : path;
+    const file = { path: finalPath(system, permissions, target), sizeBytes, chunks: () => chunks };
     fd = createFile(system, keepAs === undefined ? file : { ...file, keepAs: finalPath(system, permissions, keepAs) });
     if (fd !== null) system.close(fd);
   } catch (error) {
@@ -119,17 +122,14 @@ class Opening {
     const { system, path, request } = this;
     const found = system.stat(path);
     if (found !== null) {
-      if (found.kind !== "file") {
-        throw this.#failure("NOT_A_FILE", `it is ${KINDS[found.kind]}`);
-      }
+      if (found.kind !== "file") throw this.#failure("NOT_A_FILE", `it is ${KINDS[found.kind]}`);
       return this.#finish(...this.#openExisting());
     }
-    if (system.lstat(path) !== null) {
-      throw this.#failure("NOT_A_FILE", "it is a dangling symbolic link");
-    }
-    if (!request.create) {
-      throw this.#failure("NOT_FOUND", "there is no such file");
-    }
+    const entry = system.lstat(path);
+    if (entry?.kind === "symlink") throw this.#failure("NOT_A_FILE", "it is a dangling symbolic link");
+    // Made between the two looks.
+    if (entry !== null) return null;
+    if (!request.create) throw this.#failure("NOT_FOUND", "there is no such file");
     this.#checkSize(request.sizeBytes);
     const real = finalPath(system, this.permissions, path);
     const fd = createFile(system, {
@@ -170,7 +170,6 @@ class Opening {
     }
     this.#checkSize(sizeBytes);
     if (!created) this.#settle(fd, real);
-    system.dropCache(fd);
 
     const spareFd = system.open(real);
     this.#undo.add(() => system.close(spareFd));
@@ -202,6 +201,9 @@ class Opening {
   #settle(fd: number, real: string): void {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
+    // A file that was copied, restored or read has large folios in the page cache, of which each store dirties the whole
+    // (H35). One that we made has not.
+    this.system.dropCache(fd);
     if (this.permissions.has("read", directory)) {
       this.system.syncDirectory(directory);
     }

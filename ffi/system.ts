@@ -72,7 +72,7 @@ export interface System {
   setNoCopyOnWrite(fd: number): boolean;
   /** True if the file is overwritten in place, or the file system has no copy-on-write flag. */
   isNoCopyOnWrite(fd: number): boolean;
-  /** Drops clean pages of the file from the page cache, large folios with them. */
+  /** Drops clean pages of the file from the page cache, large folios with them; they may be read back singly. */
   dropCache(fd: number): void;
 
   /** Maps the file's first bytes, shared, for reading and writing. */

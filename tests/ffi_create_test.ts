@@ -1,0 +1,149 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import * as fs from "node:fs";
+import process from "node:process";
+import { createFile, splitPath, temporaryPath } from "../ffi/create.ts";
+import { posixSystem } from "../ffi/posix.ts";
+import { RegionError } from "../ffi/region.ts";
+import { diskStorage } from "../ffi/storage.ts";
+import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
+import { withTempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const write = (path: string, keepAs?: string) =>
+  diskStorage().write(path, [FIRST_BYTES.subarray(0, 1), FIRST_BYTES.subarray(1)], SIZE_BYTES, keepAs);
+
+test("temporaryPath() is beside the file and hidden", () => {
+  assertEquals(temporaryPath("/a/b"), "/a/.b.wal-new");
+  assertEquals(temporaryPath("/b"), "/.b.wal-new");
+  assertEquals(splitPath("/b"), { directory: "/", name: "b" });
+});
+
+test("createFile() takes over what a crash left at the temporary name", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    fs.writeFileSync(temporaryPath(path), new Uint8Array(3 * SIZE_BYTES).fill(9));
+    diskStorage().open(path, openRequest()).close();
+    checkWhole(path);
+    assertEquals(fs.readdirSync(directory), ["log"]);
+  }));
+
+test("createFile() spares the log whose second name a crash left behind", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    // The crash came between link and unlink, and then someone moved the log away.
+    fs.writeFileSync(`${directory}/moved`, "precious");
+    fs.linkSync(`${directory}/moved`, temporaryPath(path));
+    diskStorage().open(path, openRequest()).close();
+    checkWhole(path);
+    assertEquals(fs.readFileSync(`${directory}/moved`, "utf8"), "precious");
+    assertEquals(fs.readdirSync(directory).sort(), ["log", "moved"]);
+  }));
+
+test("createFile() is LOCKED while another makes the file", () =>
+  withTempDir((directory) => {
+    const path = `${fs.realpathSync(directory)}/log`;
+    const system = posixSystem();
+    const inner: unknown[] = [];
+    const fd = createFile(system, {
+      path,
+      sizeBytes: SIZE_BYTES,
+      chunks: () => {
+        inner.push(assertThrows(() => diskStorage().open(path, openRequest()), RegionError).reason);
+        return [FIRST_BYTES];
+      },
+    });
+    assertEquals(inner, ["LOCKED"]);
+    // From its first moment at its path it is locked.
+    assertEquals(assertThrows(() => diskStorage().open(path, openRequest()), RegionError).reason, "LOCKED");
+    system.close(fd!);
+    checkWhole(path);
+  }));
+
+test("createFile() never replaces a file that came meanwhile", () =>
+  withTempDir((directory) => {
+    const path = `${fs.realpathSync(directory)}/log`;
+    const system = posixSystem();
+    const chunks = () => {
+      fs.writeFileSync(path, "precious");
+      return [FIRST_BYTES];
+    };
+    assertEquals(createFile(system, { path, sizeBytes: SIZE_BYTES, chunks }), null);
+    assertEquals(fs.readFileSync(path, "utf8"), "precious");
+    assertEquals(fs.readdirSync(directory), ["log"]);
+  }));
+
+test("createFile() passes on what its chunks throw, and leaves nothing", () =>
+  withTempDir((directory) => {
+    const initialBytes = (): Uint8Array => {
+      throw new URIError("mine");
+    };
+    assertThrows(() => diskStorage().open(`${directory}/log`, openRequest({ initialBytes })), URIError);
+    const tooLong = () => new Uint8Array(SIZE_BYTES + 1);
+    assertThrows(() => diskStorage().open(`${directory}/log`, openRequest({ initialBytes: tooLong })), RangeError);
+    assertEquals(fs.readdirSync(directory), []);
+    if (process.platform === "linux") assertEquals(held(directory), []);
+  }));
+
+test("write() makes a file, but does not replace one", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/copy`;
+    write(path);
+    checkWhole(path);
+    fs.writeFileSync(path, "precious");
+    const error = assertThrows(() => write(path), RegionError);
+    assertEquals([error.reason, error.details.errno], ["IO", "EEXIST"]);
+    assertEquals(fs.readFileSync(path, "utf8"), "precious");
+    assertEquals(fs.readdirSync(directory), ["copy"]);
+  }));
+
+test("write() joins chunks of any length", () =>
+  withTempDir((directory) => {
+    const all = Uint8Array.from({ length: 20_000 }, (_, index) => index % 251);
+    const cuts = [0, 1, 4095, 4096, 4097, 12288, 12288, 19_999, 20_000];
+    const chunks = cuts.slice(1).map((end, index) => all.subarray(cuts[index], end));
+    diskStorage().write(`${directory}/copy`, chunks, SIZE_BYTES);
+    const found = fs.readFileSync(`${directory}/copy`);
+    assertEquals(found.length, SIZE_BYTES);
+    assertEquals(found.subarray(0, 20_000).equals(all), true);
+    assertEquals(found.subarray(20_000).every((byte) => byte === 0), true);
+  }));
+
+test("write() keeps the old file's inode under its other name", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    fs.writeFileSync(path, "damaged");
+    const before = fs.statSync(path);
+    write(path, `${directory}/log.damaged`);
+    checkWhole(path);
+    assertEquals(fs.readFileSync(`${directory}/log.damaged`, "utf8"), "damaged");
+    const after = fs.statSync(`${directory}/log.damaged`);
+    assertEquals([after.ino, after.mtimeMs], [before.ino, before.mtimeMs]);
+    assertEquals(fs.readdirSync(directory).sort(), ["log", "log.damaged"]);
+    // The next one does not overwrite what was kept.
+    const error = assertThrows(() => write(path, `${directory}/log.damaged`), RegionError);
+    assertEquals(error.details.errno, "EEXIST");
+    assertEquals(fs.readFileSync(`${directory}/log.damaged`, "utf8"), "damaged");
+    checkWhole(path);
+  }));
+
+test("write() does not replace a file that is open", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const region = diskStorage().open(path, openRequest());
+    const error = assertThrows(() => write(path, `${directory}/kept`), RegionError);
+    assertEquals(error.reason, "LOCKED");
+    region.verify();
+    region.close();
+    assertEquals(fs.readdirSync(directory), ["log"]);
+  }));
+
+test("write() replaces the file that a symbolic link leads to", () =>
+  withTempDir((directory) => {
+    fs.mkdirSync(`${directory}/a`);
+    fs.writeFileSync(`${directory}/a/log`, "damaged");
+    fs.symlinkSync(`${directory}/a/log`, `${directory}/link`);
+    write(`${directory}/link`, `${directory}/a/kept`);
+    checkWhole(`${directory}/a/log`);
+    assertEquals(fs.lstatSync(`${directory}/link`).isSymbolicLink(), true);
+    assertEquals(fs.readFileSync(`${directory}/a/kept`, "utf8"), "damaged");
+  }));

@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { constants } from "node:os";
+import process from "node:process";
+import * as bun from "../ffi/bun.ts";
+import * as deno from "../ffi/deno.ts";
+import { errnoName, type Libc, MAP_SHARED, platform, PROT_READ, verifyLibc } from "../ffi/libc.ts";
+import { posixSystem } from "../ffi/posix.ts";
+import { RegionError } from "../ffi/region.ts";
+import { SystemError } from "../ffi/system.ts";
+import { runtime } from "./support/runtime.ts";
+import { test } from "./support/test.ts";
+
+const open = (): Libc => (runtime === "deno" ? deno : bun).openLibc(platform());
+
+test("platform() has the error numbers of this system", () => {
+  const known: Record<string, number> = constants.errno;
+  for (const [name, number] of Object.entries(platform().errno)) {
+    if (name in known) assertEquals([name, number], [name, known[name]!]);
+  }
+});
+
+test("platform() refuses what it has no table for, and says what is supported", () => {
+  for (const [os, processor] of [["win32", "x64"], ["linux", "s390x"], ["freebsd", "x64"], ["linux", "ia32"]]) {
+    const error = assertThrows(() => platform(os, processor), RegionError);
+    assertEquals(error.reason, "PLATFORM");
+    assert(error.message.includes(`${os} ${processor}`) && error.message.includes("Linux and macOS"));
+  }
+});
+
+test("platform() has a table for each supported system", () => {
+  for (const os of ["linux", "darwin"]) {
+    for (const processor of ["x64", "arm64"]) {
+      const found = platform(os, processor);
+      assertEquals(found.os, os === "linux" ? "linux" : "macos");
+      assertEquals(found.padsVariadic, os === "darwin" && processor === "arm64");
+      const numbers = Object.entries(found.errno).filter(([name]) => name !== "ENOTSUP").map(([, number]) => number);
+      assertEquals(new Set(numbers).size, numbers.length);
+    }
+  }
+});
+
+test("verifyLibc() accepts this system and returns its page size", () => {
+  const libc = open();
+  const pageBytes = verifyLibc(libc, platform());
+  assert(pageBytes >= 4096 && Number.isInteger(Math.log2(pageBytes)));
+});
+
+test("verifyLibc() refuses a library whose answers do not fit the table", () => {
+  const libc = open();
+  const wrong: Partial<Libc>[] = [
+    { sysconf: () => -1 },
+    { sysconf: () => 4095 },
+    { mmap: () => -1 },
+    { mmap: (...values) => values[1] === 0 ? 0 : libc.mmap(...values) },
+    { msync: () => -1 },
+    { munmap: (address, length) => libc.munmap(address, length) - 1 },
+    { errno: () => 0 },
+  ];
+  for (const change of wrong) {
+    const error = assertThrows(() => posixSystem({ ...libc, ...change }), RegionError);
+    assertEquals(error.reason, "PLATFORM");
+  }
+  // A system's own table in place of this one's: MAP_ANON differs, so a map of descriptor −1 fails.
+  assertThrows(() => verifyLibc(libc, platform("darwin", "x64")), RegionError);
+});
+
+test("mmap() fails with all bits set and leaves its error number", () => {
+  const libc = open();
+  assertEquals(libc.mmap(0, 4096, PROT_READ, MAP_SHARED, -1, 0), -1);
+  assertEquals(errnoName(platform(), libc.errno()), "EBADF");
+  assertEquals(libc.munmap(1, 4096), -1);
+  assertEquals(errnoName(platform(), libc.errno()), "EINVAL");
+});
+
+test("errnoName() has a name for what is in no table", () => {
+  assertEquals(errnoName(platform(), 28), "ENOSPC");
+  assertEquals(errnoName(platform(), 4095), "EUNKNOWN(4095)");
+});
+
+test("errno() belongs to the thread that failed", async () => {
+  const worker = new Worker(new URL("./support/region_worker.ts", import.meta.url), { type: "module" });
+  const theirs = new Promise((resolve) => worker.onmessage = (event) => resolve(event.data));
+  worker.postMessage("errno");
+  const system = posixSystem();
+  const mine = new Set<string>();
+  for (let round = 0; round < 20_000; round++) {
+    mine.add(assertThrows(() => system.unlock(-1), SystemError).errno);
+  }
+  assertEquals([...mine], ["EBADF"]);
+  assertEquals(await theirs, "EBADF,EINVAL");
+  worker.terminate();
+}, { skip: process.platform !== "linux" && "error numbers of Linux" });

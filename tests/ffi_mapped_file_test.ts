@@ -1,0 +1,259 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import process from "node:process";
+import { diskStorage } from "../ffi/storage.ts";
+import { memoryRegion } from "../ffi/memory.ts";
+import { mappedStorage } from "../ffi/mapped_file.ts";
+import { posixSystem } from "../ffi/posix.ts";
+import { RegionError, type RegionFailure } from "../ffi/region.ts";
+import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
+import { withTempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const notLinux = process.platform !== "linux" && "looks into /proc";
+
+function fails(reason: RegionFailure, body: () => unknown): RegionError {
+  const error = assertThrows(body, RegionError);
+  assertEquals(error.reason, reason, error.message);
+  return error;
+}
+
+test("open() makes a file of its owner's only, with the bytes asked for", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const region = diskStorage().open(path, openRequest());
+    assertEquals(region.created, true);
+    assertEquals(region.path, fs.realpathSync(path));
+    assertEquals(region.buffer.byteLength, SIZE_BYTES);
+    assertEquals(new Uint8Array(region.buffer, 0, 4), FIRST_BYTES);
+    assertEquals(fs.statSync(path).mode & 0o7777, 0o600);
+    assertEquals(fs.statSync(path).nlink, 1);
+    assert(fs.statSync(path).blocks * 512 >= SIZE_BYTES);
+    assertEquals(fs.readdirSync(directory), ["log"]);
+    region.close();
+    checkWhole(path);
+  }));
+
+test("open() finds again what was synced", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    const storage = diskStorage();
+    const first = storage.open(path, openRequest());
+    const bytes = new Uint8Array(first.buffer);
+    bytes[SIZE_BYTES - 1] = 7;
+    bytes[20001] = 8;
+    first.sync(20001, 1);
+    await first.syncAsync(SIZE_BYTES - 1, 1);
+    first.sync(0, SIZE_BYTES);
+    first.prefault(0, SIZE_BYTES);
+    first.verify();
+    first.close();
+    const second = storage.open(path, openRequest({ initialBytes: () => assert(false, "made again") as never }));
+    assertEquals(second.created, false);
+    assertEquals(new Uint8Array(second.buffer)[SIZE_BYTES - 1], 7);
+    assertEquals(new Uint8Array(second.buffer)[20001], 8);
+    second.close();
+  }));
+
+test("open() refuses what is not a file", () =>
+  withTempDir((directory) => {
+    const { open } = diskStorage();
+    fs.symlinkSync(`${directory}/nowhere`, `${directory}/dangling`);
+    execFileSync("mkfifo", [`${directory}/fifo`]);
+    for (const name of ["", "a\0b", "a/", "dangling", "fifo", ".", ".."]) {
+      fails("NOT_A_FILE", () => open(name === "" ? "" : `${directory}/${name}`, openRequest()));
+    }
+    fails("NOT_A_FILE", () => open("/dev/null", openRequest()));
+    fails("NOT_FOUND", () => open(`${directory}/none/log`, openRequest()));
+    fails("NOT_FOUND", () => open(`${directory}/log`, openRequest({ create: false })));
+    fails("NOT_FOUND", () => open(`${directory}/fifo/log`, openRequest()));
+    assertEquals(fs.readdirSync(directory).sort(), ["dangling", "fifo"]);
+  }));
+
+test("open() follows a symbolic link to a log, but makes nothing through one", () =>
+  withTempDir((directory) => {
+    const { open } = diskStorage();
+    open(`${directory}/log`, openRequest()).close();
+    fs.symlinkSync(`${directory}/log`, `${directory}/link`);
+    const region = open(`${directory}/link`, openRequest());
+    assertEquals(region.path, fs.realpathSync(`${directory}/log`));
+    region.close();
+    // A link planted at the temporary name must not make us truncate what it leads to.
+    fs.writeFileSync(`${directory}/victim`, "precious");
+    fs.symlinkSync(`${directory}/victim`, `${directory}/.new.wal-new`);
+    fails("NOT_A_FILE", () => open(`${directory}/new`, openRequest()));
+    assertEquals(fs.readFileSync(`${directory}/victim`, "utf8"), "precious");
+  }));
+
+test("open() refuses a short file and one too long to map", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const { open } = diskStorage();
+    fs.writeFileSync(path, "");
+    fails("TOO_SHORT", () => open(path, openRequest()));
+    fs.truncateSync(path, 16383);
+    fails("TOO_SHORT", () => open(path, openRequest()));
+    const limit = posixSystem().maxMappingBytes;
+    fs.truncateSync(path, limit + 16384);
+    assert(fails("PLATFORM", () => open(path, openRequest())).message.includes(String(limit)));
+    const request = openRequest({ sizeBytes: limit + 16384 });
+    assert(fails("PLATFORM", () => open(`${directory}/new`, request)).message.includes(String(limit)));
+    assertEquals(fs.readdirSync(directory), ["log"]);
+  }));
+
+test("open() maps a file whose size is no multiple of a page", () =>
+  withTempDir((directory) => {
+    fs.writeFileSync(`${directory}/log`, new Uint8Array(20001).fill(5));
+    const region = diskStorage().open(`${directory}/log`, openRequest());
+    assertEquals(region.buffer.byteLength, 20001);
+    assertEquals(new Uint8Array(region.buffer)[20000], 5);
+    region.sync(20000, 1);
+    region.close();
+  }));
+
+test("open() sets close-on-exec on each descriptor", () =>
+  withTempDir((directory) => {
+    const region = diskStorage().open(`${directory}/log`, openRequest());
+    let count = 0;
+    for (const fd of fs.readdirSync("/proc/self/fd")) {
+      try {
+        if (!fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory)) continue;
+      } catch {
+        continue;
+      }
+      count++;
+      const flags = parseInt(/^flags:\s*([0-7]+)/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8);
+      assert((flags & 0o2000000) !== 0, `O_CLOEXEC in ${flags.toString(8)}`);
+    }
+    region.close();
+    assertEquals(count, 2);
+  }), { skip: notLinux });
+
+test("open() leaves no descriptor and no mapping after 300 rounds", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    for (let round = 0; round < 300; round++) {
+      const region = diskStorage().open(path, openRequest());
+      new Uint8Array(region.buffer)[16384] = round;
+      if (round % 50 === 0) await region.syncAsync(16384, 1);
+      region.close();
+    }
+    assertEquals(held(directory), []);
+  }), { skip: notLinux });
+
+test("verify() throws when the file is deleted, replaced or cut", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const damages: (() => void)[] = [
+      () => fs.unlinkSync(path),
+      () => fs.renameSync(path, `${directory}/elsewhere`),
+      () => {
+        fs.copyFileSync(path, `${directory}/copy`);
+        fs.renameSync(`${directory}/copy`, path);
+      },
+      () => fs.truncateSync(path, SIZE_BYTES - 4096),
+      () => fs.truncateSync(path, SIZE_BYTES + 4096),
+    ];
+    for (const damage of damages) {
+      const region = diskStorage().open(path, openRequest());
+      region.verify();
+      damage();
+      fails("GONE", () => region.verify());
+      region.close();
+      fs.rmSync(path, { force: true });
+    }
+  }));
+
+test("prefault() throws where the file was cut, instead of a signal", () =>
+  withTempDir((directory) => {
+    const region = diskStorage().open(`${directory}/log`, openRequest());
+    region.prefault(0, SIZE_BYTES);
+    fs.truncateSync(`${directory}/log`, 16384);
+    fails("GONE", () => region.prefault(32768, 4096));
+    region.close();
+  }), { skip: notLinux });
+
+test("close() detaches the buffer, so that a late access is a TypeError", () =>
+  withTempDir(async (directory) => {
+    for (const region of [diskStorage().open(`${directory}/log`, openRequest()), memoryRegion(SIZE_BYTES)]) {
+      const view = new DataView(region.buffer);
+      const bytes = new Uint8Array(region.buffer);
+      view.setUint8(0, 1);
+      region.close();
+      region.close();
+      assertThrows(() => view.getUint8(0), TypeError);
+      assertThrows(() => view.setUint8(0, 1), TypeError);
+      assertEquals(bytes[0], undefined);
+      assertEquals(region.buffer.byteLength, 0);
+      assertThrows(() => region.sync(0, 1), TypeError);
+      assertThrows(() => region.prefault(0, 1), TypeError);
+      assertThrows(() => region.verify(), TypeError);
+      await assertRejects(() => region.syncAsync(0, 1), TypeError);
+    }
+  }));
+
+test("close() waits with the unmapping for a pending syncAsync()", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    const storage = diskStorage();
+    for (let round = 0; round < 20; round++) {
+      const region = storage.open(path, openRequest());
+      new Uint8Array(region.buffer).fill(round, 16384);
+      const pending = region.syncAsync(0, SIZE_BYTES);
+      region.close();
+      assertEquals(region.buffer.byteLength, 0);
+      // The lock is free at once.
+      storage.open(path, openRequest()).close();
+      await pending;
+    }
+    if (process.platform === "linux") assertEquals(held(directory), []);
+  }));
+
+test("sync() may be called while syncAsync() is pending, which may not be called twice", () =>
+  withTempDir(async (directory) => {
+    const region = diskStorage().open(`${directory}/log`, openRequest());
+    new Uint8Array(region.buffer).fill(3, 16384);
+    const pending = region.syncAsync(0, SIZE_BYTES);
+    await assertRejects(() => region.syncAsync(0, 1), TypeError);
+    region.sync(16384, 64);
+    await pending;
+    await region.syncAsync(0, 1);
+    region.close();
+  }));
+
+test("sync() refuses a range that is not in the file", () =>
+  withTempDir((directory) => {
+    const region = diskStorage().open(`${directory}/log`, openRequest());
+    for (const [offset, length] of [[-1, 1], [0, SIZE_BYTES + 1], [SIZE_BYTES, 1], [NaN, 1], [0, NaN]] as const) {
+      assertThrows(() => region.sync(offset, length), RangeError);
+    }
+    region.close();
+  }));
+
+test("open() refuses a file system that shows other bytes in the mapping", () =>
+  withTempDir((directory) => {
+    const system = posixSystem();
+    const lying = Object.create(system, {
+      read: {
+        value: (fd: number, bytes: Uint8Array, offset: number) => {
+          const count = system.read(fd, bytes, offset);
+          bytes[100]! ^= 1;
+          return count;
+        },
+      },
+    });
+    fails("FILE_SYSTEM", () => mappedStorage(bound(lying, system)).open(`${directory}/log`, openRequest()));
+    if (process.platform === "linux") assertEquals(held(directory), []);
+  }));
+
+/** Calls run on the real system, whose hidden fields they need, except for those replaced. */
+function bound(changed: typeof posixSystem extends () => infer S ? S : never, system: ReturnType<typeof posixSystem>) {
+  return new Proxy(system, {
+    get(target, name) {
+      const own = Object.hasOwn(changed, name);
+      const value = Reflect.get(own ? changed : target, name, target) as unknown;
+      return typeof value === "function" && !own ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,119 @@
+import { assert, assertEquals } from "@std/assert";
+import * as fs from "node:fs";
+import { projectUrl, runSnippet } from "./support/child.ts";
+import { runtime } from "./support/runtime.ts";
+import { withTempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const notDeno = runtime !== "deno" && "Bun has no sandbox";
+
+/** Deno's node:child_process adds --allow-all to a command line of Deno's that allows nothing, but does not see this one. */
+const DIRECTLY = ["env"];
+
+/** Opens a file in a child with these permissions. The child has --no-prompt. */
+async function open(path: string, create: boolean, flags: string[]): Promise<string> {
+  const source = `
+    import { diskStorage } from "${projectUrl("ffi/storage.ts")}";
+    const request = {
+      create: ${create}, sizeBytes: 65536, minimumBytes: 16384, initialBytes: () => Uint8Array.of(1),
+      readOwnerPid: () => null, allowUnsafeFileSystem: false, barrierOnly: false,
+    };
+    try {
+      const region = diskStorage().open(${JSON.stringify(path)}, request);
+      region.sync(0, 64);
+      await region.syncAsync(0, 64);
+      region.verify();
+      region.prefault(0, 65536);
+      region.close();
+      console.log("opened", region.created);
+    } catch (error) {
+      console.log(error.name, error.reason, error.details?.flag);
+    }`;
+  const { stdout, stderr } = await runSnippet(source, { denoFlags: flags, wrapper: DIRECTLY });
+  return stdout.trim() || stderr;
+}
+
+const denied = (flag: string) => `RegionError PERMISSION ${flag}`;
+
+test(
+  "open() of a new file needs its directory and libc, and names the flag that is missing",
+  () =>
+    withTempDir(async (temporary) => {
+      const directory = fs.realpathSync(temporary);
+      const path = `${directory}/log`;
+      const [read, write] = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+      assertEquals(await open(path, true, []), denied(`--allow-read=${path}`));
+      assertEquals(await open(path, true, [read, "--allow-ffi"]), denied(`--allow-write=${path}`));
+      assertEquals(await open(path, true, [write, "--allow-ffi"]), denied(`--allow-read=${path}`));
+      assertEquals(await open(path, true, [read, write]), denied("--allow-ffi"));
+      const onlyFile = [`--allow-read=${path}`, `--allow-write=${path}`, "--allow-ffi"];
+      assertEquals(await open(path, true, onlyFile), denied(`--allow-read=${directory}`));
+      assertEquals(await open(path, true, [read, ...onlyFile.slice(1)]), denied(`--allow-write=${directory}`));
+      assertEquals(fs.readdirSync(directory), []);
+      assertEquals(await open(path, true, [read, write, "--allow-ffi"]), "opened true");
+    }),
+  { skip: notDeno },
+);
+
+test("open() of a file needs nothing but that file and libc", () =>
+  withTempDir(async (temporary) => {
+    const directory = fs.realpathSync(temporary);
+    const path = `${directory}/log`;
+    fs.writeFileSync(path, new Uint8Array(65536));
+    const flags = [`--allow-read=${path}`, `--allow-write=${path}`, "--allow-ffi"];
+    for (const create of [true, false]) assertEquals(await open(path, create, flags), "opened false");
+    assertEquals(await open(path, false, flags.slice(1)), denied(`--allow-read=${path}`));
+  }), { skip: notDeno });
+
+test("open() does not let a symbolic link lead out of what is permitted", () =>
+  withTempDir(async (temporary) => {
+    const directory = fs.realpathSync(temporary);
+    fs.mkdirSync(`${directory}/in`);
+    fs.mkdirSync(`${directory}/out`);
+    fs.writeFileSync(`${directory}/out/log`, new Uint8Array(65536));
+    fs.symlinkSync(`${directory}/out/log`, `${directory}/in/log`);
+    fs.symlinkSync(`${directory}/out`, `${directory}/in/folder`);
+    const flags = [`--allow-read=${directory}/in`, `--allow-write=${directory}/in`, "--allow-ffi"];
+    assertEquals(await open(`${directory}/in/log`, true, flags), denied(`--allow-read=${directory}/out/log`));
+    assertEquals(await open(`${directory}/in/folder/log`, true, flags), denied(`--allow-read=${directory}/out/log`));
+    assertEquals(await open(`${directory}/in/folder/new`, true, flags), denied(`--allow-read=${directory}/out`));
+    assertEquals(fs.readdirSync(`${directory}/out`), ["log"]);
+  }), { skip: notDeno });
+
+test("diskStorage() needs no permission until it opens a file", async () => {
+  const source = `
+    import { diskStorage } from "${projectUrl("ffi/storage.ts")}";
+    import { memoryRegion } from "${projectUrl("ffi/memory.ts")}";
+    diskStorage();
+    const region = memoryRegion(65536);
+    region.sync(0, 64);
+    await region.syncAsync(0, 64);
+    region.close();
+    console.log("done");`;
+  const { stdout, stderr } = await runSnippet(source, { denoFlags: [], wrapper: DIRECTLY });
+  assertEquals(stdout.trim(), "done", stderr);
+});
+
+test("open() is PERMISSION where the operating system denies", () =>
+  withTempDir(async (directory) => {
+    fs.writeFileSync(`${directory}/log`, new Uint8Array(65536), { mode: 0o400 });
+    fs.chmodSync(directory, 0o555);
+    // Root may do anything: give that up first.
+    const source = `
+      import process from "node:process";
+      import { diskStorage } from "${projectUrl("ffi/storage.ts")}";
+      import { openRequest } from "${projectUrl("tests/support/region.ts")}";
+      process.setuid?.(65534);
+      for (const name of ["log", "new"]) {
+        try {
+          diskStorage().open("${directory}/" + name, openRequest()).close();
+          console.log("opened");
+        } catch (error) {
+          console.log(error.reason, error.details.errno);
+        }
+      }`;
+    const { stdout, stderr } = await runSnippet(source);
+    fs.chmodSync(directory, 0o755);
+    assert(stdout !== "", stderr);
+    assertEquals(stdout.trim().split("\n"), ["PERMISSION EACCES", "PERMISSION EACCES"], stderr);
+  }));

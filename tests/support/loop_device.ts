@@ -1,0 +1,69 @@
+// A small file system of a test's own, on a loop device: root on Linux only.
+
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+/** File systems that a test can ask for, and how each is made. */
+const MAKERS: Readonly<Record<string, readonly string[]>> = {
+  ext4: ["mkfs.ext4", "-q", "-F"],
+  xfs: ["mkfs.xfs", "-q", "-f"],
+  btrfs: ["mkfs.btrfs", "-q", "-f"],
+};
+
+/** A mounted file system; disposing it unmounts it. */
+export interface LoopDevice extends Disposable {
+  readonly path: string;
+  /** Bytes written to the device so far. */
+  bytesWritten(): number;
+}
+
+/** Why `loopDevice()` cannot work here; false if it can. */
+export function loopDeviceSkip(type: string): string | false {
+  if (process.platform !== "linux") return "loop devices are Linux's";
+  if (process.getuid?.() !== 0) return "mounting needs root";
+  if (!fs.existsSync("/dev/loop-control")) return "there are no loop devices";
+  const tool = MAKERS[type]![0]!;
+  if (!["/usr/sbin/", "/sbin/", "/usr/bin/"].some((directory) => fs.existsSync(directory + tool))) return `no ${tool}`;
+  try {
+    loopDevice(type, type === "xfs" ? 320 : 256)[Symbol.dispose]();
+  } catch (error) {
+    return `mounting ${type} fails: ${String(error).split("\n")[0]}`;
+  }
+  return false;
+}
+
+/** Makes and mounts a file system of so many MiB. */
+export function loopDevice(type: string, sizeMiB: number): LoopDevice {
+  const directory = fs.mkdtempSync(join(tmpdir(), "wal-loop-"));
+  const image = join(directory, "image");
+  const path = join(directory, "mount");
+  fs.mkdirSync(path);
+  try {
+    fs.closeSync(fs.openSync(image, "w"));
+    fs.truncateSync(image, sizeMiB * 2 ** 20);
+    const [maker, ...options] = MAKERS[type]!;
+    run(maker!, [...options, image]);
+    run("mount", ["-o", "loop", image, path]);
+  } catch (error) {
+    fs.rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+  const device = run("findmnt", ["-n", "-o", "SOURCE", path]).trim().split("/").at(-1)!;
+  return {
+    path,
+    // The seventh number counts sectors of 512 bytes (Linux, Documentation/block/stat.rst).
+    bytesWritten: () => Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[6]) * 512,
+    [Symbol.dispose]() {
+      run("umount", [path]);
+      fs.rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function run(command: string, values: string[]): string {
+  const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+  return execFileSync(command, values, { encoding: "utf8", stdio: "pipe", env: { ...process.env, PATH: path } });
+}

@@ -1,0 +1,108 @@
+// What the tests of ffi/ share: a request, a count of what the process holds, and systems that fail on demand.
+
+import * as fs from "node:fs";
+import type { Libc } from "../../ffi/libc.ts";
+import type { OpenRequest } from "../../ffi/region.ts";
+import { type System, SystemError } from "../../ffi/system.ts";
+
+/** Bytes of the files that the tests make. */
+export const SIZE_BYTES = 65536;
+
+/** The bytes at the start of a file that the tests make; the owner is process 42. */
+export const FIRST_BYTES: Uint8Array = Uint8Array.of(0x57, 0x41, 0x4c, 42);
+
+/** A request that makes a small file. */
+export function openRequest(changes: Partial<OpenRequest> = {}): OpenRequest {
+  return {
+    create: true,
+    sizeBytes: SIZE_BYTES,
+    minimumBytes: 16384,
+    initialBytes: () => FIRST_BYTES,
+    readOwnerPid: (bytes) => bytes[3] ?? null,
+    allowUnsafeFileSystem: false,
+    barrierOnly: false,
+    ...changes,
+  };
+}
+
+/** Throws unless the file is as `openRequest()` made it: whole. */
+export function checkWhole(path: string): void {
+  const bytes = fs.readFileSync(path);
+  const expected = new Uint8Array(SIZE_BYTES);
+  expected.set(FIRST_BYTES);
+  if (!bytes.equals(expected)) throw new Error(`${path} is half made: ${bytes.length} bytes`);
+}
+
+/** The descriptors and mappings of this process that lead below a directory. Linux. */
+export function held(directory: string): string[] {
+  const found: string[] = [];
+  for (const fd of fs.readdirSync("/proc/self/fd")) {
+    try {
+      const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
+      if (target.startsWith(directory)) found.push(`descriptor ${target}`);
+    } catch { /* the descriptor of the listing itself */ }
+  }
+  for (const line of fs.readFileSync("/proc/self/maps", "utf8").split("\n")) {
+    if (line.includes(directory)) found.push(`mapping ${line}`);
+  }
+  return found;
+}
+
+/** Decides, for the n-th call of that name (from 0), which error it ends in; null lets it through. */
+export type Verdict = (call: string, index: number) => string | null;
+
+/** A system whose calls fail as told. What a failed close or unmap does to resources is done: Linux does the same. */
+export function failingSystem(system: System, verdict: Verdict): System {
+  let index = 0;
+  return new Proxy(system, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== "function") return value;
+      return (...values: unknown[]) => {
+        const errno = verdict(String(name), index++);
+        const releases = name === "close" || name === "unmap" || name === "unlock";
+        if (errno === null || releases) {
+          const result = Reflect.apply(value, target, values) as unknown;
+          if (errno === null) return result;
+        }
+        const error = new SystemError(CALLS[String(name)] ?? String(name), errno!);
+        if (name === "syncMappedAsync") return Promise.reject(error);
+        throw error;
+      };
+    },
+  });
+}
+
+const CALLS: Readonly<Record<string, string>> = {
+  syncMapped: "msync",
+  syncMappedAsync: "msync",
+  syncData: "fdatasync",
+  syncDirectory: "fsync",
+  map: "mmap",
+  populate: "madvise",
+};
+
+/** A C library whose calls fail as told, the way C does it: −1 and errno, or the number itself. */
+export function failingLibc(libc: Libc, numbers: Readonly<Record<string, number>>, verdict: Verdict): Libc {
+  let index = 0;
+  let errno: number | null = null;
+  return new Proxy(libc, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (name === "errno") return () => errno ?? target.errno();
+      if (typeof value !== "function" || name === "view" || name === "addressOf") return value;
+      return (...values: unknown[]) => {
+        const found = verdict(String(name), index++);
+        errno = null;
+        if (found === null || name === "munmap") {
+          const result = Reflect.apply(value, target, values) as unknown;
+          if (found === null) return result;
+        }
+        const number = numbers[found!]!;
+        if (String(name).startsWith("posix_")) return number;
+        errno = number;
+        return String(name).endsWith("Async") ? Promise.resolve(-1) : -1;
+      };
+    },
+  });
+}

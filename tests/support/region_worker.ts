@@ -1,0 +1,39 @@
+// A worker for the tests of ffi/: says how its own libc fails, or how an opening of a file ends.
+
+import { posixSystem } from "../../ffi/posix.ts";
+import { RegionError } from "../../ffi/region.ts";
+import { diskStorage } from "../../ffi/storage.ts";
+import type { SystemError } from "../../ffi/system.ts";
+import { openRequest } from "./region.ts";
+
+const scope = globalThis as unknown as {
+  onmessage: (event: { data: string }) => void;
+  postMessage(answer: string): void;
+};
+
+scope.onmessage = ({ data }) => scope.postMessage(data === "errno" ? failures() : opening(data));
+
+/** The names of the errors of calls that must fail. */
+export function failures(): string {
+  const system = posixSystem();
+  const found = new Set<string>();
+  for (const body of [() => system.lock(-1), () => system.map(0, 0)]) {
+    for (let round = 0; round < 2000; round++) {
+      try {
+        body();
+      } catch (error) {
+        found.add((error as SystemError).errno);
+      }
+    }
+  }
+  return [...found].join();
+}
+
+function opening(path: string): string {
+  try {
+    diskStorage().open(path, openRequest()).close();
+    return "opened";
+  } catch (error) {
+    return error instanceof RegionError ? `${error.reason} ${error.details.ownerPid}` : String(error);
+  }
+}

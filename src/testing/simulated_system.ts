@@ -144,18 +144,20 @@ export class SimulatedSystem implements System {
   }
 
   open(path: string): number {
-    return this.#step("open", path, () => {
+    const open = () => {
       const { node } = this.#tree.walk("open", path, false);
       if (node === null) throw new SystemError("open", "ENOENT", path);
       return this.#describe(path, node);
-    });
+    };
+    return this.#step("open", path, open, undefined, (fd) => this.#descriptions.delete(fd));
   }
 
   openOrCreate(path: string): number {
-    return this.#step("openOrCreate", path, () => {
+    const open = () => {
       const place = this.#tree.walk("open", path, false);
       return this.#describe(path, place.node ?? this.#tree.makeFile(place, this.#machine.newFile()));
-    });
+    };
+    return this.#step("openOrCreate", path, open, undefined, (fd) => this.#descriptions.delete(fd));
   }
 
   read(fd: number, bytes: Uint8Array, offset: number): number {
@@ -227,13 +229,14 @@ export class SimulatedSystem implements System {
 
   lock(fd: number): boolean {
     const description = this.#description("flock", fd);
-    return this.#step("lock", description.path, () => {
+    const lock = () => {
       const { inode } = description.node;
       const holder = this.#locks.get(inode);
       if (holder !== undefined && holder !== description) return false;
       this.#locks.set(inode, description);
       return true;
-    });
+    };
+    return this.#step("lock", description.path, lock, undefined, () => this.#release(description));
   }
 
   unlock(fd: number): void {
@@ -264,13 +267,17 @@ export class SimulatedSystem implements System {
 
   map(fd: number, lengthBytes: number): Mapping {
     const { node, path } = this.#description("mmap", fd);
-    return this.#step("map", path, () => {
+    const map = () => {
       if (lengthBytes === 0) throw new SystemError("mmap", "EINVAL");
       const buffer = node.file.map(lengthBytes);
       const address = nextAddress;
       nextAddress += (Math.ceil(lengthBytes / this.pageBytes) + 1) * this.pageBytes;
       this.#mappings.set(address, { file: node.file, path, address, lengthBytes });
       return { address, buffer };
+    };
+    return this.#step("map", path, map, undefined, ({ address }) => {
+      this.#mappings.delete(address);
+      node.file.detach();
     });
   }
 
@@ -344,15 +351,21 @@ export class SimulatedSystem implements System {
     return this.#crash!;
   }
 
-  /** Runs a call: as it is, failing, or with the crash that it meets. */
-  #step<T>(call: SystemCall, subject: string, act: () => T, part?: () => void): T {
+  /**
+   * Runs a call: as it is, failing, or with the crash that it meets.
+   *
+   * @param part what it does when it fails on the way.
+   * @param takeBack what a call that fails in the end does not hand out.
+   */
+  #step<T>(call: SystemCall, subject: string, act: () => T, part?: () => void, takeBack?: (result: T) => void): T {
     const { entry, fault } = this.#enter(call, subject);
     if (fault === null) return this.#act(entry, act);
     if (fault.when === "during") part?.();
     if (fault.when === "after") {
       // What the call itself says no longer matters.
       try {
-        act();
+        const result = act();
+        takeBack?.(result);
       } catch { /* the fault comes first */ }
     }
     if (fault.kind === "crash") throw this.#crashIn(entry);

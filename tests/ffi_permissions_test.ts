@@ -7,8 +7,8 @@ import { test } from "./support/test.ts";
 
 const notDeno = runtime !== "deno" && "Bun has no sandbox";
 
-/** Deno's node:child_process adds --allow-all to a command line of Deno's that allows nothing, but does not see this one. */
-const DIRECTLY = ["env"];
+/** Deno's node:child_process adds --allow-all to a Deno command line without any permission: so allow a thing of no use. */
+const NOTHING = "--allow-env=WAL_TEST_NOTHING";
 
 /** Opens a file in a child with these permissions. The child has --no-prompt. */
 async function open(path: string, create: boolean, flags: string[]): Promise<string> {
@@ -29,7 +29,7 @@ async function open(path: string, create: boolean, flags: string[]): Promise<str
     } catch (error) {
       console.log(error.name, error.reason, error.details?.flag);
     }`;
-  const { stdout, stderr } = await runSnippet(source, { denoFlags: flags, wrapper: DIRECTLY });
+  const { stdout, stderr } = await runSnippet(source, { denoFlags: [...flags, NOTHING] });
   return stdout.trim() || stderr;
 }
 
@@ -90,7 +90,7 @@ test("diskStorage() needs no permission until it opens a file", async () => {
     await region.syncAsync(0, 64);
     region.close();
     console.log("done");`;
-  const { stdout, stderr } = await runSnippet(source, { denoFlags: [], wrapper: DIRECTLY });
+  const { stdout, stderr } = await runSnippet(source, { denoFlags: [NOTHING] });
   assertEquals(stdout.trim(), "done", stderr);
 });
 

@@ -1,7 +1,7 @@
 // What callers can catch: one class for each thing a caller would do differently.
 
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
-import type { LSN, Loss } from "./types.ts";
+import type { Loss, LSN } from "./types.ts";
 
 /** Base of every error that is the world's fault rather than the caller's (those are `TypeError` and `RangeError`). */
 export class WALError extends Error {
@@ -24,7 +24,10 @@ export class WALFullError extends WALError {
    * @param wanted records there was no room for.
    */
   constructor(readonly capacity: number, readonly tail: LSN, readonly head: LSN, readonly wanted: number, why: string) {
-    super("FULL", `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} of ${capacity} slots${why}`);
+    super(
+      "FULL",
+      `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} of ${capacity} slots${why}`,
+    );
   }
 }
 
@@ -90,8 +93,17 @@ export class WALSyncError extends WALError {
   override name = "WALSyncError";
 
   /** @param errno the error's name, as in `EIO`; null where the runtime does not tell. */
-  constructor(readonly path: string | null, readonly durable: LSN, readonly errno: string | null, options?: ErrorOptions) {
-    super("SYNC", `Cannot make records after LSN ${durable} durable: sync failed${errno === null ? "" : ` with ${errno}`}`, options);
+  constructor(
+    readonly path: string | null,
+    readonly durable: LSN,
+    readonly errno: string | null,
+    options?: ErrorOptions,
+  ) {
+    super(
+      "SYNC",
+      `Cannot make records after LSN ${durable} durable: sync failed${errno === null ? "" : ` with ${errno}`}`,
+      options,
+    );
   }
 }
 
@@ -102,7 +114,9 @@ export class WALFileGoneError extends WALError {
   constructor(readonly path: string | null, readonly durable: LSN, options?: ErrorOptions) {
     super(
       "GONE",
-      `Cannot go on with ${JSON.stringify(path)}: the file was deleted, replaced or cut while open; records after LSN ${durable} are not durable`,
+      `Cannot go on with ${
+        JSON.stringify(path)
+      }: the file was deleted, replaced or cut while open; records after LSN ${durable} are not durable`,
       options,
     );
   }
@@ -169,6 +183,24 @@ export class WALConsumingError extends WALError {
 
   constructor() {
     super("CONSUMING", "Cannot consume the log: a consumer is running already");
+  }
+}
+
+/**
+ * The store and the log do not belong together: the store is ahead of the log, or it lacks records that were confirmed and
+ * released. Code `STORE`. Nothing was applied.
+ */
+export class WALStoreError extends WALError {
+  override name = "WALStoreError";
+
+  /** @param applied what the store's `appliedLsn()` says. */
+  constructor(readonly applied: LSN, readonly tail: LSN, readonly durable: LSN) {
+    super(
+      "STORE",
+      applied > durable
+        ? `Cannot consume the log: the store has LSN ${applied}, but the log ends at LSN ${durable}`
+        : `Cannot consume the log: the store has LSN ${applied}, but the log has released everything before LSN ${tail}`,
+    );
   }
 }
 

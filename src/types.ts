@@ -67,7 +67,13 @@ export interface Store {
   /** Removes a key with all its values. */
   delete(keyHigh: bigint, keyLow: bigint, record: WALRecord): void | Promise<void>;
   /** Removes one value of a key. */
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: WALRecord): void | Promise<void>;
+  deleteValue(
+    keyHigh: bigint,
+    keyLow: bigint,
+    valueHigh: bigint,
+    valueLow: bigint,
+    record: WALRecord,
+  ): void | Promise<void>;
   /**
    * Applies a run of records in one transaction: all of them or, if it throws, none. If a store has it, the three methods above
    * are not called. Runs hold whole batches, in LSN order, without checkpoint records.

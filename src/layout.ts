@@ -1,0 +1,108 @@
+// The file format, version 1: its tables, offsets and sizes. Nothing else in the source knows a byte's place.
+//
+// File: little-endian whatever the machine; offsets do not depend on the page size.
+//   offset  what
+//        0  header copy A, one block of 4096 bytes
+//     4096  header copy B, one block of 4096 bytes
+//     8192  zeros, never written
+//    16384  record slots of 64 bytes; the slot of a record is (LSN − 1) mod capacity
+//
+// Header copy: 4096 bytes. The valid copy with the higher write counter counts.
+//   offset  type    field         meaning
+//        0  u8 ×8   magic         89 43 49 44 57 41 4C 0A ("\x89CIDWAL\n")
+//        8  u32     version       format version, 1
+//       12  u32     recordBytes   64
+//       16  u64     capacity      slots
+//       24  u8 ×16  logId         random; seeds the checksum of every record
+//       40  u64     writeCounter  raised by each header write
+//       48  u64     tail          LSN of the oldest record kept
+//       56  u64     durable       watermark: an LSN that was durable when this was written
+//       64  u64     checkpoint    LSN up to which the store has everything
+//       72  u64     timeNanos     highest hybrid time given out, nanoseconds
+//       80  u32     timeSeq       … and its sequence number
+//       84  u32     state         bit 0: closed cleanly
+//       88  u64     cleanHead     next LSN at the clean close; 0 while open
+//       96  u64     created       nanoseconds since 1970
+//      104  u32     openerPid     process that wrote this copy
+//      108  u8 …    reserved      zeros
+//     4092  u32     crc           CRC-32C of bytes 0 to 4091
+//
+// Record: 64 bytes, 64-byte aligned, so it never straddles a sector.
+//   offset  type    field         meaning
+//        0  u32     crc           CRC-32C of bytes 4 to 63, seeded with the log id
+//        4  u8      versionOp     top 2 bits version (0 past, 1 now, 2 next, 3 future), low 6 bits opcode
+//        5  u8      flags         bit 0: the batch goes on in the next record; the others are 0
+//        6  u16     timeShard
+//        8  u64     lsn
+//       16  u64     timeNanos
+//       24  u32     timeSeq
+//       28  u32     distance      LSN minus the highest LSN that was durable when this was written; at least 1
+//       32  u64     keyHigh
+//       40  u64     keyLow
+//       48  u64     valueHigh
+//       56  u64     valueLow      of a checkpoint: the LSN up to which the store has everything
+
+/** The format version that this code reads and writes. */
+export const FORMAT_VERSION = 1;
+
+/** Bytes of a header copy. */
+export const HEADER_BYTES = 4096;
+/** Offset of each header copy. */
+export const HEADER_AT: readonly [number, number] = [0, 4096];
+/** "\x89CIDWAL\n": the high bit and the newline show a file that went through a text channel. */
+export const MAGIC: readonly number[] = [0x89, 0x43, 0x49, 0x44, 0x57, 0x41, 0x4c, 0x0a];
+
+export const HEADER_VERSION_AT = 8;
+export const HEADER_RECORD_BYTES_AT = 12;
+export const HEADER_CAPACITY_AT = 16;
+export const HEADER_LOG_ID_AT = 24;
+export const LOG_ID_BYTES = 16;
+export const HEADER_WRITE_COUNTER_AT = 40;
+export const HEADER_TAIL_AT = 48;
+export const HEADER_DURABLE_AT = 56;
+export const HEADER_CHECKPOINT_AT = 64;
+export const HEADER_TIME_NANOS_AT = 72;
+export const HEADER_TIME_SEQ_AT = 80;
+export const HEADER_STATE_AT = 84;
+export const HEADER_CLEAN_HEAD_AT = 88;
+export const HEADER_CREATED_AT = 96;
+export const HEADER_OPENER_PID_AT = 104;
+export const HEADER_RESERVED_AT = 108;
+export const HEADER_CRC_AT = 4092;
+
+/** `state` bit: the log was closed cleanly. */
+export const STATE_CLEAN = 1;
+
+/** Offset of the first slot. */
+export const RING_AT = 16384;
+/** Bytes of a record, and of its slot. */
+export const RECORD_BYTES = 64;
+
+export const CRC_AT = 0;
+export const VERSION_OP_AT = 4;
+export const FLAGS_AT = 5;
+export const TIME_SHARD_AT = 6;
+export const LSN_AT = 8;
+export const TIME_NANOS_AT = 16;
+export const TIME_SEQ_AT = 24;
+export const DISTANCE_AT = 28;
+export const KEY_HIGH_AT = 32;
+export const KEY_LOW_AT = 40;
+export const VALUE_HIGH_AT = 48;
+export const VALUE_LOW_AT = 56;
+
+/** The version of the records that this code reads and writes: "now". */
+export const RECORD_VERSION = 1;
+/** `flags` bit: the batch goes on in the next record. */
+export const FLAG_BATCH_GOES_ON = 1;
+/** The highest opcode in use. */
+export const MAX_OPCODE = 4;
+
+/** The smallest file: 64 KiB, which is 768 slots. */
+export const MINIMUM_FILE_BYTES = 65536;
+/** The size of a file unless asked for otherwise: 64 MiB. */
+export const DEFAULT_FILE_BYTES = 64 * 1024 * 1024;
+/** File sizes are multiples of this, the greatest page size of the platforms we support. */
+export const FILE_GRANULE_BYTES = 16384;
+/** The distance field holds 32 bits, so a ring has fewer slots. */
+export const MAX_CAPACITY = 0xffffffff;

@@ -1,0 +1,63 @@
+// The numbers that callers hand in: what is allowed, checked at the door, before a byte is written.
+
+import type { HybridTimeInput, LSN, U64 } from "./types.ts";
+
+export const MAX_U16 = 0xffff;
+export const MAX_U32 = 0xffffffff;
+export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+
+/** How a value is shown in a message; never throws. */
+export function show(value: unknown): string {
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "string") {
+    return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
+  }
+  if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) {
+    return String(value);
+  }
+  return `a value of type ${typeof value}`;
+}
+
+/**
+ * @throws {TypeError} if it is neither a bigint nor a number.
+ * @throws {RangeError} if it is not from 0 to 2^64 − 1, or a number that is not a safe integer.
+ */
+export function checkU64(value: U64, name: string): void {
+  if (typeof value === "bigint") {
+    if (value >= 0n && value <= MAX_U64) return;
+    throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1`);
+  }
+  if (typeof value !== "number") {
+    throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint or a number`);
+  }
+  if (Number.isSafeInteger(value) && value >= 0) return;
+  throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);
+}
+
+/** As `checkU64()`, for a number with an upper bound. */
+export function checkInteger(value: number, name: string, least: number, most: number): void {
+  if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`Cannot use ${value} as ${name}: it must be an integer from ${least} to ${most}`);
+}
+
+/** As `checkInteger()`, for an LSN; 0 stands for "none". */
+export function checkLsn(value: LSN, name: string): void {
+  checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** A time limit or delay: 0 or more milliseconds, `Infinity` allowed. */
+export function checkDelayMs(value: number, name: string): void {
+  if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);
+  if (!(value >= 0)) throw new RangeError(`Cannot use ${value} as ${name}: it must be 0 or more`);
+}
+
+/** A hybrid time: its shape and ranges, not its place among other times. */
+export function checkTime(time: HybridTimeInput): void {
+  if (!Array.isArray(time) || time.length !== 3) {
+    throw new TypeError(`Cannot use ${show(time)} as time: it must be [nanos, seq, shard]`);
+  }
+  checkU64(time[0], "time[0] (nanos)");
+  checkInteger(time[1], "time[1] (seq)", 0, MAX_U32);
+  checkInteger(time[2], "time[2] (shard)", 0, MAX_U16);
+}

@@ -1,0 +1,294 @@
+// One 64-byte record: encode it into its slot, verify it there, decode it from a copy.
+
+import { assert } from "./assert.ts";
+import { INITIAL_STATE, recordChecksum, updateBytes } from "./crc32c.ts";
+import {
+  DISTANCE_AT,
+  FLAG_BATCH_GOES_ON,
+  FLAGS_AT,
+  KEY_HIGH_AT,
+  KEY_LOW_AT,
+  LSN_AT,
+  MAX_OPCODE,
+  RECORD_BYTES,
+  RECORD_VERSION,
+  RING_AT,
+  TIME_NANOS_AT,
+  TIME_SEQ_AT,
+  TIME_SHARD_AT,
+  VALUE_HIGH_AT,
+  VALUE_LOW_AT,
+  VERSION_OP_AT,
+} from "./layout.ts";
+import type { HybridTime, LSN, OpType, U64, WALRecord } from "./types.ts";
+
+const TWO_TO_32 = 0x1_0000_0000;
+const WORDS = RECORD_BYTES / 4;
+const VERSION_SHIFT = 6;
+const OPCODE_MASK = 0x3f;
+/** `version` and `opcode` in one byte. */
+const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
+
+/** Stores a checked 64-bit number. A bigint is never split: that allocates. */
+export function setU64(view: DataView, offset: number, value: U64): void {
+  if (typeof value === "bigint") {
+    view.setBigUint64(offset, value, true);
+  } else {
+    view.setUint32(offset, value % TWO_TO_32, true);
+    view.setUint32(offset + 4, value / TWO_TO_32, true);
+  }
+}
+
+/** Reads a 64-bit number that must be a safe integer; anything greater comes out as a number that is not. */
+export function getSafeU64(view: DataView, offset: number): number {
+  return view.getUint32(offset + 4, true) * TWO_TO_32 + view.getUint32(offset, true);
+}
+
+/** What a slot holds, seen with the LSN that is expected there. */
+export const SlotState = {
+  /** Checksum, LSN, version and opcode are right. */
+  Record: 0,
+  /** Checksum and LSN are right, but a later version of this library wrote it. */
+  Unsupported: 1,
+  /** Anything else. */
+  Other: 2,
+} as const;
+/** One of {@linkcode SlotState}. */
+export type SlotState = (typeof SlotState)[keyof typeof SlotState];
+
+/** What a record's checksum starts from: the state after the log id, so that other logs' records never verify. */
+export function checksumSeed(logId: Uint8Array): number {
+  return updateBytes(INITIAL_STATE, logId);
+}
+
+/**
+ * Record slots in memory: the ring itself, or a copy of a part of it. The one place that reads and writes a record's bytes.
+ */
+export class Slots {
+  readonly view: DataView;
+  readonly words: Int32Array;
+  readonly #seed: number;
+  /** Byte offset of slot 0. */
+  readonly base: number;
+  readonly count: number;
+
+  /** @param base offset of the first slot in the buffer, a multiple of 4. */
+  constructor(buffer: ArrayBuffer, base: number, count: number, seed: number) {
+    assert(base % 4 === 0 && base + count * RECORD_BYTES <= buffer.byteLength, "slots lie inside their memory");
+    this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+    this.#seed = seed;
+    this.base = base;
+    this.count = count;
+  }
+
+  /** The ring of a mapped file. */
+  static ofRing(buffer: ArrayBuffer, capacity: number, seed: number): Slots {
+    return new Slots(buffer, RING_AT, capacity, seed);
+  }
+
+  /** Slots over a copy of their bytes, verified with the same seed. */
+  copyOf(buffer: ArrayBuffer, count: number): Slots {
+    return new Slots(buffer, 0, count, this.#seed);
+  }
+
+  /**
+   * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments were checked.
+   *
+   * @param distance `lsn` minus the highest durable LSN.
+   */
+  write(
+    slot: number,
+    opType: OpType,
+    flags: number,
+    lsn: LSN,
+    distance: number,
+    timeNanos: U64,
+    timeSeq: number,
+    timeShard: number,
+    keyHigh: U64,
+    keyLow: U64,
+    valueHigh: U64,
+    valueLow: U64,
+  ): void {
+    assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
+    const view = this.view;
+    const at = this.base + slot * RECORD_BYTES;
+    view.setInt32(at + VERSION_OP_AT, VERSION_BITS | opType | (flags << 8) | (timeShard << 16), true);
+    view.setUint32(at + LSN_AT, lsn % TWO_TO_32, true);
+    view.setUint32(at + LSN_AT + 4, lsn / TWO_TO_32, true);
+    setU64(view, at + TIME_NANOS_AT, timeNanos);
+    view.setUint32(at + TIME_SEQ_AT, timeSeq, true);
+    view.setUint32(at + DISTANCE_AT, distance, true);
+    setU64(view, at + KEY_HIGH_AT, keyHigh);
+    setU64(view, at + KEY_LOW_AT, keyLow);
+    setU64(view, at + VALUE_HIGH_AT, valueHigh);
+    setU64(view, at + VALUE_LOW_AT, valueLow);
+    const word = this.#word(slot);
+    this.words[word] = recordChecksum(this.#seed, this.words, word);
+  }
+
+  /** What a slot holds, where this LSN belongs. */
+  look(slot: number, lsn: LSN): SlotState {
+    const word = this.#word(slot);
+    const words = this.words;
+    if (words[word + 2] !== (lsn | 0) || words[word + 3] !== Math.floor(lsn / TWO_TO_32)) return SlotState.Other;
+    if (words[word] !== recordChecksum(this.#seed, words, word)) return SlotState.Other;
+    const head = words[word + 1];
+    const opcode = head & OPCODE_MASK;
+    const known = (head & 0xc0) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE && (head & 0xfe00) === 0;
+    return known ? SlotState.Record : SlotState.Unsupported;
+  }
+
+  /** True if the slot's bytes and its checksum agree, whatever they mean. */
+  checksumMatches(slot: number): boolean {
+    const word = this.#word(slot);
+    return this.words[word] === recordChecksum(this.#seed, this.words, word);
+  }
+
+  /** The LSN field of a slot, whatever else is in it; not a safe integer where the bytes are no LSN. */
+  lsnAt(slot: number): number {
+    const word = this.#word(slot);
+    return (this.words[word + 3] >>> 0) * TWO_TO_32 + (this.words[word + 2] >>> 0);
+  }
+
+  /** True if the batch goes on after this record. */
+  batchGoesOn(slot: number): boolean {
+    return (this.view.getUint8(this.#at(slot) + FLAGS_AT) & FLAG_BATCH_GOES_ON) !== 0;
+  }
+
+  opTypeAt(slot: number): OpType {
+    return (this.view.getUint8(this.#at(slot) + VERSION_OP_AT) & OPCODE_MASK) as OpType;
+  }
+
+  /** LSN minus the highest LSN that was durable when the record was written. */
+  distanceAt(slot: number): number {
+    return this.view.getUint32(this.#at(slot) + DISTANCE_AT, true);
+  }
+
+  timeNanosAt(slot: number): bigint {
+    return this.view.getBigUint64(this.#at(slot) + TIME_NANOS_AT, true);
+  }
+
+  timeSeqAt(slot: number): number {
+    return this.view.getUint32(this.#at(slot) + TIME_SEQ_AT, true);
+  }
+
+  /** Of a checkpoint: the LSN up to which the store has everything. */
+  checkpointAt(slot: number): LSN {
+    return getSafeU64(this.view, this.#at(slot) + VALUE_LOW_AT);
+  }
+
+  /** Writes zeros, which never verify. */
+  erase(slot: number): void {
+    const word = this.#word(slot);
+    this.words.fill(0, word, word + WORDS);
+  }
+
+  #at(slot: number): number {
+    return this.base + slot * RECORD_BYTES;
+  }
+
+  #word(slot: number): number {
+    return (this.base + slot * RECORD_BYTES) / 4;
+  }
+}
+
+/** The memory that records of one read share. */
+export interface RecordMemory {
+  readonly view: DataView;
+  /** Over the same bytes. Deep equality looks at it, since a DataView shows it nothing. */
+  readonly words: Int32Array;
+}
+
+const inspectedByNode = Symbol.for("nodejs.util.inspect.custom");
+const inspectedByDeno = Symbol.for("Deno.customInspect");
+
+/**
+ * A record over a private copy of the log: its fields are decoded when they are read, since four bigints and a tuple a record
+ * would cost more than the rest of a replay. Nothing the log does later changes it.
+ */
+export class StoredRecord implements WALRecord {
+  private readonly memory: RecordMemory;
+  private readonly at: number;
+
+  /** @param at byte offset of the record in the memory. */
+  constructor(memory: RecordMemory, at: number) {
+    this.memory = memory;
+    this.at = at;
+  }
+
+  get lsn(): LSN {
+    return getSafeU64(this.memory.view, this.at + LSN_AT);
+  }
+
+  get opType(): OpType {
+    return (this.memory.view.getUint8(this.at + VERSION_OP_AT) & OPCODE_MASK) as OpType;
+  }
+
+  get version(): number {
+    return this.memory.view.getUint8(this.at + VERSION_OP_AT) >> VERSION_SHIFT;
+  }
+
+  get time(): HybridTime {
+    const view = this.memory.view;
+    return [
+      view.getBigUint64(this.at + TIME_NANOS_AT, true),
+      view.getUint32(this.at + TIME_SEQ_AT, true),
+      view.getUint16(this.at + TIME_SHARD_AT, true),
+    ];
+  }
+
+  get keyHigh(): bigint {
+    return this.memory.view.getBigUint64(this.at + KEY_HIGH_AT, true);
+  }
+
+  get keyLow(): bigint {
+    return this.memory.view.getBigUint64(this.at + KEY_LOW_AT, true);
+  }
+
+  get valueHigh(): bigint {
+    return this.memory.view.getBigUint64(this.at + VALUE_HIGH_AT, true);
+  }
+
+  get valueLow(): bigint {
+    return this.memory.view.getBigUint64(this.at + VALUE_LOW_AT, true);
+  }
+
+  /** A plain object with the same fields. */
+  toObject(): WALRecord {
+    return {
+      lsn: this.lsn,
+      opType: this.opType,
+      version: this.version,
+      time: this.time,
+      keyHigh: this.keyHigh,
+      keyLow: this.keyLow,
+      valueHigh: this.valueHigh,
+      valueLow: this.valueLow,
+    };
+  }
+
+  /** The same with 64-bit numbers as decimal strings, since JSON has no bigint. */
+  toJSON(): Record<string, unknown> {
+    const { time, keyHigh, keyLow, valueHigh, valueLow, ...rest } = this.toObject();
+    return {
+      ...rest,
+      time: [String(time[0]), time[1], time[2]],
+      keyHigh: String(keyHigh),
+      keyLow: String(keyLow),
+      valueHigh: String(valueHigh),
+      valueLow: String(valueLow),
+    };
+  }
+
+  /** What `console.log()` shows on Node and Bun. */
+  [inspectedByNode](): WALRecord {
+    return this.toObject();
+  }
+
+  /** What `console.log()` shows on Deno. */
+  [inspectedByDeno](inspect: (value: unknown, options: unknown) => string, options: unknown): string {
+    return inspect(this.toObject(), options);
+  }
+}

@@ -1,0 +1,212 @@
+// Read records in LSN order: in place, through one reused cursor, or as records over a private copy.
+
+import { WALCorruptError, WALTruncatedError } from "./errors.ts";
+import {
+  FLAG_BATCH_GOES_ON,
+  FLAGS_AT,
+  KEY_HIGH_AT,
+  KEY_LOW_AT,
+  RECORD_BYTES,
+  TIME_NANOS_AT,
+  TIME_SEQ_AT,
+  TIME_SHARD_AT,
+  VALUE_HIGH_AT,
+  VALUE_LOW_AT,
+  VERSION_OP_AT,
+} from "./layout.ts";
+import { type Slots, SlotState, StoredRecord } from "./record.ts";
+import { offsetOf, rangesOf, slotOf } from "./ring.ts";
+import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
+
+/** What a reader asks of the log. */
+export interface ReadSource {
+  readonly path: string | null;
+  /** The oldest record kept, now. */
+  readonly tail: LSN;
+  /** The ring; throws `WALClosedError` once the log is closed. */
+  slots(): Slots;
+  /** Looks whether the file is still there to be read: a load from a file that was cut kills the process. */
+  check(): void;
+}
+
+/** Records over a private copy of `first` to `last`, each verified; the caller has checked that they are retained. */
+export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
+  const copy = copySlots(source, first, last);
+  const memory = { view: copy.view, words: copy.words };
+  const records = new Array<WALRecord>(last - first + 1);
+  for (let i = 0; i < records.length; i++) {
+    if (copy.look(i, first + i) !== SlotState.Record) throw damage(source, first + i);
+    records[i] = new StoredRecord(memory, i * RECORD_BYTES);
+  }
+  return records;
+}
+
+/** The bytes of `first` to `last`, slot 0 of the copy holding `first`. Not verified. */
+export function copySlots(source: ReadSource, first: LSN, last: LSN): Slots {
+  const slots = source.slots();
+  source.check();
+  const count = last - first + 1;
+  const bytes = new Uint8Array(count * RECORD_BYTES);
+  let at = 0;
+  for (const { offset, length } of rangesOf(first, last, slots.count)) {
+    bytes.set(new Uint8Array(slots.view.buffer as ArrayBuffer, offset, length), at);
+    at += length;
+  }
+  return slots.copyOf(bytes.buffer, count);
+}
+
+/** A cursor looks at the file once in so many records. */
+const CHECK_RECORDS = 1024;
+/** Records a lazy iterator copies at once. */
+const CHUNK_RECORDS = 512;
+
+/** Records from `first` to `last`, copied a piece at a time. */
+export function* iterateRecords(source: ReadSource, first: LSN, last: LSN): Generator<WALRecord, void, undefined> {
+  for (let from = first; from <= last; from += CHUNK_RECORDS) {
+    checkRetained(source, from);
+    yield* copyRecords(source, from, Math.min(last, from + CHUNK_RECORDS - 1));
+  }
+}
+
+/** @throws {WALTruncatedError} if the log has let go of the record. */
+export function checkRetained(source: ReadSource, lsn: LSN): void {
+  if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
+}
+
+/** The error for a retained record that does not verify. */
+export function damage(source: ReadSource, lsn: LSN): WALCorruptError {
+  const offset = offsetOf(slotOf(lsn, source.slots().count));
+  return new WALCorruptError(
+    source.path,
+    [{ firstLsn: lsn, lastLsn: lsn, offset }],
+    `Cannot read LSN ${lsn}: the record at byte ${offset} is damaged`,
+  );
+}
+
+/**
+ * One reused window over the log (a flyweight): `next()` moves it, its fields read the record in place. It allocates nothing but the
+ * bigints that are read. What it shows is valid until the log is next truncated, appended to or closed, so read what you
+ * need before you `await`.
+ *
+ * @example
+ * ```ts
+ * import { OpType, WAL } from "@cidstore/wal";
+ *
+ * using wal = WAL.open(null);
+ * wal.batchInsertSync([[1, 2, 3, 4], [5, 6, 7, 8]]);
+ * let inserts = 0;
+ * for (const cursor = wal.cursor(); cursor.next();) {
+ *   if (cursor.opType === OpType.Insert) inserts++;
+ * }
+ * console.log(inserts); // 2
+ * ```
+ */
+export class Cursor {
+  readonly #source: ReadSource;
+  readonly #last: LSN;
+  #slots: Slots;
+  #lsn: LSN;
+  #slot: number;
+  #at = -1;
+  #untilCheck = 0;
+
+  /** Use {@linkcode WAL.cursor}. */
+  constructor(source: ReadSource, first: LSN, last: LSN) {
+    this.#source = source;
+    this.#slots = source.slots();
+    this.#last = last;
+    this.#lsn = first - 1;
+    this.#slot = slotOf(first, this.#slots.count) - 1;
+  }
+
+  /**
+   * Moves to the next record and verifies it.
+   *
+   * @returns false at the end; the fields then still show the last record.
+   * @throws {WALTruncatedError} if the log has let go of it.
+   * @throws {WALCorruptError} if it is damaged.
+   * @throws {WALClosedError} if the log is closed.
+   */
+  next(): boolean {
+    if (this.#lsn >= this.#last) return false;
+    const lsn = this.#lsn + 1;
+    const slots = this.#slots = this.#source.slots();
+    const slot = this.#slot + 1 === slots.count ? 0 : this.#slot + 1;
+    checkRetained(this.#source, lsn);
+    if (--this.#untilCheck < 0) {
+      this.#source.check();
+      this.#untilCheck = CHECK_RECORDS - 1;
+    }
+    if (slots.look(slot, lsn) !== SlotState.Record) throw damage(this.#source, lsn);
+    this.#lsn = lsn;
+    this.#slot = slot;
+    this.#at = offsetOf(slot);
+    return true;
+  }
+
+  /** LSN of the record it is at; before the first `next()`, one less than the first record's. */
+  get lsn(): LSN {
+    return this.#lsn;
+  }
+
+  /** Opcode of the record, as in `OpType`. */
+  get opType(): OpType {
+    return (this.#view.getUint8(this.#at + VERSION_OP_AT) & 0x3f) as OpType;
+  }
+
+  /** True if the record's batch goes on in the next one. */
+  get batchGoesOn(): boolean {
+    return (this.#view.getUint8(this.#at + FLAGS_AT) & FLAG_BATCH_GOES_ON) !== 0;
+  }
+
+  /** Nanoseconds of the record's hybrid time. */
+  get timeNanos(): bigint {
+    return this.#view.getBigUint64(this.#at + TIME_NANOS_AT, true);
+  }
+
+  /** Sequence number of the record's hybrid time. */
+  get timeSeq(): number {
+    return this.#view.getUint32(this.#at + TIME_SEQ_AT, true);
+  }
+
+  /** Shard of the record's hybrid time. */
+  get timeShard(): number {
+    return this.#view.getUint16(this.#at + TIME_SHARD_AT, true);
+  }
+
+  /** The record's hybrid time. */
+  get time(): HybridTime {
+    return [this.timeNanos, this.timeSeq, this.timeShard];
+  }
+
+  /** Upper 64 bits of the key. */
+  get keyHigh(): bigint {
+    return this.#view.getBigUint64(this.#at + KEY_HIGH_AT, true);
+  }
+
+  /** Lower 64 bits of the key. */
+  get keyLow(): bigint {
+    return this.#view.getBigUint64(this.#at + KEY_LOW_AT, true);
+  }
+
+  /** Upper 64 bits of the value. */
+  get valueHigh(): bigint {
+    return this.#view.getBigUint64(this.#at + VALUE_HIGH_AT, true);
+  }
+
+  /** Lower 64 bits of the value. */
+  get valueLow(): bigint {
+    return this.#view.getBigUint64(this.#at + VALUE_LOW_AT, true);
+  }
+
+  /** The record as a value that stays as it is. */
+  toRecord(): WALRecord {
+    if (this.#at < 0) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
+    return copyRecords(this.#source, this.#lsn, this.#lsn)[0];
+  }
+
+  get #view(): DataView {
+    if (this.#at < 0) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
+    return this.#slots.view;
+  }
+}

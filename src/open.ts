@@ -1,0 +1,290 @@
+// Opens a log: the region, the header, recovery, and the repairs that make its verdict true on the medium.
+
+import type { OpenRequest, Region, Storage } from "../ffi/region.ts";
+import { memoryRegion } from "../ffi/memory.ts";
+import type { ReadSource } from "./cursor.ts";
+import { toWALError, WALCorruptError, WALFormatError } from "./errors.ts";
+import { claimedVersion, type Header, type HeaderPair, readHeaders } from "./header.ts";
+import { HeaderWriter } from "./header_writer.ts";
+import { emptyImage, newLogId } from "./image.ts";
+import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "./layout.ts";
+import { checksumSeed, Slots } from "./record.ts";
+import { recover, type Verdict } from "./recovery.ts";
+import { capacityOf, fileBytesOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
+import { salvage } from "./salvage.ts";
+import type { Loss, RecoveryReport } from "./types.ts";
+
+/** Smallest page of the platforms we support: a store to each makes every page dirty, whatever the page size. */
+const PAGE_BYTES = 4096;
+
+/** What opening needs to know. */
+export interface LogRequest {
+  readonly path: string | null;
+  readonly storage: () => Storage;
+  readonly sizeBytes: number;
+  readonly create: boolean;
+  readonly salvage: boolean;
+  readonly verify: boolean;
+  readonly barrierOnly: boolean;
+  readonly allowUnsafeFileSystem: boolean;
+  /** Nanoseconds since 1970. */
+  readonly nowNanos: bigint;
+  readonly pid: number;
+}
+
+/** An opened log: everything up to its head is durable, and the header says that it is open. */
+export interface OpenedLog {
+  readonly region: Region;
+  readonly slots: Slots;
+  readonly writer: HeaderWriter;
+  readonly verdict: Verdict;
+  readonly report: RecoveryReport;
+}
+
+/** Opens, recovers, repairs. */
+export function openLog(request: LogRequest): OpenedLog {
+  const startMs = performance.now();
+  try {
+    return openRegion(request, startMs, null);
+  } catch (error) {
+    throw toWALError(error, request.path, 0);
+  }
+}
+
+/** What a salvage has done, for the second opening. */
+interface Salvaged {
+  readonly losses: readonly Loss[];
+  readonly damagedFile: string;
+}
+
+function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | null): OpenedLog {
+  const region = makeRegion(request);
+  try {
+    const pair = readHeaders(region.buffer);
+    const header = chooseHeader(pair, region);
+    const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;
+    const memory = isCut ? extended(region.buffer, fileBytesOf(header.capacity)) : region.buffer;
+    const slots = Slots.ofRing(memory, header.capacity, checksumSeed(header.logId));
+    const verdict = recover(slots, header, request.verify && salvaged === null);
+    if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
+    if (isCut || verdict.damaged.length > 0) {
+      const error = isCut ? cutFile(region, header) : corruption(region, slots, verdict);
+      if (!request.salvage || region.path === null || salvaged !== null) throw error;
+      const done = salvageTo(request, region, slots, header, verdict);
+      region.close();
+      return openRegion(request, startMs, done);
+    }
+    const writer = repair(region, slots, pair, header, verdict, request.pid);
+    return { region, slots, writer, verdict, report: makeReport(region, pair, verdict, salvaged, startMs) };
+  } catch (error) {
+    region.close();
+    throw error;
+  }
+}
+
+function makeRegion(request: LogRequest): Region {
+  const sizeBytes = roundFileBytes(request.sizeBytes);
+  const capacity = Math.min(capacityOf(sizeBytes), MAX_CAPACITY);
+  const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos);
+  if (request.path === null) {
+    const region = memoryRegion(sizeBytes);
+    new Uint8Array(region.buffer).set(initialBytes());
+    return region;
+  }
+  const open: OpenRequest = {
+    create: request.create,
+    sizeBytes,
+    minimumBytes: RING_AT,
+    initialBytes,
+    readOwnerPid,
+    allowUnsafeFileSystem: request.allowUnsafeFileSystem,
+    barrierOnly: request.barrierOnly,
+  };
+  return request.storage().open(request.path, open);
+}
+
+function readOwnerPid(firstBytes: Uint8Array): number | null {
+  if (firstBytes.byteLength < RING_AT / 2) return null;
+  const pid = readHeaders(firstBytes.slice().buffer).newest?.openerPid ?? 0;
+  return pid === 0 ? null : pid;
+}
+
+function chooseHeader(pair: HeaderPair, region: Region): Header {
+  if (pair.newest !== null) return pair.newest;
+  const where = JSON.stringify(region.path);
+  if (pair.copies.every((copy) => copy === "magic")) {
+    throw new WALFormatError(region.path, 0, `Cannot open ${where}: it is not a log of this library`);
+  }
+  if (pair.copies.every((copy) => copy === "version")) {
+    const version = claimedVersion(region.buffer, 0);
+    throw new WALFormatError(
+      region.path,
+      0,
+      `Cannot open ${where}: its format version is ${version}, this library reads version ${FORMAT_VERSION}`,
+    );
+  }
+  throw new WALCorruptError(
+    region.path,
+    [],
+    `Cannot open ${where}: both header copies are damaged (${pair.copies.map(String).join(", ")})`,
+  );
+}
+
+/** A copy with zeros where a cut file has no bytes: zeros never verify. */
+function extended(buffer: ArrayBuffer, bytes: number): ArrayBuffer {
+  const copy = new Uint8Array(bytes);
+  copy.set(new Uint8Array(buffer));
+  return copy.buffer;
+}
+
+function cutFile(region: Region, header: Header): WALCorruptError {
+  const bytes = region.buffer.byteLength;
+  return new WALCorruptError(
+    region.path,
+    [],
+    `Cannot open ${JSON.stringify(region.path)}: the file was cut to ${bytes} bytes, its header says ${
+      fileBytesOf(header.capacity)
+    }`,
+  );
+}
+
+function corruption(region: Region, slots: Slots, verdict: Verdict): WALCorruptError {
+  const losses = verdict.damaged.map(({ first, last }) => ({
+    firstLsn: first,
+    lastLsn: last,
+    offset: offsetOf(slotOf(first, slots.count)),
+  }));
+  const [loss] = losses;
+  return new WALCorruptError(
+    region.path,
+    losses,
+    `Cannot open ${
+      JSON.stringify(region.path)
+    }: LSN ${loss.firstLsn} at byte ${loss.offset} was acknowledged and is damaged` +
+      (losses.length > 1 || loss.lastLsn > loss.firstLsn ? ", and others are" : ""),
+  );
+}
+
+function unsupportedRecord(region: Region, slots: Slots, verdict: Verdict): WALFormatError {
+  const offset = offsetOf(slotOf(verdict.unsupported, slots.count));
+  return new WALFormatError(
+    region.path,
+    offset,
+    `Cannot open ${
+      JSON.stringify(region.path)
+    }: LSN ${verdict.unsupported} at byte ${offset} was written by a later version`,
+  );
+}
+
+function salvageTo(
+  request: LogRequest,
+  region: Region,
+  slots: Slots,
+  header: Header,
+  verdict: Verdict,
+): Salvaged {
+  const path = region.path!;
+  const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {} };
+  const saved = salvage(source, slots, {
+    tail: verdict.tail,
+    proved: verdict.proved,
+    checkpoint: verdict.checkpoint,
+    timeNanos: verdict.timeNanos,
+    timeSeq: verdict.timeSeq,
+    createdNanos: header.created,
+  });
+  const damagedFile = `${path}.damaged-${request.nowNanos}`;
+  const chunk = 1 << 20;
+  function* chunks() {
+    for (let at = 0; at < saved.image.byteLength; at += chunk) yield saved.image.subarray(at, at + chunk);
+  }
+  request.storage().write(path, chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
+  return { losses: saved.losses, damagedFile };
+}
+
+/**
+ * Makes the verdict true on the medium, in an order in which a crash between any two steps leads to the same verdict: what is
+ * accepted becomes durable, then the header says so, then debris is erased; and both header copies say that the log is
+ * open before the first append.
+ */
+function repair(
+  region: Region,
+  slots: Slots,
+  pair: HeaderPair,
+  header: Header,
+  verdict: Verdict,
+  pid: number,
+): HeaderWriter {
+  const writer = new HeaderWriter(region, header, pair.newestCopy);
+  const positions = {
+    tail: verdict.tail,
+    durable: verdict.head - 1,
+    checkpoint: verdict.checkpoint,
+    timeNanos: verdict.timeNanos,
+    timeSeq: verdict.timeSeq,
+    cleanHead: 0,
+    openerPid: pid,
+  };
+  if (verdict.clean) {
+    writer.write(positions);
+    writer.write(positions);
+    return writer;
+  }
+  dirtyAndSync(region, slots, verdict);
+  writer.write(positions);
+  erase(region, slots, verdict.debris);
+  return writer;
+}
+
+/**
+ * What recovery read may be in the page cache only: after a kill it is dirty still, after a failed sync it is marked clean though
+ * it was never written. So each page that is not proved to be durable is stored to again, and synced.
+ */
+function dirtyAndSync(region: Region, slots: Slots, verdict: Verdict): void {
+  const first = Math.max(verdict.tail, verdict.proved + 1);
+  for (const { offset, length } of rangesOf(first, verdict.head - 1, slots.count)) {
+    region.prefault(offset, length);
+    const words = slots.words;
+    for (let at = offset; at < offset + length; at += PAGE_BYTES) {
+      // Atomic, so that no compiler may drop a store of what is there already.
+      Atomics.store(words, at / 4, Atomics.load(words, at / 4));
+    }
+    Atomics.store(words, (offset + length) / 4 - 1, Atomics.load(words, (offset + length) / 4 - 1));
+    region.sync(offset, length);
+  }
+}
+
+function erase(region: Region, slots: Slots, debris: readonly number[]): void {
+  if (debris.length === 0) return;
+  let lowest = slots.count;
+  let highest = 0;
+  for (const slot of debris) {
+    region.prefault(offsetOf(slot), RECORD_BYTES);
+    slots.erase(slot);
+    lowest = Math.min(lowest, slot);
+    highest = Math.max(highest, slot);
+  }
+  region.sync(offsetOf(lowest), offsetOf(highest) + RECORD_BYTES - offsetOf(lowest));
+}
+
+function makeReport(
+  region: Region,
+  pair: HeaderPair,
+  verdict: Verdict,
+  salvaged: Salvaged | null,
+  startMs: number,
+): RecoveryReport {
+  return {
+    created: region.created,
+    clean: verdict.clean && salvaged === null,
+    records: verdict.head - verdict.tail,
+    firstLsn: verdict.tail,
+    lastLsn: verdict.head - 1,
+    tornRecords: verdict.torn,
+    phantomsErased: verdict.phantoms,
+    headerDamaged: pair.copies.some((copy) => typeof copy === "string"),
+    losses: salvaged?.losses ?? [],
+    damagedFile: salvaged?.damagedFile ?? null,
+    durationMs: performance.now() - startMs,
+  };
+}

@@ -1,0 +1,219 @@
+// From bytes to a verdict: where the log ends, and why. A pure function: it changes nothing.
+//
+// The walk starts at the header's tail and takes each next record while checksum, LSN and opcode are right. What recovery
+// decides about the slot where it stops (the first row that fits):
+//
+//   the slot shows                                       it is             recovery
+//   good checksum, the expected LSN, unknown opcode      a later version   refuses to open
+//   good checksum, the expected LSN                      the next record   keeps it, goes on
+//   anything else, at or below a watermark               corrupt           refuses to open; names LSN and offset
+//   zeros, or an LSN of an earlier lap                   unwritten, stale  the log ends here
+//   anything else                                        torn, or a gap    the log ends here
+//
+// A watermark is an LSN that was durable when a record or the header was written. It counts wherever it stands, also in a record
+// behind the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record behind
+// a bad one is no proof of damage by itself, since the pages of an unacknowledged group reach the disk in any order.
+//
+// Intact records behind the end are phantoms: were they left, new records could come to stand just before them, and a later
+// recovery would take them for successors. The verdict lists them, with everything else that bears an LSN from behind the end, to be
+// erased before the first append.
+
+import type { Header } from "./header.ts";
+import { slotOf } from "./ring.ts";
+import { OpType } from "./types.ts";
+import type { LSN } from "./types.ts";
+import { type Slots, SlotState } from "./record.ts";
+
+/** Consecutive LSNs. */
+export interface LsnRange {
+  readonly first: LSN;
+  readonly last: LSN;
+}
+
+/** What recovery found. */
+export interface Verdict {
+  readonly clean: boolean;
+  /** The oldest record kept. */
+  readonly tail: LSN;
+  /** The next LSN to write. */
+  readonly head: LSN;
+  /** The highest LSN that is proved to have been acknowledged; it may lie below the tail. */
+  readonly proved: LSN;
+  /** Acknowledged records that cannot be read, in LSN order; none in a good log. */
+  readonly damaged: readonly LsnRange[];
+  /** A record that a later version of this library wrote; 0 if there is none. */
+  readonly unsupported: LSN;
+  /** Records past the end of which only a part was written. */
+  readonly torn: number;
+  /** Intact records past the end. */
+  readonly phantoms: number;
+  /** Slots past the end to be erased: phantoms, and torn records that bear an LSN from past the end. */
+  readonly debris: readonly number[];
+  /** Everything up to here is in the store, by the header or a checkpoint record. */
+  readonly checkpoint: LSN;
+  /** The highest hybrid time in the header and the records read. */
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+}
+
+/** How far a walk came. */
+interface Walk {
+  /** The first LSN that is not a record in its place. */
+  readonly end: LSN;
+  /** The end of the last whole batch: `end`, unless a batch breaks off there. */
+  readonly head: LSN;
+  readonly unsupported: LSN;
+  readonly checkpoint: LSN;
+}
+
+/**
+ * Recovers a log.
+ *
+ * @param slots the ring.
+ * @param header the newest valid header copy.
+ * @param verify read every record of a log that was closed cleanly; without it the header's word is taken for them.
+ */
+export function recover(slots: Slots, header: Header, verify: boolean): Verdict {
+  if (header.cleanHead !== 0 && !hasRecord(slots, header.cleanHead)) return recoverClean(slots, header, verify);
+  return recoverCrashed(slots, header);
+}
+
+function recoverClean(slots: Slots, header: Header, verify: boolean): Verdict {
+  const { tail, cleanHead: head } = header;
+  const walked = verify ? walk(slots, tail, head) : { end: head, head, unsupported: 0, checkpoint: 0 };
+  const damaged: LsnRange[] = [];
+  if (walked.end < head) collectDamage(slots, walked.end, head - 1, damaged);
+  else if (walked.head < head) damaged.push({ first: head, last: head }); // the batch was to go on: its end is lost
+  return {
+    clean: true,
+    tail,
+    head,
+    proved: head - 1,
+    damaged,
+    unsupported: walked.unsupported,
+    torn: 0,
+    phantoms: 0,
+    debris: [],
+    checkpoint: Math.max(header.checkpoint, walked.checkpoint),
+    timeNanos: header.timeNanos,
+    timeSeq: header.timeSeq,
+  };
+}
+
+function recoverCrashed(slots: Slots, header: Header): Verdict {
+  let tail = header.tail;
+  let walked = walk(slots, tail, tail + slots.count);
+  let beyond = lookBeyond(slots, tail, walked.end);
+  if (beyond.highest >= tail + slots.count) {
+    // Slots were used again, so a header with a later tail was durable once: its copy is lost, and this one is old. Whatever that tail
+    // was, it was not below this one, and everything from here on is still in its place.
+    tail = beyond.highest - slots.count + 1;
+    walked = walk(slots, tail, tail + slots.count);
+    beyond = lookBeyond(slots, tail, walked.end);
+  }
+  const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
+  const damaged: LsnRange[] = [];
+  if (proved >= walked.head && proved >= tail) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
+  const debris = beyond.debris;
+  for (let lsn = walked.head; lsn < walked.end; lsn++) debris.push(slotOf(lsn, slots.count));
+  const last = walked.end > tail ? slotOf(walked.end - 1, slots.count) : -1;
+  const time = laterTime(header, slots, last);
+  return {
+    clean: false,
+    tail,
+    head: walked.head,
+    proved,
+    damaged,
+    unsupported: walked.unsupported,
+    torn: beyond.torn,
+    phantoms: beyond.phantoms + walked.end - walked.head,
+    debris,
+    checkpoint: Math.max(header.checkpoint, walked.checkpoint),
+    timeNanos: time.nanos,
+    timeSeq: time.seq,
+  };
+}
+
+/** Takes each next record from `first` on, up to and without `limit`. */
+function walk(slots: Slots, first: LSN, limit: LSN): Walk {
+  let slot = slotOf(first, slots.count);
+  let lsn = first;
+  let head = first;
+  let checkpoint = 0;
+  let unsupported = 0;
+  while (lsn < limit) {
+    const state = slots.look(slot, lsn);
+    if (state === SlotState.Unsupported) unsupported = lsn;
+    if (state !== SlotState.Record) break;
+    if (slots.opTypeAt(slot) === OpType.Checkpoint) checkpoint = Math.max(checkpoint, slots.checkpointAt(slot));
+    lsn++;
+    if (!slots.batchGoesOn(slot)) head = lsn;
+    if (++slot === slots.count) slot = 0;
+  }
+  return { end: lsn, head, unsupported, checkpoint: Math.min(checkpoint, lsn - 1) };
+}
+
+/** What lies behind the end of a walk. */
+interface Beyond {
+  /** The highest LSN of an intact record in its place, 0 if there is none. */
+  highest: LSN;
+  /** The highest watermark that an intact record past the end remembers. */
+  watermark: LSN;
+  torn: number;
+  phantoms: number;
+  debris: number[];
+}
+
+/** Looks at every slot that the walk from `tail` to `end` did not take. */
+function lookBeyond(slots: Slots, tail: LSN, end: LSN): Beyond {
+  const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
+  const count = slots.count - (end - tail);
+  let slot = slotOf(end, slots.count);
+  for (let i = 0; i < count; i++) {
+    const lsn = slots.lsnAt(slot);
+    // A stale record of an earlier lap is the normal case; it is left where it is.
+    if (lsn >= end) lookBeyondAt(slots, slot, lsn, tail, beyond);
+    if (++slot === slots.count) slot = 0;
+  }
+  return beyond;
+}
+
+function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, tail: LSN, beyond: Beyond): void {
+  const inPlace = Number.isSafeInteger(lsn) && slotOf(lsn, slots.count) === slot;
+  const intact = inPlace && slots.look(slot, lsn) !== SlotState.Other;
+  beyond.debris.push(slot);
+  if (!intact) {
+    beyond.torn++;
+    return;
+  }
+  beyond.phantoms++;
+  beyond.highest = Math.max(beyond.highest, lsn);
+  if (lsn < tail + slots.count) beyond.watermark = Math.max(beyond.watermark, lsn - slots.distanceAt(slot));
+}
+
+/** The LSNs from `first` to `last` that are no records, as ranges. */
+function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[]): void {
+  let start = 0;
+  for (let lsn = first; lsn <= last; lsn++) {
+    if (hasRecord(slots, lsn)) {
+      if (start !== 0) damaged.push({ first: start, last: lsn - 1 });
+      start = 0;
+    } else if (start === 0) {
+      start = lsn;
+    }
+  }
+  if (start !== 0) damaged.push({ first: start, last });
+}
+
+function hasRecord(slots: Slots, lsn: LSN): boolean {
+  return slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Record;
+}
+
+function laterTime(header: Header, slots: Slots, slot: number): { nanos: bigint; seq: number } {
+  const inHeader = { nanos: header.timeNanos, seq: header.timeSeq };
+  if (slot < 0) return inHeader;
+  const inRecord = { nanos: slots.timeNanosAt(slot), seq: slots.timeSeqAt(slot) };
+  const recordIsLater = inRecord.nanos > inHeader.nanos ||
+    (inRecord.nanos === inHeader.nanos && inRecord.seq > inHeader.seq);
+  return recordIsLater ? inRecord : inHeader;
+}

@@ -1,0 +1,241 @@
+// The loop: hand durable records to the store, then release them.
+//
+// Apply, let the store become durable, write a checkpoint, truncate: in this order, so that a crash anywhere repeats records and
+// never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { WALStoreError } from "./errors.ts";
+import { checkDelayMs, checkInteger } from "./numbers.ts";
+import { type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
+
+/** Why a wait for records ended. */
+export type WakeReason = "durable" | "time" | "stopped";
+
+/** What the consumer asks of the log. */
+export interface ConsumableLog {
+  readonly tail: LSN;
+  readonly durable: LSN;
+  readonly applied: LSN;
+  /** Everything up to here was in the store once: a store that lacks it has lost data. */
+  readonly checkpointed: LSN;
+  readonly capacity: number;
+  readonly isOpen: boolean;
+  /** True while appends wait for room. */
+  readonly isWanted: boolean;
+  /** Durable records from `first` on, about `count`, whole batches; verified copies. */
+  readRun(first: LSN, count: number): WALRecord[];
+  /**
+   * Resolves when `lsn` is durable, when an append begins to wait for room, when the time is up, when the signal aborts or the
+   * log closes; rejects once a sync has failed.
+   */
+  whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason>;
+  /** Resolves when the time is up, the signal aborts or the log closes. */
+  pause(delayMs: number, signal: AbortSignal): Promise<void>;
+  /** The store has everything up to here, perhaps not yet durably. */
+  noteApplied(lsn: LSN): void;
+  /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
+  confirm(lsn: LSN, record: boolean): Promise<void>;
+}
+
+/** The log whose store is being called, for as long as the call and what it awaits go on. */
+export const storeCalls: AsyncLocalStorage<ConsumableLog> = new AsyncLocalStorage();
+
+const DEFAULT_BATCH_SIZE = 1024;
+const MOST_BATCH_SIZE = 1 << 20;
+const DEFAULT_POLL_MS = 100;
+const FIRST_RETRY_MS = 10;
+const LONGEST_RETRY_MS = 1000;
+/** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
+const CHECKPOINT_PART = 8;
+/** … or this many records. */
+const CHECKPOINT_RECORDS = 65536;
+
+/** Options with every default in its place. */
+export interface CheckedConsumeOptions {
+  readonly signal: AbortSignal;
+  readonly batchSize: number;
+  readonly pollIntervalMs: number;
+  readonly onError: ConsumeOptions["onError"];
+}
+
+/**
+ * @param options as `consumeAsync()` takes them; a number is a poll interval in seconds.
+ * @throws {TypeError} or {RangeError} if one of them cannot be used.
+ */
+export function checkConsumeOptions(
+  store: Store,
+  options: ConsumeOptions | number,
+): Omit<CheckedConsumeOptions, "signal"> & Pick<ConsumeOptions, "signal"> {
+  checkStore(store);
+  const given = typeof options === "number" ? { pollIntervalMs: options * 1000 } : options;
+  if (given === null || typeof given !== "object") {
+    throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
+  }
+  const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
+  checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);
+  checkDelayMs(pollIntervalMs, "pollIntervalMs");
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("Cannot consume the log: signal must be an AbortSignal");
+  }
+  if (onError !== undefined && typeof onError !== "function") {
+    throw new TypeError("Cannot consume the log: onError must be a function");
+  }
+  return { signal, batchSize, pollIntervalMs, onError };
+}
+
+function checkStore(store: Store): void {
+  if (store === null || typeof store !== "object") {
+    throw new TypeError("Cannot consume the log: the store must be an object");
+  }
+  const required = ["insert", "delete", "deleteValue"] as const;
+  for (const name of required) {
+    if (typeof store[name] !== "function" && typeof store.applyBatch !== "function") {
+      throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
+    }
+  }
+  for (const name of ["applyBatch", "appliedLsn", "sync"] as const) {
+    if (store[name] !== undefined && typeof store[name] !== "function") {
+      throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
+    }
+  }
+}
+
+/** One run of a consumer, from its start to its stop. */
+export class Consumer {
+  readonly #log: ConsumableLog;
+  readonly #store: Store;
+  readonly #options: CheckedConsumeOptions;
+  /** The next record to apply. */
+  #next: LSN = 0;
+  /** Up to here the log knows by a checkpoint what the store has. */
+  #confirmed: LSN = 0;
+  /** The last record applied that was not a checkpoint; those are not worth one of their own. */
+  #lastData: LSN = 0;
+
+  constructor(log: ConsumableLog, store: Store, options: CheckedConsumeOptions) {
+    this.#log = log;
+    this.#store = store;
+    this.#options = options;
+  }
+
+  /** Resolves when it was stopped; rejects with what the store threw. */
+  async run(): Promise<void> {
+    await this.#start();
+    while (this.#goesOn()) {
+      if (this.#log.durable < this.#next) {
+        await this.#idle();
+        continue;
+      }
+      const run = this.#log.readRun(this.#next, this.#options.batchSize);
+      await storeCalls.run(this.#log, () => this.#applyRun(run));
+      if (this.#isCheckpointDue()) await this.#confirm();
+    }
+    if (this.#log.isOpen) await this.#confirm();
+  }
+
+  #goesOn(): boolean {
+    return this.#log.isOpen && !this.#options.signal.aborted;
+  }
+
+  async #start(): Promise<void> {
+    const log = this.#log;
+    let applied = Math.max(log.applied, log.tail - 1);
+    if (this.#store.appliedLsn !== undefined) {
+      const inStore = await this.#call(() => this.#store.appliedLsn!());
+      if (!Number.isSafeInteger(inStore) || inStore < 0) {
+        throw new TypeError(`Cannot consume the log: the store's appliedLsn() is not an LSN: ${String(inStore)}`);
+      }
+      if (!log.isOpen) return;
+      if (inStore > log.durable) throw new WALStoreError(inStore, log.tail, log.durable);
+      if (inStore < log.checkpointed && inStore < log.tail - 1) throw new WALStoreError(inStore, log.tail, log.durable);
+      applied = Math.max(inStore, log.tail - 1);
+    }
+    this.#next = applied + 1;
+    this.#lastData = 0;
+    this.#confirmed = log.tail - 1;
+    log.noteApplied(applied);
+  }
+
+  /** Waits for records; a pause is the time for a checkpoint. */
+  async #idle(): Promise<void> {
+    const { pollIntervalMs, signal } = this.#options;
+    if (this.#log.isWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
+    const reason = await this.#log.whenDurable(this.#next, pollIntervalMs, signal);
+    if (reason === "time") await this.#confirm();
+  }
+
+  #isCheckpointDue(): boolean {
+    const unconfirmed = this.#next - 1 - this.#confirmed;
+    return unconfirmed > 0 &&
+      (this.#log.isWanted || unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.capacity / CHECKPOINT_PART));
+  }
+
+  async #confirm(): Promise<void> {
+    const applied = this.#next - 1;
+    if (applied <= this.#confirmed || !this.#log.isOpen) return;
+    if (this.#store.sync !== undefined) await this.#call(() => this.#store.sync!());
+    if (!this.#log.isOpen) return;
+    const record = this.#lastData > this.#confirmed;
+    await this.#log.confirm(applied, record);
+    this.#confirmed = applied;
+  }
+
+  async #applyRun(records: WALRecord[]): Promise<void> {
+    const data = records.filter((record) => record.opType !== OpType.Checkpoint);
+    let done = 0;
+    for (let attempt = 1; done < data.length; attempt++) {
+      try {
+        if (this.#store.applyBatch !== undefined) {
+          await this.#store.applyBatch(data);
+          done = data.length;
+        } else {
+          for (; done < data.length; done++) {
+            // Awaiting what is no promise would cost a synchronous store more than its own work.
+            const pending = this.#applyOne(data[done]);
+            if (pending !== undefined) await pending;
+            attempt = 1;
+            this.#advance(data[done].lsn);
+          }
+        }
+      } catch (error) {
+        if (!await this.#retries(error, data[done].lsn, data[data.length - 1].lsn, attempt)) return;
+      }
+    }
+    if (data.length > 0) this.#lastData = data[data.length - 1].lsn;
+    this.#advance(records[records.length - 1].lsn);
+  }
+
+  #advance(applied: LSN): void {
+    this.#next = applied + 1;
+    this.#log.noteApplied(applied);
+  }
+
+  #applyOne(record: WALRecord): void | Promise<void> {
+    const store = this.#store;
+    const { keyHigh, keyLow } = record;
+    switch (record.opType) {
+      case OpType.Insert:
+        return store.insert(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+      case OpType.Delete:
+        return store.delete(keyHigh, keyLow, record);
+      case OpType.DeleteValue:
+        return store.deleteValue(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+    }
+  }
+
+  /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */
+  async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
+    const { onError, signal } = this.#options;
+    if (onError === undefined) throw error;
+    const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
+    const answer = await onError(error, { firstLsn, lastLsn, attempt, delayMs });
+    if (answer !== "retry") throw error;
+    if (!this.#goesOn()) return false;
+    await this.#log.pause(delayMs, signal);
+    return this.#goesOn();
+  }
+
+  #call<T>(call: () => T): T {
+    return storeCalls.run(this.#log, call);
+  }
+}

@@ -1,0 +1,244 @@
+// Many waiting appends, one sync.
+//
+// Group commit: DeWitt, Katz, Olken, Shapiro, Stonebraker, Wood: "Implementation techniques for main memory database systems"
+// (SIGMOD 1984). One sync is in flight; the next group gathers meanwhile. All callers of a group share one promise, since a
+// promise for each costs more than the rest of an append.
+//
+// A sync acknowledges only what was stored before it was called. Its first failure is final: the kernel may have marked the
+// pages clean, and a second sync would report success for data that never reached the medium (Rebello et al.: "Can
+// applications recover from fsync failures?", USENIX ATC 2020).
+
+import { setImmediate } from "node:timers";
+import { assert } from "./assert.ts";
+import { Histogram } from "./histogram.ts";
+import type { LSN } from "./types.ts";
+
+/** What group commit asks of the log. Each method throws, or rejects, with the error that callers shall see. */
+export interface CommitTarget {
+  /** The next LSN to write. */
+  readonly head: LSN;
+  /** Makes the records durable before it returns, and checks that the file they are in is still the log's. */
+  syncRecords(first: LSN, last: LSN): void;
+  /** The same off the JavaScript thread. */
+  syncRecordsAsync(first: LSN, last: LSN): Promise<void>;
+  /** True if a header write was asked for. */
+  headerWanted(): boolean;
+  /** Writes the header, with the durable LSN as of now, and makes it durable. */
+  syncHeader(): void;
+  syncHeaderAsync(): Promise<void>;
+  /** Records or a header have become durable. Must not throw. */
+  advanced(): void;
+  /** A sync failed; the error is final. Must not throw. */
+  failed(error: unknown): void;
+}
+
+/** How a commit waits for the medium. */
+export type FlushOption = "adaptive" | "inline" | "offload";
+
+interface Group {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Microtask turns that a group stays open at least, so that callers woken by one sync join the next group through their own awaits. */
+const LEAST_HOPS = 3;
+/** Turns that it stays open at most while each turn still adds records. */
+const MOST_HOPS = 16;
+/** Milliseconds that inline commits may follow one another before timers and sockets get their turn. */
+const TURN_BUDGET_MS = 1;
+/** Adaptive: inline syncs that take longer than this on average go off the thread … */
+const SLOW_SYNC_MS = 1;
+/** … and come back once they take less than this there, waiting included. */
+const FAST_SYNC_MS = 0.5;
+/** Weight of the newest sync in the moving average. */
+const AVERAGE_WEIGHT = 0.125;
+
+/** The commits of one open log. */
+export class GroupCommit {
+  readonly #target: CommitTarget;
+  readonly #option: FlushOption;
+  #durable: LSN;
+  /** Gathers callers until its sync starts. */
+  #open: Group | null = null;
+  /** Its sync runs off the thread. */
+  #inFlight: Group | null = null;
+  #asyncRunning = false;
+  /** `schedule()` was called while a sync ran off the thread. */
+  #again = false;
+  #scheduled = false;
+  #hops = 0;
+  #headAtHop: LSN = 0;
+  #turnStartedMs = 0;
+  #lastEndMs = 0;
+  #averageMs = 0;
+  #offload: boolean;
+  #stopped = false;
+  /** Data syncs so far, and the records they made durable. */
+  syncs = 0;
+  synced = 0;
+  readonly latency = new Histogram();
+  readonly #hop = () => this.#gather();
+  readonly #macro = () => {
+    this.#turnStartedMs = performance.now();
+    this.#commit();
+  };
+
+  /** @param durable the LSN up to which everything is durable already. */
+  constructor(target: CommitTarget, option: FlushOption, durable: LSN) {
+    this.#target = target;
+    this.#option = option;
+    this.#durable = durable;
+    this.#offload = option === "offload";
+  }
+
+  /** The highest durable LSN. */
+  get durable(): LSN {
+    return this.#durable;
+  }
+
+  /** Where the next commit waits. */
+  get mode(): "inline" | "offload" {
+    return this.#offload ? "offload" : "inline";
+  }
+
+  /** True while a sync runs off the thread. */
+  get asyncRunning(): boolean {
+    return this.#asyncRunning;
+  }
+
+  /** A promise that resolves when all that is appended now is durable: one for all callers of a group. */
+  wait(): Promise<void> {
+    if (this.#open === null) {
+      this.#open = Promise.withResolvers<void>();
+      this.schedule();
+    }
+    return this.#open.promise;
+  }
+
+  /** Sees to it that a commit runs soon, whether or not somebody waits for it. */
+  schedule(): void {
+    if (this.#asyncRunning) this.#again = true;
+    if (this.#scheduled || this.#asyncRunning || this.#stopped) return;
+    this.#scheduled = true;
+    this.#hops = 0;
+    this.#headAtHop = this.#target.head;
+    queueMicrotask(this.#hop);
+  }
+
+  /** Makes all that is appended durable before it returns. Throws what `syncRecords()` throws. */
+  flush(): void {
+    const first = this.#durable + 1;
+    const last = this.#target.head - 1;
+    if (last < first) return;
+    this.#syncInline(first, last);
+    // A group whose sync still runs off the thread has been covered by this one.
+    this.#inFlight?.resolve();
+    this.#inFlight = null;
+    this.#resolveOpen();
+    this.#target.advanced();
+  }
+
+  /** Rejects all who wait, for good. */
+  stop(error: unknown): void {
+    this.#stopped = true;
+    const groups = [this.#inFlight, this.#open];
+    this.#inFlight = null;
+    this.#open = null;
+    for (const group of groups) group?.reject(error);
+  }
+
+  /** Waits a few microtasks for callers to join, then commits. */
+  #gather(): void {
+    const head = this.#target.head;
+    const hops = ++this.#hops;
+    const grew = head !== this.#headAtHop;
+    this.#headAtHop = head;
+    if (hops < LEAST_HOPS || (grew && hops < MOST_HOPS)) {
+      queueMicrotask(this.#hop);
+      return;
+    }
+    const now = performance.now();
+    if (now - this.#lastEndMs > TURN_BUDGET_MS) this.#turnStartedMs = now;
+    if (!this.#offload && now - this.#turnStartedMs > TURN_BUDGET_MS) setImmediate(this.#macro);
+    else this.#commit();
+  }
+
+  #commit(): void {
+    this.#scheduled = false;
+    if (this.#stopped) return;
+    assert(!this.#asyncRunning, "one sync is in flight at a time");
+    if (this.#offload) this.#commitAsync();
+    else this.#commitInline();
+  }
+
+  #commitInline(): void {
+    const first = this.#durable + 1;
+    const last = this.#target.head - 1;
+    try {
+      if (last >= first) this.#syncInline(first, last);
+      this.#resolveOpen();
+      if (this.#target.headerWanted()) this.#target.syncHeader();
+    } catch (error) {
+      this.#target.failed(error);
+      return;
+    }
+    this.#lastEndMs = performance.now();
+    this.#target.advanced();
+  }
+
+  async #commitAsync(): Promise<void> {
+    const group = this.#open;
+    this.#open = null;
+    this.#inFlight = group;
+    this.#asyncRunning = true;
+    this.#again = false;
+    const first = this.#durable + 1;
+    const last = this.#target.head - 1;
+    try {
+      if (last >= first) {
+        const startMs = performance.now();
+        await this.#target.syncRecordsAsync(first, last);
+        if (this.#stopped) return;
+        this.#account(performance.now() - startMs, first, last);
+      }
+      group?.resolve();
+      this.#inFlight = null;
+      if (last >= first) this.#target.advanced();
+      if (this.#target.headerWanted() && !this.#stopped) {
+        await this.#target.syncHeaderAsync();
+        if (this.#stopped) return;
+        this.#target.advanced();
+      }
+    } catch (error) {
+      if (!this.#stopped) this.#target.failed(error);
+      return;
+    } finally {
+      this.#asyncRunning = false;
+    }
+    if (this.#again || this.#open !== null || this.#target.headerWanted()) this.schedule();
+  }
+
+  #syncInline(first: LSN, last: LSN): void {
+    const startMs = performance.now();
+    this.#target.syncRecords(first, last);
+    this.#account(performance.now() - startMs, first, last);
+  }
+
+  #account(ms: number, first: LSN, last: LSN): void {
+    this.syncs++;
+    this.synced += last - first + 1;
+    this.latency.add(ms);
+    if (last > this.#durable) this.#durable = last;
+    this.#averageMs = this.syncs === 1 ? ms : this.#averageMs + (ms - this.#averageMs) * AVERAGE_WEIGHT;
+    if (this.#option !== "adaptive") return;
+    if (this.#offload) this.#offload = this.#averageMs > FAST_SYNC_MS;
+    else this.#offload = this.#averageMs > SLOW_SYNC_MS;
+  }
+
+  #resolveOpen(): void {
+    const group = this.#open;
+    this.#open = null;
+    group?.resolve();
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A write-ahead log for stores of content identifiers: 128-bit keys and values, fixed 64-byte records in a preallocated,
+ * memory-mapped ring file, durable by group commit, replayed after a crash, applied to a store by a consumer.
+ *
+ * @example
+ * ```ts
+ * import { consume, WAL } from "@cidstore/wal";
+ *
+ * await using wal = WAL.open(null); // a path, or null for memory
+ * await wal.logInsert(0x0123n, 0x4567n, 0x89abn, 0xcdefn); // durable
+ *
+ * const stop = new AbortController();
+ * await consume(wal, {
+ *   insert: (keyHigh, keyLow, valueHigh, valueLow) => {
+ *     console.log(keyHigh, keyLow, valueHigh, valueLow); // 291n 17767n 35243n 52719n
+ *     stop.abort();
+ *   },
+ *   delete: () => {},
+ *   deleteValue: () => {},
+ * }, { signal: stop.signal });
+ * ```
+ *
+ * @module
+ */
+
+export { WALAssertionError } from "./src/assert.ts";
+export { consume } from "./src/consume.ts";
+export { Cursor, type ReadSource } from "./src/cursor.ts";
+export {
+  WALClosedError,
+  WALConsumingError,
+  WALCorruptError,
+  WALError,
+  WALFileGoneError,
+  WALFileSystemError,
+  WALFormatError,
+  WALFullError,
+  WALIOError,
+  WALLockedError,
+  WALNotFoundError,
+  WALPermissionError,
+  WALPlatformError,
+  WALSpaceError,
+  WALStoreError,
+  WALSyncError,
+  WALTruncatedError,
+} from "./src/errors.ts";
+export type { Slots, SlotState } from "./src/record.ts";
+export { OpType } from "./src/types.ts";
+export type {
+  ConsumeErrorContext,
+  ConsumeOptions,
+  DeleteItem,
+  HybridTime,
+  HybridTimeInput,
+  InsertItem,
+  LatencyHistogram,
+  Loss,
+  LSN,
+  RecoveryReport,
+  Store,
+  U64,
+  WALOptions,
+  WALRecord,
+  WALStats,
+} from "./src/types.ts";
+export { type RecordRange, WAL } from "./src/wal.ts";
+export type {
+  FileSystemInfo,
+  OpenRequest,
+  Region,
+  RegionError,
+  RegionFailure,
+  RegionFailureDetails,
+  Storage,
+} from "./ffi/region.ts";

@@ -26,15 +26,20 @@ export interface RegionFailureDetails {
   flag?: string;
   /** The process that holds the lock. */
   ownerPid?: number;
+  /** The failure underneath, a `SystemError` or the runtime's own. */
   cause?: unknown;
 }
 
 /** The one error this layer throws. `src/errors.ts` turns it into what callers catch. */
 export class RegionError extends Error {
+  /** Always `RegionError`. */
   override name = "RegionError";
+  /** What a caller can tell apart. */
   readonly reason: RegionFailure;
+  /** What else is known. */
   readonly details: RegionFailureDetails;
 
+  /** Made by `ffi/` and by simulated disks. */
   constructor(reason: RegionFailure, message: string, details: RegionFailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.reason = reason;
@@ -58,6 +63,7 @@ export interface Region {
   readonly path: string | null;
   /** True if this opening made the file. */
   readonly created: boolean;
+  /** What it lies on. */
   readonly fileSystem: FileSystemInfo;
   /** What an operator should know, one sentence each. */
   readonly warnings: readonly string[];

@@ -2,6 +2,7 @@
 
 /** A failed system call. */
 export class SystemError extends Error {
+  /** Always `SystemError`. */
   override name = "SystemError";
 
   /**

@@ -25,7 +25,7 @@
 
 export { WALAssertionError } from "./src/assert.ts";
 export { consume } from "./src/consume.ts";
-export { Cursor, type ReadSource } from "./src/cursor.ts";
+export type { Cursor } from "./src/cursor.ts";
 export {
   WALClosedError,
   WALConsumingError,
@@ -45,7 +45,6 @@ export {
   WALSyncError,
   WALTruncatedError,
 } from "./src/errors.ts";
-export type { Slots, SlotState } from "./src/record.ts";
 export { OpType } from "./src/types.ts";
 export type {
   ConsumeErrorContext,

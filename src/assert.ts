@@ -2,6 +2,7 @@
 
 /** Thrown where the library contradicts itself. Please report it. */
 export class WALAssertionError extends Error {
+  /** The class's name. */
   override name = "WALAssertionError";
 }
 

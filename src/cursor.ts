@@ -101,24 +101,7 @@ export function damage(source: ReadSource, lsn: LSN): WALCorruptError {
  * console.log(inserts); // 2
  * ```
  */
-export class Cursor {
-  readonly #source: ReadSource;
-  readonly #last: LSN;
-  #slots: Slots;
-  #lsn: LSN;
-  #slot: number;
-  #at = -1;
-  #untilCheck = 0;
-
-  /** Use {@linkcode WAL.cursor}. */
-  constructor(source: ReadSource, first: LSN, last: LSN) {
-    this.#source = source;
-    this.#slots = source.slots();
-    this.#last = last;
-    this.#lsn = first - 1;
-    this.#slot = slotOf(first, this.#slots.count) - 1;
-  }
-
+export interface Cursor {
   /**
    * Moves to the next record and verifies it.
    *
@@ -127,6 +110,51 @@ export class Cursor {
    * @throws {WALCorruptError} if it is damaged.
    * @throws {WALClosedError} if the log is closed.
    */
+  next(): boolean;
+  /** LSN of the record it is at; before the first `next()`, one less than the first record's. */
+  readonly lsn: LSN;
+  /** Opcode of the record, as in `OpType`. */
+  readonly opType: OpType;
+  /** True if the record's batch goes on in the next one. */
+  readonly batchGoesOn: boolean;
+  /** Nanoseconds of the record's hybrid time. */
+  readonly timeNanos: bigint;
+  /** Sequence number of the record's hybrid time. */
+  readonly timeSeq: number;
+  /** Shard of the record's hybrid time. */
+  readonly timeShard: number;
+  /** The record's hybrid time. */
+  readonly time: HybridTime;
+  /** Upper 64 bits of the key. */
+  readonly keyHigh: bigint;
+  /** Lower 64 bits of the key. */
+  readonly keyLow: bigint;
+  /** Upper 64 bits of the value. */
+  readonly valueHigh: bigint;
+  /** Lower 64 bits of the value. */
+  readonly valueLow: bigint;
+  /** The record as a value that stays as it is. */
+  toRecord(): WALRecord;
+}
+
+/** The cursor over a ring. */
+export class RingCursor implements Cursor {
+  readonly #source: ReadSource;
+  readonly #last: LSN;
+  #slots: Slots;
+  #lsn: LSN;
+  #slot: number;
+  #at = -1;
+  #untilCheck = 0;
+
+  constructor(source: ReadSource, first: LSN, last: LSN) {
+    this.#source = source;
+    this.#slots = source.slots();
+    this.#last = last;
+    this.#lsn = first - 1;
+    this.#slot = slotOf(first, this.#slots.count) - 1;
+  }
+
   next(): boolean {
     if (this.#lsn >= this.#last) return false;
     const lsn = this.#lsn + 1;
@@ -144,62 +172,50 @@ export class Cursor {
     return true;
   }
 
-  /** LSN of the record it is at; before the first `next()`, one less than the first record's. */
   get lsn(): LSN {
     return this.#lsn;
   }
 
-  /** Opcode of the record, as in `OpType`. */
   get opType(): OpType {
     return (this.#view.getUint8(this.#at + VERSION_OP_AT) & 0x3f) as OpType;
   }
 
-  /** True if the record's batch goes on in the next one. */
   get batchGoesOn(): boolean {
     return (this.#view.getUint8(this.#at + FLAGS_AT) & FLAG_BATCH_GOES_ON) !== 0;
   }
 
-  /** Nanoseconds of the record's hybrid time. */
   get timeNanos(): bigint {
     return this.#view.getBigUint64(this.#at + TIME_NANOS_AT, true);
   }
 
-  /** Sequence number of the record's hybrid time. */
   get timeSeq(): number {
     return this.#view.getUint32(this.#at + TIME_SEQ_AT, true);
   }
 
-  /** Shard of the record's hybrid time. */
   get timeShard(): number {
     return this.#view.getUint16(this.#at + TIME_SHARD_AT, true);
   }
 
-  /** The record's hybrid time. */
   get time(): HybridTime {
     return [this.timeNanos, this.timeSeq, this.timeShard];
   }
 
-  /** Upper 64 bits of the key. */
   get keyHigh(): bigint {
     return this.#view.getBigUint64(this.#at + KEY_HIGH_AT, true);
   }
 
-  /** Lower 64 bits of the key. */
   get keyLow(): bigint {
     return this.#view.getBigUint64(this.#at + KEY_LOW_AT, true);
   }
 
-  /** Upper 64 bits of the value. */
   get valueHigh(): bigint {
     return this.#view.getBigUint64(this.#at + VALUE_HIGH_AT, true);
   }
 
-  /** Lower 64 bits of the value. */
   get valueLow(): bigint {
     return this.#view.getBigUint64(this.#at + VALUE_LOW_AT, true);
   }
 
-  /** The record as a value that stays as it is. */
   toRecord(): WALRecord {
     if (this.#at < 0) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
     return copyRecords(this.#source, this.#lsn, this.#lsn)[0];

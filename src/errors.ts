@@ -5,9 +5,12 @@ import type { Loss, LSN } from "./types.ts";
 
 /** Base of every error that is the world's fault rather than the caller's (those are `TypeError` and `RangeError`). */
 export class WALError extends Error {
+  /** The class's name. */
   override name = "WALError";
 
   /**
+   * Made by the log.
+   *
    * @param code what happened, for programs: `"FULL"`, `"CLOSED"`, … as each class says.
    */
   constructor(readonly code: string, message: string, options?: ErrorOptions) {
@@ -17,9 +20,12 @@ export class WALError extends Error {
 
 /** The ring has no free slot: nothing was written. Release records with `truncate()`, or run a consumer. */
 export class WALFullError extends WALError {
+  /** The class's name. */
   override name = "WALFullError";
 
   /**
+   * Made by the log.
+   *
    * @param capacity records the ring can hold.
    * @param wanted records there was no room for.
    */
@@ -33,8 +39,10 @@ export class WALFullError extends WALError {
 
 /** The log is closed. Code `CLOSED`. */
 export class WALClosedError extends WALError {
+  /** The class's name. */
   override name = "WALClosedError";
 
+  /** Made by the log. */
   constructor(action: string) {
     super("CLOSED", `Cannot ${action}: the log is closed`);
   }
@@ -42,9 +50,14 @@ export class WALClosedError extends WALError {
 
 /** Another opener has the log. Code `LOCKED`. */
 export class WALLockedError extends WALError {
+  /** The class's name. */
   override name = "WALLockedError";
 
-  /** @param pid the process that opened it, by its own account; null if unknown. */
+  /**
+   * Made by the log.
+   *
+   * @param pid the process that opened it, by its own account; null if unknown.
+   */
   constructor(readonly path: string, readonly pid: number | null, options?: ErrorOptions) {
     super(
       "LOCKED",
@@ -56,8 +69,10 @@ export class WALLockedError extends WALError {
 
 /** The file is not a log, or not one this version can read. Code `FORMAT`. The file is left as it is. */
 export class WALFormatError extends WALError {
+  /** The class's name. */
   override name = "WALFormatError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, readonly offset: number, message: string, options?: ErrorOptions) {
     super("FORMAT", message, options);
   }
@@ -65,9 +80,14 @@ export class WALFormatError extends WALError {
 
 /** Acknowledged data is damaged. Code `CORRUPT`. Nothing was overwritten; `recovery: "salvage"` opens what is left. */
 export class WALCorruptError extends WALError {
+  /** The class's name. */
   override name = "WALCorruptError";
 
-  /** @param losses the damaged records, in LSN order; empty where the header itself is damaged. */
+  /**
+   * Made by the log.
+   *
+   * @param losses the damaged records, in LSN order; empty where the header itself is damaged.
+   */
   constructor(readonly path: string | null, readonly losses: readonly Loss[], message: string, options?: ErrorOptions) {
     super("CORRUPT", message, options);
   }
@@ -90,9 +110,14 @@ export class WALCorruptError extends WALError {
 
 /** A sync failed: nothing past `durable` is known to be on the medium. Final: reopen to recover. Code `SYNC`. */
 export class WALSyncError extends WALError {
+  /** The class's name. */
   override name = "WALSyncError";
 
-  /** @param errno the error's name, as in `EIO`; null where the runtime does not tell. */
+  /**
+   * Made by the log.
+   *
+   * @param errno the error's name, as in `EIO`; null where the runtime does not tell.
+   */
   constructor(
     readonly path: string | null,
     readonly durable: LSN,
@@ -109,8 +134,10 @@ export class WALSyncError extends WALError {
 
 /** The open file was deleted, replaced or cut. Final: nothing after `durable` is acknowledged. Code `GONE`. */
 export class WALFileGoneError extends WALError {
+  /** The class's name. */
   override name = "WALFileGoneError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, readonly durable: LSN, options?: ErrorOptions) {
     super(
       "GONE",
@@ -124,8 +151,10 @@ export class WALFileGoneError extends WALError {
 
 /** No space on the medium, in the quota or in memory. Code `NO_SPACE`. */
 export class WALSpaceError extends WALError {
+  /** The class's name. */
   override name = "WALSpaceError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, readonly errno: string | null, message: string, options?: ErrorOptions) {
     super("NO_SPACE", message, options);
   }
@@ -133,8 +162,10 @@ export class WALSpaceError extends WALError {
 
 /** A shared mapping of this file system cannot be trusted. Code `FILE_SYSTEM`. */
 export class WALFileSystemError extends WALError {
+  /** The class's name. */
   override name = "WALFileSystemError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, message: string, options?: ErrorOptions) {
     super("FILE_SYSTEM", message, options);
   }
@@ -142,8 +173,10 @@ export class WALFileSystemError extends WALError {
 
 /** This operating system, processor or runtime is not supported. Code `PLATFORM`. */
 export class WALPlatformError extends WALError {
+  /** The class's name. */
   override name = "WALPlatformError";
 
+  /** Made by the log. */
   constructor(message: string, options?: ErrorOptions) {
     super("PLATFORM", message, options);
   }
@@ -151,9 +184,14 @@ export class WALPlatformError extends WALError {
 
 /** The runtime or the operating system denies access. Code `PERMISSION`. */
 export class WALPermissionError extends WALError {
+  /** The class's name. */
   override name = "WALPermissionError";
 
-  /** @param flag the command line flag that grants it, or null where it is the operating system that denies. */
+  /**
+   * Made by the log.
+   *
+   * @param flag the command line flag that grants it, or null where it is the operating system that denies.
+   */
   constructor(readonly path: string | null, readonly flag: string | null, message: string, options?: ErrorOptions) {
     super("PERMISSION", message, options);
   }
@@ -161,8 +199,10 @@ export class WALPermissionError extends WALError {
 
 /** There is no such file or directory. Code `NOT_FOUND`. */
 export class WALNotFoundError extends WALError {
+  /** The class's name. */
   override name = "WALNotFoundError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, message: string, options?: ErrorOptions) {
     super("NOT_FOUND", message, options);
   }
@@ -170,8 +210,10 @@ export class WALNotFoundError extends WALError {
 
 /** The system reports something else. Code `IO`. */
 export class WALIOError extends WALError {
+  /** The class's name. */
   override name = "WALIOError";
 
+  /** Made by the log. */
   constructor(readonly path: string | null, readonly errno: string | null, message: string, options?: ErrorOptions) {
     super("IO", message, options);
   }
@@ -179,8 +221,10 @@ export class WALIOError extends WALError {
 
 /** A consumer is already running on this log. Code `CONSUMING`. */
 export class WALConsumingError extends WALError {
+  /** The class's name. */
   override name = "WALConsumingError";
 
+  /** Made by the log. */
   constructor() {
     super("CONSUMING", "Cannot consume the log: a consumer is running already");
   }
@@ -191,9 +235,14 @@ export class WALConsumingError extends WALError {
  * released. Code `STORE`. Nothing was applied.
  */
 export class WALStoreError extends WALError {
+  /** The class's name. */
   override name = "WALStoreError";
 
-  /** @param applied what the store's `appliedLsn()` says. */
+  /**
+   * Made by the log.
+   *
+   * @param applied what the store's `appliedLsn()` says.
+   */
   constructor(readonly applied: LSN, readonly tail: LSN, readonly durable: LSN) {
     super(
       "STORE",
@@ -206,8 +255,10 @@ export class WALStoreError extends WALError {
 
 /** The records asked for were released by `truncate()`. Code `TRUNCATED`. */
 export class WALTruncatedError extends WALError {
+  /** The class's name. */
   override name = "WALTruncatedError";
 
+  /** Made by the log. */
   constructor(readonly lsn: LSN, readonly tail: LSN) {
     super("TRUNCATED", `Cannot read LSN ${lsn}: the log starts at LSN ${tail} now`);
   }

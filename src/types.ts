@@ -36,13 +36,19 @@ export type OpType = (typeof OpType)[keyof typeof OpType];
 
 /** A record as the log returns it. Its values are copied out of the log: it stays as it is whatever the log does next. */
 export interface WALRecord {
+  /** Its log sequence number. */
   readonly lsn: LSN;
+  /** What it does: one of `OpType`. */
   readonly opType: OpType;
   /** The record's version: 1. */
   readonly version: number;
+  /** When it was logged, in hybrid logical time. */
   readonly time: HybridTime;
+  /** Upper 64 bits of the key. */
   readonly keyHigh: bigint;
+  /** Lower 64 bits of the key. */
   readonly keyLow: bigint;
+  /** Upper 64 bits of the value. */
   readonly valueHigh: bigint;
   /** Of a checkpoint: the LSN up to which the store has everything. */
   readonly valueLow: bigint;
@@ -213,7 +219,9 @@ export interface WALOptions {
 
 /** Records that were acknowledged and can no longer be read. */
 export interface Loss {
+  /** The first one. */
   readonly firstLsn: LSN;
+  /** The last one. */
   readonly lastLsn: LSN;
   /** Byte offset of the first one in the (damaged) file. */
   readonly offset: number;
@@ -241,25 +249,35 @@ export interface RecoveryReport {
   readonly losses: readonly Loss[];
   /** With `recovery: "salvage"`: where the damaged file is kept, or null. */
   readonly damagedFile: string | null;
+  /** How long opening took. */
   readonly durationMs: number;
 }
 
 /** A histogram of durations: bucket i counts those below `bounds[i]` and not below the bound before; the last one has no bound. */
 export interface LatencyHistogram {
+  /** Upper bounds of the buckets. */
   readonly boundsMs: readonly number[];
+  /** How many durations fell into each bucket. */
   readonly counts: readonly number[];
+  /** How many there were. */
   readonly count: number;
+  /** Their sum. */
   readonly totalMs: number;
+  /** The longest. */
   readonly maxMs: number;
 }
 
 /** A moment's figures. */
 export interface WALStats {
+  /** The file, or null for memory. */
   readonly path: string | null;
+  /** Type of the file system, as in `ext4`. */
   readonly fileSystem: string;
   /** False where no sync outlives power loss (tmpfs, anonymous memory). */
   readonly durableMedium: boolean;
+  /** What an operator should know, one sentence each. */
   readonly warnings: readonly string[];
+  /** Size of the file. */
   readonly sizeBytes: number;
   /** Records the ring can hold. */
   readonly capacity: number;
@@ -267,9 +285,13 @@ export interface WALStats {
   readonly length: number;
   /** `length / capacity`. */
   readonly fillRatio: number;
+  /** The next LSN to write. */
   readonly head: LSN;
+  /** The oldest LSN kept. */
   readonly tail: LSN;
+  /** The highest durable LSN. */
   readonly durable: LSN;
+  /** The highest LSN that is in the store. */
   readonly applied: LSN;
   /** Records appended since `open()`. */
   readonly appended: number;
@@ -279,6 +301,7 @@ export interface WALStats {
   readonly headerSyncs: number;
   /** Records made durable by a data sync, on average; 0 before the first. */
   readonly recordsPerSync: number;
+  /** How long data syncs took. */
   readonly syncLatency: LatencyHistogram;
   /** Whether group commits run `"inline"` or `"offload"` now. */
   readonly flushMode: "inline" | "offload";
@@ -286,6 +309,8 @@ export interface WALStats {
   readonly waiting: number;
   /** Age of the oldest record that is not applied, in milliseconds by its own time; 0 if there is none. */
   readonly oldestUnconsumedAgeMs: number;
+  /** A consumer runs. */
   readonly consuming: boolean;
+  /** A sync failed or the file is gone: only reopening helps. */
   readonly poisoned: boolean;
 }

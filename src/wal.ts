@@ -8,7 +8,7 @@ import { diskStorage } from "../ffi/storage.ts";
 import { assert } from "./assert.ts";
 import { HybridClock } from "./clock.ts";
 import { checkConsumeOptions, type ConsumableLog, Consumer, storeCalls, type WakeReason } from "./consumer.ts";
-import { copyRecords, Cursor, damage, iterateRecords, type ReadSource } from "./cursor.ts";
+import { copyRecords, type Cursor, damage, iterateRecords, type ReadSource, RingCursor } from "./cursor.ts";
 import {
   toWALError,
   WALClosedError,
@@ -441,7 +441,7 @@ export class WAL implements Disposable, AsyncDisposable {
   /** The same through one reused object that reads in place and allocates nothing: see {@linkcode Cursor}. */
   cursor(range: RecordRange = {}): Cursor {
     const [first, last] = this.#checkRange(range);
-    return new Cursor(this.#readSource(), first, last);
+    return new RingCursor(this.#readSource(), first, last);
   }
 
   /**

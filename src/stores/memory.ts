@@ -1,0 +1,158 @@
+/**
+ * A store in memory: a multi-value map from 128-bit keys to sets of 128-bit values. For tests, for caches, and for what can
+ * be made again: nothing of it outlives its process.
+ *
+ * @example
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { MemoryStore } from "@cidstore/wal/stores/memory";
+ *
+ * const store = new MemoryStore();
+ * await using wal = WAL.open(null); // a path, or null for memory
+ * const consuming = wal.consumeAsync(store);
+ * await wal.logInsert(1, 2, 3, 4);
+ * while (store.appliedLsn() < wal.durable) await new Promise((resolve) => setTimeout(resolve, 1));
+ * console.log(store.values(1n, 2n)); // [[3n, 4n]]
+ * ```
+ *
+ * @module
+ */
+
+import { checkLsn } from "../numbers.ts";
+import { type LSN, OpType, type Store, type WALRecord } from "../types.ts";
+import { type Entry, PairTable, type Value } from "./pair_table.ts";
+import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
+
+export type { Entry, Value } from "./pair_table.ts";
+
+/**
+ * A multi-value map in memory.
+ *
+ * It skips records at or below `appliedLsn()`, so it may go from one consumer of a log to the next. A new store has LSN 0
+ * and so gets everything that its log retains; a log that has released records refuses it, since it would lack them.
+ */
+export class MemoryStore implements Store {
+  #pairs = new PairTable();
+  #applied: LSN;
+
+  /**
+   * An empty store.
+   *
+   * @param appliedLsn what counts as applied already: the LSN of the snapshot that the store is going to be filled from, or
+   * `wal.tail - 1` for a cache that can do without what its log has released.
+   * @throws {TypeError} or {RangeError} if it is no LSN.
+   */
+  constructor(appliedLsn: LSN = 0) {
+    checkLsn(appliedLsn, "appliedLsn");
+    this.#applied = appliedLsn;
+  }
+
+  /** How many pairs of a key and a value there are. */
+  get size(): number {
+    return this.#pairs.size;
+  }
+
+  /** How many keys have a value. */
+  get keyCount(): number {
+    return this.#pairs.keyCount;
+  }
+
+  /** The highest LSN applied. It lasts as long as the data does: as long as this object. */
+  appliedLsn(): LSN {
+    return this.#applied;
+  }
+
+  /**
+   * Adds a value to a key's values.
+   *
+   * @param record where it comes from; if given, it is skipped where its LSN is not above `appliedLsn()`.
+   * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
+   */
+  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    if (!this.#lacks(record)) return;
+    this.#pairs.reserve(this.#pairs.size + 1);
+    this.#pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
+    this.#noteApplied(record);
+  }
+
+  /** Removes a key with all its values. As {@linkcode MemoryStore.insert}. */
+  delete(keyHigh: bigint, keyLow: bigint, record?: WALRecord): void {
+    checkKey(keyHigh, keyLow);
+    if (!this.#lacks(record)) return;
+    this.#pairs.delete(keyHigh, keyLow);
+    this.#noteApplied(record);
+  }
+
+  /** Removes one value of a key. As {@linkcode MemoryStore.insert}. */
+  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    if (!this.#lacks(record)) return;
+    this.#pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+    this.#noteApplied(record);
+  }
+
+  /**
+   * Applies a run of records: all of them or, if it throws, none. It skips those at or below `appliedLsn()`.
+   *
+   * @throws {TypeError} or {RangeError} if a record is not such as a log hands out, or the LSNs do not ascend.
+   */
+  applyBatch(records: readonly WALRecord[]): void {
+    checkRun(records);
+    const first = firstMissing(records, this.#applied);
+    if (first === records.length) return;
+    const pairs = this.#pairs;
+    // What can fail, for want of memory, comes before the first change.
+    pairs.reserve(pairs.size + records.length - first);
+    for (let i = first; i < records.length; i++) {
+      const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i];
+      if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
+      else if (opType === OpType.Delete) pairs.delete(keyHigh, keyLow);
+      else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+    }
+    this.#applied = records[records.length - 1].lsn;
+  }
+
+  /** Whether a key has any value. */
+  has(keyHigh: bigint, keyLow: bigint): boolean;
+  /** Whether a key has this value. */
+  has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
+  has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
+    if (valueHigh === undefined || valueLow === undefined) {
+      checkKey(keyHigh, keyLow);
+      return this.#pairs.hasKey(keyHigh, keyLow);
+    }
+    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    return this.#pairs.has(keyHigh, keyLow, valueHigh, valueLow);
+  }
+
+  /** A key's values, in no order; none if there is no such key. */
+  values(keyHigh: bigint, keyLow: bigint): Value[] {
+    checkKey(keyHigh, keyLow);
+    return this.#pairs.values(keyHigh, keyLow);
+  }
+
+  /** Every key with each of its values, in no order. What changes meanwhile may be among them or not. */
+  entries(): IterableIterator<Entry> {
+    return this.#pairs.entries();
+  }
+
+  /** As {@linkcode MemoryStore.entries}. */
+  [Symbol.iterator](): IterableIterator<Entry> {
+    return this.entries();
+  }
+
+  /** Removes everything and forgets what was applied: a new store. A consumer that runs goes on from where it is. */
+  clear(): void {
+    this.#pairs = new PairTable();
+    this.#applied = 0;
+  }
+
+  #lacks(record: WALRecord | undefined): boolean {
+    return record === undefined || record.lsn > this.#applied;
+  }
+
+  #noteApplied(record: WALRecord | undefined): void {
+    if (record !== undefined) this.#applied = record.lsn;
+  }
+}

@@ -1,0 +1,56 @@
+// A run of records as it reaches a store: checked as a whole before any of it is applied, so that a store that cannot roll back can
+// still apply all or nothing.
+
+import { MAX_U64, show } from "../numbers.ts";
+import { type LSN, OpType, type WALRecord } from "../types.ts";
+
+/**
+ * Checks a run.
+ *
+ * @throws {RangeError} if the LSNs do not ascend, or a record is of no known type: to skip one would lose it silently.
+ * @throws {TypeError} if a key or a value is no bigint.
+ */
+export function checkRun(records: readonly WALRecord[]): void {
+  let previous = 0;
+  for (const { lsn, opType, keyHigh, keyLow, valueHigh, valueLow } of records) {
+    if (!Number.isSafeInteger(lsn) || lsn <= previous) {
+      throw new RangeError(`Cannot apply LSN ${lsn} after LSN ${previous}: a run is in LSN order`);
+    }
+    if (!(opType >= OpType.Insert && opType <= OpType.Checkpoint)) {
+      throw new RangeError(`Cannot apply LSN ${lsn}: its type ${opType} is unknown`);
+    }
+    if (
+      typeof keyHigh !== "bigint" || typeof keyLow !== "bigint" ||
+      typeof valueHigh !== "bigint" || typeof valueLow !== "bigint"
+    ) {
+      throw new TypeError(`Cannot apply LSN ${lsn}: its key and value must be bigints`);
+    }
+    previous = lsn;
+  }
+}
+
+/** The index of the first record that a store lacks, by the highest LSN it has; `records.length` if it has them all. */
+export function firstMissing(records: readonly WALRecord[], applied: LSN): number {
+  let first = 0;
+  while (first < records.length && records[first].lsn <= applied) first++;
+  return first;
+}
+
+/** Checks a key that a caller hands in. */
+export function checkKey(keyHigh: bigint, keyLow: bigint): void {
+  checkHalf(keyHigh, "keyHigh");
+  checkHalf(keyLow, "keyLow");
+}
+
+/** Checks a key and a value that a caller hands in. */
+export function checkPair(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
+  checkKey(keyHigh, keyLow);
+  checkHalf(valueHigh, "valueHigh");
+  checkHalf(valueLow, "valueLow");
+}
+
+function checkHalf(half: bigint, name: string): void {
+  if (typeof half !== "bigint") throw new TypeError(`Cannot use ${show(half)} as ${name}: it must be a bigint`);
+  if (half >= 0n && half <= MAX_U64) return;
+  throw new RangeError(`Cannot use ${show(half)} as ${name}: it must be from 0 to 2^64 - 1`);
+}

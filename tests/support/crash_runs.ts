@@ -1,0 +1,169 @@
+// Runs a workload on a simulated disk, crashes it, and checks what recovery makes of it, then goes on and crashes it again.
+
+import { WAL, type WALOptions } from "../../mod.ts";
+import {
+  type CrashOptions,
+  type DiskSnapshot,
+  everySubset,
+  type Keep,
+  type Moment,
+  Random,
+  SimulatedCrash,
+  SimulatedDisk,
+  type SimulatedDiskOptions,
+} from "../../testing.ts";
+import { LogModel, ModelledLog } from "./log_model.ts";
+
+export const LOG_PATH = "/sim/log";
+
+/** What is done to a log. It may leave the log open or closed. */
+export type Work = (log: ModelledLog) => void | Promise<void>;
+
+/** A workload: what is done before any crash, and what is crashed. */
+export interface Workload {
+  readonly prelude?: Work;
+  readonly work: Work;
+}
+
+/** A disk with a log on it, and what the log must hold. */
+export interface Start {
+  readonly disk: SimulatedDisk;
+  readonly snapshot: DiskSnapshot;
+  readonly model: LogModel;
+  readonly options: WALOptions;
+}
+
+/** Makes a log and runs the workload's prelude. */
+export async function prepare(
+  { prelude }: Workload,
+  diskOptions: SimulatedDiskOptions,
+  options: WALOptions,
+): Promise<Start> {
+  const disk = new SimulatedDisk(diskOptions);
+  const model = new LogModel();
+  const all = { size: 65536, idleHeaderDelayMs: Infinity, ...options, storage: disk.storage, now: disk.clock.now };
+  const wal = WAL.open(LOG_PATH, all);
+  await prelude?.(new ModelledLog(wal, model));
+  wal.close();
+  return { disk, snapshot: disk.snapshot(), model, options: all };
+}
+
+/** Opens the log and works on it until that ends or the machine crashes. Any other failure is thrown. */
+export async function run({ disk, options }: Start, model: LogModel, work: Work): Promise<void> {
+  let wal: WAL | null = null;
+  try {
+    wal = WAL.open(LOG_PATH, options);
+    model.checkRecovered(wal);
+    await work(new ModelledLog(wal, model));
+  } catch (error) {
+    if (!disk.halted) throw error;
+  } finally {
+    if (disk.halted) bury(wal);
+  }
+}
+
+/** Stops the timers of a log whose machine has crashed. */
+export function bury(wal: WAL | null): void {
+  try {
+    wal?.close();
+  } catch { /* it says that it is dead */ }
+}
+
+/** How many calls the workload takes without a crash. */
+export async function countSteps(start: Start, work: Work): Promise<number> {
+  start.disk.restore(start.snapshot);
+  await run(start, start.model.clone(), work);
+  const steps = start.disk.steps - start.snapshot.steps;
+  start.disk.restore(start.snapshot);
+  return steps;
+}
+
+/** After a crash: the log opens and has what it must; again, after another crash; then it takes more, and crashes once more. */
+export async function checkAfterCrash(start: Start, model: LogModel, random: Random): Promise<void> {
+  const { disk, options } = start;
+  let wal = WAL.open(LOG_PATH, options);
+  model.checkRecovered(wal);
+  // What recovery found is durable when open() returns: nothing that was not synced is needed to find it again.
+  crash(disk, wal, { mode: "power", keep: random.pick<Keep>(["none", "none", "random"]) });
+  wal = WAL.open(LOG_PATH, options);
+  model.checkRecovered(wal);
+  const log = new ModelledLog(wal, model);
+  const room = wal.capacity - wal.length;
+  if (room > 0) await log.insert();
+  if (room > 4) log.batchInsertSync(3);
+  crash(disk, wal, { mode: "power", keep: (_piece, index) => index !== 1 && random.chance(0.5) });
+  wal = WAL.open(LOG_PATH, options);
+  model.checkRecovered(wal);
+  wal.close();
+}
+
+function crash(disk: SimulatedDisk, wal: WAL, options: CrashOptions): void {
+  disk.crash(options);
+  bury(wal);
+}
+
+/** How far an enumeration went. */
+export interface Tally {
+  crashes: number;
+  images: number;
+}
+
+const MOMENTS: readonly Moment[] = ["before", "during", "after"];
+/** Up to so many pieces, each subset is tried. */
+const FEW_PIECES = 4;
+const SAMPLES = 6;
+
+/** Crashes a workload at each of its calls, in every way, and checks what is left. A failure says how to get there. */
+export async function crashEverywhere(
+  name: string,
+  start: Start,
+  work: Work,
+  seed: number,
+  tally: Tally,
+): Promise<void> {
+  const { disk, snapshot } = start;
+  // Timing may add a call or two: go on until a run ends by itself.
+  for (let step = 1, over = false; !over; step++) {
+    for (const when of MOMENTS) {
+      disk.restore(snapshot);
+      const model = start.model.clone();
+      disk.crashAt(snapshot.steps + step, when);
+      await run(start, model, work);
+      over = !disk.halted;
+      const call = disk.trace.at(-1)?.call;
+      if (when === "during" && !over && !String(call).startsWith("sync")) continue;
+      tally.crashes++;
+      const halted = disk.snapshot();
+      for (const options of crashes(disk, seed + step)) {
+        disk.restore(halted);
+        disk.crash(options);
+        const random = new Random(seed + tally.images);
+        try {
+          await checkAfterCrash(start, model.clone(), random);
+        } catch (error) {
+          if (error instanceof SimulatedCrash) throw error;
+          const where = `${name}: step ${step} ${when}, image ${tally.images}, mode ${options.mode}, seed ${seed}`;
+          throw new Error(`${where}\n${String(error)}\n${disk.describe(120)}`, { cause: error });
+        }
+        tally.images++;
+      }
+      if (over) break;
+    }
+  }
+}
+
+function* crashes(disk: SimulatedDisk, seed: number): Generator<CrashOptions> {
+  yield { mode: "kill" };
+  const { length } = disk.dirtyPieces();
+  if (length <= FEW_PIECES) {
+    for (const keep of everySubset(length)) yield { mode: "power", keep };
+    return;
+  }
+  yield { mode: "power", keep: "none" };
+  yield { mode: "power", keep: "all" };
+  for (let sample = 0; sample < SAMPLES; sample++) {
+    const random = new Random(seed, sample);
+    const share = [0.2, 0.5, 0.8][sample % 3];
+    yield { mode: "power", keep: () => !random.chance(share) ? false : sample >= 3 ? "torn" : true };
+  }
+}

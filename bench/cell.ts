@@ -15,6 +15,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   fillLog: async () => (await import("./workloads/fill_log.ts")).fillLog,
   fillLogAndDie: async () => (await import("./workloads/fill_log.ts")).fillLogAndDie,
   fillPeer: async () => (await import("./workloads/fill_peer.ts")).fillPeer,
+  manyLogs: async () => (await import("./workloads/many_logs.ts")).manyLogs,
   manyWriters: async () => (await import("./workloads/many_writers.ts")).manyWriters,
   opening: async () => (await import("./workloads/opening.ts")).opening,
   openingUnverified: async () => (await import("./workloads/opening.ts")).openingUnverified,
@@ -23,6 +24,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   scan: async () => (await import("./workloads/scan.ts")).scan,
   singleWriter: async () => (await import("./workloads/single_writer.ts")).singleWriter,
   verify: async () => (await import("./workloads/recovery.ts")).verify,
+  wrap: async () => (await import("./workloads/wrap.ts")).wrap,
 };
 
 const request = JSON.parse(process.argv[2]) as CellRequest;

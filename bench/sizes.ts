@@ -11,3 +11,8 @@ export const LOG_BYTES = 64 * 2 ** 20;
 export function logBytes(records: number): number {
   return Math.ceil((records * RECORD_BYTES + HEAD_BYTES) / HEAD_BYTES) * HEAD_BYTES;
 }
+
+/** Records that a log of so many bytes can hold. */
+export function logRecords(bytes: number): number {
+  return Math.floor((bytes - HEAD_BYTES) / RECORD_BYTES);
+}

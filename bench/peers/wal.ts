@@ -42,7 +42,7 @@ export class WALPeer implements Peer {
 
   putBatch(first: number, count: number): Promise<void> {
     if (first % (TRUNCATE_MASK + 1) < count) this.#log.truncate(this.#log.durable);
-    return this.#log.batchInsert(this.#items(count));
+    return this.#log.batchInsert(this.items(count));
   }
 
   append(n: number): void {
@@ -50,7 +50,8 @@ export class WALPeer implements Peer {
     this.#log.logInsertSync(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]);
   }
 
-  #items(count: number): readonly InsertItem[] {
+  /** A batch, always the same one. */
+  items(count: number): readonly InsertItem[] {
     let items = this.#batches.get(count);
     if (items === undefined) {
       items = Array.from({ length: count }, (_, i) => [VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]]);

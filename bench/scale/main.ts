@@ -1,0 +1,133 @@
+// How cost grows: with the size of the log, the number of writers, and the number of logs.
+//
+//   deno run --allow-all bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--plots DIR]
+
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { machineFacts } from "../machine.ts";
+import type { Measurements } from "../measure.ts";
+import { type Options, parseOptions } from "../options.ts";
+import { describeMachine } from "../report.ts";
+import { runCell } from "../runner.ts";
+import { logRecords } from "../sizes.ts";
+import { makeWorkDirectory } from "../work_directory.ts";
+import type { CellRequest } from "../workloads/workload.ts";
+import { drawScalePlots } from "./plots.ts";
+import type { ScaleResult, ScaleRow } from "./results.ts";
+
+const RESULTS = fileURLToPath(new URL("../results/", import.meta.url));
+const MIB = 2 ** 20;
+
+type Cell = Omit<CellRequest, "directory" | "warmSeconds" | "seconds">;
+
+/** Runs cells in one directory, and says what came out as it comes. */
+class Bench {
+  readonly rows: ScaleRow[] = [];
+  readonly #directory: string;
+  readonly #seconds: number;
+
+  constructor(parent: string, seconds: number) {
+    this.#directory = join(parent, "scale");
+    this.#seconds = seconds;
+  }
+
+  /** Runs cells one after the other over the same files. */
+  async sequence(series: string, x: number, cells: readonly (Cell & { readonly as: string })[]): Promise<void> {
+    mkdirSync(this.#directory);
+    for (const { as, ...cell } of cells) {
+      try {
+        this.#note(`${series}, ${as}`, x, await this.#run(cell, this.#directory));
+      } catch (error) {
+        this.#note(`${series}, ${as}`, x, {}, error instanceof Error ? error.message : String(error));
+        break;
+      }
+    }
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  /** Runs the same cell in several processes at once; rates add up. */
+  async together(series: string, processes: number, cell: Cell): Promise<void> {
+    const directories = Array.from({ length: processes }, (_, i) => join(this.#directory, String(i)));
+    for (const directory of directories) mkdirSync(directory, { recursive: true });
+    const results = await Promise.all(directories.map((directory) => this.#run(cell, directory)));
+    const opsPerSecond = results.reduce((sum, result) => sum + Number(result["opsPerSecond"]), 0);
+    this.#note(series, processes, { opsPerSecond });
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  #run(cell: Cell, directory: string): Promise<Measurements> {
+    return runCell({ ...cell, directory, warmSeconds: this.#seconds / 4, seconds: this.#seconds });
+  }
+
+  #note(series: string, x: number, measurements: Measurements, unavailable?: string): void {
+    const row: ScaleRow = { series, x, measurements, ...unavailable === undefined ? {} : { unavailable } };
+    this.rows.push(row);
+    const figures = Object.entries(measurements).filter(([, value]) => typeof value === "number")
+      .map(([name, value]) => `${name} ${Number(value).toLocaleString("en", { maximumSignificantDigits: 4 })}`);
+    if (figures.length > 0 || unavailable !== undefined) {
+      console.log(`  ${series}, ${x.toLocaleString("en")}: ${unavailable ?? figures.join(", ")}`);
+    }
+  }
+}
+
+async function sizes(bench: Bench, quick: boolean): Promise<void> {
+  console.log("\nLog size in MiB");
+  for (const mib of quick ? [64, 256] : [64, 256, 1024, 4095, 8192]) {
+    const records = logRecords(mib * MIB);
+    await bench.sequence("size", mib, [
+      { as: "fill", workload: "fillLogAndDie", system: "wal", parameter: records },
+      { as: "recovery after a kill", workload: "opening", system: "wal", parameter: records },
+      { as: "clean open", workload: "opening", system: "wal", parameter: records },
+      { as: "clean open, verify: false", workload: "openingUnverified", system: "wal", parameter: records },
+      { as: "batches of 1000 across the wrap", workload: "wrap", system: "wal", parameter: records },
+    ]);
+  }
+}
+
+async function writers(bench: Bench, quick: boolean): Promise<void> {
+  console.log("\nOutstanding writers");
+  for (const system of ["wal", "wal-offload"]) {
+    for (const count of quick ? [1, 256, 65536] : [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536]) {
+      await bench.sequence("writers", count, [{ as: system, workload: "manyWriters", system, parameter: count }]);
+    }
+  }
+}
+
+async function logs(bench: Bench, quick: boolean): Promise<void> {
+  console.log("\nLogs, one writer each");
+  for (const count of quick ? [1, 4] : [1, 2, 4, 8, 16]) {
+    for (const system of ["wal", "wal-offload"]) {
+      await bench.sequence("logs", count, [{
+        as: `one process, ${system}`,
+        workload: "manyLogs",
+        system,
+        parameter: count,
+      }]);
+    }
+    await bench.together("logs, a process each, wal", count, {
+      workload: "singleWriter",
+      system: "wal",
+      parameter: 1,
+    });
+  }
+}
+
+async function main(options: Options): Promise<void> {
+  using work = makeWorkDirectory(options.directory);
+  const machine = machineFacts(work.path, options.quick ? 0.5 : 2);
+  console.log(describeMachine(machine));
+  const bench = new Bench(work.path, options.quick ? 0.5 : 2);
+  await sizes(bench, options.quick);
+  await writers(bench, options.quick);
+  await logs(bench, options.quick);
+  const result: ScaleResult = { machine, quick: options.quick, rows: bench.rows };
+  const path = options.json ?? join(RESULTS, `scale-${machine.runtime}.tmp.json`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
+  console.log(`\nResults: ${path}`);
+  if (options.plots !== undefined) drawScalePlots(result, options.plots);
+}
+
+await main(parseOptions(process.argv.slice(2)));

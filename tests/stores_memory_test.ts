@@ -1,0 +1,159 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { PairTable } from "../src/stores/pair_table.ts";
+import { MemoryStore } from "../src/stores/memory.ts";
+import { OpType, type WALRecord } from "../src/types.ts";
+import {
+  makeInserts,
+  makeRecord,
+  makeRecords,
+  MAX,
+  operations,
+  type Pair,
+  sorted,
+  StoreModel,
+} from "./support/store_model.ts";
+import { test } from "./support/test.ts";
+
+/** Applies a record by the method for its type. */
+function applySingly(store: MemoryStore, record: WALRecord): void {
+  const { keyHigh, keyLow, valueHigh, valueLow } = record;
+  if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
+  else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
+  else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
+}
+
+/** The store has what the model has, by every way to ask. */
+function assertSame(store: MemoryStore, model: StoreModel): void {
+  const pairs = model.entries();
+  assertEquals(sorted(store.entries()), pairs);
+  assertEquals([store.size, store.keyCount], [model.size, model.keyCount]);
+  for (const [keyHigh, keyLow, valueHigh, valueLow] of pairs) {
+    assert(store.has(keyHigh, keyLow));
+    assert(store.has(keyHigh, keyLow, valueHigh, valueLow));
+    const values = sorted(store.values(keyHigh, keyLow).map(([high, low]): Pair => [keyHigh, keyLow, high, low]));
+    assertEquals(values, pairs.filter(([high, low]) => high === keyHigh && low === keyLow));
+  }
+}
+
+test("MemoryStore holds what a plain map holds after any operations, in runs or one by one", () => {
+  fc.assert(fc.property(operations, fc.integer({ min: 1, max: 50 }), (all, runLength) => {
+    const model = new StoreModel();
+    const inRuns = new MemoryStore();
+    const singly = new MemoryStore();
+    const records = makeRecords(all);
+    for (let i = 0; i < records.length; i += runLength) inRuns.applyBatch(records.slice(i, i + runLength));
+    for (const record of records) {
+      applySingly(singly, record);
+      model.apply(record);
+    }
+    assertSame(inRuns, model);
+    assertSame(singly, model);
+    assertEquals(inRuns.appliedLsn(), records.length);
+  }));
+});
+
+test("MemoryStore skips records that it has, also where they begin a run", () => {
+  fc.assert(fc.property(operations, fc.nat(), fc.nat(), (all, a, b) => {
+    const records = makeRecords(all);
+    const [again, end] = [a % (all.length + 1), b % (all.length + 1)].sort((x, y) => x - y);
+    const store = new MemoryStore();
+    store.applyBatch(records.slice(0, end));
+    for (const record of records.slice(again, end)) applySingly(store, record);
+    store.applyBatch(records.slice(again));
+    const model = new StoreModel();
+    for (const record of records) model.apply(record);
+    assertSame(store, model);
+  }));
+});
+
+test("MemoryStore.applyBatch() applies nothing of a run that it cannot apply", () => {
+  const good = makeInserts(5, 11);
+  const bad: [string, unknown, new (message: string) => Error][] = [
+    ["an unknown type", makeRecord(16, 9 as OpType), RangeError],
+    ["an LSN again", makeRecord(15, OpType.Insert), RangeError],
+    ["an LSN before", makeRecord(3, OpType.Insert), RangeError],
+    ["a fractional LSN", { ...makeRecord(16, OpType.Insert), lsn: 15.5 }, RangeError],
+    ["a number as a half", { ...makeRecord(16, OpType.Insert), keyLow: 1 }, TypeError],
+    ["a missing half", { ...makeRecord(16, OpType.Insert), valueHigh: undefined }, TypeError],
+  ];
+  for (const [name, record, errorClass] of bad) {
+    const store = new MemoryStore();
+    store.applyBatch(makeInserts(2));
+    assertThrows(() => store.applyBatch([...good, record as WALRecord]), errorClass, undefined, name);
+    assertEquals([store.size, store.appliedLsn()], [2, 2], name);
+    store.applyBatch(good);
+    assertEquals([store.size, store.appliedLsn()], [7, 15], name);
+  }
+});
+
+test("MemoryStore.insert() and its like refuse halves outside 0 to 2^64 - 1", () => {
+  const store = new MemoryStore();
+  for (const half of [-1n, MAX + 1n, 2n ** 128n]) {
+    assertThrows(() => store.insert(half, 0n, 0n, 0n), RangeError, "keyHigh");
+    assertThrows(() => store.insert(0n, 0n, 0n, half), RangeError, "valueLow");
+    assertThrows(() => store.delete(0n, half), RangeError, "keyLow");
+    assertThrows(() => store.deleteValue(0n, 0n, half, 0n), RangeError, "valueHigh");
+    assertThrows(() => store.has(half, 0n), RangeError, "keyHigh");
+    assertThrows(() => store.values(0n, half), RangeError, "keyLow");
+  }
+  assertThrows(() => store.insert(1 as unknown as bigint, 0n, 0n, 0n), TypeError, "keyHigh");
+  assertEquals(store.size, 0);
+});
+
+test("MemoryStore.appliedLsn() is 0, or what the constructor was given, until a record is applied", () => {
+  assertEquals(new MemoryStore().appliedLsn(), 0);
+  const store = new MemoryStore(41);
+  store.applyBatch(makeInserts(42));
+  assertEquals([store.appliedLsn(), store.size], [42, 1]);
+  store.insert(1n, 1n, 1n, 1n);
+  assertEquals(store.appliedLsn(), 42, "an insert by hand has no LSN");
+  store.applyBatch([makeRecord(43, OpType.Checkpoint)]);
+  assertEquals(store.appliedLsn(), 43, "a checkpoint has one");
+  for (const lsn of [-1, 0.5, NaN, Infinity]) assertThrows(() => new MemoryStore(lsn), RangeError);
+  assertThrows(() => new MemoryStore("1" as unknown as number), TypeError);
+});
+
+test("MemoryStore.clear() makes it a new store", () => {
+  const store = new MemoryStore();
+  store.applyBatch(makeInserts(5000));
+  store.clear();
+  assertEquals([store.size, store.keyCount, store.appliedLsn(), [...store]], [0, 0, 0, []]);
+  store.applyBatch(makeInserts(10));
+  assertEquals([store.size, store.appliedLsn()], [10, 10]);
+});
+
+test("MemoryStore keeps a key with very many values as fast as many keys", () => {
+  const store = new MemoryStore();
+  const count = 100_000;
+  for (let i = 0; i < count; i++) store.insert(7n, 7n, 0n, BigInt(i));
+  assertEquals([store.size, store.keyCount, store.values(7n, 7n).length], [count, 1, count]);
+  // Leaders go first, so that each hands over to the next.
+  for (let i = 0; i < count - 1; i++) store.deleteValue(7n, 7n, 0n, BigInt(i));
+  assertEquals([...store], [[7n, 7n, 0n, BigInt(count - 1)]]);
+  for (let i = 0; i < count; i++) store.insert(7n, 7n, 1n, BigInt(i));
+  store.delete(7n, 7n);
+  assertEquals([store.size, store.keyCount, store.has(7n, 7n)], [0, 0, false]);
+});
+
+test("PairTable uses the room of removed pairs again", () => {
+  const table = new PairTable();
+  table.reserve(1000);
+  for (let round = 0n; round < 50n; round++) {
+    for (let i = 0n; i < 1000n; i++) table.insert(round, i, i, i);
+    assertEquals(table.size, 1000);
+    for (let i = 0n; i < 1000n; i++) {
+      if (i % 2n === 0n) table.delete(round, i);
+      else table.deleteValue(round, i, i, i);
+    }
+    assertEquals([table.size, table.keyCount], [0, 0]);
+  }
+});
+
+test("PairTable.reserve() leaves everything as it was where there is no memory", () => {
+  const table = new PairTable();
+  table.insert(1n, 2n, 3n, 4n);
+  assertThrows(() => table.reserve(2 ** 40), RangeError);
+  table.insert(1n, 2n, 3n, 5n);
+  assertEquals(sorted(table.entries()), [[1n, 2n, 3n, 4n], [1n, 2n, 3n, 5n]]);
+});

@@ -1,0 +1,379 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { WALError } from "../src/errors.ts";
+import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
+import { OpType, type WALRecord } from "../src/types.ts";
+import { projectUrl, runSnippet } from "./support/child.ts";
+import {
+  makeInserts,
+  makeRecord,
+  makeRecords,
+  MAX,
+  operations,
+  type Pair,
+  sorted,
+  StoreModel,
+} from "./support/store_model.ts";
+import { tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const withoutStrace = spawnSync("strace", ["-V"]).status === 0 ? false : "no strace";
+
+/** Applies a record by the method for its type. */
+function applySingly(store: SQLiteStore, record: WALRecord): void {
+  const { keyHigh, keyLow, valueHigh, valueLow } = record;
+  if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
+  else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
+  else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
+}
+
+/** The store has what the model has, by every way to ask. */
+function assertSame(store: SQLiteStore, model: StoreModel): void {
+  const pairs = model.entries();
+  assertEquals([...store.entries()], pairs);
+  assertEquals([store.size, store.keyCount], [model.size, model.keyCount]);
+  for (const [keyHigh, keyLow, valueHigh, valueLow] of pairs) {
+    assert(store.has(keyHigh, keyLow));
+    assert(store.has(keyHigh, keyLow, valueHigh, valueLow));
+    const values = store.values(keyHigh, keyLow).map(([high, low]): Pair => [keyHigh, keyLow, high, low]);
+    assertEquals(values, pairs.filter(([high, low]) => high === keyHigh && low === keyLow));
+  }
+}
+
+/** Copies a database as a crash of its process would leave it: without what SQLite does at close. */
+function copyDatabase(from: string, to: string): void {
+  copyFileSync(from, to);
+  if (existsSync(`${from}-wal`)) copyFileSync(`${from}-wal`, `${to}-wal`);
+}
+
+test("SQLiteStore holds what a plain map holds after any operations, in runs or one by one", () => {
+  fc.assert(
+    fc.property(operations, fc.integer({ min: 1, max: 150 }), (all, runLength) => {
+      const model = new StoreModel();
+      using inRuns = new SQLiteStore(":memory:");
+      using singly = new SQLiteStore(":memory:");
+      const records = makeRecords(all);
+      for (let i = 0; i < records.length; i += runLength) inRuns.applyBatch(records.slice(i, i + runLength));
+      for (const record of records) {
+        applySingly(singly, record);
+        model.apply(record);
+      }
+      assertSame(inRuns, model);
+      assertSame(singly, model);
+      assertEquals(inRuns.appliedLsn(), records.length);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("SQLiteStore skips records that it has, also where they begin a run", () => {
+  fc.assert(
+    fc.property(operations, fc.nat(), fc.nat(), (all, a, b) => {
+      const records = makeRecords(all);
+      const [again, end] = [a % (all.length + 1), b % (all.length + 1)].sort((x, y) => x - y);
+      using store = new SQLiteStore(":memory:");
+      store.applyBatch(records.slice(0, end));
+      for (const record of records.slice(again, end)) applySingly(store, record);
+      store.applyBatch(records.slice(again));
+      const model = new StoreModel();
+      for (const record of records) model.apply(record);
+      assertSame(store, model);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+// Fault: the process dies between any two runs (H27, H28).
+// Promise: data and LSN agree, and applying the log from that LSN on gives the same store as without the crash.
+// Method: copy the files as they are while the store is open, open the copy, apply everything again.
+test("SQLiteStore has data and LSN of the same transaction after a crash", () => {
+  using directory = tempDir();
+  let round = 0;
+  fc.assert(
+    fc.property(operations, fc.integer({ min: 1, max: 100 }), fc.nat(), (all, runLength, crash) => {
+      const path = directory.join(`${++round}.db`);
+      const records = makeRecords(all);
+      const end = crash % (all.length + 1);
+      {
+        using store = new SQLiteStore(path);
+        for (let i = 0; i < end; i += runLength) store.applyBatch(records.slice(i, Math.min(i + runLength, end)));
+        copyDatabase(path, `${path}.copy`);
+      }
+      for (const opened of [path, `${path}.copy`]) {
+        using store = new SQLiteStore(opened);
+        const model = new StoreModel();
+        for (const record of records.slice(0, end)) model.apply(record);
+        assertEquals(store.appliedLsn(), end);
+        assertSame(store, model);
+        store.applyBatch(records);
+        for (const record of records.slice(end)) model.apply(record);
+        assertSame(store, model);
+      }
+    }),
+    { numRuns: 20 },
+  );
+});
+
+// Fault: SIGKILL while runs are being applied (H28).
+// Promise: whole runs are in the store, with their LSN.
+// Method: a child applies runs of 100 and says so; it kills itself in the middle of one, in the transaction.
+test("SQLiteStore has whole runs after its process was killed in a transaction", async () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  const child = await runSnippet(`
+    import process from "node:process";
+    import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    const store = new SQLiteStore(${JSON.stringify(path)});
+    for (let first = 1; first <= 1000; first += 100) store.applyBatch(makeInserts(100, first));
+    const last = makeInserts(100, 1001);
+    // Read by the store as it comes to this record: the insert before is done, the commit is not.
+    let reads = 0;
+    Object.defineProperty(last[99], "keyHigh", { get: () => ++reads < 2 ? 1n : process.kill(process.pid, "SIGKILL") });
+    store.applyBatch(last);
+  `);
+  assertEquals(child.signal, "SIGKILL", child.stderr);
+  using store = new SQLiteStore(path);
+  assertEquals([store.appliedLsn(), store.size], [1000, 1000]);
+});
+
+test("SQLiteStore.applyBatch() applies nothing of a run that it cannot apply", () => {
+  const good = makeInserts(70, 11);
+  const bad: [string, unknown, new (message: string) => Error][] = [
+    ["an unknown type", makeRecord(81, 9 as OpType), RangeError],
+    ["an LSN again", makeRecord(80, OpType.Insert), RangeError],
+    ["an LSN before", makeRecord(3, OpType.Insert), RangeError],
+    ["a number as a half", { ...makeRecord(81, OpType.Insert), keyLow: 1 }, TypeError],
+  ];
+  for (const [name, record, errorClass] of bad) {
+    using store = new SQLiteStore(":memory:");
+    store.applyBatch(makeInserts(2));
+    assertThrows(() => store.applyBatch([...good, record as WALRecord]), errorClass, undefined, name);
+    assertEquals([store.size, store.appliedLsn()], [2, 2], name);
+    store.applyBatch(good);
+    assertEquals([store.size, store.appliedLsn()], [72, 80], name);
+  }
+});
+
+test("SQLiteStore.applyBatch() rolls back where SQLite fails in the middle, and can be called again", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using store = new SQLiteStore(path);
+  store.applyBatch(makeInserts(5));
+  // A real failure of a statement: a constraint that somebody else adds.
+  using other = open(path);
+  other.database.exec(`CREATE TRIGGER refuse BEFORE DELETE ON pair BEGIN SELECT RAISE(ABORT, 'refused'); END`);
+  const run = [...makeInserts(100, 6), makeRecord(106, OpType.Delete, [1n, MAX - 1n, 0n, 0n]), ...makeInserts(10, 107)];
+  const error = assertThrows(() => store.applyBatch(run), SQLiteStoreError, "refused");
+  assertEquals([error.code, error.path], ["SQLITE", path]);
+  assert(error instanceof WALError && error.cause instanceof Error);
+  assertEquals([store.size, store.appliedLsn()], [5, 5]);
+  other.database.exec("DROP TRIGGER refuse");
+  store.applyBatch(run);
+  assertEquals([store.size, store.appliedLsn()], [114, 116]);
+});
+
+test("SQLiteStore reads the LSN in the transaction: two connections do not apply a record twice", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using one = new SQLiteStore(path);
+  using two = new SQLiteStore(path);
+  const insert = makeRecord(1, OpType.Insert, [1n, 2n, 3n, 4n]);
+  one.applyBatch([insert]);
+  one.applyBatch([makeRecord(2, OpType.Delete, [1n, 2n, 0n, 0n])]);
+  two.applyBatch([insert]);
+  two.insert(1n, 2n, 3n, 4n, insert);
+  assertEquals([two.size, two.appliedLsn()], [0, 2]);
+});
+
+test("SQLiteStore waits for another connection's transaction, then throws and can be called again", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using store = new SQLiteStore(path, { busyTimeoutMs: 20 });
+  store.applyBatch(makeInserts(1));
+  {
+    using other = open(path);
+    other.database.exec("BEGIN IMMEDIATE");
+    assertThrows(() => store.applyBatch(makeInserts(2)), SQLiteStoreError, "locked");
+    assertThrows(() => store.sync(), SQLiteStoreError, "locked");
+    assertEquals(store.size, 1, "readers do not wait");
+    other.database.exec("COMMIT");
+  }
+  store.applyBatch(makeInserts(2));
+  store.sync();
+  assertEquals([store.size, store.appliedLsn()], [2, 2]);
+});
+
+test("SQLiteStore keeps LSNs and halves of any size", () => {
+  using store = new SQLiteStore(":memory:");
+  const halves = [0n, 1n, 2n ** 53n + 1n, 2n ** 63n - 1n, 2n ** 63n, MAX];
+  const pairs = halves.flatMap((a) => halves.map((b): Pair => [a, b, b, a]));
+  store.applyBatch(
+    pairs.map((pair, i) => makeRecord(Number.MAX_SAFE_INTEGER - pairs.length + i + 1, OpType.Insert, pair)),
+  );
+  assertEquals([...store], sorted(pairs));
+  assertEquals(store.appliedLsn(), Number.MAX_SAFE_INTEGER);
+});
+
+test("SQLiteStore.insert() and its like refuse halves outside 0 to 2^64 - 1", () => {
+  using store = new SQLiteStore(":memory:");
+  for (const half of [-1n, MAX + 1n]) {
+    assertThrows(() => store.insert(half, 0n, 0n, 0n), RangeError, "keyHigh");
+    assertThrows(() => store.delete(0n, half), RangeError, "keyLow");
+    assertThrows(() => store.deleteValue(0n, 0n, half, 0n), RangeError, "valueHigh");
+    assertThrows(() => store.has(0n, 0n, 0n, half), RangeError, "valueLow");
+  }
+  assertThrows(() => store.insert(1 as unknown as bigint, 0n, 0n, 0n), TypeError, "keyHigh");
+  assertEquals(store.size, 0);
+});
+
+test("SQLiteStore.entries() goes on past what is changed while it runs", () => {
+  using store = new SQLiteStore(":memory:");
+  store.applyBatch(makeInserts(3000));
+  let seen = 0;
+  for (const [keyHigh, keyLow] of store) {
+    store.delete(keyHigh, keyLow);
+    seen++;
+  }
+  assertEquals([seen, store.size], [3000, 0]);
+});
+
+test("SQLiteStore is closed once, by close() or by its scope, and says so afterwards", () => {
+  const store = new SQLiteStore(":memory:");
+  store.close();
+  store.close();
+  store[Symbol.dispose]();
+  const calls = [
+    () => store.applyBatch(makeInserts(1)),
+    () => store.insert(0n, 0n, 0n, 0n),
+    () => store.sync(),
+    () => store.appliedLsn(),
+    () => store.has(0n, 0n),
+    () => store.size,
+    () => [...store],
+  ];
+  for (const call of calls) assertThrows(call, SQLiteStoreError, "closed");
+});
+
+test("SQLiteStore opens a path or a file URL, and only a store or an empty file", () => {
+  using directory = tempDir();
+  const path = directory.join("store with space.db");
+  {
+    using store = new SQLiteStore(pathToFileURL(path));
+    store.applyBatch(makeInserts(3));
+  }
+  {
+    using store = new SQLiteStore(path);
+    assertEquals([store.size, store.appliedLsn()], [3, 3]);
+  }
+  const foreign = directory.join("foreign.db");
+  using other = open(foreign);
+  other.database.exec("CREATE TABLE things (name TEXT)");
+  assertThrows(() => new SQLiteStore(foreign), SQLiteStoreError, "something else");
+
+  const later = directory.join("later.db");
+  new SQLiteStore(later).close();
+  using newer = open(later);
+  newer.database.exec("PRAGMA user_version = 2");
+  assertThrows(() => new SQLiteStore(later), SQLiteStoreError, "version 2");
+
+  const text = directory.join("text.db");
+  writeFileSync(text, "This is no database, but long enough to look at. ".repeat(100));
+  assertThrows(() => new SQLiteStore(text), SQLiteStoreError, "not a database");
+
+  mkdirSync(directory.join("sub"));
+  assertThrows(() => new SQLiteStore(directory.join("sub")), SQLiteStoreError);
+  const missing = assertThrows(() => new SQLiteStore(directory.join("missing", "x.db")), SQLiteStoreError);
+  assertStringIncludes(missing.message, "missing");
+  for (const bad of ["", "a\0b", 7, null]) assertThrows(() => new SQLiteStore(bad as string), TypeError);
+  for (const busyTimeoutMs of [-1, 0.5, NaN]) {
+    assertThrows(() => new SQLiteStore(":memory:", { busyTimeoutMs }), RangeError);
+  }
+});
+
+// Fault: power fails after sync() returned (H26, H27).
+// Promise: what was applied before sync() is on the medium; SQLite wrote no commit record later than its fsync.
+// Method: look at the system calls. That a commit alone does not fsync shows that the test can tell.
+test("SQLiteStore.sync() reaches the medium, and a commit alone does not", async () => {
+  using directory = tempDir();
+  const trace = directory.join("trace");
+  const child = await runSnippet(
+    `
+    import { writeSync } from "node:fs";
+    import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    const mark = (name) => writeSync(1, "mark " + name + "\\n");
+    const store = new SQLiteStore(${JSON.stringify(directory.join("store.db"))});
+    store.applyBatch(makeInserts(10));
+    store.sync();
+    mark("commit");
+    store.applyBatch(makeInserts(10, 11));
+    store.applyBatch(makeInserts(10, 21));
+    mark("sync");
+    store.sync();
+    mark("nothing");
+    store.sync();
+    mark("end");
+    store.close();
+    `,
+    { wrapper: ["strace", "-f", "-e", "trace=fsync,fdatasync,write,pwrite64", "-s", "20", "-o", trace] },
+  );
+  assertEquals(child.code, 0, child.stderr);
+  const between = syncsBetweenMarks(trace);
+  assertEquals(between, { commit: 0, sync: 1, nothing: 0 });
+}, { skip: existsSync("/usr/bin/strace") ? false : "no strace" });
+
+// Fault: an fsync fails once; the next one succeeds without the data (H10).
+// Promise: the store reports no success after it, until it is reopened.
+// Method: inject EIO into one fsync of the store's, wherever it falls.
+test("SQLiteStore reports nothing as durable after a failed sync", async () => {
+  using directory = tempDir();
+  const child = await runSnippet(
+    `
+    import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    const store = new SQLiteStore(${JSON.stringify(directory.join("store.db"))});
+    const attempt = (action) => {
+      try {
+        action();
+        return "done";
+      } catch (error) {
+        return error.name;
+      }
+    };
+    let round = 0;
+    while (round < 20 && attempt(() => store.sync()) === "done") store.applyBatch(makeInserts(1, ++round));
+    console.log(round < 20);
+    console.log(attempt(() => store.sync()), attempt(() => store.appliedLsn()));
+    console.log(attempt(() => store.applyBatch(makeInserts(1, 100))));
+    console.log(store.size === round);
+    console.log(attempt(() => store.close()), attempt(() => store.close()));
+    `,
+    { wrapper: ["strace", "-f", "-qq", "-e", "inject=fsync:error=EIO:when=10", "-o", directory.join("trace")] },
+  );
+  assertEquals(child.stderr, "");
+  const failed = "SQLiteStoreError";
+  assertEquals(child.stdout, `true\n${failed} ${failed}\n${failed}\ntrue\ndone done\n`);
+}, { skip: withoutStrace });
+
+/** How many fsyncs follow each mark, up to the next. */
+function syncsBetweenMarks(trace: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  let mark: string | null = null;
+  for (const line of readFileSync(trace, "utf8").split("\n")) {
+    mark = /"mark (\w+)/.exec(line)?.[1] ?? mark;
+    if (mark === null || mark === "end") continue;
+    counts[mark] ??= 0;
+    if (/ f(data)?sync\(/.test(line)) counts[mark]++;
+  }
+  return counts;
+}
+
+function open(path: string): { database: DatabaseSync; [Symbol.dispose]: () => void } {
+  const database = new DatabaseSync(path);
+  return { database, [Symbol.dispose]: () => database.close() };
+}

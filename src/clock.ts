@@ -16,8 +16,10 @@ const TIMES_PER_LOOK = 16;
 
 /** The clock of one log. Each time it gives is greater than all it gave or observed before. */
 export class HybridClock {
-  /** Nanoseconds of the last time given, 0 to 2^64 − 1. */
-  nanos = 0n;
+  #nanos = 0n;
+  /** The two halves of `nanos`, as signed 32-bit numbers: what a record stores. */
+  nanosLow = 0;
+  nanosHigh = 0;
   /** Sequence number of the last time given, 0 to 2^32 − 1. */
   seq = 0;
 
@@ -29,6 +31,17 @@ export class HybridClock {
   /** @param now the wall clock, in milliseconds since 1970; it may stall, jump and go back. */
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** Nanoseconds of the last time given, 0 to 2^64 − 1. */
+  get nanos(): bigint {
+    return this.#nanos;
+  }
+
+  #setNanos(nanos: bigint): void {
+    this.#nanos = nanos;
+    this.nanosLow = Number(BigInt.asIntN(32, nanos));
+    this.nanosHigh = Number(BigInt.asIntN(32, nanos >> 32n));
   }
 
   /** The wall clock's time in nanoseconds, at millisecond precision; 0 where the clock makes no sense. */
@@ -45,8 +58,8 @@ export class HybridClock {
       if (ms > this.#readingMs && Number.isSafeInteger(ms)) {
         this.#readingMs = ms;
         const physical = BigInt(ms) * NANOS_PER_MS;
-        if (physical > this.nanos && physical <= MAX_U64) {
-          this.nanos = physical;
+        if (physical > this.#nanos && physical <= MAX_U64) {
+          this.#setNanos(physical);
           this.seq = 0;
           return;
         }
@@ -57,7 +70,7 @@ export class HybridClock {
     } else {
       // The counter carries into the time.
       assert(this.nanos < MAX_U64, "hybrid time is not used up");
-      this.nanos++;
+      this.#setNanos(this.#nanos + 1n);
       this.seq = 0;
     }
   }
@@ -70,7 +83,7 @@ export class HybridClock {
   /** Takes note of a time that exists: every later one is greater. */
   observe(nanos: bigint, seq: number): void {
     if (this.isBefore(nanos, seq)) {
-      this.nanos = nanos;
+      this.#setNanos(nanos);
       this.seq = seq;
     }
   }

@@ -106,7 +106,7 @@ export interface Cursor {
    * Moves to the next record and verifies it.
    *
    * @returns false at the end; the fields then still show the last record.
-   * @throws {WALTruncatedError} if the log has let go of it.
+   * @throws {WALTruncatedError} if the log has let go of it and used its slot again.
    * @throws {WALCorruptError} if it is damaged.
    * @throws {WALClosedError} if the log is closed.
    */
@@ -140,36 +140,41 @@ export interface Cursor {
 /** The cursor over a ring. */
 export class RingCursor implements Cursor {
   readonly #source: ReadSource;
+  readonly #first: LSN;
   readonly #last: LSN;
-  #slots: Slots;
+  readonly #slots: Slots;
   #lsn: LSN;
   #slot: number;
-  #at = -1;
   #untilCheck = 0;
 
   constructor(source: ReadSource, first: LSN, last: LSN) {
     this.#source = source;
     this.#slots = source.slots();
+    this.#first = first;
     this.#last = last;
     this.#lsn = first - 1;
     this.#slot = slotOf(first, this.#slots.count) - 1;
   }
 
   next(): boolean {
-    if (this.#lsn >= this.#last) return false;
     const lsn = this.#lsn + 1;
-    const slots = this.#slots = this.#source.slots();
+    if (lsn > this.#last) return false;
+    if (--this.#untilCheck < 0) this.#check(lsn);
+    const slots = this.#slots;
     const slot = this.#slot + 1 === slots.count ? 0 : this.#slot + 1;
-    checkRetained(this.#source, lsn);
-    if (--this.#untilCheck < 0) {
-      this.#source.check();
-      this.#untilCheck = CHECK_RECORDS - 1;
+    if (slots.look(slot, lsn) !== SlotState.Record) {
+      this.#check(lsn); // closed and overwritten are no damage
+      throw damage(this.#source, lsn);
     }
-    if (slots.look(slot, lsn) !== SlotState.Record) throw damage(this.#source, lsn);
     this.#lsn = lsn;
     this.#slot = slot;
-    this.#at = offsetOf(slot);
     return true;
+  }
+
+  #check(lsn: LSN): void {
+    this.#source.check();
+    checkRetained(this.#source, lsn);
+    this.#untilCheck = CHECK_RECORDS - 1;
   }
 
   get lsn(): LSN {
@@ -217,12 +222,21 @@ export class RingCursor implements Cursor {
   }
 
   toRecord(): WALRecord {
-    if (this.#at < 0) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
+    this.#mustBeAtRecord();
     return copyRecords(this.#source, this.#lsn, this.#lsn)[0];
   }
 
   get #view(): DataView {
-    if (this.#at < 0) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
+    this.#mustBeAtRecord();
     return this.#slots.view;
+  }
+
+  /** Byte offset of the record. */
+  get #at(): number {
+    return offsetOf(this.#slot);
+  }
+
+  #mustBeAtRecord(): void {
+    if (this.#lsn < this.#first) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
   }
 }

@@ -1,5 +1,6 @@
 // A new log file with records of an old one: for backups, and for what salvage saves.
 
+import { HybridClock } from "./clock.ts";
 import { writeHeader } from "./header.ts";
 import { FLAG_BATCH_GOES_ON, LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
@@ -61,23 +62,21 @@ export function logImage(request: ImageRequest): Uint8Array {
   const logId = newLogId();
   const bytes = new Uint8Array(fileBytesOf(capacity));
   const slots = Slots.ofRing(bytes.buffer, capacity, checksumSeed(logId));
-  let nanos = 0n;
-  let seq = 0;
+  const clock = new HybridClock(() => 0);
   for (let lsn = tail; lsn < head; lsn++) {
     const slot = slotOf(lsn, capacity);
     const found = request.recordAt(lsn);
     if (found === null) {
-      slots.write(slot, OpType.Checkpoint, 0, lsn, lsn - tail + 1, nanos, seq, 0, 0, 0, 0, 0);
+      slots.write(slot, OpType.Checkpoint, 0, lsn, lsn - tail + 1, clock, 0, 0, 0, 0, 0);
       continue;
     }
     const { record, batchGoesOn } = found;
-    const [recordNanos, recordSeq, shard] = record.time;
-    nanos = recordNanos;
-    seq = recordSeq;
+    const [nanos, seq, shard] = record.time;
+    clock.observe(nanos, seq);
     const flags = batchGoesOn ? FLAG_BATCH_GOES_ON : 0;
     const { keyHigh, keyLow, valueHigh, valueLow } = record;
     const distance = lsn - tail + 1;
-    slots.write(slot, record.opType, flags, lsn, distance, nanos, seq, shard, keyHigh, keyLow, valueHigh, valueLow);
+    slots.write(slot, record.opType, flags, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
   }
   const header = {
     capacity,

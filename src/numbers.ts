@@ -1,5 +1,6 @@
 // The numbers that callers hand in: what is allowed, checked at the door, before a byte is written.
 
+import { wrappingIsFast } from "../ffi/engine.ts";
 import type { HybridTimeInput, LSN, U64 } from "./types.ts";
 
 export const MAX_U16 = 0xffff;
@@ -24,7 +25,7 @@ export function show(value: unknown): string {
  */
 export function checkU64(value: U64, name: string): void {
   if (typeof value === "bigint") {
-    if (value >= 0n && value <= MAX_U64) return;
+    if (wrappingIsFast ? BigInt.asUintN(64, value) === value : value >= 0n && value <= MAX_U64) return;
     throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1`);
   }
   if (typeof value !== "number") {

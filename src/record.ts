@@ -56,6 +56,13 @@ export const SlotState = {
 /** One of {@linkcode SlotState}. */
 export type SlotState = (typeof SlotState)[keyof typeof SlotState];
 
+/** A hybrid time's nanoseconds as two words, and its sequence number. */
+export interface TimeWords {
+  readonly nanosLow: number;
+  readonly nanosHigh: number;
+  readonly seq: number;
+}
+
 /** What a record's checksum starts from: the state after the log id, so that other logs' records never verify. */
 export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
@@ -68,6 +75,8 @@ export class Slots {
   readonly view: DataView;
   readonly words: Int32Array;
   readonly #seed: number;
+  /** Index of the first word of slot 0. */
+  readonly #firstWord: number;
   /** Byte offset of slot 0. */
   readonly base: number;
   readonly count: number;
@@ -78,6 +87,7 @@ export class Slots {
     this.view = new DataView(buffer);
     this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
     this.#seed = seed;
+    this.#firstWord = base / 4;
     this.base = base;
     this.count = count;
   }
@@ -96,6 +106,7 @@ export class Slots {
    * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments were checked.
    *
    * @param distance `lsn` minus the highest durable LSN.
+   * @param time where the clock stands.
    */
   write(
     slot: number,
@@ -103,8 +114,7 @@ export class Slots {
     flags: number,
     lsn: LSN,
     distance: number,
-    timeNanos: U64,
-    timeSeq: number,
+    time: TimeWords,
     timeShard: number,
     keyHigh: U64,
     keyLow: U64,
@@ -112,27 +122,38 @@ export class Slots {
     valueLow: U64,
   ): void {
     assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
-    const view = this.view;
-    const at = this.base + slot * RECORD_BYTES;
-    view.setInt32(at + VERSION_OP_AT, VERSION_BITS | opType | (flags << 8) | (timeShard << 16), true);
-    view.setUint32(at + LSN_AT, lsn % TWO_TO_32, true);
-    view.setUint32(at + LSN_AT + 4, lsn / TWO_TO_32, true);
-    setU64(view, at + TIME_NANOS_AT, timeNanos);
-    view.setUint32(at + TIME_SEQ_AT, timeSeq, true);
-    view.setUint32(at + DISTANCE_AT, distance, true);
-    setU64(view, at + KEY_HIGH_AT, keyHigh);
-    setU64(view, at + KEY_LOW_AT, keyLow);
-    setU64(view, at + VALUE_HIGH_AT, valueHigh);
-    setU64(view, at + VALUE_LOW_AT, valueLow);
-    const word = this.#word(slot);
-    this.words[word] = recordChecksum(this.#seed, this.words, word);
+    // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
+    const words = this.words;
+    const word = this.#firstWord + slot * WORDS;
+    words[word + 1] = VERSION_BITS | opType | (flags << 8) | (timeShard << 16);
+    words[word + 2] = lsn | 0;
+    words[word + 3] = (lsn / TWO_TO_32) | 0;
+    words[word + 4] = time.nanosLow;
+    words[word + 5] = time.nanosHigh;
+    words[word + 6] = time.seq | 0;
+    words[word + 7] = distance | 0;
+    this.#setU64(word + 8, keyHigh);
+    this.#setU64(word + 10, keyLow);
+    this.#setU64(word + 12, valueHigh);
+    this.#setU64(word + 14, valueLow);
+    words[word] = recordChecksum(this.#seed, words, word);
+  }
+
+  /** Stores a checked 64-bit number. A bigint is never split: that allocates. */
+  #setU64(word: number, value: U64): void {
+    if (typeof value === "bigint") {
+      this.view.setBigUint64(word * 4, value, true);
+    } else {
+      this.words[word] = value | 0;
+      this.words[word + 1] = (value / TWO_TO_32) | 0;
+    }
   }
 
   /** What a slot holds, where this LSN belongs. */
   look(slot: number, lsn: LSN): SlotState {
     const word = this.#word(slot);
     const words = this.words;
-    if (words[word + 2] !== (lsn | 0) || words[word + 3] !== Math.floor(lsn / TWO_TO_32)) return SlotState.Other;
+    if (words[word + 2] !== (lsn | 0) || words[word + 3] !== ((lsn / TWO_TO_32) | 0)) return SlotState.Other;
     if (words[word] !== recordChecksum(this.#seed, words, word)) return SlotState.Other;
     const head = words[word + 1];
     const opcode = head & OPCODE_MASK;
@@ -190,7 +211,7 @@ export class Slots {
   }
 
   #word(slot: number): number {
-    return (this.base + slot * RECORD_BYTES) / 4;
+    return this.#firstWord + slot * WORDS;
   }
 }
 

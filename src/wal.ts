@@ -633,8 +633,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const lsn = this.#head;
     const slot = this.#slot;
     const distance = lsn - this.#commit.durable;
-    const { nanos, seq } = clock;
-    this.#slots.write(slot, opType, 0, lsn, distance, nanos, seq, shard, keyHigh, keyLow, valueHigh, valueLow);
+    this.#slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
     this.#head = lsn + 1;
     this.#slot = slot + 1 === this.#slots.count ? 0 : slot + 1;
     return lsn;
@@ -662,8 +661,7 @@ export class WAL implements Disposable, AsyncDisposable {
         const flags = i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
         const valueHigh = opType === OpType.Insert ? (item as InsertItem)[2] : 0;
         const valueLow = opType === OpType.Insert ? (item as InsertItem)[3] : 0;
-        const { nanos, seq } = clock;
-        slots.write(slot, opType, flags, lsn, lsn - durable, nanos, seq, shard, item[0], item[1], valueHigh, valueLow);
+        slots.write(slot, opType, flags, lsn, lsn - durable, clock, shard, item[0], item[1], valueHigh, valueLow);
         lsn++;
         if (++slot === capacity) slot = 0;
       }

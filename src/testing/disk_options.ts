@@ -53,6 +53,12 @@ export interface SimulatedDiskOptions {
    */
   readonly noCopyOnWrite?: boolean;
   /**
+   * Dropping clean pages from the page cache works. It is advice, which a kernel may not take.
+   *
+   * @default {true}
+   */
+  readonly dropsCache?: boolean;
+  /**
    * An asynchronous sync goes through the spare descriptor and covers the whole file, as on Bun; otherwise it is one of its
    * range, as on Deno.
    *

@@ -106,6 +106,7 @@ export class SimulatedDisk {
         pageBytes: options.pageBytes ?? 4096,
         fileSystem: options.fileSystem ?? "ext4",
         noCopyOnWrite: options.noCopyOnWrite ?? true,
+        dropsCache: options.dropsCache ?? true,
         asyncUsesSpare: options.asyncUsesSpare ?? false,
         asyncTicks: options.asyncTicks ?? 8,
       },

@@ -23,6 +23,7 @@ export interface SystemSettings {
   readonly pageBytes: number;
   readonly fileSystem: string;
   readonly noCopyOnWrite: boolean;
+  readonly dropsCache: boolean;
   readonly asyncUsesSpare: boolean;
   /** Most turns of the microtask queue that an asynchronous sync takes; `"manual"`: until `finishAsync()`. */
   readonly asyncTicks: number | "manual";
@@ -261,8 +262,10 @@ export class SimulatedSystem implements System {
 
   dropCache(fd: number): void {
     const { node, path } = this.#description("posix_fadvise", fd);
-    // Pages that are mapped stay.
-    this.#step("dropCache", path, () => node.file.mapped || node.file.evict());
+    this.#step("dropCache", path, () => {
+      // Pages that are mapped stay.
+      if (this.#machine.settings.dropsCache && !node.file.mapped) node.file.evict();
+    });
   }
 
   map(fd: number, lengthBytes: number): Mapping {

@@ -61,11 +61,16 @@ export class LinuxSystem extends PosixSystem {
 
   dropCache(fd: number): void {
     this.#advise(fd, 0, 0, c.POSIX_FADV_DONTNEED);
-    // Back in, page by page: what this advice reads comes in folios of one page, whereas reading ahead of faults makes
-    // ever larger ones (16, 64, 256 KiB were seen), of which a store dirties the whole.
-    const { sizeBytes } = this.fstat(fd);
-    for (let offset = 0; offset < sizeBytes; offset += READ_BYTES) {
-      this.#advise(fd, offset, READ_BYTES, c.POSIX_FADV_WILLNEED);
+  }
+
+  /**
+   * What this advice reads comes in folios of one page, whereas reading ahead of faults makes ever larger ones (16, 64, 256 KiB
+   * were seen), of which a store dirties the whole.
+   */
+  readAhead(fd: number, offset: number, lengthBytes: number): void {
+    const end = offset + lengthBytes;
+    for (let at = offset; at < end; at += READ_BYTES) {
+      this.#advise(fd, at, Math.min(READ_BYTES, end - at), c.POSIX_FADV_WILLNEED);
     }
   }
 

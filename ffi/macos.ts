@@ -55,6 +55,8 @@ export class MacosSystem extends PosixSystem {
 
   dropCache(): void {}
 
+  readAhead(): void {}
+
   populate(): void {}
 
   syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void {

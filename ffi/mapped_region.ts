@@ -93,6 +93,13 @@ export class MappedFile implements Region {
     }
   }
 
+  readAhead(offset: number, length: number): void {
+    this.#pages(offset, length);
+    try {
+      this.#system.readAhead(this.#parts.fd, offset, length);
+    } catch { /* an advice: what is not read now is read when it is needed */ }
+  }
+
   verify(): void {
     this.#check();
     const { prepared, device, inode, sizeBytes } = this.#parts;
@@ -123,14 +130,6 @@ export class MappedFile implements Region {
     undo.add(() => this.#system.close(spareFd));
     undo.add(() => this.#system.unmap(mapping, sizeBytes));
     undo.run();
-  }
-
-  #isCut(): boolean {
-    try {
-      return this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes;
-    } catch {
-      return false;
-    }
   }
 
   #check(): void {

@@ -19,6 +19,7 @@ export function memoryRegion(sizeBytes: number): Region {
     sync: check,
     syncAsync: () => new Promise((resolve) => resolve(check())),
     prefault: check,
+    readAhead: check,
     verify: check,
     close() {
       if (isOpen) detach(buffer);

@@ -84,6 +84,8 @@ export interface Region {
    * @throws {RegionError} `NO_SPACE` or `GONE` where a store would have killed the process.
    */
   prefault(offset: number, length: number): void;
+  /** Starts to read bytes that will be needed soon, in a way that keeps later stores cheap; returns at once. Never fails. */
+  readAhead(offset: number, length: number): void;
   /**
    * Checks that the file is still at its path, with the inode and the size it was opened with. Costs about a microsecond.
    *

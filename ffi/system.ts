@@ -75,6 +75,8 @@ export interface System {
   isNoCopyOnWrite(fd: number): boolean;
   /** Drops clean pages of the file from the page cache, large folios with them; they may be read back singly. */
   dropCache(fd: number): void;
+  /** Starts to read a part of the file into the page cache, in folios of one page; an advice, and no-op where there is none. */
+  readAhead(fd: number, offset: number, lengthBytes: number): void;
 
   /** Maps the file's first bytes, shared, for reading and writing. */
   map(fd: number, lengthBytes: number): Mapping;

@@ -175,6 +175,7 @@ export abstract class PosixSystem implements System {
   abstract setNoCopyOnWrite(fd: number): boolean;
   abstract isNoCopyOnWrite(fd: number): boolean;
   abstract dropCache(fd: number): void;
+  abstract readAhead(fd: number, offset: number, lengthBytes: number): void;
 
   map(fd: number, lengthBytes: number): Mapping {
     const { libc } = this;

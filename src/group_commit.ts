@@ -71,6 +71,7 @@ export class GroupCommit {
   #headAtHop: LSN = 0;
   #turnStartedMs = 0;
   #lastEndMs = 0;
+  /** Starts at nothing, so that one slow sync at the start decides nothing. */
   #averageMs = 0;
   #offload: boolean;
   #stopped = false;
@@ -230,7 +231,7 @@ export class GroupCommit {
     this.synced += last - first + 1;
     this.latency.add(ms);
     if (last > this.#durable) this.#durable = last;
-    this.#averageMs = this.syncs === 1 ? ms : this.#averageMs + (ms - this.#averageMs) * AVERAGE_WEIGHT;
+    this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;
     if (this.#option !== "adaptive") return;
     if (this.#offload) this.#offload = this.#averageMs > FAST_SYNC_MS;
     else this.#offload = this.#averageMs > SLOW_SYNC_MS;

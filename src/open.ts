@@ -65,6 +65,7 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
     const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;
     const memory = isCut ? extended(region.buffer, fileBytesOf(header.capacity)) : region.buffer;
     const slots = Slots.ofRing(memory, header.capacity, checksumSeed(header.logId));
+    if (memory === region.buffer) readAhead(region, header, request.verify && salvaged === null);
     const verdict = recover(slots, header, request.verify && salvaged === null);
     if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
     if (isCut || verdict.damaged.length > 0) {
@@ -80,6 +81,14 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
     region.close();
     throw error;
   }
+}
+
+/** Has the kernel read what recovery will look at; a cleanly closed log is looked at from tail to head only. */
+function readAhead(region: Region, header: Header, verify: boolean): void {
+  if (region.created) return;
+  const { tail, cleanHead, capacity } = header;
+  const last = cleanHead === 0 ? tail + capacity - 1 : verify ? cleanHead - 1 : tail - 1;
+  for (const { offset, length } of rangesOf(tail, last, capacity)) region.readAhead(offset, length);
 }
 
 function makeRegion(request: LogRequest): Region {

@@ -109,6 +109,8 @@ export class WAL implements Disposable, AsyncDisposable {
   #checkpointed: LSN = 0;
   /** Pages are there to be stored into for records below this LSN. */
   #prefaulted: LSN = 1;
+  /** Below this LSN, the pages of a log that was there before may not have been read since it was opened. */
+  #unreadBefore: LSN = 0;
   /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
   #stop: LSN = 0;
   /** The first append of each turn of the event loop looks at the clock, and now and then at the file. */
@@ -189,6 +191,7 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#checkpointed = verdict.checkpoint;
     this.#applied = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#prefaulted = verdict.head;
+    this.#unreadBefore = region.created ? 0 : verdict.head + slots.count;
     this.#firstLsn = verdict.head;
     this.#clock.observe(verdict.timeNanos, verdict.timeSeq);
     this.#lookedMs = performance.now();
@@ -265,9 +268,14 @@ export class WAL implements Disposable, AsyncDisposable {
     try {
       this.logInsertSync(keyHigh, keyLow, valueHigh, valueLow, time);
     } catch (error) {
-      return this.#later(error, 1, () => this.logInsert(keyHigh, keyLow, valueHigh, valueLow, time));
+      return this.#insertLater(error, keyHigh, keyLow, valueHigh, valueLow, time);
     }
     return this.#commit.wait();
+  }
+
+  /** Apart, so that its closure costs nothing where there is room. */
+  #insertLater(error: unknown, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput) {
+    return this.#later(error, 1, () => this.logInsert(keyHigh, keyLow, valueHigh, valueLow, time));
   }
 
   /** Logs the removal of a key with all its values. As {@linkcode WAL.logInsert}. */
@@ -731,14 +739,21 @@ export class WAL implements Disposable, AsyncDisposable {
     const slot = slotOf(this.#prefaulted, this.#slots.count);
     const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
     const last = this.#prefaulted + step - 1;
+    const region = this.#region!;
+    const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count);
     try {
-      for (const { offset, length } of rangesOf(this.#prefaulted, last, this.#slots.count)) {
-        this.#region!.prefault(offset, length);
-      }
+      if (last < this.#unreadBefore) this.#readAhead(region, offset, length);
+      region.prefault(offset, length);
     } catch (error) {
       throw this.#fail(error);
     }
     this.#prefaulted = last + 1;
+  }
+
+  /** In the first lap after opening, pages may have to come from the medium: they are asked for one step early. */
+  #readAhead(region: Region, offset: number, length: number): void {
+    const end = Math.min(region.buffer.byteLength, offset + 2 * length);
+    region.readAhead(offset, end - offset);
   }
 
   #setStop(): void {

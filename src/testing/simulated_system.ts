@@ -268,6 +268,9 @@ export class SimulatedSystem implements System {
     });
   }
 
+  /** An advice: nothing that a crash or a failure could tell. */
+  readAhead(): void {}
+
   map(fd: number, lengthBytes: number): Mapping {
     const { node, path } = this.#description("mmap", fd);
     const map = () => {

@@ -1,0 +1,77 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, show } from "../src/numbers.ts";
+import type { HybridTimeInput, U64 } from "../src/types.ts";
+import { test } from "./support/test.ts";
+
+const MAX = 2n ** 64n - 1n;
+const NO_NUMBERS: readonly unknown[] = ["1", null, undefined, true, {}, [], Symbol("s"), () => 1];
+
+test("checkU64() takes every unsigned 64-bit bigint and every safe integer from 0 on", () => {
+  for (const value of [0, 1, Number.MAX_SAFE_INTEGER, -0, 0n, 1n, 2n ** 63n, MAX]) checkU64(value, "key");
+});
+
+test("checkU64() refuses numbers out of range, by name", () => {
+  const bad = [-1, -1n, MAX + 1n, 2n ** 200n, 2 ** 53, 2 ** 64, 0.5, NaN, Infinity, -Infinity];
+  for (const value of bad) assertThrows(() => checkU64(value, "keyHigh"), RangeError, "keyHigh");
+});
+
+test("checkU64() refuses what is no number", () => {
+  for (const value of NO_NUMBERS) assertThrows(() => checkU64(value as U64, "keyHigh"), TypeError, "keyHigh");
+});
+
+test("checkInteger() takes both its ends and nothing past them", () => {
+  checkInteger(3, "n", 3, 5);
+  checkInteger(5, "n", 3, 5);
+  for (const value of [2, 6, 4.5, NaN, Infinity]) assertThrows(() => checkInteger(value, "n", 3, 5), RangeError, "n");
+  for (const value of [...NO_NUMBERS, 4n]) {
+    assertThrows(() => checkInteger(value as number, "n", 3, 5), TypeError, "n");
+  }
+});
+
+test("checkLsn() takes 0 to the greatest safe integer", () => {
+  checkLsn(0, "lsn");
+  checkLsn(Number.MAX_SAFE_INTEGER, "lsn");
+  for (const value of [-1, 2 ** 53, 1.5, NaN]) assertThrows(() => checkLsn(value, "lsn"), RangeError);
+  for (const value of NO_NUMBERS) assertThrows(() => checkLsn(value as number, "lsn"), TypeError);
+});
+
+test("checkDelayMs() takes fractions and Infinity, not NaN and nothing negative", () => {
+  for (const value of [0, 0.5, 1e12, Infinity]) checkDelayMs(value, "delay");
+  for (const value of [-1, -Infinity, NaN]) assertThrows(() => checkDelayMs(value, "delay"), RangeError);
+  for (const value of [...NO_NUMBERS, 1n]) assertThrows(() => checkDelayMs(value as number, "delay"), TypeError);
+});
+
+test("checkTime() takes nanoseconds of 64 bits, a sequence number of 32 and a shard of 16", () => {
+  checkTime([0, 0, 0]);
+  checkTime([MAX, 0xffffffff, 0xffff]);
+  const bad: HybridTimeInput[] = [
+    [-1, 0, 0],
+    [MAX + 1n, 0, 0],
+    [0, 2 ** 32, 0],
+    [0, -1, 0],
+    [0, 0.5, 0],
+    [0, 0, 65536],
+    [0, 0, NaN],
+  ];
+  for (const time of bad) assertThrows(() => checkTime(time), RangeError, "time");
+});
+
+test("checkTime() refuses what is no tuple of three", () => {
+  const bad: unknown[] = [[], [1n, 2], [1n, 2, 3, 4], { 0: 1n, 1: 2, 2: 3, length: 3 }, "123", 5, null, ["1", 0, 0], [
+    1,
+    0n,
+    0,
+  ]];
+  for (const time of bad) assertThrows(() => checkTime(time as HybridTimeInput), TypeError, "time");
+});
+
+test("show() tells any value and never throws", () => {
+  assertEquals([5, 5n, "a", null, undefined, true].map(show), ["5", "5n", '"a"', "null", "undefined", "true"]);
+  assertEquals(show("x".repeat(1000)), "a string of 1000 characters");
+  const hostile = {
+    toString() {
+      throw new Error("no");
+    },
+  };
+  for (const value of [hostile, Symbol("s"), () => 1, Object.create(null)]) show(value);
+});

@@ -1,0 +1,164 @@
+// Fault: the wall clock stalls, jumps, goes back, says NaN; the log is restarted under an earlier clock (H32).
+// Promise: hybrid time never goes backwards within a log (G10).
+// Method: a clock that does each of these, by itself and in random sequences.
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { WALAssertionError } from "../src/assert.ts";
+import { HybridClock } from "../src/clock.ts";
+import { SimulatedClock } from "../testing.ts";
+import { test } from "./support/test.ts";
+
+const MAX_U64 = 2n ** 64n - 1n;
+const MAX_U32 = 2 ** 32 - 1;
+
+interface Time {
+  readonly nanos: bigint;
+  readonly seq: number;
+}
+
+/** The clock's next time, checked to be after the one before. */
+function next(clock: HybridClock): Time {
+  const before = { nanos: clock.nanos, seq: clock.seq };
+  clock.tick();
+  const { nanos, seq } = clock;
+  assert(nanos > before.nanos || (nanos === before.nanos && seq > before.seq), `${nanos}/${seq} after ${before.nanos}`);
+  assert(nanos >= 0n && nanos <= MAX_U64 && Number.isInteger(seq) && seq >= 0 && seq <= MAX_U32);
+  checkWords(clock);
+  return { nanos, seq };
+}
+
+/** The halves that records store are those of the time. */
+function checkWords(clock: HybridClock): void {
+  const words = BigInt.asUintN(32, BigInt(clock.nanosHigh)) << 32n | BigInt.asUintN(32, BigInt(clock.nanosLow));
+  assertEquals(words, clock.nanos);
+}
+
+test("tick() takes the wall clock's time when that is later", () => {
+  const wall = new SimulatedClock(5000, 0);
+  const clock = new HybridClock(wall.now);
+  assertEquals(next(clock), { nanos: 5_000_000_000n, seq: 0 });
+  wall.set(5001.9);
+  clock.refresh();
+  assertEquals(next(clock), { nanos: 5_001_000_000n, seq: 0 });
+});
+
+test("tick() counts on while the wall clock stalls", () => {
+  const wall = new SimulatedClock(5000);
+  wall.stall();
+  const clock = new HybridClock(wall.now);
+  const times = Array.from({ length: 1000 }, () => {
+    clock.refresh();
+    return next(clock);
+  });
+  assertEquals(times.at(-1), { nanos: 5_000_000_000n, seq: 999 });
+});
+
+test("tick() asks a running wall clock at least every 16 times without being told", () => {
+  const wall = new SimulatedClock(5000, 0);
+  const clock = new HybridClock(wall.now);
+  next(clock);
+  wall.advance(1);
+  for (let i = 0; i < 16; i++) next(clock);
+  assertEquals(clock.nanos, 5_001_000_000n);
+});
+
+test("tick() does not follow the wall clock back", () => {
+  const wall = new SimulatedClock(5000, 0);
+  const clock = new HybridClock(wall.now);
+  next(clock);
+  for (const ms of [4999, 1, 0, -1, -1e15]) {
+    wall.set(ms);
+    clock.refresh();
+    assertEquals(next(clock).nanos, 5_000_000_000n);
+  }
+  wall.set(5001);
+  clock.refresh();
+  assertEquals(next(clock), { nanos: 5_001_000_000n, seq: 0 });
+});
+
+test("tick() goes on without a clock that makes sense", () => {
+  for (const ms of [NaN, Infinity, -Infinity, -5, 0, 1e300, 2 ** 53]) {
+    const clock = new HybridClock(() => ms);
+    for (let i = 0; i < 40; i++) next(clock);
+    assertEquals(clock.nanos, 0n, `${ms}`);
+    assertEquals(clock.seq, 40);
+  }
+});
+
+test("tick() takes no time past 64 bits, and the last one that fits", () => {
+  const last = Number(MAX_U64 / 1_000_000n);
+  const wall = new SimulatedClock(last + 1, 0);
+  const clock = new HybridClock(wall.now);
+  assertEquals(next(clock).nanos, 0n);
+  const other = new HybridClock(() => last);
+  assertEquals(next(other).nanos, BigInt(last) * 1_000_000n);
+});
+
+test("tick() carries a full sequence number into the nanoseconds", () => {
+  const clock = new HybridClock(() => 0);
+  clock.observe(41n, MAX_U32);
+  assertEquals(next(clock), { nanos: 42n, seq: 0 });
+  clock.observe(2n ** 32n - 1n, MAX_U32);
+  assertEquals(next(clock), { nanos: 2n ** 32n, seq: 0 });
+});
+
+test("tick() refuses to go on once all times are used up", () => {
+  const clock = new HybridClock(() => 0);
+  clock.observe(MAX_U64, MAX_U32);
+  assertThrows(() => clock.tick(), WALAssertionError);
+  assertEquals([clock.nanos, clock.seq], [MAX_U64, MAX_U32]);
+});
+
+test("observe() moves the clock ahead and never back", () => {
+  const clock = new HybridClock(() => 0);
+  clock.observe(7n, 3);
+  clock.observe(7n, 2);
+  clock.observe(6n, 9);
+  assertEquals([clock.nanos, clock.seq], [7n, 3]);
+  assertEquals(next(clock), { nanos: 7n, seq: 4 });
+  clock.observe(2n ** 63n + 5n, 0);
+  checkWords(clock);
+  assertEquals(next(clock), { nanos: 2n ** 63n + 5n, seq: 1 });
+});
+
+test("isBefore() orders by nanoseconds, then by sequence number", () => {
+  const clock = new HybridClock(() => 0);
+  clock.observe(7n, 3);
+  assertEquals([clock.isBefore(7n, 4), clock.isBefore(8n, 0), clock.isBefore(7n, 3), clock.isBefore(6n, 9)], [
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+test("wallNanos() is 0 where the clock makes no sense", () => {
+  const wall = (ms: number) => new HybridClock(() => ms).wallNanos();
+  assertEquals([1.5, 0, -1, NaN, Infinity].map(wall), [1_000_000n, 0n, 0n, 0n, 0n]);
+});
+
+test("tick() goes up over every sequence of readings, restarts and observed times", () => {
+  const reading = fc.oneof(fc.constantFrom(NaN, Infinity, 0, -1), fc.integer({ min: 0, max: 100 }), fc.double());
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant("tick" as const), reading, refresh: fc.boolean() }),
+    fc.record({ kind: fc.constant("observe" as const), nanos: fc.bigInt(0n, 10n ** 8n), seq: fc.nat(5) }),
+    fc.record({ kind: fc.constant("restart" as const) }),
+  );
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    let ms = 0;
+    let clock = new HybridClock(() => ms);
+    for (const step of steps) {
+      if (step.kind === "observe") clock.observe(step.nanos, step.seq);
+      else if (step.kind === "restart") {
+        const restarted = new HybridClock(() => ms);
+        restarted.observe(clock.nanos, clock.seq);
+        clock = restarted;
+      } else {
+        ms = step.reading;
+        if (step.refresh) clock.refresh();
+        next(clock);
+      }
+    }
+  }));
+});

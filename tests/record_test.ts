@@ -1,0 +1,202 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { WALAssertionError } from "../src/assert.ts";
+import { HybridClock } from "../src/clock.ts";
+import { checksumSeed, getSafeU64, setU64, Slots, SlotState, StoredRecord } from "../src/record.ts";
+import type { OpType, U64 } from "../src/types.ts";
+import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
+import { test } from "./support/test.ts";
+
+const MAX = 2n ** 64n - 1n;
+const MAX_LSN = Number.MAX_SAFE_INTEGER;
+
+/** One slot that holds these bytes. */
+function slotOf(bytes: Uint8Array, logId: Uint8Array = LOG_ID): Slots {
+  return new Slots(bytes.slice().buffer as ArrayBuffer, 0, 1, checksumSeed(logId));
+}
+
+function clockAt(nanos: bigint, seq: number): HybridClock {
+  const clock = new HybridClock(() => 0);
+  clock.observe(nanos, seq);
+  return clock;
+}
+
+/** A record written by the library into the middle of three slots of other bytes; all of them. */
+function written(record: Required<Omit<ReferenceRecord, "version">>, keys: readonly U64[]): Uint8Array {
+  const bytes = new Uint8Array(192).fill(0xaa);
+  const slots = new Slots(bytes.buffer, 0, 3, checksumSeed(LOG_ID));
+  const { opType, flags, lsn, distance, nanos, seq, shard } = record;
+  const [keyHigh, keyLow, valueHigh, valueLow] = keys;
+  const clock = clockAt(nanos, seq);
+  slots.write(1, opType as OpType, flags, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
+  return bytes;
+}
+
+const u64 = fc.oneof(
+  fc.constantFrom(0n, 1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n - 1n, 2n ** 63n, MAX),
+  fc.bigInt(0n, MAX),
+);
+const lsn = fc.oneof(
+  fc.constantFrom(1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, MAX_LSN),
+  fc.integer({ min: 1, max: MAX_LSN }),
+);
+const u32 = fc.oneof(fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 1), fc.integer({ min: 0, max: 2 ** 32 - 1 }));
+const record = fc.record({
+  lsn,
+  opType: fc.integer({ min: 1, max: 4 }),
+  flags: fc.nat(1),
+  shard: fc.nat(0xffff),
+  nanos: u64,
+  seq: u32,
+  distance: u32,
+  keyHigh: u64,
+  keyLow: u64,
+  valueHigh: u64,
+  valueLow: u64,
+});
+
+test("Slots.write() writes the reference's bytes for any fields, and no byte of another slot", () => {
+  fc.assert(fc.property(record, (record) => {
+    const bytes = written(record, [record.keyHigh, record.keyLow, record.valueHigh, record.valueLow]);
+    assertEquals([...bytes.subarray(64, 128)], [...recordBytes(record)]);
+    assert(bytes.subarray(0, 64).every((byte) => byte === 0xaa));
+    assert(bytes.subarray(128).every((byte) => byte === 0xaa));
+  }));
+});
+
+test("Slots.write() writes a number as it writes the bigint of the same value", () => {
+  const safe = fc.oneof(
+    fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 33 + 1, MAX_LSN),
+    fc.integer({ min: 0, max: MAX_LSN }),
+  );
+  fc.assert(fc.property(record, fc.tuple(safe, safe, safe, safe), (record, numbers) => {
+    const [keyHigh, keyLow, valueHigh, valueLow] = numbers.map(BigInt);
+    const expected = recordBytes({ ...record, keyHigh, keyLow, valueHigh, valueLow });
+    assertEquals([...written(record, numbers).subarray(64, 128)], [...expected]);
+  }));
+});
+
+test("Slots.write() refuses a slot outside the ring, and Slots one outside its memory", () => {
+  const slots = new Slots(new ArrayBuffer(192), 64, 2, 0);
+  for (const slot of [-1, 2]) {
+    assertThrows(() => slots.write(slot, 1, 0, 1, 1, clockAt(1n, 0), 0, 0, 0, 0, 0), WALAssertionError);
+  }
+  assertThrows(() => new Slots(new ArrayBuffer(191), 64, 2, 0), WALAssertionError);
+});
+
+test("StoredRecord reads back what was written", () => {
+  fc.assert(fc.property(record, (fields) => {
+    const slots = slotOf(recordBytes(fields));
+    const { lsn, opType, nanos, seq, shard, keyHigh, keyLow, valueHigh, valueLow } = fields;
+    const stored = new StoredRecord({ view: slots.view, words: slots.words }, 0);
+    const expected = {
+      lsn,
+      opType: opType as OpType,
+      version: 1,
+      time: [nanos, seq, shard] as const,
+      keyHigh,
+      keyLow,
+      valueHigh,
+      valueLow,
+    };
+    assertEquals(stored.toObject(), expected);
+    assertEquals(slots.look(0, lsn), SlotState.Record);
+    assertEquals(slots.distanceAt(0), fields.distance);
+    assertEquals(slots.batchGoesOn(0), fields.flags === 1);
+  }));
+});
+
+test("StoredRecord becomes JSON without a loss", () => {
+  const slots = slotOf(recordBytes({ lsn: 7, nanos: MAX, seq: 1, shard: 2, keyHigh: MAX, keyLow: 0n }));
+  const json = JSON.parse(JSON.stringify(new StoredRecord({ view: slots.view, words: slots.words }, 0)));
+  assertEquals(json.keyHigh, String(MAX));
+  assertEquals(json.time, [String(MAX), 1, 2]);
+  assertEquals(json.lsn, 7);
+});
+
+test("look() takes no zeros for a record, whatever the LSN", () => {
+  const slots = slotOf(new Uint8Array(64));
+  for (const lsn of [0, 1, 2 ** 32, MAX_LSN]) assertEquals(slots.look(0, lsn), SlotState.Other);
+  assertEquals(slots.checksumMatches(0), false);
+});
+
+test("look() takes no erased record for one", () => {
+  const slots = slotOf(recordBytes({ lsn: 5 }));
+  assertEquals(slots.look(0, 5), SlotState.Record);
+  slots.erase(0);
+  assertEquals(slots.look(0, 5), SlotState.Other);
+  assert(new Uint8Array(slots.view.buffer).every((byte) => byte === 0));
+});
+
+test("look() takes no record of another log for one", () => {
+  const other = LOG_ID.with(15, 16);
+  assertEquals(slotOf(recordBytes({ lsn: 5 }, other)).look(0, 5), SlotState.Other);
+  assertEquals(slotOf(recordBytes({ lsn: 5 }, other), other).look(0, 5), SlotState.Record);
+});
+
+test("look() takes no record of another LSN for the one expected", () => {
+  fc.assert(fc.property(lsn, lsn, (is, expected) => {
+    const state = slotOf(recordBytes({ lsn: is })).look(0, expected);
+    assertEquals(state, is === expected ? SlotState.Record : SlotState.Other);
+  }));
+  assertEquals(slotOf(recordBytes({ lsn: 5 })).look(0, 5 + 2 ** 32), SlotState.Other);
+});
+
+test("look() notices each of the 512 bits of a record when it is flipped", () => {
+  const good = recordBytes({ lsn: 5, flags: 1, shard: 3, seq: 9, keyHigh: MAX, valueHigh: 2n ** 63n });
+  for (let bit = 0; bit < 512; bit++) {
+    const bytes = good.slice();
+    bytes[bit >> 3] ^= 1 << (bit & 7);
+    assertEquals(slotOf(bytes).look(0, 5), SlotState.Other, `bit ${bit}`);
+  }
+});
+
+test("look() notices every torn record: a part of the new bytes over what the slot held before", () => {
+  const fresh = recordBytes({ lsn: 773, keyHigh: 1n, keyLow: 2n, valueHigh: 3n, valueLow: 4n });
+  for (const old of [new Uint8Array(64), recordBytes({ lsn: 5, keyHigh: 9n }), new Uint8Array(64).fill(0xff)]) {
+    for (let cut = 1; cut < 64; cut++) {
+      const prefix = Uint8Array.from(fresh, (byte, i) => i < cut ? byte : old[i]);
+      const suffix = Uint8Array.from(fresh, (byte, i) => i >= cut ? byte : old[i]);
+      for (const bytes of [prefix, suffix]) {
+        const isWhole = bytes.every((byte, i) => byte === fresh[i]);
+        assertEquals(slotOf(bytes).look(0, 773), isWhole ? SlotState.Record : SlotState.Other, `cut ${cut}`);
+      }
+    }
+  }
+});
+
+test("look() calls intact records of another version, opcode or flag unsupported", () => {
+  for (let version = 0; version < 4; version++) {
+    for (let opType = 0; opType < 64; opType++) {
+      const known = version === 1 && opType >= 1 && opType <= 4;
+      const state = slotOf(recordBytes({ lsn: 5, version, opType })).look(0, 5);
+      assertEquals(state, known ? SlotState.Record : SlotState.Unsupported, `version ${version}, opcode ${opType}`);
+    }
+  }
+  for (let flags = 0; flags < 256; flags++) {
+    const state = slotOf(recordBytes({ lsn: 5, flags })).look(0, 5);
+    assertEquals(state, flags <= 1 ? SlotState.Record : SlotState.Unsupported, `flags ${flags}`);
+  }
+});
+
+test("lsnAt() shows the field as it is, also where it is no LSN", () => {
+  assertEquals(slotOf(recordBytes({ lsn: MAX_LSN })).lsnAt(0), MAX_LSN);
+  assertEquals(slotOf(new Uint8Array(64)).lsnAt(0), 0);
+  assert(slotOf(new Uint8Array(64).fill(0xff)).lsnAt(0) > MAX_LSN);
+});
+
+test("setU64() and getSafeU64() agree, and what is not safe does not come out as safe", () => {
+  const view = new DataView(new ArrayBuffer(8));
+  fc.assert(fc.property(u64, (value) => {
+    setU64(view, 0, value);
+    assertEquals(view.getBigUint64(0, true), value);
+    const read = getSafeU64(view, 0);
+    if (value <= BigInt(MAX_LSN)) assertEquals(read, Number(value));
+    else assert(!Number.isSafeInteger(read));
+  }));
+  fc.assert(fc.property(fc.integer({ min: 0, max: MAX_LSN }), (value) => {
+    setU64(view, 0, value);
+    assertEquals(view.getBigUint64(0, true), BigInt(value));
+    assertEquals(getSafeU64(view, 0), value);
+  }));
+});

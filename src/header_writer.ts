@@ -56,6 +56,7 @@ export class HeaderWriter {
 
   #store(positions: HeaderPositions): number {
     const copy = this.#latestCopy === 0 ? 1 : 0;
+    this.#region.prefault(HEADER_AT[copy], HEADER_BYTES);
     this.#latest = { ...this.#latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };
     this.#latestCopy = copy;
     this.#pending = true;

@@ -16,6 +16,7 @@ import {
   WALError,
   WALFullError,
   WALIOError,
+  WALSpaceError,
   WALTruncatedError,
 } from "./errors.ts";
 import { type FlushOption, GroupCommit } from "./group_commit.ts";
@@ -46,8 +47,11 @@ import {
 const PREFAULT_RECORDS = 1024;
 /** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
 const LOOK_EVERY_MS = 5;
-/** A header with the new tail is written when this part of the ring could be used again by it. */
+/** A header with the new tail is written when this part of the ring could be used again by it, or no more than this is free. */
 const HEADER_PART = 8;
+/** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
+const SUSPECT_SYNC_MS = 0.005;
+const SUSPECT_SYNCS = 32;
 /** Where wall time could push the clock at most, by default: a day. */
 const DEFAULT_DRIFT_MS = 86_400_000;
 const DEFAULT_IDLE_HEADER_MS = 100;
@@ -596,7 +600,7 @@ export class WAL implements Disposable, AsyncDisposable {
       path: region.path,
       fileSystem: region.fileSystem.name,
       durableMedium: region.fileSystem.durable,
-      warnings: region.warnings,
+      warnings: this.#warnings(region),
       sizeBytes: region.buffer.byteLength,
       capacity: this.#slots.count,
       length: this.length,
@@ -616,6 +620,14 @@ export class WAL implements Disposable, AsyncDisposable {
       consuming: this.#consuming !== null,
       poisoned: this.#poison !== null,
     };
+  }
+
+  #warnings(region: Region): readonly string[] {
+    const { count, totalMs } = this.#commit.latency.snapshot();
+    const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
+    if (!isSuspect) return region.warnings;
+    const us = Math.round(totalMs / count * 1000);
+    return [...region.warnings, `A sync takes ${us} µs on average: the medium may confirm what it has not written`];
   }
 
   #oldestUnconsumedAgeMs(): number {
@@ -745,7 +757,9 @@ export class WAL implements Disposable, AsyncDisposable {
       if (last < this.#unreadBefore) this.#readAhead(region, offset, length);
       region.prefault(offset, length);
     } catch (error) {
-      throw this.#fail(error);
+      // Without space nothing was stored and nothing is lost: only this append fails.
+      const translated = toWALError(error, region.path, this.#commit.durable);
+      throw translated instanceof WALSpaceError ? translated : this.#fail(error);
     }
     this.#prefaulted = last + 1;
   }
@@ -867,7 +881,9 @@ export class WAL implements Disposable, AsyncDisposable {
 
   #isHeaderWanted(): boolean {
     const gain = this.#tail - this.#durableTail;
-    return this.#headerRequested || (gain > 0 && (this.#room.length > 0 || gain >= this.#slots.count / HEADER_PART));
+    const part = this.#slots.count / HEADER_PART;
+    const free = this.#durableTail + this.#slots.count - this.#head;
+    return this.#headerRequested || (gain > 0 && (this.#room.length > 0 || gain >= part || free < part));
   }
 
   #positions(): HeaderPositions {

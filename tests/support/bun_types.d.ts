@@ -1,0 +1,3 @@
+// The types of Bun, for tsc; Deno brings its own.
+
+/// <reference types="bun-types" />

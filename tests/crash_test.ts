@@ -22,15 +22,23 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
   },
   "groups of appends": {
     work: async (log) => {
-      for (const count of [3, 12, 20]) await log.inserts(count);
+      for (const count of [20, 3, 12]) await log.inserts(count);
+    },
+  },
+  "groups across a page border": {
+    prelude: (log) => log.batchInsertSync(61),
+    work: async (log) => {
+      await log.inserts(6);
+      await log.inserts(58);
+      await log.batchInsert(12);
     },
   },
   "appends that come while a sync runs": {
     work: async (log) => {
       const running: Promise<void>[] = [];
-      for (let i = 0; i < 6; i++) {
+      for (let i = 0; i < 12; i++) {
         running.push(log.insert());
-        for (let turn = 0; turn < i; turn++) await null;
+        for (let turn = 0; turn < 5; turn++) await null;
       }
       await Promise.allSettled(running);
       log.flush();
@@ -111,11 +119,11 @@ const WORKLOADS: Readonly<Record<string, Workload>> = {
 
 const VARIANTS: readonly { name: string; flush: "inline" | "offload"; disk: SimulatedDiskOptions }[] = [
   { name: "inline", flush: "inline", disk: { pieceBytes: 512 } },
-  { name: "offload", flush: "offload", disk: { pieceBytes: 512, asyncTicks: 6 } },
+  { name: "offload", flush: "offload", disk: { pieceBytes: 512, asyncTicks: 20 } },
   {
     name: "offload through the spare descriptor",
     flush: "offload",
-    disk: { pieceBytes: 64, asyncTicks: 6, asyncUsesSpare: true, writeBackChance: 0.1 },
+    disk: { pieceBytes: 64, asyncTicks: 20, asyncUsesSpare: true, writeBackChance: 0.1, dropsCache: false },
   },
 ];
 

@@ -8,7 +8,6 @@ import {
   type Keep,
   type Moment,
   Random,
-  SimulatedCrash,
   SimulatedDisk,
   type SimulatedDiskOptions,
 } from "../../testing.ts";
@@ -44,6 +43,7 @@ export async function prepare(
   const all = { size: 65536, idleHeaderDelayMs: Infinity, ...options, storage: disk.storage, now: disk.clock.now };
   const wal = WAL.open(LOG_PATH, all);
   await prelude?.(new ModelledLog(wal, model));
+  model.tail = wal.tail;
   wal.close();
   return { disk, snapshot: disk.snapshot(), model, options: all };
 }
@@ -58,6 +58,8 @@ export async function run({ disk, options }: Start, model: LogModel, work: Work)
   } catch (error) {
     if (!disk.halted) throw error;
   } finally {
+    // `durable` is a promise like an acknowledgement.
+    if (wal !== null) model.acknowledge(Math.min(wal.durable, model.last));
     if (disk.halted) bury(wal);
   }
 }
@@ -87,14 +89,27 @@ export async function checkAfterCrash(start: Start, model: LogModel, random: Ran
   crash(disk, wal, { mode: "power", keep: random.pick<Keep>(["none", "none", "random"]) });
   wal = WAL.open(LOG_PATH, options);
   model.checkRecovered(wal);
-  const log = new ModelledLog(wal, model);
-  const room = wal.capacity - wal.length;
-  if (room > 0) await log.insert();
-  if (room > 4) log.batchInsertSync(3);
+  // The clock may go back between two lives, the log's time may not.
+  if (random.chance(0.3)) disk.clock.advance(-1e6);
+  await appendToBorder(new ModelledLog(wal, model), random);
   crash(disk, wal, { mode: "power", keep: (_piece, index) => index !== 1 && random.chance(0.5) });
   wal = WAL.open(LOG_PATH, options);
   model.checkRecovered(wal);
   wal.close();
+}
+
+/**
+ * Appends up to the end of a sector or a page: a phantom just past it is in a piece that no append has touched. Some are durable,
+ * some are not.
+ */
+async function appendToBorder(log: ModelledLog, random: Random): Promise<void> {
+  const { wal } = log;
+  const room = wal.capacity - wal.length;
+  const most = Math.min(room, random.pick([1, 8, 16]));
+  const used = (wal.head - 1) % wal.capacity;
+  const counts = [1, 8, 64].map((records) => records - used % records).filter((count) => count <= most);
+  if (counts.length > 0) await log.inserts(random.pick(counts));
+  if (room > most + 3) log.batchInsertSync(3);
 }
 
 function crash(disk: SimulatedDisk, wal: WAL, options: CrashOptions): void {
@@ -111,7 +126,9 @@ export interface Tally {
 const MOMENTS: readonly Moment[] = ["before", "during", "after"];
 /** Up to so many pieces, each subset is tried. */
 const FEW_PIECES = 4;
-const SAMPLES = 6;
+const SAMPLES = 12;
+/** What comes after each crash image: other appends, another crash. */
+const SEQUELS = 3;
 
 /** Crashes a workload at each of its calls, in every way, and checks what is left. A failure says how to get there. */
 export async function crashEverywhere(
@@ -134,29 +151,31 @@ export async function crashEverywhere(
       if (when === "during" && !over && !String(call).startsWith("sync")) continue;
       tally.crashes++;
       const halted = disk.snapshot();
-      for (const options of crashes(disk, seed + step)) {
+      for (const options of crashes(disk.dirtyPieces().length, seed + step)) {
         disk.restore(halted);
         disk.crash(options);
-        const random = new Random(seed + tally.images);
-        try {
-          await checkAfterCrash(start, model.clone(), random);
-        } catch (error) {
-          if (error instanceof SimulatedCrash) throw error;
-          const where = `${name}: step ${step} ${when}, image ${tally.images}, mode ${options.mode}, seed ${seed}`;
-          throw new Error(`${where}\n${String(error)}\n${disk.describe(120)}`, { cause: error });
+        const crashed = disk.snapshot();
+        for (let sequel = 0; sequel < SEQUELS; sequel++) {
+          disk.restore(crashed);
+          try {
+            await checkAfterCrash(start, model.clone(), new Random(seed + tally.images));
+          } catch (error) {
+            const where = `${name}: step ${step} ${when}, image ${tally.images}, mode ${options.mode}, seed ${seed}`;
+            throw new Error(`${where}\n${String(error)}\n${disk.describe(120)}`, { cause: error });
+          }
+          tally.images++;
         }
-        tally.images++;
       }
       if (over) break;
     }
   }
 }
 
-function* crashes(disk: SimulatedDisk, seed: number): Generator<CrashOptions> {
+/** The ways to crash with so many dirty pieces. */
+function* crashes(pieces: number, seed: number): Generator<CrashOptions> {
   yield { mode: "kill" };
-  const { length } = disk.dirtyPieces();
-  if (length <= FEW_PIECES) {
-    for (const keep of everySubset(length)) yield { mode: "power", keep };
+  if (pieces <= FEW_PIECES) {
+    for (const keep of everySubset(pieces)) yield { mode: "power", keep };
     return;
   }
   yield { mode: "power", keep: "none" };

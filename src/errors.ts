@@ -37,14 +37,14 @@ export class WALFullError extends WALError {
   }
 }
 
-/** The log is closed. Code `CLOSED`. */
+/** The log is closed, or what would be waited for has stopped. Code `CLOSED`. */
 export class WALClosedError extends WALError {
   /** The class's name. */
   override name = "WALClosedError";
 
   /** Made by the log. */
-  constructor(action: string) {
-    super("CLOSED", `Cannot ${action}: the log is closed`);
+  constructor(action: string, state = "the log is closed") {
+    super("CLOSED", `Cannot ${action}: ${state}`);
   }
 }
 

@@ -47,6 +47,9 @@ export function checkLsn(value: LSN, name: string): void {
   checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
 
+/** The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count as `Infinity`. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** A time limit or delay: 0 or more milliseconds, `Infinity` allowed. */
 export function checkDelayMs(value: number, name: string): void {
   if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);

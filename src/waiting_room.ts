@@ -1,6 +1,7 @@
 // Appends that wait for room in a full ring, first come, first served.
 
 import { clearTimeout, setTimeout } from "node:timers";
+import { LONGEST_TIMER_MS } from "./numbers.ts";
 
 /** One append that waits. */
 interface Waiter {
@@ -32,7 +33,7 @@ export class WaitingRoom {
       this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
       reject(timedOut());
     };
-    const timer = timeoutMs === Infinity ? null : setTimeout(expire, timeoutMs);
+    const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(expire, timeoutMs);
     const waiter: Waiter = { records, append, resolve, reject, timer };
     this.#waiters.push(waiter);
     return promise;

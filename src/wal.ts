@@ -23,7 +23,8 @@ import { type FlushOption, GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
 import { logImage } from "./image.ts";
 import { DEFAULT_FILE_BYTES, FLAG_BATCH_GOES_ON, MINIMUM_FILE_BYTES } from "./layout.ts";
-import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, MAX_U16, show } from "./numbers.ts";
+import { Milestones } from "./milestones.ts";
+import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, LONGEST_TIMER_MS, MAX_U16, show } from "./numbers.ts";
 import { openLog } from "./open.ts";
 import { type Slots, SlotState } from "./record.ts";
 import { rangesOf, roundFileBytes, slotOf } from "./ring.ts";
@@ -92,6 +93,8 @@ export class WAL implements Disposable, AsyncDisposable {
   readonly #options: CheckedOptions;
   readonly #clock: HybridClock;
   readonly #room = new WaitingRoom();
+  /** Callers of `whenApplied()`. */
+  readonly #milestones = new Milestones();
 
   #region: Region | null = null;
   #slots!: Slots;
@@ -479,15 +482,42 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#consuming;
   }
 
+  /**
+   * Resolves when a consumer has applied everything up to an LSN, whoever started it; at once if it has.
+   *
+   * @param lsn the newest record if left out.
+   * @throws {RangeError} if the record was not appended yet.
+   * @throws {WALClosedError} if no consumer runs, or it stops before; what it rejects with, if it fails.
+   */
+  whenApplied(lsn: LSN = this.#head - 1): Promise<void> {
+    try {
+      this.#mustBeGood("wait for the consumer");
+      checkLsn(lsn, "lsn");
+      if (lsn >= this.#head) {
+        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.#head - 1}`);
+      }
+      if (lsn <= this.#applied) return Promise.resolve();
+      if (this.#consuming === null) throw new WALClosedError("wait for the consumer", "no consumer runs");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#milestones.wait(lsn);
+  }
+
   async #consume(store: Store, given: ReturnType<typeof checkConsumeOptions>): Promise<void> {
     const stop = this.#consumerStop = new AbortController();
     const region = this.#region;
     const abort = () => stop.abort();
     if (given.signal?.aborted) stop.abort();
     given.signal?.addEventListener("abort", abort);
+    let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
     try {
       await new Consumer(this.#consumableLog(), store, { ...given, signal: stop.signal }).run();
+    } catch (error) {
+      ending = error;
+      throw error;
     } finally {
+      this.#milestones.rejectAll(ending);
       given.signal?.removeEventListener("abort", abort);
       this.#consuming = null;
       if (this.#region === region) {
@@ -914,7 +944,7 @@ export class WAL implements Disposable, AsyncDisposable {
   /** Once the log is idle, the header notes what is durable, so that the last group has a witness too. */
   #armIdleTimer(): void {
     const { idleHeaderDelayMs } = this.#options;
-    if (this.#idleTimer !== null || idleHeaderDelayMs === Infinity) return;
+    if (this.#idleTimer !== null || idleHeaderDelayMs > LONGEST_TIMER_MS) return;
     const { durable } = this.#commit;
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = null;
@@ -1048,7 +1078,9 @@ export class WAL implements Disposable, AsyncDisposable {
       whenDurable: (lsn, timeoutMs, signal) => wal.#whenDurable(lsn, timeoutMs, signal),
       pause: (delayMs, signal) => wal.#pause(delayMs, signal).then(() => {}),
       noteApplied: (lsn) => {
-        if (wal.#region === region && lsn > wal.#applied) wal.#applied = lsn;
+        if (wal.#region !== region || lsn <= wal.#applied) return;
+        wal.#applied = lsn;
+        wal.#milestones.reached(lsn);
       },
       confirm: (lsn, record) => wal.#confirm(lsn, record),
     };
@@ -1087,7 +1119,7 @@ export class WAL implements Disposable, AsyncDisposable {
       resolve(reason);
     };
     const abort = () => wake("stopped");
-    const timer = timeoutMs === Infinity ? null : setTimeout(() => wake("time"), timeoutMs);
+    const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(() => wake("time"), timeoutMs);
     signal.addEventListener("abort", abort);
     this.#wake = wake;
     return promise;

@@ -11,7 +11,7 @@
  * await using wal = WAL.open(null); // a path, or null for memory
  * const consuming = wal.consumeAsync(store);
  * await wal.logInsert(1, 2, 3, 4);
- * while (store.appliedLsn() < wal.durable) await new Promise((resolve) => setTimeout(resolve, 1));
+ * await wal.whenApplied();
  * console.log(store.values(1n, 2n)); // [[3n, 4n]]
  * ```
  *

@@ -12,18 +12,12 @@ import { type LSN, OpType, type WALRecord } from "../types.ts";
  */
 export function checkRun(records: readonly WALRecord[]): void {
   let previous = 0;
-  for (const { lsn, opType, keyHigh, keyLow, valueHigh, valueLow } of records) {
+  for (const { lsn, opType } of records) {
     if (!Number.isSafeInteger(lsn) || lsn <= previous) {
       throw new RangeError(`Cannot apply LSN ${lsn} after LSN ${previous}: a run is in LSN order`);
     }
     if (!(opType >= OpType.Insert && opType <= OpType.Checkpoint)) {
       throw new RangeError(`Cannot apply LSN ${lsn}: its type ${opType} is unknown`);
-    }
-    if (
-      typeof keyHigh !== "bigint" || typeof keyLow !== "bigint" ||
-      typeof valueHigh !== "bigint" || typeof valueLow !== "bigint"
-    ) {
-      throw new TypeError(`Cannot apply LSN ${lsn}: its key and value must be bigints`);
     }
     previous = lsn;
   }

@@ -1,0 +1,274 @@
+// Fault: a sync fails, at once or off the thread, while groups wait (H10).
+// Promise: what is acknowledged was synced after it was stored; a failure is final and reaches everybody (G1, G6, G16).
+// Method: a target made of numbers, whose syncs end when and how the test says.
+
+import {
+  assert,
+  assertEquals,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { GroupCommit } from "../src/group_commit.ts";
+import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
+import { test } from "./support/test.ts";
+
+function start(option: "inline" | "offload" | "adaptive" = "inline") {
+  const target = new FakeTarget();
+  const commit = new GroupCommit(target, option, 0);
+  target.onFailed = (error) => commit.stop(error);
+  /** One durable append. */
+  const append = () => {
+    target.append();
+    return commit.wait();
+  };
+  return { target, commit, append };
+}
+
+/** Runs until so many syncs wait for the medium. */
+async function untilPending(target: FakeTarget, count: number): Promise<void> {
+  for (let turn = 0; target.pending.length < count; turn++) {
+    assert(turn < 100, "the sync never starts");
+    await null;
+  }
+}
+
+test("wait() gives all callers of a group one promise, and syncs once", async () => {
+  const { target, commit, append } = start();
+  const promises = Array.from({ length: 100 }, append);
+  assertEquals(new Set(promises).size, 1);
+  assertEquals(target.syncs.length, 0);
+  await Promise.all(promises);
+  assertEquals(target.syncs, [{ first: 1, last: 100, where: "inline" }]);
+  assertEquals([commit.durable, commit.syncs, commit.synced, target.advances], [100, 1, 100, 1]);
+});
+
+test("wait() starts a new group once the sync has begun", async () => {
+  const { target, append } = start("offload");
+  const first = append();
+  await untilPending(target, 1);
+  const second = append();
+  assertNotStrictEquals(first, second);
+  target.pending[0].resolve();
+  await first;
+  await untilPending(target, 2);
+  assertEquals(target.syncs[1], { first: 2, last: 2, where: "offload" });
+  target.pending[1].resolve();
+  await second;
+});
+
+test("callers woken by one sync join the next group together, also through nested async functions", async () => {
+  const { target, append } = start();
+  const nested = async (depth: number): Promise<void> => {
+    if (depth === 0) await append();
+    else await nested(depth - 1);
+  };
+  const caller = async (depth: number) => {
+    for (let round = 0; round < 20; round++) await nested(depth);
+  };
+  const callers = [0, 1, 2, 3, 0, 1, 2, 3, 2, 1];
+  await Promise.all(callers.map(caller));
+  assertEquals(target.syncs.length, 20);
+  assertEquals(target.syncs.every(({ first, last }) => last - first + 1 === callers.length), true);
+});
+
+test("a record appended while a sync runs off the thread is not acknowledged by it", async () => {
+  const { target, commit, append } = start("offload");
+  const first = append();
+  await untilPending(target, 1);
+  const second = new Watched(append());
+  target.pending[0].resolve();
+  await first;
+  await untilPending(target, 2);
+  await settle();
+  assertEquals([second.state, commit.durable], ["pending", 1]);
+  target.pending[1].resolve();
+  await settle();
+  assertEquals([second.state, commit.durable], ["resolved", 2]);
+});
+
+test("one sync is in flight at a time, and everything that comes meanwhile makes one group", async () => {
+  const { target, append } = start("offload");
+  const all: Promise<void>[] = [append()];
+  await untilPending(target, 1);
+  for (let i = 0; i < 50; i++) {
+    all.push(append());
+    await settle();
+  }
+  assertEquals(target.syncs.length, 1);
+  target.pending[0].resolve();
+  await untilPending(target, 2);
+  assertEquals(target.syncs[1], { first: 2, last: 51, where: "offload" });
+  target.pending[1].resolve();
+  await Promise.all(all);
+});
+
+test("flush() covers what waits and what is in flight, and acknowledges both", async () => {
+  const { target, commit, append } = start("offload");
+  const first = new Watched(append());
+  await untilPending(target, 1);
+  const second = new Watched(append());
+  commit.flush();
+  assertEquals(target.syncs[1], { first: 1, last: 2, where: "inline" });
+  assertEquals(commit.durable, 2);
+  await settle();
+  assertEquals([first.state, second.state], ["resolved", "resolved"]);
+  target.pending[0].resolve();
+  await settle();
+  assertEquals([commit.durable, target.syncs.length], [2, 2]);
+});
+
+test("flush() with nothing to make durable asks nothing of the medium", () => {
+  const { target, commit } = start();
+  commit.flush();
+  assertEquals([target.syncs.length, target.advances], [0, 0]);
+});
+
+for (const option of ["inline", "offload"] as const) {
+  test(`a failed ${option} sync rejects all who wait, and nothing is acknowledged later`, async () => {
+    const { target, commit, append } = start(option);
+    const error = new Error("no");
+    target.error = error;
+    const first = [append(), append()].map((promise) => new Watched(promise));
+    let late: Watched | null = null;
+    if (option === "offload") {
+      await untilPending(target, 1);
+      late = new Watched(append());
+      target.pending[0].reject(error);
+    }
+    await settle();
+    for (const waiter of [...first, ...(late === null ? [] : [late])]) {
+      assertEquals(waiter.state, "rejected");
+      assertStrictEquals(waiter.error, error);
+    }
+    assertEquals([target.failures, commit.durable, target.advances], [[error], 0, 0]);
+    target.error = null;
+    commit.schedule();
+    await settle();
+    assertEquals([target.syncs.length, commit.durable], [1, 0]);
+  });
+}
+
+test("a sync off the thread that ends well after flush() has failed acknowledges nobody", async () => {
+  const { target, commit, append } = start("offload");
+  const first = new Watched(append());
+  await untilPending(target, 1);
+  const second = new Watched(append());
+  const error = new Error("no");
+  target.error = error;
+  commit.stop(assertThrows(() => commit.flush()));
+  target.pending[0].resolve();
+  await settle();
+  assertEquals([first.state, second.state, commit.durable, target.advances], ["rejected", "rejected", 0, 0]);
+});
+
+test("stop() rejects all who wait, for good", async () => {
+  const { target, commit, append } = start("offload");
+  const first = append();
+  await untilPending(target, 1);
+  const second = append();
+  const error = new Error("closed");
+  commit.stop(error);
+  assertStrictEquals(await assertRejects(() => first), error);
+  assertStrictEquals(await assertRejects(() => second), error);
+  target.pending[0].reject(new Error("too late"));
+  await settle();
+  assertEquals([target.failures, commit.asyncRunning], [[], false]);
+});
+
+test("the header is written after the records, in the same commit, and its failure takes nothing back", async () => {
+  for (const option of ["inline", "offload"] as const) {
+    const { target, commit, append } = start(option);
+    const error = new Error("no");
+    target.isHeaderWanted = true;
+    target.headerError = error;
+    const waiter = new Watched(append());
+    if (option === "offload") {
+      await untilPending(target, 1);
+      assertEquals(target.headerSyncs, 0);
+      target.pending[0].resolve();
+    }
+    await settle();
+    assertEquals([waiter.state, target.headerSyncs, commit.durable], ["resolved", 1, 1]);
+    assertEquals(target.failures, [error]);
+  }
+});
+
+test("schedule() writes a header that is wanted though nobody waits and nothing was appended", async () => {
+  for (const option of ["inline", "offload"] as const) {
+    const { target, commit } = start(option);
+    target.isHeaderWanted = true;
+    commit.schedule();
+    await settle();
+    assertEquals([target.headerSyncs, target.syncs.length], [1, 0]);
+  }
+});
+
+test("schedule() during a sync off the thread is remembered", async () => {
+  const { target, commit, append } = start("offload");
+  const first = append();
+  await untilPending(target, 1);
+  target.append();
+  commit.schedule();
+  target.pending[0].resolve();
+  await first;
+  await untilPending(target, 2);
+  target.pending[1].resolve();
+  await settle();
+  assertEquals(commit.durable, 2);
+});
+
+test("timers get their turn while inline commits follow one another", async () => {
+  const { append } = start();
+  let commits = 0;
+  let isOver = false;
+  const timer = new Promise<number>((resolve) =>
+    setTimeout(() => {
+      isOver = true;
+      resolve(commits);
+    }, 1)
+  );
+  // A chain that never leaves the microtask queue would keep the timer waiting for ever.
+  while (!isOver) {
+    await append();
+    assert(++commits < 5_000_000, "the timer never had its turn");
+  }
+  assert(await timer > 0);
+});
+
+/** Lets time pass, as a slow medium does. */
+function spin(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+test("adaptive commits leave the thread when syncs are slow, and come back when they are fast", async () => {
+  const { target, commit, append } = start("adaptive");
+  assertEquals(commit.mode, "inline");
+  target.onSync = () => spin(3);
+  for (let slow = 0; commit.mode === "inline"; slow++) {
+    assert(slow < 50, "never leaves the thread");
+    await append();
+  }
+  target.onSync = () => {};
+  let rounds = 0;
+  while (commit.mode === "offload") {
+    assert(++rounds < 200, "never comes back");
+    const done = append();
+    await untilPending(target, 1);
+    target.pending.shift()!.resolve();
+    await done;
+  }
+  assert(rounds > 1, "one fast sync is no reason");
+  await append();
+  assertEquals(target.syncs.at(-1)!.where, "inline");
+});
+
+test("inline and offload stay what they are, however long a sync takes", async () => {
+  const { target, commit, append } = start("inline");
+  target.onSync = () => spin(3);
+  await append();
+  assertEquals(commit.mode, "inline");
+  assertEquals(start("offload").commit.mode, "offload");
+});

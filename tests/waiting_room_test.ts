@@ -1,0 +1,108 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { WaitingRoom } from "../src/waiting_room.ts";
+import { settle, Watched } from "./support/commit_target.ts";
+import { test } from "./support/test.ts";
+
+const never = () => new Error("timed out");
+
+function fill(sizes: readonly number[]) {
+  const room = new WaitingRoom();
+  const order: number[] = [];
+  const promises = sizes.map((records, index) =>
+    room.enter(
+      records,
+      () => {
+        order.push(index);
+        return Promise.resolve();
+      },
+      Infinity,
+      never,
+    )
+  );
+  return { room, order, promises };
+}
+
+test("admit() lets in first come, first served, and nobody past one that does not fit", async () => {
+  const { room, order, promises } = fill([1, 3, 1]);
+  let free = 2;
+  const hasRoom = (records: number) => records <= free && (free -= records) >= 0;
+  room.admit(hasRoom);
+  assertEquals([order, room.length], [[0], 2]);
+  free = 4;
+  room.admit(hasRoom);
+  assertEquals([order, room.length], [[0, 1, 2], 0]);
+  await Promise.all(promises);
+});
+
+test("a waiter resolves with its group, not when it is let in", async () => {
+  const room = new WaitingRoom();
+  const group = Promise.withResolvers<void>();
+  const waiter = new Watched(room.enter(1, () => group.promise, Infinity, never));
+  room.admit(() => true);
+  await settle();
+  assertEquals(waiter.state, "pending");
+  group.resolve();
+  await settle();
+  assertEquals(waiter.state, "resolved");
+});
+
+test("a waiter whose append throws is rejected with that, and the next has its turn", async () => {
+  const room = new WaitingRoom();
+  const error = new RangeError("no");
+  const first = room.enter(
+    1,
+    () => {
+      throw error;
+    },
+    Infinity,
+    never,
+  );
+  const second = room.enter(1, () => Promise.resolve(), Infinity, never);
+  room.admit(() => true);
+  assertStrictEquals(await assertRejects(() => first), error);
+  await second;
+});
+
+test("a waiter whose group fails is rejected with that", async () => {
+  const room = new WaitingRoom();
+  const error = new Error("no");
+  const waiter = room.enter(1, () => Promise.reject(error), Infinity, never);
+  room.admit(() => true);
+  assertStrictEquals(await assertRejects(() => waiter), error);
+});
+
+test("rejectAll() turns each away with an error of its own", async () => {
+  const { room, order, promises } = fill([1, 5]);
+  room.rejectAll((records) => new Error(`${records} records`));
+  await assertRejects(() => promises[0], Error, "1 records");
+  await assertRejects(() => promises[1], Error, "5 records");
+  room.admit(() => true);
+  assertEquals([order, room.length], [[], 0]);
+});
+
+test("a waiter that has waited too long is rejected, leaves the line, and never appends", async () => {
+  const room = new WaitingRoom();
+  let appends = 0;
+  const append = () => {
+    appends++;
+    return Promise.resolve();
+  };
+  const error = new Error("timed out");
+  const first = room.enter(1, append, 1, () => error);
+  const second = room.enter(2, append, Infinity, never);
+  assertStrictEquals(await assertRejects(() => first), error);
+  assertEquals([room.length, appends], [1, 0]);
+  room.admit((records) => records === 2);
+  await second;
+  assertEquals(appends, 1);
+});
+
+test("a limit longer than a timer can be is no limit of a millisecond", async () => {
+  const room = new WaitingRoom();
+  const waiter = new Watched(room.enter(1, () => Promise.resolve(), 2 ** 31, never));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assertEquals(waiter.state, "pending");
+  room.rejectAll(() => new Error("over"));
+  await settle();
+  assertEquals(waiter.state, "rejected");
+});

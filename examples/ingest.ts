@@ -1,0 +1,184 @@
+// The main job: content-addresses a directory tree through the log into SQLite, by a child process that is killed on the way, and
+// checks that nothing is missing, doubled or wrong.
+//   deno task demo, npm run demo
+//   deno run --allow-read --allow-write --allow-run --allow-ffi --allow-env examples/ingest.ts --help
+//   bun examples/ingest.ts --help
+
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { audit } from "./ingest/audit.ts";
+import { runChild } from "./ingest/child.ts";
+import { type Job, writeJob } from "./ingest/protocol.ts";
+import { clearBar, drawBar, printReport, printVerdict } from "./ingest/report.ts";
+import { type Command, type Life, Supervisor } from "./ingest/supervisor.ts";
+import { readTree } from "./ingest/tree.ts";
+
+const HELP = `Content-addresses a directory tree: logs an insert for each file (key: SHA-256 of its path, value: SHA-256
+of its bytes, 128 bits of each), applies the log to SQLite, is killed with SIGKILL on the way and goes on, and checks
+everything at the end. Takes half a second or more: a small tree would be done before the kill comes.
+
+  ingest.ts [DIRECTORY] [options]
+
+  --dir DIRECTORY    the tree (default: this project, with its node_modules); no symbolic links, no .git
+  --kills N          how often the child is killed, 0 to 20 (default: 2)
+  --size BYTES       size of the log, from 65536 (default: 131072, so that it goes round)
+  --outstanding N    inserts that may wait for the medium at the same time (default: 64)
+  --store FILE       the SQLite store (default: a new one, removed at the end)
+  --keep             keep the working directory
+  --help             this text
+
+Exit code 0: all files are in the store, once and right. 1: something is missing, doubled or wrong. 2: bad arguments.`;
+
+/** The part of the tree that is durable when the last kill comes. */
+const LAST_KILL_AT = 0.6;
+const MOST_KILLS = 20;
+/** No tree is done faster, or a small one would be done before the kill comes. */
+const LEAST_MS = 500;
+
+interface Options {
+  root: string;
+  kills: number;
+  logBytes: number;
+  outstanding: number;
+  storePath: string | null;
+  keep: boolean;
+}
+
+/** @throws {TypeError} or {RangeError} if an argument cannot be used. */
+function readOptions(): Options | "help" {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      dir: { type: "string" },
+      kills: { type: "string", default: "2" },
+      size: { type: "string", default: String(2 ** 17) },
+      outstanding: { type: "string", default: "64" },
+      store: { type: "string" },
+      keep: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return "help";
+  const root = resolve(values.dir ?? positionals[0] ?? fileURLToPath(new URL("..", import.meta.url)));
+  if (positionals.length > 1) throw new RangeError(`one directory, not ${positionals.length}`);
+  if (!existsSync(root) || !statSync(root).isDirectory()) throw new RangeError(`${root} is no directory`);
+  return {
+    root,
+    kills: toInteger("--kills", values.kills, 0, MOST_KILLS),
+    logBytes: toInteger("--size", values.size, 2 ** 16, 2 ** 32),
+    outstanding: toInteger("--outstanding", values.outstanding, 1, 4096),
+    storePath: values.store === undefined ? null : resolve(values.store),
+    keep: values.keep,
+  };
+}
+
+function toInteger(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  throw new RangeError(`${name} ${text}: an integer from ${least} to ${most} is wanted`);
+}
+
+/** This file again, as the child, on the runtime at hand and with no more rights than it needs. */
+function childCommand(jobPath: string, job: Job): Command {
+  const script = [fileURLToPath(import.meta.url), "--child", jobPath];
+  if (!("Deno" in globalThis)) return { program: process.execPath, arguments: script };
+  const writable = [job.logPath, job.storePath].map(dirname).join(",");
+  const rights = ["--no-prompt", "--allow-read", `--allow-write=${writable}`, "--allow-ffi"];
+  return { program: process.execPath, arguments: ["run", "--quiet", ...rights, ...script] };
+}
+
+/** Copies log and store as the kill left them, so that to look at them changes nothing. */
+function copyRemains(job: Job, directory: string): { logPath: string; storePath: string } {
+  mkdirSync(directory);
+  const copy = (path: string): string => {
+    const to = join(directory, basename(path));
+    if (existsSync(path)) copyFileSync(path, to);
+    return to;
+  };
+  copy(`${job.storePath}-wal`);
+  return { logPath: copy(job.logPath), storePath: copy(job.storePath) };
+}
+
+/** @returns true if all is well. */
+async function ingest(options: Options, work: string): Promise<boolean> {
+  const tree = await readTree(options.root);
+  const { files } = tree;
+  if (files.length === 0) throw new RangeError(`${options.root} has no files that can be read`);
+  console.log(`${files.length} files in ${options.root}`);
+  const job: Job = {
+    root: options.root,
+    files,
+    logPath: join(work, "ingest.wal"),
+    logBytes: options.logBytes,
+    storePath: options.storePath ?? join(work, "ingest.db"),
+    outstanding: options.outstanding,
+    paceMs: LEAST_MS / files.length,
+  };
+  const jobPath = join(work, "job.json");
+  writeJob(jobPath, job);
+
+  const lives: Life[] = [];
+  const supervisor = new Supervisor(childCommand(jobPath, job), () => {
+    drawBar(supervisor.acknowledged.size, files.length, lives.length + 1);
+  });
+  const { problems, acknowledged } = supervisor;
+  while (lives.at(-1)?.isDone !== true) {
+    const killAt = lives.length < options.kills
+      ? Math.ceil(files.length * LAST_KILL_AT * (lives.length + 1) / options.kills)
+      : Infinity;
+    const life = await supervisor.run(killAt);
+    lives.push(life);
+    clearBar();
+    if (!life.wasKilled) break;
+    console.log(`child ${lives.length} killed when ${acknowledged.size} files were durable`);
+    const { logPath, storePath } = copyRemains(job, join(work, `killed-${lives.length}`));
+    const found = audit(logPath, storePath, {
+      files,
+      acknowledged,
+      leastStoreLsn: supervisor.storeLsn,
+      complete: false,
+    });
+    supervisor.storeLsn = found.storeLsn;
+    problems.push(...found.problems.map((problem) => `after kill ${lives.length}: ${problem}`));
+  }
+  const last = lives[lives.length - 1];
+  if (last.isDone) {
+    const expectation = { files, acknowledged, leastStoreLsn: supervisor.storeLsn, complete: true };
+    problems.push(...audit(job.logPath, job.storePath, expectation).problems);
+  } else {
+    problems.push(`child ${lives.length} failed: ${last.failure}`);
+  }
+  printReport(tree, lives, supervisor);
+  return printVerdict(problems, files.length, lives.filter((life) => life.wasKilled).length);
+}
+
+async function main(): Promise<number> {
+  let options: Options | "help";
+  try {
+    options = readOptions();
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${HELP}`);
+    return 2;
+  }
+  if (options === "help") {
+    console.log(HELP);
+    return 0;
+  }
+  const work = mkdtempSync(join(tmpdir(), "ingest-"));
+  if (options.keep) console.log(`working directory: ${work}`);
+  else process.once("exit", () => rmSync(work, { recursive: true, force: true, maxRetries: 3 }));
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+  try {
+    return await ingest(options, work) ? 0 : 1;
+  } catch (error) {
+    console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
+    return 1;
+  }
+}
+
+if (process.argv[2] === "--child") await runChild(process.argv[3]);
+else process.exitCode = await main();

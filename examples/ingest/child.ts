@@ -1,0 +1,93 @@
+// The one that works and gets killed: logs an insert for each file that is neither in the log nor in the store, and applies the
+// log to the store.
+
+import { join } from "node:path";
+import process from "node:process";
+import { OpType, WAL, type WALRecord } from "../../mod.ts";
+import { SQLiteStore } from "../../src/stores/sqlite.ts";
+import { type Message, readJob } from "./protocol.ts";
+import { forEachAtOnce, hashFile, hex, type TreeFile } from "./tree.ts";
+
+const REPORT_EVERY_MS = 20;
+
+/** Says which runs of records it has. */
+class ReportingStore extends SQLiteStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    super.applyBatch(records);
+    send({ type: "applied", firstLsn: records[0].lsn, lastLsn: records[records.length - 1].lsn });
+  }
+}
+
+/** Does the job in a file. */
+export async function runChild(jobPath: string): Promise<void> {
+  const { root, files, logPath, logBytes, storePath, outstanding, paceMs } = readJob(jobPath);
+  using store = new ReportingStore(storePath);
+  await using wal = WAL.open(logPath, { size: logBytes });
+  const missing = findMissing(files, wal, store);
+  const { fileSystem, durableMedium } = wal.stats();
+  const found = files.length - missing.length;
+  send({ type: "open", recovery: wal.recovery, storeLsn: store.appliedLsn(), found, fileSystem, durableMedium });
+
+  let acknowledged: [index: number, microseconds: number][] = [];
+  const report = (): void => {
+    const { appended, syncs, recordsPerSync } = wal.stats();
+    send({ type: "acknowledged", files: acknowledged }, { type: "statistics", appended, syncs, recordsPerSync });
+    acknowledged = [];
+  };
+  const reporter = setInterval(report, REPORT_EVERY_MS);
+  const startMs = performance.now();
+  const ingest = async (index: number, nth: number): Promise<void> => {
+    const earlyMs = startMs + nth * paceMs - performance.now();
+    if (earlyMs > 1) await sleep(earlyMs);
+    const { path, key, value } = files[index];
+    if (!await isUnchanged(join(root, path), value)) send({ type: "changed", file: index });
+    const start = performance.now();
+    await wal.logInsert(key[0], key[1], value[0], value[1]);
+    acknowledged.push([index, Math.round((performance.now() - start) * 1000)]);
+  };
+
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  try {
+    await Promise.race([consuming, forEachAtOnce(missing, outstanding, ingest)]);
+    while (wal.applied < wal.durable) await Promise.race([consuming, sleep(1)]);
+  } finally {
+    clearInterval(reporter);
+    report();
+    stop.abort();
+  }
+  await consuming;
+  wal.close();
+  store.close();
+  send({ type: "done" });
+}
+
+/** The files that an earlier life has not logged. */
+function findMissing(files: readonly TreeFile[], wal: WAL, store: SQLiteStore): number[] {
+  const logged = new Set<string>();
+  for (const { opType, keyHigh, keyLow, valueHigh, valueLow } of wal.records()) {
+    if (opType === OpType.Insert) logged.add(hex([keyHigh, keyLow]) + hex([valueHigh, valueLow]));
+  }
+  const missing: number[] = [];
+  files.forEach(({ key, value }, index) => {
+    if (!logged.has(hex(key) + hex(value)) && !store.has(...key, ...value)) missing.push(index);
+  });
+  return missing;
+}
+
+/** Reads the file, which is the work of this job, and compares. */
+async function isUnchanged(path: string, value: TreeFile["value"]): Promise<boolean> {
+  try {
+    return hex((await hashFile(path)).hash) === hex(value);
+  } catch {
+    return false;
+  }
+}
+
+function send(...messages: Message[]): void {
+  process.stdout.write(messages.map((message) => JSON.stringify(message) + "\n").join(""));
+}
+
+function sleep(delayMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, delayMs));
+}

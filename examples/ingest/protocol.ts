@@ -1,0 +1,53 @@
+// What parent and child tell each other: a job in a file, messages as lines of JSON on the child's standard output.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import type { LSN, RecoveryReport } from "../../mod.ts";
+import { fromHex, hex, type TreeFile } from "./tree.ts";
+
+/** What the child has to do. */
+export interface Job {
+  /** The tree's directory. */
+  readonly root: string;
+  readonly files: readonly TreeFile[];
+  readonly logPath: string;
+  readonly logBytes: number;
+  readonly storePath: string;
+  /** Inserts that may wait for the medium at the same time. */
+  readonly outstanding: number;
+  /** Milliseconds from one file to the next, at least. */
+  readonly paceMs: number;
+}
+
+/** What the child says. Files go by their index in the job. */
+export type Message =
+  /** First of all: what it found. */
+  | { type: "open"; recovery: RecoveryReport; storeLsn: LSN; found: number; fileSystem: string; durableMedium: boolean }
+  /** Inserts that are durable, and how long each waited for that. */
+  | { type: "acknowledged"; files: [index: number, microseconds: number][] }
+  /** A run of records is in the store, committed. */
+  | { type: "applied"; firstLsn: LSN; lastLsn: LSN }
+  | { type: "statistics"; appended: number; syncs: number; recordsPerSync: number }
+  /** The content is no longer what the job says; that was logged all the same. */
+  | { type: "changed"; file: number }
+  /** Last of all: everything is in the store, log and store are closed. */
+  | { type: "done" };
+
+/** Writes a job for a child. */
+export function writeJob(path: string, job: Job): void {
+  const files = job.files.map(({ path, bytes, key, value }) => [path, bytes, hex(key), hex(value)]);
+  writeFileSync(path, JSON.stringify({ ...job, files }));
+}
+
+/** Reads what `writeJob()` wrote. */
+export function readJob(path: string): Job {
+  const job = JSON.parse(readFileSync(path, "utf8")) as Omit<Job, "files"> & {
+    files: [string, number, string, string][];
+  };
+  const files = job.files.map(([path, bytes, key, value]) => ({
+    path,
+    bytes,
+    key: fromHex(key),
+    value: fromHex(value),
+  }));
+  return { ...job, files };
+}

@@ -1,0 +1,121 @@
+// The files of a directory tree, and what each is called in the store: hashes of its path and of its content.
+
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The first 128 bits of a SHA-256 hash. */
+export type Hash = readonly [high: bigint, low: bigint];
+
+/** A file as it was when the tree was read; everyone who works on it afterwards goes by this. */
+export interface TreeFile {
+  /** Relative to the tree, with `/` between the names. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Of the path. */
+  readonly key: Hash;
+  /** Of the content. */
+  readonly value: Hash;
+}
+
+/** A tree, and what in it could not be read. */
+export interface Tree {
+  readonly files: readonly TreeFile[];
+  readonly unreadable: readonly { path: string; reason: string }[];
+}
+
+const FILES_AT_ONCE = 32;
+const CHUNK_BYTES = 2 ** 20;
+
+/** Reads all regular files under a directory; symbolic links and directories named `.git` are left out. */
+export async function readTree(root: string): Promise<Tree> {
+  const unreadable: { path: string; reason: string }[] = [];
+  const paths = [...listFiles(root, "", (path, reason) => unreadable.push({ path, reason }))];
+  const files: (TreeFile | null)[] = [];
+  await forEachAtOnce(paths, FILES_AT_ONCE, async (path, i) => {
+    try {
+      const { bytes, hash } = await hashFile(join(root, path));
+      files[i] = { path, bytes, key: hashText(path), value: hash };
+    } catch (error) {
+      files[i] = null;
+      unreadable.push({ path, reason: reasonOf(error) });
+    }
+  });
+  return { files: files.filter((file) => file !== null), unreadable };
+}
+
+/** Reads a file and hashes it, a megabyte at a time. */
+export async function hashFile(path: string): Promise<{ bytes: number; hash: Hash }> {
+  const sha256 = createHash("sha256");
+  const handle = await open(path, "r");
+  try {
+    const { size } = await handle.stat();
+    const chunk = new Uint8Array(Math.max(1, Math.min(size, CHUNK_BYTES)));
+    let bytes = 0;
+    while (true) {
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) break;
+      sha256.update(chunk.subarray(0, bytesRead));
+      bytes += bytesRead;
+    }
+    return { bytes, hash: truncate(sha256.digest()) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Calls a function for each item, so many at a time. The first error ends it. */
+export async function forEachAtOnce<T>(
+  items: readonly T[],
+  atOnce: number,
+  body: (item: T, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      await body(items[index], index);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+/** How a hash is written. */
+export function hex([high, low]: Hash): string {
+  return ((high << 64n) | low).toString(16).padStart(32, "0");
+}
+
+/** Reads what `hex()` wrote. */
+export function fromHex(text: string): Hash {
+  return [BigInt(`0x${text.slice(0, 16)}`), BigInt(`0x${text.slice(16)}`)];
+}
+
+function* listFiles(root: string, path: string, onError: (path: string, reason: string) => void): Iterable<string> {
+  let entries;
+  try {
+    entries = readdirSync(join(root, path), { withFileTypes: true });
+  } catch (error) {
+    onError(path === "" ? root : path, reasonOf(error));
+    return;
+  }
+  for (const entry of entries) {
+    const child = path === "" ? entry.name : `${path}/${entry.name}`;
+    if (entry.isFile()) yield child;
+    else if (entry.isDirectory() && entry.name !== ".git") yield* listFiles(root, child, onError);
+  }
+}
+
+function hashText(text: string): Hash {
+  return truncate(createHash("sha256").update(text).digest());
+}
+
+function truncate(digest: Uint8Array): Hash {
+  const view = new DataView(digest.buffer, digest.byteOffset);
+  return [view.getBigUint64(0), view.getBigUint64(8)];
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  return code ?? message ?? String(error);
+}

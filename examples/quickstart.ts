@@ -1,0 +1,25 @@
+// Log, close, find it all again, apply it to a store. Makes its two files in the working directory; run it twice.
+//   deno run --allow-ffi --allow-read=. --allow-write=. examples/quickstart.ts
+//   bun examples/quickstart.ts
+
+import { WAL } from "@cidstore/wal";
+import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
+
+{
+  await using wal = WAL.open("quickstart.wal", { size: 2 ** 20 });
+  await wal.logInsert(0xfeedn, 0x01n, 0xcafen, 0x01n); // key and value, 128 bits each; resolves when it is durable
+  await Promise.all([2n, 3n, 4n].map((n) => wal.logInsert(0xfeedn, n, 0xcafen, n))); // one sync for all of them
+  wal.logDeleteSync(0xfeedn, 0x02n); // outlives the process at once …
+  wal.flush(); // … and power loss now
+}
+
+await using wal = WAL.open("quickstart.wal"); // after a crash it would look just the same
+for (const { lsn, opType, keyLow } of wal.replay()) console.log(`LSN ${lsn}: operation ${opType} on key …${keyLow}`);
+
+using store = new SQLiteStore("quickstart.db"); // or any object with insert, delete and deleteValue
+const stop = new AbortController();
+const consuming = wal.consumeAsync(store, { signal: stop.signal });
+await wal.whenApplied();
+stop.abort();
+await consuming; // the store is durable, the log has released what it has
+console.log(`${store.keyCount} keys in the store, ${wal.length} record(s) left in the log`);

@@ -1,0 +1,288 @@
+// The examples, run as a user runs them; and that the main job notices what it is there to notice.
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { audit, type Expectation } from "../examples/ingest/audit.ts";
+import { hashFile, readTree, type TreeFile } from "../examples/ingest/tree.ts";
+import { OpType, WAL } from "../mod.ts";
+import { SQLiteStore } from "../src/stores/sqlite.ts";
+import { type ChildResult, runScript } from "./support/child.ts";
+import { makeRecord } from "./support/store_model.ts";
+import { type TempDir, tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const SMALL_FLAGS = ["--no-prompt", "--allow-ffi", "--allow-read=.", "--allow-write=."];
+const INGEST_FLAGS = [
+  "--no-prompt",
+  "--allow-ffi",
+  "--allow-read",
+  "--allow-write",
+  "--allow-run",
+  "--allow-env",
+];
+
+test("examples/quickstart.ts runs with the rights it names, and again", async () => {
+  using directory = tempDir();
+  const run = () => runScript("examples/quickstart.ts", { cwd: directory.path, denoFlags: SMALL_FLAGS });
+  const first = await run();
+  assertEquals([first.code, first.stderr], [0, ""]);
+  assertStringIncludes(first.stdout, "LSN 1: operation 1 on key …1\n");
+  assertStringIncludes(
+    first.stdout,
+    "LSN 5: operation 2 on key …2\n3 keys in the store, 1 record(s) left in the log\n",
+  );
+  const second = await run();
+  assertEquals([second.code, second.stderr], [0, ""]);
+  assertMatch(second.stdout, /^LSN 6: operation 4 .*\nLSN 7: /);
+  assertStringIncludes(second.stdout, "3 keys in the store, 1 record(s) left in the log\n");
+});
+
+test("examples/own_store.ts runs with the rights it names, and goes on from its file", async () => {
+  using directory = tempDir();
+  const run = () => runScript("examples/own_store.ts", { cwd: directory.path, denoFlags: SMALL_FLAGS });
+  const first = await run();
+  assertEquals([first.code, first.stderr], [0, ""]);
+  assertStringIncludes(first.stdout, "LSN 4 is in the file\n");
+  const second = await run();
+  assertEquals([second.code, second.stderr], [0, ""]);
+  assertStringIncludes(second.stdout, "LSN 9 is in the file\n");
+  const saved = JSON.parse(readFileSync(directory.join("own_store.json"), "utf8"));
+  const [one, two] = ["1".padStart(32, "0"), `${"1".padStart(16, "0")}${"1".padStart(16, "0")}`];
+  assertEquals([saved.appliedLsn, saved.keys[one]], [9, [one, two]]);
+  assert(!existsSync(directory.join("own_store.json.tmp")));
+});
+
+/** A tree with a nested directory, an empty file, and what the job leaves out. */
+function makeTree(directory: TempDir, files: number = 60): string {
+  const root = directory.join("tree");
+  mkdirSync(`${root}/sub/deep`, { recursive: true });
+  mkdirSync(`${root}/.git`);
+  writeFileSync(`${root}/.git/config`, "left out");
+  writeFileSync(`${root}/empty`, "");
+  symlinkSync(`${root}/empty`, `${root}/link`);
+  for (let i = 1; i < files; i++) writeFileSync(`${root}/${i % 2 ? "" : "sub/deep/"}file ${i}.txt`, `content ${i % 7}`);
+  return root;
+}
+
+function runIngest(directory: TempDir, args: readonly string[]): Promise<ChildResult> {
+  const temporary = directory.join("tmp");
+  mkdirSync(temporary, { recursive: true });
+  return runScript("examples/ingest.ts", { args, denoFlags: INGEST_FLAGS, env: { TMPDIR: temporary } });
+}
+
+test("examples/ingest.ts is killed twice and has every file in the end", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory);
+  const { code, stdout, stderr } = await runIngest(directory, [root, "--size", "65536"]);
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertStringIncludes(stdout, "60 files in ");
+  assertMatch(
+    stdout,
+    /child 1 killed when [12]\d files were durable\nchild 2 killed when [345]\d files were durable\n/,
+  );
+  assertMatch(stdout, /SIGKILL[^]*SIGKILL[^]*done/);
+  for (const figure of ["acknowledgements per second", "acknowledgement p99", "records per sync"]) {
+    assertStringIncludes(stdout, figure);
+  }
+  assertMatch(stdout, /All 60 files are in the store, once and right, after 2 SIGKILL\(s\)\.\n$/);
+  assertEquals(existsSync(directory.join("tmp")) && (await readTree(directory.join("tmp"))).files, []);
+});
+
+test("examples/ingest.ts puts what is in the tree into the store it is given", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory, 30);
+  const storePath = directory.join("given.db");
+  const { code, stdout } = await runIngest(directory, ["--dir", root, "--store", storePath, "--kills", "1"]);
+  assertEquals(code, 0, stdout);
+  using store = new SQLiteStore(storePath);
+  assertEquals(store.size, 30);
+  const { hash } = await hashFile(`${root}/sub/deep/file 2.txt`);
+  const { files } = await readTree(root);
+  const file = files.find(({ path }) => path === "sub/deep/file 2.txt")!;
+  assertEquals(store.values(...file.key), [hash]);
+});
+
+test("examples/ingest.ts ends with exit code 1 where the store has a wrong value, a foreign key or another log's LSN", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory, 10);
+  const { files } = await readTree(root);
+  const prefilled: [string, RegExp, (store: SQLiteStore) => void][] = [
+    ["wrong", /PROBLEM: the store has two values for empty\n/, (store) => {
+      store.insert(...files.find(({ path }) => path === "empty")!.key, 1n, 2n);
+    }],
+    ["foreign", /PROBLEM: the store has 0{15}10{15}2, which is no file\n/, (store) => store.insert(1n, 2n, 3n, 4n)],
+    [
+      "other log",
+      /PROBLEM: child 1 failed: exit code 1 [^]*the store has LSN 7, but the log ends at LSN 0/,
+      (store) => {
+        const record = { lsn: 7, opType: 1, version: 1, time: [0n, 0, 0] } as const;
+        store.insert(...files[0].key, ...files[0].value, {
+          ...record,
+          keyHigh: 0n,
+          keyLow: 0n,
+          valueHigh: 0n,
+          valueLow: 0n,
+        });
+      },
+    ],
+  ];
+  for (const [name, problem, fill] of prefilled) {
+    const storePath = directory.join(`${name}.db`);
+    {
+      using store = new SQLiteStore(storePath);
+      fill(store);
+    }
+    const { code, stdout } = await runIngest(directory, [root, "--store", storePath, "--kills", "0"]);
+    assertEquals(code, 1, stdout);
+    assertMatch(stdout, problem);
+    assertMatch(stdout, /FAILED: \d+ problem\(s\)\n$/);
+  }
+});
+
+test("examples/ingest.ts names its options, and refuses others with exit code 2", async () => {
+  using directory = tempDir();
+  const help = await runIngest(directory, ["--help"]);
+  assertEquals(help.code, 0);
+  for (const option of ["--dir", "--kills", "--size", "--store", "--keep"]) assertStringIncludes(help.stdout, option);
+  for (
+    const args of [["--kills", "x"], ["--kills", "-1"], ["--size", "100"], ["--no-such"], [directory.join("missing")]]
+  ) {
+    const { code, stderr } = await runIngest(directory, args);
+    assertEquals(code, 2, args.join(" "));
+    assertStringIncludes(stderr, "--help");
+  }
+  mkdirSync(directory.join("empty"));
+  const nothing = await runIngest(directory, [directory.join("empty")]);
+  assertEquals([nothing.code, nothing.stdout], [1, ""]);
+  assertStringIncludes(nothing.stderr, "no files");
+});
+
+test("readTree() names what it cannot read, and leaves out links and .git", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory, 5);
+  writeFileSync(`${root}/secret`, "");
+  chmodSync(`${root}/secret`, 0);
+  const { files, unreadable } = await readTree(root);
+  const names = ["empty", "file 1.txt", "file 3.txt", "sub/deep/file 2.txt", "sub/deep/file 4.txt"];
+  if (process.getuid?.() === 0) names.push("secret");
+  assertEquals(files.map(({ path }) => path).sort(), names.sort());
+  if (process.getuid?.() !== 0) assertEquals(unreadable, [{ path: "secret", reason: "EACCES" }]);
+  assertEquals((await readTree(directory.join("missing"))).unreadable.map(({ reason }) => reason), ["ENOENT"]);
+});
+
+// Fault: the library loses, doubles or invents something.
+// Promise: the main job's check notices, whatever it is.
+// Method: make log and store of three files as they should be, then do one thing wrong.
+test("audit() finds what is missing, doubled or wrong", async () => {
+  using directory = tempDir();
+  const { files } = await readTree(makeTree(directory, 3));
+  const [first, second, third] = files;
+  const insert = (wal: WAL, { key, value }: TreeFile) => wal.logInsertSync(...key, ...value);
+  const inStore = (count: number) => (store: SQLiteStore, wal: WAL) => store.applyBatch(wal.replay().slice(0, count));
+  interface Case {
+    problem: RegExp | null;
+    log?: (wal: WAL) => void;
+    store?: (store: SQLiteStore, wal: WAL) => void;
+    expect?: Partial<Expectation>;
+  }
+  const cases: Record<string, Case> = {
+    "all is well": { problem: null },
+    "all is well, and the store lags": { problem: null, store: inStore(1), expect: { complete: false } },
+    "not in the store at the end": { problem: /is not in the store$/, store: inStore(2) },
+    "a wrong value": {
+      problem: /wrong value for/,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        store.deleteValue(...first.key, ...first.value);
+        store.insert(...first.key, 0n, 0n);
+      },
+    },
+    "two values": {
+      problem: /two values for/,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        store.insert(...first.key, 0n, 0n);
+      },
+    },
+    "no such file": {
+      problem: /is no file$/,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        store.insert(0n, 0n, 0n, 0n);
+      },
+    },
+    "a store that went back": { problem: /went back from LSN 9 to 3$/, expect: { leastStoreLsn: 9 } },
+    "a store ahead of its log": {
+      problem: /has LSN 8, but the log ends at 3$/,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        store.applyBatch([makeRecord(8, OpType.Checkpoint)]);
+      },
+    },
+    "released before it was applied": {
+      problem: /LSN 2 to 2 are neither/,
+      store: (store, wal) => {
+        inStore(1)(store, wal);
+        wal.truncate(2);
+      },
+      expect: { complete: false },
+    },
+    "acknowledged and lost": {
+      problem: /was acknowledged, and is neither in store nor log$/,
+      log: (wal) => [first, second].forEach((file) => insert(wal, file)),
+      store: inStore(2),
+      expect: { complete: false },
+    },
+    "logged twice": {
+      problem: /is in the log twice$/,
+      log: (wal) => [first, second, third, first].forEach((file) => insert(wal, file)),
+      store: inStore(4),
+    },
+    "never logged": {
+      problem: /^LSN 4 was never logged$/,
+      log: (wal) => {
+        for (const file of files) insert(wal, file);
+        wal.logInsertSync(...first.key, 0n, 0n);
+      },
+      store: inStore(3),
+      expect: { complete: false },
+    },
+    "applied, and the LSN not saved": {
+      problem: /is LSN 3 and in the store, which is at LSN 2$/,
+      store: (store, wal) => {
+        inStore(2)(store, wal);
+        store.insert(...third.key, ...third.value);
+      },
+    },
+    "the LSN saved, and not applied": {
+      problem: /is LSN 3 and not in the store, which is at LSN 3$/,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        store.delete(...third.key);
+      },
+      expect: { complete: false },
+    },
+  };
+  for (const [name, { problem, log, store, expect }] of Object.entries(cases)) {
+    const [logPath, storePath] = [directory.join(`${name}.wal`), directory.join(`${name}.db`)];
+    {
+      using wal = WAL.open(logPath, { size: 65536 });
+      using database = new SQLiteStore(storePath);
+      if (log === undefined) { for (const file of files) insert(wal, file); }
+      else log(wal);
+      wal.flush();
+      (store ?? inStore(3))(database, wal);
+    }
+    const acknowledged = new Set(files.keys());
+    const { problems } = audit(logPath, storePath, {
+      files,
+      acknowledged,
+      leastStoreLsn: 0,
+      complete: true,
+      ...expect,
+    });
+    if (problem === null) assertEquals(problems, [], name);
+    else assert(problems.some((text) => problem.test(text)), `${name}: ${problems.join("; ")}`);
+  }
+});

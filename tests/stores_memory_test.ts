@@ -69,18 +69,16 @@ test("MemoryStore skips records that it has, also where they begin a run", () =>
 
 test("MemoryStore.applyBatch() applies nothing of a run that it cannot apply", () => {
   const good = makeInserts(5, 11);
-  const bad: [string, unknown, new (message: string) => Error][] = [
-    ["an unknown type", makeRecord(16, 9 as OpType), RangeError],
-    ["an LSN again", makeRecord(15, OpType.Insert), RangeError],
-    ["an LSN before", makeRecord(3, OpType.Insert), RangeError],
-    ["a fractional LSN", { ...makeRecord(16, OpType.Insert), lsn: 15.5 }, RangeError],
-    ["a number as a half", { ...makeRecord(16, OpType.Insert), keyLow: 1 }, TypeError],
-    ["a missing half", { ...makeRecord(16, OpType.Insert), valueHigh: undefined }, TypeError],
+  const bad: [string, WALRecord][] = [
+    ["an unknown type", makeRecord(16, 9 as OpType)],
+    ["an LSN again", makeRecord(15, OpType.Insert)],
+    ["an LSN before", makeRecord(3, OpType.Insert)],
+    ["a fractional LSN", { ...makeRecord(16, OpType.Insert), lsn: 15.5 }],
   ];
-  for (const [name, record, errorClass] of bad) {
+  for (const [name, record] of bad) {
     const store = new MemoryStore();
     store.applyBatch(makeInserts(2));
-    assertThrows(() => store.applyBatch([...good, record as WALRecord]), errorClass, undefined, name);
+    assertThrows(() => store.applyBatch([...good, record]), RangeError, undefined, name);
     assertEquals([store.size, store.appliedLsn()], [2, 2], name);
     store.applyBatch(good);
     assertEquals([store.size, store.appliedLsn()], [7, 15], name);

@@ -95,7 +95,7 @@ export class MemoryStore implements Store {
   /**
    * Applies a run of records: all of them or, if it throws, none. It skips those at or below `appliedLsn()`.
    *
-   * @throws {TypeError} or {RangeError} if a record is not such as a log hands out, or the LSNs do not ascend.
+   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
   applyBatch(records: readonly WALRecord[]): void {
     checkRun(records);

@@ -170,7 +170,7 @@ export class SQLiteStore implements Store, Disposable {
    * or below the saved LSN.
    *
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
-   * @throws {TypeError} or {RangeError} if a record is not such as a log hands out, or the LSNs do not ascend.
+   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
   applyBatch(records: readonly WALRecord[]): void {
     checkRun(records);

@@ -2,9 +2,7 @@
 
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { fileURLToPath } from "node:url";
-import type { Region, Storage } from "../ffi/region.ts";
-import { diskStorage } from "../ffi/storage.ts";
+import type { Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import { HybridClock } from "./clock.ts";
 import { checkConsumeOptions, type ConsumableLog, Consumer, storeCalls, type WakeReason } from "./consumer.ts";
@@ -19,12 +17,22 @@ import {
   WALSpaceError,
   WALTruncatedError,
 } from "./errors.ts";
-import { type FlushOption, GroupCommit } from "./group_commit.ts";
+import { GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
 import { logImage } from "./image.ts";
-import { DEFAULT_FILE_BYTES, FLAG_BATCH_GOES_ON, MINIMUM_FILE_BYTES } from "./layout.ts";
+import { FLAG_BATCH_GOES_ON } from "./layout.ts";
 import { Milestones } from "./milestones.ts";
-import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, LONGEST_TIMER_MS, MAX_U16, show } from "./numbers.ts";
+import {
+  type checkDelayMs,
+  checkInteger,
+  checkLsn,
+  checkTime,
+  checkU64,
+  LONGEST_TIMER_MS,
+  type MAX_U16,
+  type show,
+} from "./numbers.ts";
+import { checkDeleteItem, checkInsertItem, takeItems } from "./items.ts";
 import { openLog } from "./open.ts";
 import { type Slots, SlotState } from "./record.ts";
 import { rangesOf, roundFileBytes, slotOf } from "./ring.ts";
@@ -53,9 +61,6 @@ const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
 const SUSPECT_SYNC_MS = 0.005;
 const SUSPECT_SYNCS = 32;
-/** Where wall time could push the clock at most, by default: a day. */
-const DEFAULT_DRIFT_MS = 86_400_000;
-const DEFAULT_IDLE_HEADER_MS = 100;
 
 /** From where to where `records()` and `cursor()` read. Both ends are included. */
 export interface RecordRange {
@@ -1141,96 +1146,4 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#release(lsn);
     if (this.#isHeaderWanted()) this.#commit.schedule();
   }
-}
-
-/** Options with every default in its place. */
-interface CheckedOptions {
-  readonly size: number;
-  readonly create: boolean;
-  readonly recovery: "strict" | "salvage";
-  readonly verify: boolean;
-  readonly flush: FlushOption;
-  readonly fullTimeoutMs: number;
-  readonly durability: "full" | "barrier";
-  readonly idleHeaderDelayMs: number;
-  readonly shard: number;
-  readonly maxClockDriftMs: number;
-  readonly now: () => number;
-  readonly allowUnsafeFileSystem: boolean;
-  readonly storage: () => Storage;
-}
-
-function checkPath(path: string | URL | null): string | null {
-  if (path === null) return null;
-  if (path instanceof URL) return fileURLToPath(path);
-  if (typeof path !== "string") {
-    throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
-  }
-  if (path === "") throw new RangeError("Cannot use an empty string as path");
-  return path;
-}
-
-function checkOptions(options: WALOptions): CheckedOptions {
-  if (options === null || typeof options !== "object") {
-    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
-  }
-  const { storage } = options;
-  const checked: CheckedOptions = {
-    size: options.size ?? DEFAULT_FILE_BYTES,
-    create: options.create ?? true,
-    recovery: options.recovery ?? "strict",
-    verify: options.verify ?? true,
-    flush: options.flush ?? "adaptive",
-    fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
-    durability: options.durability ?? "full",
-    idleHeaderDelayMs: options.idleHeaderDelayMs ?? DEFAULT_IDLE_HEADER_MS,
-    shard: options.shard ?? 0,
-    maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
-    now: options.now ?? Date.now,
-    allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
-    storage: storage === undefined ? diskStorage : () => storage,
-  };
-  checkInteger(checked.size, "size", MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
-  checkInteger(checked.shard, "shard", 0, MAX_U16);
-  checkDelayMs(checked.fullTimeoutMs, "fullTimeoutMs");
-  checkDelayMs(checked.idleHeaderDelayMs, "idleHeaderDelayMs");
-  checkDelayMs(checked.maxClockDriftMs, "maxClockDriftMs");
-  checkChoice(checked.recovery, "recovery", ["strict", "salvage"]);
-  checkChoice(checked.flush, "flush", ["adaptive", "inline", "offload"]);
-  checkChoice(checked.durability, "durability", ["full", "barrier"]);
-  if (typeof checked.now !== "function") throw new TypeError("Cannot use now: it must be a function");
-  return checked;
-}
-
-function checkChoice(value: string, name: string, choices: readonly string[]): void {
-  if (choices.includes(value)) return;
-  throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be one of ${choices.join(", ")}`);
-}
-
-/** An array of the items, all checked. */
-function takeItems<Item>(items: Iterable<Item>, checkItem: (item: Item, index: number) => void): readonly Item[] {
-  if (items === null || items === undefined || typeof items[Symbol.iterator] !== "function") {
-    throw new TypeError(`Cannot append a batch: ${show(items)} is not iterable`);
-  }
-  const taken = Array.isArray(items) ? items as readonly Item[] : Array.from(items);
-  for (let i = 0; i < taken.length; i++) checkItem(taken[i], i);
-  return taken;
-}
-
-function checkInsertItem(item: InsertItem, index: number): void {
-  if (!Array.isArray(item) || item.length !== 4) {
-    throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow, valueHigh, valueLow]`);
-  }
-  checkU64(item[0], "keyHigh");
-  checkU64(item[1], "keyLow");
-  checkU64(item[2], "valueHigh");
-  checkU64(item[3], "valueLow");
-}
-
-function checkDeleteItem(item: DeleteItem, index: number): void {
-  if (!Array.isArray(item) || item.length !== 2) {
-    throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow]`);
-  }
-  checkU64(item[0], "keyHigh");
-  checkU64(item[1], "keyLow");
 }

@@ -1,0 +1,83 @@
+// How to open a log: which options there are is in types.ts; here they are checked, and get their defaults.
+
+import { fileURLToPath } from "node:url";
+import type { Storage } from "../ffi/region.ts";
+import { diskStorage } from "../ffi/storage.ts";
+import type { FlushOption } from "./group_commit.ts";
+import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "./layout.ts";
+import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
+import type { WALOptions } from "./types.ts";
+
+/** Where wall time could push the clock at most, by default: a day. */
+const DEFAULT_DRIFT_MS = 86_400_000;
+const DEFAULT_IDLE_HEADER_MS = 100;
+
+/** Options with every default in its place. */
+export interface CheckedOptions {
+  readonly size: number;
+  readonly create: boolean;
+  readonly recovery: "strict" | "salvage";
+  readonly verify: boolean;
+  readonly flush: FlushOption;
+  readonly fullTimeoutMs: number;
+  readonly durability: "full" | "barrier";
+  readonly idleHeaderDelayMs: number;
+  readonly shard: number;
+  readonly maxClockDriftMs: number;
+  readonly now: () => number;
+  readonly allowUnsafeFileSystem: boolean;
+  readonly storage: () => Storage;
+}
+
+/** A path as the file system takes it; null for anonymous memory. */
+export function checkPath(path: string | URL | null): string | null {
+  if (path === null) return null;
+  if (path instanceof URL) return fileURLToPath(path);
+  if (typeof path !== "string") {
+    throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
+  }
+  if (path === "") throw new RangeError("Cannot use an empty string as path");
+  return path;
+}
+
+/**
+ * Puts in the defaults.
+ *
+ * @throws {TypeError} or {RangeError} if an option cannot be used.
+ */
+export function checkOptions(options: WALOptions): CheckedOptions {
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
+  }
+  const { storage } = options;
+  const checked: CheckedOptions = {
+    size: options.size ?? DEFAULT_FILE_BYTES,
+    create: options.create ?? true,
+    recovery: options.recovery ?? "strict",
+    verify: options.verify ?? true,
+    flush: options.flush ?? "adaptive",
+    fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
+    durability: options.durability ?? "full",
+    idleHeaderDelayMs: options.idleHeaderDelayMs ?? DEFAULT_IDLE_HEADER_MS,
+    shard: options.shard ?? 0,
+    maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
+    now: options.now ?? Date.now,
+    allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
+    storage: storage === undefined ? diskStorage : () => storage,
+  };
+  checkInteger(checked.size, "size", MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
+  checkInteger(checked.shard, "shard", 0, MAX_U16);
+  checkDelayMs(checked.fullTimeoutMs, "fullTimeoutMs");
+  checkDelayMs(checked.idleHeaderDelayMs, "idleHeaderDelayMs");
+  checkDelayMs(checked.maxClockDriftMs, "maxClockDriftMs");
+  checkChoice(checked.recovery, "recovery", ["strict", "salvage"]);
+  checkChoice(checked.flush, "flush", ["adaptive", "inline", "offload"]);
+  checkChoice(checked.durability, "durability", ["full", "barrier"]);
+  if (typeof checked.now !== "function") throw new TypeError("Cannot use now: it must be a function");
+  return checked;
+}
+
+function checkChoice(value: string, name: string, choices: readonly string[]): void {
+  if (choices.includes(value)) return;
+  throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be one of ${choices.join(", ")}`);
+}

@@ -34,6 +34,7 @@ import {
 } from "./numbers.ts";
 import { checkDeleteItem, checkInsertItem, takeItems } from "./items.ts";
 import { openLog } from "./open.ts";
+import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
 import { type Slots, SlotState } from "./record.ts";
 import { rangesOf, roundFileBytes, slotOf } from "./ring.ts";
 import { WaitingRoom } from "./waiting_room.ts";

@@ -22,16 +22,7 @@ import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
 import { logImage } from "./image.ts";
 import { FLAG_BATCH_GOES_ON } from "./layout.ts";
 import { Milestones } from "./milestones.ts";
-import {
-  type checkDelayMs,
-  checkInteger,
-  checkLsn,
-  checkTime,
-  checkU64,
-  LONGEST_TIMER_MS,
-  type MAX_U16,
-  type show,
-} from "./numbers.ts";
+import { checkInteger, checkLsn, checkTime, checkU64, LONGEST_TIMER_MS } from "./numbers.ts";
 import { checkDeleteItem, checkInsertItem, takeItems } from "./items.ts";
 import { openLog } from "./open.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";

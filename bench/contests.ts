@@ -128,9 +128,17 @@ function recovery(records: number, options: ContestOptions): readonly Contest[] 
     {
       id: `W5 replay ${size}`,
       title: `${size} records into an array of objects`,
-      entrants: [entry("replayLog"), ...peers.map((peer) => entry("replayPeer", peer))],
+      entrants: [
+        entry("replayLog"),
+        entry("replayLog", "wal-unverified"),
+        ...peers.map((peer) => entry("replayPeer", peer)),
+      ],
     },
-    { id: `W5 scan ${size}`, title: `${size} records by one cursor, allocating nothing`, entrants: [entry("scan")] },
+    {
+      id: `W5 scan ${size}`,
+      title: `${size} records by one cursor, allocating nothing`,
+      entrants: [entry("scan"), entry("scan", "wal-unverified")],
+    },
   ];
 }
 

@@ -67,7 +67,7 @@ async function runEntrant(entrant: Entrant, contestDirectory: string, settings: 
 }
 
 function preparationFor({ system, prepared }: Entrant): string {
-  if (system !== "wal") return "fillPeer";
+  if (!system.startsWith("wal")) return "fillPeer";
   return prepared?.killed === true ? "fillLogAndDie" : "fillLog";
 }
 

@@ -81,7 +81,7 @@ function insertIntoMap(): InsertBatch {
 /** The same table as `SQLiteStore` has, synchronous=FULL, one transaction for a batch. */
 function insertIntoSQLite(path: string): InsertBatch {
   const database = new DatabaseSync(path);
-  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;
     CREATE TABLE entries (key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (key, value)) WITHOUT ROWID`);
   const begin = database.prepare("BEGIN");
   const commit = database.prepare("COMMIT");

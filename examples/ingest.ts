@@ -19,7 +19,7 @@ import { readTree } from "./ingest/tree.ts";
 
 const HELP = `Content-addresses a directory tree: logs an insert for each file (key: SHA-256 of its path, value: SHA-256
 of its bytes, 128 bits of each), applies the log to SQLite, is killed with SIGKILL on the way and goes on, and checks
-everything at the end. Takes half a second or more: a small tree would be done before the kill comes.
+everything at the end. Takes a second or more: a small tree would be done before the kill comes.
 
   ingest.ts [DIRECTORY] [options]
 
@@ -37,7 +37,7 @@ Exit code 0: all files are in the store, once and right. 1: something is missing
 const LAST_KILL_AT = 0.6;
 const MOST_KILLS = 20;
 /** No tree is done faster, or a small one would be done before the kill comes. */
-const LEAST_MS = 500;
+const LEAST_MS = 1000;
 
 interface Options {
   root: string;

@@ -400,13 +400,13 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#checkConfirmable(appliedThrough, this.#head - 1, "appended");
     const through = Math.max(appliedThrough, this.#checkpointed);
     this.flush();
-    this.#checkpointed = through;
+    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(appliedThrough));
     if (through > this.#applied) this.#applied = through;
     if (this.#head - this.#durableTail === this.#slots.count) {
       this.#release(through);
       if (this.#tail > this.#durableTail) this.#writeHeader();
     }
-    const lsn = this.#append(OpType.Checkpoint, 0, 0, 0, through, undefined);
+    const lsn = this.#append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
     this.flush();
     return lsn;
   }
@@ -1001,6 +1001,16 @@ export class WAL implements Disposable, AsyncDisposable {
     }
   }
 
+  /**
+   * The last record up to an LSN that stores are given; 0 if none is retained. Checkpoints are the log's own: no store's `appliedLsn()`
+   * ever reaches one, so a checkpoint that named one would have every store refused.
+   */
+  #lastGiven(through: LSN): LSN {
+    let lsn = through;
+    while (lsn >= this.#tail && this.#slots.opTypeAt(slotOf(lsn, this.#slots.count)) === OpType.Checkpoint) lsn--;
+    return lsn < this.#tail ? 0 : lsn;
+  }
+
   /** Moves the tail behind the last whole batch up to an LSN. */
   #release(through: LSN): void {
     let last = Math.min(through, this.#head - 1);
@@ -1128,10 +1138,10 @@ export class WAL implements Disposable, AsyncDisposable {
 
   async #confirm(lsn: LSN, record: boolean): Promise<void> {
     this.#mustBeGood("write a checkpoint");
-    if (lsn > this.#checkpointed) this.#checkpointed = lsn;
+    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(lsn));
     // In a full ring the header alone has to do: it holds the same LSN.
     if (record && this.#room.length === 0 && this.#hasRoom(1)) {
-      this.#append(OpType.Checkpoint, 0, 0, 0, lsn, undefined);
+      this.#append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
       await this.#commit.wait();
       if (this.#region === null) return;
     }

@@ -48,6 +48,13 @@ export class LogModel {
     if (lsn > this.acknowledged) this.acknowledged = lsn;
   }
 
+  /** The last record up to an LSN that is no checkpoint: what a checkpoint can confirm, as stores are given no others. */
+  lastGiven(through: number): number {
+    let lsn = through;
+    while (lsn > 0 && this.#records[lsn - 1].opType === OpType.Checkpoint) lsn--;
+    return lsn;
+  }
+
   release(lsn: number): void {
     if (lsn > this.released) this.released = lsn;
   }
@@ -222,7 +229,8 @@ export class ModelledLog {
       this.wal.checkpoint(through);
     } finally {
       if (this.wal.head > before) {
-        const fields = { keyHigh: 0n, keyLow: 0n, valueHigh: 0n, valueLow: BigInt(through) };
+        const confirmed = this.model.lastGiven(through);
+        const fields = { keyHigh: 0n, keyLow: 0n, valueHigh: 0n, valueLow: BigInt(confirmed) };
         this.model.append([{ opType: OpType.Checkpoint, ...fields }]);
       }
     }

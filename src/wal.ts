@@ -221,6 +221,7 @@ export class WAL implements Disposable, AsyncDisposable {
       const closed = new WALClosedError("append");
       this.#commit.stop(closed);
       this.#room.rejectAll(() => closed);
+      this.#milestones.rejectAll(closed);
       if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
       this.#idleTimer = null;
       this.#region = null;
@@ -818,7 +819,10 @@ export class WAL implements Disposable, AsyncDisposable {
       count,
       retry,
       this.#options.fullTimeoutMs,
-      () => this.#fullError(count, ` after ${this.#options.fullTimeoutMs} ms`),
+      () => {
+        queueMicrotask(() => this.#admit()); // the next in line may fit
+        return this.#fullError(count, ` after ${this.#options.fullTimeoutMs} ms`);
+      },
     );
     this.#stop = 0;
     this.#commit.schedule();
@@ -974,6 +978,7 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#stop = 0;
     this.#commit.stop(this.#poison);
     this.#room.rejectAll(() => this.#poison);
+    this.#milestones.rejectAll(this.#poison);
     this.#wakeConsumer("durable");
     return this.#poison;
   }

@@ -1,0 +1,74 @@
+// Small logs for tests: on a simulated disk or in memory, with nothing that happens by itself.
+
+import { type InsertItem, type Store, WAL, type WALOptions, type WALRecord } from "../../mod.ts";
+import type { SimulatedDisk } from "../../testing.ts";
+
+/** Where the log of a simulated disk lies. */
+export const PATH = "/sim/log";
+/** Slots of the smallest log. */
+export const CAPACITY = 768;
+/** The smallest log, whose idle timer never fires. */
+const SMALL: WALOptions = { size: 65536, idleHeaderDelayMs: Infinity };
+
+/** Opens the log of a simulated disk. */
+export function openOn(disk: SimulatedDisk, options: WALOptions = {}): WAL {
+  return WAL.open(PATH, { ...SMALL, storage: disk.storage, now: disk.clock.now, ...options });
+}
+
+/** Opens a log in memory. */
+export function openInMemory(options: WALOptions = {}): WAL {
+  return WAL.open(null, { ...SMALL, ...options });
+}
+
+/** Items of a batch: item i holds `first + i` four times. */
+export function items(first: number, count: number): InsertItem[] {
+  return Array.from({ length: count }, (_, i) => [first + i, first + i, first + i, first + i]);
+}
+
+/** Appends inserts one by one, as `items()` gives them. */
+export function fill(wal: WAL, count: number, first: number = wal.head): void {
+  for (const [a, b, c, d] of items(first, count)) wal.logInsertSync(a, b, c, d);
+}
+
+/** The LSNs of records. */
+export function lsns(records: Iterable<WALRecord>): number[] {
+  return Array.from(records, (record) => record.lsn);
+}
+
+/** first, first + 1, … last. */
+export function range(first: number, last: number): number[] {
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+}
+
+/** A store that notes the LSNs it is given. */
+export class ListStore implements Store {
+  readonly applied: number[] = [];
+  /** Called before each record is taken; what it throws is thrown, what it returns is awaited. */
+  before: (record: WALRecord) => void | Promise<void> = () => {};
+
+  #apply(record: WALRecord): void | Promise<void> {
+    const pending = this.before(record);
+    if (pending !== undefined) return pending.then(() => void this.applied.push(record.lsn));
+    this.applied.push(record.lsn);
+  }
+
+  insert(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void | Promise<void> {
+    return this.#apply(record);
+  }
+
+  delete(_kh: bigint, _kl: bigint, record: WALRecord): void | Promise<void> {
+    return this.#apply(record);
+  }
+
+  deleteValue(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void | Promise<void> {
+    return this.#apply(record);
+  }
+}
+
+/** Waits, turn by turn of the event loop, until the condition holds. */
+export async function until(condition: () => boolean, what = "the condition"): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    if (turn > 20_000) throw new Error(`Waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}

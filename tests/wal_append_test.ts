@@ -1,0 +1,276 @@
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { OpType, type WAL } from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
+import { test } from "./support/test.ts";
+
+const MAX = 2n ** 64n - 1n;
+
+/** What the records of a log say, without their times. */
+function contents(wal: WAL) {
+  return wal.replay().map(({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }) => [
+    lsn,
+    opType,
+    keyHigh,
+    keyLow,
+    valueHigh,
+    valueLow,
+  ]);
+}
+
+test("each method logs its own kind of record, sync and async alike", async () => {
+  await using wal = openInMemory();
+  assertEquals(wal.logInsertSync(1, 2n, MAX, 0), 1);
+  assertEquals(wal.logDeleteSync(3n, 4), 2);
+  assertEquals(wal.logDeleteValueSync(5, 6, 7, Number.MAX_SAFE_INTEGER), 3);
+  assertEquals(wal.batchInsertSync([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]), 5);
+  assertEquals(wal.batchDeleteSync([[8, 9]]), 6);
+  await wal.logInsert(1, 2n, MAX, 0);
+  await wal.logDelete(3n, 4);
+  await wal.logDeleteValue(5, 6, 7, Number.MAX_SAFE_INTEGER);
+  await wal.batchInsert([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]);
+  await wal.batchDelete([[8, 9]]);
+  const once = [
+    [OpType.Insert, 1n, 2n, MAX, 0n],
+    [OpType.Delete, 3n, 4n, 0n, 0n],
+    [OpType.DeleteValue, 5n, 6n, 7n, BigInt(Number.MAX_SAFE_INTEGER)],
+    [OpType.Insert, 1n, 1n, 1n, 1n],
+    [OpType.Insert, 2n, 2n, 2n, 2n],
+    [OpType.Delete, 8n, 9n, 0n, 0n],
+  ];
+  assertEquals(contents(wal), [...once, ...once].map((fields, i) => [i + 1, ...fields]));
+  assertEquals(wal.replay().every(({ version }) => version === 1), true);
+});
+
+test("logInsert() resolves when the record is durable, and not before", async () => {
+  const disk = new SimulatedDisk({ asyncTicks: "manual" });
+  await using wal = openOn(disk, { flush: "offload" });
+  let isDone = false;
+  const done = wal.logInsert(1, 2, 3, 4).then(() => isDone = true);
+  while (disk.pendingAsync === 0) await null;
+  for (let turn = 0; turn < 50; turn++) await null;
+  assertEquals([isDone, wal.durable, wal.head], [false, 0, 2]);
+  disk.finishAsync();
+  await done;
+  assertEquals(wal.durable, 1);
+  disk.crash({ keep: "none" });
+  using reopened = openOn(disk);
+  assertEquals(lsns(reopened.replay()), [1]);
+});
+
+test("logInsertSync() is durable after flush(), and not before", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  fill(wal, 3);
+  wal.flush();
+  assertEquals([wal.durable, wal.head], [3, 4]);
+  fill(wal, 2);
+  assertEquals([wal.durable, wal.head], [3, 6]);
+  disk.crash({ keep: "none" });
+  using reopened = openOn(disk);
+  assertEquals(lsns(reopened.replay()), [1, 2, 3]);
+});
+
+test("flushAsync() covers what was appended before the call", async () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, { flush: "offload" });
+  await wal.flushAsync();
+  fill(wal, 3);
+  await wal.flushAsync();
+  assertEquals(wal.durable, 3);
+  disk.crash({ keep: "none" });
+  using reopened = openOn(disk);
+  assertEquals(lsns(reopened.replay()), [1, 2, 3]);
+});
+
+test("callers of one turn share a promise and resolve in LSN order", async () => {
+  await using wal = openInMemory();
+  const order: number[] = [];
+  const promises = range(1, 5).map((i) => wal.logInsert(i, i, i, i));
+  promises.forEach((promise, i) => promise.then(() => order.push(i)));
+  assertStrictEquals(promises[0], promises[4]);
+  await Promise.all(promises);
+  assertEquals(order, [0, 1, 2, 3, 4]);
+  assertEquals(wal.stats().syncs, 1);
+});
+
+test("a batch is recovered whole or not at all, cut at each sector", () => {
+  const disk = new SimulatedDisk({ pieceBytes: 64 });
+  const wal = openOn(disk);
+  fill(wal, 2);
+  wal.flush();
+  wal.batchInsertSync(items(3, 5));
+  const before = disk.snapshot();
+  for (let lost = 0; lost <= 5; lost++) {
+    disk.restore(before);
+    disk.crash({ keep: (_piece, index) => index !== lost });
+    using reopened = openOn(disk);
+    assertEquals(lsns(reopened.replay()), lost === 5 ? range(1, 7) : [1, 2], `piece ${lost} is lost`);
+  }
+});
+
+test("a batch may be any iterable, is read once, and before anything is written", () => {
+  using wal = openInMemory();
+  let reads = 0;
+  const heads: number[] = [];
+  const iterable = {
+    *[Symbol.iterator]() {
+      reads++;
+      for (const item of items(1, 3)) {
+        heads.push(wal.head);
+        yield item;
+      }
+    },
+  };
+  assertEquals(wal.batchInsertSync(iterable), 3);
+  assertEquals([reads, heads], [1, [1, 1, 1]]);
+  assertEquals(wal.batchInsertSync(new Set(items(1, 2))), 5);
+});
+
+test("a batch may fill the whole ring, and go over its end", () => {
+  using wal = openInMemory();
+  assertEquals(wal.batchInsertSync(items(1, 768)), 768);
+  wal.flush();
+  wal.truncate(768);
+  fill(wal, 5);
+  wal.flush();
+  wal.truncate(773);
+  assertEquals(wal.batchInsertSync(items(774, 768)), 1541);
+  assertEquals(lsns(wal.replay()), range(774, 1541));
+});
+
+test("an empty batch writes nothing, resolves, and returns the newest LSN", async () => {
+  await using wal = openInMemory();
+  assertEquals([wal.batchInsertSync([]), wal.batchDeleteSync([])], [0, 0]);
+  fill(wal, 2);
+  assertEquals([wal.batchInsertSync([]), wal.batchDeleteSync(new Set())], [2, 2]);
+  await wal.batchInsert([]);
+  await wal.batchDelete([]);
+  assertEquals([wal.head, wal.durable], [3, 0]);
+});
+
+test("a caller's array that changes after the call does not change the log", async () => {
+  await using wal = openInMemory();
+  const item: [number, number, number, number] = [1, 2, 3, 4];
+  const batch = [item];
+  const done = wal.batchInsert(batch);
+  item[0] = 99;
+  batch.push([5, 6, 7, 8]);
+  await done;
+  assertEquals(wal.replay().map(({ keyHigh }) => keyHigh), [1n]);
+});
+
+// Hybrid time.
+
+test("the log's own times go up strictly, whatever the clock does, also over a restart", () => {
+  const disk = new SimulatedDisk();
+  const { clock } = disk;
+  const steps = [
+    () => clock.stall(),
+    () => clock.resume(),
+    () => clock.set(NaN),
+    () => clock.set(5),
+    () => clock.set(2e12),
+  ];
+  for (const step of steps) {
+    using wal = openOn(disk, { shard: 7 });
+    step();
+    fill(wal, 40);
+  }
+  using wal = openOn(disk);
+  const times = wal.replay().map(({ time }) => time);
+  for (let i = 1; i < times.length; i++) {
+    const [nanos, seq, shard] = times[i];
+    const [nanosBefore, seqBefore] = times[i - 1];
+    assert(nanos > nanosBefore || (nanos === nanosBefore && seq > seqBefore), `LSN ${i + 1}`);
+    assertEquals(shard, 7);
+  }
+  assertEquals(times.length, 200);
+});
+
+test("the clock resumes after a crash that took the header's time with it, and after everything was released", () => {
+  const disk = new SimulatedDisk();
+  disk.clock.set(9e11);
+  const wal = openOn(disk);
+  fill(wal, 1);
+  const [nanos] = wal.replay()[0].time;
+  wal.flush();
+  disk.crash({ keep: "none" });
+  disk.clock.set(1000);
+  {
+    using crashed = openOn(disk);
+    fill(crashed, 1);
+    assert(crashed.replay()[1].time[0] >= nanos);
+    crashed.flush();
+    crashed.truncate(2);
+  }
+  using empty = openOn(disk);
+  fill(empty, 1);
+  assert(empty.replay()[0].time[0] >= nanos);
+});
+
+test("a given time is stored as it is, and the log's clock goes on after it", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  const nanos = BigInt(disk.clock.timeMs) * 1_000_000n + 5_000_000_123n;
+  wal.logInsertSync(1, 1, 1, 1, [nanos, 7, 65535]);
+  wal.logDeleteSync(1, 1, [nanos, 7, 3]);
+  wal.logDeleteValueSync(1, 1, 1, 1, [nanos, 2 ** 32 - 1, 0]);
+  fill(wal, 1);
+  assertEquals(wal.replay().map(({ time }) => [...time]), [
+    [nanos, 7, 65535],
+    [nanos, 7, 3],
+    [nanos, 2 ** 32 - 1, 0],
+    [nanos + 1n, 0, 0],
+  ]);
+});
+
+test("a given time may be a number", () => {
+  using wal = openInMemory({ now: () => 1 });
+  wal.logInsertSync(1, 1, 1, 1, [5_000_000, 0, 0]);
+  assertEquals(wal.replay()[0].time[0], 5_000_000n);
+});
+
+test("a given time before the log's last one, or far in the future, is refused before anything is written", async () => {
+  const disk = new SimulatedDisk();
+  disk.clock.stall();
+  await using wal = openOn(disk, { maxClockDriftMs: 1000 });
+  fill(wal, 1);
+  const [nanos, seq] = wal.replay()[0].time;
+  const now = BigInt(disk.clock.timeMs) * 1_000_000n;
+  const bad: [bigint, number, number][] = [[nanos - 1n, 99, 0], [nanos, seq - 1, 0], [now + 1_000_000_001n, 0, 0], [
+    2n ** 64n - 1n,
+    0,
+    0,
+  ]];
+  for (const time of bad.filter(([, seq]) => seq >= 0)) {
+    assertThrows(() => wal.logInsertSync(1, 1, 1, 1, time), RangeError, "time");
+    let error: unknown;
+    await wal.logInsert(1, 1, 1, 1, time).catch((thrown) => error = thrown);
+    assert(error instanceof RangeError);
+  }
+  assertEquals(wal.head, 2);
+  wal.logInsertSync(1, 1, 1, 1, [now + 1_000_000_000n, 0, 0]);
+  assertEquals(wal.head, 3);
+});
+
+test("a wall clock that throws leaves nothing behind of the append or batch that met it", () => {
+  const disk = new SimulatedDisk();
+  let calls = -Infinity;
+  const now = () => {
+    if (++calls > 0) throw new Error("no clock");
+    return 1000;
+  };
+  const wal = openOn(disk, { now });
+  fill(wal, 1);
+  for (let allowed = 0; allowed < 4; allowed++) {
+    calls = -allowed;
+    assertThrows(() => wal.batchInsertSync(items(2, 200)), Error, "no clock");
+    assertEquals(wal.head, 2);
+  }
+  calls = -Infinity;
+  wal.flush();
+  disk.crash({ keep: "all" });
+  using reopened = openOn(disk);
+  assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1], 0]);
+});

@@ -1,0 +1,280 @@
+// Fault: the ring is full, and its consumer is slow, stuck, absent, or appends itself (H31).
+// Promise: nothing is overwritten; sync appends throw, async ones wait while a consumer runs, and every promise settles (G13).
+// Method: 768 slots, filled; a store that waits for the test.
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { type Store, type WAL, WALClosedError, WALFullError, type WALOptions, WALSyncError } from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { settle, Watched } from "./support/commit_target.ts";
+import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { test } from "./support/test.ts";
+
+/** A full log whose consumer waits within the store until `gate.resolve()`. */
+async function stuck(options: WALOptions = {}, wal: WAL = openInMemory(options)) {
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const stop = new AbortController();
+  const store = new ListStore();
+  store.before = () => {
+    entered.resolve();
+    return gate.promise;
+  };
+  fill(wal, CAPACITY);
+  const consuming = wal.consumeAsync(store, { signal: stop.signal, batchSize: 8 });
+  await entered.promise;
+  return { wal, gate, stop, store, consuming };
+}
+
+function calls(wal: WAL): (() => unknown)[] {
+  return [
+    () => wal.logInsertSync(1, 1, 1, 1),
+    () => wal.logDeleteSync(1, 1),
+    () => wal.logDeleteValueSync(1, 1, 1, 1),
+    () => wal.batchInsertSync(items(1, 1)),
+    () => wal.batchDeleteSync([[1, 1]]),
+  ];
+}
+
+function asyncCalls(wal: WAL): (() => Promise<void>)[] {
+  return [
+    () => wal.logInsert(1, 1, 1, 1),
+    () => wal.logDelete(2, 2),
+    () => wal.logDeleteValue(3, 3, 3, 3),
+    () => wal.batchInsert(items(4, 2)),
+    () => wal.batchDelete([[6, 6]]),
+  ];
+}
+
+test("appends to a full ring without a consumer throw or reject with WALFullError, and write nothing", async () => {
+  await using wal = openInMemory();
+  fill(wal, CAPACITY);
+  wal.flush();
+  const before = JSON.stringify(wal.replay());
+  for (const call of calls(wal)) {
+    const error = assertThrows(call, WALFullError);
+    assertEquals([error.code, error.capacity, error.tail, error.head, error.wanted], ["FULL", 768, 1, 769, 1]);
+  }
+  for (const call of asyncCalls(wal)) await assertRejects(call, WALFullError, "the ring holds LSN 1 to 768 of 768");
+  assertEquals([wal.head, wal.stats().waiting], [CAPACITY + 1, 0]);
+  assertEquals(JSON.stringify(wal.replay()), before);
+});
+
+test("a batch that does not fit throws whole, one that does goes in", () => {
+  using wal = openInMemory();
+  fill(wal, CAPACITY - 3);
+  assertEquals(assertThrows(() => wal.batchInsertSync(items(1, 4)), WALFullError).wanted, 4);
+  assertEquals(wal.head, CAPACITY - 2);
+  wal.batchInsertSync(items(1, 3));
+  assertEquals(wal.head, CAPACITY + 1);
+});
+
+test("truncate() makes room at once", () => {
+  using wal = openInMemory();
+  fill(wal, CAPACITY);
+  wal.flush();
+  wal.truncate(2);
+  fill(wal, 2);
+  assertThrows(() => fill(wal, 1), WALFullError);
+  assertEquals(lsns(wal.replay()), range(3, CAPACITY + 2));
+});
+
+test("async appends wait while a consumer runs, and go in first come, first served", async () => {
+  const { wal, gate, stop, store, consuming } = await stuck();
+  const waiting = asyncCalls(wal).map((call) => call());
+  assertEquals(wal.stats().waiting, 5);
+  for (const call of calls(wal)) assertThrows(call, WALFullError);
+  assertEquals(wal.head, CAPACITY + 1);
+  gate.resolve();
+  await Promise.all(waiting);
+  await until(() => store.applied.length >= CAPACITY + 6);
+  stop.abort();
+  await consuming;
+  assertEquals([wal.stats().waiting, store.applied.slice(0, CAPACITY)], [0, range(1, CAPACITY)]);
+  wal.close();
+});
+
+test("appends that waited are logged in their order, once each", async () => {
+  const { wal, gate, stop, store, consuming } = await stuck();
+  const keys: number[] = [];
+  store.before = ({ keyHigh, keyLow }) => void (keyHigh === 9000n && keys.push(Number(keyLow)));
+  const waiting = range(1, 100).map((i) => wal.logInsert(9000, i, 9, i));
+  gate.resolve();
+  await Promise.all(waiting);
+  await wal.whenApplied();
+  stop.abort();
+  await consuming;
+  assertEquals(keys, range(1, 100));
+  wal.close();
+});
+
+test("a batch as large as the ring waits until all of it is free", async () => {
+  const { wal, gate, stop, consuming } = await stuck();
+  const batch = wal.batchInsert(items(1, CAPACITY));
+  gate.resolve();
+  await batch;
+  assertEquals(wal.head, 2 * CAPACITY + 1);
+  stop.abort();
+  await consuming;
+  wal.close();
+});
+
+test("a batch that waits is written as it was when it was handed over", async () => {
+  const { wal, gate, stop, store, consuming } = await stuck();
+  const seen: bigint[] = [];
+  store.before = (record) => {
+    if (record.lsn > CAPACITY) seen.push(record.keyHigh);
+  };
+  const item: [number, number, number, number] = [7, 7, 7, 7];
+  const batch = wal.batchInsert([item]);
+  item[0] = 99;
+  gate.resolve();
+  await batch;
+  await wal.whenApplied();
+  assertEquals(seen, [7n]);
+  stop.abort();
+  await consuming;
+  wal.close();
+});
+
+test("an append that waits too long rejects with WALFullError and is never written", async () => {
+  const { wal, gate, stop, store, consuming } = await stuck({ fullTimeoutMs: 2 });
+  await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFullError, "after 2 ms");
+  await assertRejects(() => wal.batchInsert(items(1, 3)), WALFullError, "after 2 ms");
+  assertEquals(wal.stats().waiting, 0);
+  gate.resolve();
+  await until(() => store.applied.length === CAPACITY);
+  stop.abort();
+  await consuming;
+  assertEquals(store.applied, range(1, CAPACITY));
+  wal.close();
+});
+
+test("an append behind one that timed out goes in as soon as there is room for it", async () => {
+  // 8 slots are free: too few for the batch in front, enough for the insert behind it.
+  const wal = openInMemory({ fullTimeoutMs: 30 });
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const store = new ListStore();
+  store.before = () => {
+    entered.resolve();
+    return gate.promise;
+  };
+  fill(wal, CAPACITY - 8);
+  const consuming = wal.consumeAsync(store);
+  await entered.promise;
+  const batch = assertRejects(() => wal.batchInsert(items(1, 9)), WALFullError);
+  await new Promise((resolve) => setTimeout(resolve, 15));
+  await Promise.all([batch, wal.logInsert(1, 1, 1, 1)]);
+  wal.close();
+  gate.resolve();
+  await consuming;
+});
+
+test("a consumer that ends turns away those who wait, whether it was stopped or failed", async () => {
+  for (const end of ["stopped", "failed"] as const) {
+    const { wal, gate, stop, consuming } = await stuck();
+    const waiting = new Watched(wal.logInsert(1, 1, 1, 1));
+    const batch = new Watched(wal.batchInsert(items(1, CAPACITY)));
+    const ended = new Watched(consuming);
+    if (end === "stopped") {
+      stop.abort();
+      gate.resolve();
+    } else gate.reject(new Error("no store"));
+    await until(() => ended.state !== "pending" && batch.state !== "pending" && waiting.state !== "pending");
+    assertEquals(ended.state, end === "stopped" ? "resolved" : "rejected");
+    assert(batch.error instanceof WALFullError, String(batch.error));
+    if (end === "failed") assert(waiting.error instanceof WALFullError);
+    assertEquals(wal.stats().waiting, 0);
+    wal.close();
+  }
+});
+
+test("close() turns away those who wait with WALClosedError", async () => {
+  const { wal, gate, consuming } = await stuck();
+  const waiting = asyncCalls(wal).map((call) => new Watched(call()));
+  const applied = new Watched(wal.whenApplied());
+  wal.close();
+  await settle();
+  for (const { state, error } of waiting) assert(state === "rejected" && error instanceof WALClosedError);
+  // The store still has not answered.
+  assertEquals(applied.state, "rejected");
+  gate.resolve();
+  await consuming;
+  assertEquals(wal.isOpen, false);
+});
+
+test("a failed sync turns away those who wait with WALSyncError", async () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  const { gate, consuming } = await stuck({}, wal);
+  const waiting = new Watched(wal.logInsert(1, 1, 1, 1));
+  disk.fail({ call: "syncMapped", times: Infinity });
+  gate.resolve();
+  await assertRejects(() => consuming, WALSyncError);
+  await settle();
+  assert(waiting.error instanceof WALSyncError);
+  assertEquals(wal.stats().poisoned, true);
+  wal.close();
+});
+
+test("an append from within the store goes in while there is room", async () => {
+  await using wal = openInMemory();
+  const applied: bigint[] = [];
+  const store: Store = {
+    insert: async (keyHigh, keyLow) => {
+      applied.push(keyHigh);
+      if (keyHigh >= 3n) return;
+      if (keyLow === 0n) wal.logInsertSync(keyHigh + 1n, 0, 0, 0);
+      await wal.logInsert(100n + keyHigh, 1, 0, 0);
+    },
+    delete() {},
+    deleteValue() {},
+  };
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  await wal.logInsert(1, 0, 0, 0);
+  await until(() => applied.includes(102n) && applied.includes(3n));
+  stop.abort();
+  await consuming;
+  assertEquals(applied.toSorted(), [1n, 101n, 102n, 2n, 3n]);
+});
+
+test("an append from within the store to a full ring rejects at once: waiting would wait for itself", async () => {
+  await using wal = openInMemory();
+  fill(wal, CAPACITY);
+  const errors: unknown[] = [];
+  const store: Store = {
+    applyBatch: async () => {
+      await null;
+      for (const call of asyncCalls(wal)) await call().catch((error) => errors.push(error));
+      for (const call of calls(wal)) {
+        try {
+          call();
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      throw new Error("enough");
+    },
+  } as Partial<Store> as Store;
+  await assertRejects(() => wal.consumeAsync(store), Error, "enough");
+  assertEquals([errors.length, errors.every((error) => error instanceof WALFullError)], [10, true]);
+  assertEquals(wal.head, CAPACITY + 1);
+});
+
+test("many laps under a consumer and writers that wait lose nothing and repeat nothing", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk, { flush: "offload" });
+  const store = new ListStore();
+  const keys: bigint[] = [];
+  store.before = (record) => void keys.push(record.keyLow);
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal, batchSize: 50 });
+  const count = 4 * CAPACITY;
+  await Promise.all(range(1, count).map((i) => wal.logInsert(0, i, 0, 0)));
+  await wal.whenApplied();
+  stop.abort();
+  await consuming;
+  assertEquals(keys.map(Number), range(1, count));
+  assert(wal.head > count);
+});

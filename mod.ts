@@ -56,6 +56,7 @@ export type {
   LatencyHistogram,
   Loss,
   LSN,
+  RecordRange,
   RecoveryReport,
   Store,
   U64,
@@ -63,7 +64,7 @@ export type {
   WALRecord,
   WALStats,
 } from "./src/types.ts";
-export { type RecordRange, WAL } from "./src/wal.ts";
+export { WAL } from "./src/wal.ts";
 export type {
   FileSystemInfo,
   OpenRequest,

@@ -314,3 +314,19 @@ export interface WALStats {
   /** A sync failed or the file is gone: only reopening helps. */
   readonly poisoned: boolean;
 }
+
+/** From where to where `records()` and `cursor()` read. Both ends are included. */
+export interface RecordRange {
+  /**
+   * The first record.
+   *
+   * @default {the tail}
+   */
+  from?: LSN;
+  /**
+   * The last record; what is appended later is not read.
+   *
+   * @default {the newest record}
+   */
+  to?: LSN;
+}

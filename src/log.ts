@@ -1,0 +1,766 @@
+// One opening of a log: its positions, and what moves them. The only file that wires the others together.
+
+import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
+import type { Region } from "../ffi/region.ts";
+import { assert } from "./assert.ts";
+import type { HybridClock } from "./clock.ts";
+import { checkConsumeOptions, type ConsumableLog, Consumer, storeCalls, type WakeReason } from "./consumer.ts";
+import { copyRecords, damage, type ReadSource } from "./cursor.ts";
+import {
+  toWALError,
+  WALClosedError,
+  WALConsumingError,
+  WALError,
+  WALFullError,
+  WALIOError,
+  WALSpaceError,
+  WALTruncatedError,
+} from "./errors.ts";
+import { type CommitTarget, GroupCommit } from "./group_commit.ts";
+import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
+import { logImage } from "./image.ts";
+import { FLAG_BATCH_GOES_ON } from "./layout.ts";
+import { Milestones } from "./milestones.ts";
+import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
+import type { OpenedLog } from "./open.ts";
+import type { CheckedOptions } from "./options.ts";
+import { type Slots, SlotState } from "./record.ts";
+import { rangesOf, slotOf } from "./ring.ts";
+import {
+  type ConsumeOptions,
+  type DeleteItem,
+  type HybridTimeInput,
+  type InsertItem,
+  type LSN,
+  OpType,
+  type RecordRange,
+  type RecoveryReport,
+  type Store,
+  type U64,
+  type WALRecord,
+  type WALStats,
+} from "./types.ts";
+import { WaitingRoom } from "./waiting_room.ts";
+
+/** Records whose pages are faulted in at once, ahead of the head: 64 KiB. A fault for each page would cost ten times as much. */
+const PREFAULT_RECORDS = 1024;
+/** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
+const LOOK_EVERY_MS = 5;
+/** A header with the new tail is written when this part of the ring could be used again by it, or no more than this is free. */
+const HEADER_PART = 8;
+/** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
+const SUSPECT_SYNC_MS = 0.005;
+const SUSPECT_SYNCS = 32;
+
+/** Always `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`. */
+export class Log implements CommitTarget, ConsumableLog, ReadSource {
+  readonly path: string | null;
+  readonly recovery: RecoveryReport;
+  readonly commit: GroupCommit;
+  readonly #region: Region;
+  readonly #slots: Slots;
+  readonly #writer: HeaderWriter;
+  readonly #options: CheckedOptions;
+  readonly #clock: HybridClock;
+  readonly #room = new WaitingRoom();
+  /** Callers of `whenApplied()`. */
+  readonly #milestones = new Milestones();
+  readonly #firstLsn: LSN;
+  /** Below this LSN, the pages of a log that was there before may not have been read since it was opened. */
+  readonly #unreadBefore: LSN;
+
+  #isOpen = true;
+  /** Why nothing more is promised until the log is reopened. */
+  #poison: WALError | null = null;
+
+  /** The next LSN to write. */
+  #head: LSN;
+  /** Its slot. */
+  #slot: number;
+  /** The oldest record kept. */
+  #tail: LSN;
+  /** The tail in the newest durable header: slots before it may be used again. */
+  #durableTail: LSN;
+  #applied: LSN;
+  #checkpointed: LSN;
+  /** Pages are there to be stored into for records below this LSN. */
+  #prefaulted: LSN;
+  /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
+  #stop: LSN = 0;
+  /** The first append of each turn of the event loop looks at the clock, and now and then at the file. */
+  #turnIsOpen = false;
+  #lookedMs = performance.now();
+  #headerRequested = false;
+  #idleTimer: ReturnType<typeof setTimeout> | null = null;
+
+  #consuming: Promise<void> | null = null;
+  #consumerStop = new AbortController();
+  /** Ends the consumer's wait. */
+  #wake: ((reason: WakeReason) => void) | null = null;
+
+  readonly #closeTurn = () => {
+    this.#turnIsOpen = false;
+  };
+
+  /** @param clock goes on from the log's highest time. */
+  constructor(opened: OpenedLog, options: CheckedOptions, clock: HybridClock) {
+    const { region, slots, writer, verdict, report } = opened;
+    this.path = region.path;
+    this.recovery = report;
+    this.#region = region;
+    this.#slots = slots;
+    this.#writer = writer;
+    this.#options = options;
+    this.#clock = clock;
+    this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
+    this.#slot = slotOf(verdict.head, slots.count);
+    this.#tail = this.#durableTail = verdict.tail;
+    this.#checkpointed = verdict.checkpoint;
+    this.#applied = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
+    this.#unreadBefore = region.created ? 0 : verdict.head + slots.count;
+    clock.observe(verdict.timeNanos, verdict.timeSeq);
+    this.commit = new GroupCommit(this, options.flush, verdict.head - 1);
+    this.#setStop();
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  get head(): LSN {
+    return this.#head;
+  }
+
+  get tail(): LSN {
+    return this.#tail;
+  }
+
+  get durable(): LSN {
+    return this.commit.durable;
+  }
+
+  get applied(): LSN {
+    return this.#applied;
+  }
+
+  get checkpointed(): LSN {
+    return this.#checkpointed;
+  }
+
+  get capacity(): number {
+    return this.#slots.count;
+  }
+
+  get sizeBytes(): number {
+    return this.#region.buffer.byteLength;
+  }
+
+  get isWanted(): boolean {
+    return this.#room.length > 0;
+  }
+
+  slots(): Slots {
+    if (!this.#isOpen) throw new WALClosedError("read");
+    return this.#slots;
+  }
+
+  check(): void {
+    if (!this.#isOpen) throw new WALClosedError("read");
+    this.#look();
+  }
+
+  /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
+  close(): void {
+    if (!this.#isOpen) return;
+    try {
+      if (this.#poison === null) this.#closeCleanly();
+      if (this.#poison !== null && this.#head - 1 > this.commit.durable) throw this.#poison;
+    } finally {
+      const closed = new WALClosedError("append");
+      this.commit.stop(closed);
+      this.#room.rejectAll(() => closed);
+      this.#milestones.rejectAll(new WALClosedError("wait for the consumer"));
+      if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
+      this.#idleTimer = null;
+      this.#isOpen = false;
+      this.#stop = 0;
+      this.#wakeConsumer("stopped");
+      this.#region.close();
+    }
+  }
+
+  #closeCleanly(): void {
+    try {
+      this.commit.flush();
+      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });
+      this.#region.verify();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  // Appending.
+
+  /** Appends one record whose numbers were checked. @returns its LSN. */
+  append(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
+    if (time !== undefined) this.#checkTime(time);
+    if (this.#head >= this.#stop || !this.#turnIsOpen) this.#prepare(1);
+    const clock = this.#clock;
+    let shard = this.#options.shard;
+    if (time === undefined) {
+      clock.tick();
+    } else {
+      clock.observe(BigInt(time[0]), time[1]);
+      shard = time[2];
+    }
+    const lsn = this.#head;
+    const slot = this.#slot;
+    const distance = lsn - this.commit.durable;
+    this.#slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
+    this.#head = lsn + 1;
+    this.#slot = slot + 1 === this.#slots.count ? 0 : slot + 1;
+    return lsn;
+  }
+
+  /** Appends a batch whose items were checked. @returns the LSN of the last one, of the newest record for an empty batch. */
+  appendBatch(opType: OpType, items: readonly (InsertItem | DeleteItem)[]): LSN {
+    const count = items.length;
+    this.#mustBeGood("append");
+    if (count === 0) return this.#head - 1;
+    if (count > this.#slots.count) {
+      throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${this.#slots.count}`);
+    }
+    this.#prepare(count);
+    const clock = this.#clock;
+    const slots = this.#slots;
+    const capacity = slots.count;
+    const durable = this.commit.durable;
+    const shard = this.#options.shard;
+    let lsn = this.#head;
+    let slot = this.#slot;
+    try {
+      for (let i = 0; i < count; i++) {
+        const item = items[i];
+        clock.tick();
+        const flags = i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
+        const valueHigh = opType === OpType.Insert ? (item as InsertItem)[2] : 0;
+        const valueLow = opType === OpType.Insert ? (item as InsertItem)[3] : 0;
+        slots.write(slot, opType, flags, lsn, lsn - durable, clock, shard, item[0], item[1], valueHigh, valueLow);
+        lsn++;
+        if (++slot === capacity) slot = 0;
+      }
+    } catch (error) {
+      // A clock or an item of the caller's that throws in the middle: no intact record may stay behind the head.
+      for (let written = this.#head; written < lsn; written++) slots.erase(slotOf(written, capacity));
+      throw error;
+    }
+    this.#head = lsn;
+    this.#slot = slot;
+    return lsn - 1;
+  }
+
+  /** Everything that need not be looked at for each append. */
+  #prepare(count: number): void {
+    this.#mustBeGood("append");
+    if (!this.#turnIsOpen) this.#openTurn();
+    if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
+    const end = this.#head + count;
+    if (end > this.#durableTail + this.#slots.count) {
+      if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
+      this.#writeHeader();
+    }
+    while (this.#prefaulted < end) this.#prefault();
+    this.#setStop();
+  }
+
+  /** True while those who waited are let in. */
+  #isAdmitting = false;
+
+  #openTurn(): void {
+    this.#turnIsOpen = true;
+    queueMicrotask(this.#closeTurn);
+    this.#clock.refresh();
+    if (performance.now() - this.#lookedMs > LOOK_EVERY_MS) this.#look();
+    // Somebody waits for these records, though perhaps not their caller.
+    if (this.#consuming !== null) this.commit.schedule();
+  }
+
+  /** Faults in the pages of the next records, as far as the next multiple of the step or the end of the ring. */
+  #prefault(): void {
+    const slot = slotOf(this.#prefaulted, this.#slots.count);
+    const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
+    const last = this.#prefaulted + step - 1;
+    const region = this.#region;
+    const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count);
+    try {
+      if (last < this.#unreadBefore) this.#readAhead(region, offset, length);
+      region.prefault(offset, length);
+    } catch (error) {
+      // Without space nothing was stored and nothing is lost: only this append fails.
+      const translated = toWALError(error, region.path, this.commit.durable);
+      throw translated instanceof WALSpaceError ? translated : this.#fail(error);
+    }
+    this.#prefaulted = last + 1;
+  }
+
+  /** In the first lap after opening, pages may have to come from the medium: they are asked for one step early. */
+  #readAhead(region: Region, offset: number, length: number): void {
+    const end = Math.min(region.buffer.byteLength, offset + 2 * length);
+    region.readAhead(offset, end - offset);
+  }
+
+  #setStop(): void {
+    this.#stop = Math.min(this.#durableTail + this.#slots.count, this.#prefaulted);
+    if (this.#room.length > 0 && !this.#isAdmitting) this.#stop = 0;
+  }
+
+  #hasRoom(count: number): boolean {
+    return this.#head + count <= this.#durableTail + this.#slots.count;
+  }
+
+  /** What becomes of an async append that could not be done: it waits for room if there can be some, or rejects. */
+  later(error: unknown, count: number, retry: () => Promise<void>): Promise<void> {
+    if (!(error instanceof WALFullError) || this.#consuming === null || count > this.#slots.count) {
+      return Promise.reject(error);
+    }
+    if (storeCalls.getStore() === this) {
+      return Promise.reject(this.#fullError(count, ", and only the store that this is called from can make room"));
+    }
+    const waiting = this.#room.enter(
+      count,
+      retry,
+      this.#options.fullTimeoutMs,
+      () => {
+        queueMicrotask(() => this.#admit()); // the next in line may fit
+        return this.#fullError(count, ` after ${this.#options.fullTimeoutMs} ms`);
+      },
+    );
+    this.#stop = 0;
+    this.commit.schedule();
+    this.#wakeConsumer("durable");
+    return waiting;
+  }
+
+  #admit(): void {
+    if (this.#room.length === 0) return;
+    this.#isAdmitting = true;
+    try {
+      this.#room.admit((count) => this.#hasRoom(count));
+    } finally {
+      this.#isAdmitting = false;
+      this.#setStop();
+    }
+  }
+
+  #fullError(count: number, why: string): WALFullError {
+    return new WALFullError(this.#slots.count, this.#tail, this.#head, count, why);
+  }
+
+  #checkTime(time: HybridTimeInput): void {
+    checkTime(time);
+    const nanos = BigInt(time[0]);
+    const clock = this.#clock;
+    const isLater = nanos > clock.nanos || (nanos === clock.nanos && time[1] >= clock.seq);
+    if (!isLater) {
+      throw new RangeError(
+        `Cannot use [${nanos}, ${time[1]}, ${time[2]}] as time: the log is at [${clock.nanos}, ${clock.seq}] already`,
+      );
+    }
+    const { maxClockDriftMs } = this.#options;
+    if (maxClockDriftMs === Infinity) return;
+    const aheadMs = Number(nanos - clock.wallNanos()) / 1e6;
+    if (aheadMs > maxClockDriftMs) {
+      throw new RangeError(
+        `Cannot use [${nanos}, ${time[1]}, ${time[2]}] as time: it is ${aheadMs} ms ahead of the clock, ` +
+          `${maxClockDriftMs} ms are allowed`,
+      );
+    }
+  }
+
+  // Syncing.
+
+  advanced(): void {
+    this.#setStop();
+    this.#admit();
+    if (this.commit.durable > this.#writer.latest.durable) this.#armIdleTimer();
+    this.#wakeConsumer("durable");
+  }
+
+  headerWanted(): boolean {
+    const gain = this.#tail - this.#durableTail;
+    const part = this.#slots.count / HEADER_PART;
+    const free = this.#durableTail + this.#slots.count - this.#head;
+    return this.#headerRequested || (gain > 0 && (this.#room.length > 0 || gain >= part || free < part));
+  }
+
+  #positions(): HeaderPositions {
+    return {
+      tail: this.#tail,
+      durable: this.commit.durable,
+      checkpoint: Math.min(this.#checkpointed, this.commit.durable),
+      timeNanos: this.#clock.nanos,
+      timeSeq: this.#clock.seq,
+      cleanHead: 0,
+      openerPid: process.pid,
+    };
+  }
+
+  syncRecords(first: LSN, last: LSN): void {
+    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) this.#region.sync(offset, length);
+    this.#look();
+  }
+
+  async syncRecordsAsync(first: LSN, last: LSN): Promise<void> {
+    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
+      await this.#region.syncAsync(offset, length);
+    }
+    if (this.#isOpen) this.#look();
+  }
+
+  syncHeader(): void {
+    this.#writeHeader();
+  }
+
+  async syncHeaderAsync(): Promise<void> {
+    this.#headerRequested = false;
+    const positions = this.#positions();
+    await this.#writer.writeAsync(positions);
+    this.#durableTail = Math.max(this.#durableTail, positions.tail);
+  }
+
+  failed(error: unknown): void {
+    this.#fail(error);
+  }
+
+  /** Writes the header and makes it durable before it returns: its tail's slots may be used again. */
+  #writeHeader(): void {
+    this.#headerRequested = false;
+    const positions = this.#positions();
+    try {
+      this.#writer.write(positions);
+      this.#look();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+    this.#durableTail = positions.tail;
+  }
+
+  /** Once the log is idle, the header notes what is durable, so that the last group has a witness too. */
+  #armIdleTimer(): void {
+    const { idleHeaderDelayMs } = this.#options;
+    if (this.#idleTimer !== null || idleHeaderDelayMs > LONGEST_TIMER_MS) return;
+    const { durable } = this.commit;
+    this.#idleTimer = setTimeout(() => {
+      this.#idleTimer = null;
+      if (!this.isOpen || this.#poison !== null) return;
+      if (this.commit.durable !== durable) return this.#armIdleTimer();
+      this.#headerRequested = true;
+      this.commit.schedule();
+    }, idleHeaderDelayMs);
+    this.#idleTimer.unref();
+  }
+
+  /** Looks whether the file is still there. */
+  #look(): void {
+    this.#lookedMs = performance.now();
+    try {
+      this.#region.verify();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  /** Poisons the log; the first failure is the one that counts. */
+  #fail(error: unknown): WALError {
+    if (this.#poison !== null) return this.#poison;
+    const path = this.path;
+    const translated = toWALError(error, path, this.commit.durable);
+    this.#poison = translated instanceof WALError
+      ? translated
+      : new WALIOError(path, null, `Cannot go on with the log: ${String(error)}`, { cause: error });
+    this.#stop = 0;
+    this.commit.stop(this.#poison);
+    this.#room.rejectAll(() => this.#poison);
+    this.#milestones.rejectAll(this.#poison);
+    this.#wakeConsumer("durable");
+    return this.#poison;
+  }
+
+  #mustBeGood(action: string): void {
+    if (!this.#isOpen) throw new WALClosedError(action);
+    if (this.#poison !== null) throw this.#poison;
+  }
+
+  // Releasing and reading.
+
+  #checkConfirmable(lsn: LSN, limit: LSN, what: string): void {
+    if (lsn > limit) {
+      throw new RangeError(`Cannot confirm LSN ${lsn}: records are ${what} up to LSN ${limit}`);
+    }
+    if (this.#consuming !== null && lsn > this.#applied) {
+      throw new RangeError(
+        `Cannot confirm LSN ${lsn}: the running consumer has applied records up to LSN ${this.#applied}`,
+      );
+    }
+  }
+
+  /**
+   * The last record up to an LSN that stores are given; 0 if none is retained. Checkpoints are the log's own: no store's `appliedLsn()`
+   * ever reaches one, so a checkpoint that named one would have every store refused.
+   */
+  #lastGiven(through: LSN): LSN {
+    let lsn = through;
+    while (lsn >= this.#tail && this.#slots.opTypeAt(slotOf(lsn, this.#slots.count)) === OpType.Checkpoint) lsn--;
+    return lsn < this.#tail ? 0 : lsn;
+  }
+
+  /** Moves the tail behind the last whole batch up to an LSN. */
+  #release(through: LSN): void {
+    let last = Math.min(through, this.#head - 1);
+    while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;
+    if (last < this.#tail) return;
+    this.#tail = last + 1;
+    if (last > this.#applied) this.#applied = last;
+    assert(this.#tail <= this.commit.durable + 1, "only durable records are released");
+  }
+
+  // Consuming.
+
+  readRun(first: LSN, count: number): WALRecord[] {
+    this.#mustBeGood("consume");
+    const { durable } = this.commit;
+    const capacity = this.#slots.count;
+    let last = Math.min(durable, first + count - 1);
+    while (last < durable && this.#slots.batchGoesOn(slotOf(last, capacity))) last++;
+    // Looked at in place: a flag that was damaged shows in the copy's checksum.
+    const records = copyRecords(this, first, last);
+    if (this.#slots.look(slotOf(last, capacity), last) !== SlotState.Record) throw damage(this, last);
+    return records;
+  }
+
+  async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
+    if (this.#poison !== null) throw this.#poison;
+    if (!this.isOpen || signal.aborted) return "stopped";
+    if (this.commit.durable >= lsn) return "durable";
+    if (this.commit.durable < this.#head - 1) this.commit.schedule();
+    const reason = await this.#sleep(timeoutMs, signal);
+    if (this.#poison !== null) throw this.#poison;
+    return reason;
+  }
+
+  #sleep(timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
+    const { promise, resolve } = Promise.withResolvers<WakeReason>();
+    const wake = (reason: WakeReason) => {
+      if (this.#wake === wake) this.#wake = null;
+      if (timer !== null) clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+      resolve(reason);
+    };
+    const abort = () => wake("stopped");
+    const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(() => wake("time"), timeoutMs);
+    signal.addEventListener("abort", abort);
+    this.#wake = wake;
+    return promise;
+  }
+
+  #wakeConsumer(reason: WakeReason): void {
+    this.#wake?.(reason);
+  }
+
+  async confirm(lsn: LSN, record: boolean): Promise<void> {
+    this.#mustBeGood("write a checkpoint");
+    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(lsn));
+    // In a full ring the header alone has to do: it holds the same LSN.
+    if (record && this.#room.length === 0 && this.#hasRoom(1)) {
+      this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
+      await this.commit.wait();
+      if (!this.isOpen) return;
+    }
+    this.#release(lsn);
+    if (this.headerWanted()) this.commit.schedule();
+  }
+
+  noteApplied(lsn: LSN): void {
+    if (!this.#isOpen || lsn <= this.#applied) return;
+    this.#applied = lsn;
+    this.#milestones.reached(lsn);
+  }
+
+  async pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    await this.#sleep(delayMs, signal);
+  }
+
+  flush(): void {
+    this.#mustBeGood("flush");
+    try {
+      this.commit.flush();
+    } catch (error) {
+      throw this.#fail(error);
+    }
+  }
+
+  flushAsync(): Promise<void> {
+    try {
+      this.#mustBeGood("flush");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.commit.durable === this.#head - 1 ? Promise.resolve() : this.commit.wait();
+  }
+
+  checkpoint(appliedThrough: LSN = this.#applied): LSN {
+    this.#mustBeGood("write a checkpoint");
+    checkLsn(appliedThrough, "appliedThrough");
+    this.#checkConfirmable(appliedThrough, this.#head - 1, "appended");
+    const through = Math.max(appliedThrough, this.#checkpointed);
+    this.flush();
+    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(appliedThrough));
+    if (through > this.#applied) this.#applied = through;
+    if (this.#head - this.#durableTail === this.#slots.count) {
+      this.#release(through);
+      if (this.#tail > this.#durableTail) this.#writeHeader();
+    }
+    const lsn = this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
+    this.flush();
+    return lsn;
+  }
+
+  truncate(confirmedThroughPos: LSN): void {
+    this.#mustBeGood("truncate");
+    checkLsn(confirmedThroughPos, "confirmedThroughPos");
+    this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");
+    this.#release(confirmedThroughPos);
+    if (this.headerWanted()) this.commit.schedule();
+  }
+
+  checkRange(range: RecordRange): [first: LSN, last: LSN] {
+    this.slots();
+    const { from = this.#tail, to = this.#head - 1 } = range;
+    checkInteger(from, "from", 1, Number.MAX_SAFE_INTEGER);
+    checkLsn(to, "to");
+    if (from < this.#tail) throw new WALTruncatedError(from, this.#tail);
+    return [from, Math.min(to, this.#head - 1)];
+  }
+
+  consume(store: Store, options: ConsumeOptions | number = {}): Promise<void> {
+    let given: ReturnType<typeof checkConsumeOptions>;
+    try {
+      given = checkConsumeOptions(store, options);
+      this.#mustBeGood("consume");
+      if (this.#consuming !== null) throw new WALConsumingError();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#consuming = this.#consume(store, given);
+    return this.#consuming;
+  }
+
+  async #consume(store: Store, given: ReturnType<typeof checkConsumeOptions>): Promise<void> {
+    const stop = this.#consumerStop = new AbortController();
+    const abort = () => stop.abort();
+    if (given.signal?.aborted) stop.abort();
+    given.signal?.addEventListener("abort", abort);
+    let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
+    try {
+      await new Consumer(this, store, { ...given, signal: stop.signal }).run();
+    } catch (error) {
+      ending = error;
+      throw error;
+    } finally {
+      this.#milestones.rejectAll(ending);
+      given.signal?.removeEventListener("abort", abort);
+      this.#consuming = null;
+      if (this.#isOpen) {
+        this.#room.rejectAll((records) => this.#fullError(records, ", and the consumer ended"));
+      }
+    }
+  }
+
+  whenApplied(lsn: LSN = this.#head - 1): Promise<void> {
+    try {
+      this.#mustBeGood("wait for the consumer");
+      checkLsn(lsn, "lsn");
+      if (lsn >= this.#head) {
+        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.#head - 1}`);
+      }
+      if (lsn <= this.#applied) return Promise.resolve();
+      if (this.#consuming === null) throw new WALClosedError("wait for the consumer", "no consumer runs");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#milestones.wait(lsn);
+  }
+
+  stats(): WALStats {
+    if (!this.#isOpen) throw new WALClosedError("take statistics");
+    const region = this.#region;
+    const commit = this.commit;
+    return {
+      path: region.path,
+      fileSystem: region.fileSystem.name,
+      durableMedium: region.fileSystem.durable,
+      warnings: this.#warnings(region),
+      sizeBytes: region.buffer.byteLength,
+      capacity: this.#slots.count,
+      length: this.#head - this.#tail,
+      fillRatio: (this.#head - this.#tail) / this.#slots.count,
+      head: this.#head,
+      tail: this.#tail,
+      durable: commit.durable,
+      applied: this.#applied,
+      appended: this.#head - this.#firstLsn,
+      syncs: commit.syncs,
+      headerSyncs: this.#writer.syncs,
+      recordsPerSync: commit.syncs === 0 ? 0 : commit.synced / commit.syncs,
+      syncLatency: commit.latency.snapshot(),
+      flushMode: commit.mode,
+      waiting: this.#room.length,
+      oldestUnconsumedAgeMs: this.#oldestUnconsumedAgeMs(),
+      consuming: this.#consuming !== null,
+      poisoned: this.#poison !== null,
+    };
+  }
+
+  #warnings(region: Region): readonly string[] {
+    const { count, totalMs } = this.commit.latency.snapshot();
+    const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
+    if (!isSuspect) return region.warnings;
+    const us = Math.round(totalMs / count * 1000);
+    return [...region.warnings, `A sync takes ${us} µs on average: the medium may confirm what it has not written`];
+  }
+
+  #oldestUnconsumedAgeMs(): number {
+    const oldest = Math.max(this.#applied + 1, this.#tail);
+    if (oldest >= this.#head) return 0;
+    const nanos = this.#slots.timeNanosAt(slotOf(oldest, this.#slots.count));
+    return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);
+  }
+
+  /** Stops the consumer and waits for it; its own caller sees its error. */
+  async stopConsumer(): Promise<void> {
+    this.#consumerStop.abort();
+    await this.#consuming?.catch(() => {});
+  }
+
+  /** A cleanly closed log with the durable records of this one. */
+  copy(): { image: Uint8Array; first: LSN; last: LSN } {
+    this.#mustBeGood("back up");
+    const first = this.#tail;
+    const last = this.commit.durable;
+    const image = logImage({
+      capacity: this.#slots.count,
+      tail: first,
+      head: last + 1,
+      checkpoint: Math.min(this.#checkpointed, last),
+      timeNanos: this.#clock.nanos,
+      timeSeq: this.#clock.seq,
+      createdNanos: this.#writer.latest.created,
+      recordAt: (lsn) => ({
+        record: copyRecords(this, lsn, lsn)[0],
+        batchGoesOn: this.#slots.batchGoesOn(slotOf(lsn, this.#slots.count)),
+      }),
+    });
+    return { image, first, last };
+  }
+}

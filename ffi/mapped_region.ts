@@ -34,6 +34,11 @@ export class MappedFile implements Region {
   #isOpen = true;
   /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
   #isPending = false;
+  /**
+   * The first sync that failed. Its pages may count as clean, and its error has been reported: another sync would succeed without
+   * them, and could be called before the log has heard of the failure, which takes a few turns of the microtask queue.
+   */
+  #failure: RegionError | null = null;
 
   constructor(system: System, parts: Parts) {
     this.#system = system;
@@ -48,6 +53,7 @@ export class MappedFile implements Region {
   sync(offset: number, length: number): void {
     const { fd, spareFd, barrierOnly } = this.#parts;
     const range = this.#pages(offset, length);
+    if (this.#failure !== null) throw this.#failure;
     try {
       // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
       // does not, so that neither swallows the other's error.
@@ -55,7 +61,7 @@ export class MappedFile implements Region {
         this.#system.syncData(spareFd, barrierOnly);
       } else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);
     } catch (error) {
-      throw asSyncError(error, this.path);
+      throw this.#failed(error);
     }
   }
 
@@ -65,11 +71,12 @@ export class MappedFile implements Region {
     if (this.#isPending) {
       throw new TypeError("Cannot sync a region twice at a time");
     }
+    if (this.#failure !== null) throw this.#failure;
     this.#isPending = true;
     try {
       await this.#system.syncMappedAsync(fd, spareFd, range.address, range.lengthBytes, barrierOnly);
     } catch (error) {
-      throw asSyncError(error, this.path);
+      throw this.#failed(error);
     } finally {
       this.#isPending = false;
       if (!this.#isOpen) this.#release();
@@ -130,6 +137,10 @@ export class MappedFile implements Region {
     undo.add(() => this.#system.close(spareFd));
     undo.add(() => this.#system.unmap(mapping, sizeBytes));
     undo.run();
+  }
+
+  #failed(error: unknown): RegionError {
+    return this.#failure ??= asSyncError(error, this.path);
   }
 
   #check(): void {

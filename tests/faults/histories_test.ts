@@ -1,0 +1,48 @@
+// Fault: everything at once, again and again, in random order: power loss, kills, torn and reordered writes, failing syncs, crashes
+//   within recovery, rot, wraps, full rings, a failing or crashing store, a clock that goes back (H1–H8, H10, H11, H26–H29, H31, H32, H34).
+// Promise: what was acknowledged survives, and what is recovered is a gapless prefix in whole batches; nothing that was discarded
+//   comes back; the store gets each record once, and only durable ones; time goes on (G1–G6, G10, G11, G13).
+// Method: seeded histories of random steps against a plain array. A failure prints its seed and the shortest history found.
+//   `deno task test:faults --seed N` runs the history of one seed again; `SEED=N` in the environment does the same.
+
+import { assert } from "@std/assert";
+import process from "node:process";
+import { makeHistory } from "../support/history.ts";
+import { HistoryFailure, runHistory, Tally } from "../support/history_run.ts";
+import { report, shrink } from "../support/history_shrink.ts";
+import { test } from "../support/test.ts";
+
+const GROUPS = 8;
+const HISTORIES_PER_GROUP = 100;
+const SEED = process.env["SEED"];
+
+/** Runs the histories of these seeds; the first that fails is made short and reported. */
+async function check(first: number, count: number, tally: Tally): Promise<void> {
+  for (let seed = first; seed < first + count; seed++) {
+    const history = makeHistory(seed);
+    try {
+      await runHistory(history, tally);
+    } catch (error) {
+      if (!(error instanceof HistoryFailure)) throw error;
+      throw new Error(report(await shrink(error), history.steps.length), { cause: error });
+    }
+  }
+}
+
+if (SEED !== undefined) {
+  test(`WAL keeps its promises in the history of seed ${SEED}`, () => check(Number(SEED), 1, new Tally()));
+} else {
+  const whole = new Tally();
+  for (let group = 0; group < GROUPS; group++) {
+    const first = 1 + group * HISTORIES_PER_GROUP;
+    test(`WAL keeps its promises in random histories, seeds ${first} to ${first + HISTORIES_PER_GROUP - 1}`, async () => {
+      await check(first, HISTORIES_PER_GROUP, whole);
+    });
+  }
+
+  test("The random histories meet each hazard that they are about", () => {
+    const about = [1, 2, 3, 4, 5, 6, 8, 10, 11, 26, 27, 28, 29, 31, 32, 34].map((number) => `H${number}`);
+    const missed = about.filter((hazard) => (whole.hazards.get(hazard) ?? 0) === 0);
+    assert(missed.length === 0, `never met: ${missed.join(", ")} in ${whole.histories} histories`);
+  });
+}

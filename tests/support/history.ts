@@ -1,0 +1,141 @@
+// A random history: what is done to a log and what happens to it, as plain data that a seed gives again.
+
+import type { SimulatedDiskOptions } from "../../testing.ts";
+import { Random } from "../../testing.ts";
+import type { StoreKind } from "./history_store.ts";
+
+/** One step. Its numbers mean something in any state of the log, so that a history can be shortened anywhere. */
+export type Step =
+  | { readonly do: "insert" | "delete" | "deleteValue"; readonly count: number; readonly wait: boolean }
+  | { readonly do: "insertSync"; readonly count: number }
+  | { readonly do: "batch"; readonly how: "insert" | "delete" | "sync"; readonly count: number; readonly wait: boolean }
+  | { readonly do: "flush" | "flushAsync" | "settle" | "reopen" | "read" | "writeBack" | "consume" | "stop" | "backup" }
+  | { readonly do: "fillTo"; readonly slot: number }
+  | { readonly do: "truncate" | "checkpoint"; readonly part: number }
+  | { readonly do: "turns"; readonly count: number }
+  | { readonly do: "storeFails"; readonly after: number }
+  | {
+    readonly do: "failSync";
+    readonly nth: number;
+    readonly errno: string;
+    readonly when: "before" | "during" | "after";
+  }
+  | { readonly do: "clock"; readonly ms: number }
+  | { readonly do: "rot"; readonly slot: number; readonly bit: number }
+  | Crash;
+
+/** A crash: at once (0), or at a call to come. */
+export interface Crash {
+  readonly do: "crash";
+  readonly mode: "power" | "kill";
+  readonly keep: "none" | "all" | "random";
+  readonly inCalls: number;
+  readonly when: "before" | "during" | "after";
+  /** Power is lost once more as soon as the log is open again, and nothing more is kept. */
+  readonly again: boolean;
+}
+
+/** Everything that a run depends on. */
+export interface History {
+  readonly seed: number;
+  readonly disk: SimulatedDiskOptions;
+  readonly flush: "inline" | "offload";
+  readonly store: StoreKind | null;
+  readonly steps: readonly Step[];
+}
+
+const SLOTS = 768;
+
+/** The history of a seed. */
+export function makeHistory(seed: number): History {
+  const random = new Random(seed).fork("history");
+  const disk: SimulatedDiskOptions = {
+    seed,
+    pieceBytes: random.pick([64, 512, 512, 4096]),
+    tearChance: random.pick([0, 0, 0.3]),
+    writeBackChance: random.pick([0, 0, 0.05, 0.3]),
+    pageBytes: random.pick([4096, 4096, 16384]),
+    asyncUsesSpare: random.chance(0.5),
+    asyncTicks: random.pick([1, 8, 30]),
+    dropsCache: random.chance(0.5),
+    directoryOrder: random.pick(["journal", "any"]),
+    traceLimit: 400,
+  };
+  const flush = random.pick(["inline", "offload"] as const);
+  const store = random.pick([null, null, "exact", "plain"] as const);
+  const steps: Step[] = [];
+  // Half of the histories begin near the ring's end, and wrap.
+  if (random.chance(0.5)) steps.push({ do: "fillTo", slot: random.between(SLOTS - 80, SLOTS) });
+  const count = random.between(4, 40);
+  const makers = store === null ? ALWAYS.concat(MANUAL) : ALWAYS.concat(CONSUMED);
+  const weights = makers.reduce((sum, [weight]) => sum + weight, 0);
+  for (let i = 0; i < count; i++) {
+    let at = random.below(weights);
+    const [, make] = makers.find(([weight]) => (at -= weight) < 0)!;
+    steps.push(make(random));
+  }
+  steps.push(crash(random));
+  return { seed, disk, flush, store, steps };
+}
+
+type Maker = readonly [weight: number, make: (random: Random) => Step];
+
+/** Few most of the time, now and then many. */
+function amount(random: Random): number {
+  return random.pick([1, 1, 2, 3, random.between(1, 12), random.between(1, 100)]);
+}
+
+function crash(random: Random): Crash {
+  return {
+    do: "crash",
+    mode: random.pick(["power", "power", "kill"]),
+    keep: random.pick(["random", "random", "random", "none", "all"]),
+    inCalls: random.pick([0, 0, random.between(1, 12), random.between(1, 40)]),
+    when: random.pick(["before", "during", "after"]),
+    again: random.chance(0.4),
+  };
+}
+
+const ALWAYS: Maker[] = [
+  [14, (random) => ({ do: "insert", count: amount(random), wait: random.chance(0.6) })],
+  [3, (random) => ({ do: "delete", count: amount(random), wait: random.chance(0.6) })],
+  [3, (random) => ({ do: "deleteValue", count: amount(random), wait: random.chance(0.6) })],
+  [12, (random) => ({ do: "insertSync", count: amount(random) })],
+  [12, (random) => ({
+    do: "batch",
+    how: random.pick(["insert", "delete", "sync"]),
+    count: 1 + amount(random),
+    wait: random.chance(0.5),
+  })],
+  [5, () => ({ do: "flush" })],
+  [3, () => ({ do: "flushAsync" })],
+  [3, () => ({ do: "settle" })],
+  [6, (random) => ({ do: "turns", count: random.below(6) })],
+  [4, () => ({ do: "writeBack" })],
+  [4, () => ({ do: "reopen" })],
+  [3, () => ({ do: "read" })],
+  [1, () => ({ do: "backup" })],
+  [4, (random) => ({ do: "clock", ms: random.pick([-1e9, -5000, -1, 1, 5000, 1e7]) })],
+  [3, (random) => ({
+    do: "failSync",
+    nth: random.between(1, 4),
+    errno: random.pick(["EIO", "ENOSPC", "EDQUOT", "EINTR", "ENOMEM"]),
+    when: random.pick(["before", "during", "after"]),
+  })],
+  [3, (random) => ({ do: "rot", slot: random.below(SLOTS), bit: random.below(512) })],
+  [12, crash],
+];
+
+/** Without a consumer the caller lets go of records. */
+const MANUAL: Maker[] = [
+  [10, (random) => ({ do: "truncate", part: random.pick([0.3, 0.9, 1]) })],
+  [5, (random) => ({ do: "checkpoint", part: random.pick([0.3, 0.9, 1]) })],
+  [3, (random) => ({ do: "fillTo", slot: random.between(0, SLOTS) })],
+];
+
+const CONSUMED: Maker[] = [
+  [14, () => ({ do: "consume" })],
+  [5, () => ({ do: "stop" })],
+  [4, (random) => ({ do: "storeFails", after: random.below(6) })],
+  [4, (random) => ({ do: "fillTo", slot: random.between(0, SLOTS) })],
+];

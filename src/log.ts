@@ -90,7 +90,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #stop: LSN = 0;
   /** The first append of each turn of the event loop looks at the clock, and now and then at the file. */
   #turnIsOpen = false;
-  #lookedMs = performance.now();
+  /** When the file was last looked at, by the wall clock, so that a simulated clock makes a run repeatable. */
+  #lookedMs = 0;
   #headerRequested = false;
   #idleTimer: ReturnType<typeof setTimeout> | null = null;
 
@@ -281,7 +282,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
     this.#clock.refresh();
-    if (performance.now() - this.#lookedMs > LOOK_EVERY_MS) this.#look();
+    if (Math.abs(this.#options.now() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
     // Somebody waits for these records, though perhaps not their caller.
     if (this.#consuming !== null) this.commit.schedule();
   }
@@ -463,7 +464,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** Looks whether the file is still there. */
   #look(): void {
-    this.#lookedMs = performance.now();
+    this.#lookedMs = this.#options.now();
     try {
       this.#region.verify();
     } catch (error) {

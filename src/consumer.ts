@@ -194,7 +194,9 @@ export class Consumer {
             const pending = this.#applyOne(data[done]);
             if (pending !== undefined) await pending;
             attempt = 1;
-            this.#advance(data[done].lsn);
+            this.#lastData = data[done].lsn;
+            this.#advance(this.#lastData);
+            if (!this.#goesOn()) return;
           }
         }
       } catch (error) {

@@ -545,14 +545,16 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (!this.isOpen || signal.aborted) return "stopped";
     if (this.commit.durable >= lsn) return "durable";
     if (this.commit.durable < this.#head - 1) this.commit.schedule();
-    const reason = await this.#sleep(timeoutMs, signal);
+    const reason = await this.#sleep(timeoutMs, signal, true);
     if (this.#poison !== null) throw this.#poison;
     return reason;
   }
 
-  #sleep(timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
+  /** @param endsWithRecords also when records become durable. */
+  #sleep(timeoutMs: number, signal: AbortSignal, endsWithRecords: boolean): Promise<WakeReason> {
     const { promise, resolve } = Promise.withResolvers<WakeReason>();
     const wake = (reason: WakeReason) => {
+      if (reason === "durable" && !endsWithRecords) return;
       if (this.#wake === wake) this.#wake = null;
       if (timer !== null) clearTimeout(timer);
       signal.removeEventListener("abort", abort);
@@ -583,13 +585,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   noteApplied(lsn: LSN): void {
-    if (!this.#isOpen || lsn <= this.#applied) return;
+    if (!this.#isOpen) return;
+    // Lower, where a store begins that has less than the one before.
     this.#applied = lsn;
     this.#milestones.reached(lsn);
   }
 
   async pause(delayMs: number, signal: AbortSignal): Promise<void> {
-    await this.#sleep(delayMs, signal);
+    await this.#sleep(delayMs, signal, false);
   }
 
   flush(): void {

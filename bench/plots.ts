@@ -26,8 +26,8 @@ export interface Labels {
   readonly caption: string;
   readonly x: string;
   readonly y: string;
-  /** Ticks of the x axis; the plot's own choice if left out. */
-  readonly ticks?: readonly number[];
+  /** Ticks of the x axis. */
+  readonly ticks: readonly number[];
   readonly format?: (value: number) => string;
 }
 
@@ -110,13 +110,7 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
   const { document } = parseHTML("<html><body></body></html>") as unknown as Page;
   const byX = [...points].sort((a, b) => a.x - b.x);
   const isShare = Math.max(...points.map(({ x }) => x)) <= 1;
-  const x = {
-    type: "log",
-    label: labels.x,
-    reverse: isShare,
-    ticks: labels.ticks,
-    tickFormat: labels.format ?? "~s",
-  } as const;
+  const { ticks, format = String } = labels;
   const end = { x: "x", y: "y", z: "series", text: "series", fill: "series", textAnchor: "start", dx: 6 } as const;
   const svg = Plot.plot({
     document,
@@ -127,10 +121,12 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
     marginLeft: 70,
     marginRight: 130,
     style: { background: "white", color: "black", fontFamily: "sans-serif", fontSize: "12px" },
-    x,
+    x: { type: "log", reverse: isShare, label: labels.x },
     y: { type: "log", label: null, grid: true, tickFormat: "~s" },
     color: { scheme: "tableau10" },
     marks: [
+      // With its own texts: on a logarithmic axis the library leaves out those that crowd between powers of ten.
+      Plot.axisX(ticks, { text: ticks.map(format) }),
       Plot.line(byX, {
         x: "x",
         y: "y",

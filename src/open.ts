@@ -63,7 +63,8 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
     const pair = readHeaders(region.buffer);
     const header = chooseHeader(pair, region);
     const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;
-    const memory = isCut ? extended(region.buffer, fileBytesOf(header.capacity)) : region.buffer;
+    if (isCut && !request.salvage) throw cutFile(region, header);
+    const memory = isCut ? extended(region, header) : region.buffer;
     const slots = Slots.ofRing(memory, header.capacity, checksumSeed(header.logId));
     if (memory === region.buffer) readAhead(region, header, request.verify && salvaged === null);
     const verdict = recover(slots, header, request.verify && salvaged === null);
@@ -140,9 +141,15 @@ function chooseHeader(pair: HeaderPair, region: Region): Header {
 }
 
 /** A copy with zeros where a cut file has no bytes: zeros never verify. */
-function extended(buffer: ArrayBuffer, bytes: number): ArrayBuffer {
-  const copy = new Uint8Array(bytes);
-  copy.set(new Uint8Array(buffer));
+function extended(region: Region, header: Header): ArrayBuffer {
+  let copy: Uint8Array<ArrayBuffer>;
+  try {
+    copy = new Uint8Array(fileBytesOf(header.capacity));
+  } catch {
+    // A header that asks for more than there is memory is no better than a damaged one.
+    throw cutFile(region, header);
+  }
+  copy.set(new Uint8Array(region.buffer));
   return copy.buffer;
 }
 

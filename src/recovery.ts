@@ -49,7 +49,7 @@ export interface Verdict {
   readonly phantoms: number;
   /** Slots past the end to be erased: phantoms, and torn records that bear an LSN from past the end. */
   readonly debris: readonly number[];
-  /** Everything up to here is in the store, by the header or a checkpoint record. */
+  /** Everything up to here is in the store, by the header or a checkpoint record; below `head`, whatever they say. */
   readonly checkpoint: LSN;
   /** The highest hybrid time in the header and the records read. */
   readonly timeNanos: bigint;
@@ -94,7 +94,7 @@ function recoverClean(slots: Slots, header: Header, verify: boolean): Verdict {
     torn: 0,
     phantoms: 0,
     debris: [],
-    checkpoint: Math.max(header.checkpoint, walked.checkpoint),
+    checkpoint: Math.min(Math.max(header.checkpoint, walked.checkpoint), head - 1),
     timeNanos: header.timeNanos,
     timeSeq: header.timeSeq,
   };
@@ -128,7 +128,7 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     torn: beyond.torn,
     phantoms: beyond.phantoms + walked.end - walked.head,
     debris,
-    checkpoint: Math.max(header.checkpoint, walked.checkpoint),
+    checkpoint: Math.min(Math.max(header.checkpoint, walked.checkpoint), walked.head - 1),
     timeNanos: time.nanos,
     timeSeq: time.seq,
   };

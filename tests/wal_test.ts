@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { pathToFileURL } from "node:url";
-import { OpType, WAL, WALClosedError, WALNotFoundError } from "../mod.ts";
+import { OpType, WAL, WALClosedError, WALNotFoundError, type WALRecord } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { withTempDir } from "./support/temp.ts";
@@ -111,7 +111,7 @@ test("await using makes everything durable, stops the consumer and closes", asyn
   {
     await using wal = openOn(disk, { flush: "offload" });
     const applied: number[] = [];
-    consuming = wal.consumeAsync({ applyBatch: (run) => void applied.push(...lsns(run)) } as never);
+    consuming = wal.consumeAsync({ applyBatch: (run: Iterable<WALRecord>) => void applied.push(...lsns(run)) } as never);
     fill(wal, 4);
   }
   await consuming;

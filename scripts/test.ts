@@ -1,6 +1,6 @@
 // The whole suite, or the part of it under the paths given, on both runtimes.
 //
-//   scripts/test.ts [--only deno|bun] [path…] [--filter text]
+//   scripts/test.ts [--only deno|bun] [--filter text] [--seed N] [path…]
 
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -11,9 +11,10 @@ const { values, positionals } = parseArgs({
   options: {
     only: { type: "string" },
     filter: { type: "string" },
+    seed: { type: "string" },
   },
 });
-const { only, filter } = values;
+const { only, filter, seed } = values;
 if (only !== undefined && only !== "deno" && only !== "bun") throw new RangeError(`--only ${only}: deno or bun`);
 
 /** The command line of one runtime's test runner. */
@@ -26,6 +27,9 @@ function testArguments(runtime: Runtime): string[] {
   // A bare word is a filter of names to Bun; with ./ it is a path.
   return ["test", ...filters, ...positionals.map((path) => path.startsWith("/") ? path : `./${path}`)];
 }
+
+// The random tests take their seed from the environment, so that each runtime's own runner can replay one too.
+if (seed !== undefined) process.env.SEED = seed;
 
 const outcomes: string[] = [];
 let failed = false;

@@ -111,7 +111,9 @@ test("await using makes everything durable, stops the consumer and closes", asyn
   {
     await using wal = openOn(disk, { flush: "offload" });
     const applied: number[] = [];
-    consuming = wal.consumeAsync({ applyBatch: (run: Iterable<WALRecord>) => void applied.push(...lsns(run)) } as never);
+    consuming = wal.consumeAsync(
+      { applyBatch: (run: Iterable<WALRecord>) => void applied.push(...lsns(run)) } as never,
+    );
     fill(wal, 4);
   }
   await consuming;

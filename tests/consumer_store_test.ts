@@ -379,7 +379,7 @@ test("a store with appliedLsn() gets each record once over crashes, stops and fa
         if (end === "power" || end === "kill") disk.crash({ mode: end });
         stop.abort();
         await consuming.catch(() => {});
-        wal.close();
+        if (end !== "power" && end !== "kill") wal.close();
         store.before = store.after = () => {};
         wal = openOn(disk, options);
       }

@@ -73,7 +73,6 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
       const error = isCut ? cutFile(region, header) : corruption(region, slots, verdict);
       if (!request.salvage || region.path === null || salvaged !== null) throw error;
       const done = salvageTo(request, region, slots, header, verdict);
-      region.close();
       return openRegion(request, startMs, done);
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
@@ -214,6 +213,9 @@ function salvageTo(
   function* chunks() {
     for (let at = 0; at < saved.image.byteLength; at += chunk) yield saved.image.subarray(at, at + chunk);
   }
+  // Who replaces a file must have its lock: ours is given up here. What another opener may leave at the path meanwhile is kept too,
+  // under the damaged file's name.
+  region.close();
   request.storage().write(path, chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
   return { losses: saved.losses, damagedFile };
 }

@@ -1,0 +1,113 @@
+// Fault: power fails with a part of a batch on the medium (H7).
+// Promise: a batch is recovered whole or not at all, at the head and at the tail, and handed to applyBatch() whole (G3).
+// Method: batches of 1 to 6 records, cut before and behind each record, and every subset of the last batch; over the end of the ring too.
+
+import { assert, assertEquals } from "@std/assert";
+import { everySubset } from "../../testing.ts";
+import type { WALRecord } from "../../mod.ts";
+import { appendBatch, assertHolds, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
+import { test } from "../support/test.ts";
+
+const SIZES = [1, 2, 3, 4, 5, 6];
+/** The last LSN of each batch. */
+const ENDS = SIZES.map((_, i) => SIZES.slice(0, i + 1).reduce((sum, size) => sum + size, 0));
+const TOTAL = ENDS[ENDS.length - 1]!;
+
+for (const start of [0, CAPACITY - 10]) {
+  const place = start === 0 ? "in the ring" : "over the end of the ring";
+
+  /** Batches that are not synced, behind `start` records that were let go of. */
+  const unsynced = () => {
+    const simulation = new Simulation({ pieceBytes: 64 });
+    const wal = simulation.open();
+    if (start > 0) {
+      appendBatch(wal, start);
+      wal.flush();
+      wal.truncate(start);
+      wal.close();
+      wal.open();
+    }
+    for (const size of SIZES) appendBatch(wal, size);
+    return simulation;
+  };
+
+  test(`WAL recovers whole batches only, cut at each record, ${place}`, () => {
+    const simulation = unsynced();
+    const before = simulation.disk.snapshot();
+    const inOrder = simulation.disk.dirtyPieces(LOG).map((piece) => piece.kind === "bytes" ? piece.offset : 0);
+    assertEquals(inOrder.length, TOTAL);
+    const offsetOfRecord = (lsn: number) => 16384 + (start + lsn - 1) % CAPACITY * 64;
+    for (let cut = 0; cut <= TOTAL; cut++) {
+      simulation.disk.restore(before);
+      simulation.bury();
+      const kept = new Set(Array.from({ length: cut }, (_, i) => offsetOfRecord(i + 1)));
+      const wal = simulation.reopen({ keep: (piece) => piece.kind === "bytes" && kept.has(piece.offset) });
+      const whole = ENDS.filter((end) => end <= cut).at(-1) ?? 0;
+      assertHolds(wal, start + 1, start + whole, `cut behind record ${cut}`);
+      // The rest of a batch must not be continued by what comes next.
+      appendBatch(wal, 2);
+      wal.flush();
+      assertHolds(
+        simulation.reopen({ keep: "none" }),
+        start + 1,
+        start + whole + 2,
+        `cut behind record ${cut}, two more`,
+      );
+    }
+  });
+
+  test(`WAL recovers the last batch whole or not at all, whatever subset of it arrived, ${place}`, () => {
+    const simulation = unsynced();
+    const wal = simulation.wal!;
+    wal.flush();
+    appendBatch(wal, 6);
+    const before = simulation.disk.snapshot();
+    let whole = 0;
+    for (const keep of everySubset(6)) {
+      simulation.disk.restore(before);
+      simulation.bury();
+      const last = simulation.reopen({ keep }).head - 1;
+      assert(last === start + TOTAL || last === start + TOTAL + 6, `ends at ${last}`);
+      if (last > start + TOTAL) whole++;
+    }
+    assertEquals(whole, 1);
+  });
+}
+
+test("truncate() and the recovered tail never part a batch", () => {
+  for (let through = 0; through <= TOTAL; through++) {
+    const simulation = new Simulation({ pieceBytes: 64 });
+    const wal = simulation.open();
+    for (const size of SIZES) appendBatch(wal, size);
+    wal.flush();
+    wal.truncate(through);
+    const tail = (ENDS.filter((end) => end <= through).at(-1) ?? 0) + 1;
+    assertEquals(wal.tail, tail, `truncate(${through})`);
+    wal.close();
+    assertEquals(simulation.open().tail, tail, `truncate(${through}), reopened`);
+  }
+});
+
+test("consumeAsync() hands batches to applyBatch() whole, whatever the batch size, before and after a crash", async () => {
+  for (let batchSize = 1; batchSize <= 7; batchSize++) {
+    const simulation = new Simulation({ pieceBytes: 64 });
+    const wal = simulation.open();
+    for (const size of SIZES) appendBatch(wal, size);
+    wal.flush();
+    simulation.crash({ keep: "none" });
+    const opened = simulation.open();
+    const stop = new AbortController();
+    const runs: number[] = [];
+    const nothing = () => {};
+    await opened.consumeAsync({
+      insert: nothing,
+      delete: nothing,
+      deleteValue: nothing,
+      applyBatch(records: readonly WALRecord[]) {
+        runs.push(records.at(-1)!.lsn);
+        if (records.at(-1)!.lsn === TOTAL) stop.abort();
+      },
+    }, { batchSize, signal: stop.signal });
+    assert(runs.every((end) => ENDS.includes(end)), `runs end at ${runs}`);
+  }
+});

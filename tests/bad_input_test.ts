@@ -1,0 +1,417 @@
+// Fault: a path, file, option or argument that makes no sense, or that the system refuses (H9, H18, H19, H25, H30).
+// Promise: a typed error with its code, and not a byte written; what was there stays as it was (G7, G8, G12, G14, G15).
+// Method: each item by itself, on a real directory, compared before and after; refusals of the system on a simulated disk.
+
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import * as fs from "node:fs";
+import process from "node:process";
+import {
+  type DeleteItem,
+  type HybridTimeInput,
+  type InsertItem,
+  type U64,
+  WAL,
+  WALCorruptError,
+  WALError,
+  WALFileSystemError,
+  WALFormatError,
+  WALLockedError,
+  WALNotFoundError,
+  type WALOptions,
+  WALPermissionError,
+  WALPlatformError,
+  WALSpaceError,
+  WALSyncError,
+} from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
+import { CAPACITY, fill, items, openInMemory, openOn, PATH } from "./support/logs.ts";
+import { fileBytes, headerBytes, type ReferenceHeader } from "./support/reference.ts";
+import { runtime } from "./support/runtime.ts";
+import { withTempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+type ErrorClass = new (...values: never[]) => Error;
+
+/** Everything in a directory, to see that nothing was written. */
+function contents(directory: string): Record<string, string> {
+  const entries = fs.readdirSync(directory, { withFileTypes: true }).map((entry) => {
+    const path = `${directory}/${entry.name}`;
+    const text = entry.isFile() ? `${fs.readFileSync(path).toString("base64")} ${fs.statSync(path).mode}` : "";
+    return [entry.name, text];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Opening must fail so, and leave the directory as it is. */
+function refused(
+  directory: string,
+  path: string | URL,
+  errorClass: ErrorClass,
+  code: string,
+  options: WALOptions = {},
+) {
+  const before = contents(directory);
+  const error = assertThrows(() => WAL.open(path, { size: 65536, ...options }), errorClass);
+  assertInstanceOf(error, WALError);
+  assertEquals(error.code, code, error.message);
+  assertEquals(contents(directory), before);
+  // The lock was given back.
+  assertThrows(() => WAL.open(path, { size: 65536, ...options }), errorClass);
+  return error;
+}
+
+// Paths.
+
+test("open() of a path that is no name of a file is a WALFormatError", () =>
+  withTempDir((directory) => {
+    fs.mkdirSync(`${directory}/sub`);
+    fs.symlinkSync(`${directory}/nowhere`, `${directory}/dangling`);
+    const paths = [`${directory}/a\0b`, `${directory}/sub`, `${directory}/`, `${directory}/dangling`, "/dev/null"];
+    for (const path of paths) refused(directory, path, WALFormatError, "FORMAT");
+    refused(directory, new URL(`file://${directory}/a%00b`), WALFormatError, "FORMAT");
+  }));
+
+test("open() in a directory that is missing, or that is a file, is a WALNotFoundError", () =>
+  withTempDir((directory) => {
+    fs.writeFileSync(`${directory}/file`, "text");
+    refused(directory, `${directory}/none/log`, WALNotFoundError, "NOT_FOUND");
+    refused(directory, `${directory}/file/log`, WALNotFoundError, "NOT_FOUND");
+    refused(directory, `${directory}/log`, WALNotFoundError, "NOT_FOUND", { create: false });
+  }));
+
+test("a path of the wrong type is a TypeError, and an empty one a RangeError", () => {
+  for (const path of [5, {}, [], true, Symbol("s")]) assertThrows(() => new WAL(path as unknown as string), TypeError);
+  assertThrows(() => new WAL(new URL("https://example.com/log")), TypeError);
+  assertThrows(() => new WAL(""), RangeError);
+});
+
+// Files.
+
+const FILES: readonly [what: string, bytes: Uint8Array, errorClass: ErrorClass, code: string, includes: string][] = [
+  ["a zero-length file", new Uint8Array(0), WALFormatError, "FORMAT", "0 bytes"],
+  ["a short file", fileBytes([headerBytes(), headerBytes()], []).subarray(0, 16383), WALFormatError, "FORMAT", "16383"],
+  ["a file of zeros", new Uint8Array(65536), WALFormatError, "FORMAT", "not a log"],
+  ["a foreign file", new TextEncoder().encode("SQLite format 3\0".repeat(4096)), WALFormatError, "FORMAT", "not a log"],
+  ["a log of version 2", withHeaders({ version: 2 }), WALFormatError, "FORMAT", "version is 2"],
+  ["a log of version 4294967295", withHeaders({ version: 2 ** 32 - 1 }), WALFormatError, "FORMAT", "4294967295"],
+  ["a log whose header copies are both damaged", withHeaders({ recordBytes: 63 }), WALCorruptError, "CORRUPT", "both"],
+  ["a log that was cut", withHeaders({}).subarray(0, 32768), WALCorruptError, "CORRUPT", "was cut to 32768 bytes"],
+  [
+    "a small file whose header speaks of 4 thousand million slots",
+    withHeaders({ capacity: 2 ** 32 - 1 }),
+    WALCorruptError,
+    "CORRUPT",
+    "was cut",
+  ],
+  [
+    "a log with a record of a later version",
+    fileBytes([headerBytes(), headerBytes()], [{ lsn: 1 }, { lsn: 2, version: 2 }]),
+    WALFormatError,
+    "FORMAT",
+    "LSN 2 at byte 16448",
+  ],
+  [
+    "a log without an acknowledged record",
+    fileBytes([headerBytes({ durable: 3 }), headerBytes()], [{ lsn: 1 }, { lsn: 3 }]),
+    WALCorruptError,
+    "CORRUPT",
+    "LSN 2 at byte 16448",
+  ],
+];
+
+function withHeaders(header: ReferenceHeader): Uint8Array {
+  return fileBytes([headerBytes(header), headerBytes(header)], []);
+}
+
+for (const [what, bytes, errorClass, code, includes] of FILES) {
+  test(`open() of ${what} is a ${errorClass.name}, and the file stays as it is`, () =>
+    withTempDir((directory) => {
+      const path = `${directory}/log`;
+      fs.writeFileSync(path, bytes);
+      const error = refused(directory, path, errorClass, code);
+      assert(error.message.includes(includes), error.message);
+      assert(error.message.includes(JSON.stringify(path)), error.message);
+    }));
+}
+
+test("a WALCorruptError names the damaged LSNs and where the first one lies", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const records = [1, 2, 5, 8].map((lsn) => ({ lsn }));
+    fs.writeFileSync(path, fileBytes([headerBytes({ durable: 8 }), headerBytes()], records));
+    const error = refused(directory, path, WALCorruptError, "CORRUPT") as unknown as WALCorruptError;
+    assertEquals(error.losses, [
+      { firstLsn: 3, lastLsn: 4, offset: 16384 + 128 },
+      { firstLsn: 6, lastLsn: 7, offset: 16384 + 320 },
+    ]);
+    assertEquals([error.firstLsn, error.lastLsn, error.offset], [3, 7, 16384 + 128]);
+  }));
+
+test("open() of a file that may only be read is a WALPermissionError", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    WAL.open(path, { size: 65536 }).close();
+    fs.chmodSync(path, 0o400);
+    refused(directory, path, WALPermissionError, "PERMISSION");
+  }), { skip: process.getuid?.() === 0 && "root may write every file" });
+
+// What the system refuses.
+
+const REFUSALS: readonly [
+  call: "open" | "openOrCreate" | "allocate" | "write" | "fsync" | "map",
+  errno: string,
+  ErrorClass,
+][] = [
+  ["open", "EACCES", WALPermissionError],
+  ["open", "EROFS", WALPermissionError],
+  ["openOrCreate", "EROFS", WALPermissionError],
+  ["allocate", "ENOSPC", WALSpaceError],
+  ["write", "ENOSPC", WALSpaceError],
+  ["write", "EDQUOT", WALSpaceError],
+  ["fsync", "EIO", WALSyncError],
+  ["map", "ENODEV", WALFileSystemError],
+];
+
+for (const [call, errno, errorClass] of REFUSALS) {
+  test(`open() of a new log when ${call} fails with ${errno} is a ${errorClass.name}, and leaves no file`, () => {
+    const disk = new SimulatedDisk();
+    if (call === "open") {
+      openOn(disk).close();
+      const before = disk.image(PATH);
+      disk.fail({ call, errno });
+      assertThrows(() => openOn(disk), errorClass);
+      assertEquals(disk.image(PATH), before);
+    } else {
+      disk.fail({ call, errno });
+      const error = assertThrows(() => openOn(disk), errorClass);
+      assertInstanceOf(error, WALError);
+      if (call !== "map") assertEquals(disk.paths(), []);
+    }
+    assertEquals(disk.openHandles, { descriptors: 0, mappings: 0, locks: 0 });
+    disk.clearFaults();
+    openOn(disk).close();
+  });
+}
+
+test("open() on a network file system is a WALFileSystemError, unless it is asked for", () => {
+  const disk = new SimulatedDisk({ fileSystem: "nfs" });
+  assertEquals(assertThrows(() => openOn(disk), WALFileSystemError).code, "FILE_SYSTEM");
+  assertEquals(disk.paths(), []);
+  using wal = openOn(disk, { allowUnsafeFileSystem: true });
+  assert(wal.stats().warnings.length > 0);
+});
+
+test("open() of more than can be mapped is a WALPlatformError", () =>
+  withTempDir((directory) => {
+    refused(directory, `${directory}/log`, WALPlatformError, "PLATFORM", { size: 2 ** 52 });
+  }));
+
+// Locks.
+
+test("open() of a log that this thread has open is a WALLockedError that names this process", () =>
+  withTempDir((directory) => {
+    using _wal = WAL.open(`${directory}/log`, { size: 65536 });
+    const error = refused(directory, `${directory}/log`, WALLockedError, "LOCKED") as unknown as WALLockedError;
+    assertEquals(error.pid, process.pid);
+    assert(error.message.includes(`process ${process.pid}`));
+  }));
+
+test("open() of a log that another process has open is a WALLockedError that names it, until it is killed", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    await using child = spawnSnippet(`
+      import { WAL } from "${projectUrl("mod.ts")}";
+      globalThis.wal = WAL.open(${JSON.stringify(path)}, { size: 65536 });
+      await wal.logInsert(1, 2, 3, 4);
+      console.log("open");
+      setInterval(() => wal.stats(), 1000);`);
+    await child.line(/open/);
+    const error = assertThrows(() => WAL.open(path), WALLockedError);
+    assertEquals([error.code, error.pid, error.path], ["LOCKED", child.pid, path]);
+    child.kill("SIGKILL");
+    await child.result;
+    using wal = WAL.open(path);
+    assertEquals([wal.length, wal.recovery.clean], [1, false]);
+  }));
+
+test("open() in a worker of a log that this thread has open is a WALLockedError that names this process", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    const wal = WAL.open(path, { size: 65536 });
+    const worker = new Worker(new URL("./support/wal_worker.ts", import.meta.url), { type: "module" });
+    const ask = () =>
+      new Promise((resolve) => {
+        worker.onmessage = (event) => resolve(event.data);
+        worker.postMessage(path);
+      });
+    assertEquals(await ask(), `LOCKED ${process.pid}`);
+    wal.close();
+    assertEquals(await ask(), "opened");
+    worker.terminate();
+  }));
+
+test(
+  "open() without Deno's permission is a WALPermissionError that names the flag",
+  () =>
+    withTempDir(async (temporary) => {
+      const path = `${fs.realpathSync(temporary)}/log`;
+      const source = `
+      import { WAL } from "${projectUrl("mod.ts")}";
+      try {
+        WAL.open(${JSON.stringify(path)}, { size: 65536 });
+      } catch (error) {
+        console.log(error.name, error.code, error.flag, error.path);
+      }`;
+      const { stdout, stderr } = await runSnippet(source, { denoFlags: ["--allow-env=WAL_TEST_NOTHING"] });
+      assertEquals(stdout.trim(), `WALPermissionError PERMISSION --allow-read=${path} ${path}`, stderr);
+      assertEquals(fs.readdirSync(temporary), []);
+    }),
+  { skip: runtime !== "deno" && "Bun has no sandbox" },
+);
+
+// Options.
+
+const BAD_OPTIONS: readonly [options: Record<string, unknown>, errorClass: ErrorClass][] = [
+  ...[65535, 0, -1, NaN, Infinity, 65536.5, 2 ** 53].map((size) =>
+    [{ size }, RangeError] as [{ size: number }, ErrorClass]
+  ),
+  ...["65536", 65536n, {}, true].map((size) => [{ size }, TypeError] as [{ size: unknown }, ErrorClass]),
+  [{ shard: -1 }, RangeError],
+  [{ shard: 65536 }, RangeError],
+  [{ shard: "1" }, TypeError],
+  [{ fullTimeoutMs: -1 }, RangeError],
+  [{ fullTimeoutMs: NaN }, RangeError],
+  [{ fullTimeoutMs: "1" }, TypeError],
+  [{ idleHeaderDelayMs: -1 }, RangeError],
+  [{ maxClockDriftMs: NaN }, RangeError],
+  [{ recovery: "lenient" }, RangeError],
+  [{ flush: "never" }, RangeError],
+  [{ flush: 1 }, RangeError],
+  [{ durability: "none" }, RangeError],
+  [{ now: 5 }, TypeError],
+];
+
+test("an option that cannot be used is a RangeError or TypeError that names it, before anything is touched", () => {
+  for (const [options, errorClass] of BAD_OPTIONS) {
+    const disk = new SimulatedDisk();
+    const [name] = Object.keys(options);
+    assertThrows(() => new WAL(PATH, { storage: disk.storage, ...options } as WALOptions), errorClass, name);
+    assertEquals(disk.steps, 0);
+  }
+  for (const options of [null, 5, "size"]) assertThrows(() => new WAL(PATH, options as WALOptions), TypeError);
+});
+
+// Arguments.
+
+const BAD_NUMBERS: readonly [value: unknown, errorClass: ErrorClass][] = [
+  ...[-1, -1n, 2n ** 64n, 2 ** 53, 2 ** 64, 0.5, NaN, Infinity].map((value) =>
+    [value, RangeError] as [unknown, ErrorClass]
+  ),
+  ...["1", null, undefined, true, {}, [1], Symbol("s")].map((value) => [value, TypeError] as [unknown, ErrorClass]),
+];
+
+/** Both forms of a call must fail so, and write nothing. */
+async function bothFail(
+  wal: WAL,
+  errorClass: ErrorClass,
+  sync: () => unknown,
+  async: () => Promise<unknown>,
+): Promise<void> {
+  const { head } = wal;
+  assertThrows(sync, errorClass);
+  // A promise that rejects; nothing is thrown at the call.
+  const promise = async();
+  assertInstanceOf(promise, Promise);
+  await assertRejects(() => promise, errorClass);
+  assertEquals([wal.head, wal.stats().syncs], [head, 0]);
+}
+
+test("a key or value that is no unsigned 64-bit number is refused in every place, and nothing is written", async () => {
+  await using wal = openInMemory();
+  for (const [bad, errorClass] of BAD_NUMBERS) {
+    for (let place = 0; place < 4; place++) {
+      const [a, b, c, d] = [1, 2, 3, 4].map((good, i) => i === place ? bad as U64 : good);
+      await bothFail(wal, errorClass, () => wal.logInsertSync(a, b, c, d), () => wal.logInsert(a, b, c, d));
+      await bothFail(wal, errorClass, () => wal.logDeleteValueSync(a, b, c, d), () => wal.logDeleteValue(a, b, c, d));
+      const batch: InsertItem[] = [[1, 1, 1, 1], [a, b, c, d], [1, 1, 1, 1]];
+      await bothFail(wal, errorClass, () => wal.batchInsertSync(batch), () => wal.batchInsert(batch));
+      if (place > 1) continue;
+      await bothFail(wal, errorClass, () => wal.logDeleteSync(a, b), () => wal.logDelete(a, b));
+      const deletes: DeleteItem[] = [[1, 1], [a, b]];
+      await bothFail(wal, errorClass, () => wal.batchDeleteSync(deletes), () => wal.batchDelete(deletes));
+    }
+  }
+  assertEquals(wal.length, 0);
+});
+
+test("a batch that is none, or whose items are none, is a TypeError, and nothing is written", async () => {
+  await using wal = openInMemory();
+  const batches: unknown[] = [null, undefined, 5, {}, [5], [null], [[1, 2, 3]], [[1, 2, 3, 4, 5]], [{
+    0: 1,
+    length: 4,
+  }]];
+  for (const batch of batches) {
+    const inserts = batch as InsertItem[];
+    await bothFail(wal, TypeError, () => wal.batchInsertSync(inserts), () => wal.batchInsert(inserts));
+  }
+  for (const batch of [null, [[1]], [[1, 2, 3]]]) {
+    const deletes = batch as unknown as DeleteItem[];
+    await bothFail(wal, TypeError, () => wal.batchDeleteSync(deletes), () => wal.batchDelete(deletes));
+  }
+});
+
+test("a batch whose iterator throws writes nothing and throws the same", async () => {
+  await using wal = openInMemory();
+  const error = new Error("iterator");
+  function* broken(): Generator<InsertItem> {
+    yield [1, 1, 1, 1];
+    throw error;
+  }
+  await bothFail(wal, Error, () => wal.batchInsertSync(broken()), () => wal.batchInsert(broken()));
+});
+
+test("a batch larger than the ring is a RangeError, also while a consumer runs", async () => {
+  await using wal = openInMemory();
+  const large = items(1, CAPACITY + 1);
+  await bothFail(wal, RangeError, () => wal.batchInsertSync(large), () => wal.batchInsert(large));
+  const consuming = wal.consumeAsync({ applyBatch() {} } as never);
+  await assertRejects(() => wal.batchInsert(large), RangeError);
+  wal.close();
+  await consuming;
+});
+
+test("a hybrid time that is none is refused, and nothing is written", async () => {
+  await using wal = openInMemory();
+  const bad: [time: unknown, errorClass: ErrorClass][] = [
+    [5, TypeError],
+    ["now", TypeError],
+    [null, TypeError],
+    [[1n, 2], TypeError],
+    [["1", 0, 0], TypeError],
+    [[1, 0n, 0], TypeError],
+    [[-1n, 0, 0], RangeError],
+    [[2n ** 64n, 0, 0], RangeError],
+    [[NaN, 0, 0], RangeError],
+    [[1, 2 ** 32, 0], RangeError],
+    [[1, 0, 65536], RangeError],
+  ];
+  for (const [value, errorClass] of bad) {
+    const time = value as HybridTimeInput;
+    await bothFail(wal, errorClass, () => wal.logInsertSync(1, 1, 1, 1, time), () => wal.logInsert(1, 1, 1, 1, time));
+    await bothFail(wal, errorClass, () => wal.logDeleteSync(1, 1, time), () => wal.logDelete(1, 1, time));
+  }
+});
+
+test("a range of records that makes no sense is refused", () => {
+  using wal = openInMemory();
+  fill(wal, 3);
+  for (const read of [(range: object) => wal.records(range), (range: object) => wal.cursor(range)]) {
+    for (const value of [-1, 0, 0.5, NaN]) assertThrows(() => read({ from: value }), RangeError, "from");
+    for (const value of [-1, 0.5, NaN]) assertThrows(() => read({ to: value }), RangeError, "to");
+    for (const value of ["1", 1n, null]) {
+      assertThrows(() => read({ from: value }), TypeError, "from");
+      assertThrows(() => read({ to: value }), TypeError, "to");
+    }
+  }
+});

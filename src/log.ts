@@ -282,7 +282,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
     this.#clock.refresh();
-    if (Math.abs(this.#options.now() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
+    this.#lookNowAndThen();
     // Somebody waits for these records, though perhaps not their caller.
     if (this.#consuming !== null) this.commit.schedule();
   }
@@ -462,6 +462,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#idleTimer.unref();
   }
 
+  /** Looks at the file if that was not done a moment ago: before memory is touched that may be past the end of a file that was cut. */
+  #lookNowAndThen(): void {
+    if (Math.abs(this.#options.now() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
+  }
+
   /** Looks whether the file is still there. */
   #look(): void {
     this.#lookedMs = this.#options.now();
@@ -511,6 +516,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
    * ever reaches one, so a checkpoint that named one would have every store refused.
    */
   #lastGiven(through: LSN): LSN {
+    this.#lookNowAndThen();
     let lsn = through;
     while (lsn >= this.#tail && this.#slots.opTypeAt(slotOf(lsn, this.#slots.count)) === OpType.Checkpoint) lsn--;
     return lsn < this.#tail ? 0 : lsn;
@@ -518,6 +524,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** Moves the tail behind the last whole batch up to an LSN. */
   #release(through: LSN): void {
+    this.#lookNowAndThen();
     let last = Math.min(through, this.#head - 1);
     while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;
     if (last < this.#tail) return;
@@ -737,6 +744,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #oldestUnconsumedAgeMs(): number {
     const oldest = Math.max(this.#applied + 1, this.#tail);
     if (oldest >= this.#head) return 0;
+    try {
+      this.#lookNowAndThen();
+    } catch {
+      return 0; // figures are no place to fail; whoever appends next is told
+    }
     const nanos = this.#slots.timeNanosAt(slotOf(oldest, this.#slots.count));
     return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);
   }

@@ -59,8 +59,13 @@ export class LinuxSystem extends PosixSystem {
       : null;
   }
 
-  dropCache(fd: number): void {
-    this.#advise(fd, 0, 0, c.POSIX_FADV_DONTNEED);
+  dropCache(fd: number, offset: number, lengthBytes: number): void {
+    this.#advise(fd, offset, lengthBytes, c.POSIX_FADV_DONTNEED);
+  }
+
+  forget(address: number, lengthBytes: number): void {
+    // On a shared mapping this loses nothing: what was stored is in the page cache, and dirty there.
+    this.libc.madvise(address, lengthBytes, c.MADV_DONTNEED);
   }
 
   /**

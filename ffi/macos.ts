@@ -55,6 +55,8 @@ export class MacosSystem extends PosixSystem {
 
   dropCache(): void {}
 
+  forget(): void {}
+
   readAhead(): void {}
 
   populate(): void {}

@@ -5,7 +5,7 @@ import { asRegionError, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_system.ts";
 import { MappedFile } from "./mapped_region.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
-import { type OpenRequest, type Region, RegionError, type Storage } from "./region.ts";
+import { type OpenRequest, REFRESH_BYTES, type Region, RegionError, type Storage } from "./region.ts";
 import type { Mapping, System } from "./system.ts";
 
 /** How much of a file's start a lock's owner is read from. */
@@ -202,8 +202,8 @@ class Opening {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
     // A file that was copied, restored or read has large folios in the page cache, of which each store dirties the whole
-    // (H35). One that we made has not.
-    this.system.dropCache(fd);
+    // (H35): the start goes now, the rest by refresh() before it is stored into. One that we made has none.
+    this.system.dropCache(fd, 0, REFRESH_BYTES);
     if (this.permissions.has("read", directory)) {
       this.system.syncDirectory(directory);
     }

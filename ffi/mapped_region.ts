@@ -107,6 +107,19 @@ export class MappedFile implements Region {
     } catch { /* an advice: what is not read now is read when it is needed */ }
   }
 
+  forget(offset: number, length: number): void {
+    const range = this.#pages(offset, length);
+    this.#system.forget(range.address, range.lengthBytes);
+  }
+
+  refresh(offset: number, length: number): void {
+    this.forget(offset, length);
+    try {
+      this.#system.dropCache(this.#parts.fd, offset, length);
+    } catch { /* an advice: what stays is slower, not wrong */ }
+    this.readAhead(offset, length);
+  }
+
   verify(): void {
     this.#check();
     const { prepared, device, inode, sizeBytes } = this.#parts;

@@ -20,6 +20,8 @@ export function memoryRegion(sizeBytes: number): Region {
     syncAsync: () => new Promise((resolve) => resolve(check())),
     prefault: check,
     readAhead: check,
+    forget: check,
+    refresh: check,
     verify: check,
     close() {
       if (isOpen) detach(buffer);

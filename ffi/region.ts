@@ -47,6 +47,9 @@ export class RegionError extends Error {
   }
 }
 
+/** The largest piece in which a kernel holds a file: a huge page. */
+export const REFRESH_BYTES = 2 * 1024 * 1024;
+
 /** The file system a region lies on. */
 export interface FileSystemInfo {
   /** Its usual name: `ext4`, `xfs`, `btrfs`, `tmpfs`, `apfs`, `memory`; `0x…` where it has none here. */
@@ -86,6 +89,14 @@ export interface Region {
   prefault(offset: number, length: number): void;
   /** Starts to read bytes that will be needed soon, in a way that keeps later stores cheap; returns at once. Never fails. */
   readAhead(offset: number, length: number): void;
+  /** Says that bytes will not be read soon: the process holds less memory. Contents do not change. Never fails. */
+  forget(offset: number, length: number): void;
+  /**
+   * Has the kernel hold bytes page by page, whoever read or copied the file before: a store into a larger piece would be
+   * written with all of it. Contents do not change. Never fails. A piece counts only if all of it is in the range, so
+   * ranges should start and end at multiples of `REFRESH_BYTES`.
+   */
+  refresh(offset: number, length: number): void;
   /**
    * Checks that the file is still at its path, with the inode and the size it was opened with. Costs about a microsecond.
    *

@@ -73,8 +73,10 @@ export interface System {
   setNoCopyOnWrite(fd: number): boolean;
   /** True if the file is overwritten in place, or the file system has no copy-on-write flag. */
   isNoCopyOnWrite(fd: number): boolean;
-  /** Drops clean pages of the file from the page cache, large folios with them; they may be read back singly. */
-  dropCache(fd: number): void;
+  /** Drops clean pages of a part of the file from the page cache, large folios with them; mapped pages stay. */
+  dropCache(fd: number, offset: number, lengthBytes: number): void;
+  /** Takes pages out of this mapping; their contents stay in the page cache. An advice. */
+  forget(address: number, lengthBytes: number): void;
   /** Starts to read a part of the file into the page cache, in folios of one page; an advice, and no-op where there is none. */
   readAhead(fd: number, offset: number, lengthBytes: number): void;
 

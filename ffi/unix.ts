@@ -174,7 +174,8 @@ export abstract class PosixSystem implements System {
   abstract fileSystem(fd: number): string;
   abstract setNoCopyOnWrite(fd: number): boolean;
   abstract isNoCopyOnWrite(fd: number): boolean;
-  abstract dropCache(fd: number): void;
+  abstract dropCache(fd: number, offset: number, lengthBytes: number): void;
+  abstract forget(address: number, lengthBytes: number): void;
   abstract readAhead(fd: number, offset: number, lengthBytes: number): void;
 
   map(fd: number, lengthBytes: number): Mapping {

@@ -25,8 +25,13 @@ export interface ReadSource {
   readonly tail: LSN;
   /** The ring; throws `WALClosedError` once the log is closed. */
   slots(): Slots;
-  /** Looks whether the file is still there to be read: a load from a file that was cut kills the process. */
-  check(): void;
+  /**
+   * Looks whether the file is still there to be read, since a load from a file that was cut kills the process, and has the
+   * kernel read these records if it must.
+   */
+  check(first: LSN, last: LSN): void;
+  /** Says that these records' bytes have been read: the process need not hold them any longer. */
+  forget(offset: number, length: number): void;
 }
 
 /** Records over a private copy of `first` to `last`, each verified; the caller has checked that they are retained. */
@@ -41,16 +46,23 @@ export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecor
   return records;
 }
 
+/** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
+const COPY_BYTES = 1024 * 1024;
+
 /** The bytes of `first` to `last`, slot 0 of the copy holding `first`. Not verified. */
 export function copySlots(source: ReadSource, first: LSN, last: LSN): Slots {
   const slots = source.slots();
-  source.check();
+  source.check(first, last);
   const count = last - first + 1;
   const bytes = new Uint8Array(count * RECORD_BYTES);
   let at = 0;
   for (const { offset, length } of rangesOf(first, last, slots.count)) {
-    bytes.set(new Uint8Array(slots.view.buffer as ArrayBuffer, offset, length), at);
-    at += length;
+    for (let done = 0; done < length; done += COPY_BYTES) {
+      const piece = Math.min(COPY_BYTES, length - done);
+      bytes.set(new Uint8Array(slots.view.buffer as ArrayBuffer, offset + done, piece), at);
+      at += piece;
+      if (piece === COPY_BYTES) source.forget(offset + done, piece);
+    }
   }
   return slots.copyOf(bytes.buffer, count);
 }
@@ -172,7 +184,7 @@ export class RingCursor implements Cursor {
   }
 
   #check(lsn: LSN): void {
-    this.#source.check();
+    this.#source.check(lsn, Math.min(this.#last, lsn + 2 * CHECK_RECORDS));
     checkRetained(this.#source, lsn);
     this.#untilCheck = CHECK_RECORDS - 1;
   }

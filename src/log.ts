@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import type { Region } from "../ffi/region.ts";
+import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import type { HybridClock } from "./clock.ts";
 import { checkConsumeOptions, type ConsumableLog, Consumer, storeCalls, type WakeReason } from "./consumer.ts";
@@ -67,8 +67,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Callers of `whenApplied()`. */
   readonly #milestones = new Milestones();
   readonly #firstLsn: LSN;
-  /** Below this LSN, the pages of a log that was there before may not have been read since it was opened. */
-  readonly #unreadBefore: LSN;
+  /** Below this LSN, the pages of a log that was there before have not been refreshed since it was opened. */
+  readonly #staleBefore: LSN;
+  /** The piece of the file that was refreshed last. */
+  #freshChunk = -1;
 
   #isOpen = true;
   /** Why nothing more is promised until the log is reopened. */
@@ -119,7 +121,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#tail = this.#durableTail = verdict.tail;
     this.#checkpointed = verdict.checkpoint;
     this.#applied = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
-    this.#unreadBefore = region.created ? 0 : verdict.head + slots.count;
+    this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
     this.commit = new GroupCommit(this, options.flush, verdict.head - 1);
     this.#setStop();
@@ -166,9 +168,19 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return this.#slots;
   }
 
-  check(): void {
+  check(first: LSN, last: LSN): void {
     if (!this.#isOpen) throw new WALClosedError("read");
     this.#look();
+    // What this opening has stored is in memory.
+    const lastBefore = Math.min(last, this.#firstLsn - 1);
+    if (lastBefore < first) return;
+    for (const { offset, length } of rangesOf(first, lastBefore, this.#slots.count)) {
+      this.#region.readAhead(offset, length);
+    }
+  }
+
+  forget(offset: number, length: number): void {
+    this.#region.forget(offset, length);
   }
 
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
@@ -295,7 +307,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const region = this.#region;
     const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count);
     try {
-      if (last < this.#unreadBefore) this.#readAhead(region, offset, length);
+      if (last < this.#staleBefore) this.#refresh(region, offset);
       region.prefault(offset, length);
     } catch (error) {
       // Without space nothing was stored and nothing is lost: only this append fails.
@@ -305,10 +317,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#prefaulted = last + 1;
   }
 
-  /** In the first lap after opening, pages may have to come from the medium: they are asked for one step early. */
-  #readAhead(region: Region, offset: number, length: number): void {
-    const end = Math.min(region.buffer.byteLength, offset + 2 * length);
-    region.readAhead(offset, end - offset);
+  /** In the first lap after opening, the file's pages may be held in pieces that would be written whole. */
+  #refresh(region: Region, offset: number): void {
+    const chunk = Math.floor(offset / REFRESH_BYTES);
+    if (chunk === this.#freshChunk) return;
+    this.#freshChunk = chunk;
+    const start = chunk * REFRESH_BYTES;
+    region.refresh(start, Math.min(REFRESH_BYTES, region.buffer.byteLength - start));
   }
 
   #setStop(): void {

@@ -199,7 +199,7 @@ function salvageTo(
   verdict: Verdict,
 ): Salvaged {
   const path = region.path!;
-  const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {} };
+  const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {}, forget: () => {} };
   const saved = salvage(source, slots, {
     tail: verdict.tail,
     proved: verdict.proved,

@@ -278,8 +278,9 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   replay(): WALRecord[] {
     const log = this.#opened("read");
-    log.check();
-    return log.head === log.tail ? [] : copyRecords(log, log.tail, log.head - 1);
+    const { tail, head } = log;
+    log.check(tail, head - 1);
+    return head === tail ? [] : copyRecords(log, tail, head - 1);
   }
 
   /**

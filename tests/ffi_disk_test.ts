@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { mappedStorage } from "../ffi/mapped_file.ts";
 import { posixSystem } from "../ffi/posix.ts";
-import { type Region, RegionError } from "../ffi/region.ts";
+import { REFRESH_BYTES, type Region, RegionError } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";
 import type { System } from "../ffi/system.ts";
 import { loopDevice, loopDeviceSkip } from "./support/loop_device.ts";
@@ -88,6 +88,7 @@ for (const [type, skip] of skips) {
     const measure = (region: Region): number => {
       const commits = 100;
       const bytes = new Uint8Array(region.buffer);
+      for (let at = 0; at < bytes.length; at += REFRESH_BYTES) region.refresh(at, REFRESH_BYTES);
       // Settle what the file system itself still has to write.
       execFileSync("sync", ["-f", device.path]);
       const before = device.bytesWritten();

@@ -271,6 +271,9 @@ export class SimulatedSystem implements System {
   /** An advice: nothing that a crash or a failure could tell. */
   readAhead(): void {}
 
+  /** The same. */
+  forget(): void {}
+
   map(fd: number, lengthBytes: number): Mapping {
     const { node, path } = this.#description("mmap", fd);
     const map = () => {

@@ -1,6 +1,24 @@
 /**
  * Crash tests for logs, and for stores that are fed by one: a simulated disk that loses, reorders and tears what was not
- * synced, fails any call, rots, and is the same for the same seed.
+ * synced, fails any call, rots, and is the same for the same seed; {@linkcode crashTest}, which runs your workload and your store on
+ * it through hundreds of crashes; and {@linkcode storeConformance}, a suite for any store.
+ *
+ * @example A store of your own, crashed wherever it can be
+ * ```ts
+ * import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
+ * import { crashTest } from "@cidstore/wal/testing";
+ *
+ * const { crashes } = await crashTest({
+ *   store: (home) => new SQLiteStore(`${home.directory}/store.sqlite`),
+ *   contents: (store) => store.entries(),
+ *   workload: async ({ wal, random }) => {
+ *     await wal.logInsert(1, random.below(9), 2, 3);
+ *     await wal.batchInsert([[1, 10, 2, 3], [1, 11, 2, 3]]);
+ *     await wal.logDelete(1, random.below(9));
+ *   },
+ * });
+ * console.log(crashes > 100); // true
+ * ```
  *
  * @example A crash loses what was not flushed
  * ```ts
@@ -22,9 +40,12 @@
  * @module
  */
 
-export type { Storage } from "./ffi/region.ts";
+export type * from "./mod.ts";
+export { BrokenPromiseError, type PromiseNumber } from "./src/testing/broken_promise.ts";
 export { SimulatedClock } from "./src/testing/clock.ts";
 export { type DamagedPlace, DiskDamage } from "./src/testing/disk_damage.ts";
+export { crashTest } from "./src/testing/crash_kit.ts";
+export type { CrashTestOptions, CrashTestResult, WorkloadContext } from "./src/testing/crash_options.ts";
 export type { CrashOptions, SimulatedDiskOptions } from "./src/testing/disk_options.ts";
 export {
   type FailingCall,
@@ -37,5 +58,8 @@ export { type DirtyPiece, everySubset, type Keep } from "./src/testing/keep.ts";
 export type { Fate, FilePiece } from "./src/testing/simulated_file.ts";
 export type { EntryPiece } from "./src/testing/simulated_tree.ts";
 export { OtherProgram } from "./src/testing/other_program.ts";
+export type { ReadContents, StoreEntry } from "./src/testing/pair_model.ts";
 export { Random, type RandomState } from "./src/testing/random.ts";
 export { type DiskSnapshot, SimulatedDisk } from "./src/testing/simulated_disk.ts";
+export { type ConformanceCase, type ConformanceOptions, storeConformance } from "./src/testing/store_conformance.ts";
+export { SimulatedFailure, type StoreHome } from "./src/testing/store_home.ts";

@@ -1,0 +1,87 @@
+// A store as it is found after a crash: what it says that it has must be what it has.
+
+import type { LSN, Store, WALRecord } from "../types.ts";
+import { BrokenPromiseError } from "./broken_promise.ts";
+import { findPrefix, PairModel, type StoreEntry } from "./pair_model.ts";
+import type { StoreDebt } from "./watched_store.ts";
+
+/** What a store was given. */
+export interface GivenRecords {
+  /** Records up to an LSN, or all of them, in order, without checkpoints. */
+  data(through?: LSN): WALRecord[];
+}
+
+/**
+ * Compares a store that was just opened with what it was given before.
+ *
+ * @param entries its contents, if there is a way to read them.
+ * @returns what it owes from now on.
+ * @throws {BrokenPromiseError}
+ */
+export async function checkOpened(
+  store: Store,
+  entries: readonly StoreEntry[] | null,
+  history: GivenRecords,
+  debt: StoreDebt,
+): Promise<StoreDebt> {
+  if (store.appliedLsn === undefined) {
+    if (entries !== null && store.applyBatch !== undefined) checkRun(entries, history, debt);
+    return debt;
+  }
+  const lsn = await store.appliedLsn();
+  if (!Number.isSafeInteger(lsn) || lsn < 0) {
+    throw new BrokenPromiseError("G11", `appliedLsn() is ${String(lsn)} when it is opened again, which is no LSN`);
+  }
+  if (lsn < debt.durable) {
+    throw new BrokenPromiseError(
+      "G11",
+      `appliedLsn() is ${lsn} when it is opened again, though the store had LSN ${debt.durable} durably before it (H27)`,
+    );
+  }
+  if (lsn > debt.offered) {
+    throw new BrokenPromiseError(
+      "G11",
+      `appliedLsn() is ${lsn} when it is opened again, but the store was never given a record after LSN ${debt.offered} (H28)`,
+    );
+  }
+  if (entries !== null) checkContents(entries, history, debt, lsn);
+  return { durable: lsn, offered: lsn, run: null };
+}
+
+/** With `appliedLsn()`: the contents are those of that LSN. */
+function checkContents(entries: readonly StoreEntry[], history: GivenRecords, debt: StoreDebt, lsn: LSN): void {
+  const difference = PairModel.after(history.data(lsn)).difference(entries);
+  if (difference === null) return;
+  const found = findPrefix(history.data(), entries);
+  if (found !== null && isWithin(found, debt)) throw halfRun(found, debt);
+  const what = `appliedLsn() is ${lsn} when it is opened again, but `;
+  if (found === null) throw new BrokenPromiseError("G11", `${what}${difference} (H28)`);
+  throw new BrokenPromiseError(
+    "G11",
+    found < lsn
+      ? `${what}the contents are those of LSN ${found}: what comes after it is lost (H28)`
+      : `${what}the contents are those of LSN ${found}: what comes after LSN ${lsn} is applied twice (H28)`,
+  );
+}
+
+/** Without it, records may come again, but none of a run is there without the others. */
+function checkRun(entries: readonly StoreEntry[], history: GivenRecords, debt: StoreDebt): void {
+  if (debt.run === null || debt.run.first === debt.run.last) return;
+  const isState = (lsn: LSN) => PairModel.after(history.data(lsn)).difference(entries) === null;
+  if (isState(debt.run.first - 1) || isState(debt.run.last)) return;
+  const found = findPrefix(history.data(), entries);
+  if (found !== null && isWithin(found, debt)) throw halfRun(found, debt);
+}
+
+function isWithin(lsn: LSN, { run }: StoreDebt): boolean {
+  return run !== null && lsn >= run.first && lsn < run.last;
+}
+
+function halfRun(lsn: LSN, { run }: StoreDebt): BrokenPromiseError {
+  return new BrokenPromiseError(
+    "G3",
+    `applyBatch() was given LSN ${run!.first} to ${
+      run!.last
+    }, and when it is opened again the contents are those of LSN ${lsn}`,
+  );
+}

@@ -1,0 +1,89 @@
+// What a store must contain after some records: a multi-value map, as plain as can be, that tests compare a store with.
+
+import { OpType, type WALRecord } from "../types.ts";
+
+/** A key with one of its values. */
+export type StoreEntry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
+
+/** Reads everything a store contains: each key with each of its values, in any order. */
+export type ReadContents<S> = (store: S) => Iterable<StoreEntry> | Promise<Iterable<StoreEntry>>;
+
+/** A multi-value map, and which record last changed what. */
+export class PairModel {
+  readonly #pairs = new Map<string, StoreEntry>();
+  /** Of each pair that ever was: the record that last inserted or removed it. */
+  readonly #changedBy = new Map<string, number>();
+
+  /** The contents after these records. */
+  static after(records: Iterable<WALRecord>): PairModel {
+    const model = new PairModel();
+    for (const record of records) model.apply(record);
+    return model;
+  }
+
+  apply({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+    const name = nameOf([keyHigh, keyLow, valueHigh, valueLow]);
+    if (opType === OpType.Insert) {
+      this.#pairs.set(name, [keyHigh, keyLow, valueHigh, valueLow]);
+      this.#changedBy.set(name, lsn);
+    } else if (opType === OpType.DeleteValue) {
+      if (this.#pairs.delete(name)) this.#changedBy.set(name, lsn);
+    } else if (opType === OpType.Delete) {
+      for (const [other, pair] of this.#pairs) {
+        if (pair[0] !== keyHigh || pair[1] !== keyLow) continue;
+        this.#pairs.delete(other);
+        this.#changedBy.set(other, lsn);
+      }
+    }
+  }
+
+  /** How other contents differ, in words; null if they are the same. */
+  difference(entries: Iterable<StoreEntry>): string | null {
+    const found = new Set<string>();
+    for (const entry of entries) {
+      const name = nameOf(entry);
+      if (found.has(name)) return `${name} is in the store twice`;
+      found.add(name);
+      if (this.#pairs.has(name)) continue;
+      const lsn = this.#changedBy.get(name);
+      return lsn === undefined
+        ? `${name} is in the store, and no record inserted it`
+        : `${name} is in the store, though LSN ${lsn} removed it`;
+    }
+    for (const name of this.#pairs.keys()) {
+      if (!found.has(name)) return `${name} of LSN ${this.#changedBy.get(name)} is missing`;
+    }
+    return null;
+  }
+}
+
+function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
+  return `(${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
+}
+
+/**
+ * The LSN whose contents these are, searched downwards from `to` and then upwards; null if they are those of none.
+ *
+ * @param records in LSN order.
+ */
+export function findPrefix(records: readonly WALRecord[], entries: readonly StoreEntry[]): number | null {
+  for (let count = records.length; count >= 0; count--) {
+    const prefix = records.slice(0, count);
+    if (PairModel.after(prefix).difference(entries) === null) return prefix.at(-1)?.lsn ?? 0;
+  }
+  return null;
+}
+
+/** A record as one short text. */
+export function recordText({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): string {
+  switch (opType) {
+    case OpType.Insert:
+      return `LSN ${lsn} insert (${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
+    case OpType.Delete:
+      return `LSN ${lsn} delete (${keyHigh}, ${keyLow})`;
+    case OpType.DeleteValue:
+      return `LSN ${lsn} delete (${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
+    case OpType.Checkpoint:
+      return `LSN ${lsn} checkpoint of LSN ${valueLow}`;
+  }
+}

@@ -99,7 +99,7 @@ test("WAL proves the last group too once the log has been idle", async () => {
   const wal = simulation.open();
   await wal.logInsert(1, 1, 2, 1);
   await wal.logInsert(1, 2, 2, 2);
-  while (wal.stats().headerSyncs < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+  for (let i = 0; i < 1000 && wal.stats().headerSyncs < 3; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   simulation.crash({ keep: "none" });
   simulation.disk.damage.flipBit(LOG, offsetOf(2) + 40, 3);
   assertEquals(assertRefused(simulation, "the last record").firstLsn, 2);

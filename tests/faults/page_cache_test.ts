@@ -1,4 +1,4 @@
-// Fault: the process is killed, or a sync failed, so that the page cache shows what the medium does not have; then power fails (H5, H11).
+// Fault: the process is killed, or a sync failed, so that the page cache shows what the medium does not have; then power fails (H1, H5, H11).
 // Promise: what an opened log shows is durable when open() returns; acknowledged records never lie behind a hole (G1, G2, G6).
 // Method: kill with unsynced records, open, lose power at once with nothing kept; in chains of kills, opens, appends and power cuts; the same
 //   with pages that a failed sync has marked clean.
@@ -35,6 +35,40 @@ test("WAL has made durable what it recovered from a killed process over the end 
   append(wal, 60);
   simulation.reopen({ mode: "kill" });
   assertHolds(simulation.reopen({ keep: "none" }), CAPACITY - 19, CAPACITY + 40);
+});
+
+test("WAL opens again, with all that was acknowledged, when power fails at any call of the opening after a kill", () => {
+  const simulation = new Simulation({ pieceBytes: 512, traceLimit: 60 });
+  const { disk } = simulation;
+  const wal = simulation.open();
+  append(wal, 3);
+  wal.flush();
+  append(wal, 20);
+  simulation.crash({ mode: "kill" });
+  const before = disk.snapshot();
+  let crashes = 0;
+  for (let step = 1, over = false; !over; step++) {
+    for (const when of ["before", "during", "after"] as const) {
+      for (const keep of ["none", "all", "random"] as const) {
+        disk.restore(before);
+        disk.crashAt(disk.steps + step, when);
+        try {
+          simulation.open();
+          over = true;
+          break;
+        } catch (error) {
+          if (!disk.halted) throw error;
+        }
+        disk.restart({ keep });
+        const opened = simulation.open();
+        assert(opened.head > 3);
+        assertHolds(opened, 1, opened.head - 1, `step ${step} ${when}, ${keep} kept`);
+        simulation.bury();
+        crashes++;
+      }
+    }
+  }
+  assert(crashes > 100, `${crashes} crashes`);
 });
 
 test("WAL acknowledges nothing behind a hole in chains of kills, appends and power cuts", () => {

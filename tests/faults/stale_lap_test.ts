@@ -1,5 +1,6 @@
-// Fault: a slot still holds an intact record of an earlier lap where the log ends or a later record was lost (H3, H33).
-// Promise: no record of an earlier lap is ever taken for a later one (G2).
+// Fault: a slot still holds an intact record of an earlier lap where the log ends or a later record was lost or records of
+//   another log lie there (H3, H33).
+// Promise: no record of an earlier lap or another log is ever taken for a later one (G2).
 // Method: go round the ring more than three times, a few records at a time, and lose power at each of these places, with everything
 //   unsynced lost, kept, or kept in part; then the same with a stale sector in the place of each new one.
 
@@ -67,6 +68,24 @@ test("WAL never takes a stale sector for the one that was written over it", () =
     }
   }
   assert(refused >= 8, `${refused} refused`);
+});
+
+test("WAL never takes a record of another log, in the place and with the LSN of its own", () => {
+  const simulation = new Simulation();
+  const other = new Simulation();
+  for (const { wal } of [{ wal: simulation.open() }, { wal: other.open() }]) {
+    append(wal, 5);
+    wal.flush();
+  }
+  append(other.wal!, 10);
+  other.wal!.flush();
+  simulation.crash({ keep: "none" });
+  const foreign = other.disk.image(LOG);
+  simulation.disk.damage.overwrite(LOG, offsetOf(6), foreign.slice(offsetOf(6), offsetOf(16)));
+  assertHolds(simulation.open(), 1, 5);
+  append(simulation.wal!, 1);
+  simulation.wal!.flush();
+  assertHolds(simulation.reopen({ keep: "none" }), 1, 6);
 });
 
 test("WAL takes no record for another in a ring whose slots are rotated by a lap or less", () => {

@@ -1,0 +1,143 @@
+// Fault: a log is copied while it is written (H34).
+// Promise: the copy is a whole log that holds everything durable and nothing else (G2).
+// Method: back up in each state, open the copy, compare.
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { logImage, newLogId } from "../src/image.ts";
+import { readHeaders } from "../src/header.ts";
+import { OpType, WAL, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { CAPACITY, fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
+import { makeRecord } from "./support/store_model.ts";
+import { withTempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const COPY = "/sim/copy";
+
+function openCopy(disk: SimulatedDisk): WAL {
+  return WAL.open(COPY, { storage: disk.storage, create: false, idleHeaderDelayMs: Infinity });
+}
+
+test("backup() copies everything durable into a cleanly closed log with the same LSNs", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, { shard: 3 });
+  fill(wal, 600);
+  wal.flush();
+  wal.truncate(600);
+  fill(wal, 300);
+  wal.batchInsertSync(items(901, 5));
+  wal.checkpoint(700);
+  const durable = wal.replay().map((record) => JSON.stringify(record));
+  fill(wal, 4);
+  assertEquals(wal.backup(COPY), { first: 601, last: 906 });
+  disk.crash({ keep: "none" });
+  using copy = openCopy(disk);
+  assertEquals(copy.replay().map((record) => JSON.stringify(record)), durable);
+  assertEquals([copy.recovery.clean, copy.recovery.records, copy.applied], [true, 306, 700]);
+  const cursor = copy.cursor({ from: 901 });
+  const flags = range(901, 906).map(() => cursor.next() && cursor.batchGoesOn);
+  assertEquals(flags, [true, true, true, true, false, false]);
+});
+
+test("backup() of an empty log is an empty log", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  assertEquals(wal.backup(COPY), { first: 1, last: 0 });
+  using copy = openCopy(disk);
+  assertEquals([copy.head, copy.tail, copy.capacity], [1, 1, CAPACITY]);
+});
+
+test("backup() of a full ring is a full ring", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, CAPACITY);
+  wal.flush();
+  wal.backup(COPY);
+  using copy = openCopy(disk);
+  assertEquals(lsns(copy.replay()), range(1, CAPACITY));
+});
+
+test("backup() of a log in memory is a log on disk", () =>
+  withTempDir((directory) => {
+    using wal = openInMemory();
+    fill(wal, 5);
+    wal.flush();
+    assertEquals(wal.backup(`${directory}/copy`), { first: 1, last: 5 });
+    using copy = WAL.open(`${directory}/copy`);
+    assertEquals(lsns(copy.replay()), range(1, 5));
+  }));
+
+test("a copy has an id of its own: its records mean nothing to the log it was made from", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 3);
+  wal.flush();
+  wal.backup(COPY);
+  const ids = ["/sim/log", COPY].map((path) => readHeaders(disk.image(path).buffer).newest!.logId.join());
+  assert(ids[0] !== ids[1]);
+});
+
+test("a copy goes on by itself, later than anything in the log", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 3);
+  wal.flush();
+  wal.backup(COPY);
+  const [nanos] = wal.replay()[2].time;
+  disk.clock.set(5);
+  using copy = openCopy(disk);
+  fill(copy, 2);
+  assertEquals(lsns(copy.replay()), range(1, 5));
+  assert(copy.replay()[3].time[0] >= nanos);
+});
+
+test("backup() to a file that is there is a WALIOError, and leaves it as it is", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  disk.outsider.writeFile(COPY, Uint8Array.of(1, 2, 3));
+  const error = assertThrows(() => wal.backup(COPY), WALIOError);
+  assertEquals([error.errno, [...disk.image(COPY)]], ["EEXIST", [1, 2, 3]]);
+  assertThrows(() => wal.backup("/sim/log"), WALIOError);
+});
+
+test("backup() that the system refuses leaves nothing, and the log goes on", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 3);
+  wal.flush();
+  assertThrows(() => wal.backup("/none/copy"), WALNotFoundError);
+  disk.fail({ call: "openOrCreate", errno: "EACCES" });
+  assertThrows(() => wal.backup(COPY), WALPermissionError);
+  assertThrows(() => wal.backup(null as unknown as string), TypeError);
+  assertEquals(disk.paths(), ["/sim/log"]);
+  fill(wal, 1);
+  wal.flush();
+});
+
+test("logImage() puts a checkpoint that confirms nothing in the place of a lost record", () => {
+  const image = logImage({
+    capacity: CAPACITY,
+    tail: 5,
+    head: 9,
+    checkpoint: 4,
+    timeNanos: 8n,
+    timeSeq: 0,
+    createdNanos: 1n,
+    recordAt: (lsn) => lsn === 6 ? null : { record: makeRecord(lsn, OpType.Insert), batchGoesOn: false },
+  });
+  const disk = new SimulatedDisk();
+  disk.outsider.writeFile(COPY, image);
+  using copy = openCopy(disk);
+  assertEquals(copy.replay().map(({ lsn, opType, valueLow }) => [lsn, opType, valueLow]), [
+    [5, OpType.Insert, 0n],
+    [6, OpType.Checkpoint, 0n],
+    [7, OpType.Insert, 0n],
+    [8, OpType.Insert, 0n],
+  ]);
+  assertEquals([copy.applied, copy.recovery.clean], [4, true]);
+});
+
+test("newLogId() gives 16 random bytes", () => {
+  const ids = new Set(range(1, 100).map(() => newLogId().join()));
+  assertEquals([ids.size, newLogId().length], [100, 16]);
+});

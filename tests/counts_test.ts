@@ -1,0 +1,152 @@
+// How often the log asks the medium, and for how much: figures that no machine's speed changes.
+
+import { assert, assertEquals } from "@std/assert";
+import type { WAL } from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { CAPACITY, fill, items, ListStore, openInMemory, openOn, PATH, range } from "./support/logs.ts";
+import { test } from "./support/test.ts";
+
+/** Syncs of any kind that the disk has seen. */
+function syncCalls(disk: SimulatedDisk): number {
+  return disk.trace.filter(({ call }) => ["syncMapped", "syncMappedAsync", "syncData", "fsync"].includes(call)).length;
+}
+
+/** What a call costs in syncs and in bytes written. */
+async function cost(disk: SimulatedDisk, call: () => unknown): Promise<{ syncs: number; bytes: number }> {
+  const syncs = syncCalls(disk);
+  const bytes = disk.bytesWritten(PATH);
+  await call();
+  return { syncs: syncCalls(disk) - syncs, bytes: disk.bytesWritten(PATH) - bytes };
+}
+
+for (const flush of ["inline", "offload"] as const) {
+  test(`each awaited append costs one sync of one page (${flush})`, async () => {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk, { flush });
+    for (let i = 1; i <= 200; i++) {
+      assertEquals(await cost(disk, () => wal.logInsert(i, i, i, i)), { syncs: 1, bytes: 4096 }, `append ${i}`);
+    }
+    assertEquals([wal.stats().syncs, wal.stats().recordsPerSync, wal.stats().headerSyncs <= 2], [200, 1, true]);
+    wal.close();
+  });
+
+  test(`appends of one turn cost one sync, of the pages they lie in (${flush})`, async () => {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk, { flush });
+    for (const count of [2, 10, 52, 64, 640]) {
+      wal.flush();
+      const page = (lsn: number) => Math.floor((lsn - 1) / 64);
+      const pages = page(wal.head + count - 1) - page(wal.head) + 1;
+      const found = await cost(disk, () => Promise.all(range(1, count).map((i) => wal.logInsert(i, i, i, i))));
+      assertEquals(found, { syncs: 1, bytes: pages * 4096 }, `${count} appends`);
+    }
+    wal.close();
+  });
+}
+
+test("a batch costs one sync; where it goes over the end of the ring, two", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk, { flush: "inline" });
+  assertEquals((await cost(disk, () => wal.batchInsert(items(1, 700)))).syncs, 1);
+  wal.truncate(700);
+  await wal.logInsert(1, 1, 1, 1); // the header with the new tail goes along
+  for (let turn = 0; turn < 8; turn++) await null;
+  assertEquals((await cost(disk, () => wal.batchInsert(items(1, 100)))).syncs, 2);
+});
+
+test("writers in lockstep make groups as large as there are writers", async () => {
+  const writers = 50;
+  for (const flush of ["inline", "offload"] as const) {
+    const disk = new SimulatedDisk();
+    await using wal = openOn(disk, { flush });
+    const rounds = 10;
+    await Promise.all(
+      range(1, writers).map(async () => {
+        for (let i = 0; i < rounds; i++) await wal.logInsert(i, i, i, i);
+      }),
+    );
+    const { syncs, recordsPerSync } = wal.stats();
+    assert(syncs <= rounds + 1, `${syncs} syncs`);
+    assert(recordsPerSync >= writers * rounds / (rounds + 1));
+  }
+});
+
+test("sync appends cost nothing until flush(), and flush() one sync", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk);
+  assertEquals(await cost(disk, () => fill(wal, 100)), { syncs: 0, bytes: 0 });
+  assertEquals((await cost(disk, () => wal.flush())).syncs, 1);
+  assertEquals(await cost(disk, () => wal.flush()), { syncs: 0, bytes: 0 });
+  assertEquals(await cost(disk, () => wal.flushAsync()), { syncs: 0, bytes: 0 });
+});
+
+test("truncate() writes a header for an eighth of the ring, not for each call", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk, { flush: "inline" });
+  fill(wal, CAPACITY / 2);
+  wal.flush();
+  const before = wal.stats().headerSyncs;
+  for (let lsn = 1; lsn <= CAPACITY / 2; lsn++) {
+    wal.truncate(lsn);
+    for (let turn = 0; turn < 8; turn++) await null;
+  }
+  assertEquals(wal.stats().headerSyncs - before, 4);
+});
+
+test("a lap costs few headers: appends do not pay for truncates", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk, { flush: "inline" });
+  const before = wal.stats().headerSyncs;
+  for (let i = 0; i < 4 * CAPACITY; i++) {
+    await wal.logInsert(i, i, i, i);
+    wal.truncate(wal.durable);
+  }
+  const headers = wal.stats().headerSyncs - before;
+  assert(headers <= 4 * 8 + 2, `${headers} headers in four laps`);
+  assertEquals(wal.stats().syncs, 4 * CAPACITY);
+});
+
+test("reading costs no sync and writes nothing", async () => {
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk);
+  fill(wal, 500);
+  wal.flush();
+  const found = await cost(disk, () => {
+    wal.replay();
+    assertEquals([...wal.records()].length, 500);
+    for (const cursor = wal.cursor(); cursor.next(););
+    wal.stats();
+  });
+  assertEquals(found, { syncs: 0, bytes: 0 });
+});
+
+test("a clean reopening costs the same whatever the log holds", async () => {
+  const costs: number[] = [];
+  for (const records of [0, 10, CAPACITY]) {
+    const disk = new SimulatedDisk();
+    {
+      using wal = openOn(disk);
+      fill(wal, records);
+    }
+    let wal: WAL | null = null;
+    costs.push((await cost(disk, () => wal = openOn(disk))).syncs);
+    wal!.close();
+  }
+  assertEquals(new Set(costs).size, 1, `${costs}`);
+});
+
+test("a consumer that keeps up costs a sync for each append, and one checkpoint for an eighth of the ring", async () => {
+  await using wal = openInMemory();
+  const consuming = wal.consumeAsync(new ListStore(), { pollIntervalMs: Infinity });
+  const count = 2 * CAPACITY;
+  for (let i = 0; i < count; i++) {
+    await wal.logInsert(i, i, i, i);
+    await wal.whenApplied();
+  }
+  const { syncs, head } = wal.stats();
+  const checkpoints = head - 1 - count;
+  assert(checkpoints <= 20, `${checkpoints} checkpoints`);
+  assert(syncs <= count + checkpoints, `${syncs} syncs`);
+  wal.close();
+  await consuming;
+});

@@ -1,0 +1,155 @@
+// Fault: rot in acknowledged records, a cut file (H6, H9).
+// Promise: strict recovery refuses and touches nothing; salvage keeps what can be proved, lists the rest and keeps the damaged file (G5).
+// Method: damage each record of small logs with and without batches; compare what is kept with what was written.
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { salvage } from "../src/salvage.ts";
+import { OpType, WAL, WALCorruptError, WALFormatError } from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { CAPACITY, fill, items, lsns, openOn, PATH, range } from "./support/logs.ts";
+import { RingBuilder, torn } from "./support/rings.ts";
+import { test } from "./support/test.ts";
+
+/** A log of 12 records, LSN 5 to 8 a batch, and a damaged one among them. */
+function damagedLog(lsn: number): SimulatedDisk {
+  const disk = new SimulatedDisk();
+  {
+    using wal = openOn(disk);
+    fill(wal, 4);
+    wal.batchInsertSync(items(5, 4));
+    fill(wal, 4);
+  }
+  disk.damage.flipBit(PATH, 16384 + (lsn - 1) * 64 + 50, 2);
+  return disk;
+}
+
+for (let lsn = 1; lsn <= 12; lsn++) {
+  test(`salvage of a log whose LSN ${lsn} is damaged keeps the others, whole batches only`, () => {
+    const disk = damagedLog(lsn);
+    const damaged = disk.image(PATH);
+    assertThrows(() => openOn(disk), WALCorruptError);
+    assertEquals([disk.paths(), disk.image(PATH)], [[PATH], damaged]);
+    using wal = openOn(disk, { recovery: "salvage" });
+    const { losses, damagedFile, clean } = wal.recovery;
+    const isInBatch = lsn >= 5 && lsn <= 8;
+    const [first, last] = isInBatch ? [5, 8] : [lsn, lsn];
+    assertEquals(losses[0].firstLsn, first);
+    assert(losses.at(-1)!.lastLsn >= last);
+    assertEquals(clean, false);
+    // What is kept is what was written; what is lost is a checkpoint that confirms nothing.
+    const isLost = (n: number) => losses.some(({ firstLsn, lastLsn }) => n >= firstLsn && n <= lastLsn);
+    for (const record of wal.replay()) {
+      if (isLost(record.lsn)) assertEquals([record.opType, record.valueLow], [OpType.Checkpoint, 0n]);
+      else assertEquals([record.opType, record.keyHigh], [OpType.Insert, BigInt(record.lsn)]);
+    }
+    assertEquals(lsns(wal.replay()), range(1, 12));
+    // An intact batch goes with a damaged record before it only where that may have been its beginning.
+    for (let n = 1; n <= 12; n++) if (n < first) assert(!isLost(n), `LSN ${n}`);
+    assertEquals([...disk.image(damagedFile!)], [...damaged]);
+    assert(damagedFile!.startsWith(`${PATH}.damaged-`));
+  });
+}
+
+test("a salvaged log is a good one: it goes on, and opens strictly from then on", () => {
+  const disk = damagedLog(3);
+  {
+    using wal = openOn(disk, { recovery: "salvage" });
+    fill(wal, 3);
+  }
+  using wal = openOn(disk);
+  assertEquals([lsns(wal.replay()), wal.recovery.clean, wal.recovery.losses], [range(1, 15), true, []]);
+});
+
+test("salvage of a good log changes nothing and keeps no copy", () => {
+  const disk = new SimulatedDisk();
+  {
+    using wal = openOn(disk);
+    fill(wal, 3);
+  }
+  using wal = openOn(disk, { recovery: "salvage" });
+  assertEquals([wal.recovery.losses, wal.recovery.damagedFile, disk.paths()], [[], null, [PATH]]);
+});
+
+test("salvage of a log that was cut keeps what is left", () => {
+  const disk = new SimulatedDisk();
+  {
+    using wal = openOn(disk);
+    fill(wal, 400);
+  }
+  disk.outsider.truncate(PATH, 32768);
+  assertThrows(() => openOn(disk), WALCorruptError, "was cut");
+  using wal = openOn(disk, { recovery: "salvage" });
+  assertEquals([wal.capacity, wal.size, wal.head], [CAPACITY, 65536, 401]);
+  assertEquals(wal.recovery.losses, [{ firstLsn: 257, lastLsn: 400, offset: 32768 }]);
+  assertEquals(lsns(wal.records({ to: 256 })), range(1, 256));
+});
+
+test("salvage does not touch what is no log, or one of a later version", () => {
+  const disk = new SimulatedDisk();
+  disk.outsider.writeFile(PATH, new Uint8Array(65536).fill(7));
+  assertThrows(() => openOn(disk, { recovery: "salvage" }), WALFormatError);
+  assertEquals(disk.paths(), [PATH]);
+});
+
+test("salvage gives back what it holds when writing fails, and the damaged file is still in its place", () => {
+  const disk = damagedLog(3);
+  const damaged = disk.image(PATH);
+  disk.fail({ call: "write", errno: "ENOSPC" });
+  assertThrows(() => openOn(disk, { recovery: "salvage" }));
+  assertEquals([disk.openHandles, [...disk.image(PATH)]], [{ descriptors: 0, mappings: 0, locks: 0 }, [...damaged]]);
+});
+
+// The choice of records, over any log and any damage.
+
+const batches = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 8 });
+
+test("salvage() keeps batches whole or not at all, invents nothing, and loses no single record that is intact", () => {
+  fc.assert(
+    fc.property(batches, fc.uniqueArray(fc.nat(39), { maxLength: 6 }), fc.nat(40), (sizes, broken, provedAt) => {
+      const ring = new RingBuilder(64);
+      const batchOf: number[] = [0];
+      let durable = 0;
+      sizes.forEach((size, batch) => {
+        for (let i = 0; i < size; i++) {
+          const lsn = batchOf.length;
+          batchOf.push(batch);
+          ring.record({ lsn, flags: i === size - 1 ? 0 : 1, distance: lsn - durable, keyHigh: 5n });
+        }
+        durable = batchOf.length - 1;
+      });
+      const last = batchOf.length - 1;
+      const damaged = new Set(broken.map((n) => n + 1).filter((lsn) => lsn <= last));
+      for (const lsn of damaged) ring.put(lsn, torn({ lsn }));
+      const proved = Math.min(provedAt, last);
+      const slots = ring.build();
+      const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
+      const { image, head, losses } = salvage(source, slots, {
+        tail: 1,
+        proved,
+        checkpoint: 0,
+        timeNanos: 0n,
+        timeSeq: 0,
+        createdNanos: 0n,
+      });
+      assert(head > proved && head <= last + 1);
+      const disk = new SimulatedDisk();
+      disk.outsider.writeFile(PATH, image);
+      using wal = WAL.open(PATH, { storage: disk.storage, idleHeaderDelayMs: Infinity });
+      const lost = new Set(losses.flatMap(({ firstLsn, lastLsn }) => range(firstLsn, lastLsn)));
+      const kept = wal.replay().filter(({ lsn }) => !lost.has(lsn));
+      assertEquals(wal.head, head);
+      for (const { keyHigh, keyLow, lsn } of kept) assertEquals([keyHigh, keyLow], [5n, BigInt(lsn)]);
+      const keptLsns = new Set(lsns(kept));
+      const ofBatch = (batch: number) => range(1, last).filter((lsn) => batchOf[lsn] === batch);
+      sizes.forEach((_size, batch) => {
+        const members = ofBatch(batch);
+        const count = members.filter((lsn) => keptLsns.has(lsn)).length;
+        assert(count === 0 || count === members.length, `batch ${members}`);
+        // Each record remembers that the batch before it was durable, so no intact batch is in doubt.
+        const isIntact = members.every((lsn) => !damaged.has(lsn));
+        if (isIntact && members.at(-1)! <= proved) assertEquals(count, members.length, `batch ${members} is intact`);
+      });
+    }),
+  );
+});

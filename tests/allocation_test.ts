@@ -1,0 +1,41 @@
+// An append allocates nothing once it is compiled: counted by the collections it causes, which no clock and no machine changes.
+
+import { assert, assertEquals } from "@std/assert";
+import { projectUrl, runSnippet } from "./support/child.ts";
+import { runtime } from "./support/runtime.ts";
+import { test } from "./support/test.ts";
+
+const APPENDS = 4_000_000;
+
+/** Appends, and marks in the trace where the counting starts and ends. */
+const PROGRAM = `
+  import { WAL } from ${JSON.stringify(projectUrl("mod.ts"))};
+  const wal = WAL.open(null, { size: 2 ** 20, idleHeaderDelayMs: Infinity });
+  const key = 2n ** 63n + 5n;
+  function append(count) {
+    for (let i = 0; i < count; i++) {
+      wal.logInsertSync(key, 2n, i, 4n);
+      if (wal.length === wal.capacity) {
+        wal.flush();
+        wal.truncate(wal.durable);
+      }
+    }
+  }
+  append(500_000);
+  globalThis.gc();
+  console.log("start");
+  append(${APPENDS});
+  console.log("end");
+  wal.close();
+`;
+
+test("logInsertSync() allocates nothing", async () => {
+  const { code, stdout, stderr } = await runSnippet(PROGRAM, {
+    denoFlags: ["--allow-all", "--no-check", "--v8-flags=--trace-gc,--expose-gc"],
+  });
+  assertEquals(code, 0, stderr);
+  const counted = stdout.split("start\n")[1].split("end\n")[0];
+  const collections = counted.split("\n").filter((line) => /Scavenge|Mark-Compact|Minor/.test(line));
+  // A single small object in each append would fill the young generation of 16 to 32 MiB several times over.
+  assert(collections.length <= 1, `${collections.length} collections in ${APPENDS} appends\n${collections.join("\n")}`);
+}, { skip: runtime === "deno" ? false : "JavaScriptCore does not report its collections" });

@@ -31,6 +31,8 @@ export class BytesStorage implements Storage {
       syncAsync: () => Promise.resolve(),
       prefault: () => {},
       readAhead: () => {},
+      refresh: () => {},
+      forget: () => {},
       verify: () => {},
       close: () => {},
     };

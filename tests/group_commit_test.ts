@@ -59,18 +59,18 @@ test("wait() starts a new group once the sync has begun", async () => {
 });
 
 test("callers woken by one sync join the next group together, also through nested async functions", async () => {
-  const { target, append } = start();
-  const nested = async (depth: number): Promise<void> => {
-    if (depth === 0) await append();
-    else await nested(depth - 1);
-  };
-  const caller = async (depth: number) => {
-    for (let round = 0; round < 20; round++) await nested(depth);
-  };
-  const callers = [0, 1, 2, 3, 0, 1, 2, 3, 2, 1];
-  await Promise.all(callers.map(caller));
-  assertEquals(target.syncs.length, 20);
-  assertEquals(target.syncs.every(({ first, last }) => last - first + 1 === callers.length), true);
+  for (const depths of [[0, 1, 2, 3, 0, 1, 2, 3, 2, 1], [0, 2, 2, 2], [2, 0]]) {
+    const { target, append } = start();
+    const nested = async (depth: number): Promise<void> => {
+      if (depth === 0) await append();
+      else await nested(depth - 1);
+    };
+    await Promise.all(depths.map(async (depth) => {
+      for (let round = 0; round < 20; round++) await nested(depth);
+    }));
+    assertEquals(target.syncs.length, 20, `depths ${depths}`);
+    assertEquals(target.syncs.every(({ first, last }) => last - first + 1 === depths.length), true);
+  }
 });
 
 test("a record appended while a sync runs off the thread is not acknowledged by it", async () => {

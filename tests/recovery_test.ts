@@ -212,6 +212,12 @@ test("recover() does not believe a clean mark that a record past it contradicts"
   assertEquals([verdict.clean, verdict.head, verdict.proved], [false, 13, 11]);
 });
 
+test("recover() takes a contradicted clean mark for a watermark all the same", () => {
+  const ring = cleanLog().record({ lsn: 12, distance: 12 }).put(11, torn({ lsn: 11 }));
+  const verdict = recover(ring.build(), makeHeader({ ...CLEAN, durable: 6 }), true);
+  assertEquals([verdict.damaged, verdict.proved], [[{ first: 11, last: 11 }], 11]);
+});
+
 test("recover() does not take the stale record at a clean head for one past it", () => {
   const full = makeHeader({ ...CLEAN, tail: 4 });
   assertEquals(recover(cleanLog().build(), full, true).clean, true);

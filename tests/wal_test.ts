@@ -284,6 +284,18 @@ test("recovery tells of a crash what was kept and what was not", () => {
   });
 });
 
+test("open() makes durable what it recovers: a killed process leaves records that power loss can still take", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  fill(wal, 100);
+  disk.crash({ mode: "kill" });
+  const killed = openOn(disk);
+  assertEquals([killed.head, killed.durable], [101, 100]);
+  disk.crash({ mode: "power", keep: "none" });
+  using reopened = openOn(disk);
+  assertEquals(lsns(reopened.replay()), range(1, 100));
+});
+
 test("OpType names the opcodes on disk", () => {
   assertEquals(OpType, { Insert: 1, Delete: 2, DeleteValue: 3, Checkpoint: 4 });
 });

@@ -74,6 +74,26 @@ for (const start of [0, CAPACITY - 10]) {
   });
 }
 
+test("WAL never completes a batch that was cut with records of its next life", () => {
+  const CUT = 3;
+  const simulation = new Simulation({ pieceBytes: 64 });
+  const wal = simulation.open();
+  appendBatch(wal, 2);
+  wal.flush();
+  appendBatch(wal, CUT + 1);
+  // The last of the batch is lost.
+  const recovered = simulation.reopen({ keep: (_piece, index) => index < CUT });
+  assertHolds(recovered, 1, 2);
+  for (let i = 0; i < CUT + 2; i++) recovered.logInsertSync(1000, i, 0, 0);
+  const before = simulation.disk.snapshot();
+  for (const keep of everySubset(CUT + 2)) {
+    simulation.disk.restore(before);
+    simulation.bury();
+    const [, , ...later] = simulation.reopen({ keep }).replay();
+    assertEquals(later.map(({ keyHigh, keyLow }) => [keyHigh, keyLow]), later.map((_, i) => [1000n, BigInt(i)]));
+  }
+});
+
 test("truncate() and the recovered tail never part a batch", () => {
   for (let through = 0; through <= TOTAL; through++) {
     const simulation = new Simulation({ pieceBytes: 64 });

@@ -99,6 +99,18 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
         if (!disk.halted) throw error;
       }
       const halted = disk.snapshot();
+      disk.restart({ keep: "none" });
+      const counters = readHeaders(disk.image(LOG).buffer).copies.map((copy) =>
+        typeof copy === "string" ? NaN : copy.writeCounter
+      );
+      // Each is durable before the other is touched: nothing that is not synced is needed for either of the last two.
+      if (when !== "during") {
+        assertEquals(
+          Math.abs(counters[0] - counters[1]),
+          1,
+          `step ${step} ${when}: copies ${counters}\n${disk.describe(30)}`,
+        );
+      }
       const pieces = disk.dirtyPieces().filter((piece) => piece.kind === "bytes" && piece.offset < 2 * HEADER_BYTES);
       for (const keep of everySubset(Math.min(pieces.length, 8))) {
         disk.restore(halted);

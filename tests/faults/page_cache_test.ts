@@ -3,7 +3,7 @@
 // Method: kill with unsynced records, open, lose power at once with nothing kept; in chains of kills, opens, appends and power cuts; the same
 //   with pages that a failed sync has marked clean.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Random } from "../../testing.ts";
 import { append, assertHolds, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
@@ -37,13 +37,23 @@ test("WAL has made durable what it recovered from a killed process over the end 
   assertHolds(simulation.reopen({ keep: "none" }), CAPACITY - 19, CAPACITY + 40);
 });
 
-test("WAL opens again, with all that was acknowledged, when power fails at any call of the opening after a kill", () => {
-  const simulation = new Simulation({ pieceBytes: 512, traceLimit: 60 });
+for (const what of ["a kill", "a failed sync"] as const) {
+  test(`WAL opens again, with all that was acknowledged, when power fails at any call of the opening after ${what}`, () => {
+    crashInOpening(what === "a failed sync");
+  });
+}
+
+function crashInOpening(afterFailure: boolean): void {
+  const simulation = new Simulation({ pieceBytes: 512, dropsCache: !afterFailure, traceLimit: 60 });
   const { disk } = simulation;
   const wal = simulation.open();
   append(wal, 3);
   wal.flush();
   append(wal, 20);
+  if (afterFailure) {
+    disk.fail({ call: "syncMapped" });
+    assertThrows(() => wal.flush());
+  }
   simulation.crash({ mode: "kill" });
   const before = disk.snapshot();
   let crashes = 0;
@@ -69,7 +79,7 @@ test("WAL opens again, with all that was acknowledged, when power fails at any c
     }
   }
   assert(crashes > 100, `${crashes} crashes`);
-});
+}
 
 test("WAL acknowledges nothing behind a hole in chains of kills, appends and power cuts", () => {
   let chains = 0;

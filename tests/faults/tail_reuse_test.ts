@@ -65,6 +65,10 @@ for (const [name, way] of Object.entries(WAYS)) {
           "random",
           (piece: { kind: string; offset?: number }) => piece.kind !== "bytes" || piece.offset! >= 2 * HEADER_BYTES,
           (piece: { kind: string; offset?: number }) => piece.kind !== "bytes" || piece.offset! < 2 * HEADER_BYTES,
+          // A slot that is torn while it is written over is neither the old record nor the new one.
+          () => "torn",
+          (_piece: unknown, index: number) => index % 3 === 0 && "torn",
+          (_piece: unknown, index: number) => index % 3 !== 0 || "torn",
         ] as const;
         for (const [index, keep] of keeps.entries()) {
           disk.restore(crashed);

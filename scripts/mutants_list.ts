@@ -1,0 +1,471 @@
+// Small faults for the library, each of which the suites must notice.
+
+/** One change of a file; what is looked for must occur exactly once. */
+export interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** A fault. */
+export interface Mutant {
+  readonly name: string;
+  /** The hazard that it brings about; the file of the test that notices it names this one. */
+  readonly hazard: string;
+  readonly edits: readonly Edit[];
+  /** Test files that ought to notice it, the likeliest first. */
+  readonly tests: readonly string[];
+  /** One of the few that CI tries. */
+  readonly quick?: boolean;
+}
+
+const faults = (...names: string[]) => names.map((name) => `tests/faults/${name}_test.ts`);
+const edit = (file: string, find: string, replace: string): Edit[] => [{ file, find, replace }];
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "recovery trusts the header's durable LSN and looks no further",
+    hazard: "H1",
+    edits: edit(
+      "src/recovery.ts",
+      "let walked = walk(slots, tail, tail + slots.count)",
+      "let walked = walk(slots, tail, Math.max(tail, header.durable + 1))",
+    ),
+    tests: faults("header", "torn_write"),
+    quick: true,
+  },
+  {
+    name: "phantoms are not erased",
+    hazard: "H4",
+    edits: edit("src/open.ts", "  erase(region, slots, verdict.debris);", ""),
+    tests: faults("phantom", "histories"),
+    quick: true,
+  },
+  {
+    name: "phantoms are erased, but the erasure is not synced",
+    hazard: "H4",
+    edits: edit("src/open.ts", "region.sync(offsetOf(lowest)", "void region; Math.max(offsetOf(lowest)"),
+    tests: faults("phantom", "histories"),
+  },
+  {
+    name: "the rest of a cut batch is not erased",
+    hazard: "H7",
+    edits: edit(
+      "src/recovery.ts",
+      "for (let lsn = walked.head; lsn < walked.end; lsn++) debris.push(slotOf(lsn, slots.count));",
+      "",
+    ),
+    tests: faults("batch", "phantom", "histories"),
+  },
+  {
+    name: "nothing is synced when a group commits inline",
+    hazard: "H1",
+    edits: edit(
+      "src/log.ts",
+      "rangesOf(first, last, this.#slots.count)) this.#region.sync(offset, length);",
+      "rangesOf(first, last, this.#slots.count)) void [offset, length];",
+    ),
+    tests: faults("lost_sync", "histories"),
+    quick: true,
+  },
+  {
+    name: "only the first page of a group is synced",
+    hazard: "H1",
+    edits: edit("src/log.ts", "this.#region.sync(offset, length);", "this.#region.sync(offset, Math.min(length, 64));"),
+    tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "only the first page of a group is synced off the thread",
+    hazard: "H1",
+    edits: edit(
+      "src/log.ts",
+      "await this.#region.syncAsync(offset, length);",
+      "await this.#region.syncAsync(offset, Math.min(length, 64));",
+    ),
+    tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "of a group that goes over the end of the ring only the first half is synced",
+    hazard: "H1",
+    edits: edit(
+      "src/log.ts",
+      "rangesOf(first, last, this.#slots.count)) this.#region.sync(",
+      "rangesOf(first, last, this.#slots.count).slice(0, 1)) this.#region.sync(",
+    ),
+    tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "a group off the thread is acknowledged before its sync",
+    hazard: "H1",
+    edits: edit(
+      "src/group_commit.ts",
+      "const group = this.#open;\n    this.#open = null;\n    this.#inFlight",
+      "const group = this.#open;\n    group?.resolve();\n    this.#open = null;\n    this.#inFlight",
+    ),
+    tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "an inline group is acknowledged before its sync",
+    hazard: "H10",
+    edits: edit(
+      "src/group_commit.ts",
+      "      if (last >= first) this.#syncInline(first, last);",
+      "      this.#open?.resolve();\n      if (last >= first) this.#syncInline(first, last);",
+    ),
+    tests: faults("failed_sync", "histories"),
+  },
+  {
+    name: "what is stored while a sync runs counts as durable when it ends",
+    hazard: "H1",
+    edits: edit(
+      "src/group_commit.ts",
+      "if (this.#stopped) return;\n        this.#account(performance.now() - startMs, first, last);",
+      "if (this.#stopped) return;\n        this.#account(performance.now() - startMs, first, this.#target.head - 1);",
+    ),
+    tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "a failed sync is tried again",
+    hazard: "H10",
+    edits: edit(
+      "ffi/mapped_region.ts",
+      "} else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);",
+      "} else {\n        try {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        } catch {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        }\n      }",
+    ),
+    tests: faults("failed_sync", "histories"),
+    quick: true,
+  },
+  {
+    name: "the region forgets that a sync failed",
+    hazard: "H10",
+    edits: edit("ffi/mapped_region.ts", "return this.#failure ??= asSyncError(", "return asSyncError("),
+    tests: faults("late_failure"),
+  },
+  {
+    name: "a sync beside a pending one takes the same descriptor",
+    hazard: "H10",
+    edits: edit("ffi/mapped_region.ts", "if (this.#isPending && !this.#system.asyncUsesSpare) {", "if (false) {"),
+    tests: faults("late_failure", "failed_sync", "libc", "histories"),
+  },
+  {
+    name: "appends go on after a failed sync",
+    hazard: "H10",
+    edits: edit(
+      "src/log.ts",
+      "    if (!this.#isOpen) throw new WALClosedError(action);\n    if (this.#poison !== null) throw this.#poison;",
+      "    if (!this.#isOpen) throw new WALClosedError(action);",
+    ),
+    tests: faults("failed_sync", "libc"),
+  },
+  {
+    name: "the directory is not synced after a creation",
+    hazard: "H9",
+    edits: edit("ffi/create.ts", "    system.syncDirectory(splitPath(path).directory);", ""),
+    tests: ["tests/create_crash_test.ts"],
+  },
+  {
+    name: "a new file is not synced before it gets its name",
+    hazard: "H9",
+    edits: edit("ffi/create.ts", "  system.fsync(fd);", ""),
+    tests: ["tests/create_crash_test.ts"],
+  },
+  {
+    name: "a record of an earlier lap is accepted",
+    hazard: "H3",
+    edits: edit(
+      "src/record.ts",
+      "if (words[word + 2] !== (lsn | 0) || words[word + 3] !== ((lsn / TWO_TO_32) | 0)) return SlotState.Other;",
+      "",
+    ),
+    tests: faults("stale_lap", "bit_rot", "histories"),
+  },
+  {
+    name: "a record's place is taken for its LSN modulo the ring",
+    hazard: "H33",
+    edits: edit("src/record.ts", "words[word + 2] !== (lsn | 0) || ", "((words[word + 2] ^ lsn) & 255) !== 0 || "),
+    tests: faults("stale_lap", "full_ring", "histories"),
+  },
+  {
+    name: "checksums are not seeded with the log's id",
+    hazard: "H3",
+    edits: edit("src/record.ts", "return updateBytes(INITIAL_STATE, logId);", "return INITIAL_STATE;"),
+    tests: faults("stale_lap"),
+  },
+  {
+    name: "checksums are not compared",
+    hazard: "H2",
+    edits: edit(
+      "src/record.ts",
+      "if (words[word] !== recordChecksum(this.#seed, words, word)) return SlotState.Other;",
+      "",
+    ),
+    tests: faults("torn_write", "bit_rot"),
+    quick: true,
+  },
+  {
+    name: "a record is not verified when it is read",
+    hazard: "H25",
+    edits: edit(
+      "src/cursor.ts",
+      "if (copy.look(i, first + i) !== SlotState.Record) throw damage(source, first + i);",
+      "",
+    ),
+    tests: faults("bit_rot"),
+  },
+  {
+    name: "a batch is recovered in part",
+    hazard: "H7",
+    edits: edit("src/recovery.ts", "if (!slots.batchGoesOn(slot)) head = lsn;", "head = lsn;"),
+    tests: faults("batch", "histories"),
+    quick: true,
+  },
+  {
+    name: "the tail moves into the middle of a batch",
+    hazard: "H7",
+    edits: edit(
+      "src/log.ts",
+      "while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;",
+      "",
+    ),
+    tests: faults("batch", "histories"),
+  },
+  {
+    name: "slots are used again before the new tail is durable",
+    hazard: "H29",
+    edits: edit(
+      "src/log.ts",
+      "if (end > this.#durableTail + this.#slots.count) {",
+      "if (end > this.#tail + this.#slots.count) {",
+    ),
+    tests: faults("tail_reuse", "histories"),
+    quick: true,
+  },
+  {
+    name: "an old header's tail is believed though its slots were used again",
+    hazard: "H29",
+    edits: edit("src/recovery.ts", "if (beyond.highest >= tail + slots.count) {", "if (false) {"),
+    tests: faults("tail_reuse", "histories"),
+  },
+  {
+    name: "the consumer reads records that are not durable",
+    hazard: "H26",
+    edits: [
+      {
+        file: "src/consumer.ts",
+        find: "if (this.#log.durable < this.#next) {",
+        replace: "if ((this.#log as unknown as { head: number }).head <= this.#next) {",
+      },
+      {
+        file: "src/log.ts",
+        find: "const { durable } = this.commit;\n    const capacity",
+        replace: "const durable = this.#head - 1;\n    const capacity",
+      },
+    ],
+    tests: faults("consumer_crash", "histories"),
+  },
+  {
+    name: "the tail moves before the store has the records",
+    hazard: "H27",
+    edits: edit(
+      "src/consumer.ts",
+      "const run = this.#log.readRun(this.#next, this.#options.batchSize);",
+      "const run = this.#log.readRun(this.#next, this.#options.batchSize);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
+    ),
+    tests: faults("consumer_crash", "histories"),
+  },
+  {
+    name: "the tail moves before the store has synced",
+    hazard: "H27",
+    edits: edit(
+      "src/consumer.ts",
+      "if (this.#store.sync !== undefined) await this.#call(() => this.#store.sync!());",
+      "",
+    ),
+    tests: faults("consumer_crash", "histories"),
+  },
+  {
+    name: "the consumer does not ask the store what it has",
+    hazard: "H28",
+    edits: edit("src/consumer.ts", "applied = Math.max(inStore, log.tail - 1);", ""),
+    tests: faults("consumer_crash", "histories"),
+  },
+  {
+    name: "the watermark stays at zero",
+    hazard: "H6",
+    edits: edit("src/log.ts", "const distance = lsn - this.commit.durable;", "const distance = lsn;"),
+    tests: faults("bit_rot"),
+  },
+  {
+    name: "damage below a watermark is taken for a torn tail",
+    hazard: "H6",
+    edits: edit(
+      "src/recovery.ts",
+      "if (proved >= walked.head && proved >= tail) collectDamage(",
+      "if (proved < 0) collectDamage(",
+    ),
+    tests: faults("bit_rot"),
+    quick: true,
+  },
+  {
+    name: "a good record behind a bad one is taken for damage",
+    hazard: "H1",
+    edits: edit("src/recovery.ts", "header.cleanHead - 1, beyond.watermark)", "header.cleanHead - 1, beyond.highest)"),
+    tests: faults("torn_write", "histories"),
+  },
+  {
+    name: "an idle log does not note what is durable",
+    hazard: "H6",
+    edits: edit("src/log.ts", "if (this.commit.durable > this.#writer.latest.durable) this.#armIdleTimer();", ""),
+    tests: faults("bit_rot"),
+  },
+  {
+    name: "both header copies are overwritten at once",
+    hazard: "H9",
+    edits: edit(
+      "src/header_writer.ts",
+      "    writeHeader(this.#region.buffer, copy, this.#latest);",
+      "    writeHeader(this.#region.buffer, copy, this.#latest);\n    writeHeader(this.#region.buffer, copy === 0 ? 1 : 0, this.#latest);",
+    ),
+    tests: faults("header", "histories"),
+  },
+  {
+    name: "always the same header copy is written",
+    hazard: "H9",
+    edits: edit(
+      "src/header_writer.ts",
+      "const copy = this.#latestCopy === 0 ? 1 : 0;",
+      "const copy = this.#latestCopy;",
+    ),
+    tests: faults("header", "histories"),
+  },
+  {
+    name: "a header's checksum is not compared",
+    hazard: "H9",
+    edits: edit(
+      "src/header.ts",
+      'if (view.getInt32(HEADER_CRC_AT, true) !== checksum(buffer, copy)) return "checksum";',
+      "",
+    ),
+    tests: faults("header"),
+  },
+  {
+    name: "close() marks the log clean before its records are durable",
+    hazard: "H1",
+    edits: edit(
+      "src/log.ts",
+      "      this.commit.flush();\n      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });",
+      "      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });\n      this.commit.flush();",
+    ),
+    tests: [...faults("header"), "tests/crash_test.ts"],
+  },
+  {
+    name: "recovery's header is written before the data that it speaks of",
+    hazard: "H1",
+    edits: edit(
+      "src/open.ts",
+      "  dirtyAndSync(region, slots, verdict);\n  writer.write(positions);",
+      "  writer.write(positions);\n  dirtyAndSync(region, slots, verdict);",
+    ),
+    tests: faults("page_cache", "histories"),
+  },
+  {
+    name: "what recovery accepts is not synced",
+    hazard: "H11",
+    edits: edit("src/open.ts", "  dirtyAndSync(region, slots, verdict);", ""),
+    tests: faults("page_cache", "histories"),
+  },
+  {
+    name: "what recovery accepts is synced, but not made dirty again",
+    hazard: "H11",
+    edits: edit("src/open.ts", "    region.prefault(offset, length);\n    const words", "    const words"),
+    tests: faults("page_cache", "histories"),
+  },
+  {
+    name: "a file that was cut is not noticed at open",
+    hazard: "H19",
+    edits: edit(
+      "src/open.ts",
+      "const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;",
+      "const isCut = false;",
+    ),
+    tests: faults("header", "gone"),
+  },
+  {
+    name: "an open file that was deleted or replaced is not noticed",
+    hazard: "H36",
+    edits: edit("ffi/mapped_region.ts", "if (!isThere) throw this.#gone();", "void isThere;"),
+    tests: faults("gone"),
+  },
+  {
+    name: "the lock is not taken",
+    hazard: "H22",
+    edits: edit("ffi/mapped_file.ts", "if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));", ""),
+    tests: faults("openers"),
+  },
+  {
+    name: "the memory of a closed log is not detached",
+    hazard: "H23",
+    edits: edit("ffi/mapped_region.ts", "    detach(this.buffer);", ""),
+    tests: faults("detached"),
+  },
+  {
+    name: "the clock does not go on from the log's time",
+    hazard: "H32",
+    edits: edit("src/log.ts", "    clock.observe(verdict.timeNanos, verdict.timeSeq);", ""),
+    tests: faults("clock", "histories"),
+  },
+  {
+    name: "the header does not note the time",
+    hazard: "H32",
+    edits: edit(
+      "src/log.ts",
+      "      timeNanos: this.#clock.nanos,\n      timeSeq: this.#clock.seq,\n      cleanHead",
+      "      timeNanos: 0n,\n      timeSeq: 0,\n      cleanHead",
+    ),
+    tests: faults("clock"),
+  },
+  {
+    name: "a full ring takes one record more",
+    hazard: "H8",
+    edits: edit(
+      "src/log.ts",
+      "if (end > this.#tail + this.#slots.count) throw",
+      "if (end > this.#tail + this.#slots.count + 1) throw",
+    ),
+    tests: faults("full_ring"),
+  },
+  {
+    name: "recovery takes a full ring for one with a free slot",
+    hazard: "H8",
+    edits: edit(
+      "src/recovery.ts",
+      "let walked = walk(slots, tail, tail + slots.count)",
+      "let walked = walk(slots, tail, tail + slots.count - 1)",
+    ),
+    tests: faults("full_ring", "histories"),
+  },
+  {
+    name: "truncate() lets go of records that are not durable",
+    hazard: "H30",
+    edits: edit("src/log.ts", 'this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");', ""),
+    tests: faults("full_ring"),
+  },
+  {
+    name: "an append that waits for room is never turned away",
+    hazard: "H31",
+    edits: edit("src/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
+    tests: faults("full_ring"),
+  },
+  {
+    name: "a symbolic link is followed at creation",
+    hazard: "H9",
+    edits: edit("ffi/unix.ts", "fs.constants.O_RDWR | fs.constants.O_NOFOLLOW", "fs.constants.O_RDWR"),
+    tests: faults("planted_link"),
+  },
+  {
+    name: "a new log can be read by everybody",
+    hazard: "H9",
+    edits: edit("ffi/unix.ts", "fs.constants.O_CREAT, 0o600)", "fs.constants.O_CREAT, 0o644)"),
+    tests: faults("planted_link"),
+  },
+];

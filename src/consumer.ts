@@ -173,11 +173,23 @@ export class Consumer {
   async #confirm(): Promise<void> {
     const applied = this.#next - 1;
     if (applied <= this.#confirmed || !this.#log.isOpen) return;
-    if (this.#store.sync !== undefined) await this.#call(() => this.#store.sync!());
-    if (!this.#log.isOpen) return;
+    if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
     const record = this.#lastData > this.#confirmed;
     await this.#log.confirm(applied, record);
     this.#confirmed = applied;
+  }
+
+  /** True when everything applied is durable in the store, false if the consumer was stopped before. */
+  async #syncStore(applied: LSN): Promise<boolean> {
+    if (this.#store.sync === undefined) return true;
+    for (let attempt = 1;; attempt++) {
+      try {
+        await this.#call(() => this.#store.sync!());
+        return true;
+      } catch (error) {
+        if (!await this.#retries(error, this.#confirmed + 1, applied, attempt)) return false;
+      }
+    }
   }
 
   async #applyRun(records: WALRecord[]): Promise<void> {

@@ -86,13 +86,15 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #durableTail: LSN;
   #applied: LSN;
   #checkpointed: LSN;
+  /** The last released record that stores are given, 0 if this opening has released none. */
+  #releasedGiven: LSN = 0;
   /** Pages are there to be stored into for records below this LSN. */
   #prefaulted: LSN;
   /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
   #stop: LSN = 0;
   /** The first append of each turn of the event loop looks at the clock, and now and then at the file. */
   #turnIsOpen = false;
-  /** When the file was last looked at, by the wall clock, so that a simulated clock makes a run repeatable. */
+  /** When the file was last looked at. */
   #lookedMs = 0;
   #headerRequested = false;
   #idleTimer: ReturnType<typeof setTimeout> | null = null;
@@ -479,12 +481,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** Looks at the file if that was not done a moment ago: before memory is touched that may be past the end of a file that was cut. */
   #lookNowAndThen(): void {
-    if (Math.abs(this.#options.now() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
+    if (Math.abs(this.#options.lookNow() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
   }
 
   /** Looks whether the file is still there. */
   #look(): void {
-    this.#lookedMs = this.#options.now();
+    this.#lookedMs = this.#options.lookNow();
     try {
       this.#region.verify();
     } catch (error) {
@@ -527,14 +529,15 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   /**
-   * The last record up to an LSN that stores are given; 0 if none is retained. Checkpoints are the log's own: no store's `appliedLsn()`
+   * The last record up to an LSN that stores are given; of released ones, the last of all, since they are confirmed. Checkpoints are the log's own: no store's `appliedLsn()`
    * ever reaches one, so a checkpoint that named one would have every store refused.
    */
   #lastGiven(through: LSN): LSN {
+    if (through < this.#tail) return this.#releasedGiven;
     this.#lookNowAndThen();
     let lsn = through;
     while (lsn >= this.#tail && this.#slots.opTypeAt(slotOf(lsn, this.#slots.count)) === OpType.Checkpoint) lsn--;
-    return lsn < this.#tail ? 0 : lsn;
+    return lsn < this.#tail ? this.#releasedGiven : lsn;
   }
 
   /** Moves the tail behind the last whole batch up to an LSN. */
@@ -543,6 +546,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     let last = Math.min(through, this.#head - 1);
     while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;
     if (last < this.#tail) return;
+    this.#releasedGiven = Math.max(this.#releasedGiven, this.#lastGiven(last));
     this.#tail = last + 1;
     if (last > this.#applied) this.#applied = last;
     assert(this.#tail <= this.commit.durable + 1, "only durable records are released");

@@ -5,6 +5,8 @@ import type { HybridTimeInput, LSN, U64 } from "./types.ts";
 export const MAX_U16 = 0xffff;
 export const MAX_U32 = 0xffffffff;
 export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+/** The latest time that can be given: a millisecond before the last one, so that the clock can go on for 2^52 records. */
+const LAST_NANOS = MAX_U64 - 1_000_000n;
 
 /** How a value is shown in a message; never throws. */
 export function show(value: unknown): string {
@@ -62,6 +64,9 @@ export function checkTime(time: HybridTimeInput): void {
     throw new TypeError(`Cannot use ${show(time)} as time: it must be [nanos, seq, shard]`);
   }
   checkU64(time[0], "time[0] (nanos)");
+  if (BigInt(time[0]) > LAST_NANOS) {
+    throw new RangeError(`Cannot use ${show(time[0])} as time[0] (nanos): no later time would be left`);
+  }
   checkInteger(time[1], "time[1] (seq)", 0, MAX_U32);
   checkInteger(time[2], "time[2] (shard)", 0, MAX_U16);
 }

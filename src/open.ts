@@ -1,6 +1,6 @@
 // Opens a log: the region, the header, recovery, and the repairs that make its verdict true on the medium.
 
-import type { OpenRequest, Region, Storage } from "../ffi/region.ts";
+import { type OpenRequest, type Region, RegionError, type Storage } from "../ffi/region.ts";
 import { memoryRegion } from "../ffi/memory.ts";
 import type { ReadSource } from "./cursor.ts";
 import { toWALError, WALCorruptError, WALFormatError } from "./errors.ts";
@@ -16,6 +16,9 @@ import type { Loss, RecoveryReport } from "./types.ts";
 
 /** Smallest page of the platforms we support: a store to each makes every page dirty, whatever the page size. */
 const PAGE_BYTES = 4096;
+
+/** Names tried for a damaged file, where there is one of the same millisecond already. */
+const MOST_NAMES = 100;
 
 /** What opening needs to know. */
 export interface LogRequest {
@@ -208,7 +211,6 @@ function salvageTo(
     timeSeq: verdict.timeSeq,
     createdNanos: header.created,
   });
-  const damagedFile = `${path}.damaged-${request.nowNanos}`;
   const chunk = 1 << 20;
   function* chunks() {
     for (let at = 0; at < saved.image.byteLength; at += chunk) yield saved.image.subarray(at, at + chunk);
@@ -216,8 +218,16 @@ function salvageTo(
   // Who replaces a file must have its lock: ours is given up here. What another opener may leave at the path meanwhile is kept too,
   // under the damaged file's name.
   region.close();
-  request.storage().write(path, chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
-  return { losses: saved.losses, damagedFile };
+  for (let attempt = 0;; attempt++) {
+    const damagedFile = `${path}.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
+    try {
+      request.storage().write(path, chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
+      return { losses: saved.losses, damagedFile };
+    } catch (error) {
+      const isTaken = error instanceof RegionError && error.details.errno === "EEXIST";
+      if (!isTaken || attempt === MOST_NAMES) throw error;
+    }
+  }
 }
 
 /**

@@ -25,6 +25,8 @@ export interface CheckedOptions {
   readonly shard: number;
   readonly maxClockDriftMs: number;
   readonly now: () => number;
+  /** Times looks at the file: the caller's clock may stall, but on a simulated disk it makes a run repeatable. */
+  readonly lookNow: () => number;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;
 }
@@ -62,6 +64,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     shard: options.shard ?? 0,
     maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
     now: options.now ?? Date.now,
+    lookNow: storage === undefined || options.now === undefined ? () => performance.now() : options.now,
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };

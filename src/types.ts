@@ -112,8 +112,8 @@ export interface ConsumeOptions {
    */
   pollIntervalMs?: number;
   /**
-   * Asked when the store throws: `"retry"` applies the same records again after a delay that doubles from 10 ms to 1 s,
-   * `"stop"` ends the consumer with that error. Without it, the consumer stops.
+   * Asked when the store throws as it applies records or in `sync()`: `"retry"` tries the same again after a delay that doubles
+   * from 10 ms to 1 s, `"stop"` ends the consumer with that error. Without it, the consumer stops.
    */
   onError?: (error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">;
 }

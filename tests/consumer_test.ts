@@ -396,3 +396,25 @@ test("a checkpoint that the consumer applied is a checkpoint record in replay()"
   const [record, ...others] = wal.replay();
   assertEquals([record.opType, record.valueLow, others.length], [OpType.Checkpoint, 5n, 0]);
 });
+
+test("consumeAsync() asks onError when the store's sync() throws, and syncs again", async () => {
+  using wal = openInMemory();
+  const store = new ListStore() as ListStore & Store;
+  const asked: unknown[] = [];
+  let failures = 2;
+  store.sync = () => {
+    if (failures-- > 0) throw new Error("not yet");
+  };
+  const stop = new AbortController();
+  const onError: ConsumeOptions["onError"] = (_error, { firstLsn, lastLsn, attempt }) => {
+    asked.push([firstLsn, lastLsn, attempt]);
+    return "retry";
+  };
+  const consuming = wal.consumeAsync(store, { signal: stop.signal, pollIntervalMs: 1, onError });
+  fill(wal, 3);
+  await until(() => wal.tail > 3);
+  assertEquals(asked, [[1, 3, 1], [1, 3, 2]]);
+  assertEquals(store.applied, [1, 2, 3]);
+  stop.abort();
+  await consuming;
+});

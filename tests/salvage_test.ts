@@ -153,3 +153,12 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
     }),
   );
 });
+
+test("salvage keeps each damaged file, also two of one millisecond", () => {
+  const disk = damagedLog(2);
+  openOn(disk, { recovery: "salvage" }).close();
+  disk.damage.flipBit(PATH, 16384 + 3 * 64 + 50, 2);
+  using wal = openOn(disk, { recovery: "salvage" });
+  assertEquals(disk.paths().length, 3);
+  assert(disk.paths().includes(wal.recovery.damagedFile!));
+});

@@ -210,3 +210,16 @@ test("tail, applied, durable and head keep their order over any calls", () => {
     }
   }));
 });
+
+test("checkpoint() confirms what was released before it, also after a power cut", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  fill(wal, 5);
+  wal.flush();
+  wal.truncate(2);
+  wal.checkpoint(2);
+  disk.crash({ mode: "power", keep: "none" });
+  using recovered = openOn(disk);
+  assertEquals(recovered.applied, 2);
+  assertEquals(recovered.replay().at(-1)!.valueLow, 2n);
+});

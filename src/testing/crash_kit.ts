@@ -125,11 +125,11 @@ async function shorten<S extends Store>(
   plan: HistoryPlan,
   outcome: HistoryOutcome,
 ): Promise<[HistoryPlan, HistoryOutcome]> {
-  if (plan.point === 0) return [plan, outcome];
   const startMs = performance.now();
-  for (let point = 1; point <= plan.length + 1; point++) {
+  const length = plan.point === 0 ? outcome.steps : plan.length;
+  for (let point = 1; point <= length + 1; point++) {
     if (performance.now() - startMs > SHORTEN_MS) break;
-    const shorter = { ...plan, point, crashes: 1 };
+    const shorter = { ...plan, point, crashes: 1, length };
     const other = await runHistory(subject, shorter);
     if (other.lines.length < outcome.lines.length && kindOf(other) === kindOf(outcome)) return [shorter, other];
   }

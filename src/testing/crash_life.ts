@@ -158,6 +158,7 @@ export class Life<S extends Store> {
       durable: () => this.#log!.durable,
       fail: (error) => this.#fail(error),
       losesWrites: this.#plan.losesWrites,
+      read: () => this.#read(),
       stopChance: this.#plan.stopChance,
       stop: () => this.#session.abort(),
     }, this.#machine.debt);

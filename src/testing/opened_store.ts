@@ -2,7 +2,7 @@
 
 import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
-import { findPrefix, PairModel, type StoreEntry } from "./pair_model.ts";
+import { findPrefixes, PairModel, type StoreEntry } from "./pair_model.ts";
 import type { StoreDebt } from "./watched_store.ts";
 
 /** What a store was given. */
@@ -28,6 +28,7 @@ export async function checkOpened(
     if (entries !== null && store.applyBatch !== undefined) checkRun(entries, history, debt);
     return debt;
   }
+  const run = store.applyBatch === undefined ? null : debt.run;
   const lsn = await store.appliedLsn();
   if (!Number.isSafeInteger(lsn) || lsn < 0) {
     throw new BrokenPromiseError("G11", `appliedLsn() is ${String(lsn)} when it is opened again, which is no LSN`);
@@ -44,18 +45,23 @@ export async function checkOpened(
       `appliedLsn() is ${lsn} when it is opened again, but the store was never given a record after LSN ${debt.offered} (H28)`,
     );
   }
-  if (entries !== null) checkContents(entries, history, debt, lsn);
+  if (isWithin(lsn, run)) throw halfRun(lsn, run);
+  if (entries !== null) checkContents(entries, history, run, lsn);
   return { durable: lsn, offered: lsn, run: null };
 }
 
+type Run = StoreDebt["run"];
+
 /** With `appliedLsn()`: the contents are those of that LSN. */
-function checkContents(entries: readonly StoreEntry[], history: GivenRecords, debt: StoreDebt, lsn: LSN): void {
+function checkContents(entries: readonly StoreEntry[], history: GivenRecords, run: Run, lsn: LSN): void {
   const difference = PairModel.after(history.data(lsn)).difference(entries);
   if (difference === null) return;
-  const found = findPrefix(history.data(), entries);
-  if (found !== null && isWithin(found, debt)) throw halfRun(found, debt);
+  const states = findPrefixes(history.data(), entries);
+  // Several records in a row may leave the contents as they were.
+  const found = states.findLast((state) => !isWithin(state, run)) ?? states.at(-1);
+  if (isWithin(found, run)) throw halfRun(found, run);
   const what = `appliedLsn() is ${lsn} when it is opened again, but `;
-  if (found === null) throw new BrokenPromiseError("G11", `${what}${difference} (H28)`);
+  if (found === undefined) throw new BrokenPromiseError("G11", `${what}${difference} (H28)`);
   throw new BrokenPromiseError(
     "G11",
     found < lsn
@@ -65,23 +71,20 @@ function checkContents(entries: readonly StoreEntry[], history: GivenRecords, de
 }
 
 /** Without it, records may come again, but none of a run is there without the others. */
-function checkRun(entries: readonly StoreEntry[], history: GivenRecords, debt: StoreDebt): void {
-  if (debt.run === null || debt.run.first === debt.run.last) return;
-  const isState = (lsn: LSN) => PairModel.after(history.data(lsn)).difference(entries) === null;
-  if (isState(debt.run.first - 1) || isState(debt.run.last)) return;
-  const found = findPrefix(history.data(), entries);
-  if (found !== null && isWithin(found, debt)) throw halfRun(found, debt);
+function checkRun(entries: readonly StoreEntry[], history: GivenRecords, { run }: StoreDebt): void {
+  const states = findPrefixes(history.data(), entries);
+  const found = states.at(-1);
+  if (states.every((state) => isWithin(state, run)) && isWithin(found, run)) throw halfRun(found, run);
 }
 
-function isWithin(lsn: LSN, { run }: StoreDebt): boolean {
-  return run !== null && lsn >= run.first && lsn < run.last;
+/** Some of a run has been applied, and some has not. */
+function isWithin(lsn: LSN | undefined, run: Run): lsn is LSN {
+  return lsn !== undefined && run !== null && lsn >= run.first && lsn < run.last;
 }
 
-function halfRun(lsn: LSN, { run }: StoreDebt): BrokenPromiseError {
+function halfRun(lsn: LSN, run: Run): BrokenPromiseError {
   return new BrokenPromiseError(
     "G3",
-    `applyBatch() was given LSN ${run!.first} to ${
-      run!.last
-    }, and when it is opened again the contents are those of LSN ${lsn}`,
+    `applyBatch() was given LSN ${run!.first} to ${run!.last}, and when the store is opened again it has LSN ${lsn}`,
   );
 }

@@ -61,17 +61,15 @@ function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
   return `(${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
 }
 
-/**
- * The LSN whose contents these are, searched downwards from `to` and then upwards; null if they are those of none.
- *
- * @param records in LSN order.
- */
-export function findPrefix(records: readonly WALRecord[], entries: readonly StoreEntry[]): number | null {
-  for (let count = records.length; count >= 0; count--) {
-    const prefix = records.slice(0, count);
-    if (PairModel.after(prefix).difference(entries) === null) return prefix.at(-1)?.lsn ?? 0;
+/** The LSNs whose contents these are, of records in LSN order; 0 for an empty store. */
+export function findPrefixes(records: readonly WALRecord[], entries: readonly StoreEntry[]): number[] {
+  const model = new PairModel();
+  const found = model.difference(entries) === null ? [0] : [];
+  for (const record of records) {
+    model.apply(record);
+    if (model.difference(entries) === null) found.push(record.lsn);
   }
-  return null;
+  return found;
 }
 
 /** A record as one short text. */

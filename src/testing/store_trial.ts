@@ -5,7 +5,7 @@ import { BrokenPromiseError, type PromiseNumber, textOf } from "./broken_promise
 import { closeStore } from "./crash_life.ts";
 import { SimulatedCrash } from "./fault_plan.ts";
 import { checkOpened } from "./opened_store.ts";
-import { findPrefix, PairModel, type ReadContents, recordText, type StoreEntry } from "./pair_model.ts";
+import { findPrefixes, PairModel, type ReadContents, recordText, type StoreEntry } from "./pair_model.ts";
 import { Home, SimulatedFailure, type StoreHome } from "./store_home.ts";
 import type { StoreDebt } from "./watched_store.ts";
 
@@ -189,8 +189,8 @@ export class Trial<S extends Store> implements AsyncDisposable {
     const entries = await this.read();
     const difference = entries === null ? null : PairModel.after(this.data(through)).difference(entries);
     if (difference === null) return;
-    const found = findPrefix(this.data(), entries!);
-    const state = found === null ? "" : `; its contents are those of LSN ${found}`;
+    const found = findPrefixes(this.data(), entries!).at(-1);
+    const state = found === undefined ? "" : `; its contents are those of LSN ${found}`;
     this.fail(promise, `${when}, ${difference}${state}`);
   }
 

@@ -4,10 +4,12 @@ import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
 import type { CrashClock } from "./crash_clock.ts";
 import type { LogHistory } from "./log_history.ts";
-import { recordText } from "./pair_model.ts";
+import { PairModel, recordText, type StoreEntry } from "./pair_model.ts";
 import type { Random } from "./random.ts";
 import { type Home, SimulatedFailure } from "./store_home.ts";
 
+/** The chance that the test asks for `appliedLsn()` after a call: who asks may crash at once. */
+const ASK_CHANCE = 0.1;
 /** How often a write that fails for the test's sake is tried again. */
 const ATTEMPTS = 100;
 
@@ -23,6 +25,8 @@ export interface StoreWatch {
   readonly fail: (error: BrokenPromiseError) => void;
   /** Power loss is to take what the store did since an earlier moment. */
   readonly losesWrites: boolean;
+  /** Everything in the store, if there is a way to read it. */
+  readonly read: () => Promise<StoreEntry[] | null>;
   /** The chance that the consumer is stopped after a call, and a new one goes on. */
   readonly stopChance: number;
   /** Stops the consumer. */
@@ -107,7 +111,7 @@ export class WatchedStore {
     this.#offered = Math.max(this.#offered, last);
     this.#watch.history.offered = Math.max(this.#watch.history.offered, last);
     this.#run = { first: records[0].lsn, last };
-    await this.#call(what, apply);
+    await this.#call(what, apply, () => this.#checkNothingApplied(records));
     this.#applied = Math.max(this.#applied, last);
     this.#expected = last + 1;
     if (this.#inner.sync === undefined) {
@@ -116,7 +120,18 @@ export class WatchedStore {
     } else {
       this.#imageMaybe();
     }
+    if (this.#inner.appliedLsn !== undefined && this.#watch.random.chance(ASK_CHANCE)) await this.#askAppliedLsn();
     if (this.#watch.random.chance(this.#watch.stopChance)) this.#watch.stop();
+  }
+
+  /** A run that failed has left the store as it was. */
+  async #checkNothingApplied(records: readonly WALRecord[]): Promise<void> {
+    // Without appliedLsn(), records that come again may be there already.
+    if (this.#inner.applyBatch === undefined || this.#inner.appliedLsn === undefined) return;
+    const entries = await this.#watch.read();
+    if (entries === null) return;
+    const difference = PairModel.after(this.#watch.history.data(this.#applied)).difference(entries);
+    if (difference !== null) this.#fail("G3", `applyBatch() of ${rangeText(records)} failed, and ${difference}`);
   }
 
   /** Asks the store for its `appliedLsn()` and believes it. */
@@ -148,7 +163,7 @@ export class WatchedStore {
   }
 
   /** Calls the store, with room for a crash before, while it waits, and after. A write that failed is done again. */
-  async #call<T>(what: string, call: () => T | Promise<T>): Promise<T> {
+  async #call<T>(what: string, call: () => T | Promise<T>, failed?: () => Promise<void>): Promise<T> {
     const { clock, random } = this.#watch;
     for (let attempt = 1;; attempt++) {
       const when = clock.step(what);
@@ -174,6 +189,7 @@ export class WatchedStore {
         if (when !== null) throw clock.crash();
         if (!(error instanceof SimulatedFailure) || attempt === ATTEMPTS) throw error;
         clock.note(`        it throws: ${error.message}`);
+        await failed?.();
         this.#imageMaybe();
       }
     }

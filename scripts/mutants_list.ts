@@ -278,7 +278,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consumer.ts",
-      "if (this.#store.sync !== undefined) await this.#call(() => this.#store.sync!());",
+      "await this.#call(() => this.#store.sync!());",
       "",
     ),
     tests: faults("consumer_crash", "histories"),

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { WAL } from "../../mod.ts";
+import type { Keep } from "../../testing.ts";
 import { append, assertHolds, CAPACITY, HEADER_BYTES, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
@@ -59,17 +60,17 @@ for (const [name, way] of Object.entries(WAYS)) {
         }
         if (opened !== null) durable = Math.max(durable, opened.durable);
         const crashed = disk.snapshot();
-        const keeps = [
+        const keeps: readonly Keep[] = [
           "none",
           "all",
           "random",
-          (piece: { kind: string; offset?: number }) => piece.kind !== "bytes" || piece.offset! >= 2 * HEADER_BYTES,
-          (piece: { kind: string; offset?: number }) => piece.kind !== "bytes" || piece.offset! < 2 * HEADER_BYTES,
+          (piece) => piece.kind !== "bytes" || piece.offset >= 2 * HEADER_BYTES,
+          (piece) => piece.kind !== "bytes" || piece.offset < 2 * HEADER_BYTES,
           // A slot that is torn while it is written over is neither the old record nor the new one.
           () => "torn",
-          (_piece: unknown, index: number) => index % 3 === 0 && "torn",
-          (_piece: unknown, index: number) => index % 3 !== 0 || "torn",
-        ] as const;
+          (_piece, index) => index % 3 === 0 && "torn",
+          (_piece, index) => index % 3 !== 0 || "torn",
+        ];
         for (const [index, keep] of keeps.entries()) {
           disk.restore(crashed);
           simulation.crash({ keep });

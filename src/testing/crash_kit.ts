@@ -1,7 +1,7 @@
 // Crash tests of a store and a workload: histories by the hundred, and for one that fails the shortest that fails in the same way.
 
 import type { Store } from "../types.ts";
-import { BrokenPromiseError, textOf } from "./broken_promise.ts";
+import { BrokenPromiseError, type PromiseNumber, textOf } from "./broken_promise.ts";
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./crash_history.ts";
 import type { CrashTestOptions, CrashTestResult, Subject } from "./crash_options.ts";
 import { Random } from "./random.ts";
@@ -125,22 +125,22 @@ async function shorten<S extends Store>(
   plan: HistoryPlan,
   outcome: HistoryOutcome,
 ): Promise<[HistoryPlan, HistoryOutcome]> {
+  if (!(outcome.failure!.error instanceof BrokenPromiseError)) return [plan, outcome];
   const startMs = performance.now();
   const length = plan.point === 0 ? outcome.steps : plan.length;
   for (let point = 1; point <= length + 1; point++) {
     if (performance.now() - startMs > SHORTEN_MS) break;
     const shorter = { ...plan, point, crashes: 1, length };
     const other = await runHistory(subject, shorter);
-    if (other.lines.length < outcome.lines.length && kindOf(other) === kindOf(outcome)) return [shorter, other];
+    if (other.lines.length < outcome.lines.length && brokenPromise(other) === brokenPromise(outcome)) {
+      return [shorter, other];
+    }
   }
   return [plan, outcome];
 }
 
-/** What has to be the same for two failures to be one: the promise, or the error's name. */
-function kindOf({ failure }: HistoryOutcome): string | null {
-  if (failure === null) return null;
-  const { error } = failure;
-  return error instanceof BrokenPromiseError ? error.promise : error instanceof Error ? error.name : String(error);
+function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {
+  return failure?.error instanceof BrokenPromiseError ? failure.error.promise : null;
 }
 
 function report({ seed, point, crashes }: HistoryPlan, { lines }: HistoryOutcome): string {

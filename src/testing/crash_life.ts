@@ -160,7 +160,7 @@ export class Life<S extends Store> {
       losesWrites: this.#plan.losesWrites,
       read: () => this.#read(),
       stopChance: this.#plan.stopChance,
-      stop: () => this.#session.abort(),
+      stop: () => this.#stopConsumer(),
     }, this.#machine.debt);
   }
 
@@ -189,6 +189,12 @@ export class Life<S extends Store> {
         signal: this.#session.signal,
       });
     }
+  }
+
+  /** Appends that wait for room reject when the consumer ends: it ends only where there is plenty. */
+  #stopConsumer(): void {
+    const log = this.#log!;
+    if (log.isOpen && log.length < log.capacity / 4 && log.stats().waiting === 0) this.#session.abort();
   }
 
   async #work(wal: WAL): Promise<void> {

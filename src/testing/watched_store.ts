@@ -211,7 +211,7 @@ export class WatchedStore {
         this.#fail("G11", `the store gets LSN ${lsn} in the place of LSN ${this.#nextData(this.#expected)}`);
       }
       if (this.#expected === 0 && this.#nextData(this.#applied + 1) < lsn) {
-        this.#fail("G11", `the store gets LSN ${lsn}, but has not had LSN ${this.#nextData(this.#applied + 1)}`);
+        this.#fail("G11", `the store gets LSN ${lsn}, but has not had LSN ${this.#nextData(this.#applied + 1)} (H27)`);
       }
       if (this.#inner.appliedLsn !== undefined && lsn <= this.#durable) {
         this.#fail("G11", `the store gets LSN ${lsn}, which it had durably already`);

@@ -1,0 +1,240 @@
+// A store that does everything right, and stores that each do one thing wrong: what the kit for users must tell apart.
+
+import { OpType, type WALRecord } from "../../mod.ts";
+import type { StoreEntry, StoreHome } from "../../testing.ts";
+
+/** What lies on the store's disk. */
+export interface Saved {
+  entries: readonly StoreEntry[];
+  applied: number;
+}
+
+/** A multi-value map that writes all of itself at each run: slow, and right. */
+export class GoodStore {
+  protected readonly disk: { saved: Saved };
+
+  constructor(protected readonly home: StoreHome) {
+    this.disk = home.saved(() => ({ saved: { entries: [] as StoreEntry[], applied: 0 } }));
+  }
+
+  /** The consumer never calls these three of a store with `applyBatch()`. */
+  insert(): void {}
+  delete(): void {}
+  deleteValue(): void {}
+
+  applyBatch(records: readonly WALRecord[]): void | Promise<void> {
+    const entries = after(this.disk.saved.entries, records);
+    this.home.step();
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
+  }
+
+  appliedLsn(): number {
+    return this.disk.saved.applied;
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.disk.saved.entries;
+  }
+}
+
+/** Awaits in the middle of its work, where other things happen. */
+export class AsyncGoodStore extends GoodStore {
+  override async applyBatch(records: readonly WALRecord[]): Promise<void> {
+    const entries = after(this.disk.saved.entries, records);
+    for (let turn = 0; turn < 5; turn++) await null;
+    this.home.step();
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
+    await null;
+  }
+}
+
+/** Keeps everything in memory and writes it when it is told to. */
+export class GoodSyncingStore extends GoodStore {
+  protected memory: Saved = this.disk.saved;
+
+  override applyBatch(records: readonly WALRecord[]): void {
+    this.memory = { entries: after(this.memory.entries, records), applied: records.at(-1)!.lsn };
+  }
+
+  sync(): void {
+    this.home.step();
+    this.disk.saved = this.memory;
+  }
+
+  override entries(): readonly StoreEntry[] {
+    return this.memory.entries;
+  }
+}
+
+/** Three methods, and nothing that knows of LSNs. */
+export class GoodPlainStore {
+  readonly #disk: { entries: readonly StoreEntry[] };
+
+  constructor(readonly home: StoreHome) {
+    this.#disk = home.saved(() => ({ entries: [] as StoreEntry[] }));
+  }
+
+  insert(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void {
+    this.#change(record);
+  }
+
+  delete(_kh: bigint, _kl: bigint, record: WALRecord): void {
+    this.#change(record);
+  }
+
+  deleteValue(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void {
+    this.#change(record);
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.#disk.entries;
+  }
+
+  #change(record: WALRecord): void {
+    this.home.step();
+    this.#disk.entries = after(this.#disk.entries, [record]);
+  }
+}
+
+/** The applied LSN is saved after the data: a crash in between has the data applied twice. */
+export class LsnAfterData extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    this.disk.saved = { ...this.disk.saved, entries: after(this.disk.saved.entries, records) };
+    this.home.step();
+    this.disk.saved = { ...this.disk.saved, applied: records.at(-1)!.lsn };
+  }
+}
+
+/** The applied LSN is saved before the data: a crash in between loses the data. */
+export class LsnBeforeData extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    const entries = after(this.disk.saved.entries, records);
+    this.disk.saved = { ...this.disk.saved, applied: records.at(-1)!.lsn };
+    this.home.step();
+    this.disk.saved = { ...this.disk.saved, entries };
+  }
+}
+
+/** Writes each record of a run by itself. */
+export class OneByOne extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    for (const record of records) {
+      this.disk.saved = { entries: after(this.disk.saved.entries, [record]), applied: record.lsn };
+      this.home.step();
+    }
+  }
+}
+
+/** The same, one transaction for each record in a database: no step to crash at, but a record can fail. */
+export class OneByOneWithoutSteps extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    for (const record of records) {
+      this.disk.saved = { entries: after(this.disk.saved.entries, [record]), applied: record.lsn };
+    }
+  }
+}
+
+/** Says that it has durably what it has in memory. */
+export class LsnAheadOfDisk extends GoodSyncingStore {
+  override appliedLsn(): number {
+    return this.memory.applied;
+  }
+}
+
+/** Its `sync()` does not write. */
+export class LazySync extends GoodSyncingStore {
+  override sync(): void {}
+}
+
+/** Takes a failed write for a done one, and goes on after it. */
+export class SkipsAfterThrow extends GoodStore {
+  #next = 0;
+
+  override applyBatch(records: readonly WALRecord[]): void {
+    const missing = records.filter(({ lsn }) => lsn > this.#next);
+    this.#next = records.at(-1)!.lsn;
+    if (missing.length > 0) super.applyBatch(missing);
+  }
+}
+
+/** A list instead of a set: what comes again is there again. */
+export class AppliesTwice {
+  readonly #disk: { entries: StoreEntry[] };
+
+  constructor(home: StoreHome) {
+    this.#disk = home.saved(() => ({ entries: [] as StoreEntry[] }));
+  }
+
+  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
+    this.#disk.entries.push([keyHigh, keyLow, valueHigh, valueLow]);
+  }
+
+  delete(keyHigh: bigint, keyLow: bigint): void {
+    this.#disk.entries = this.#disk.entries.filter(([high, low]) => high !== keyHigh || low !== keyLow);
+  }
+
+  deleteValue(...pair: [bigint, bigint, bigint, bigint, WALRecord]): void {
+    const isSame = (entry: StoreEntry) => entry.every((half, i) => half === pair[i]);
+    this.#disk.entries = this.#disk.entries.filter((entry) => !isSame(entry));
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.#disk.entries;
+  }
+}
+
+/** Does all the deletes of a run first. */
+export class IgnoresOrder extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    const isInsert = ({ opType }: WALRecord) => opType === OpType.Insert;
+    const entries = after(this.disk.saved.entries, [
+      ...records.filter((record) => !isInsert(record)),
+      ...records.filter(isInsert),
+    ]);
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
+  }
+}
+
+/** Keeps 64-bit numbers as doubles. */
+export class RoundsNumbers extends GoodStore {
+  override entries(): readonly StoreEntry[] {
+    const round = (half: bigint) => BigInt.asUintN(64, BigInt(Number(half)));
+    return super.entries().map(([a, b, c, d]) => [round(a), round(b), round(c), round(d)]);
+  }
+}
+
+/** Forgets everything with its process. */
+export class Forgets extends GoodStore {
+  #memory: Saved = { entries: [], applied: 0 };
+
+  override applyBatch(records: readonly WALRecord[]): void {
+    this.#memory = { entries: after(this.#memory.entries, records), applied: records.at(-1)!.lsn };
+  }
+
+  override appliedLsn(): number {
+    return this.#memory.applied;
+  }
+
+  override entries(): readonly StoreEntry[] {
+    return this.#memory.entries;
+  }
+}
+
+/** What records make of a multi-value map. */
+function after(entries: readonly StoreEntry[], records: readonly WALRecord[]): readonly StoreEntry[] {
+  let result = entries;
+  for (const { opType, keyHigh, keyLow, valueHigh, valueLow } of records) {
+    const isKey = ([high, low]: StoreEntry) => high === keyHigh && low === keyLow;
+    const isPair = (entry: StoreEntry) => isKey(entry) && entry[2] === valueHigh && entry[3] === valueLow;
+    if (opType === OpType.Insert) {
+      if (!result.some(isPair)) result = [...result, [keyHigh, keyLow, valueHigh, valueLow]];
+    } else if (opType === OpType.Delete) {
+      result = result.filter((entry) => !isKey(entry));
+    } else if (opType === OpType.DeleteValue) {
+      result = result.filter((entry) => !isPair(entry));
+    } else {
+      throw new RangeError(`LSN of type ${opType}: there is no such type`);
+    }
+  }
+  return result;
+}

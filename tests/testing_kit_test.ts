@@ -1,0 +1,261 @@
+// The kit for users: right stores pass, each wrong store fails for the promise that it breaks, and a failure can be replayed.
+
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { readdirSync } from "node:fs";
+import { setImmediate } from "node:timers";
+import type { Store } from "../mod.ts";
+import { MemoryStore } from "../src/stores/memory.ts";
+import { SQLiteStore } from "../src/stores/sqlite.ts";
+import {
+  BrokenPromiseError,
+  crashTest,
+  type CrashTestOptions,
+  storeConformance,
+  type StoreEntry,
+  type StoreHome,
+  type WorkloadContext,
+} from "../testing.ts";
+import { tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+import {
+  AppliesTwice,
+  AsyncGoodStore,
+  Forgets,
+  GoodPlainStore,
+  GoodStore,
+  GoodSyncingStore,
+  IgnoresOrder,
+  LazySync,
+  LsnAfterData,
+  LsnAheadOfDisk,
+  LsnBeforeData,
+  OneByOne,
+  OneByOneWithoutSteps,
+  RoundsNumbers,
+  SkipsAfterThrow,
+} from "./support/wrong_stores.ts";
+
+/** A store that can be read. */
+interface ReadableStore extends Store {
+  entries(): Iterable<StoreEntry>;
+}
+type Make = (home: StoreHome) => ReadableStore;
+
+const contents = (store: ReadableStore) => store.entries();
+
+/** A bit of everything, on so few keys that records meet. */
+async function everything({ wal, random }: WorkloadContext): Promise<void> {
+  const key = () => random.below(3);
+  const value = () => random.below(4);
+  await wal.logInsert(1, key(), 1, value());
+  await Promise.all([1, 2, 3].map(() => wal.logInsert(1, key(), 2, value())));
+  await wal.batchInsert([1, 2, 3, 4].map(() => [1, key(), 2, value()]));
+  await wal.logDelete(1, key());
+  await wal.logDeleteValue(1, key(), 2, value());
+  wal.batchDeleteSync([[1, key()], [1, key()]]);
+  wal.logInsertSync(1, key(), 2, value());
+  wal.flush();
+  wal.logInsertSync(1, key(), 2, value()); // nobody was told that this one is durable
+}
+
+/** More than the ring can hold, so that what the store has is let go of and written over. */
+async function wraps({ wal }: WorkloadContext): Promise<void> {
+  for (let batch = 0; batch < 16; batch++) {
+    await wal.batchInsert(Array.from({ length: 60 }, (_, i) => [2, i % 5, 3, (batch + i) % 7]));
+  }
+  await wal.batchDelete([[2, 0], [2, 1]]);
+}
+
+const RIGHT: Readonly<Record<string, Make>> = {
+  "MemoryStore, which outlives the log": (home) => home.outside(() => new MemoryStore()),
+  "SQLiteStore": (home) => new SQLiteStore(`${home.directory}/store.sqlite`),
+  "a store that writes at each run": (home) => new GoodStore(home),
+  "a store that writes when it is told to": (home) => new GoodSyncingStore(home),
+  "a store that awaits": (home) => new AsyncGoodStore(home),
+  "a store that knows of no LSN": (home) => new GoodPlainStore(home),
+};
+
+for (const [name, store] of Object.entries(RIGHT)) {
+  test(`crashTest() passes ${name}`, async () => {
+    const result = await crashTest({ store, contents, workload: everything });
+    assertEquals(result.histories, 20 * 21);
+    assert(result.crashes >= 20 * 20 && result.records > 1000, JSON.stringify(result));
+    await crashTest({ store, contents, workload: wraps, seeds: 3, crashPoints: 6 });
+  });
+
+  for (const { name: title, run } of storeConformance(store, { contents, name })) test(title, run);
+}
+
+/** What each wrong store is found to do: by a crash test, by the suite. Null: a workload cannot show it. */
+const WRONG: readonly (readonly [Make, crashTest: RegExp | null, suite: RegExp])[] = [
+  [(home) => new LsnAfterData(home), /^G(3|11) is broken/, /^G11 is broken.*applied twice \(H28\)/],
+  [(home) => new LsnBeforeData(home), /^G11 is broken.*is lost \(H28\)/, /^G11 is broken.*is lost \(H28\)/],
+  [(home) => new OneByOne(home), /^G3 is broken/, /^G3 is broken.*applyBatch\(\) was given LSN 6 to 10/],
+  [(home) => new OneByOneWithoutSteps(home), null, /^G3 is broken.*after applyBatch\(\) failed at LSN 10/],
+  [(home) => new LsnAheadOfDisk(home), /^G11 is broken.*durably before/, /^G11 is broken.*durably before/],
+  [(home) => new LazySync(home), /^G11 is broken.*appliedLsn\(\) is 0/, /^G11 is broken.*appliedLsn\(\) is 0/],
+  [(home) => new SkipsAfterThrow(home), /^G11 is broken/, /^G11 is broken.*got the run again.*is missing/],
+  [(home) => new AppliesTwice(home), /^G11 is broken.*is in the store twice/, /^G11 is broken.*came twice/],
+  [(home) => new IgnoresOrder(home), /^G11 is broken.*removed it/, /^G11 is broken.*after LSN \d+.*removed it/],
+  [(home) => new Forgets(home), /^G11 is broken.*durably before/, /^G11 is broken.*durably before/],
+  [(home) => new RoundsNumbers(home), null, /^G11 is broken.*smallest and greatest/],
+];
+
+/** What a failing run throws. */
+async function failureOf(run: () => Promise<unknown>): Promise<BrokenPromiseError> {
+  return await assertRejects(run, BrokenPromiseError);
+}
+
+for (const [store, byCrashTest, bySuite] of WRONG) {
+  const name = /new (\w+)/.exec(String(store))![1];
+
+  test(`crashTest() ${byCrashTest === null ? "cannot see what is wrong with" : "fails"} ${name}`, async () => {
+    const run = () => crashTest({ store, contents, workload: everything });
+    if (byCrashTest === null) return void await run();
+    const error = await failureOf(run);
+    assertMatch(error.message, byCrashTest);
+    assertStringIncludes(error.message, `Replay: crashTest({ …, seeds: [`);
+  });
+
+  test(`storeConformance() fails ${name}`, async () => {
+    const messages: string[] = [];
+    for (const { name: title, run } of storeConformance(store, { contents, name })) {
+      try {
+        await run();
+      } catch (error) {
+        assert(error instanceof BrokenPromiseError, `${title}: ${String(error)}`);
+        assertStringIncludes(error.message, `Case: ${title}`);
+        messages.push(error.message);
+      }
+    }
+    assert(messages.some((message) => bySuite.test(message)), messages.join("\n"));
+  });
+}
+
+test("crashTest() does the same for the same seed, and as its message says", async () => {
+  const options: CrashTestOptions<ReadableStore> = {
+    store: (home) => new LsnBeforeData(home),
+    contents,
+    workload: everything,
+  };
+  const first = await failureOf(() => crashTest(options));
+  const again = await failureOf(() => crashTest(options));
+  assertEquals(again.message, first.message);
+
+  const [, seed, point, crashes] = /seeds: \[(\d+)\], crashPoints: \[(\d+)\], crashes: (\d+) }/.exec(first.message)!
+    .map(Number);
+  const replayed = await failureOf(() => crashTest({ ...options, seeds: [seed], crashPoints: [point], crashes }));
+  assertEquals(replayed.message, first.message);
+  assertMatch(first.message, /The history:\n {4}The machine starts\.\n {9}1 {2}open the log/);
+});
+
+test("crashTest() asks check() with all that must be in the store", async () => {
+  let checks = 0;
+  const { histories } = await crashTest({
+    store: (home) => new GoodStore(home),
+    seeds: 2,
+    crashPoints: 3,
+    workload: async ({ wal, crashes, store }) => {
+      await wal.logInsert(1, crashes, 2, store.entries().length);
+    },
+    check: (store, records) => {
+      checks++;
+      assertEquals(records.map(({ keyLow }) => keyLow), store.entries().map(([, keyLow]) => keyLow));
+    },
+  });
+  assertEquals(checks, histories);
+  const error = await failureOf(() =>
+    crashTest({
+      store: (home) => new GoodStore(home),
+      workload: ({ wal }) => wal.logInsert(1, 2, 3, 4),
+      check: (_, records) => {
+        if (records.length > 0) throw new Error("two and two are five");
+      },
+    })
+  );
+  assertMatch(error.message, /^G11 is broken.*check\(\) failed after LSN 1: Error: two and two are five/);
+});
+
+test("crashTest() lets a workload close and open its log, and truncate what is applied", async () => {
+  await crashTest({
+    store: (home) => new GoodStore(home),
+    contents,
+    seeds: 5,
+    workload: async ({ wal }) => {
+      await wal.logInsert(1, 2, 3, 4);
+      wal.close();
+      wal.open();
+      await wal.batchInsert([[1, 2, 3, 5], [1, 2, 3, 6]]);
+      wal.truncate(wal.applied);
+      await wal.logDelete(1, 2);
+    },
+  });
+});
+
+test("crashTest() fails a workload that lets go of what the store has not synced", async () => {
+  const error = await failureOf(() =>
+    crashTest({
+      store: (home) => new GoodSyncingStore(home),
+      contents,
+      workload: async ({ wal }) => {
+        for (let i = 0; i < 5; i++) {
+          await wal.batchInsert(Array.from({ length: 50 }, (_, n) => [1, 2, i, n]));
+          await new Promise((resolve) => setImmediate(resolve));
+          wal.truncate(Math.min(wal.applied, wal.durable));
+        }
+      },
+    })
+  );
+  assertMatch(error.message, /^G11 is broken.*\(H27\)/);
+});
+
+test("crashTest() says where a workload failed or hung", async () => {
+  const store = (home: StoreHome) => new GoodStore(home);
+  await assertRejects(
+    () => crashTest({ store, workload: () => Promise.reject(new Error("no rows")) }),
+    Error,
+    "The workload failed, though nothing had crashed: Error: no rows\n  Seed 1",
+  );
+  await assertRejects(
+    () => crashTest({ store, workload: () => new Promise(() => {}), timeoutMs: 50 }),
+    Error,
+    "this life did not end in 50 ms",
+  );
+  await assertRejects(() => crashTest({ store, workload: () => {}, crashes: 0 }), RangeError, "Cannot crash 0 times");
+  const broken = () => {
+    throw new Error("no such table");
+  };
+  const error = await failureOf(() => crashTest({ store: broken, workload: () => {} }));
+  assertMatch(error.message, /^G11 is broken.*the store cannot be opened: Error: no such table/);
+});
+
+test("crashTest() and storeConformance() leave no directory behind", async () => {
+  using directory = tempDir();
+  const store = (home: StoreHome) => new SQLiteStore(`${home.directory}/store.sqlite`);
+  const temporary = directory.path;
+  await crashTest({ store, contents, workload: everything, seeds: 1, crashPoints: 4, temporary });
+  await storeConformance(store, { contents, temporary })[7].run();
+  assertEquals(readdirSync(temporary), []);
+});
+
+test("storeConformance() registers each case under its own name", () => {
+  const names: string[] = [];
+  const cases = storeConformance((home) => new GoodStore(home), {
+    name: "GoodStore",
+    test: (name, run) => {
+      assertEquals(typeof run, "function");
+      names.push(name);
+    },
+  });
+  assertEquals(names, cases.map(({ name }) => name));
+  assertEquals(new Set(names).size, names.length);
+  for (const name of names) assertMatch(name, /^GoodStore: .+ \(G\d+\)$/);
+});
+
+test("storeConformance() makes do with what a store says of itself", async () => {
+  for (const { run } of storeConformance((home) => new GoodStore(home))) await run();
+  const failures = storeConformance((home) => new LsnAheadOfDisk(home)).map(({ run }) =>
+    run().then(() => null, (error: unknown) => String(error))
+  );
+  assert((await Promise.all(failures)).some((message) => message?.includes("G11 is broken")));
+});

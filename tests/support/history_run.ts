@@ -58,8 +58,13 @@ function simulateTime(seed: number): () => void {
   const random = new Random(seed).fork("time");
   let now = 0;
   const value = () => now += random.below(200) === 0 ? 6 : 0.01;
+  const own = Object.getOwnPropertyDescriptor(performance, "now");
   Object.defineProperty(performance, "now", { value, configurable: true, writable: true });
-  return () => delete (performance as { now?: unknown }).now;
+  return () => {
+    // On Deno it is inherited, on Bun it is its own.
+    if (own === undefined) delete (performance as { now?: unknown }).now;
+    else Object.defineProperty(performance, "now", own);
+  };
 }
 
 /** One run. */

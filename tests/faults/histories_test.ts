@@ -3,7 +3,7 @@
 // Promise: what was acknowledged survives, and what is recovered is a gapless prefix in whole batches; nothing that was discarded
 //   comes back; the store gets each record once, and only durable ones; time goes on (G1–G6, G10, G11, G13).
 // Method: seeded histories of random steps against a plain array. A failure prints its seed and the shortest history found.
-//   `deno task test:faults --seed N` runs the history of one seed again; `SEED=N` in the environment does the same.
+//   `deno task test --seed N tests/faults/histories_test.ts` runs the history of one seed again, as does `SEED=N` in the environment.
 
 import { assert } from "@std/assert";
 import process from "node:process";

@@ -57,7 +57,7 @@ export function report(failure: HistoryFailure, length: number): string {
   const { seed, steps, ...rest } = history;
   return [
     `seed ${seed}: ${failure.message}`,
-    `again:    deno task test:faults --seed ${seed}`,
+    `again:    deno task test --seed ${seed} tests/faults/histories_test.ts`,
     `shortest: ${steps.length} of ${length} steps, failed at step ${at} with ${JSON.stringify(rest)}`,
     ...steps.map((step, i) => `  ${i === at ? ">" : " "} ${JSON.stringify(step)}`),
     failure.trace,

@@ -1,0 +1,136 @@
+// Two stores of your own, crash-tested: one that is right, and one with a mistake that is easy to make and hard to see.
+//   deno run --allow-read --allow-write --allow-env examples/test_your_store.ts
+//   bun examples/test_your_store.ts
+
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { type LSN, OpType, type Store, type WALRecord } from "@cidstore/wal";
+import {
+  BrokenPromiseError,
+  crashTest,
+  storeConformance,
+  type StoreEntry,
+  type StoreHome,
+} from "@cidstore/wal/testing";
+
+/** The pairs of a key and a value, as text; in memory, and all of them in a file after each run of records. */
+abstract class TextStore implements Store {
+  protected constructor(readonly directory: string, readonly lines: Set<string>, protected applied: LSN) {}
+
+  applyBatch(records: readonly WALRecord[]): void {
+    const before = [...this.lines];
+    try {
+      for (const record of records) this.#apply(record);
+      this.save(records[records.length - 1].lsn);
+    } catch (error) {
+      // Whole or not at all, in memory too: the log hands the run out again.
+      this.lines.clear();
+      for (const line of before) this.lines.add(line);
+      throw error;
+    }
+  }
+
+  appliedLsn(): LSN {
+    return this.applied;
+  }
+
+  *entries(): IterableIterator<StoreEntry> {
+    for (const line of this.lines) {
+      const [keyHigh, keyLow, valueHigh, valueLow] = line.split(" ").map(BigInt);
+      yield [keyHigh, keyLow, valueHigh, valueLow];
+    }
+  }
+
+  protected abstract save(lsn: LSN): void;
+
+  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+    const key = `${keyHigh} ${keyLow} `;
+    const line = `${key}${valueHigh} ${valueLow}`;
+    if (opType === OpType.Insert) this.lines.add(line);
+    else if (opType === OpType.DeleteValue) this.lines.delete(line);
+    else if (opType === OpType.Delete) {
+      for (const other of this.lines) if (other.startsWith(key)) this.lines.delete(other);
+    }
+  }
+
+  // The consumer never calls these of a store with applyBatch().
+  insert(): void {}
+  delete(): void {}
+  deleteValue(): void {}
+}
+
+/** Right: the LSN is in the file that has the data, which is replaced whole. */
+class OneFile extends TextStore {
+  constructor(readonly home: StoreHome) {
+    const path = join(home.directory, "store");
+    const [lsn = "0", ...lines] = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
+    super(home.directory, new Set(lines), Number(lsn));
+  }
+
+  protected override save(lsn: LSN): void {
+    const path = join(this.directory, "store");
+    this.home.step(); // the test may crash the store, or make this write fail
+    writeFileSync(`${path}.new`, [lsn, ...this.lines].join("\n"), { flush: true });
+    this.home.step();
+    renameSync(`${path}.new`, path);
+    this.applied = lsn;
+  }
+}
+
+/** Wrong: the LSN is in a file of its own. A crash between the two writes, and one is newer than the other. */
+class TwoFiles extends TextStore {
+  constructor(readonly home: StoreHome) {
+    const [data, applied] = ["data", "applied"].map((name) => join(home.directory, name));
+    const lines = existsSync(data) ? readFileSync(data, "utf8").split("\n").filter((line) => line !== "") : [];
+    super(home.directory, new Set(lines), existsSync(applied) ? Number(readFileSync(applied, "utf8")) : 0);
+  }
+
+  protected override save(lsn: LSN): void {
+    this.home.step();
+    writeFileSync(join(this.directory, "applied"), String(lsn), { flush: true });
+    this.home.step();
+    writeFileSync(join(this.directory, "data"), [...this.lines].join("\n"), { flush: true });
+    this.applied = lsn;
+  }
+}
+
+/** Runs both tests on a store. Prints what they find; true if it is nothing. */
+async function tryStore(name: string, open: (home: StoreHome) => TextStore): Promise<boolean> {
+  const contents = (store: TextStore) => store.entries();
+  let isRight = true;
+  try {
+    const { histories, crashes } = await crashTest({
+      store: open,
+      contents,
+      workload: async ({ wal, random }) => {
+        for (let i = 0; i < 4; i++) await wal.logInsert(1, random.below(3), 2, random.below(9));
+        await wal.batchInsert([[1, 7, 2, 1], [1, 7, 2, 2], [1, 7, 2, 3]]);
+        await wal.logDelete(1, random.below(3));
+      },
+    });
+    console.log(`${name}: right in ${histories} histories with ${crashes} crashes`);
+  } catch (error) {
+    if (!(error instanceof BrokenPromiseError)) throw error;
+    isRight = false;
+    console.log(`${name}: ${error.message}`);
+  }
+  // In a test file: storeConformance(open, { contents, test: Deno.test }), or with test of "bun:test".
+  for (const { name: title, run } of storeConformance(open, { contents, name })) {
+    try {
+      await run();
+      console.log(`ok      ${title}`);
+    } catch (error) {
+      isRight = false;
+      console.log(`FAILED  ${title}`);
+      if (!(error instanceof BrokenPromiseError)) throw error;
+    }
+  }
+  return isRight;
+}
+
+const isRight = await tryStore("OneFile", (home) => new OneFile(home));
+console.log();
+const isWrong = !await tryStore("TwoFiles", (home) => new TwoFiles(home));
+// It would be bad if it were the other way round.
+process.exitCode = isRight && isWrong ? 0 : 1;

@@ -1,0 +1,113 @@
+// The kit for users as its users get it: by its example, and imported by URL.
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { JSONFileStore } from "../examples/own_store.ts";
+import { storeConformance, type StoreEntry } from "../testing.ts";
+import { PROJECT_URL, runCommand, runScript, runtimeBinary } from "./support/child.ts";
+import { runtime } from "./support/runtime.ts";
+import { tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+test("examples/test_your_store.ts says which promise the wrong store breaks, and how to replay it", async () => {
+  const denoFlags = ["--allow-read", "--allow-write", "--allow-env"];
+  const { code, stdout, stderr } = await runScript("examples/test_your_store.ts", { denoFlags });
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, /^OneFile: right in \d+ histories with \d+ crashes\n(ok {6}OneFile: .*\n)+\n/);
+  assertMatch(stdout, /\nTwoFiles: G11 is broken .*is lost \(H28\)\n/);
+  assertMatch(stdout, /\n {2}Replay: crashTest\({ …, seeds: \[\d+\], crashPoints: \[\d+\], crashes: 1 }\)\n/);
+  assertMatch(stdout, /\nFAILED {2}TwoFiles: a run is there whole or not at all/);
+});
+
+/** The store of examples/own_store.ts, which keeps its numbers in hexadecimal. */
+function* entriesOf(store: JSONFileStore): Iterable<StoreEntry> {
+  const halves = (text: string) => [BigInt(`0x${text.slice(0, 16)}`), BigInt(`0x${text.slice(16)}`)] as const;
+  for (const [key, values] of store.keys) for (const value of values) yield [...halves(key), ...halves(value)];
+}
+
+storeConformance((home) => new JSONFileStore(`${home.directory}/store.json`), {
+  name: "JSONFileStore of examples/own_store.ts",
+  contents: entriesOf,
+  test,
+});
+
+const PROGRAM = (testing: string) => `
+  import { crashTest, SimulatedDisk, storeConformance } from ${JSON.stringify(testing)};
+
+  class Store {
+    constructor(home) { this.disk = home.saved(() => ({ state: { lsns: [], applied: 0 } })); }
+    insert() {}
+    delete() {}
+    deleteValue() {}
+    applyBatch(records) {
+      const { lsns } = this.disk.state;
+      this.disk.state = { lsns: [...lsns, ...records.map(({ lsn }) => lsn)], applied: records.at(-1).lsn };
+    }
+    appliedLsn() { return this.disk.state.applied; }
+  }
+  const store = (home) => new Store(home);
+  const workload = async ({ wal }) => { for (let i = 0; i < 3; i++) await wal.logInsert(1, 2, 3, i); };
+  const { histories } = await crashTest({ store, workload, seeds: 3 });
+  for (const { run } of storeConformance(store)) await run();
+  console.log(histories > 30, new SimulatedDisk({ seed: 7 }).steps);
+`;
+
+/** Serves the project's modules on the loopback interface. */
+async function serveModules(): Promise<{ origin: string } & AsyncDisposable> {
+  const server = createServer((request, response) => {
+    const path = (request.url ?? "/").slice(1);
+    const file = new URL(path, PROJECT_URL);
+    if (/^(mod|testing|(ffi|src)\/[\w/]+)\.ts$/.test(path) && existsSync(file)) {
+      response.writeHead(200, { "content-type": "application/typescript" }).end(readFileSync(file, "utf8"));
+    } else {
+      response.writeHead(404).end();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    origin: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+test("a Deno program imports testing.ts by URL and needs no permission at all", async () => {
+  using directory = tempDir();
+  await using server = await serveModules();
+  const base = `http://${server.origin}`;
+  writeFileSync(directory.join("app.js"), PROGRAM(`${base}/testing.ts`));
+  const result = await runCommand([
+    runtimeBinary(),
+    "run",
+    "--no-config",
+    "--no-prompt",
+    "--no-lock",
+    `--reload=${base}`,
+    `--allow-import=${server.origin}`,
+    directory.join("app.js"),
+  ], { cwd: directory.path, env: { DENO_DIR: directory.join("cache") } });
+  assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
+  assertEquals([result.code, result.stdout], [0, "true 0\n"]);
+}, { skip: runtime !== "deno" && "import by URL is Deno's", timeoutMs: 120_000 });
+
+test("testing.ts imports nothing but the project's files and node:", () => {
+  const seen = new Set<string>();
+  const visit = (url: URL) => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    for (
+      const [, specifier] of readFileSync(url, "utf8").matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)
+    ) {
+      if (specifier.startsWith("node:")) continue;
+      assert(/^\.\.?\//.test(specifier), `${url.pathname} imports ${specifier}`);
+      visit(new URL(specifier, url));
+    }
+  };
+  visit(new URL("testing.ts", PROJECT_URL));
+  assert(seen.size > 20);
+});

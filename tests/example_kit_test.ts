@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { JSONFileStore } from "../examples/own_store.ts";
 import { storeConformance, type StoreEntry } from "../testing.ts";
-import { PROJECT_URL, runCommand, runScript, runtimeBinary } from "./support/child.ts";
+import { PROJECT_URL, projectUrl, runCommand, runScript, runtimeBinary } from "./support/child.ts";
 import { runtime } from "./support/runtime.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -31,6 +31,24 @@ storeConformance((home) => new JSONFileStore(`${home.directory}/store.json`), {
   name: "JSONFileStore of examples/own_store.ts",
   contents: entriesOf,
   test,
+});
+
+test("storeConformance() registers its cases with the runtime's own test function", async () => {
+  using directory = tempDir();
+  const path = directory.join("store_test.ts");
+  writeFileSync(
+    path,
+    `
+      ${runtime === "bun" ? 'import { test } from "bun:test";' : "const { test } = Deno;"}
+      import { MemoryStore } from "${projectUrl("src/stores/memory.ts")}";
+      import { storeConformance } from "${projectUrl("testing.ts")}";
+      storeConformance((home) => home.outside(() => new MemoryStore()), { contents: (store) => store.entries(), test });
+    `,
+  );
+  const flags = runtime === "bun" ? [] : ["--quiet", "--no-config", "--no-lock"];
+  const { code, stdout, stderr } = await runCommand([runtimeBinary(), "test", ...flags, path], { cwd: directory.path });
+  assertEquals(code, 0, stdout + stderr);
+  assertMatch(stdout + stderr, /\b11 pass/);
 });
 
 const PROGRAM = (testing: string) => `

@@ -47,7 +47,7 @@ export interface ConformanceOptions<S extends Store = Store> {
  * `appliedLsn()`, `sync()`, records that come again, crashes and failures within a call.
  *
  * @example With a test runner
- * ```ts
+ * ```ts ignore
  * import { MemoryStore } from "@cidstore/wal/stores/memory";
  * import { storeConformance } from "@cidstore/wal/testing";
  *

@@ -126,6 +126,7 @@ export const LOCK_UN = 8;
 export const MADV_POPULATE_WRITE = 23; // Linux 5.14
 export const MADV_RANDOM = 1;
 export const MADV_DONTNEED = 4;
+export const MADV_POPULATE_READ = 22;
 export const POSIX_FADV_WILLNEED = 3;
 export const POSIX_FADV_DONTNEED = 4;
 export const FS_IOC_GETFLAGS = 0x80086601;

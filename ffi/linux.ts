@@ -91,6 +91,10 @@ export class LinuxSystem extends PosixSystem {
     return mapping;
   }
 
+  populateForReading(address: number, lengthBytes: number): void {
+    this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_READ);
+  }
+
   populate(address: number, lengthBytes: number): void {
     while (this.#canPopulate && this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_WRITE) !== 0) {
       const error = this.failure("madvise");

@@ -57,6 +57,8 @@ export class MacosSystem extends PosixSystem {
 
   forget(): void {}
 
+  populateForReading(): void {}
+
   readAhead(): void {}
 
   populate(): void {}

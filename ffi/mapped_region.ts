@@ -101,7 +101,13 @@ export class MappedFile implements Region {
   }
 
   readAhead(offset: number, length: number): void {
-    this.#pages(offset, length);
+    const range = this.#pages(offset, length);
+    this.#startReading(offset, length);
+    // At once, since a fault for each page costs more than reading it.
+    this.#system.populateForReading(range.address, range.lengthBytes);
+  }
+
+  #startReading(offset: number, length: number): void {
     try {
       this.#system.readAhead(this.#parts.fd, offset, length);
     } catch { /* an advice: what is not read now is read when it is needed */ }
@@ -117,7 +123,7 @@ export class MappedFile implements Region {
     try {
       this.#system.dropCache(this.#parts.fd, offset, length);
     } catch { /* an advice: what stays is slower, not wrong */ }
-    this.readAhead(offset, length);
+    this.#startReading(offset, length);
   }
 
   verify(): void {

@@ -87,7 +87,7 @@ export interface Region {
    * @throws {RegionError} `NO_SPACE` or `GONE` where a store would have killed the process.
    */
   prefault(offset: number, length: number): void;
-  /** Starts to read bytes that will be needed soon, in a way that keeps later stores cheap; returns at once. Never fails. */
+  /** Brings bytes into memory that are about to be read, in a way that keeps later stores cheap. Never fails. */
   readAhead(offset: number, length: number): void;
   /** Says that bytes will not be read soon: the process holds less memory. Contents do not change. Never fails. */
   forget(offset: number, length: number): void;

@@ -176,6 +176,7 @@ export abstract class PosixSystem implements System {
   abstract isNoCopyOnWrite(fd: number): boolean;
   abstract dropCache(fd: number, offset: number, lengthBytes: number): void;
   abstract forget(address: number, lengthBytes: number): void;
+  abstract populateForReading(address: number, lengthBytes: number): void;
   abstract readAhead(fd: number, offset: number, lengthBytes: number): void;
 
   map(fd: number, lengthBytes: number): Mapping {

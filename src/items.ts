@@ -1,7 +1,7 @@
 // The items of a batch, as callers hand them in: taken once, checked whole before anything is written.
 
-import { checkU64, show } from "./numbers.ts";
-import type { DeleteItem, InsertItem } from "./types.ts";
+import { checkU64, isU64, show } from "./numbers.ts";
+import type { DeleteItem, InsertItem, U64 } from "./types.ts";
 
 /** An array of the items, all checked. */
 export function takeItems<Item>(
@@ -16,15 +16,30 @@ export function takeItems<Item>(
   return taken;
 }
 
+/** @throws {TypeError} or {RangeError} that names the half which cannot be used. */
+export function checkKey(keyHigh: U64, keyLow: U64): void {
+  checkU64(keyHigh, "keyHigh");
+  checkU64(keyLow, "keyLow");
+}
+
+/** As `checkKey()`, for a key and a value. */
+export function checkPair(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64): void {
+  checkKey(keyHigh, keyLow);
+  checkU64(valueHigh, "valueHigh");
+  checkU64(valueLow, "valueLow");
+}
+
 /** @throws {TypeError} or {RangeError} if it is no item of `batchInsert()`. */
 export function checkInsertItem(item: InsertItem, index: number): void {
   if (!Array.isArray(item) || item.length !== 4) {
     throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow, valueHigh, valueLow]`);
   }
-  checkU64(item[0], "keyHigh");
-  checkU64(item[1], "keyLow");
-  checkU64(item[2], "valueHigh");
-  checkU64(item[3], "valueLow");
+  const keyHigh = item[0];
+  const keyLow = item[1];
+  const valueHigh = item[2];
+  const valueLow = item[3];
+  if (isU64(keyHigh) && isU64(keyLow) && isU64(valueHigh) && isU64(valueLow)) return;
+  checkPair(keyHigh, keyLow, valueHigh, valueLow);
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchDelete()`. */
@@ -32,6 +47,5 @@ export function checkDeleteItem(item: DeleteItem, index: number): void {
   if (!Array.isArray(item) || item.length !== 2) {
     throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow]`);
   }
-  checkU64(item[0], "keyHigh");
-  checkU64(item[1], "keyLow");
+  checkKey(item[0], item[1]);
 }

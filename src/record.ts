@@ -1,7 +1,7 @@
 // One 64-byte record: encode it into its slot, verify it there, decode it from a copy.
 
 import { assert } from "./assert.ts";
-import { INITIAL_STATE, recordChecksum, updateBytes } from "./crc32c.ts";
+import { INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
 import {
   DISTANCE_AT,
   FLAG_BATCH_GOES_ON,
@@ -37,6 +37,12 @@ export function setU64(view: DataView, offset: number, value: U64): void {
     view.setUint32(offset, value % TWO_TO_32, true);
     view.setUint32(offset + 4, value / TWO_TO_32, true);
   }
+}
+
+/** Stores a safe integer as two words. */
+function setNumber(words: Int32Array, word: number, value: number): void {
+  words[word] = value | 0;
+  words[word + 1] = (value / TWO_TO_32) | 0;
 }
 
 /** Reads a 64-bit number that must be a safe integer; anything greater comes out as a number that is not. */
@@ -75,6 +81,7 @@ export class Slots {
   readonly view: DataView;
   readonly words: Int32Array;
   readonly #seed: number;
+  readonly #checksums: RecordChecksums;
   /** Index of the first word of slot 0. */
   readonly #firstWord: number;
   /** Byte offset of slot 0. */
@@ -87,6 +94,7 @@ export class Slots {
     this.view = new DataView(buffer);
     this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
     this.#seed = seed;
+    this.#checksums = new RecordChecksums(seed);
     this.#firstWord = base / 4;
     this.base = base;
     this.count = count;
@@ -132,21 +140,18 @@ export class Slots {
     words[word + 5] = time.nanosHigh;
     words[word + 6] = time.seq | 0;
     words[word + 7] = distance | 0;
-    this.#setU64(word + 8, keyHigh);
-    this.#setU64(word + 10, keyLow);
-    this.#setU64(word + 12, valueHigh);
-    this.#setU64(word + 14, valueLow);
-    words[word] = recordChecksum(this.#seed, words, word);
-  }
-
-  /** Stores a checked 64-bit number. A bigint is never split: that allocates. */
-  #setU64(word: number, value: U64): void {
-    if (typeof value === "bigint") {
-      this.view.setBigUint64(word * 4, value, true);
-    } else {
-      this.words[word] = value | 0;
-      this.words[word + 1] = (value / TWO_TO_32) | 0;
-    }
+    // A bigint is never split: that allocates.
+    const view = this.view;
+    const at = word * 4;
+    if (typeof keyHigh === "bigint") view.setBigUint64(at + KEY_HIGH_AT, keyHigh, true);
+    else setNumber(words, word + 8, keyHigh);
+    if (typeof keyLow === "bigint") view.setBigUint64(at + KEY_LOW_AT, keyLow, true);
+    else setNumber(words, word + 10, keyLow);
+    if (typeof valueHigh === "bigint") view.setBigUint64(at + VALUE_HIGH_AT, valueHigh, true);
+    else setNumber(words, word + 12, valueHigh);
+    if (typeof valueLow === "bigint") view.setBigUint64(at + VALUE_LOW_AT, valueLow, true);
+    else setNumber(words, word + 14, valueLow);
+    words[word] = this.#checksums.of(words, word);
   }
 
   /** What a slot holds, where this LSN belongs. */
@@ -154,7 +159,7 @@ export class Slots {
     const word = this.#word(slot);
     const words = this.words;
     if (words[word + 2] !== (lsn | 0) || words[word + 3] !== ((lsn / TWO_TO_32) | 0)) return SlotState.Other;
-    if (words[word] !== recordChecksum(this.#seed, words, word)) return SlotState.Other;
+    if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
     const head = words[word + 1];
     const opcode = head & OPCODE_MASK;
     const known = (head & 0xc0) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE && (head & 0xfe00) === 0;
@@ -164,7 +169,7 @@ export class Slots {
   /** True if the slot's bytes and its checksum agree, whatever they mean. */
   checksumMatches(slot: number): boolean {
     const word = this.#word(slot);
-    return this.words[word] === recordChecksum(this.#seed, this.words, word);
+    return this.words[word] === this.#checksums.of(this.words, word);
   }
 
   /** The LSN field of a slot, whatever else is in it; not a safe integer where the bytes are no LSN. */

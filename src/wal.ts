@@ -4,9 +4,9 @@ import process from "node:process";
 import { HybridClock } from "./clock.ts";
 import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./cursor.ts";
 import { toWALError, WALClosedError } from "./errors.ts";
-import { checkDeleteItem, checkInsertItem, takeItems } from "./items.ts";
+import { checkDeleteItem, checkInsertItem, checkKey, checkPair, takeItems } from "./items.ts";
 import { Log } from "./log.ts";
-import { checkU64 } from "./numbers.ts";
+import { isU64 } from "./numbers.ts";
 import { openLog } from "./open.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
 import { roundFileBytes } from "./ring.ts";
@@ -195,26 +195,23 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws as {@linkcode WAL.logInsert} rejects; {@linkcode WALFullError} at once if no slot is free.
    */
   logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
-    checkU64(keyHigh, "keyHigh");
-    checkU64(keyLow, "keyLow");
-    checkU64(valueHigh, "valueHigh");
-    checkU64(valueLow, "valueLow");
+    if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
+      checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    }
     return this.#opened("append").append(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, time);
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
   logDeleteSync(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): LSN {
-    checkU64(keyHigh, "keyHigh");
-    checkU64(keyLow, "keyLow");
+    checkKey(keyHigh, keyLow);
     return this.#opened("append").append(OpType.Delete, keyHigh, keyLow, 0, 0, time);
   }
 
   /** Appends a delete of one value without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
   logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
-    checkU64(keyHigh, "keyHigh");
-    checkU64(keyLow, "keyLow");
-    checkU64(valueHigh, "valueHigh");
-    checkU64(valueLow, "valueLow");
+    if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
+      checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    }
     return this.#opened("append").append(OpType.DeleteValue, keyHigh, keyLow, valueHigh, valueLow, time);
   }
 

@@ -274,6 +274,9 @@ export class SimulatedSystem implements System {
   /** The same. */
   forget(): void {}
 
+  /** The same. */
+  populateForReading(): void {}
+
   map(fd: number, lengthBytes: number): Mapping {
     const { node, path } = this.#description("mmap", fd);
     const map = () => {

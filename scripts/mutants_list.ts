@@ -196,8 +196,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H2",
     edits: edit(
       "src/record.ts",
-      "if (words[word] !== recordChecksum(this.#seed, words, word)) return SlotState.Other;",
-      "",
+      "if (words[word] !== ",
+      "if (false && words[word] !== ",
     ),
     tests: faults("torn_write", "bit_rot"),
     quick: true,
@@ -467,5 +467,23 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H9",
     edits: edit("ffi/unix.ts", "fs.constants.O_CREAT, 0o600)", "fs.constants.O_CREAT, 0o644)"),
     tests: faults("planted_link"),
+  },
+  {
+    name: "backup() copies records that are not durable",
+    hazard: "H34",
+    edits: edit("src/log.ts", "const last = this.commit.durable;", "const last = this.#head - 1;"),
+    tests: faults("backup", "histories"),
+  },
+  {
+    name: "the blocks of a new file are promised, but not written",
+    hazard: "H15",
+    edits: edit("ffi/create.ts", "while (offset < sizeBytes) flush();", ""),
+    tests: faults("unwritten"),
+  },
+  {
+    name: "a new file is zeroed in large pieces",
+    hazard: "H35",
+    edits: edit("ffi/create.ts", "const BLOCK_BYTES = 4096;", "const BLOCK_BYTES = 65536;"),
+    tests: faults("unwritten"),
   },
 ];

@@ -15,6 +15,7 @@ test("open() writes every block of a new log, a page at a time, and syncs it bef
     assertEquals(calls.filter((call) => call === "write").length, size / 4096);
     const order = ["allocate", "write", "fsync", "link", "syncDirectory"] as const;
     const places = order.map((call) => calls.lastIndexOf(call));
+    assert(!places.includes(-1), `${order.join(", ")}: ${places.join(", ")}`);
     assertEquals(places.toSorted((a, b) => a - b), places, `${order.join(", ")}: ${places.join(", ")}`);
     wal.close();
   }

@@ -102,6 +102,7 @@ class Run {
       size: 65536,
       idleHeaderDelayMs: Infinity,
       flush: history.flush,
+      verify: history.seed % 4 !== 0,
       storage: this.disk.storage,
       now: this.disk.clock.now,
     };

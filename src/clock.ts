@@ -65,14 +65,20 @@ export class HybridClock {
         }
       }
     }
-    if (this.seq < MAX_U32) {
-      this.seq++;
-    } else {
-      // The counter carries into the time.
-      assert(this.nanos < MAX_U64, "hybrid time is not used up");
-      this.#setNanos(this.#nanos + 1n);
-      this.seq = 0;
-    }
+    this.next();
+  }
+
+  /** As `tick()`, without a look at the wall clock: for records that are logged at once. */
+  next(): void {
+    if (this.seq < MAX_U32) this.seq++;
+    else this.#carry();
+  }
+
+  /** The counter carries into the time. */
+  #carry(): void {
+    assert(this.#nanos < MAX_U64, "hybrid time is not used up");
+    this.#setNanos(this.#nanos + 1n);
+    this.seq = 0;
   }
 
   /** Makes the next `tick()` look at the wall clock. */

@@ -252,15 +252,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const capacity = slots.count;
     const durable = this.commit.durable;
     const shard = this.#options.shard;
+    const hasValue = opType === OpType.Insert;
     let lsn = this.#head;
     let slot = this.#slot;
     try {
+      clock.tick();
       for (let i = 0; i < count; i++) {
-        const item = items[i];
-        clock.tick();
+        if (i > 0) clock.next();
+        const item = items[i] as InsertItem;
         const flags = i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
-        const valueHigh = opType === OpType.Insert ? (item as InsertItem)[2] : 0;
-        const valueLow = opType === OpType.Insert ? (item as InsertItem)[3] : 0;
+        const valueHigh = hasValue ? item[2] : 0;
+        const valueLow = hasValue ? item[3] : 0;
         slots.write(slot, opType, flags, lsn, lsn - durable, clock, shard, item[0], item[1], valueHigh, valueLow);
         lsn++;
         if (++slot === capacity) slot = 0;

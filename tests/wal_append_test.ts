@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { type InsertItem, OpType, type WAL } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
+import { settle } from "./support/commit_target.ts";
 import { fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
@@ -283,7 +284,7 @@ test("a batch that an item of the caller's breaks off leaves nothing behind", ()
   assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1, 2], 0]);
 });
 
-test("a wall clock that throws leaves nothing behind of the append or batch that met it", () => {
+test("a wall clock that throws leaves nothing behind of the batch that met it", async () => {
   const disk = new SimulatedDisk();
   let calls = -Infinity;
   const now = () => {
@@ -292,12 +293,23 @@ test("a wall clock that throws leaves nothing behind of the append or batch that
   };
   const wal = openOn(disk, { now });
   fill(wal, 1);
-  calls = 0;
-  assertThrows(() => wal.batchInsertSync(items(2, 200)), Error, "no clock");
-  assertEquals(wal.head, 2);
+  let met = 0;
+  for (let allowed = 0; allowed < 4; allowed++) {
+    await settle(); // the first append of a turn asks for the time
+    calls = -allowed;
+    try {
+      wal.batchInsertSync(items(wal.head, 200));
+      break;
+    } catch (error) {
+      assertEquals([(error as Error).message, wal.head], ["no clock", 2]);
+      met++;
+    }
+  }
+  assert(met > 0);
+  const { head } = wal;
   calls = -Infinity;
   wal.flush();
   disk.crash({ keep: "all" });
   using reopened = openOn(disk);
-  assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1], 0]);
+  assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [range(1, head - 1), 0]);
 });

@@ -53,7 +53,10 @@ export class GoodSyncingStore extends GoodStore {
   protected memory: Saved = this.disk.saved;
 
   override applyBatch(records: readonly WALRecord[]): void {
-    this.memory = { entries: after(this.memory.entries, records), applied: records.at(-1)!.lsn };
+    // A consumer that starts anew goes on from what is on disk, and hands out again what is in memory only.
+    const missing = records.filter(({ lsn }) => lsn > this.memory.applied);
+    if (missing.length === 0) return;
+    this.memory = { entries: after(this.memory.entries, missing), applied: missing.at(-1)!.lsn };
   }
 
   sync(): void {
@@ -138,6 +141,13 @@ export class OneByOneWithoutSteps extends GoodStore {
 export class LsnAheadOfDisk extends GoodSyncingStore {
   override appliedLsn(): number {
     return this.memory.applied;
+  }
+}
+
+/** Takes records that come again for the newest: its LSN goes back, its data does not. */
+export class GoesBack extends GoodSyncingStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    this.memory = { entries: after(this.memory.entries, records), applied: records.at(-1)!.lsn };
   }
 }
 

@@ -4,6 +4,7 @@
 // never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
 
 import { AsyncLocalStorage } from "node:async_hooks";
+import { setImmediate } from "node:timers";
 import { WALStoreError } from "./errors.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
 import { type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
@@ -16,6 +17,8 @@ export interface ConsumableLog {
   readonly tail: LSN;
   readonly durable: LSN;
   readonly applied: LSN;
+  /** What the store is known to have durably; a store that does not say for itself goes on from here. */
+  readonly confirmed: LSN;
   /** Everything up to here was in the store once: a store that lacks it has lost data. */
   readonly checkpointed: LSN;
   readonly capacity: number;
@@ -31,20 +34,37 @@ export interface ConsumableLog {
   whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason>;
   /** Resolves when the time is up, the signal aborts or the log closes. */
   pause(delayMs: number, signal: AbortSignal): Promise<void>;
-  /** The store has everything up to here, perhaps not yet durably. */
-  noteApplied(lsn: LSN): void;
+  /** A store begins that has everything up to here, and no more. */
+  begin(applied: LSN): void;
+  /** The store has everything up to here; durably, or perhaps not yet. */
+  noteApplied(lsn: LSN, durably: boolean): void;
   /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
 
-/** The log whose store is being called, for as long as the call and what it awaits go on. */
-export const storeCalls: AsyncLocalStorage<ConsumableLog> = new AsyncLocalStorage();
+/** A call to a store, as everything sees it that the call does and awaits. */
+export interface StoreCall {
+  readonly log: ConsumableLog;
+  /** False once it has returned: what it has left running in the background may wait for the consumer. */
+  isRunning: boolean;
+}
+
+/** The call to a store from within which code runs. */
+export const storeCalls: AsyncLocalStorage<StoreCall> = new AsyncLocalStorage();
+
+/** True in code that a store of this log runs: to wait there for the consumer would be to wait for itself. */
+export function isInStoreCall(log: ConsumableLog): boolean {
+  const call = storeCalls.getStore();
+  return call !== undefined && call.isRunning && call.log === log;
+}
 
 const DEFAULT_BATCH_SIZE = 1024;
 const MOST_BATCH_SIZE = 1 << 20;
 const DEFAULT_POLL_MS = 100;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
+/** Milliseconds that a consumer of a synchronous store goes on before timers and sockets get their turn. */
+const TURN_BUDGET_MS = 1;
 /** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
@@ -111,6 +131,8 @@ export class Consumer {
   #confirmed: LSN = 0;
   /** The last record applied that was not a checkpoint; those are not worth one of their own. */
   #lastData: LSN = 0;
+  /** How often `sync()` has failed in a row. */
+  #syncFailures = 0;
 
   constructor(log: ConsumableLog, store: Store, options: CheckedConsumeOptions) {
     this.#log = log;
@@ -121,13 +143,19 @@ export class Consumer {
   /** Resolves when it was stopped; rejects with what the store threw. */
   async run(): Promise<void> {
     await this.#start();
+    let turnStartedMs = performance.now();
     while (this.#goesOn()) {
+      if (performance.now() - turnStartedMs > TURN_BUDGET_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnStartedMs = performance.now();
+        continue;
+      }
       if (this.#log.durable < this.#next) {
         await this.#idle();
         continue;
       }
       const run = this.#log.readRun(this.#next, this.#options.batchSize);
-      await storeCalls.run(this.#log, () => this.#applyRun(run));
+      await this.#call(() => this.#applyRun(run));
       if (this.#isCheckpointDue()) await this.#confirm();
     }
     if (this.#log.isOpen) await this.#confirm();
@@ -139,7 +167,7 @@ export class Consumer {
 
   async #start(): Promise<void> {
     const log = this.#log;
-    let applied = Math.max(log.applied, log.tail - 1);
+    let applied = Math.max(log.confirmed, log.tail - 1);
     if (this.#store.appliedLsn !== undefined) {
       const inStore = await this.#call(() => this.#store.appliedLsn!());
       if (!Number.isSafeInteger(inStore) || inStore < 0) {
@@ -153,7 +181,7 @@ export class Consumer {
     this.#next = applied + 1;
     this.#lastData = 0;
     this.#confirmed = log.tail - 1;
-    log.noteApplied(applied);
+    log.begin(applied);
   }
 
   /** Waits for records; a pause is the time for a checkpoint. */
@@ -174,22 +202,26 @@ export class Consumer {
     const applied = this.#next - 1;
     if (applied <= this.#confirmed || !this.#log.isOpen) return;
     if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
+    this.#log.noteApplied(applied, true);
     const record = this.#lastData > this.#confirmed;
     await this.#log.confirm(applied, record);
     this.#confirmed = applied;
   }
 
-  /** True when everything applied is durable in the store, false if the consumer was stopped before. */
+  /** True when everything applied is durable in the store; false if it is not, and is to be applied again. */
   async #syncStore(applied: LSN): Promise<boolean> {
     if (this.#store.sync === undefined) return true;
-    for (let attempt = 1;; attempt++) {
-      try {
-        await this.#call(() => this.#store.sync!());
-        return true;
-      } catch (error) {
-        if (!await this.#retries(error, this.#confirmed + 1, applied, attempt)) return false;
-      }
+    try {
+      await this.#call(() => this.#store.sync!());
+      this.#syncFailures = 0;
+      return true;
+    } catch (error) {
+      if (!await this.#retries(error, this.#confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
+    // A second sync may succeed without what the first one could not write: apply it again.
+    this.#next = this.#confirmed + 1;
+    this.#log.noteApplied(this.#confirmed, false);
+    return false;
   }
 
   async #applyRun(records: WALRecord[]): Promise<void> {
@@ -221,7 +253,8 @@ export class Consumer {
 
   #advance(applied: LSN): void {
     this.#next = applied + 1;
-    this.#log.noteApplied(applied);
+    // A store without sync() has nothing more to do for what it has taken.
+    this.#log.noteApplied(applied, this.#store.sync === undefined);
   }
 
   #applyOne(record: WALRecord): void | Promise<void> {
@@ -249,7 +282,13 @@ export class Consumer {
     return this.#goesOn();
   }
 
-  #call<T>(call: () => T): T {
-    return storeCalls.run(this.#log, call);
+  /** Calls the store, known as a call to the store until it has returned. */
+  async #call<T>(work: () => T | Promise<T>): Promise<T> {
+    const call = { log: this.#log, isRunning: true };
+    try {
+      return await storeCalls.run(call, work);
+    } finally {
+      call.isRunning = false;
+    }
   }
 }

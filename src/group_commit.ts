@@ -69,17 +69,21 @@ export class GroupCommit {
   #scheduled = false;
   #hops = 0;
   #headAtHop: LSN = 0;
+  #turnIsMarked = false;
   #turnStartedMs = 0;
-  #lastEndMs = 0;
   /** Starts at nothing, so that one slow sync at the start decides nothing. */
   #averageMs = 0;
   #offload: boolean;
   #stopped = false;
+  #stopError: unknown = null;
   /** Data syncs so far, and the records they made durable. */
   syncs = 0;
   synced = 0;
   readonly latency = new Histogram();
   readonly #hop = () => this.#gather();
+  readonly #unmark = () => {
+    this.#turnIsMarked = false;
+  };
   readonly #macro = () => {
     this.#turnStartedMs = performance.now();
     this.#commit();
@@ -110,6 +114,7 @@ export class GroupCommit {
 
   /** A promise that resolves when all that is appended now is durable: one for all callers of a group. */
   wait(): Promise<void> {
+    if (this.#stopped) return Promise.reject(this.#stopError);
     if (this.#open === null) {
       this.#open = Promise.withResolvers<void>();
       this.schedule();
@@ -142,6 +147,7 @@ export class GroupCommit {
 
   /** Rejects all who wait, for good. */
   stop(error: unknown): void {
+    if (!this.#stopped) this.#stopError = error;
     this.#stopped = true;
     const groups = [this.#inFlight, this.#open];
     this.#inFlight = null;
@@ -160,9 +166,16 @@ export class GroupCommit {
       return;
     }
     const now = performance.now();
-    if (now - this.#lastEndMs > TURN_BUDGET_MS) this.#turnStartedMs = now;
+    if (!this.#turnIsMarked) this.#markTurn(now);
     if (!this.#offload && now - this.#turnStartedMs > TURN_BUDGET_MS) setImmediate(this.#macro);
     else this.#commit();
+  }
+
+  /** Notes when this turn of the event loop began, until the next one begins: elapsed time alone does not tell. */
+  #markTurn(now: number): void {
+    this.#turnIsMarked = true;
+    this.#turnStartedMs = now;
+    setImmediate(this.#unmark);
   }
 
   #commit(): void {
@@ -184,7 +197,6 @@ export class GroupCommit {
       this.#target.failed(error);
       return;
     }
-    this.#lastEndMs = performance.now();
     this.#target.advanced();
   }
 

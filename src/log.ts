@@ -5,7 +5,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import type { HybridClock } from "./clock.ts";
-import { checkConsumeOptions, type ConsumableLog, Consumer, storeCalls, type WakeReason } from "./consumer.ts";
+import { checkConsumeOptions, type ConsumableLog, Consumer, isInStoreCall, type WakeReason } from "./consumer.ts";
 import { copyRecords, damage, type ReadSource } from "./cursor.ts";
 import {
   toWALError,
@@ -85,6 +85,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** The tail in the newest durable header: slots before it may be used again. */
   #durableTail: LSN;
   #applied: LSN;
+  /** What the store is known to have durably. */
+  #confirmed: LSN;
   #checkpointed: LSN;
   /** The last released record that stores are given, 0 if this opening has released none. */
   #releasedGiven: LSN = 0;
@@ -122,7 +124,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#slot = slotOf(verdict.head, slots.count);
     this.#tail = this.#durableTail = verdict.tail;
     this.#checkpointed = verdict.checkpoint;
-    this.#applied = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
+    this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
     this.commit = new GroupCommit(this, options.flush, verdict.head - 1);
@@ -147,6 +149,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   get applied(): LSN {
     return this.#applied;
+  }
+
+  get confirmed(): LSN {
+    return this.#confirmed;
   }
 
   get checkpointed(): LSN {
@@ -188,13 +194,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
   close(): void {
     if (!this.#isOpen) return;
+    const closed = new WALClosedError("append");
+    this.#room.rejectAll(() => closed); // first, lest one of them get in behind the last sync
     try {
       if (this.#poison === null) this.#closeCleanly();
       if (this.#poison !== null && this.#head - 1 > this.commit.durable) throw this.#poison;
     } finally {
-      const closed = new WALClosedError("append");
       this.commit.stop(closed);
-      this.#room.rejectAll(() => closed);
       this.#milestones.rejectAll(new WALClosedError("wait for the consumer"));
       if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
       this.#idleTimer = null;
@@ -208,6 +214,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #closeCleanly(): void {
     try {
       this.commit.flush();
+      assert(this.commit.durable === this.#head - 1, "a log is marked clean when all of it is durable");
       this.#writer.write({ ...this.#positions(), cleanHead: this.#head });
       this.#region.verify();
     } catch (error) {
@@ -253,6 +260,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const durable = this.commit.durable;
     const shard = this.#options.shard;
     const hasValue = opType === OpType.Insert;
+    const first = this.#head;
     let lsn = this.#head;
     let slot = this.#slot;
     try {
@@ -272,6 +280,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       for (let written = this.#head; written < lsn; written++) slots.erase(slotOf(written, capacity));
       throw error;
     }
+    assert(this.#head === first, "nothing is appended while a batch is");
     this.#head = lsn;
     this.#slot = slot;
     return lsn - 1;
@@ -332,7 +341,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   #setStop(): void {
     this.#stop = Math.min(this.#durableTail + this.#slots.count, this.#prefaulted);
-    if (this.#room.length > 0 && !this.#isAdmitting) this.#stop = 0;
+    const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
+    if (mustLook) this.#stop = 0;
   }
 
   #hasRoom(count: number): boolean {
@@ -344,7 +354,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (!(error instanceof WALFullError) || this.#consuming === null || count > this.#slots.count) {
       return Promise.reject(error);
     }
-    if (storeCalls.getStore() === this) {
+    if (isInStoreCall(this)) {
       return Promise.reject(this.#fullError(count, ", and only the store that this is called from can make room"));
     }
     const waiting = this.#room.enter(
@@ -363,10 +373,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #admit(): void {
-    if (this.#room.length === 0) return;
+    if (this.#room.length > 0) this.#aheadOfOthers(() => this.#room.admit((count) => this.#hasRoom(count)));
+  }
+
+  /** Appends though others wait for room. */
+  #aheadOfOthers<T>(append: () => T): T {
     this.#isAdmitting = true;
     try {
-      this.#room.admit((count) => this.#hasRoom(count));
+      return append();
     } finally {
       this.#isAdmitting = false;
       this.#setStop();
@@ -523,9 +537,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (lsn > limit) {
       throw new RangeError(`Cannot confirm LSN ${lsn}: records are ${what} up to LSN ${limit}`);
     }
-    if (this.#consuming !== null && lsn > this.#applied) {
+    if (this.#consuming !== null && lsn > this.#confirmed) {
       throw new RangeError(
-        `Cannot confirm LSN ${lsn}: the running consumer has applied records up to LSN ${this.#applied}`,
+        `Cannot confirm LSN ${lsn}: the running consumer's store has records up to LSN ${this.#confirmed} durably`,
       );
     }
   }
@@ -550,7 +564,6 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (last < this.#tail) return;
     this.#releasedGiven = Math.max(this.#releasedGiven, this.#lastGiven(last));
     this.#tail = last + 1;
-    if (last > this.#applied) this.#applied = last;
     assert(this.#tail <= this.commit.durable + 1, "only durable records are released");
   }
 
@@ -601,7 +614,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   async confirm(lsn: LSN, record: boolean): Promise<void> {
     this.#mustBeGood("write a checkpoint");
-    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(lsn));
+    this.#note(lsn);
     // In a full ring the header alone has to do: it holds the same LSN.
     if (record && this.#room.length === 0 && this.#hasRoom(1)) {
       this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
@@ -612,10 +625,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (this.headerWanted()) this.commit.schedule();
   }
 
-  noteApplied(lsn: LSN): void {
+  begin(applied: LSN): void {
     if (!this.#isOpen) return;
-    // Lower, where a store begins that has less than the one before.
+    // Perhaps less than the one before had: what it lacks is not released.
+    this.#applied = this.#confirmed = applied;
+    this.#milestones.reached(applied);
+  }
+
+  noteApplied(lsn: LSN, durably: boolean): void {
+    if (!this.#isOpen) return;
     this.#applied = lsn;
+    if (durably && lsn > this.#confirmed) this.#confirmed = lsn;
     this.#milestones.reached(lsn);
   }
 
@@ -641,27 +661,36 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return this.commit.durable === this.#head - 1 ? Promise.resolve() : this.commit.wait();
   }
 
-  checkpoint(appliedThrough: LSN = this.#applied): LSN {
+  checkpoint(appliedThrough: LSN = this.#confirmed): LSN {
     this.#mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
     this.#checkConfirmable(appliedThrough, this.#head - 1, "appended");
     const through = Math.max(appliedThrough, this.#checkpointed);
     this.flush();
-    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(appliedThrough));
-    if (through > this.#applied) this.#applied = through;
+    this.#note(through);
     if (this.#head - this.#durableTail === this.#slots.count) {
       this.#release(through);
       if (this.#tail > this.#durableTail) this.#writeHeader();
     }
-    const lsn = this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
+    // Ahead of those who wait for room: it is what makes room for them.
+    const lsn = this.#aheadOfOthers(() => this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined));
     this.flush();
+    this.#admit();
     return lsn;
+  }
+
+  /** The store has everything up to here durably, says who should know. */
+  #note(through: LSN): void {
+    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(through));
+    if (through > this.#confirmed) this.#confirmed = through;
+    if (through > this.#applied) this.#applied = through;
   }
 
   truncate(confirmedThroughPos: LSN): void {
     this.#mustBeGood("truncate");
     checkLsn(confirmedThroughPos, "confirmedThroughPos");
     this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");
+    if (confirmedThroughPos >= this.#tail) this.#note(confirmedThroughPos);
     this.#release(confirmedThroughPos);
     if (this.headerWanted()) this.commit.schedule();
   }
@@ -684,6 +713,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     } catch (error) {
       return Promise.reject(error);
     }
+    this.#consuming = Promise.resolve(); // there is one from now on, also to what it calls first
     this.#consuming = this.#consume(store, given);
     return this.#consuming;
   }
@@ -717,6 +747,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
         throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.#head - 1}`);
       }
       if (lsn <= this.#applied) return Promise.resolve();
+      if (isInStoreCall(this)) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
       if (this.#consuming === null) throw new WALClosedError("wait for the consumer", "no consumer runs");
     } catch (error) {
       return Promise.reject(error);
@@ -777,7 +808,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Stops the consumer and waits for it; its own caller sees its error. */
   async stopConsumer(): Promise<void> {
     this.#consumerStop.abort();
-    await this.#consuming?.catch(() => {});
+    // From within its store, it ends when the store returns.
+    if (!isInStoreCall(this)) await this.#consuming?.catch(() => {});
   }
 
   /** A cleanly closed log with the durable records of this one. */

@@ -3,7 +3,7 @@
 import type { Storage } from "../ffi/region.ts";
 
 /**
- * Log sequence number: counts records from 1, dense, never reused. A safe integer.
+ * Log sequence number: counts records from 1, dense, never reused once durable. A safe integer.
  */
 export type LSN = number;
 
@@ -112,8 +112,9 @@ export interface ConsumeOptions {
    */
   pollIntervalMs?: number;
   /**
-   * Asked when the store throws as it applies records or in `sync()`: `"retry"` tries the same again after a delay that doubles
-   * from 10 ms to 1 s, `"stop"` ends the consumer with that error. Without it, the consumer stops.
+   * Asked when the store throws as it applies records or in `sync()`: `"retry"` applies the same records again (after a failed
+   * `sync()`, all that were applied since the last one) after a delay that doubles from 10 ms to 1 s, `"stop"` ends the
+   * consumer with that error. Without it, the consumer stops.
    */
   onError?: (error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">;
 }

@@ -397,7 +397,7 @@ test("a checkpoint that the consumer applied is a checkpoint record in replay()"
   assertEquals([record.opType, record.valueLow, others.length], [OpType.Checkpoint, 5n, 0]);
 });
 
-test("consumeAsync() asks onError when the store's sync() throws, and syncs again", async () => {
+test("consumeAsync() asks onError when the store's sync() throws, and applies again what was not synced", async () => {
   using wal = openInMemory();
   const store = new ListStore() as ListStore & Store;
   const asked: unknown[] = [];
@@ -414,7 +414,8 @@ test("consumeAsync() asks onError when the store's sync() throws, and syncs agai
   fill(wal, 3);
   await until(() => wal.tail > 3);
   assertEquals(asked, [[1, 3, 1], [1, 3, 2]]);
-  assertEquals(store.applied, [1, 2, 3]);
+  // A second sync may succeed without what the first one could not write: the records are applied before each.
+  assertEquals(store.applied, [1, 2, 3, 1, 2, 3, 1, 2, 3]);
   stop.abort();
   await consuming;
 });

@@ -92,7 +92,10 @@ export class LinuxSystem extends PosixSystem {
   }
 
   populateForReading(address: number, lengthBytes: number): void {
-    this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_READ);
+    if (this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_READ) === 0) return;
+    const error = this.failure("madvise");
+    // Anything else is no statement on the pages, and they are read when they are needed.
+    if (error.errno === "EFAULT" || error.errno === "EIO" || error.errno === "EHWPOISON") throw error;
   }
 
   populate(address: number, lengthBytes: number): void {

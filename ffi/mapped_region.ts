@@ -103,8 +103,33 @@ export class MappedFile implements Region {
   readAhead(offset: number, length: number): void {
     const range = this.#pages(offset, length);
     this.#startReading(offset, length);
-    // At once, since a fault for each page costs more than reading it.
-    this.#system.populateForReading(range.address, range.lengthBytes);
+    try {
+      // At once, since a fault for each page costs more than reading it.
+      this.#system.populateForReading(range.address, range.lengthBytes);
+    } catch (error) {
+      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw this.#gone(error);
+      throw new RegionError(
+        "IO",
+        `Cannot read ${JSON.stringify(this.path)} from byte ${offset} to ${offset + length}: the medium gives an error`,
+        { path: this.path, call: "madvise", errno: "EIO", cause: error },
+      );
+    }
+  }
+
+  readable(): ArrayBuffer {
+    this.#check();
+    const { fd, sizeBytes } = this.#parts;
+    const { pageBytes } = this.#system;
+    const bytes = new Uint8Array(sizeBytes);
+    for (let at = 0; at < sizeBytes; at += pageBytes) {
+      const page = bytes.subarray(at, Math.min(at + pageBytes, sizeBytes));
+      try {
+        this.#system.read(fd, page, at);
+      } catch {
+        page.fill(0);
+      }
+    }
+    return bytes.buffer;
   }
 
   #startReading(offset: number, length: number): void {

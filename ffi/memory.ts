@@ -18,10 +18,14 @@ export function memoryRegion(sizeBytes: number): Region {
     fileSystem: { name: "memory", durable: false },
     warnings: [],
     sync: check,
-    // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop otherwise.
-    syncAsync: () => new Promise((resolve) => setImmediate(() => resolve())),
+    async syncAsync() {
+      check();
+      // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop otherwise.
+      await new Promise((resolve) => setImmediate(resolve));
+    },
     prefault: check,
     readAhead: check,
+    readable: () => buffer.slice(),
     forget: check,
     refresh: check,
     verify: check,

@@ -87,8 +87,14 @@ export interface Region {
    * @throws {RegionError} `NO_SPACE` or `GONE` where a store would have killed the process.
    */
   prefault(offset: number, length: number): void;
-  /** Brings bytes into memory that are about to be read, in a way that keeps later stores cheap. Never fails. */
+  /**
+   * Brings bytes into memory that are about to be read, in a way that keeps later stores cheap.
+   *
+   * @throws {RegionError} `IO` or `GONE` where a load would have killed the process.
+   */
   readAhead(offset: number, length: number): void;
+  /** A copy of the whole file, with zeros where it cannot be read. */
+  readable(): ArrayBuffer;
   /** Says that bytes will not be read soon: the process holds less memory. Contents do not change. Never fails. */
   forget(offset: number, length: number): void;
   /**

@@ -84,7 +84,7 @@ export interface System {
   map(fd: number, lengthBytes: number): Mapping;
   /** `address` is page-aligned, as in the following. */
   unmap(mapping: Mapping, lengthBytes: number): void;
-  /** Faults in for reading what is in memory or on its way there. An advice. */
+  /** Faults pages in for reading: an error where a load would be SIGBUS. No-op where the kernel has no such call. */
   populateForReading(address: number, lengthBytes: number): void;
   /** Faults pages in for writing: an error where a store would be SIGBUS. No-op where the kernel has no such call. */
   populate(address: number, lengthBytes: number): void;

@@ -25,6 +25,7 @@ import {
   MAX_CAPACITY,
   RECORD_BYTES,
   STATE_CLEAN,
+  STATE_ERASING,
 } from "./layout.ts";
 import { getSafeU64, setU64 } from "./record.ts";
 import type { LSN } from "./types.ts";
@@ -47,6 +48,8 @@ export interface Header {
   /** Nanoseconds since 1970. */
   readonly created: bigint;
   readonly openerPid: number;
+  /** Recovery is erasing what lies behind the end; left out if not. */
+  readonly erasing?: true;
 }
 
 /** Which copy: 0 is A, 1 is B. */
@@ -71,11 +74,15 @@ export function writeHeader(buffer: ArrayBuffer, copy: CopyIndex, header: Header
   setU64(view, HEADER_CHECKPOINT_AT, header.checkpoint);
   setU64(view, HEADER_TIME_NANOS_AT, header.timeNanos);
   view.setUint32(HEADER_TIME_SEQ_AT, header.timeSeq, true);
-  view.setUint32(HEADER_STATE_AT, header.cleanHead === 0 ? 0 : STATE_CLEAN, true);
+  view.setUint32(HEADER_STATE_AT, stateOf(header), true);
   setU64(view, HEADER_CLEAN_HEAD_AT, header.cleanHead);
   setU64(view, HEADER_CREATED_AT, header.created);
   view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
   view.setInt32(HEADER_CRC_AT, checksum(buffer, copy), true);
+}
+
+function stateOf(header: Header): number {
+  return (header.cleanHead === 0 ? 0 : STATE_CLEAN) | (header.erasing ? STATE_ERASING : 0);
 }
 
 /** Reads a copy, or says why it cannot be used. */
@@ -100,6 +107,7 @@ export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | Heade
     cleanHead: (view.getUint32(HEADER_STATE_AT, true) & STATE_CLEAN) === 0 ? 0 : getSafeU64(view, HEADER_CLEAN_HEAD_AT),
     created: view.getBigUint64(HEADER_CREATED_AT, true),
     openerPid: view.getUint32(HEADER_OPENER_PID_AT, true),
+    ...(view.getUint32(HEADER_STATE_AT, true) & STATE_ERASING) === 0 ? {} : { erasing: true as const },
   };
   return isConsistent(header) ? header : "fields";
 }

@@ -8,7 +8,7 @@ import { HEADER_AT, HEADER_BYTES } from "./layout.ts";
 /** What changes from one header write to the next. */
 export type HeaderPositions = Pick<
   Header,
-  "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid"
+  "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing"
 >;
 
 /** The header of one open log. */
@@ -31,6 +31,18 @@ export class HeaderWriter {
   /** The header as it was last written. */
   get latest(): Header {
     return this.#latest;
+  }
+
+  /**
+   * Makes the newest copy durable, which was read from memory: the write that stored it may have failed.
+   *
+   * @throws {RegionError} `SYNC`.
+   */
+  settle(): void {
+    const offset = HEADER_AT[this.#latestCopy];
+    this.#region.prefault(offset, HEADER_BYTES);
+    writeHeader(this.#region.buffer, this.#latestCopy, this.#latest);
+    this.#sync();
   }
 
   /**
@@ -57,7 +69,8 @@ export class HeaderWriter {
   #store(positions: HeaderPositions): number {
     const copy = this.#latestCopy === 0 ? 1 : 0;
     this.#region.prefault(HEADER_AT[copy], HEADER_BYTES);
-    this.#latest = { ...this.#latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };
+    const { erasing: _, ...latest } = this.#latest;
+    this.#latest = { ...latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };
     this.#latestCopy = copy;
     this.#pending = true;
     writeHeader(this.#region.buffer, copy, this.#latest);

@@ -182,8 +182,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     // What this opening has stored is in memory.
     const lastBefore = Math.min(last, this.#firstLsn - 1);
     if (lastBefore < first) return;
-    for (const { offset, length } of rangesOf(first, lastBefore, this.#slots.count)) {
-      this.#region.readAhead(offset, length);
+    try {
+      for (const { offset, length } of rangesOf(first, lastBefore, this.#slots.count)) {
+        this.#region.readAhead(offset, length);
+      }
+    } catch (error) {
+      // What cannot be read is no reason to stop appending.
+      const translated = toWALError(error, this.path, this.commit.durable);
+      throw translated instanceof WALIOError ? translated : this.#fail(error);
     }
   }
 

@@ -12,7 +12,7 @@ import { checksumSeed, Slots } from "./record.ts";
 import { recover, type Verdict } from "./recovery.ts";
 import { capacityOf, fileBytesOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
 import { salvage } from "./salvage.ts";
-import type { Loss, RecoveryReport } from "./types.ts";
+import type { Loss, LSN, RecoveryReport } from "./types.ts";
 
 /** Smallest page of the platforms we support: a store to each makes every page dirty, whatever the page size. */
 const PAGE_BYTES = 4096;
@@ -63,18 +63,22 @@ interface Salvaged {
 function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | null): OpenedLog {
   const region = makeRegion(request);
   try {
-    const pair = readHeaders(region.buffer);
+    const memory = readableMemory(request, region, () => region.readAhead(0, RING_AT));
+    const pair = readHeaders(memory);
     const header = chooseHeader(pair, region);
-    const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;
-    if (isCut && !request.salvage) throw cutFile(region, header);
-    const memory = isCut ? extended(region, header) : region.buffer;
-    const slots = Slots.ofRing(memory, header.capacity, checksumSeed(header.logId));
-    if (memory === region.buffer) readAhead(region, header, request.verify && salvaged === null);
+    const isCut = fileBytesOf(header.capacity) > memory.byteLength;
+    const ring = isCut
+      ? extended(memory, region, header)
+      : memory === region.buffer
+      ? readableMemory(request, region, () => readAhead(region, header, request.verify && salvaged === null))
+      : memory;
+    const slots = Slots.ofRing(ring, header.capacity, checksumSeed(header.logId));
     const verdict = recover(slots, header, request.verify && salvaged === null);
     if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
-    if (isCut || verdict.damaged.length > 0) {
-      const error = isCut ? cutFile(region, header) : corruption(region, slots, verdict);
-      if (!request.salvage || region.path === null || salvaged !== null) throw error;
+    if (ring !== region.buffer || verdict.damaged.length > 0) {
+      if (!request.salvage || region.path === null || salvaged !== null) {
+        throw isCut ? cutFile(region, header) : corruption(region, slots, verdict);
+      }
       const done = salvageTo(request, region, slots, header, verdict);
       return openRegion(request, startMs, done);
     }
@@ -83,6 +87,21 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
   } catch (error) {
     region.close();
     throw error;
+  }
+}
+
+/**
+ * The region's bytes, once `read` has brought them into memory; where some cannot be read and salvage is asked for, a copy with zeros
+ * in their place.
+ */
+function readableMemory(request: LogRequest, region: Region, read: () => void): ArrayBuffer {
+  try {
+    read();
+    return region.buffer;
+  } catch (error) {
+    const isUnreadable = error instanceof RegionError && error.reason === "IO";
+    if (!isUnreadable || !request.salvage) throw error;
+    return region.readable();
   }
 }
 
@@ -143,7 +162,7 @@ function chooseHeader(pair: HeaderPair, region: Region): Header {
 }
 
 /** A copy with zeros where a cut file has no bytes: zeros never verify. */
-function extended(region: Region, header: Header): ArrayBuffer {
+function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuffer {
   let copy: Uint8Array<ArrayBuffer>;
   try {
     copy = new Uint8Array(fileBytesOf(header.capacity));
@@ -151,7 +170,7 @@ function extended(region: Region, header: Header): ArrayBuffer {
     // A header that asks for more than there is memory is no better than a damaged one.
     throw cutFile(region, header);
   }
-  copy.set(new Uint8Array(region.buffer));
+  copy.set(new Uint8Array(memory));
   return copy.buffer;
 }
 
@@ -253,24 +272,32 @@ function repair(
     cleanHead: 0,
     openerPid: pid,
   };
+  if (!region.created) writer.settle();
   if (verdict.clean) {
     writer.write(positions);
     writer.write(positions);
     return writer;
   }
-  dirtyAndSync(region, slots, verdict);
-  writer.write(positions);
+  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);
+  if (verdict.debris.length === 0 && !header.erasing) {
+    writer.write(positions);
+    return writer;
+  }
+  writer.write({ ...positions, erasing: true });
   erase(region, slots, verdict.debris);
+  // Erased before, but by a recovery that did not end: nothing may be left there but what is in memory.
+  if (header.erasing) dirtyAndSync(region, slots, verdict.head, verdict.tail + slots.count - 1);
+  writer.write(positions);
   return writer;
 }
 
 /**
  * What recovery read may be in the page cache only: after a kill it is dirty still, after a failed sync it is marked clean though
- * it was never written. So each page that is not proved to be durable is stored to again, and synced.
+ * it was never written. So each page that is not proved to be durable is stored to again, and synced: here those of
+ * the slots of `first` to `last`.
  */
-function dirtyAndSync(region: Region, slots: Slots, verdict: Verdict): void {
-  const first = Math.max(verdict.tail, verdict.proved + 1);
-  for (const { offset, length } of rangesOf(first, verdict.head - 1, slots.count)) {
+function dirtyAndSync(region: Region, slots: Slots, first: LSN, last: LSN): void {
+  for (const { offset, length } of rangesOf(first, last, slots.count)) {
     region.prefault(offset, length);
     const words = slots.words;
     for (let at = offset; at < offset + length; at += PAGE_BYTES) {
@@ -286,8 +313,11 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
   if (debris.length === 0) return;
   let lowest = slots.count;
   let highest = 0;
+  let prefaulted = -1;
   for (const slot of debris) {
-    region.prefault(offsetOf(slot), RECORD_BYTES);
+    const page = Math.floor(offsetOf(slot) / PAGE_BYTES);
+    if (page !== prefaulted) region.prefault(page * PAGE_BYTES, PAGE_BYTES);
+    prefaulted = page;
     slots.erase(slot);
     lowest = Math.min(lowest, slot);
     highest = Math.max(highest, slot);

@@ -31,6 +31,7 @@ export class BytesStorage implements Storage {
       syncAsync: () => Promise.resolve(),
       prefault: () => {},
       readAhead: () => {},
+      readable: () => buffer.slice(),
       refresh: () => {},
       forget: () => {},
       verify: () => {},

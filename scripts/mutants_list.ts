@@ -353,7 +353,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/log.ts",
-      "      this.commit.flush();\n      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });",
+      '      this.commit.flush();\n      assert(this.commit.durable === this.#head - 1, "a log is marked clean when all of it is durable");\n      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });',
       "      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });\n      this.commit.flush();",
     ),
     tests: [...faults("header"), "tests/crash_test.ts"],

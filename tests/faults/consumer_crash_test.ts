@@ -217,6 +217,8 @@ test("consumeAsync() hands out no record before its sync has ended, however long
   running.catch(() => {});
   const pass = async () => {
     for (let i = 0; i < 20; i++) await null;
+    await new Promise((resolve) => setImmediate(resolve)); // a consumer yields now and then
+    for (let i = 0; i < 20; i++) await null;
   };
   for (let round = 1; round <= 5; round++) {
     const waiting = wal.logInsert(1, round, 2, round);

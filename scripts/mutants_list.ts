@@ -363,15 +363,19 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/open.ts",
-      "  dirtyAndSync(region, slots, verdict);\n  writer.write(positions);",
-      "  writer.write(positions);\n  dirtyAndSync(region, slots, verdict);",
+      "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
+      "  writer.write(positions);\n  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
     ),
     tests: faults("page_cache", "histories"),
   },
   {
     name: "what recovery accepts is not synced",
     hazard: "H11",
-    edits: edit("src/open.ts", "  dirtyAndSync(region, slots, verdict);", ""),
+    edits: edit(
+      "src/open.ts",
+      "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
+      "",
+    ),
     tests: faults("page_cache", "histories"),
   },
   {
@@ -385,7 +389,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H19",
     edits: edit(
       "src/open.ts",
-      "const isCut = fileBytesOf(header.capacity) > region.buffer.byteLength;",
+      "const isCut = fileBytesOf(header.capacity) > memory.byteLength;",
       "const isCut = false;",
     ),
     tests: faults("header", "gone"),

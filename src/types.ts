@@ -34,7 +34,10 @@ export const OpType = {
 /** One of the numbers of {@linkcode OpType}. */
 export type OpType = (typeof OpType)[keyof typeof OpType];
 
-/** A record as the log returns it. Its values are copied out of the log: it stays as it is whatever the log does next. */
+/**
+ * A record as the log returns it. Its values are copied out of the log: it stays as it is whatever the log does next. They are
+ * read by getters, so `{ ...record }` has none of them: name the fields that you want.
+ */
 export interface WALRecord {
   /** Its log sequence number. */
   readonly lsn: LSN;
@@ -87,7 +90,7 @@ export interface Store {
   applyBatch?(records: readonly WALRecord[]): void | Promise<void>;
   /**
    * The highest LSN that is durable in the store, 0 if none; saved by the store in the same transaction as the data. The consumer
-   * starts after it.
+   * starts after it: a store that has more in memory than on its disk passes over what it has already.
    */
   appliedLsn?(): LSN | Promise<LSN>;
   /** Makes everything applied durable in the store; called before the log lets go of records. */

@@ -125,14 +125,16 @@ export class WAL implements Disposable, AsyncDisposable {
     log?.close();
   }
 
-  /** Logs an insert and resolves when it is durable: neither a crash nor power loss can take it then. Waiting calls share one
+  /**
+   * Logs an insert and resolves when it is durable: neither a crash nor power loss can take it then. Waiting calls share one
    * sync and resolve in LSN order.
    *
    * @param keyHigh upper 64 bits of the key: a bigint from 0 to 2^64 − 1, or a number that is a safe integer ≥ 0.
    * @param keyLow lower 64 bits of the key.
    * @param valueHigh upper 64 bits of the value.
    * @param valueLow lower 64 bits of the value.
-   * @param time hybrid logical time, not before the log's last one; left out, the log's own clock gives one.
+   * @param time hybrid logical time, not before the log's last one; left out, the log's own clock gives one. An append that had
+   * to wait for room is checked when it gets in.
    * @throws {RangeError} or {TypeError} if an argument cannot be used; nothing is written.
    * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time.
    * @throws {WALSyncError} if this sync or an earlier one failed; only reopening helps.
@@ -247,9 +249,10 @@ export class WAL implements Disposable, AsyncDisposable {
    * Writes a checkpoint record and makes it, with everything before it, durable: everything up to `appliedThrough` is in the
    * store, durably, and may be released. It releases nothing by itself unless the ring is full.
    *
-   * @param appliedThrough defaults to what a consumer has applied; one below an earlier checkpoint is taken as that.
+   * @param appliedThrough defaults to what a consumer's store is known to have durably; one below an earlier checkpoint is taken
+   * as that.
    * @returns the LSN of the checkpoint record.
-   * @throws {RangeError} if `appliedThrough` was not appended yet, or is past what a running consumer has applied.
+   * @throws {RangeError} if `appliedThrough` was not appended yet, or is past what a running consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
    */
   checkpoint(appliedThrough?: LSN): LSN {
@@ -258,10 +261,11 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /**
    * Lets go of every record up to an LSN; its slot may be used again. Part of a batch is kept until all of it is confirmed. What
-   * was released before is no error.
+   * was released before is no error. The file learns of it with a later header write, so after a crash released records may
+   * be there again.
    *
-   * @throws {RangeError} if records up to there are not durable yet, or, while a consumer runs, not applied; or if it is no
-   * integer.
+   * @throws {RangeError} if records up to there are not durable yet, or, while a consumer runs, not durable in its store; or if
+   * it is no integer.
    */
   truncate(confirmedThroughPos: LSN): void {
     this.#opened("truncate").truncate(confirmedThroughPos);

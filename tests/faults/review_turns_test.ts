@@ -1,0 +1,73 @@
+// Fault: writers, or a consumer with a backlog, await nothing but the log, and do some work of their own between (H17).
+// Promise: the event loop is not held: timers and sockets get their turn meanwhile (G16).
+// Method: count the turns that a chain of timers gets; a clock only makes the work long enough, so a slow machine changes nothing.
+
+import { assert } from "@std/assert";
+import { fill, ListStore, openInMemory } from "../support/logs.ts";
+import { test } from "../support/test.ts";
+
+/** Counts turns until it is disposed. */
+class Turns implements Disposable {
+  count = 0;
+  #timer = setTimeout(() => this.#turn(), 0);
+
+  #turn(): void {
+    this.count++;
+    this.#timer = setTimeout(() => this.#turn(), 0);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Works for at least so long. */
+function work(ms: number): void {
+  const startMs = performance.now();
+  while (performance.now() - startMs < ms);
+}
+
+test("timers get their turn while a writer works between appends that it awaits", async () => {
+  const wal = openInMemory();
+  using turns = new Turns();
+  for (let i = 0; i < 200; i++) {
+    await wal.logInsert(1, 2, 3, 4);
+    work(1.5);
+  }
+  assert(turns.count >= 20, `${turns.count} turns in 200 appends`);
+  wal.close();
+});
+
+test("timers get their turn while a writer awaits appends to a log in memory that syncs off the thread", async () => {
+  const wal = openInMemory({ flush: "offload" });
+  using turns = new Turns();
+  for (let i = 0; i < 3000; i++) {
+    await wal.logInsert(1, 2, 3, 4);
+    if (wal.length > 500) wal.truncate(wal.durable);
+  }
+  assert(turns.count >= 3, `${turns.count} turns in 3000 appends`);
+  wal.close();
+});
+
+test("timers get their turn while a synchronous store is given a backlog, and its consumer can be stopped", async () => {
+  const wal = openInMemory();
+  fill(wal, 640);
+  wal.flush();
+  const store = new ListStore();
+  store.before = () => work(0.2);
+  const stop = new AbortController();
+  using turns = new Turns();
+  let stoppedAt = 0;
+  setTimeout(() => {
+    stoppedAt = store.applied.length;
+    stop.abort();
+  }, 0);
+  await wal.consumeAsync(store, { batchSize: 16, signal: stop.signal });
+  assert(stoppedAt > 0 && stoppedAt < 640, `stopped after ${stoppedAt} records`);
+  const before = turns.count;
+  const all = wal.consumeAsync(store, { batchSize: 16 });
+  await wal.whenApplied();
+  assert(turns.count >= before + 10, `${turns.count - before} turns in ${640 - stoppedAt} records`);
+  wal.close();
+  await all;
+});

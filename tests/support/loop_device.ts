@@ -9,6 +9,7 @@ import process from "node:process";
 /** File systems that a test can ask for, and how each is made. */
 const MAKERS: Readonly<Record<string, readonly string[]>> = {
   ext4: ["mkfs.ext4", "-q", "-F"],
+  "ext4 without a journal": ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"],
   xfs: ["mkfs.xfs", "-q", "-f"],
   btrfs: ["mkfs.btrfs", "-q", "-f"],
 };
@@ -18,6 +19,8 @@ export interface LoopDevice extends Disposable {
   readonly path: string;
   /** Bytes written to the device so far. */
   bytesWritten(): number;
+  /** From the page on that holds these bytes, reading gives an error; what was read before is forgotten. */
+  cutAt(needle: Uint8Array): void;
 }
 
 /** Why `loopDevice()` cannot work here; false if it can. */
@@ -52,11 +55,24 @@ export function loopDevice(type: string, sizeMiB: number): LoopDevice {
     throw error;
   }
   const device = run("findmnt", ["-n", "-o", "SOURCE", path]).trim().split("/").at(-1)!;
+  const mount = () => run("mount", ["-o", "loop", image, path]);
   return {
     path,
     // The seventh number counts sectors of 512 bytes (Linux, Documentation/block/stat.rst).
     bytesWritten: () => Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[6]) * 512,
+    cutAt(needle) {
+      run("umount", [path]);
+      const at = fs.readFileSync(image).indexOf(needle);
+      mount();
+      if (at < 0) throw new Error("The bytes are not on the device");
+      fs.truncateSync(image, Math.floor(at / 4096) * 4096);
+      // Past the end of its file, a device reads zeros; past its own end, nothing can be read.
+      run("losetup", ["-c", run("findmnt", ["-n", "-o", "SOURCE", path]).trim()]);
+    },
     [Symbol.dispose]() {
+      // Back to its size if it was cut, so that what is still to be written can be.
+      fs.truncateSync(image, sizeMiB * 2 ** 20);
+      run("losetup", ["-c", run("findmnt", ["-n", "-o", "SOURCE", path]).trim()]);
       run("umount", [path]);
       fs.rmSync(directory, { recursive: true, force: true });
     },

@@ -42,6 +42,23 @@ export function checkPath(path: string | URL | null): string | null {
   return path;
 }
 
+/** Every option; one that is misspelt would be left out silently otherwise. */
+const OPTION_NAMES = [
+  "size",
+  "create",
+  "recovery",
+  "verify",
+  "flush",
+  "fullTimeoutMs",
+  "durability",
+  "idleHeaderDelayMs",
+  "shard",
+  "maxClockDriftMs",
+  "now",
+  "allowUnsafeFileSystem",
+  "storage",
+] as const satisfies readonly (keyof WALOptions)[];
+
 /**
  * Puts in the defaults.
  *
@@ -50,6 +67,11 @@ export function checkPath(path: string | URL | null): string | null {
 export function checkOptions(options: WALOptions): CheckedOptions {
   if (options === null || typeof options !== "object") {
     throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!(OPTION_NAMES as readonly string[]).includes(name)) {
+      throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
+    }
   }
   const { storage } = options;
   const checked: CheckedOptions = {

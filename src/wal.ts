@@ -55,6 +55,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
   constructor(path: string | URL | null = null, options: WALOptions = {}) {
+    // A variable that is not set must not turn a file into memory.
+    if (arguments.length > 0 && arguments[0] === undefined) throw noPath();
     this.#path = checkPath(path);
     this.#options = checkOptions(options);
     this.#clock = new HybridClock(this.#options.now);
@@ -65,7 +67,8 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @throws what the constructor and `open()` throw.
    */
-  static open(path: string | URL | null = null, options: WALOptions = {}): WAL {
+  static open(path: string | URL | null, options: WALOptions = {}): WAL {
+    if (path === undefined) throw noPath();
     const wal = new WAL(path, options);
     wal.open();
     return wal;
@@ -351,7 +354,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return { first, last };
   }
 
-  /** The path as it was given, or null for anonymous memory. */
+  /** The file's path (that of a URL, if one was given), or null for anonymous memory. */
   get path(): string | null {
     return this.#path;
   }
@@ -366,7 +369,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.isOpen ? this.#log!.capacity : 0;
   }
 
-  /** The next LSN to write. */
+  /** The next LSN to write; after `close()`, what it was last. */
   get head(): LSN {
     return this.#log?.head ?? 1;
   }
@@ -402,7 +405,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALClosedError} if the log has never been open.
    */
   get recovery(): RecoveryReport {
-    return this.#opened("report on recovery").recovery;
+    if (this.#log === null) throw new WALClosedError("report on recovery", "the log has not been opened yet");
+    return this.#log.recovery;
   }
 
   /**
@@ -447,4 +451,8 @@ export class WAL implements Disposable, AsyncDisposable {
     }
     return items.length === 0 ? Promise.resolve() : this.#log!.commit.wait();
   }
+}
+
+function noPath(): TypeError {
+  return new TypeError("Cannot use undefined as path: it must be a string, a URL, or null for a log in memory");
 }

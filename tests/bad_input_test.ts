@@ -416,3 +416,14 @@ test("a range of records that makes no sense is refused", () => {
     }
   }
 });
+
+test("a path that is undefined is a TypeError, not a log in memory", () => {
+  const unset = undefined as unknown as string;
+  assertThrows(() => WAL.open(unset), TypeError, "undefined as path");
+  assertThrows(() => new WAL(unset), TypeError, "undefined as path");
+  assertEquals(new WAL().path, null);
+});
+
+test("an option of another name is a TypeError that names it", () => {
+  assertThrows(() => WAL.open(null, { sizeBytes: 65536 } as WALOptions), TypeError, "sizeBytes");
+});

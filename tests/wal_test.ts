@@ -26,7 +26,7 @@ test("constructor() touches nothing", () => {
 });
 
 test("open() makes a log of 64 MiB unless told otherwise", () => {
-  using wal = WAL.open();
+  using wal = WAL.open(null);
   assertEquals([wal.size, wal.path], [64 * 1024 * 1024, null]);
   assertEquals(wal.capacity, (64 * 1024 * 1024 - 16384) / 64);
 });

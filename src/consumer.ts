@@ -23,6 +23,8 @@ export interface ConsumableLog {
   readonly checkpointed: LSN;
   readonly capacity: number;
   readonly isOpen: boolean;
+  /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
+  nowMs(): number;
   /** True while appends wait for room. */
   readonly isWanted: boolean;
   /** Durable records from `first` on, about `count`, whole batches; verified copies. */
@@ -63,8 +65,10 @@ const MOST_BATCH_SIZE = 1 << 20;
 const DEFAULT_POLL_MS = 100;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
-/** Records that a consumer of a synchronous store applies before timers and sockets get their turn: some hundred microseconds. */
+/** Records that a consumer of a synchronous store applies before timers and sockets get their turn … */
 const TURN_RECORDS = 1024;
+/** … or milliseconds, if that is sooner. */
+const TURN_BUDGET_MS = 1;
 /** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
@@ -144,10 +148,12 @@ export class Consumer {
   async run(): Promise<void> {
     await this.#start();
     let turnStart = this.#next;
+    let turnStartMs = this.#log.nowMs();
     while (this.#goesOn()) {
-      if (this.#next - turnStart >= TURN_RECORDS) {
+      if (this.#next - turnStart >= TURN_RECORDS || this.#log.nowMs() - turnStartMs > TURN_BUDGET_MS) {
         await new Promise((resolve) => setImmediate(resolve));
         turnStart = this.#next;
+        turnStartMs = this.#log.nowMs();
         continue;
       }
       if (this.#log.durable < this.#next) {

@@ -167,6 +167,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return this.#region.buffer.byteLength;
   }
 
+  nowMs(): number {
+    return this.#options.lookNow();
+  }
+
   get isWanted(): boolean {
     return this.#room.length > 0;
   }

@@ -222,11 +222,12 @@ export class Consumer {
       this.#syncFailures = 0;
       return true;
     } catch (error) {
-      if (!await this.#retries(error, this.#confirmed + 1, applied, ++this.#syncFailures)) return false;
+      if (!await this.#retries(error, this.#log.confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
     // A second sync may succeed without what the first one could not write: apply it again.
-    this.#next = this.#confirmed + 1;
-    this.#log.noteApplied(this.#confirmed, false);
+    const { confirmed } = this.#log;
+    this.#next = confirmed + 1;
+    this.#log.noteApplied(confirmed, false);
     return false;
   }
 

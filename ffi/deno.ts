@@ -33,7 +33,7 @@ function open(deno: DenoFFI, library: string, symbols: Record<string, Definition
   } catch (cause) {
     if (!(cause instanceof Error) || (cause.name !== "NotCapable" && cause.name !== "PermissionDenied")) throw cause;
     const message = "Cannot call the C library: run again with --allow-ffi";
-    throw new RegionError("PERMISSION", message, { flag: "--allow-ffi", call: "dlopen", cause });
+    throw new RegionError("PERMISSION", message, { flags: ["--allow-ffi"], call: "dlopen", cause });
   }
 }
 

@@ -22,8 +22,8 @@ export interface RegionFailureDetails {
   call?: string;
   /** The name of the error number, as in `EIO`. */
   errno?: string;
-  /** A command line flag that would grant the missing permission. */
-  flag?: string;
+  /** The command line flags that would grant the missing permissions. */
+  flags?: readonly string[];
   /** The process that holds the lock. */
   ownerPid?: number;
   /** The failure underneath, a `SystemError` or the runtime's own. */

@@ -190,9 +190,14 @@ export class WALPermissionError extends WALError {
   /**
    * Made by the log.
    *
-   * @param flag the command line flag that grants it, or null where it is the operating system that denies.
+   * @param flags the command line flags that grant what is missing; empty where it is the operating system that denies.
    */
-  constructor(readonly path: string | null, readonly flag: string | null, message: string, options?: ErrorOptions) {
+  constructor(
+    readonly path: string | null,
+    readonly flags: readonly string[],
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super("PERMISSION", message, options);
   }
 }
@@ -273,7 +278,7 @@ export function toWALError(error: unknown, path: string | null, durable: LSN): u
   const options = { cause: error };
   switch (error.reason) {
     case "PERMISSION":
-      return new WALPermissionError(at, details.flag ?? null, error.message, options);
+      return new WALPermissionError(at, details.flags ?? [], error.message, options);
     case "NOT_FOUND":
       return new WALNotFoundError(at, error.message, options);
     case "LOCKED":

@@ -253,7 +253,7 @@ test("open() in a worker of a log that this thread has open is a WALLockedError 
   }));
 
 test(
-  "open() without Deno's permission is a WALPermissionError that names the flag",
+  "open() without Deno's permission is a WALPermissionError that names all flags that are missing",
   () =>
     withTempDir(async (temporary) => {
       const path = `${fs.realpathSync(temporary)}/log`;
@@ -262,10 +262,15 @@ test(
       try {
         WAL.open(${JSON.stringify(path)}, { size: 65536 });
       } catch (error) {
-        console.log(error.name, error.code, error.flag, error.path);
+        console.log(error.name, error.code, error.flags.join(" "), error.path);
+        console.log(error.message);
       }`;
       const { stdout, stderr } = await runSnippet(source, { denoFlags: ["--allow-env=WAL_TEST_NOTHING"] });
-      assertEquals(stdout.trim(), `WALPermissionError PERMISSION --allow-read=${path} ${path}`, stderr);
+      const flags = `--allow-read=${path} --allow-write=${path} --allow-ffi`;
+      assertEquals(stdout.trim().split("\n"), [
+        `WALPermissionError PERMISSION ${flags} ${path}`,
+        `Cannot use "${path}": Deno denies read, write, ffi; run again with ${flags} (a new file needs them for its directory)`,
+      ], stderr);
       assertEquals(fs.readdirSync(temporary), []);
     }),
   { skip: runtime !== "deno" && "Bun has no sandbox" },

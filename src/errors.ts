@@ -1,5 +1,6 @@
 // What callers can catch: one class for each thing a caller would do differently.
 
+import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
 import type { Loss, LSN } from "./types.ts";
 
@@ -61,10 +62,17 @@ export class WALLockedError extends WALError {
   constructor(readonly path: string, readonly pid: number | null, options?: ErrorOptions) {
     super(
       "LOCKED",
-      `Cannot open ${JSON.stringify(path)}: the log is locked by ${pid === null ? "another opener" : `process ${pid}`}`,
+      `Cannot open ${JSON.stringify(path)}: the log is locked by ${openerName(pid)}`,
       options,
     );
   }
+}
+
+function openerName(pid: number | null): string {
+  if (pid === null) return "another opener";
+  if (pid !== process.pid) return `process ${pid}`;
+  // Each container has a process 1, and a volume may be shared.
+  return `process ${pid} (this process${pid === 1 ? ", or that of another container" : ""})`;
 }
 
 /** The file is not a log, or not one this version can read. Code `FORMAT`. The file is left as it is. */

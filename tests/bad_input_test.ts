@@ -2,7 +2,15 @@
 // Promise: a typed error with its code, and not a byte written; what was there stays as it was (G7, G8, G12, G14, G15).
 // Method: each item by itself, on a real directory, compared before and after; refusals of the system on a simulated disk.
 
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
 import {
@@ -215,7 +223,7 @@ test("open() of a log that this thread has open is a WALLockedError that names t
     using _wal = WAL.open(`${directory}/log`, { size: 65536 });
     const error = refused(directory, `${directory}/log`, WALLockedError, "LOCKED") as unknown as WALLockedError;
     assertEquals(error.pid, process.pid);
-    assert(error.message.includes(`process ${process.pid}`));
+    assertStringIncludes(error.message, `process ${process.pid} (this process`);
   }));
 
 test("open() of a log that another process has open is a WALLockedError that names it, until it is killed", () =>
@@ -230,11 +238,22 @@ test("open() of a log that another process has open is a WALLockedError that nam
     await child.line(/open/);
     const error = assertThrows(() => WAL.open(path), WALLockedError);
     assertEquals([error.code, error.pid, error.path], ["LOCKED", child.pid, path]);
+    assertMatch(error.message, new RegExp(`locked by process ${child.pid}$`));
     child.kill("SIGKILL");
     await child.result;
     using wal = WAL.open(path);
     assertEquals([wal.length, wal.recovery.clean], [1, false]);
   }));
+
+test("WALLockedError names the process that has the log, and says if it is this one", () => {
+  const said = (pid: number | null) => {
+    const { message } = new WALLockedError("log", pid);
+    return message.slice(message.indexOf(" by "));
+  };
+  const container = process.pid === 1 ? ", or that of another container" : "";
+  assertEquals(said(process.pid), ` by process ${process.pid} (this process${container})`);
+  assertEquals([said(process.pid + 1), said(null)], [` by process ${process.pid + 1}`, " by another opener"]);
+});
 
 test("open() in a worker of a log that this thread has open is a WALLockedError that names this process", () =>
   withTempDir(async (directory) => {

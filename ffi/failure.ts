@@ -32,8 +32,16 @@ export function asRegionError(error: unknown, action: string, path: string): Reg
   if (!(error instanceof SystemError)) throw error;
   const { call, errno } = error;
   const reason = REASONS[errno] ?? (SYNC_CALLS.has(call) ? "SYNC" : "IO");
-  const message = `Cannot ${action} ${JSON.stringify(path)}: ${call} failed with ${errno}`;
+  const state = missingDirectory(error, path) ?? `${call} failed with ${errno}`;
+  const message = `Cannot ${action} ${JSON.stringify(path)}: ${state}`;
   return new RegionError(reason, message, { path, call, errno, cause: error });
+}
+
+/** What to say where it is not the file that is missing; null where it is, or something else is wrong. */
+function missingDirectory({ call, errno, path: asked }: SystemError, path: string): string | null {
+  if (errno === "ENOTDIR") return "a part of its path is no directory";
+  if (errno !== "ENOENT" || call !== "realpath" || asked === undefined || asked === path) return null;
+  return `the directory ${JSON.stringify(asked)} does not exist`;
 }
 
 /** A sync that failed: whatever its error number, nothing is known to be on the medium. */

@@ -8,8 +8,9 @@ export class SystemError extends Error {
   /**
    * @param call the C function, as in `mmap`.
    * @param errno the error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read.
+   * @param path what the call was given, where that is a path.
    */
-  constructor(readonly call: string, readonly errno: string, path?: string, options?: ErrorOptions) {
+  constructor(readonly call: string, readonly errno: string, readonly path?: string, options?: ErrorOptions) {
     super(`${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`, options);
   }
 }

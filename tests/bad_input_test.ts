@@ -84,8 +84,13 @@ test("open() of a path that is no name of a file is a WALFormatError", () =>
 test("open() in a directory that is missing, or that is a file, is a WALNotFoundError", () =>
   withTempDir((directory) => {
     fs.writeFileSync(`${directory}/file`, "text");
-    refused(directory, `${directory}/none/log`, WALNotFoundError, "NOT_FOUND");
-    refused(directory, `${directory}/file/log`, WALNotFoundError, "NOT_FOUND");
+    const missing = refused(directory, `${directory}/none/log`, WALNotFoundError, "NOT_FOUND");
+    assertEquals(
+      missing.message,
+      `Cannot open "${directory}/none/log": the directory "${directory}/none" does not exist`,
+    );
+    const noDirectory = refused(directory, `${directory}/file/log`, WALNotFoundError, "NOT_FOUND");
+    assertStringIncludes(noDirectory.message, "a part of its path is no directory");
     refused(directory, `${directory}/log`, WALNotFoundError, "NOT_FOUND", { create: false });
   }));
 

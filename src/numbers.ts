@@ -17,6 +17,7 @@ export function show(value: unknown): string {
   if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) {
     return String(value);
   }
+  if (ArrayBuffer.isView(value)) return "an array of bytes";
   return `a value of type ${typeof value}`;
 }
 
@@ -27,6 +28,16 @@ export function isU64(value: U64): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
+/** What to say to somebody who may have a key or a value in one piece. */
+export function halvesHint(given: unknown, name: string): string {
+  const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
+  if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
+  const hint = `; a ${what} is given as two halves of 64 bits`;
+  if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
+  if (ArrayBuffer.isView(given)) return `${hint}, of 16 bytes getBigUint64(0) and getBigUint64(8) of a DataView`;
+  return typeof given === "string" ? `${hint}, of a text those of its hash` : hint;
+}
+
 /**
  * @throws {TypeError} if it is neither a bigint nor a number.
  * @throws {RangeError} if it is not from 0 to 2^64 − 1, or a number that is not a safe integer.
@@ -34,10 +45,14 @@ export function isU64(value: U64): boolean {
 export function checkU64(value: U64, name: string): void {
   if (typeof value === "bigint") {
     if (isU64(value)) return;
-    throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1`);
+    throw new RangeError(
+      `Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1${halvesHint(value, name)}`,
+    );
   }
   if (typeof value !== "number") {
-    throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint or a number`);
+    throw new TypeError(
+      `Cannot use ${show(value)} as ${name}: it must be a bigint or a number${halvesHint(value, name)}`,
+    );
   }
   if (isU64(value)) return;
   throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);

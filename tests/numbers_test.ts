@@ -1,4 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, show } from "../src/numbers.ts";
 import type { HybridTimeInput, U64 } from "../src/types.ts";
 import { test } from "./support/test.ts";
@@ -17,6 +18,26 @@ test("checkU64() refuses numbers out of range, by name", () => {
 
 test("checkU64() refuses what is no number", () => {
   for (const value of NO_NUMBERS) assertThrows(() => checkU64(value as U64, "keyHigh"), TypeError, "keyHigh");
+});
+
+test("checkU64() tells who has a key or a value in one piece that it is given as two halves", () => {
+  const message = (value: unknown, name: string) => assertThrows(() => checkU64(value as U64, name), Error).message;
+  const bytes = "Cannot use an array of bytes as keyHigh: it must be a bigint or a number; " +
+    "a key is given as two halves of 64 bits, of 16 bytes getBigUint64(0) and getBigUint64(8) of a DataView";
+  assertEquals(
+    [new Uint8Array(16), Buffer.alloc(16), new DataView(new ArrayBuffer(16))].map((key) => {
+      return message(key, "keyHigh");
+    }),
+    [bytes, bytes, bytes],
+  );
+  assertMatch(message("bafy", "keyLow"), /; a key is given as two halves of 64 bits, of a text those of its hash$/);
+  assertMatch(message(undefined, "valueHigh"), /; a value is given as two halves of 64 bits$/);
+  assertMatch(message(2n ** 64n, "valueLow"), /; a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\)$/);
+  for (
+    const [value, name] of [[-1n, "keyHigh"], [2n ** 64n, "time[0] (nanos)"], ["1", "time[0] (nanos)"], [-1, "keyLow"]]
+  ) {
+    assert(!message(value, String(name)).includes("halves"));
+  }
 });
 
 test("checkInteger() takes both its ends and nothing past them", () => {

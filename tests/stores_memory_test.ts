@@ -96,6 +96,8 @@ test("MemoryStore.insert() and its like refuse halves outside 0 to 2^64 - 1", ()
     assertThrows(() => store.values(0n, half), RangeError, "keyLow");
   }
   assertThrows(() => store.insert(1 as unknown as bigint, 0n, 0n, 0n), TypeError, "keyHigh");
+  assertThrows(() => store.insert(2n ** 64n, 0n, 0n, 0n), RangeError, "two halves of 64 bits");
+  assertThrows(() => store.has("bafy" as unknown as bigint, 0n), TypeError, "two halves of 64 bits");
   assertEquals(store.size, 0);
 });
 

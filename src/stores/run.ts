@@ -1,7 +1,7 @@
 // A run of records as it reaches a store: checked as a whole before any of it is applied, so that a store that cannot roll back can
 // still apply all or nothing.
 
-import { MAX_U64, show } from "../numbers.ts";
+import { halvesHint, MAX_U64, show } from "../numbers.ts";
 import { type LSN, OpType, type WALRecord } from "../types.ts";
 
 /**
@@ -45,7 +45,9 @@ export function checkPair(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, va
 }
 
 function checkHalf(half: bigint, name: string): void {
-  if (typeof half !== "bigint") throw new TypeError(`Cannot use ${show(half)} as ${name}: it must be a bigint`);
+  if (typeof half !== "bigint") {
+    throw new TypeError(`Cannot use ${show(half)} as ${name}: it must be a bigint${halvesHint(half, name)}`);
+  }
   if (half >= 0n && half <= MAX_U64) return;
-  throw new RangeError(`Cannot use ${show(half)} as ${name}: it must be from 0 to 2^64 - 1`);
+  throw new RangeError(`Cannot use ${show(half)} as ${name}: it must be from 0 to 2^64 - 1${halvesHint(half, name)}`);
 }

@@ -180,8 +180,31 @@ test("the tarball holds the modules, the papers and nothing else", async () => {
   for (const path of [...papers, ...Object.values<string>(denoJson.exports).map((path) => path.slice(2))]) {
     assert(files.includes(path), `${path} is in the tarball`);
   }
-  const expected = /^(mod\.ts|testing\.ts|(ffi|src)\/[\w/]+\.ts|docs\/[\w/]+\.(md|svg))$/;
+  const expected = /^(mod\.ts|testing\.ts|(ffi|src)\/[\w/]+\.ts|docs\/[\w/]+\.(md|svg)|examples\/[\w/]+\.ts)$/;
   assertEquals(files.filter((path) => !papers.includes(path) && !expected.test(path)), []);
+}, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
+
+/** The paths that a Markdown text links to, outside its code. */
+function linksOf(markdown: string): string[] {
+  const prose = markdown.replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`]*`/g, "");
+  const targets = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target.replace(/#.*$/, ""));
+  return targets.filter((target) => target !== "" && !/^[a-z]+:/.test(target));
+}
+
+test("README.md links to files in the tarball, or to what it calls only in the repository", async () => {
+  using directory = tempDir();
+  const { files } = await pack(directory.path);
+  const readme = read("README.md");
+  const links = linksOf(readme);
+  const elsewhere = linksOf(/^Only in the repository[^]*?(\n\n|$)/m.exec(readme)?.[0] ?? "");
+  assert(links.length > 15 && elsewhere.length > 0);
+  const isIn = (path: string, places: readonly string[]) =>
+    places.some((place) => path === place || path.startsWith(`${place}/`));
+  for (const path of links) {
+    assert(existsSync(new URL(path, PROJECT_URL)), `${path} exists`);
+    const isPacked = files.some((file) => isIn(file, [path]));
+    assertEquals(isPacked, !isIn(path, elsewhere), `${path} is in the tarball, or said not to be`);
+  }
 }, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
 
 test("a Bun program adds the tarball in an empty directory and runs", async () => {

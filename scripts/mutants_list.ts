@@ -234,17 +234,27 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H29",
     edits: edit(
       "src/log.ts",
-      "if (end > this.#durableTail + this.#slots.count) {",
+      "if (end > this.#settledTail + this.#slots.count) {",
       "if (end > this.#tail + this.#slots.count) {",
     ),
     tests: faults("tail_reuse", "histories"),
     quick: true,
   },
   {
+    name: "slots are used again when one header copy of two has the new tail",
+    hazard: "H29",
+    edits: edit(
+      "src/header_writer.ts",
+      "= this.#latest;\n    this.#nextSettledTail = latest.tail;",
+      "= this.#latest;\n    this.#nextSettledTail = positions.tail;",
+    ),
+    tests: faults("tail_reuse"),
+  },
+  {
     name: "an old header's tail is believed though its slots were used again",
     hazard: "H29",
-    edits: edit("src/recovery.ts", "if (beyond.highest >= tail + slots.count) {", "if (false) {"),
-    tests: faults("tail_reuse", "histories"),
+    edits: edit("src/recovery.ts", "if (overwritten >= tail) {", "if (false) {"),
+    tests: faults("tail_reuse"),
   },
   {
     name: "the consumer reads records that are not durable",

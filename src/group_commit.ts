@@ -198,6 +198,7 @@ export class GroupCommit {
       return;
     }
     this.#target.advanced();
+    if (this.#target.headerWanted()) this.schedule(); // a tail is settled by two
   }
 
   async #commitAsync(): Promise<void> {

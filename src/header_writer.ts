@@ -4,6 +4,7 @@ import type { Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import { type CopyIndex, type Header, writeHeader } from "./header.ts";
 import { HEADER_AT, HEADER_BYTES } from "./layout.ts";
+import type { LSN } from "./types.ts";
 
 /** What changes from one header write to the next. */
 export type HeaderPositions = Pick<
@@ -19,6 +20,9 @@ export class HeaderWriter {
   #latestCopy: CopyIndex;
   /** A write that is not known to be durable: the other copy is the only good one until it is. */
   #pending = false;
+  #settledTail: LSN;
+  /** The tail that is settled once the write in progress is durable. */
+  #nextSettledTail: LSN;
   /** Header syncs so far. */
   syncs = 0;
 
@@ -26,6 +30,15 @@ export class HeaderWriter {
     this.#region = region;
     this.#latest = latest;
     this.#latestCopy = latestCopy;
+    this.#settledTail = this.#nextSettledTail = latest.tail;
+  }
+
+  /**
+   * The lower one of the tails in the two copies, both durable: whichever copy is lost, the other one names no slot that comes before
+   * it. Before the first `write()` the other copy may be older than the latest, or damaged.
+   */
+  get settledTail(): LSN {
+    return this.#settledTail;
   }
 
   /** The header as it was last written. */
@@ -63,13 +76,14 @@ export class HeaderWriter {
     const counter = this.#latest.writeCounter;
     this.syncs++;
     await this.#region.syncAsync(offset, HEADER_BYTES);
-    if (this.#latest.writeCounter === counter) this.#pending = false;
+    if (this.#latest.writeCounter === counter) this.#written();
   }
 
   #store(positions: HeaderPositions): number {
     const copy = this.#latestCopy === 0 ? 1 : 0;
     this.#region.prefault(HEADER_AT[copy], HEADER_BYTES);
     const { erasing: _, ...latest } = this.#latest;
+    this.#nextSettledTail = latest.tail;
     this.#latest = { ...latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };
     this.#latestCopy = copy;
     this.#pending = true;
@@ -80,6 +94,11 @@ export class HeaderWriter {
   #sync(): void {
     this.syncs++;
     this.#region.sync(HEADER_AT[this.#latestCopy], HEADER_BYTES);
+    this.#written();
+  }
+
+  #written(): void {
     this.#pending = false;
+    this.#settledTail = this.#nextSettledTail;
   }
 }

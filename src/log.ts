@@ -47,7 +47,7 @@ import { WaitingRoom } from "./waiting_room.ts";
 const PREFAULT_RECORDS = 1024;
 /** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
 const LOOK_EVERY_MS = 5;
-/** A header with the new tail is written when this part of the ring could be used again by it, or no more than this is free. */
+/** A header with the new tail is written when this part of the ring has been released since the last, or no more than this is free. */
 const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
 const SUSPECT_SYNC_MS = 0.005;
@@ -82,8 +82,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #slot: number;
   /** The oldest record kept. */
   #tail: LSN;
-  /** The tail in the newest durable header: slots before it may be used again. */
-  #durableTail: LSN;
+  /** Both header copies name this tail or a later one, durably: slots before it may be used again. */
+  #settledTail: LSN;
   #applied: LSN;
   /** What the store is known to have durably. */
   #confirmed: LSN;
@@ -122,7 +122,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#clock = clock;
     this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
     this.#slot = slotOf(verdict.head, slots.count);
-    this.#tail = this.#durableTail = verdict.tail;
+    this.#tail = this.#settledTail = verdict.tail;
     this.#checkpointed = verdict.checkpoint;
     this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
@@ -302,9 +302,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (!this.#turnIsOpen) this.#openTurn();
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
     const end = this.#head + count;
-    if (end > this.#durableTail + this.#slots.count) {
+    if (end > this.#settledTail + this.#slots.count) {
       if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
-      this.#writeHeader();
+      this.#settleTail(end);
     }
     while (this.#prefaulted < end) this.#prefault();
     this.#setStop();
@@ -350,13 +350,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #setStop(): void {
-    this.#stop = Math.min(this.#durableTail + this.#slots.count, this.#prefaulted);
+    this.#stop = Math.min(this.#settledTail + this.#slots.count, this.#prefaulted);
     const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
     if (mustLook) this.#stop = 0;
   }
 
   #hasRoom(count: number): boolean {
-    return this.#head + count <= this.#durableTail + this.#slots.count;
+    return this.#head + count <= this.#settledTail + this.#slots.count;
   }
 
   /** What becomes of an async append that could not be done: it waits for room if there can be some, or rejects. */
@@ -432,10 +432,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   headerWanted(): boolean {
-    const gain = this.#tail - this.#durableTail;
     const part = this.#slots.count / HEADER_PART;
-    const free = this.#durableTail + this.#slots.count - this.#head;
-    return this.#headerRequested || (gain > 0 && (this.#room.length > 0 || gain >= part || free < part));
+    const free = this.#settledTail + this.#slots.count - this.#head;
+    const isShort = this.#room.length > 0 || free < part;
+    return this.#headerRequested || this.#tail - this.#writer.latest.tail >= part ||
+      (isShort && this.#tail > this.#settledTail);
   }
 
   #positions(): HeaderPositions {
@@ -468,26 +469,29 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   async syncHeaderAsync(): Promise<void> {
     this.#headerRequested = false;
-    const positions = this.#positions();
-    await this.#writer.writeAsync(positions);
-    this.#durableTail = Math.max(this.#durableTail, positions.tail);
+    await this.#writer.writeAsync(this.#positions());
+    this.#settledTail = this.#writer.settledTail;
   }
 
   failed(error: unknown): void {
     this.#fail(error);
   }
 
-  /** Writes the header and makes it durable before it returns: its tail's slots may be used again. */
+  /** Makes room for the records before an LSN, as far as slots are released: one header write or two. */
+  #settleTail(end: LSN): void {
+    while (end > this.#settledTail + this.#slots.count && this.#settledTail < this.#tail) this.#writeHeader();
+  }
+
+  /** Writes the header and makes it durable before it returns. After a second one the tail's slots may be used again. */
   #writeHeader(): void {
     this.#headerRequested = false;
-    const positions = this.#positions();
     try {
-      this.#writer.write(positions);
+      this.#writer.write(this.#positions());
       this.#look();
     } catch (error) {
       throw this.#fail(error);
     }
-    this.#durableTail = positions.tail;
+    this.#settledTail = this.#writer.settledTail;
   }
 
   /** Once the log is idle, the header notes what is durable, so that the last group has a witness too. */
@@ -678,9 +682,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const through = Math.max(appliedThrough, this.#checkpointed);
     this.flush();
     this.#note(through);
-    if (this.#head - this.#durableTail === this.#slots.count) {
+    if (this.#head - this.#settledTail === this.#slots.count) {
       this.#release(through);
-      if (this.#tail > this.#durableTail) this.#writeHeader();
+      this.#settleTail(this.#head + 1);
     }
     // Ahead of those who wait for room: it is what makes room for them.
     const lsn = this.#aheadOfOthers(() => this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined));

@@ -225,6 +225,7 @@ function salvageTo(
   const saved = salvage(source, slots, {
     tail: verdict.tail,
     proved: verdict.proved,
+    overwritten: verdict.damaged.find(({ last }) => last < verdict.tail) ?? null,
     checkpoint: verdict.checkpoint,
     timeNanos: verdict.timeNanos,
     timeSeq: verdict.timeSeq,

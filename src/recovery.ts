@@ -104,15 +104,16 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
   let tail = header.tail;
   let walked = walk(slots, tail, tail + slots.count);
   let beyond = lookBeyond(slots, tail, walked.end);
-  if (beyond.highest >= tail + slots.count) {
-    // Slots were used again, so a header with a later tail was durable once: its copy is lost, and this one is old. Whatever that tail
-    // was, it was not below this one, and everything from here on is still in its place.
-    tail = beyond.highest - slots.count + 1;
+  const damaged: LsnRange[] = [];
+  const overwritten = beyond.highest - slots.count;
+  if (overwritten >= tail) {
+    // Slots are used again only when both header copies say so. Whatever this header is, it is not the log's last but one.
+    damaged.push({ first: tail, last: overwritten });
+    tail = overwritten + 1;
     walked = walk(slots, tail, tail + slots.count);
     beyond = lookBeyond(slots, tail, walked.end);
   }
   const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
-  const damaged: LsnRange[] = [];
   if (proved >= walked.head && proved >= tail) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
   const debris = beyond.debris;
   for (let lsn = walked.head; lsn < walked.end; lsn++) debris.push(slotOf(lsn, slots.count));

@@ -3,6 +3,7 @@
 import { copySlots, type ReadSource } from "./cursor.ts";
 import { type ImageRequest, logImage } from "./image.ts";
 import { type Slots, SlotState, StoredRecord } from "./record.ts";
+import type { LsnRange } from "./recovery.ts";
 import { offsetOf, slotOf } from "./ring.ts";
 import type { Loss, LSN } from "./types.ts";
 
@@ -17,6 +18,8 @@ export interface Salvage {
 export type SalvageRequest = Omit<ImageRequest, "head" | "recordAt" | "capacity"> & {
   /** The highest LSN that was acknowledged. */
   readonly proved: LSN;
+  /** Acknowledged records before the tail that newer ones stand in the place of; null but where both headers were lost or old. */
+  readonly overwritten: LsnRange | null;
 };
 
 /**
@@ -29,7 +32,7 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   const end = endOfSalvage(slots, tail, proved);
   const kept = new Uint8Array(end - tail);
   for (let lsn = tail; lsn < end; lsn++) kept[lsn - tail] = isRecord(slots, lsn) ? 1 : 0;
-  giveUpBrokenBatches(slots, tail, kept);
+  giveUpBrokenBatches(slots, tail, kept, request.overwritten !== null);
   // An unfinished batch at the very end was never acknowledged: it is no loss.
   let head = end;
   while (head - 1 > proved && kept[head - 1 - tail] === 0) head--;
@@ -39,7 +42,10 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
     head,
     recordAt: (lsn) => kept[lsn - tail] === 0 ? null : readRecord(source, slots, lsn),
   });
-  return { image, head, losses: lossesOf(slots, tail, head, kept) };
+  const losses = lossesOf(slots, tail, head, kept);
+  const { overwritten } = request;
+  if (overwritten !== null) losses.unshift(lossOf(slots, overwritten.first, overwritten.last));
+  return { image, head, losses };
 }
 
 function readRecord(source: ReadSource, slots: Slots, lsn: LSN) {
@@ -57,13 +63,13 @@ function endOfSalvage(slots: Slots, tail: LSN, proved: LSN): LSN {
   return lsn;
 }
 
-/** Clears the marks of records whose batch is not all there. */
-function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array): void {
+/** Clears the marks of records whose batch is not all there. @param afterHole what comes before the first one is lost. */
+function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array, afterHole: boolean): void {
   const count = kept.length;
   const goesOn = (index: number) => slots.batchGoesOn(slotOf(tail + index, slots.count));
   let start = 0;
-  /** The last damaged record before `start`, as an index; −1 if there was none since the last certain batch start. */
-  let hole = -1;
+  /** The last damaged record before `start`, as an index; null if there was none since the last certain batch start. */
+  let hole: number | null = afterHole ? -1 : null;
   while (start < count) {
     if (kept[start] === 0) {
       hole = start++;
@@ -72,9 +78,9 @@ function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array): void {
     let end = start;
     while (end < count && kept[end] === 1 && goesOn(end)) end++;
     const whole = end < count && kept[end] === 1;
-    const certainStart = hole < 0 || watermarkAt(slots, tail + start) >= tail + hole;
+    const certainStart = hole === null || watermarkAt(slots, tail + start) >= tail + hole;
     if (!whole || !certainStart) kept.fill(0, start, Math.min(end + 1, count));
-    if (whole) hole = -1;
+    if (whole) hole = null;
     else hole = Math.min(end, count - 1);
     start = end + 1;
   }
@@ -91,9 +97,13 @@ function lossesOf(slots: Slots, tail: LSN, head: LSN, kept: Uint8Array): Loss[] 
     if (kept[lsn - tail] === 1) continue;
     const first = lsn;
     while (lsn + 1 < head && kept[lsn + 1 - tail] === 0) lsn++;
-    losses.push({ firstLsn: first, lastLsn: lsn, offset: offsetOf(slotOf(first, slots.count)) });
+    losses.push(lossOf(slots, first, lsn));
   }
   return losses;
+}
+
+function lossOf(slots: Slots, firstLsn: LSN, lastLsn: LSN): Loss {
+  return { firstLsn, lastLsn, offset: offsetOf(slotOf(firstLsn, slots.count)) };
 }
 
 function isRecord(slots: Slots, lsn: LSN): boolean {

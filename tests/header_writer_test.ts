@@ -104,3 +104,31 @@ test("a sync that fails leaves the other copy good", async () => {
   await assertRejects(() => writing, Error, "no");
   assertEquals([readHeaders(other.medium.slice().buffer).newest?.tail, pending.length], [1, 0]);
 });
+
+test("settledTail is the lower tail of two durable copies, whoever writes", async () => {
+  const { writer, pending } = start();
+  assertEquals(writer.settledTail, 1);
+  writer.write(at(5));
+  assertEquals(writer.settledTail, 1);
+  const second = writer.writeAsync(at(7));
+  assertEquals(writer.settledTail, 1, "not yet durable");
+  pending[0]();
+  await second;
+  assertEquals(writer.settledTail, 5);
+  const third = writer.writeAsync(at(8));
+  writer.write(at(9));
+  assertEquals(writer.settledTail, 8);
+  pending[1]();
+  await third;
+  assertEquals(writer.settledTail, 8);
+  writer.write(at(9));
+  assertEquals(writer.settledTail, 9);
+});
+
+test("a sync that fails settles no tail", () => {
+  const { writer, fail } = start();
+  writer.write(at(5));
+  fail(new Error("no"));
+  assertThrows(() => writer.write(at(7)), Error, "no");
+  assertEquals(writer.settledTail, 1);
+});

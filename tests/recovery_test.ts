@@ -114,19 +114,22 @@ test("recover() reports every damaged record at or below the watermark, as range
   assertEquals(verdict.damaged, [{ first: 3, last: 4 }, { first: 7, last: 7 }, { first: 11, last: 11 }]);
 });
 
-test("recover() derives the tail where the newest header copy is lost", () => {
+test("recover() reports what an old header counts and newer records have overwritten", () => {
   // Records up to 20 were written into 8 slots, so what is left starts at 13 or later.
   const ring = new RingBuilder(CAPACITY).records(1, 20);
-  for (const tail of [1, 5, 12, 13]) {
+  for (const tail of [1, 5, 12]) {
     const verdict = recover(ring.build(), makeHeader({ capacity: CAPACITY, tail, durable: tail }), true);
-    assertEquals([verdict.tail, verdict.head, verdict.damaged, verdict.debris], [13, 21, [], []], `old tail ${tail}`);
+    const { damaged } = verdict;
+    assertEquals([verdict.tail, verdict.head, damaged, verdict.debris], [13, 21, [{ first: tail, last: 12 }], []]);
   }
+  const { tail, damaged } = recover(ring.build(), makeHeader({ capacity: CAPACITY, tail: 13, durable: 13 }), true);
+  assertEquals([tail, damaged], [13, []]);
 });
 
-test("recover() derives the tail, and then finds a hole before the newest record", () => {
+test("recover() reports what is overwritten, and then finds a hole before the newest record", () => {
   const ring = new RingBuilder(CAPACITY).records(1, 17).record({ lsn: 19, distance: 3 });
   const verdict = recover(ring.build(), makeHeader({ capacity: CAPACITY, tail: 2, durable: 5 }), true);
-  assertEquals([verdict.tail, verdict.head, verdict.phantoms, verdict.damaged], [12, 18, 1, []]);
+  assertEquals([verdict.tail, verdict.head, verdict.phantoms, verdict.damaged], [12, 18, 1, [{ first: 2, last: 11 }]]);
 });
 
 test("recover() drops an unfinished batch, cut at each of its records, and erases what was there of it", () => {

@@ -127,6 +127,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       const { image, head, losses } = salvage(source, slots, {
         tail: 1,
         proved,
+        overwritten: null,
         checkpoint: 0,
         timeNanos: 0n,
         timeSeq: 0,

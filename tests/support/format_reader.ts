@@ -48,30 +48,23 @@ export function readLog(file: Uint8Array): ReadResult {
   if (head.closed && typeof record(head.cleanHead) !== "object") {
     return readThrough(record, head.tail, head.cleanHead);
   }
-  let { tail } = head;
-  for (;;) {
-    const { records, end, later } = walk(record, tail, head.capacity);
-    let proved = Math.max(head.durable, head.cleanHead - 1);
-    let highest = 0;
-    for (let lsn = end; lsn < tail + head.capacity; lsn++) {
-      const place = file.slice(at(lsn), at(lsn) + 64);
-      const view = new DataView(place.buffer);
-      const claimed = u64(view, 8);
-      if (claimed < end || !Number.isSafeInteger(claimed) || at(claimed) !== at(lsn)) continue;
-      if (!verifies(place, head.logId)) continue;
-      highest = Math.max(highest, claimed);
-      if (claimed < tail + head.capacity) proved = Math.max(proved, claimed - view.getUint32(28, true));
-    }
-    if (highest >= tail + head.capacity) {
-      tail = highest - head.capacity + 1;
-      continue;
-    }
-    if (later) return "later version";
-    const last = records.findLastIndex(({ goesOn }) => !goesOn);
-    const whole = records.slice(0, last + 1);
-    const next = tail + whole.length;
-    return proved >= next && proved >= tail ? "damaged" : whole;
+  const { tail } = head;
+  const { records, end, later } = walk(record, tail, head.capacity);
+  let proved = Math.max(head.durable, head.cleanHead - 1);
+  for (let lsn = end; lsn < tail + head.capacity; lsn++) {
+    const place = file.slice(at(lsn), at(lsn) + 64);
+    const view = new DataView(place.buffer);
+    const claimed = u64(view, 8);
+    if (claimed < end || !Number.isSafeInteger(claimed) || at(claimed) !== at(lsn)) continue;
+    if (!verifies(place, head.logId)) continue;
+    if (claimed >= tail + head.capacity) return "damaged";
+    proved = Math.max(proved, claimed - view.getUint32(28, true));
   }
+  if (later) return "later version";
+  const last = records.findLastIndex(({ goesOn }) => !goesOn);
+  const whole = records.slice(0, last + 1);
+  const next = tail + whole.length;
+  return proved >= next && proved >= tail ? "damaged" : whole;
 }
 
 function hasMagic(copy: Uint8Array): boolean {

@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { audit } from "./ingest/audit.ts";
 import { runChild } from "./ingest/child.ts";
 import { type Job, writeJob } from "./ingest/protocol.ts";
-import { clearBar, drawBar, printReport, printVerdict } from "./ingest/report.ts";
+import { clearBar, count, drawBar, printReport, printVerdict } from "./ingest/report.ts";
 import { type Command, type Life, Supervisor } from "./ingest/supervisor.ts";
 import { readTree } from "./ingest/tree.ts";
 
@@ -31,12 +31,13 @@ everything at the end. Takes a second or more: a small tree would be done before
   --keep             keep the working directory
   --help             this text
 
-Exit code 0: all files are in the store, once and right. 1: something is missing, doubled or wrong. 2: bad arguments.`;
+Exit code 0: all files are in the store, once and right. 1: something is missing, doubled or wrong. 2: bad arguments, or a
+tree without files.`;
 
 /** The part of the tree that is durable when the last kill comes. */
 const LAST_KILL_AT = 0.6;
 const MOST_KILLS = 20;
-/** No tree is done faster, or a small one would be done before the kill comes. */
+/** No tree is done faster that is to be killed: a small one would be done before the kill comes. */
 const LEAST_MS = 1000;
 
 interface Options {
@@ -103,12 +104,17 @@ function copyRemains(job: Job, directory: string): { logPath: string; storePath:
   return { logPath: copy(job.logPath), storePath: copy(job.storePath) };
 }
 
-/** @returns true if all is well. */
-async function ingest(options: Options, work: string): Promise<boolean> {
+/** @returns the exit code. */
+async function ingest(options: Options, work: string): Promise<number> {
   const tree = await readTree(options.root);
-  const { files } = tree;
-  if (files.length === 0) throw new RangeError(`${options.root} has no files that can be read`);
-  console.log(`${files.length} files in ${options.root}`);
+  const { files, unreadable } = tree;
+  if (files.length === 0) {
+    for (const { path, reason } of unreadable) console.error(`unreadable (${reason}): ${path}`);
+    console.error(`${options.root} has no files that can be read: nothing to do`);
+    return 2;
+  }
+  console.log(`${count(files.length, "file")} in ${options.root}`);
+  const leastMs = options.kills === 0 ? 0 : LEAST_MS;
   const job: Job = {
     root: options.root,
     files,
@@ -116,7 +122,7 @@ async function ingest(options: Options, work: string): Promise<boolean> {
     logBytes: options.logBytes,
     storePath: options.storePath ?? join(work, "ingest.db"),
     outstanding: options.outstanding,
-    paceMs: LEAST_MS / files.length,
+    paceMs: leastMs / files.length,
   };
   const jobPath = join(work, "job.json");
   writeJob(jobPath, job);
@@ -134,7 +140,8 @@ async function ingest(options: Options, work: string): Promise<boolean> {
     lives.push(life);
     clearBar();
     if (!life.wasKilled) break;
-    console.log(`child ${lives.length} killed when ${acknowledged.size} files were durable`);
+    const durable = count(acknowledged.size, "file");
+    console.log(`child ${lives.length} killed when ${durable} ${acknowledged.size === 1 ? "was" : "were"} durable`);
     const { logPath, storePath } = copyRemains(job, join(work, `killed-${lives.length}`));
     const found = audit(logPath, storePath, {
       files,
@@ -152,8 +159,8 @@ async function ingest(options: Options, work: string): Promise<boolean> {
   } else {
     problems.push(`child ${lives.length} failed: ${last.failure}`);
   }
-  printReport(tree, lives, supervisor);
-  return printVerdict(problems, files.length, lives.filter((life) => life.wasKilled).length);
+  printReport(tree, lives, supervisor, leastMs);
+  return printVerdict(problems, files.length, lives.filter((life) => life.wasKilled).length) ? 0 : 1;
 }
 
 async function main(): Promise<number> {
@@ -173,7 +180,7 @@ async function main(): Promise<number> {
   else process.once("exit", () => rmSync(work, { recursive: true, force: true, maxRetries: 3 }));
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
   try {
-    return await ingest(options, work) ? 0 : 1;
+    return await ingest(options, work);
   } catch (error) {
     console.error(`FAILED: ${error instanceof Error ? error.message : String(error)}`);
     return 1;

@@ -7,6 +7,11 @@ import type { Tree } from "./tree.ts";
 const BAR_WIDTH = 40;
 const PROBLEMS_SHOWN = 20;
 
+/** Says how many there are of what. */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
 /** Draws a progress bar, on a terminal only. */
 export function drawBar(done: number, all: number, life: number): void {
   if (!process.stderr.isTTY) return;
@@ -20,8 +25,12 @@ export function clearBar(): void {
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
 }
 
-/** Prints what recovery found in each life, and the figures of all. */
-export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supervisor): void {
+/**
+ * Prints what recovery found in each life, and the figures of all.
+ *
+ * @param leastMs what the tree was made to last.
+ */
+export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supervisor, leastMs: number): void {
   console.log("\nEach child, and what it found in the log:");
   console.table(lives.map((life, i) => {
     const { opened } = life;
@@ -39,7 +48,13 @@ export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supe
     };
   }));
   console.log("In all:");
-  console.table(figures(tree, lives, supervisor));
+  const loggingMs = lives.reduce((sum, life) => sum + life.loggingMs, 0);
+  console.table(figures(tree, lives, supervisor, loggingMs));
+  if (loggingMs < 1.1 * leastMs) {
+    console.log(
+      "Slowed down to last a second, so that the kills come before the end: this does not show the log's speed.",
+    );
+  }
   for (const { path, reason } of tree.unreadable) console.log(`left out, unreadable (${reason}): ${path}`);
   for (const index of supervisor.changed) {
     console.log(`changed meanwhile, kept as first read: ${tree.files[index].path}`);
@@ -52,27 +67,33 @@ export function printVerdict(problems: readonly string[], files: number, kills: 
   if (problems.length > PROBLEMS_SHOWN) console.log(`… and ${problems.length - PROBLEMS_SHOWN} more`);
   console.log(
     problems.length === 0
-      ? `All ${files} files are in the store, once and right, after ${kills} SIGKILL(s).`
-      : `FAILED: ${problems.length} problem(s)`,
+      ? `${files === 1 ? "The one file is" : `All ${files} files are`} in the store, once and right, after ${
+        count(kills, "SIGKILL")
+      }.`
+      : `FAILED: ${count(problems.length, "problem")}`,
   );
   return problems.length === 0;
 }
 
-function figures(tree: Tree, lives: readonly Life[], supervisor: Supervisor): Record<string, string> {
+function figures(
+  tree: Tree,
+  lives: readonly Life[],
+  supervisor: Supervisor,
+  loggingMs: number,
+): Record<string, string> {
   const bytes = tree.files.reduce((sum, file) => sum + file.bytes, 0);
-  const loggingMs = lives.reduce((sum, life) => sum + life.loggingMs, 0);
   const records = lives.reduce((sum, { statistics }) => sum + (statistics?.appended ?? 0), 0);
   const syncs = lives.reduce((sum, { statistics }) => sum + (statistics?.syncs ?? 0), 0);
   const latencies = supervisor.latenciesMicros.toSorted((a, b) => a - b);
   const opened = lives.find((life) => life.opened !== null)?.opened;
   return {
     files: String(tree.files.length),
-    bytes: `${(bytes / 1e6).toFixed(1)} MB`,
+    bytes: bytes < 1e5 ? String(bytes) : `${(bytes / 1e6).toFixed(1)} MB`,
     "records (with checkpoints)": String(records),
     "time logging": `${(loggingMs / 1000).toFixed(2)} s`,
-    "acknowledgements per second": (latencies.length / (loggingMs / 1000)).toFixed(0),
-    "acknowledgement p50": `${percentile(latencies, 0.5)} µs`,
-    "acknowledgement p99": `${percentile(latencies, 0.99)} µs`,
+    "acknowledgements per second": latencies.length < 2 ? "-" : (latencies.length / (loggingMs / 1000)).toFixed(0),
+    "acknowledgement p50": percentile(latencies, 0.5),
+    "acknowledgement p99": percentile(latencies, 0.99),
     "records per sync": syncs === 0 ? "-" : (records / syncs).toFixed(1),
     "file system": opened === null || opened === undefined
       ? "-"
@@ -80,6 +101,7 @@ function figures(tree: Tree, lives: readonly Life[], supervisor: Supervisor): Re
   };
 }
 
-function percentile(sorted: readonly number[], part: number): number {
-  return sorted.length === 0 ? NaN : sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+function percentile(sorted: readonly number[], part: number): string {
+  if (sorted.length === 0) return "-";
+  return `${sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]} µs`;
 }

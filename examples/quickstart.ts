@@ -2,7 +2,7 @@
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/quickstart.ts
 //   bun examples/quickstart.ts
 
-import { WAL } from "@cidstore/wal";
+import { OpType, WAL } from "@cidstore/wal";
 import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
 
 {
@@ -14,7 +14,11 @@ import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
 }
 
 await using wal = WAL.open("quickstart.wal"); // after a crash it would look just the same
-for (const { lsn, opType, keyLow } of wal.replay()) console.log(`LSN ${lsn}: operation ${opType} on key …${keyLow}`);
+for (const { lsn, opType, keyLow, valueLow } of wal.replay()) {
+  if (opType === OpType.Insert) console.log(`LSN ${lsn}: insert key …${keyLow}`);
+  else if (opType === OpType.Delete) console.log(`LSN ${lsn}: delete key …${keyLow}`);
+  else if (opType === OpType.Checkpoint) console.log(`LSN ${lsn}: checkpoint, the store has LSN 1 to ${valueLow}`);
+}
 
 using store = new SQLiteStore("quickstart.db"); // or any object with insert, delete and deleteValue
 const stop = new AbortController();
@@ -22,4 +26,4 @@ const consuming = wal.consumeAsync(store, { signal: stop.signal });
 await wal.whenApplied();
 stop.abort();
 await consuming; // the store is durable, the log has released what it has
-console.log(`${store.keyCount} keys in the store, ${wal.length} record(s) left in the log`);
+console.log(`${store.keyCount} keys in the store; left in the log: ${wal.length} record, the checkpoint that says so`);

@@ -27,15 +27,13 @@ test("examples/quickstart.ts runs with the rights it names, and again", async ()
   const run = () => runScript("examples/quickstart.ts", { cwd: directory.path, denoFlags: SMALL_FLAGS });
   const first = await run();
   assertEquals([first.code, first.stderr], [0, ""]);
-  assertStringIncludes(first.stdout, "LSN 1: operation 1 on key …1\n");
-  assertStringIncludes(
-    first.stdout,
-    "LSN 5: operation 2 on key …2\n3 keys in the store, 1 record(s) left in the log\n",
-  );
+  assertStringIncludes(first.stdout, "LSN 1: insert key …1\n");
+  const end = "3 keys in the store; left in the log: 1 record, the checkpoint that says so\n";
+  assertStringIncludes(first.stdout, `LSN 5: delete key …2\n${end}`);
   const second = await run();
   assertEquals([second.code, second.stderr], [0, ""]);
-  assertMatch(second.stdout, /^LSN 6: operation 4 .*\nLSN 7: /);
-  assertStringIncludes(second.stdout, "3 keys in the store, 1 record(s) left in the log\n");
+  assertMatch(second.stdout, /^LSN 6: checkpoint, the store has LSN 1 to 5\nLSN 7: insert /);
+  assertStringIncludes(second.stdout, `LSN 11: delete key …2\n${end}`);
 });
 
 test("examples/own_store.ts runs with the rights it names, and goes on from its file", async () => {

@@ -1,40 +1,11 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PairTable } from "../src/stores/pair_table.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { OpType, type WALRecord } from "../src/types.ts";
-import {
-  makeInserts,
-  makeRecord,
-  makeRecords,
-  MAX,
-  operations,
-  type Pair,
-  sorted,
-  StoreModel,
-} from "./support/store_model.ts";
+import { applySingly, assertSame } from "./support/store_check.ts";
+import { makeInserts, makeRecord, makeRecords, MAX, operations, sorted, StoreModel } from "./support/store_model.ts";
 import { test } from "./support/test.ts";
-
-/** Applies a record by the method for its type. */
-function applySingly(store: MemoryStore, record: WALRecord): void {
-  const { keyHigh, keyLow, valueHigh, valueLow } = record;
-  if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
-  else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
-  else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
-}
-
-/** The store has what the model has, by every way to ask. */
-function assertSame(store: MemoryStore, model: StoreModel): void {
-  const pairs = model.entries();
-  assertEquals(sorted(store.entries()), pairs);
-  assertEquals([store.size, store.keyCount], [model.size, model.keyCount]);
-  for (const [keyHigh, keyLow, valueHigh, valueLow] of pairs) {
-    assert(store.has(keyHigh, keyLow));
-    assert(store.has(keyHigh, keyLow, valueHigh, valueLow));
-    const values = sorted(store.values(keyHigh, keyLow).map(([high, low]): Pair => [keyHigh, keyLow, high, low]));
-    assertEquals(values, pairs.filter(([high, low]) => high === keyHigh && low === keyLow));
-  }
-}
 
 test("MemoryStore holds what a plain map holds after any operations, in runs or one by one", () => {
   fc.assert(fc.property(operations, fc.integer({ min: 1, max: 50 }), (all, runLength) => {

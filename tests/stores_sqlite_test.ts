@@ -8,6 +8,7 @@ import { WALError } from "../src/errors.ts";
 import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
 import { OpType, type WALRecord } from "../src/types.ts";
 import { projectUrl, runSnippet } from "./support/child.ts";
+import { applySingly, assertSame } from "./support/store_check.ts";
 import {
   makeInserts,
   makeRecord,
@@ -23,26 +24,8 @@ import { test } from "./support/test.ts";
 
 const withoutStrace = spawnSync("strace", ["-V"]).status === 0 ? false : "no strace";
 
-/** Applies a record by the method for its type. */
-function applySingly(store: SQLiteStore, record: WALRecord): void {
-  const { keyHigh, keyLow, valueHigh, valueLow } = record;
-  if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
-  else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
-  else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
-}
-
-/** The store has what the model has, by every way to ask. */
-function assertSame(store: SQLiteStore, model: StoreModel): void {
-  const pairs = model.entries();
-  assertEquals([...store.entries()], pairs);
-  assertEquals([store.size, store.keyCount], [model.size, model.keyCount]);
-  for (const [keyHigh, keyLow, valueHigh, valueLow] of pairs) {
-    assert(store.has(keyHigh, keyLow));
-    assert(store.has(keyHigh, keyLow, valueHigh, valueLow));
-    const values = store.values(keyHigh, keyLow).map(([high, low]): Pair => [keyHigh, keyLow, high, low]);
-    assertEquals(values, pairs.filter(([high, low]) => high === keyHigh && low === keyLow));
-  }
-}
+/** SQLite keeps pairs in order, and lists them so. */
+const assertSameInOrder = (store: SQLiteStore, model: StoreModel) => assertSame(store, model, (pairs) => [...pairs]);
 
 /** Copies a database as a crash of its process would leave it: without what SQLite does at close. */
 function copyDatabase(from: string, to: string): void {
@@ -62,8 +45,8 @@ test("SQLiteStore holds what a plain map holds after any operations, in runs or 
         applySingly(singly, record);
         model.apply(record);
       }
-      assertSame(inRuns, model);
-      assertSame(singly, model);
+      assertSameInOrder(inRuns, model);
+      assertSameInOrder(singly, model);
       assertEquals(inRuns.appliedLsn(), records.length);
     }),
     { numRuns: 50 },
@@ -81,7 +64,7 @@ test("SQLiteStore skips records that it has, also where they begin a run", () =>
       store.applyBatch(records.slice(again));
       const model = new StoreModel();
       for (const record of records) model.apply(record);
-      assertSame(store, model);
+      assertSameInOrder(store, model);
     }),
     { numRuns: 50 },
   );
@@ -108,10 +91,10 @@ test("SQLiteStore has data and LSN of the same transaction after a crash", () =>
         const model = new StoreModel();
         for (const record of records.slice(0, end)) model.apply(record);
         assertEquals(store.appliedLsn(), end);
-        assertSame(store, model);
+        assertSameInOrder(store, model);
         store.applyBatch(records);
         for (const record of records.slice(end)) model.apply(record);
-        assertSame(store, model);
+        assertSameInOrder(store, model);
       }
     }),
     { numRuns: 20 },

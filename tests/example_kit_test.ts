@@ -1,12 +1,11 @@
 // The kit for users as its users get it: by its example, and imported by URL.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { readFileSync, writeFileSync } from "node:fs";
 import { JSONFileStore } from "../examples/own_store.ts";
 import { storeConformance, type StoreEntry } from "../testing.ts";
 import { PROJECT_URL, projectUrl, runCommand, runScript, runtimeBinary } from "./support/child.ts";
+import { serveModules } from "./support/module_server.ts";
 import { runtime } from "./support/runtime.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -71,28 +70,6 @@ const PROGRAM = (testing: string) => `
   for (const { run } of storeConformance(store)) await run();
   console.log(histories > 30, new SimulatedDisk({ seed: 7 }).steps);
 `;
-
-/** Serves the project's modules on the loopback interface. */
-async function serveModules(): Promise<{ origin: string } & AsyncDisposable> {
-  const server = createServer((request, response) => {
-    const path = (request.url ?? "/").slice(1);
-    const file = new URL(path, PROJECT_URL);
-    if (/^(mod|testing|(ffi|src)\/[\w/]+)\.ts$/.test(path) && existsSync(file)) {
-      response.writeHead(200, { "content-type": "application/typescript" }).end(readFileSync(file, "utf8"));
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    origin: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    [Symbol.asyncDispose]: () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  };
-}
 
 test("a Deno program imports testing.ts by URL and needs no permission at all", async () => {
   using directory = tempDir();

@@ -3,10 +3,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { PROJECT_URL, runCommand, runtimeBinary } from "./support/child.ts";
+import { serveModules } from "./support/module_server.ts";
 import { runtime } from "./support/runtime.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -106,30 +105,6 @@ test("mod.ts imports nothing but the project's files and node:", () => {
   };
   for (const path of Object.values<string>(denoJson.exports)) visit(new URL(path, PROJECT_URL));
 });
-
-/** Serves the project's modules, and nothing else, on the loopback interface. */
-async function serveModules(): Promise<{ origin: string; requested: Set<string> } & AsyncDisposable> {
-  const requested = new Set<string>();
-  const server = createServer((request, response) => {
-    const path = new URL(request.url ?? "/", "http://localhost").pathname.slice(1);
-    requested.add(path);
-    if (/^(mod|testing|(ffi|src)\/[\w/]+)\.ts$/.test(path) && existsSync(new URL(path, PROJECT_URL))) {
-      response.writeHead(200, { "content-type": "application/typescript" }).end(read(path));
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    origin: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    requested,
-    [Symbol.asyncDispose]: () =>
-      new Promise<void>((resolve) => {
-        server.closeAllConnections();
-        server.close(() => resolve());
-      }),
-  };
-}
 
 test("a Deno program imports mod.ts by URL and needs only ffi and its own files", async () => {
   using directory = tempDir();

@@ -10,6 +10,13 @@ const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
 /** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a fstore_t (32). */
 const SCRATCH_BYTES = 4096;
+/**
+ * Bun opens a file and asks the kernel for its path. Of a file that another is renamed over at that moment it is told the path with
+ * this behind it, or says itself that there is none.
+ */
+const DELETED = " (deleted)";
+/** How often that can happen in a row. */
+const ATTEMPTS = 100;
 
 /** Runs a call of node:fs, again if a signal came first, and names what failed. */
 function call<T>(name: string, path: string | undefined, body: () => T): T {
@@ -72,7 +79,21 @@ export abstract class PosixSystem implements System {
   }
 
   realPath(path: string): string {
-    return call("realpath", path, () => fs.realpathSync(path));
+    for (let attempt = 1;; attempt++) {
+      try {
+        const real = call("realpath", path, () => fs.realpathSync(path));
+        if (!real.endsWith(DELETED) || attempt === ATTEMPTS || this.#isAt(path, real)) return real;
+      } catch (error) {
+        const isGone = error instanceof SystemError && error.errno === "ENOENT";
+        if (!isGone || attempt === ATTEMPTS || this.stat(path) === null) throw error;
+      }
+    }
+  }
+
+  /** Does a path lead to what is at another one? */
+  #isAt(path: string, real: string): boolean {
+    const [there, found] = [this.stat(path), this.lstat(real)];
+    return there !== null && there.inode === found?.inode && there.device === found.device;
   }
 
   lstat(path: string): FileStatus | null {

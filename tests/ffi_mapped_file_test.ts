@@ -7,6 +7,8 @@ import { memoryRegion } from "../ffi/memory.ts";
 import { mappedStorage } from "../ffi/mapped_file.ts";
 import { posixSystem } from "../ffi/posix.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
+import { SystemError } from "../ffi/system.ts";
+import { spawnSnippet } from "./support/child.ts";
 import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -257,3 +259,38 @@ function bound(changed: typeof posixSystem extends () => infer S ? S : never, sy
     },
   });
 }
+
+for (const keep of [false, true]) {
+  test(`realPath() names a file while others are renamed over it all the time, ${keep ? "kept" : "gone"} then`, () =>
+    withTempDir(async (directory) => {
+      const path = `${fs.realpathSync(directory)}/log`;
+      fs.writeFileSync(path, "");
+      await using child = spawnSnippet(`
+        import * as fs from "node:fs";
+        const path = ${JSON.stringify(path)};
+        console.log("begun");
+        for (let i = 0;; i++) {
+          fs.writeFileSync(path + ".new", "");
+          fs.rmSync(path + ".kept", { force: true });
+          if (${keep}) fs.linkSync(path, path + ".kept");
+          fs.renameSync(path + ".new", path);
+        }`);
+      await child.line(/begun/);
+      const system = posixSystem();
+      const end = performance.now() + 500;
+      while (performance.now() < end) assertEquals(system.realPath(path), path);
+      child.kill();
+      await child.result;
+    }));
+}
+
+test("realPath() takes a file's name for its name, whatever that is", () =>
+  withTempDir((directory) => {
+    const path = `${fs.realpathSync(directory)}/log (deleted)`;
+    fs.writeFileSync(path, "");
+    fs.symlinkSync(path, `${directory}/link`);
+    const system = posixSystem();
+    assertEquals([system.realPath(path), system.realPath(`${directory}/link`)], [path, path]);
+    const error = assertThrows(() => system.realPath(`${directory}/none`), SystemError);
+    assertEquals(error.errno, "ENOENT");
+  }));

@@ -1,6 +1,6 @@
 // A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the directory.
 
-import { asRegionError, Undo } from "./failure.ts";
+import { asRegionError, gone, Undo } from "./failure.ts";
 import { RegionError } from "./region.ts";
 import { type System, SystemError } from "./system.ts";
 
@@ -18,12 +18,20 @@ export interface NewFile {
   readonly sizeBytes: number;
   /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
   readonly chunks: () => Iterable<Uint8Array>;
-  /** Keep a file already at `path` under this path, and replace it. */
-  readonly keepAs?: string;
+  /** Put it in the place of this file. */
+  readonly replaces?: OldFile;
   /** Looks at the empty file; may refuse by throwing. */
   readonly inspect?: (fd: number) => void;
   /** Names the owner of a file that is locked, from its descriptor. */
   readonly ownerOf?: (fd: number) => number | null;
+}
+
+/** A file at the path of a new one. Who replaces it holds its lock. */
+export interface OldFile {
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** Where it is kept, in the same directory. */
+  readonly keepAs: string;
 }
 
 /** The directory of an absolute path, and the name in it. */
@@ -41,7 +49,7 @@ export function temporaryPath(path: string): string {
 /**
  * Makes a file. Its lock is held from before its first byte, so that whoever finds it at its path finds it locked.
  *
- * @returns its descriptor, locked; null if there is a file at the path and `keepAs` is not given.
+ * @returns its descriptor, locked; null if there is a file at the path and `replaces` is not given.
  * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is as it was.
  */
 export function createFile(system: System, file: NewFile): number | null {
@@ -76,14 +84,11 @@ function tryToCreate(system: System, file: NewFile): number | null | "again" {
     }
     // Only for as long as the name is ours: later it may be the next creator's.
     const disown = undo.add(() => system.unlink(temporary));
-    const { keepAs, path } = file;
-    const isTaken = keepAs === undefined && system.lstat(path) !== null;
+    const { replaces, path } = file;
+    const isTaken = replaces === undefined && system.lstat(path) !== null;
     if (!isTaken) fill(system, fd, file);
-    const isPlaced = !isTaken &&
-      (keepAs === undefined
-        ? place(system, temporary, path, undo, disown)
-        : replace(system, temporary, file, keepAs, undo, disown));
-    if (!isPlaced) {
+    if (replaces !== undefined) replace(system, temporary, path, replaces, undo, disown);
+    else if (isTaken || !place(system, temporary, path, undo, disown)) {
       undo.run();
       return null;
     }
@@ -176,26 +181,17 @@ function place(system: System, temporary: string, path: string, undo: Undo, diso
 function replace(
   system: System,
   temporary: string,
-  file: NewFile,
-  keepAs: string,
+  path: string,
+  { device, inode, keepAs }: OldFile,
   undo: Undo,
   disown: () => void,
-): boolean {
-  const { path } = file;
-  if (system.lstat(path) === null) {
-    return place(system, temporary, path, undo, disown);
-  }
-  const old = system.open(path);
-  try {
-    // Whoever has the old file open must not find it replaced.
-    if (!system.lock(old)) throw locked(path, file.ownerOf?.(old) ?? null);
-    system.link(path, keepAs);
-    const keep = undo.add(() => system.unlink(keepAs));
-    system.rename(temporary, path);
-    keep();
-    disown();
-  } finally {
-    system.close(old);
-  }
-  return true;
+): void {
+  system.link(path, keepAs);
+  const keep = undo.add(() => system.unlink(keepAs));
+  // What is kept must be what is locked: programs that know nothing of the lock can move other files to the path.
+  const kept = system.lstat(keepAs);
+  if (kept === null || kept.inode !== inode || kept.device !== device) throw gone(path);
+  system.rename(temporary, path);
+  keep();
+  disown();
 }

@@ -50,6 +50,12 @@ export function asSyncError(error: unknown, path: string): RegionError {
   return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
 }
 
+/** The file of an open region is no longer what its path leads to, or not whole. */
+export function gone(path: string, cause?: unknown): RegionError {
+  const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
+  return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
+}
+
 /** Runs the steps back in reverse order; what fails on the way back must not hide why we turned round. */
 export class Undo {
   readonly #steps: (() => void)[] = [];

@@ -1,7 +1,7 @@
 // Opens a file as a region, over any System: check permission, kind and file system, lock, map.
 
-import { createFile, locked, splitPath } from "./create.ts";
-import { asRegionError, Undo } from "./failure.ts";
+import { createFile, locked, type NewFile, type OldFile, splitPath } from "./create.ts";
+import { asRegionError, gone, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_system.ts";
 import { MappedFile } from "./mapped_region.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
@@ -26,14 +26,10 @@ export function mappedStorage(system: System | (() => System), permissions: Perm
       requireAccess(permissions, path);
       return new Opening(get(), permissions, path, request).run();
     },
-    write(path, chunks, sizeBytes, keepAs) {
+    write(path, chunks, sizeBytes) {
       checkPath(path);
       requireAccess(permissions, path);
-      if (keepAs !== undefined) {
-        checkPath(keepAs);
-        requireAccess(permissions, keepAs);
-      }
-      writeFile(get(), permissions, path, chunks, sizeBytes, keepAs);
+      writeFile(get(), permissions, path, chunks, sizeBytes);
     },
   };
 }
@@ -74,15 +70,10 @@ function writeFile(
   path: string,
   chunks: Iterable<Uint8Array>,
   sizeBytes: number,
-  keepAs: string | undefined,
 ): void {
   let fd: number | null;
   try {
-    // A log that is opened through a symbolic link is replaced where it lies.
-    const isLink = keepAs !== undefined && system.lstat(path)?.kind === "symlink";
-    const target = isLink ? system.realPath(path) : path;
-    const file = { path: finalPath(system, permissions, target), sizeBytes, chunks: () => chunks };
-    fd = createFile(system, keepAs === undefined ? file : { ...file, keepAs: finalPath(system, permissions, keepAs) });
+    fd = createFile(system, { path: finalPath(system, permissions, path), sizeBytes, chunks: () => chunks });
     if (fd !== null) system.close(fd);
   } catch (error) {
     throw asRegionError(error, "write", path);
@@ -91,6 +82,9 @@ function writeFile(
   const message = `Cannot write ${JSON.stringify(path)}: there is a file already`;
   throw new RegionError("IO", message, { path, errno: "EEXIST" });
 }
+
+/** Where the file of an opening comes from: it was there, it was made, or it was made in the place of another. */
+type Origin = "found" | "made" | "replaced";
 
 /** One attempt to open a file, step by step; whatever fails, nothing stays open. */
 class Opening {
@@ -130,21 +124,44 @@ class Opening {
     // Made between the two looks.
     if (entry !== null) return null;
     if (!request.create) throw this.#failure("NOT_FOUND", "there is no such file");
-    this.#checkSize(request.sizeBytes);
     const real = finalPath(system, this.permissions, path);
+    const fd = this.#create(real, request.sizeBytes, () => [request.initialBytes()]);
+    return fd === null ? null : this.#finish(fd, real, "made");
+  }
+
+  /** Opens a new file in the place of one that is open, and locked until this is done. */
+  replace(old: OldFile, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
+    const { system, permissions, path } = this;
+    try {
+      checkPath(old.keepAs);
+      requireAccess(permissions, old.keepAs);
+      const keepAs = finalPath(system, permissions, old.keepAs);
+      const fd = this.#create(path, sizeBytes, () => chunks, { ...old, keepAs });
+      const region = fd === null ? null : this.#finish(fd, path, "replaced");
+      if (region === null) throw gone(path);
+      return region;
+    } catch (error) {
+      this.#undo.run();
+      throw asRegionError(error, "replace", path);
+    }
+  }
+
+  #create(real: string, sizeBytes: number, chunks: NewFile["chunks"], replaces?: OldFile): number | null {
+    const { system, path, request } = this;
+    this.#checkSize(sizeBytes);
     const fd = createFile(system, {
       path: real,
-      sizeBytes: request.sizeBytes,
-      chunks: () => [request.initialBytes()],
+      sizeBytes,
+      chunks,
+      replaces,
       inspect: (fd) => checkFileSystem(system, fd, path, request.allowUnsafeFileSystem),
       ownerOf: (fd) => this.#ownerOf(fd),
     });
-    if (fd === null) return null;
-    this.#undo.add(() => system.close(fd));
-    return this.#finish(fd, real, true);
+    if (fd !== null) this.#undo.add(() => system.close(fd));
+    return fd;
   }
 
-  #openExisting(): [fd: number, real: string, created: boolean] {
+  #openExisting(): [fd: number, real: string, origin: Origin] {
     const { system, path, permissions } = this;
     const real = system.realPath(path);
     // A permitted symbolic link must not lead out of what is permitted.
@@ -152,12 +169,12 @@ class Opening {
     const fd = system.open(real);
     this.#undo.add(() => system.close(fd));
     if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));
-    return [fd, real, false];
+    return [fd, real, "found"];
   }
 
-  #finish(fd: number, real: string, created: boolean): Region | null {
+  #finish(fd: number, real: string, origin: Origin): Region | null {
     const { system, path, request } = this;
-    // The lock is on an inode: it counts only if that is the one others find here.
+    // The lock is on an inode: it counts only if that is the one others find here. From now on none but us may replace it.
     const status = system.fstat(fd);
     const prepared = system.preparePath(real);
     if (!prepared.is(status.device, status.inode, status.sizeBytes)) {
@@ -169,7 +186,7 @@ class Opening {
       throw this.#failure("TOO_SHORT", `it has ${sizeBytes} bytes, not ${request.minimumBytes} or more`);
     }
     this.#checkSize(sizeBytes);
-    if (!created) this.#settle(fd, real);
+    if (origin === "found") this.#settle(fd, real);
 
     const spareFd = system.open(real);
     this.#undo.add(() => system.close(spareFd));
@@ -190,10 +207,18 @@ class Opening {
       sizeBytes,
       device: status.device,
       inode: status.inode,
-      created,
+      created: origin === "made",
       info,
       warnings,
       barrierOnly: request.barrierOnly,
+      replace: (chunks, sizeBytes, keepAs) => {
+        const { device, inode } = status;
+        return new Opening(system, this.permissions, real, request).replace(
+          { device, inode, keepAs },
+          chunks,
+          sizeBytes,
+        );
+      },
     });
   }
 

@@ -1,6 +1,6 @@
 // MappedFile, the real Region: a locked file in memory; sync, verify, detach, unmap.
 
-import { asRegionError, asSyncError, Undo } from "./failure.ts";
+import { asRegionError, asSyncError, gone, Undo } from "./failure.ts";
 import { detach } from "./libc.ts";
 import { type FileSystemInfo, type Region, RegionError } from "./region.ts";
 import type { Mapping, PreparedPath, System } from "./system.ts";
@@ -20,6 +20,8 @@ export interface Parts {
   readonly info: FileSystemInfo;
   readonly warnings: readonly string[];
   readonly barrierOnly: boolean;
+  /** Puts a new file in the place of this one, and opens it. */
+  readonly replace: (chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string) => Region;
 }
 
 /** A locked file in memory. */
@@ -88,7 +90,7 @@ export class MappedFile implements Region {
     try {
       this.#system.populate(range.address, range.lengthBytes);
     } catch (error) {
-      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw this.#gone(error);
+      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, error);
       const found = asRegionError(error, "prefault", this.path);
       // EFAULT: the file system has no block for a page.
       if (found.details.errno !== "EFAULT") throw found;
@@ -107,7 +109,7 @@ export class MappedFile implements Region {
       // At once, since a fault for each page costs more than reading it.
       this.#system.populateForReading(range.address, range.lengthBytes);
     } catch (error) {
-      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw this.#gone(error);
+      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, error);
       throw new RegionError(
         "IO",
         `Cannot read ${JSON.stringify(this.path)} from byte ${offset} to ${offset + length}: the medium gives an error`,
@@ -160,7 +162,12 @@ export class MappedFile implements Region {
     } catch (error) {
       throw asRegionError(error, "look at", this.path);
     }
-    if (!isThere) throw this.#gone();
+    if (!isThere) throw gone(this.path);
+  }
+
+  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
+    this.verify();
+    return this.#parts.replace(chunks, sizeBytes, keepAs);
   }
 
   close(): void {
@@ -203,11 +210,5 @@ export class MappedFile implements Region {
     const { pageBytes } = this.#system;
     const start = offset - offset % pageBytes;
     return { address: mapping.address + start, lengthBytes: offset + length - start };
-  }
-
-  #gone(cause?: unknown): RegionError {
-    const { path } = this;
-    const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
-    return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
   }
 }

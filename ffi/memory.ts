@@ -29,6 +29,9 @@ export function memoryRegion(sizeBytes: number): Region {
     forget: check,
     refresh: check,
     verify: check,
+    replace() {
+      throw new TypeError("Cannot replace a file where there is none");
+    },
     close() {
       if (isOpen) detach(buffer);
       isOpen = false;

@@ -110,6 +110,17 @@ export interface Region {
    */
   verify(): void;
   /**
+   * Puts a new file in the place of the open one: `sizeBytes` long, with the chunks as its first bytes and zeros after them, whole or
+   * not at all and durable on return. The old file is kept untouched under `keepAs`, a path in the same directory. Nobody
+   * else can open either of them meanwhile: the old one stays locked until this region is closed, the new one is locked
+   * from before its first byte. A file's place is given to another by nobody but the holder of its lock.
+   *
+   * @returns the region of the new file. This one is still to be closed, and of no other use any more.
+   * @throws {RegionError} `GONE` if the path leads to another file by now; `IO` with errno `EEXIST` if `keepAs` is taken.
+   * After an error this region is as it was, and so is the path, unless the new file could be put there but not opened.
+   */
+  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region;
+  /**
    * Detaches `buffer`, gives up the lock, unmaps. Does not sync. While a `syncAsync()` is pending the lock is given up
    * at once, and the mapping is kept until that settles. Idempotent.
    */
@@ -145,8 +156,7 @@ export interface Storage {
    * Makes a file of `sizeBytes` at `path` with the chunks as its first bytes and zeros after them, whole or not at all and
    * durable on return.
    *
-   * @param keepAs if given, a file already at `path` is kept untouched under this path, in the same directory, and
-   * replaced; without it an existing file is an `IO` error with errno `EEXIST`.
+   * @throws {RegionError} `IO` with errno `EEXIST` if there is a file at `path`.
    */
-  write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs?: string): void;
+  write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void;
 }

@@ -407,7 +407,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an open file that was deleted or replaced is not noticed",
     hazard: "H36",
-    edits: edit("ffi/mapped_region.ts", "if (!isThere) throw this.#gone();", "void isThere;"),
+    edits: edit("ffi/mapped_region.ts", "if (!isThere) throw gone(this.path);", "void isThere;"),
     tests: faults("gone"),
   },
   {
@@ -415,6 +415,43 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H22",
     edits: edit("ffi/mapped_file.ts", "if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));", ""),
     tests: faults("openers"),
+  },
+  {
+    name: "salvage gives up the damaged file's lock before the new one is in its place",
+    hazard: "H22",
+    edits: edit(
+      "ffi/mapped_region.ts",
+      "    return this.#parts.replace(",
+      "    this.#system.unlock(this.#parts.fd);\n    return this.#parts.replace(",
+    ),
+    tests: faults("salvage_openers"),
+  },
+  {
+    name: "salvage gives up the new file's lock before it is open",
+    hazard: "H22",
+    edits: edit(
+      "ffi/mapped_file.ts",
+      "const region = fd === null ? null : this.#finish(",
+      "if (fd !== null) system.unlock(fd);\n      const region = fd === null ? null : this.#finish(",
+    ),
+    tests: faults("salvage_openers"),
+  },
+  {
+    name: "an opener does not look whether what it locked is still the log",
+    hazard: "H22",
+    edits: [
+      {
+        file: "ffi/mapped_file.ts",
+        find: "if (!prepared.is(status.device, status.inode, status.sizeBytes)) {",
+        replace: "if (false) {",
+      },
+      {
+        file: "ffi/mapped_file.ts",
+        find: "if (spare.inode !== status.inode || spare.device !== status.device) {",
+        replace: "if (false) {",
+      },
+    ],
+    tests: faults("salvage_openers"),
   },
   {
     name: "the memory of a closed log is not detached",

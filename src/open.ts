@@ -48,20 +48,19 @@ export interface OpenedLog {
 export function openLog(request: LogRequest): OpenedLog {
   const startMs = performance.now();
   try {
-    return openRegion(request, startMs, null);
+    return openRegion(request, makeRegion(request), startMs, null);
   } catch (error) {
     throw toWALError(error, request.path, 0);
   }
 }
 
-/** What a salvage has done, for the second opening. */
+/** What a salvage has done, for the opening of the new file. */
 interface Salvaged {
   readonly losses: readonly Loss[];
   readonly damagedFile: string;
 }
 
-function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | null): OpenedLog {
-  const region = makeRegion(request);
+function openRegion(request: LogRequest, region: Region, startMs: number, salvaged: Salvaged | null): OpenedLog {
   try {
     const memory = readableMemory(request, region, () => region.readAhead(0, RING_AT));
     const pair = readHeaders(memory);
@@ -79,8 +78,10 @@ function openRegion(request: LogRequest, startMs: number, salvaged: Salvaged | n
       if (!request.salvage || region.path === null || salvaged !== null) {
         throw isCut ? cutFile(region, header) : corruption(region, slots, verdict);
       }
-      const done = salvageTo(request, region, slots, header, verdict);
-      return openRegion(request, startMs, done);
+      const { next, ...done } = salvageTo(request, region, slots, header, verdict);
+      // Not before: until the new file is in its place and locked, the lock of the damaged one keeps everyone else out.
+      region.close();
+      return openRegion(request, next, startMs, done);
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
     return { region, slots, writer, verdict, report: makeReport(region, pair, verdict, salvaged, startMs) };
@@ -219,7 +220,7 @@ function salvageTo(
   slots: Slots,
   header: Header,
   verdict: Verdict,
-): Salvaged {
+): Salvaged & { readonly next: Region } {
   const path = region.path!;
   const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {}, forget: () => {} };
   const saved = salvage(source, slots, {
@@ -235,14 +236,11 @@ function salvageTo(
   function* chunks() {
     for (let at = 0; at < saved.image.byteLength; at += chunk) yield saved.image.subarray(at, at + chunk);
   }
-  // Who replaces a file must have its lock: ours is given up here. What another opener may leave at the path meanwhile is kept too,
-  // under the damaged file's name.
-  region.close();
   for (let attempt = 0;; attempt++) {
     const damagedFile = `${path}.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
     try {
-      request.storage().write(path, chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
-      return { losses: saved.losses, damagedFile };
+      const next = region.replace(chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
+      return { losses: saved.losses, damagedFile, next };
     } catch (error) {
       const isTaken = error instanceof RegionError && error.details.errno === "EEXIST";
       if (!isTaken || attempt === MOST_NAMES) throw error;

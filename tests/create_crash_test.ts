@@ -221,11 +221,14 @@ test("Storage.open() throws RegionError when any call of an opening fails, and t
   }
 });
 
-test("Storage.write() replaces a file whole or not at all, and the old one is never lost", () => {
+test("Region.replace() replaces a file whole or not at all, and the old one is never lost", () => {
   const kept = "/sim/log.damaged";
   const old = new Uint8Array(SIZE).fill(5);
-  const write = (disk: SimulatedDisk) =>
-    disk.storage.write(PATH, [FIRST_BYTES.subarray(0, 5000), FIRST_BYTES.subarray(5000)], SIZE, kept);
+  const write = (disk: SimulatedDisk) => {
+    const region = disk.storage.open(PATH, REQUEST);
+    region.replace([FIRST_BYTES.subarray(0, 5000), FIRST_BYTES.subarray(5000)], SIZE, kept).close();
+    region.close();
+  };
   const start = () => {
     const disk = new SimulatedDisk({ pieceBytes: 4096, directoryOrder: "journal" });
     disk.outsider.writeFile(PATH, old);

@@ -9,8 +9,8 @@ import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./suppor
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
-const write = (path: string, keepAs?: string) =>
-  diskStorage().write(path, [FIRST_BYTES.subarray(0, 1), FIRST_BYTES.subarray(1)], SIZE_BYTES, keepAs);
+const write = (path: string) =>
+  diskStorage().write(path, [FIRST_BYTES.subarray(0, 1), FIRST_BYTES.subarray(1)], SIZE_BYTES);
 
 test("temporaryPath() is beside the file and hidden", () => {
   assertEquals(temporaryPath("/a/b"), "/a/.b.wal-new");
@@ -108,42 +108,89 @@ test("write() joins chunks of any length", () =>
     assertEquals(found.subarray(20_000).every((byte) => byte === 0), true);
   }));
 
-test("write() keeps the old file's inode under its other name", () =>
+/** Opens a file, replaces it and gives both back. */
+function replace(path: string, keepAs: string): void {
+  const region = diskStorage().open(path, openRequest());
+  try {
+    region.replace([FIRST_BYTES.subarray(0, 1), FIRST_BYTES.subarray(1)], SIZE_BYTES, keepAs).close();
+  } finally {
+    region.close();
+  }
+}
+
+test("replace() keeps the old file's inode under its other name, and nothing but a file of its own there", () =>
   withTempDir((directory) => {
     const path = `${directory}/log`;
-    fs.writeFileSync(path, "damaged");
+    const old = new Uint8Array(SIZE_BYTES).fill(5);
+    fs.writeFileSync(path, old);
     const before = fs.statSync(path);
-    write(path, `${directory}/log.damaged`);
+    replace(path, `${directory}/log.damaged`);
     checkWhole(path);
-    assertEquals(fs.readFileSync(`${directory}/log.damaged`, "utf8"), "damaged");
+    assertEquals(fs.readFileSync(`${directory}/log.damaged`).equals(old), true);
     const after = fs.statSync(`${directory}/log.damaged`);
     assertEquals([after.ino, after.mtimeMs], [before.ino, before.mtimeMs]);
     assertEquals(fs.readdirSync(directory).sort(), ["log", "log.damaged"]);
     // The next one does not overwrite what was kept.
-    const error = assertThrows(() => write(path, `${directory}/log.damaged`), RegionError);
-    assertEquals(error.details.errno, "EEXIST");
-    assertEquals(fs.readFileSync(`${directory}/log.damaged`, "utf8"), "damaged");
+    const error = assertThrows(() => replace(path, `${directory}/log.damaged`), RegionError);
+    assertEquals([error.reason, error.details.errno], ["IO", "EEXIST"]);
+    assertEquals(fs.readFileSync(`${directory}/log.damaged`).equals(old), true);
+    checkWhole(path);
+    assertEquals(fs.readdirSync(directory).sort(), ["log", "log.damaged"]);
+  }));
+
+test("replace() holds the lock of the old file until that is closed, and that of the new one from the start", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    const kept = `${directory}/kept`;
+    const isLocked = (name: string) =>
+      assertThrows(() => diskStorage().open(name, openRequest()), RegionError).reason === "LOCKED";
+    const old = diskStorage().open(path, openRequest());
+    const seen: boolean[] = [];
+    function* chunks() {
+      seen.push(isLocked(path));
+      yield FIRST_BYTES;
+    }
+    const region = old.replace(chunks(), SIZE_BYTES, kept);
+    assertEquals([seen, isLocked(path), isLocked(kept), region.created], [[true], true, true, false]);
+    region.verify();
+    assertThrows(() => old.verify(), RegionError);
+    old.close();
+    assertEquals(isLocked(path), true);
+    diskStorage().open(kept, openRequest()).close();
+    region.close();
+    diskStorage().open(path, openRequest()).close();
     checkWhole(path);
   }));
 
-test("write() does not replace a file that is open", () =>
+test("replace() puts nothing in the place of another program's file, and keeps nothing else than its own", () =>
   withTempDir((directory) => {
     const path = `${directory}/log`;
-    const region = diskStorage().open(path, openRequest());
-    const error = assertThrows(() => write(path, `${directory}/kept`), RegionError);
-    assertEquals(error.reason, "LOCKED");
-    region.verify();
-    region.close();
-    assertEquals(fs.readdirSync(directory), ["log"]);
+    for (const when of ["before", "meanwhile"]) {
+      const region = diskStorage().open(path, openRequest());
+      const move = () => {
+        fs.writeFileSync(`${directory}/other`, "precious");
+        fs.renameSync(`${directory}/other`, path);
+      };
+      const chunks = function* () {
+        if (when === "meanwhile") move();
+        yield FIRST_BYTES;
+      };
+      if (when === "before") move();
+      const error = assertThrows(() => region.replace(chunks(), SIZE_BYTES, `${directory}/kept`), RegionError);
+      region.close();
+      assertEquals([when, error.reason, fs.readFileSync(path, "utf8")], [when, "GONE", "precious"]);
+      assertEquals(fs.readdirSync(directory), ["log"]);
+      fs.rmSync(path);
+    }
   }));
 
-test("write() replaces the file that a symbolic link leads to", () =>
+test("replace() replaces the file that a symbolic link leads to", () =>
   withTempDir((directory) => {
     fs.mkdirSync(`${directory}/a`);
-    fs.writeFileSync(`${directory}/a/log`, "damaged");
+    fs.writeFileSync(`${directory}/a/log`, new Uint8Array(SIZE_BYTES).fill(5));
     fs.symlinkSync(`${directory}/a/log`, `${directory}/link`);
-    write(`${directory}/link`, `${directory}/a/kept`);
+    replace(`${directory}/link`, `${directory}/a/kept`);
     checkWhole(`${directory}/a/log`);
     assertEquals(fs.lstatSync(`${directory}/link`).isSymbolicLink(), true);
-    assertEquals(fs.readFileSync(`${directory}/a/kept`, "utf8"), "damaged");
+    assertEquals(fs.readFileSync(`${directory}/a/kept`)[0], 5);
   }));

@@ -10,12 +10,13 @@ import * as deno from "../ffi/deno.ts";
 import { platform } from "../ffi/libc.ts";
 import { mappedStorage } from "../ffi/mapped_file.ts";
 import { posixSystem } from "../ffi/posix.ts";
-import { RegionError } from "../ffi/region.ts";
+import { type Region, RegionError } from "../ffi/region.ts";
 import type { System } from "../ffi/system.ts";
 import {
   checkWhole,
   failingLibc,
   failingSystem,
+  FIRST_BYTES,
   held,
   openRequest,
   SIZE_BYTES,
@@ -100,29 +101,28 @@ function afterSelfTest(verdict: Verdict): Verdict {
   return (call, index) => index < SELF_TEST_CALLS ? null : verdict(call, index - SELF_TEST_CALLS);
 }
 
-test("write() fails whole, and keeps the old file, when a system call fails", () =>
+test("replace() fails whole, and keeps the old file, when a system call fails", () =>
   withTempDir((directory) => {
     const system = posixSystem();
     const names = (path: string) => [path, `${path}.kept`] as const;
+    const old = new Uint8Array(SIZE_BYTES).fill(5);
     const run = (verdict: Verdict) => {
       const [path, kept] = names(`${directory}/log`);
-      fs.writeFileSync(path, "damaged");
+      fs.writeFileSync(path, old);
       let error: unknown = null;
+      let region: Region | null = null;
       try {
-        mappedStorage(failingSystem(system, verdict)).write(
-          path,
-          [Uint8Array.of(0x57, 0x41, 0x4c, 42)],
-          SIZE_BYTES,
-          kept,
-        );
+        region = mappedStorage(failingSystem(system, verdict)).open(path, openRequest());
+        region.replace([FIRST_BYTES], SIZE_BYTES, kept).close();
       } catch (caught) {
         error = caught;
       }
+      region?.close();
       assert(error === null || error instanceof RegionError);
       assertEquals(held(directory), []);
       const isNew = fs.existsSync(kept) && fs.statSync(path).ino !== fs.statSync(kept).ino;
       if (isNew) checkWhole(path);
-      assertEquals(fs.readFileSync(isNew ? kept : path, "utf8"), "damaged");
+      assertEquals(fs.readFileSync(isNew ? kept : path).equals(old), true);
       for (const name of fs.readdirSync(directory)) fs.rmSync(`${directory}/${name}`);
       return error;
     };

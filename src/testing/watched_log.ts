@@ -120,29 +120,46 @@ export class WatchedLog extends WAL {
 export function watchedStorage(disk: SimulatedDisk, clock: CrashClock, observe: () => void, depth: number): Storage {
   return {
     open(path: string, request: OpenRequest): Region {
-      const when = clock.step("open the log");
-      // Opening is many calls; the crash comes at one of them.
-      if (when !== null) disk.crashAt(disk.steps + depth, when);
-      let region: Region;
-      try {
-        region = disk.storage.open(path, request);
-      } catch (error) {
-        if (when !== null) throw clock.crash();
-        throw error;
-      }
-      if (when !== null) throw clock.crash();
-      return watchedRegion(region, disk, clock, observe);
+      return watchedOpening("open the log", () => disk.storage.open(path, request), disk, clock, observe, depth);
     },
-    write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs?: string): void {
+    write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
       if (clock.step(`write ${path}`) !== null) throw clock.crash();
-      disk.storage.write(path, chunks, sizeBytes, keepAs);
+      disk.storage.write(path, chunks, sizeBytes);
     },
   };
 }
 
+/** Opening is many calls; the crash comes at one of them. */
+function watchedOpening(
+  what: string,
+  open: () => Region,
+  disk: SimulatedDisk,
+  clock: CrashClock,
+  observe: () => void,
+  depth: number,
+): Region {
+  const when = clock.step(what);
+  if (when !== null) disk.crashAt(disk.steps + depth, when);
+  let region: Region;
+  try {
+    region = open();
+  } catch (error) {
+    if (when !== null) throw clock.crash();
+    throw error;
+  }
+  if (when !== null) throw clock.crash();
+  return watchedRegion(region, disk, clock, observe, depth);
+}
+
 /** Whatever else regions can do, they do as before. */
-function watchedRegion(region: Region, disk: SimulatedDisk, clock: CrashClock, observe: () => void): Region {
-  const watched: Pick<Region, "sync" | "syncAsync"> = {
+function watchedRegion(
+  region: Region,
+  disk: SimulatedDisk,
+  clock: CrashClock,
+  observe: () => void,
+  depth: number,
+): Region {
+  const watched: Pick<Region, "sync" | "syncAsync" | "replace"> = {
     sync(offset: number, length: number): void {
       observe();
       const when = clock.step(`sync ${nameOf(offset, length)}`);
@@ -169,10 +186,14 @@ function watchedRegion(region: Region, disk: SimulatedDisk, clock: CrashClock, o
       observe();
       if (when !== null || clock.step("that sync has ended") !== null) throw clock.crash();
     },
+    replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
+      const open = () => region.replace(chunks, sizeBytes, keepAs);
+      return watchedOpening("replace the log", open, disk, clock, observe, depth);
+    },
   };
   return new Proxy(region, {
     get(_, name) {
-      if (name === "sync" || name === "syncAsync") return watched[name];
+      if (name === "sync" || name === "syncAsync" || name === "replace") return watched[name];
       const found: unknown = Reflect.get(region, name, region);
       return typeof found === "function" ? found.bind(region) : found;
     },

@@ -35,6 +35,9 @@ export class BytesStorage implements Storage {
       refresh: () => {},
       forget: () => {},
       verify: () => {},
+      replace() {
+        throw new Error("not in this test");
+      },
       close: () => {},
     };
   }

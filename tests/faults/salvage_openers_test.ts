@@ -1,0 +1,336 @@
+// Fault: another opener comes while a damaged log is salvaged: between any two system calls, killed at any of its own, or eight
+// processes at once (H22, H36).
+// Promise: one of them salvages; the others get WALLockedError or the salvaged log; nothing that any of them acknowledged is lost, and
+// the damaged file is kept (G1, G5, G7).
+// Method: on the simulated disk, a second opening within each call of the first, also one that is killed at each of its calls; then
+// processes that race for real files.
+
+import { assert, assertEquals } from "@std/assert";
+import * as fs from "node:fs";
+import { mappedStorage } from "../../ffi/mapped_file.ts";
+import type { Mapping, PreparedPath, System } from "../../ffi/system.ts";
+import { OpType, WAL, WALCorruptError, WALError, WALLockedError, type WALOptions } from "../../mod.ts";
+import { SimulatedDisk } from "../../testing.ts";
+import { projectUrl, spawnSnippet } from "../support/child.ts";
+import { isSame, LOG, offsetOf } from "../support/simulation.ts";
+import { tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+
+/** Records of the damaged log, and which of them is damaged. */
+const RECORDS = 12;
+const DAMAGED = 7;
+const BYTES = 65536;
+/** Marks what the openers append; `keyLow` says whose it is. */
+const KEY = 7n;
+
+/** A process has been killed: each of its later calls throws this. */
+class Killed extends Error {}
+
+/** One process of the machine: a system that says which call comes next, and that can be killed. */
+class Process {
+  readonly options: WALOptions;
+  readonly #system: System;
+  readonly #descriptors = new Set<number>();
+  readonly #mappings = new Map<Mapping, number>();
+  #calls = 0;
+  #isDead = false;
+
+  /** @param before called with each call's number, from 1; the process is killed there if it returns true. */
+  constructor(disk: SimulatedDisk, before: (call: number) => boolean | void = () => {}) {
+    this.#system = disk.system;
+    const enter = () => {
+      if (this.#isDead) throw new Killed();
+      if (before(++this.#calls) === true) {
+        this.#kill();
+        throw new Killed();
+      }
+    };
+    const watched = <T extends object>(target: T): T =>
+      new Proxy(target, {
+        get: (_, name) => {
+          const value: unknown = Reflect.get(target, name, target);
+          if (typeof value !== "function") return value;
+          return (...values: unknown[]) => {
+            enter();
+            const result: unknown = Reflect.apply(value, target, values);
+            this.#note(String(name), values, result);
+            return name === "preparePath" ? watched(result as PreparedPath) : result;
+          };
+        },
+      });
+    this.options = {
+      size: BYTES,
+      storage: mappedStorage(watched(this.#system)),
+      now: disk.clock.now,
+      idleHeaderDelayMs: Infinity,
+      flush: "inline",
+      recovery: "salvage",
+    };
+  }
+
+  /** How many system calls there have been. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** True once it has been killed. */
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  #note(name: string, values: unknown[], result: unknown): void {
+    if (name === "open" || name === "openOrCreate") this.#descriptors.add(result as number);
+    if (name === "close") this.#descriptors.delete(values[0] as number);
+    if (name === "map") this.#mappings.set(result as Mapping, values[1] as number);
+    if (name === "unmap") this.#mappings.delete(values[0] as Mapping);
+  }
+
+  /** The kernel takes back what a dead process had. */
+  #kill(): void {
+    this.#isDead = true;
+    for (const [mapping, length] of this.#mappings) this.#system.unmap(mapping, length);
+    for (const fd of this.#descriptors) this.#system.close(fd);
+  }
+}
+
+/** What an opener came to. */
+interface End {
+  readonly wal: WAL | null;
+  readonly outcome: "salvaged" | "opened" | "locked" | "killed";
+}
+
+/** Opens the log, appends a record and notes that it was acknowledged. */
+function openAndAppend(process: Process, acknowledged: bigint[], owner: bigint): End {
+  const wal = new WAL(LOG, process.options);
+  try {
+    wal.open();
+    wal.logInsertSync(KEY, owner, 1, 1);
+    wal.flush();
+    acknowledged.push(owner);
+    return { wal, outcome: wal.recovery.damagedFile === null ? "opened" : "salvaged" };
+  } catch (error) {
+    bury(wal);
+    if (process.isDead) return { wal: null, outcome: "killed" };
+    if (error instanceof WALLockedError) return { wal: null, outcome: "locked" };
+    throw error;
+  }
+}
+
+/** Closes a log whose process may have been killed. */
+function bury(wal: WAL | null): void {
+  try {
+    wal?.close();
+  } catch (error) {
+    if (!(error instanceof Killed) && !(error instanceof WALError)) throw error;
+  }
+}
+
+/** Appends records that each know that the one before was durable: salvage gives up the damaged one and no other. */
+function appendRecords(wal: WAL): void {
+  for (let i = 1; i <= RECORDS; i++) {
+    wal.logInsertSync(1, i, 1, 1);
+    wal.flush();
+  }
+}
+
+function damagedDisk(): { disk: SimulatedDisk; damaged: Uint8Array } {
+  const disk = new SimulatedDisk();
+  const wal = WAL.open(LOG, new Process(disk).options);
+  appendRecords(wal);
+  wal.close();
+  disk.damage.flipBit(LOG, offsetOf(DAMAGED) + 50, 2);
+  return { disk, damaged: disk.image(LOG) };
+}
+
+/** The log opens strictly and holds what was there, without the damaged record, and what was acknowledged since. */
+function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly bigint[], what: string): void {
+  const wal = WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" });
+  const records = wal.replay();
+  wal.close();
+  for (const { lsn, opType, keyHigh, keyLow } of records.slice(0, RECORDS)) {
+    if (lsn === DAMAGED) assertEquals(opType, OpType.Checkpoint, what);
+    else assertEquals([opType, keyHigh, keyLow], [OpType.Insert, 1n, BigInt(lsn)], what);
+  }
+  assert(records.length >= RECORDS, what);
+  const appended = records.slice(RECORDS).map(({ keyHigh, keyLow }) => [keyHigh, keyLow]);
+  // What a process had appended when it was killed may be there too.
+  for (const owner of acknowledged) {
+    assertEquals(appended.filter(([high, low]) => high === KEY && low === owner).length, 1, `${what}: record ${owner}`);
+  }
+  const kept = disk.paths().filter((path) => path.includes(".damaged-"));
+  assert(kept.length >= 1, what);
+  for (const path of kept) {
+    assert(isSame(disk.image(path, "cache"), damaged), `${what}: ${path} is not the damaged file`);
+  }
+  assertEquals(disk.openHandles, { descriptors: 0, mappings: 0, locks: 0 }, what);
+}
+
+/** System calls of an opener that nobody disturbs: up to its first lock, to the end of its opening, and to that of its life. */
+function undisturbed(): { whole: number; open: number } {
+  const { disk } = damagedDisk();
+  const process = new Process(disk);
+  const { wal } = openAndAppend(process, [], 1n);
+  const open = process.calls;
+  wal!.close();
+  return { whole: process.calls, open };
+}
+
+for (const then of ["closes it", "keeps it open"] as const) {
+  test(`salvage loses nothing when another opener comes at any of its system calls and ${then}`, () => {
+    const { disk, damaged } = damagedDisk();
+    const start = disk.snapshot();
+    const { whole, open } = undisturbed();
+    const seen = new Set<string>();
+    for (let at = 1; at <= whole; at++) {
+      disk.restore(start);
+      const acknowledged: bigint[] = [];
+      let other: End | null = null;
+      const first = new Process(disk, (call) => {
+        if (call !== at) return;
+        other = openAndAppend(new Process(disk), acknowledged, 2n);
+        if (then === "closes it") other.wal?.close();
+      });
+      const mine = openAndAppend(first, acknowledged, 1n);
+      bury(mine.wal);
+      const { wal, outcome } = other as End | null ?? { wal: null, outcome: "locked" };
+      wal?.close();
+      const what = `the other at call ${at} ${outcome} and ${then}, this one ${mine.outcome}`;
+      seen.add(`${outcome} ${mine.outcome}`);
+      // Exactly one has salvaged, while it lasted; whoever came in between had to go.
+      const salvaged = [mine.outcome, outcome].filter((one) => one === "salvaged").length;
+      assertEquals(salvaged, 1, `${what}\n${disk.describe()}`);
+      check(disk, damaged, acknowledged, `${what}\n${disk.describe()}`);
+      assertEquals(disk.paths().filter((path) => path !== LOG).length, 1, what);
+      if (at > open) continue;
+      // Once it has the lock, it never gives it up before the log is open.
+      if (mine.outcome === "salvaged") assertEquals(outcome, "locked", what);
+    }
+    const late = then === "closes it" ? ["opened salvaged", "salvaged opened"] : ["opened salvaged", "salvaged locked"];
+    assertEquals([...seen].sort(), ["locked salvaged", ...late].sort());
+  });
+}
+
+test("salvage loses nothing when another salvage is killed at any of its system calls, at any of its own", () => {
+  const { disk, damaged } = damagedDisk();
+  const start = disk.snapshot();
+  const { whole, open } = undisturbed();
+  const seen = new Set<string>();
+  for (let at = 1; at <= open; at++) {
+    // From its lock on, the other is turned away, and ends before it could be killed.
+    let wasKilled = true;
+    for (let killedAt = 1; killedAt <= whole && wasKilled; killedAt++) {
+      disk.restore(start);
+      const acknowledged: bigint[] = [];
+      let other: End | null = null;
+      const first = new Process(disk, (call) => {
+        if (call !== at) return;
+        other = openAndAppend(new Process(disk, (call) => call === killedAt), acknowledged, 2n);
+        bury(other.wal);
+      });
+      const mine = openAndAppend(first, acknowledged, 1n);
+      bury(mine.wal);
+      const { outcome } = other as End | null ?? { outcome: "locked" };
+      wasKilled = outcome !== "locked";
+      const what = `the other at call ${at}, killed at its call ${killedAt}, ${outcome}; this one ${mine.outcome}`;
+      seen.add(`${outcome} ${mine.outcome}`);
+      assert(mine.outcome !== "locked", `${what}\n${disk.describe()}`);
+      check(disk, damaged, acknowledged, `${what}\n${disk.describe()}`);
+    }
+  }
+  for (const both of ["killed salvaged", "killed opened", "salvaged opened", "locked salvaged"]) {
+    assert(seen.has(both), `never: ${both}`);
+  }
+});
+
+test("a strict opening is refused while another salvages, and opens the salvaged log after it", () => {
+  const { disk, damaged } = damagedDisk();
+  const start = disk.snapshot();
+  const { whole } = undisturbed();
+  const seen = new Set<string>();
+  for (let at = 1; at <= whole; at++) {
+    disk.restore(start);
+    const acknowledged: bigint[] = [];
+    const first = new Process(disk, (call) => {
+      if (call !== at) return;
+      try {
+        WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" }).close();
+        seen.add("opened");
+      } catch (error) {
+        assert(error instanceof WALLockedError || error instanceof WALCorruptError, String(error));
+        seen.add(error.code);
+      }
+    });
+    const mine = openAndAppend(first, acknowledged, 1n);
+    assertEquals(mine.outcome, "salvaged");
+    mine.wal!.close();
+    check(disk, damaged, acknowledged, `strict at call ${at}`);
+  }
+  assertEquals([...seen].sort(), ["CORRUPT", "LOCKED", "opened"]);
+});
+
+test("eight processes salvage a log at once: one does, and no record that any acknowledged is lost", async () => {
+  using directory = tempDir();
+  const CHILDREN = 8;
+  const ROUNDS = 12;
+  const pathOf = (round: number) => directory.join(`log${round}`);
+  for (let round = 0; round < ROUNDS; round++) {
+    const wal = WAL.open(pathOf(round), { size: BYTES });
+    appendRecords(wal);
+    wal.close();
+    const file = fs.openSync(pathOf(round), "r+");
+    fs.writeSync(file, new Uint8Array(8).fill(0xa5), 0, 8, offsetOf(DAMAGED) + 40);
+    fs.closeSync(file);
+  }
+  const children = Array.from({ length: CHILDREN }, (_, index) =>
+    spawnSnippet(`
+      import * as fs from "node:fs";
+      import { WAL, WALLockedError } from "${projectUrl("mod.ts")}";
+      const directory = ${JSON.stringify(directory.path)};
+      const end = Date.now() + 25000;
+      const rounds = [];
+      for (let round = 0; round < ${ROUNDS}; round++) {
+        // All of them start a round together.
+        fs.writeFileSync(directory + "/ready-" + round + "-${index}", "");
+        const isReady = () => fs.readdirSync(directory).filter((name) => name.startsWith("ready-" + round + "-")).length;
+        while (isReady() < ${CHILDREN} && Date.now() < end);
+        let locked = 0, first = null, done = 0;
+        while (done < 3 && Date.now() < end) {
+          let wal;
+          try {
+            wal = WAL.open(directory + "/log" + round, { create: false, recovery: "salvage" });
+          } catch (error) {
+            if (!(error instanceof WALLockedError)) throw error;
+            // Each waits a little, so that none is left out for ever.
+            if (++locked % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+            continue;
+          }
+          first ??= wal.recovery.damagedFile;
+          if (wal.recovery.damagedFile !== null && wal.recovery.losses.length !== 1) throw new Error("losses");
+          await wal.logInsert(${KEY}, ${index} * 100 + done++, 1, 1);
+          wal.close();
+        }
+        rounds.push({ locked, done, damagedFile: first });
+      }
+      console.log(JSON.stringify(rounds));`));
+  const results = await Promise.all(children.map((child) => child.result));
+  for (const { code, stderr } of results) assertEquals([code, stderr], [0, ""]);
+  const ends: { locked: number; done: number; damagedFile: string | null }[][] = results.map(({ stdout }) =>
+    JSON.parse(stdout)
+  );
+  for (let round = 0; round < ROUNDS; round++) {
+    const at = `round ${round}`;
+    const files = ends.map((rounds) => rounds[round]!.damagedFile).filter((file) => file !== null);
+    const kept = fs.readdirSync(directory.path).filter((name) => name.startsWith(`log${round}.damaged-`));
+    assertEquals([files.length, files.map((file) => file!.split("/").at(-1)!)], [1, kept], at);
+    const wal = WAL.open(pathOf(round), { create: false });
+    const records = wal.replay();
+    wal.close();
+    assertEquals(records[DAMAGED - 1]!.opType, OpType.Checkpoint, at);
+    const found = records.slice(RECORDS).map(({ keyHigh, keyLow }) => `${keyHigh} ${keyLow}`).sort();
+    const owed = Array.from({ length: CHILDREN }, (_, index) => [0, 1, 2].map((n) => `${KEY} ${index * 100 + n}`));
+    assertEquals(found, owed.flat().sort(), at);
+    for (const rounds of ends) assertEquals(rounds[round]!.done, 3, at);
+  }
+  assert(ends.flat().some(({ locked }) => locked > 0), "nobody was ever turned away");
+  assertEquals(fs.readdirSync(directory.path).filter((name) => name.includes("wal-new")), []);
+}, { timeoutMs: 60_000 });

@@ -1,5 +1,5 @@
 // Two stores of your own, crash-tested: one that is right, and one with a mistake that is easy to make and hard to see.
-//   deno run --allow-read --allow-write --allow-env examples/test_your_store.ts
+//   deno run --allow-read --allow-write examples/test_your_store.ts
 //   bun examples/test_your_store.ts
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";

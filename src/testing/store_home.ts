@@ -130,8 +130,12 @@ function temporaryDirectory(): string {
   try {
     accessSync("/dev/shm", constants.W_OK);
     return "/dev/shm";
-  } catch {
+  } catch { /* there is none, or Deno keeps it from a program that may not do everything */ }
+  try {
     return tmpdir();
+  } catch {
+    // Deno without --allow-env.
+    return "/tmp";
   }
 }
 

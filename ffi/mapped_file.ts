@@ -6,10 +6,12 @@ import { checkFileSystem } from "./file_system.ts";
 import { MappedFile } from "./mapped_region.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
 import { type OpenRequest, REFRESH_BYTES, type Region, RegionError, type Storage } from "./region.ts";
-import type { Mapping, System } from "./system.ts";
+import { type Mapping, type System, SystemError } from "./system.ts";
 
 /** How much of a file's start a lock's owner is read from. */
 const OWNER_BYTES = 8192;
+/** How far into a file a page is looked for that can be read. */
+const LOOKED_AT_BYTES = 65536;
 /** How often the file at a path may change under an opening before that gives up. */
 const ATTEMPTS = 20;
 
@@ -236,11 +238,24 @@ class Opening {
 
   /** A mapping that shows other bytes than the file would lose what is stored through it (H21). */
   #checkMapping(fd: number, mapping: Mapping, sizeBytes: number): void {
-    const bytes = new Uint8Array(Math.min(this.system.pageBytes, sizeBytes));
-    const count = this.system.read(fd, bytes, 0);
-    const mapped = new Uint8Array(mapping.buffer, 0, count);
+    const { bytes, count, offset } = this.#readPage(fd, sizeBytes);
+    const mapped = new Uint8Array(mapping.buffer, offset, count);
     if (count === bytes.length && bytes.every((byte, index) => byte === mapped[index])) return;
     throw this.#failure("FILE_SYSTEM", "a mapping does not show the bytes of the file");
+  }
+
+  /** The first page that can be read. Of one that cannot, the log has to say what is lost with it: opening must not end there. */
+  #readPage(fd: number, sizeBytes: number): { bytes: Uint8Array; count: number; offset: number } {
+    const { system } = this;
+    for (let offset = 0;; offset += system.pageBytes) {
+      const bytes = new Uint8Array(Math.min(system.pageBytes, sizeBytes - offset));
+      try {
+        return { bytes, count: system.read(fd, bytes, offset), offset };
+      } catch (error) {
+        const isLast = offset >= LOOKED_AT_BYTES || offset + system.pageBytes >= sizeBytes;
+        if (isLast || !(error instanceof SystemError)) throw error;
+      }
+    }
   }
 
   #checkSize(sizeBytes: number): void {

@@ -9,7 +9,7 @@ import { posixSystem } from "../ffi/posix.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system.ts";
 import { spawnSnippet } from "./support/child.ts";
-import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
+import { checkWhole, failingSystem, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -293,4 +293,18 @@ test("realPath() takes a file's name for its name, whatever that is", () =>
     assertEquals([system.realPath(path), system.realPath(`${directory}/link`)], [path, path]);
     const error = assertThrows(() => system.realPath(`${directory}/none`), SystemError);
     assertEquals(error.errno, "ENOENT");
+  }));
+
+test("open() gets past pages at a file's start that cannot be read, but not past all of them", () =>
+  withTempDir((directory) => {
+    const path = `${directory}/log`;
+    diskStorage().open(path, openRequest()).close();
+    for (const unreadable of [1, 3, Infinity]) {
+      let reads = 0;
+      const system = failingSystem(posixSystem(), (call) => call === "read" && reads++ < unreadable ? "EIO" : null);
+      const open = () => mappedStorage(system).open(path, openRequest()).close();
+      if (unreadable === Infinity) fails("IO", open);
+      else open();
+      assert(reads > unreadable || unreadable === Infinity);
+    }
   }));

@@ -9,7 +9,8 @@ import process from "node:process";
 /** File systems that a test can ask for, and how each is made. */
 const MAKERS: Readonly<Record<string, readonly string[]>> = {
   ext4: ["mkfs.ext4", "-q", "-F"],
-  "ext4 without a journal": ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"],
+  // Up to 128 MiB it keeps all that it needs for itself at the device's start.
+  "ext4 without a journal": ["mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "^has_journal", "-E", "lazy_itable_init=0"],
   xfs: ["mkfs.xfs", "-q", "-f"],
   btrfs: ["mkfs.btrfs", "-q", "-f"],
 };
@@ -19,8 +20,12 @@ export interface LoopDevice extends Disposable {
   readonly path: string;
   /** Bytes written to the device so far. */
   bytesWritten(): number;
-  /** From the page on that holds these bytes, reading gives an error; what was read before is forgotten. */
-  cutAt(needle: Uint8Array): void;
+  /** What is on the device, all that was written included. */
+  image(): Uint8Array;
+  /** From this byte of the device on, reading and writing give an error; what was read before is forgotten. */
+  cutAt(offset: number): void;
+  /** Turns bytes of the device over, behind the file system's back; what was read before is forgotten. */
+  spoil(offsets: readonly number[]): void;
 }
 
 /** Why `loopDevice()` cannot work here; false if it can. */
@@ -60,14 +65,24 @@ export function loopDevice(type: string, sizeMiB: number): LoopDevice {
     path,
     // The seventh number counts sectors of 512 bytes (Linux, Documentation/block/stat.rst).
     bytesWritten: () => Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[6]) * 512,
-    cutAt(needle) {
+    image() {
+      run("sync", ["-f", path]);
+      return fs.readFileSync(image);
+    },
+    cutAt(offset) {
       run("umount", [path]);
-      const at = fs.readFileSync(image).indexOf(needle);
       mount();
-      if (at < 0) throw new Error("The bytes are not on the device");
-      fs.truncateSync(image, Math.floor(at / 4096) * 4096);
+      fs.truncateSync(image, offset);
       // Past the end of its file, a device reads zeros; past its own end, nothing can be read.
       run("losetup", ["-c", run("findmnt", ["-n", "-o", "SOURCE", path]).trim()]);
+    },
+    spoil(offsets) {
+      run("umount", [path]);
+      const bytes = fs.readFileSync(image);
+      const file = fs.openSync(image, "r+");
+      for (const offset of offsets) fs.writeSync(file, Uint8Array.of(bytes[offset]! ^ 0xff), 0, 1, offset);
+      fs.closeSync(file);
+      mount();
     },
     [Symbol.dispose]() {
       // Back to its size if it was cut, so that what is still to be written can be.

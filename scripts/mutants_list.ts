@@ -174,15 +174,19 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H3",
     edits: edit(
       "src/record.ts",
-      "if (words[word + 2] !== (lsn | 0) || words[word + 3] !== ((lsn / TWO_TO_32) | 0)) return SlotState.Other;",
-      "",
+      "return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);",
+      "return word >= 0 && lsn >= 0;",
     ),
     tests: faults("stale_lap", "bit_rot", "histories"),
   },
   {
     name: "a record's place is taken for its LSN modulo the ring",
     hazard: "H33",
-    edits: edit("src/record.ts", "words[word + 2] !== (lsn | 0) || ", "((words[word + 2] ^ lsn) & 255) !== 0 || "),
+    edits: edit(
+      "src/record.ts",
+      "return this.words[word + 2] === (lsn | 0) && ",
+      "return ((this.words[word + 2] ^ lsn) & 255) === 0 && ",
+    ),
     tests: faults("stale_lap", "full_ring", "histories"),
   },
   {
@@ -203,11 +207,21 @@ export const MUTANTS: readonly Mutant[] = [
     quick: true,
   },
   {
+    name: "checksums of runs are not compared",
+    hazard: "H25",
+    edits: edit(
+      "src/run_verifier.ts",
+      "leaveIf(binary(NE, binary(XOR, SLICE, constant(-1)), field(CRC_AT)), 1),",
+      "",
+    ),
+    tests: faults("bit_rot", "fuzz"),
+  },
+  {
     name: "a record is not verified when it is read",
     hazard: "H25",
     edits: edit(
       "src/cursor.ts",
-      "if (copy.look(i, first + i) !== SlotState.Record) throw damage(source, first + i);",
+      "if (from + good < end) throw damage(source, first + from + good);",
       "",
     ),
     tests: faults("bit_rot"),
@@ -215,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a batch is recovered in part",
     hazard: "H7",
-    edits: edit("src/recovery.ts", "if (!slots.batchGoesOn(slot)) head = lsn;", "head = lsn;"),
+    edits: edit("src/recovery.ts", "if (run.whole > 0) head = lsn + run.whole;", "head = lsn + run.good;"),
     tests: faults("batch", "histories"),
     quick: true,
   },

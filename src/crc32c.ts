@@ -33,6 +33,11 @@ function makeTable(): Int32Array {
 /** Row r, 256 entries from 256·r on: what a byte does that has r bytes behind it in the block. */
 const T = makeTable();
 
+/** The same, for other users of the method. */
+export const TABLE: Int32Array = T;
+/** Entries of a row. */
+export const TABLE_ROW = 256;
+
 /**
  * Goes on with a CRC over whole words; a word's bytes count from its low end, as they lie in memory on a little-endian
  * machine.

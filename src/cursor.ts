@@ -14,8 +14,9 @@ import {
   VALUE_LOW_AT,
   VERSION_OP_AT,
 } from "./layout.ts";
-import { type Slots, SlotState, StoredRecord } from "./record.ts";
+import { type Slots, StoredRecord } from "./record.ts";
 import { offsetOf, rangesOf, slotOf } from "./ring.ts";
+import { RUN_RECORDS } from "./run_verifier.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
 
 /** What a reader asks of the log. */
@@ -38,10 +39,13 @@ export interface ReadSource {
 export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
   const copy = copySlots(source, first, last);
   const memory = { view: copy.view, words: copy.words };
-  const records = new Array<WALRecord>(last - first + 1);
-  for (let i = 0; i < records.length; i++) {
-    if (copy.look(i, first + i) !== SlotState.Record) throw damage(source, first + i);
-    records[i] = new StoredRecord(memory, i * RECORD_BYTES);
+  const count = last - first + 1;
+  const records = new Array<WALRecord>(count);
+  for (let from = 0; from < count;) {
+    const end = Math.min(from + RUN_RECORDS, count);
+    const { good } = copy.lookRun(from, first + from, end - from);
+    if (from + good < end) throw damage(source, first + from + good);
+    for (; from < end; from++) records[from] = new StoredRecord(memory, from * RECORD_BYTES);
   }
   return records;
 }
@@ -69,6 +73,8 @@ export function copySlots(source: ReadSource, first: LSN, last: LSN): Slots {
 
 /** A cursor looks at the file once in so many records. */
 const CHECK_RECORDS = 1024;
+/** A cursor verifies so many records first. */
+const FIRST_RECORDS = 32;
 /** Records a lazy iterator copies at once. */
 const CHUNK_RECORDS = 512;
 
@@ -158,6 +164,10 @@ export class RingCursor implements Cursor {
   #lsn: LSN;
   #slot: number;
   #untilCheck = 0;
+  /** Records that were verified at once the last time. */
+  #ahead = FIRST_RECORDS / 4;
+  /** Verified are the records before this LSN. */
+  #verified: LSN;
 
   constructor(source: ReadSource, first: LSN, last: LSN) {
     this.#source = source;
@@ -166,6 +176,7 @@ export class RingCursor implements Cursor {
     this.#last = last;
     this.#lsn = first - 1;
     this.#slot = slotOf(first, this.#slots.count) - 1;
+    this.#verified = first;
   }
 
   next(): boolean {
@@ -174,13 +185,22 @@ export class RingCursor implements Cursor {
     if (--this.#untilCheck < 0) this.#check(lsn);
     const slots = this.#slots;
     const slot = this.#slot + 1 === slots.count ? 0 : this.#slot + 1;
-    if (slots.look(slot, lsn) !== SlotState.Record) {
+    if (lsn === this.#verified) this.#verify(slot, lsn);
+    // A verified record is the same still if it was not overwritten.
+    if (lsn >= this.#verified || !slots.hasLsn(slot, lsn)) {
       this.#check(lsn); // closed and overwritten are no damage
       throw damage(this.#source, lsn);
     }
     this.#lsn = lsn;
     this.#slot = slot;
     return true;
+  }
+
+  #verify(slot: number, lsn: LSN): void {
+    // More each time, since who reads on may read to the end.
+    this.#ahead = Math.min(4 * this.#ahead, CHECK_RECORDS);
+    const count = Math.min(this.#ahead, this.#untilCheck + 1, this.#last - lsn + 1, this.#slots.count - slot);
+    this.#verified = lsn + this.#slots.lookRun(slot, lsn, count).good;
   }
 
   #check(lsn: LSN): void {

@@ -20,7 +20,8 @@ import {
   VALUE_LOW_AT,
   VERSION_OP_AT,
 } from "./layout.ts";
-import type { HybridTime, LSN, OpType, U64, WALRecord } from "./types.ts";
+import { type Run, RUN_RECORDS, runVerifier } from "./run_verifier.ts";
+import { type HybridTime, type LSN, OpType, type U64, type WALRecord } from "./types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
@@ -28,6 +29,9 @@ const VERSION_SHIFT = 6;
 const OPCODE_MASK = 0x3f;
 /** `version` and `opcode` in one byte. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
+
+/** Fewer records are looked at one by one: they are not worth making a verifier for. */
+const LEAST_RUN = 64;
 
 /** Stores a checked 64-bit number. A bigint is never split: that allocates. */
 export function setU64(view: DataView, offset: number, value: U64): void {
@@ -154,16 +158,46 @@ export class Slots {
     words[word] = this.#checksums.of(words, word);
   }
 
+  /** True if a slot bears this LSN, whatever else is in it. */
+  hasLsn(slot: number, lsn: LSN): boolean {
+    const word = this.#word(slot);
+    return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);
+  }
+
   /** What a slot holds, where this LSN belongs. */
   look(slot: number, lsn: LSN): SlotState {
+    if (!this.hasLsn(slot, lsn)) return SlotState.Other;
     const word = this.#word(slot);
     const words = this.words;
-    if (words[word + 2] !== (lsn | 0) || words[word + 3] !== ((lsn / TWO_TO_32) | 0)) return SlotState.Other;
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
     const head = words[word + 1];
     const opcode = head & OPCODE_MASK;
     const known = (head & 0xc0) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE && (head & 0xfe00) === 0;
     return known ? SlotState.Record : SlotState.Unsupported;
+  }
+
+  /**
+   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold these records: `look()` for many.
+   *
+   * @param count slots to look at; no more than `RUN_RECORDS` are.
+   */
+  lookRun(slot: number, lsn: LSN, count: number): Run {
+    const most = Math.min(count, RUN_RECORDS);
+    const verifier = most < LEAST_RUN ? null : runVerifier();
+    if (verifier === null) return this.#lookOneByOne(slot, lsn, most);
+    const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.#at(slot), most * RECORD_BYTES);
+    return verifier.verify(bytes, this.#seed, lsn);
+  }
+
+  #lookOneByOne(slot: number, lsn: LSN, count: number): Run {
+    let good = 0;
+    let whole = 0;
+    let hasCheckpoint = false;
+    for (; good < count && this.look(slot + good, lsn + good) === SlotState.Record; good++) {
+      if (!this.batchGoesOn(slot + good)) whole = good + 1;
+      if (this.opTypeAt(slot + good) === OpType.Checkpoint) hasCheckpoint = true;
+    }
+    return { good, whole, hasCheckpoint };
   }
 
   /** True if the slot's bytes and its checksum agree, whatever they mean. */

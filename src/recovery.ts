@@ -23,6 +23,7 @@ import { slotOf } from "./ring.ts";
 import { OpType } from "./types.ts";
 import type { LSN } from "./types.ts";
 import { type Slots, SlotState } from "./record.ts";
+import { RUN_RECORDS } from "./run_verifier.ts";
 
 /** Consecutive LSNs. */
 export interface LsnRange {
@@ -137,21 +138,29 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
 
 /** Takes each next record from `first` on, up to and without `limit`. */
 function walk(slots: Slots, first: LSN, limit: LSN): Walk {
-  let slot = slotOf(first, slots.count);
   let lsn = first;
   let head = first;
   let checkpoint = 0;
-  let unsupported = 0;
-  while (lsn < limit) {
-    const state = slots.look(slot, lsn);
-    if (state === SlotState.Unsupported) unsupported = lsn;
-    if (state !== SlotState.Record) break;
-    if (slots.opTypeAt(slot) === OpType.Checkpoint) checkpoint = Math.max(checkpoint, slots.checkpointAt(slot));
-    lsn++;
-    if (!slots.batchGoesOn(slot)) head = lsn;
-    if (++slot === slots.count) slot = 0;
+  for (let asked = 0, good = 0; lsn < limit && good === asked; lsn += good) {
+    const slot = slotOf(lsn, slots.count);
+    asked = Math.min(limit - lsn, slots.count - slot, RUN_RECORDS);
+    const run = slots.lookRun(slot, lsn, asked);
+    good = run.good;
+    if (run.whole > 0) head = lsn + run.whole;
+    if (run.hasCheckpoint) checkpoint = Math.max(checkpoint, highestCheckpoint(slots, slot, good));
   }
+  const isUnsupported = lsn < limit && slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
+  const unsupported = isUnsupported ? lsn : 0;
   return { end: lsn, head, unsupported, checkpoint: Math.min(checkpoint, lsn - 1) };
+}
+
+/** The highest LSN that checkpoints among these records name. */
+function highestCheckpoint(slots: Slots, first: number, count: number): LSN {
+  let highest = 0;
+  for (let slot = first; slot < first + count; slot++) {
+    if (slots.opTypeAt(slot) === OpType.Checkpoint) highest = Math.max(highest, slots.checkpointAt(slot));
+  }
+  return highest;
 }
 
 /** What lies behind the end of a walk. */

@@ -6,7 +6,14 @@ import { RegionError } from "./region.ts";
 // Just as much of Deno's types as is used, so that this file type-checks where Deno's are not known.
 declare const pointerBrand: unique symbol;
 type Pointer = { [pointerBrand]: unknown };
-type Definition = { name: string; parameters: readonly string[]; result: string; nonblocking?: boolean };
+type Definition = {
+  name: string;
+  parameters: readonly string[];
+  result: string;
+  nonblocking?: boolean;
+  /** Null instead of an error where the library does not have it. */
+  optional?: boolean;
+};
 type Call = (...values: number[]) => number | bigint | Promise<number>;
 interface DenoFFI {
   dlopen(name: string, symbols: Record<string, Definition>): { symbols: Record<string, Call>; close(): void };
@@ -38,7 +45,7 @@ function open(deno: DenoFFI, library: string, symbols: Record<string, Definition
 }
 
 /** Finds libc under one of its names. The library stays open for the life of the process, as it is anyway. */
-function bind(deno: DenoFFI, on: Platform): { calls: Record<string, Call>; library: string } {
+function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   const wanted: Record<string, Definition> = {
     errnoLocation: { name: on.errnoLocation, parameters: [], result: "usize" },
   };
@@ -49,10 +56,12 @@ function bind(deno: DenoFFI, on: Platform): { calls: Record<string, Call>; libra
   if (on.signatures.fcntl !== undefined) {
     wanted.fcntlAsync = definition("fcntl", on.signatures.fcntl, true);
   }
+  // An older library has none: stat through node:fs.
+  if (on.os === "linux") wanted.statx = { ...definition("statx", STATX_SIGNATURE), optional: true };
   let cause: unknown;
   for (const library of on.libraries) {
     try {
-      return { calls: open(deno, library, wanted), library };
+      return open(deno, library, wanted);
     } catch (error) {
       if (error instanceof RegionError) throw error;
       cause = error;
@@ -68,7 +77,7 @@ function bind(deno: DenoFFI, on: Platform): { calls: Record<string, Call>; libra
  */
 export function openLibc(on: Platform): Libc {
   const deno = (globalThis as unknown as { Deno: DenoFFI }).Deno;
-  const { calls, library } = bind(deno, on);
+  const calls = bind(deno, on);
   const blocking = (name: string): (...values: number[]) => number => {
     const call = calls[name];
     if (call === undefined) {
@@ -88,12 +97,6 @@ export function openLibc(on: Platform): Libc {
     on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
   // The address belongs to this thread and holds as long as the thread lives.
   const errno = new Int32Array(view(Number(calls.errnoLocation!()), 4));
-  let statx: Libc["statx"] = null;
-  if (on.os === "linux") {
-    try {
-      statx = open(deno, library, { statx: definition("statx", STATX_SIGNATURE) }).statx as Libc["statx"];
-    } catch { /* an older library: stat through node:fs */ }
-  }
   return {
     errno: () => errno[0]!,
     sysconf: blocking("sysconf"),
@@ -109,7 +112,7 @@ export function openLibc(on: Platform): Libc {
     ioctl: blocking("ioctl"),
     posix_fallocate: blocking("posix_fallocate"),
     posix_fadvise: blocking("posix_fadvise"),
-    statx,
+    statx: (calls.statx ?? null) as Libc["statx"],
     fcntl: (fd, command, argument) => fcntl(...padded(fd, command, argument)),
     fcntlAsync: calls.fcntlAsync === undefined
       ? null

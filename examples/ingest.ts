@@ -152,7 +152,7 @@ async function ingest(options: Options, work: string): Promise<number> {
     supervisor.storeLsn = found.storeLsn;
     problems.push(...found.problems.map((problem) => `after kill ${lives.length}: ${problem}`));
   }
-  const last = lives[lives.length - 1];
+  const last = lives[lives.length - 1]!;
   if (last.isDone) {
     const expectation = { files, acknowledged, leastStoreLsn: supervisor.storeLsn, complete: true };
     problems.push(...audit(job.logPath, job.storePath, expectation).problems);
@@ -187,5 +187,5 @@ async function main(): Promise<number> {
   }
 }
 
-if (process.argv[2] === "--child") await runChild(process.argv[3]);
+if (process.argv[2] === "--child") await runChild(process.argv[3]!);
 else process.exitCode = await main();

@@ -22,7 +22,7 @@ abstract class TextStore implements Store {
     const before = [...this.lines];
     try {
       for (const record of records) this.#apply(record);
-      this.save(records[records.length - 1].lsn);
+      this.save(records[records.length - 1]!.lsn);
     } catch (error) {
       // Whole or not at all, in memory too: the log hands the run out again.
       this.lines.clear();
@@ -37,8 +37,7 @@ abstract class TextStore implements Store {
 
   *entries(): IterableIterator<StoreEntry> {
     for (const line of this.lines) {
-      const [keyHigh, keyLow, valueHigh, valueLow] = line.split(" ").map(BigInt);
-      yield [keyHigh, keyLow, valueHigh, valueLow];
+      yield line.split(" ").map(BigInt) as [bigint, bigint, bigint, bigint];
     }
   }
 
@@ -81,7 +80,8 @@ class OneFile extends TextStore {
 /** Wrong: the LSN is in a file of its own. A crash between the two writes, and one is newer than the other. */
 class TwoFiles extends TextStore {
   constructor(readonly home: StoreHome) {
-    const [data, applied] = ["data", "applied"].map((name) => join(home.directory, name));
+    const data = join(home.directory, "data");
+    const applied = join(home.directory, "applied");
     const lines = existsSync(data) ? readFileSync(data, "utf8").split("\n").filter((line) => line !== "") : [];
     super(home.directory, new Set(lines), existsSync(applied) ? Number(readFileSync(applied, "utf8")) : 0);
   }

@@ -242,20 +242,20 @@ export class Consumer {
         } else {
           for (; done < data.length; done++) {
             // Awaiting what is no promise would cost a synchronous store more than its own work.
-            const pending = this.#applyOne(data[done]);
+            const pending = this.#applyOne(data[done]!);
             if (pending !== undefined) await pending;
             attempt = 1;
-            this.#lastData = data[done].lsn;
+            this.#lastData = data[done]!.lsn;
             this.#advance(this.#lastData);
             if (!this.#goesOn()) return;
           }
         }
       } catch (error) {
-        if (!await this.#retries(error, data[done].lsn, data[data.length - 1].lsn, attempt)) return;
+        if (!await this.#retries(error, data[done]!.lsn, data[data.length - 1]!.lsn, attempt)) return;
       }
     }
-    if (data.length > 0) this.#lastData = data[data.length - 1].lsn;
-    this.#advance(records[records.length - 1].lsn);
+    if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
+    this.#advance(records[records.length - 1]!.lsn);
   }
 
   #advance(applied: LSN): void {

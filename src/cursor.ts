@@ -255,7 +255,7 @@ export class RingCursor implements Cursor {
 
   toRecord(): WALRecord {
     this.#mustBeAtRecord();
-    return copyRecords(this.#source, this.#lsn, this.#lsn)[0];
+    return copyRecords(this.#source, this.#lsn, this.#lsn)[0]!;
   }
 
   get #view(): DataView {

@@ -102,17 +102,17 @@ export class WALCorruptError extends WALError {
 
   /** Byte offset of the first damaged place in the file. */
   get offset(): number {
-    return this.losses.length === 0 ? 0 : this.losses[0].offset;
+    return this.losses[0]?.offset ?? 0;
   }
 
   /** The first damaged record, 0 where the header itself is damaged. */
   get firstLsn(): LSN {
-    return this.losses.length === 0 ? 0 : this.losses[0].firstLsn;
+    return this.losses[0]?.firstLsn ?? 0;
   }
 
   /** The last damaged record, 0 where the header itself is damaged. */
   get lastLsn(): LSN {
-    return this.losses.length === 0 ? 0 : this.losses[this.losses.length - 1].lastLsn;
+    return this.losses.at(-1)?.lastLsn ?? 0;
   }
 }
 

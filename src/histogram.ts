@@ -33,8 +33,8 @@ export class Histogram {
 
   add(ms: number): void {
     let bucket = 0;
-    while (bucket < BOUNDS_MS.length && ms >= BOUNDS_MS[bucket]) bucket++;
-    this.#counts[bucket]++;
+    while (bucket < BOUNDS_MS.length && ms >= BOUNDS_MS[bucket]!) bucket++;
+    this.#counts[bucket]!++;
     this.#count++;
     this.#totalMs += ms;
     if (ms > this.#maxMs) this.#maxMs = ms;

@@ -12,7 +12,7 @@ export function takeItems<Item>(
     throw new TypeError(`Cannot append a batch: ${show(items)} is not iterable`);
   }
   const taken = Array.isArray(items) ? items as readonly Item[] : Array.from(items);
-  for (let i = 0; i < taken.length; i++) checkItem(taken[i], i);
+  for (let i = 0; i < taken.length; i++) checkItem(taken[i]!, i);
   return taken;
 }
 

@@ -26,7 +26,7 @@ import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.t
 import type { OpenedLog } from "./open.ts";
 import type { CheckedOptions } from "./options.ts";
 import { type Slots, SlotState } from "./record.ts";
-import { rangesOf, slotOf } from "./ring.ts";
+import { type Range, rangesOf, slotOf } from "./ring.ts";
 import {
   type ConsumeOptions,
   type DeleteItem,
@@ -328,7 +328,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
     const last = this.#prefaulted + step - 1;
     const region = this.#region;
-    const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count);
+    const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count) as [Range];
     try {
       if (last < this.#staleBefore) this.#refresh(region, offset);
       region.prefault(offset, length);
@@ -840,7 +840,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
       recordAt: (lsn) => ({
-        record: copyRecords(this, lsn, lsn)[0],
+        record: copyRecords(this, lsn, lsn)[0]!,
         batchGoesOn: this.#slots.batchGoesOn(slotOf(lsn, this.#slots.count)),
       }),
     });

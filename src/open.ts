@@ -192,7 +192,7 @@ function corruption(region: Region, slots: Slots, verdict: Verdict): WALCorruptE
     lastLsn: last,
     offset: offsetOf(slotOf(first, slots.count)),
   }));
-  const [loss] = losses;
+  const loss = losses[0]!;
   return new WALCorruptError(
     region.path,
     losses,

@@ -170,7 +170,7 @@ export class Slots {
     const word = this.#word(slot);
     const words = this.words;
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
-    const head = words[word + 1];
+    const head = words[word + 1]!;
     const opcode = head & OPCODE_MASK;
     const known = (head & 0xc0) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE && (head & 0xfe00) === 0;
     return known ? SlotState.Record : SlotState.Unsupported;
@@ -209,7 +209,7 @@ export class Slots {
   /** The LSN field of a slot, whatever else is in it; not a safe integer where the bytes are no LSN. */
   lsnAt(slot: number): number {
     const word = this.#word(slot);
-    return (this.words[word + 3] >>> 0) * TWO_TO_32 + (this.words[word + 2] >>> 0);
+    return (this.words[word + 3]! >>> 0) * TWO_TO_32 + (this.words[word + 2]! >>> 0);
   }
 
   /** True if the batch goes on after this record. */

@@ -41,7 +41,7 @@ export class WaitingRoom {
 
   /** Lets those in whom there is room for, in order. */
   admit(hasRoom: (records: number) => boolean): void {
-    while (this.#waiters.length > 0 && hasRoom(this.#waiters[0].records)) {
+    while (this.#waiters.length > 0 && hasRoom(this.#waiters[0]!.records)) {
       const waiter = this.#leave();
       try {
         waiter.resolve(waiter.append());

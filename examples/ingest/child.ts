@@ -14,7 +14,7 @@ const REPORT_EVERY_MS = 20;
 class ReportingStore extends SQLiteStore {
   override applyBatch(records: readonly WALRecord[]): void {
     super.applyBatch(records);
-    send({ type: "applied", firstLsn: records[0].lsn, lastLsn: records[records.length - 1].lsn });
+    send({ type: "applied", firstLsn: records[0]!.lsn, lastLsn: records[records.length - 1]!.lsn });
   }
 }
 
@@ -39,7 +39,7 @@ export async function runChild(jobPath: string): Promise<void> {
   const ingest = async (index: number, nth: number): Promise<void> => {
     const earlyMs = startMs + nth * paceMs - performance.now();
     if (earlyMs > 1) await sleep(earlyMs);
-    const { path, key, value } = files[index];
+    const { path, key, value } = files[index]!;
     if (!await isUnchanged(join(root, path), value)) send({ type: "changed", file: index });
     const start = performance.now();
     await wal.logInsert(key[0], key[1], value[0], value[1]);

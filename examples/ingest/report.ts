@@ -57,7 +57,7 @@ export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supe
   }
   for (const { path, reason } of tree.unreadable) console.log(`left out, unreadable (${reason}): ${path}`);
   for (const index of supervisor.changed) {
-    console.log(`changed meanwhile, kept as first read: ${tree.files[index].path}`);
+    console.log(`changed meanwhile, kept as first read: ${tree.files[index]!.path}`);
   }
 }
 

@@ -75,7 +75,7 @@ export async function forEachAtOnce<T>(
   const worker = async (): Promise<void> => {
     while (next < items.length) {
       const index = next++;
-      await body(items[index], index);
+      await body(items[index]!, index);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));

@@ -105,12 +105,12 @@ export class MemoryStore implements Store {
     // What can fail, for want of memory, comes before the first change.
     pairs.reserve(pairs.size + records.length - first);
     for (let i = first; i < records.length; i++) {
-      const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i];
+      const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i]!;
       if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
       else if (opType === OpType.Delete) pairs.delete(keyHigh, keyLow);
       else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
     }
-    this.#applied = records[records.length - 1].lsn;
+    this.#applied = records[records.length - 1]!.lsn;
   }
 
   /** Whether a key has any value. */

@@ -54,7 +54,7 @@ export class PairTable {
   /** The same bytes; a DataView, since JavaScriptCore takes eight times as long to store a bigint through a BigUint64Array. */
   readonly #givenView = new DataView(this.#given.buffer);
   /** Keeps whoever chooses the keys from choosing the buckets. */
-  readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0];
+  readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
 
   constructor() {
     this.reserve(FIRST_CAPACITY);
@@ -112,7 +112,7 @@ export class PairTable {
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
     this.#give(keyHigh, keyLow, valueHigh, valueLow);
     const keyBucket = this.#bucketOfGiven(KEY_WORDS);
-    const leader = this.#find(this.#keyBuckets[keyBucket], KEY_WORDS);
+    const leader = this.#find(this.#keyBuckets[keyBucket]!, KEY_WORDS);
     if (leader === NONE) {
       const pair = this.#take(LEADER);
       this.#enter(this.#keyBuckets, keyBucket, pair);
@@ -122,10 +122,10 @@ export class PairTable {
     }
     if (this.#isGiven(leader, PAIR_WORDS)) return;
     const bucket = this.#bucketOfGiven(PAIR_WORDS);
-    if (this.#find(this.#followerBuckets[bucket], PAIR_WORDS) !== NONE) return;
+    if (this.#find(this.#followerBuckets[bucket]!, PAIR_WORDS) !== NONE) return;
     const pair = this.#take(FOLLOWER);
     this.#enter(this.#followerBuckets, bucket, pair);
-    this.#link(this.#previousInRing[leader], pair);
+    this.#link(this.#previousInRing[leader]!, pair);
     this.#link(pair, leader);
   }
 
@@ -135,7 +135,7 @@ export class PairTable {
     if (leader === NONE) return;
     let pair = leader;
     do {
-      const next = this.#nextInRing[pair];
+      const next = this.#nextInRing[pair]!;
       this.#leave(pair);
       this.#release(pair);
       pair = next;
@@ -147,7 +147,7 @@ export class PairTable {
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
     const pair = this.#pairOf(keyHigh, keyLow, valueHigh, valueLow);
     if (pair === NONE) return;
-    const next = this.#nextInRing[pair];
+    const next = this.#nextInRing[pair]!;
     this.#leave(pair);
     if (next === pair) {
       this.#keyCount--;
@@ -156,7 +156,7 @@ export class PairTable {
       this.#places[next] = LEADER;
       this.#enter(this.#keyBuckets, this.#bucketOfGiven(KEY_WORDS), next);
     }
-    this.#link(this.#previousInRing[pair], next);
+    this.#link(this.#previousInRing[pair]!, next);
     this.#release(pair);
   }
 
@@ -177,8 +177,8 @@ export class PairTable {
     let pair = leader;
     while (pair !== NONE) {
       const at = pair * PAIR_HALVES;
-      values.push([this.#halves[at + 2], this.#halves[at + 3]]);
-      pair = this.#nextInRing[pair];
+      values.push([this.#halves[at + 2]!, this.#halves[at + 3]!]);
+      pair = this.#nextInRing[pair]!;
       if (pair === leader) break;
     }
     return values;
@@ -190,20 +190,20 @@ export class PairTable {
       if (this.#places[pair] === FREE) continue;
       const at = pair * PAIR_HALVES;
       const halves = this.#halves;
-      yield [halves[at], halves[at + 1], halves[at + 2], halves[at + 3]];
+      yield [halves[at]!, halves[at + 1]!, halves[at + 2]!, halves[at + 3]!];
     }
   }
 
   #leaderOf(keyHigh: bigint, keyLow: bigint): number {
     this.#give(keyHigh, keyLow, 0n, 0n);
-    return this.#find(this.#keyBuckets[this.#bucketOfGiven(KEY_WORDS)], KEY_WORDS);
+    return this.#find(this.#keyBuckets[this.#bucketOfGiven(KEY_WORDS)]!, KEY_WORDS);
   }
 
   #pairOf(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): number {
     this.#give(keyHigh, keyLow, valueHigh, valueLow);
-    const leader = this.#find(this.#keyBuckets[this.#bucketOfGiven(KEY_WORDS)], KEY_WORDS);
+    const leader = this.#find(this.#keyBuckets[this.#bucketOfGiven(KEY_WORDS)]!, KEY_WORDS);
     if (leader === NONE || this.#isGiven(leader, PAIR_WORDS)) return leader;
-    return this.#find(this.#followerBuckets[this.#bucketOfGiven(PAIR_WORDS)], PAIR_WORDS);
+    return this.#find(this.#followerBuckets[this.#bucketOfGiven(PAIR_WORDS)]!, PAIR_WORDS);
   }
 
   #give(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
@@ -225,7 +225,7 @@ export class PairTable {
   /** The first pair of a chain whose first words are those given. */
   #find(first: number, wordCount: number): number {
     let pair = first;
-    while (pair !== NONE && !this.#isGiven(pair, wordCount)) pair = this.#nextInChain[pair];
+    while (pair !== NONE && !this.#isGiven(pair, wordCount)) pair = this.#nextInChain[pair]!;
     return pair;
   }
 
@@ -241,8 +241,8 @@ export class PairTable {
   #take(place: typeof LEADER | typeof FOLLOWER): number {
     let pair = this.#firstFree;
     if (pair === NONE) pair = ++this.#highest;
-    else this.#firstFree = this.#nextInChain[pair];
-    for (let i = 0; i < PAIR_WORDS; i++) this.#words[pair * PAIR_WORDS + i] = this.#given[i];
+    else this.#firstFree = this.#nextInChain[pair]!;
+    for (let i = 0; i < PAIR_WORDS; i++) this.#words[pair * PAIR_WORDS + i] = this.#given[i]!;
     this.#places[pair] = place;
     this.#size++;
     return pair;
@@ -256,7 +256,7 @@ export class PairTable {
   }
 
   #enter(buckets: Uint32Array, bucket: number, pair: number): void {
-    this.#nextInChain[pair] = buckets[bucket];
+    this.#nextInChain[pair] = buckets[bucket]!;
     buckets[bucket] = pair;
   }
 
@@ -267,12 +267,12 @@ export class PairTable {
     const bucket = this.#bucketOf(pair, isLeader ? KEY_WORDS : PAIR_WORDS);
     const next = this.#nextInChain;
     if (buckets[bucket] === pair) {
-      buckets[bucket] = next[pair];
+      buckets[bucket] = next[pair]!;
       return;
     }
-    let before = buckets[bucket];
-    while (next[before] !== pair) before = next[before];
-    next[before] = next[pair];
+    let before = buckets[bucket]!;
+    while (next[before] !== pair) before = next[before]!;
+    next[before] = next[pair]!;
   }
 
   #link(pair: number, next: number): void {
@@ -285,7 +285,7 @@ export class PairTable {
 function hash(words: Uint32Array, from: number, count: number, seed: number): number {
   let mixed = seed;
   for (let i = from; i < from + count; i++) {
-    mixed = Math.imul(mixed ^ words[i], 0x5bd1e995);
+    mixed = Math.imul(mixed ^ words[i]!, 0x5bd1e995);
     mixed ^= mixed >>> 15;
   }
   mixed = Math.imul(mixed, 0x85ebca6b);

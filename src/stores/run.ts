@@ -27,7 +27,7 @@ export function checkRun(records: readonly WALRecord[]): void {
 /** The index of the first record that a store lacks, by the highest LSN it has; `records.length` if it has them all. */
 export function firstMissing(records: readonly WALRecord[], applied: LSN): number {
   let first = 0;
-  while (first < records.length && records[first].lsn <= applied) first++;
+  while (first < records.length && records[first]!.lsn <= applied) first++;
   return first;
 }
 

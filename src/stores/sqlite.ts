@@ -181,10 +181,10 @@ export class SQLiteStore implements Store, Disposable {
       while (next < records.length) {
         const end = endOfInserts(records, next);
         for (; next + PAIRS_AT_ONCE <= end; next += PAIRS_AT_ONCE) this.#insertMany(records, next);
-        for (; next < end; next++) this.#apply(records[next]);
-        if (next < records.length) this.#apply(records[next++]);
+        for (; next < end; next++) this.#apply(records[next]!);
+        if (next < records.length) this.#apply(records[next++]!);
       }
-      this.#statements.saveLsn.run(records[records.length - 1].lsn);
+      this.#statements.saveLsn.run(records[records.length - 1]!.lsn);
       return changes;
     });
   }
@@ -247,7 +247,7 @@ export class SQLiteStore implements Store, Disposable {
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkKey(keyHigh, keyLow);
     const rows = this.#read(() => this.#statements.valuesOf.all(this.#key.set(keyHigh, keyLow)));
-    return rows.map((row) => readBlob(row.value));
+    return rows.map((row) => readBlob(row.value!));
   }
 
   /** How many pairs of a key and a value there are. SQLite counts them one by one. */
@@ -265,9 +265,9 @@ export class SQLiteStore implements Store, Disposable {
     const { firstEntries, nextEntries } = this.#statements;
     let rows = this.#read(() => firstEntries.all());
     while (rows.length > 0) {
-      for (const row of rows) yield [...readBlob(row.key), ...readBlob(row.value)];
-      const last = rows[rows.length - 1];
-      rows = this.#read(() => nextEntries.all(blobOf(last.key), blobOf(last.value)));
+      for (const row of rows) yield [...readBlob(row.key!), ...readBlob(row.value!)];
+      const last = rows[rows.length - 1]!;
+      rows = this.#read(() => nextEntries.all(blobOf(last.key!), blobOf(last.value!)));
     }
   }
 
@@ -334,9 +334,9 @@ export class SQLiteStore implements Store, Disposable {
 
   #insertMany(records: readonly WALRecord[], first: number): void {
     for (let i = 0; i < PAIRS_AT_ONCE; i++) {
-      const { keyHigh, keyLow, valueHigh, valueLow } = records[first + i];
-      this.#blobs[2 * i].set(keyHigh, keyLow);
-      this.#blobs[2 * i + 1].set(valueHigh, valueLow);
+      const { keyHigh, keyLow, valueHigh, valueLow } = records[first + i]!;
+      this.#blobs[2 * i]!.set(keyHigh, keyLow);
+      this.#blobs[2 * i + 1]!.set(valueHigh, valueLow);
     }
     this.#statements.insertMany.run(...this.#blobBytes);
   }
@@ -464,7 +464,7 @@ function blobOf(column: SQLOutputValue): Uint8Array {
 /** The index after the inserts that start at an index; the index itself if none does. */
 function endOfInserts(records: readonly WALRecord[], from: number): number {
   let end = from;
-  while (end < records.length && records[end].opType === OpType.Insert) end++;
+  while (end < records.length && records[end]!.opType === OpType.Insert) end++;
   return end;
 }
 

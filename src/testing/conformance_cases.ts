@@ -76,7 +76,7 @@ export const CASES: readonly CaseBody[] = [
           const run = randomRecords(new Random(index + 100), 6, 9);
           if (!await failsAt(trial, run, index, spoil)) continue;
           // A record that cannot be read is unheard of: a store may be half-way in memory then, if it is not when opened again.
-          if (spoil === unknownType) await trial.expect("G3", 8, `after applyBatch() failed at LSN ${run[index].lsn}`);
+          if (spoil === unknownType) await trial.expect("G3", 8, `after applyBatch() failed at LSN ${run[index]!.lsn}`);
           const lsn = await trial.applied();
           if (lsn !== null && lsn > 8) trial.fail("G3", `applyBatch() failed, and appliedLsn() is ${lsn}`);
           await trial.crash("kill");
@@ -96,7 +96,7 @@ export const CASES: readonly CaseBody[] = [
           await trial.give(run);
           await trial.give(makeInserts(2, 7));
           await trial.sync();
-          await trial.expect("G11", 8, `after applyBatch() failed at LSN ${run[index].lsn} and got the run again`);
+          await trial.expect("G11", 8, `after applyBatch() failed at LSN ${run[index]!.lsn} and got the run again`);
           await expectApplied(trial, 8);
         }
       }

@@ -23,7 +23,7 @@ export class DiskDamage {
 
   /** Turns over one bit, 0 to 7. */
   flipBit(path: string, offset: number, bit: number, where: DamagedPlace = "both"): void {
-    const [old] = this.#read(path, offset, 1, where);
+    const old = this.#read(path, offset, 1, where)[0]!;
     this.overwrite(path, offset, Uint8Array.of(old ^ (1 << bit)), where);
   }
 

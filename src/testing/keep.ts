@@ -17,7 +17,7 @@ export type Keep = "none" | "all" | "random" | ((piece: DirtyPiece, index: numbe
 /** Turns a choice into an answer for each piece, and notes what was kept. */
 export function chooser(keep: Keep, random: Random, tearChance: number): Chooser {
   // Whole or nothing is as likely as any mixture in between: most faults show at the ends.
-  const share = [0, 1, 0.5, random.uint32() / 2 ** 32][random.below(4)];
+  const share = [0, 1, 0.5, random.uint32() / 2 ** 32][random.below(4)]!;
   const kept: DirtyPiece[] = [];
   let index = 0;
   const fateOf = (piece: DirtyPiece): Fate => {

@@ -56,7 +56,7 @@ export class Random {
 
   /** One of the items. There must be one. */
   pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)];
+    return items[this.below(items.length)]!;
   }
 
   /** Any unsigned 64-bit number. */

@@ -254,7 +254,7 @@ export class SimulatedDisk {
     this.#machine.tree = saved.tree.clone();
     this.#steps = snapshot.steps;
     this.#halted = saved.halted;
-    this.#randoms.forEach((random, index) => random.load(saved.random[index]));
+    this.#randoms.forEach((random, index) => random.load(saved.random[index]!));
     this.#trace = [...saved.trace];
     // A halted machine keeps the process that has ended.
     if (!this.#halted) this.#system = new SimulatedSystem(this.#machine);

@@ -396,7 +396,7 @@ export class SimulatedFile {
     const cut = random.below(bytes.length + 1);
     const how = random.below(3);
     for (let i = 0; i < bytes.length; i++) {
-      if (how === 0 ? i < cut : how === 1 ? i >= cut : random.chance(0.5)) result[i] = bytes[i];
+      if (how === 0 ? i < cut : how === 1 ? i >= cut : random.chance(0.5)) result[i] = bytes[i]!;
     }
     return result;
   }
@@ -425,7 +425,7 @@ function resized(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<Arr
 function overlay(image: Uint8Array, imageOffset: number, bytes: Uint8Array, offset: number): void {
   for (let i = 0; i < bytes.length; i++) {
     const at = offset + i - imageOffset;
-    if (at >= 0 && at < image.length) image[at] = bytes[i];
+    if (at >= 0 && at < image.length) image[at] = bytes[i]!;
   }
 }
 

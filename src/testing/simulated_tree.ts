@@ -72,7 +72,7 @@ export class SimulatedTree {
     let directory = this.#root;
     let walked = "";
     for (let i = 0; i < names.length; i++) {
-      const name = names[i];
+      const name = names[i]!;
       if (name.includes("\0")) throw new SystemError(call, "EINVAL", path);
       if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) throw new SystemError(call, "ENAMETOOLONG", path);
       const node = directory.entries.get(name) ?? null;

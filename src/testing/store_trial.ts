@@ -81,7 +81,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     const store = this.#store;
     const life = this.#life;
     if (store.applyBatch !== undefined) {
-      this.#note(`applyBatch() of LSN ${records[0].lsn} to ${records.at(-1)!.lsn}`);
+      this.#note(`applyBatch() of LSN ${records[0]!.lsn} to ${records.at(-1)!.lsn}`);
       await store.applyBatch(records);
     } else {
       for (const record of records) await this.#giveOne(record);
@@ -94,7 +94,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
   /** Notes what the store is going to be called with. */
   offer(records: readonly WALRecord[]): void {
     for (const record of records) if (record.lsn > this.last) this.#records.push(record);
-    const run = { first: records[0].lsn, last: records.at(-1)!.lsn };
+    const run = { first: records[0]!.lsn, last: records.at(-1)!.lsn };
     this.#debt = { ...this.#debt, offered: Math.max(this.#debt.offered, run.last), run };
   }
 

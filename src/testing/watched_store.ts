@@ -107,10 +107,10 @@ export class WatchedStore {
 
   async #apply(records: readonly WALRecord[], what: string, apply: () => void | Promise<void>): Promise<void> {
     this.#check(records);
-    const last = records[records.length - 1].lsn;
+    const last = records[records.length - 1]!.lsn;
     this.#offered = Math.max(this.#offered, last);
     this.#watch.history.offered = Math.max(this.#watch.history.offered, last);
-    this.#run = { first: records[0].lsn, last };
+    this.#run = { first: records[0]!.lsn, last };
     await this.#call(what, apply, () => this.#checkNothingApplied(records));
     this.#applied = Math.max(this.#applied, last);
     this.#expected = last + 1;
@@ -218,7 +218,7 @@ export class WatchedStore {
       }
       this.#expected = lsn + 1;
     }
-    const last = records[records.length - 1].lsn;
+    const last = records[records.length - 1]!.lsn;
     if (this.#inner.applyBatch !== undefined && history.partsBatch(last)) {
       this.#fail("G3", `the store gets a run that ends at LSN ${last}, within a batch`);
     }
@@ -254,8 +254,8 @@ export class WatchedStore {
 
 function rangeText(records: readonly WALRecord[]): string {
   return records.length === 1
-    ? recordText(records[0])
-    : `LSN ${records[0].lsn} to ${records[records.length - 1].lsn}, ${records.length} records`;
+    ? recordText(records[0]!)
+    : `LSN ${records[0]!.lsn} to ${records[records.length - 1]!.lsn}, ${records.length} records`;
 }
 
 /** True for anything that `await` would wait for. */

@@ -27,8 +27,8 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   wrap: async () => (await import("./workloads/wrap.ts")).wrap,
 };
 
-const request = JSON.parse(process.argv[2]) as CellRequest;
-const workload = await WORKLOADS[request.workload]();
+const request = JSON.parse(process.argv[2]!) as CellRequest;
+const workload = await WORKLOADS[request.workload]!();
 const measurements = await workload(request);
 // Some addons keep the process up after they are closed.
 process.stdout.write(`RESULT ${JSON.stringify(measurements)}\n`, () => process.exit(0));

@@ -47,7 +47,7 @@ export function fileSystemOf(path: string): string {
     const above = mounts.filter(([, point]) =>
       point !== undefined && real.startsWith(point === "/" ? "/" : `${point}/`)
     );
-    above.sort((a, b) => b[1].length - a[1].length);
+    above.sort((a, b) => b[1]!.length - a[1]!.length);
     return above[0]?.[2] ?? "unknown";
   } catch {
     return "unknown";

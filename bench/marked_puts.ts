@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { loadPeer, type PeerName } from "./peers/registry.ts";
 
-const [name, directory, puts] = process.argv.slice(2);
+const [name, directory, puts] = process.argv.slice(2) as [string, string, string];
 const { open } = await loadPeer(name as PeerName);
 const peer = await open({ directory, durable: true });
 const marks = openSync(join(directory, "marks"), "w");

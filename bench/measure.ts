@@ -10,7 +10,7 @@ export const QUANTILES: readonly number[] = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75
 
 /** The nearest sample at or below a quantile. */
 export function quantile(sorted: Float64Array, q: number): number {
-  return sorted[Math.floor(q * (sorted.length - 1))];
+  return sorted[Math.floor(q * (sorted.length - 1))]!;
 }
 
 /** p50, p99 and the whole distribution of samples in microseconds. */
@@ -28,7 +28,7 @@ export function median(values: readonly number[]): number {
   if (values.length === 0) return NaN;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** Samples of a duration, kept in one array so that taking one allocates nothing. */

@@ -96,7 +96,7 @@ function latencyPoints(contests: readonly ContestResult[]): readonly Point[] {
     if (distributions.length === 0) return [];
     return QUANTILES.flatMap((q, i) => {
       if (q === 0 || q === 1) return [];
-      return [{ x: Number((1 - q).toPrecision(3)), y: median(distributions.map((values) => values[i])), series }];
+      return [{ x: Number((1 - q).toPrecision(3)), y: median(distributions.map((values) => values[i]!)), series }];
     });
   });
 }

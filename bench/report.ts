@@ -83,10 +83,10 @@ function align(rows: readonly (readonly string[])[]): string {
   const full = rows.filter((row) => row.length === columns);
   const widths = Array.from(
     { length: columns },
-    (_, i) => Math.max(...full.map((row) => row[i].length), ...(i === 0 ? rows.map((row) => row[0].length) : [])),
+    (_, i) => Math.max(...full.map((row) => row[i]!.length), ...(i === 0 ? rows.map((row) => row[0]!.length) : [])),
   );
   return rows.map((row) =>
-    "  " + row.map((cell, i) => i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ").trimEnd()
+    "  " + row.map((cell, i) => i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)).join("  ").trimEnd()
   )
     .join("\n");
 }

@@ -37,7 +37,7 @@ export async function runContest(
   for (let round = 0; round < settings.rounds; round++) {
     const outcomes: Record<string, Outcome> = {};
     for (let i = 0; i < contest.entrants.length; i++) {
-      const entrant = contest.entrants[(i + round) % contest.entrants.length];
+      const entrant = contest.entrants[(i + round) % contest.entrants.length]!;
       progress(`${contest.id}, round ${round + 1} of ${settings.rounds}: ${entrant.label}`);
       outcomes[entrant.label] = await runEntrant(entrant, directory, settings);
     }
@@ -98,7 +98,7 @@ export async function runCell(request: CellRequest): Promise<Measurements> {
   if (killed) return {};
   const result = /^RESULT (.*)$/m.exec(output);
   if (result === null) throw new Error(firstLineOf(errors) || `exit code ${code}`);
-  return JSON.parse(result[1]) as Measurements;
+  return JSON.parse(result[1]!) as Measurements;
 }
 
 function firstLineOf(errors: string): string {

@@ -57,7 +57,7 @@ function syncsInPuts(trace: string): readonly number[] {
     const thread = BEGUN.exec(line)?.[1];
     if (thread !== undefined) begun.add(thread);
     const ended = ENDED.exec(line)?.[1];
-    if (WHOLE.test(line) || (ended !== undefined && begun.delete(ended))) counts[counts.length - 1]++;
+    if (WHOLE.test(line) || (ended !== undefined && begun.delete(ended))) counts[counts.length - 1]!++;
   }
   return counts;
 }

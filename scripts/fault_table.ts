@@ -2,7 +2,7 @@
 
 /** The hazards in a test file's opening lines: `H3`, and each of `H1–H4`. */
 export function hazardsNamed(source: string): Set<string> {
-  const opening = source.split("\n\n")[0];
+  const opening = source.split("\n\n")[0]!;
   const named = new Set<string>();
   for (const [, first, last] of opening.matchAll(/\bH(\d+)(?:\s*[–-]\s*H?(\d+))?/g)) {
     for (let number = Number(first); number <= Number(last ?? first); number++) named.add(`H${number}`);
@@ -23,10 +23,10 @@ export interface FaultRow {
 export function faultRows(text: string): FaultRow[] {
   const table = text.split("<!-- faults -->")[1]?.split("<!-- /faults -->")[0] ?? "";
   return table.split("\n").filter((line) => /^\| H\d+ /.test(line)).map((line) => {
-    const [, hazard, , promises, tests, note] = line.split(/(?<!\\)\|/).map((cell) => cell.trim());
+    const [, hazard = "", , promises = "", tests = "", note = ""] = line.split(/(?<!\\)\|/).map((cell) => cell.trim());
     const named = tests === "" || tests === "—" ? [] : tests.split("<br>").map((entry) => {
-      const [file, name] = entry.split(" › ");
-      return { file: `tests/${file.trim().replaceAll("`", "")}`, name: (name ?? "").trim().replaceAll("\\|", "|") };
+      const [file = "", name = ""] = entry.split(" › ");
+      return { file: `tests/${file.trim().replaceAll("`", "")}`, name: name.trim().replaceAll("\\|", "|") };
     });
     return { hazard, promises, tests: named, note: note ?? "" };
   });
@@ -44,8 +44,8 @@ export interface MutantRow {
 export function mutantRows(text: string): MutantRow[] {
   const table = text.split("<!-- mutants -->")[1]?.split("<!-- /mutants -->")[0] ?? "";
   return table.split("\n").filter((line) => /\| H\d+ /.test(line)).map((line) => {
-    const [, name, hazard, by] = line.split(/(?<!\\)\|/).map((cell) => cell.trim());
-    const [file, test] = by.split(" › ");
+    const [, name = "", hazard = "", by = ""] = line.split(/(?<!\\)\|/).map((cell) => cell.trim());
+    const [file = "", test = ""] = by.split(" › ");
     return { name, hazard, file: `tests/${file.replaceAll("`", "")}`, test: test.replaceAll("\\|", "|") };
   });
 }
@@ -61,11 +61,11 @@ export function testNames(source: string): RegExp[] {
     const quote = source[start];
     let pattern = "";
     for (let at = start + 1; at < source.length && source[at] !== quote; at++) {
-      if (source[at] === "\\") pattern += RegExp.escape(source[++at]);
+      if (source[at] === "\\") pattern += RegExp.escape(source[++at]!);
       else if (quote === "`" && source.startsWith("${", at)) {
         at = endOfHole(source, at + 2);
         pattern += ".*";
-      } else pattern += RegExp.escape(source[at]);
+      } else pattern += RegExp.escape(source[at]!);
     }
     names.push(new RegExp(`^${pattern}$`));
   }

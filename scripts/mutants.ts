@@ -142,11 +142,11 @@ function writeTable(): void {
   const path = join(PROJECT, "docs/faults.md");
   const text = fs.readFileSync(path, "utf8");
   const rows = outcomes.map(({ mutant, by }) => {
-    const [file, name] = by.split(" › ");
+    const [file = "", name = ""] = by.split(" › ");
     return `| ${mutant.name} | ${mutant.hazard} | \`${file.replace("tests/", "")}\` › ${name.replaceAll("|", "\\|")} |`;
   });
   const table = ["| the fault | hazard | caught by |", "| --- | --- | --- |", ...rows].join("\n");
   const [before, rest] = text.split("<!-- mutants -->");
-  const after = rest.split("<!-- /mutants -->")[1];
+  const after = rest!.split("<!-- /mutants -->")[1];
   fs.writeFileSync(path, `${before}<!-- mutants -->\n\n${table}\n\n<!-- /mutants -->${after}`);
 }

@@ -34,7 +34,7 @@ test("logInsertSync() allocates nothing", async () => {
     denoFlags: ["--allow-all", "--no-check", "--v8-flags=--trace-gc,--expose-gc"],
   });
   assertEquals(code, 0, stderr);
-  const counted = stdout.split("start\n")[1].split("end\n")[0];
+  const counted = stdout.split("start\n")[1]!.split("end\n")[0]!;
   const collections = counted.split("\n").filter((line) => /Scavenge|Mark-Compact|Minor/.test(line));
   // A single small object in each append would fill the young generation of 16 to 32 MiB several times over.
   assert(collections.length <= 1, `${collections.length} collections in ${APPENDS} appends\n${collections.join("\n")}`);

@@ -83,12 +83,12 @@ test("a copy goes on by itself, later than anything in the log", () => {
   fill(wal, 3);
   wal.flush();
   wal.backup(COPY);
-  const [nanos] = wal.replay()[2].time;
+  const [nanos] = wal.replay()[2]!.time;
   disk.clock.set(5);
   using copy = openCopy(disk);
   fill(copy, 2);
   assertEquals(lsns(copy.replay()), range(1, 5));
-  assert(copy.replay()[3].time[0] >= nanos);
+  assert(copy.replay()[3]!.time[0] >= nanos);
 });
 
 test("backup() to a file that is there is a WALIOError, and leaves it as it is", () => {

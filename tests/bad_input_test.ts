@@ -361,7 +361,7 @@ test("a key or value that is no unsigned 64-bit number is refused in every place
   await using wal = openInMemory();
   for (const [bad, errorClass] of BAD_NUMBERS) {
     for (let place = 0; place < 4; place++) {
-      const [a, b, c, d] = [1, 2, 3, 4].map((good, i) => i === place ? bad as U64 : good);
+      const [a, b, c, d] = [1, 2, 3, 4].map((good, i) => i === place ? bad : good) as [U64, U64, U64, U64];
       await bothFail(wal, errorClass, () => wal.logInsertSync(a, b, c, d), () => wal.logInsert(a, b, c, d));
       await bothFail(wal, errorClass, () => wal.logDeleteValueSync(a, b, c, d), () => wal.logDeleteValue(a, b, c, d));
       const batch: InsertItem[] = [[1, 1, 1, 1], [a, b, c, d], [1, 1, 1, 1]];

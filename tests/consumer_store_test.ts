@@ -156,8 +156,8 @@ test("an append does not cut a retry's delay short", async () => {
     await wal.logInsert(1, 1, 1, 1);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
-  assert(calls[1] - calls[0] >= 9, `called again after ${calls[1] - calls[0]} ms`);
-  assert(calls[2] - calls[1] >= 19, `called again after ${calls[2] - calls[1]} ms`);
+  assert(calls[1]! - calls[0]! >= 9, `called again after ${calls[1]! - calls[0]!} ms`);
+  assert(calls[2]! - calls[1]! >= 19, `called again after ${calls[2]! - calls[1]!} ms`);
   wal.close();
   await consuming;
 });

@@ -77,7 +77,7 @@ test("recordChecksum() notices every single bit, and bursts up to 32 bits", () =
   const bytes = new Uint8Array(64).map((_, i) => i * 37);
   const words = new Int32Array(bytes.buffer);
   const good = recordChecksum(1, words, 0);
-  const flip = (bit: number) => bytes[bit >> 3] ^= 1 << (bit & 7);
+  const flip = (bit: number) => bytes[bit >> 3]! ^= 1 << (bit & 7);
   for (let first = 32; first < 512; first++) {
     for (const length of [1, 2, 3, 5, 8, 16, 31, 32]) {
       const last = first + length - 1;
@@ -100,8 +100,8 @@ test("RecordChecksums agrees with recordChecksum() on records in any order, alik
   // Runs of records that differ as those of a log do: low bytes that count up, and carry into what is kept.
   for (let record = 1; record < RECORDS; record++) {
     if (random.below(20) === 0) continue;
-    for (const word of [1, 3, 4, 5]) words[record * 16 + word] = words[record * 16 - 16 + word];
-    for (const word of [2, 6, 7]) words[record * 16 + word] = words[record * 16 - 16 + word] + 1;
+    for (const word of [1, 3, 4, 5]) words[record * 16 + word] = words[record * 16 - 16 + word]!;
+    for (const word of [2, 6, 7]) words[record * 16 + word] = words[record * 16 - 16 + word]! + 1;
   }
   for (const seed of [0, -1, 0x12345678]) {
     const checksums = new RecordChecksums(seed);

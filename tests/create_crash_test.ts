@@ -113,7 +113,7 @@ test("Storage.open() leaves nothing or a whole file when power is lost at any ca
     };
     const steps = cleanSteps(options);
     for (let step = 1; step <= steps; step++) {
-      const disk = crashedAt(step, MOMENTS[(step + seed) % 3], options);
+      const disk = crashedAt(step, MOMENTS[(step + seed) % 3]!, options);
       if (disk === null) continue;
       disk.restart({ mode: "power", keep: "random" });
       assertNothingOrWhole(disk);

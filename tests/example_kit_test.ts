@@ -98,9 +98,9 @@ test("testing.ts imports nothing but the project's files and node:", () => {
     for (
       const [, specifier] of readFileSync(url, "utf8").matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)
     ) {
-      if (specifier.startsWith("node:")) continue;
-      assert(/^\.\.?\//.test(specifier), `${url.pathname} imports ${specifier}`);
-      visit(new URL(specifier, url));
+      if (specifier!.startsWith("node:")) continue;
+      assert(/^\.\.?\//.test(specifier!), `${url.pathname} imports ${specifier}`);
+      visit(new URL(specifier!, url));
     }
   };
   visit(new URL("testing.ts", PROJECT_URL));

@@ -129,7 +129,7 @@ test("examples/ingest.ts ends with exit code 1 where the store has a wrong value
       /PROBLEM: child 1 failed: exit code 1 [^]*the store has LSN 7, but the log ends at LSN 0/,
       (store) => {
         const record = { lsn: 7, opType: 1, version: 1, time: [0n, 0, 0] } as const;
-        store.insert(...files[0].key, ...files[0].value, {
+        store.insert(...files[0]!.key, ...files[0]!.value, {
           ...record,
           keyHigh: 0n,
           keyLow: 0n,
@@ -189,7 +189,7 @@ test("readTree() names what it cannot read, and leaves out links and .git", asyn
 test("audit() finds what is missing, doubled or wrong", async () => {
   using directory = tempDir();
   const { files } = await readTree(makeTree(directory, 3));
-  const [first, second, third] = files;
+  const [first, second, third] = files as [TreeFile, TreeFile, TreeFile];
   const insert = (wal: WAL, { key, value }: TreeFile) => wal.logInsertSync(...key, ...value);
   const inStore = (count: number) => (store: SQLiteStore, wal: WAL) => store.applyBatch(wal.replay().slice(0, count));
   interface Case {

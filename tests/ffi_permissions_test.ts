@@ -65,7 +65,7 @@ test("open() of a file needs nothing but that file and libc", () =>
     fs.writeFileSync(path, new Uint8Array(65536));
     const flags = [`--allow-read=${path}`, `--allow-write=${path}`, "--allow-ffi"];
     for (const create of [true, false]) assertEquals(await open(path, create, flags), "opened false");
-    assertEquals(await open(path, false, flags.slice(1)), denied(flags[0]));
+    assertEquals(await open(path, false, flags.slice(1)), denied(flags[0]!));
     assertEquals(await open(path, false, flags.slice(0, 1)), denied(...flags.slice(1)));
   }), { skip: notDeno });
 

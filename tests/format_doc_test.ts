@@ -17,10 +17,10 @@ interface Field {
 
 /** The rows of the table under a heading. */
 function fieldsOfDoc(heading: string): Field[] {
-  const section = doc.split(`\n## ${heading}\n`)[1].split("\n## ")[0];
+  const section = doc.split(`\n## ${heading}\n`)[1]!.split("\n## ")[0]!;
   const rows = section.split("\n").filter((line) => /^\|\s+\d+ \|/.test(line));
   const cells = rows.map((row) => row.split("|").map((cell) => cell.trim()));
-  return cells.filter((cell) => /^u\d/.test(cell[2])).map(([, offset, type, field]) => ({
+  return cells.filter((cell) => /^u\d/.test(cell[2]!)).map(([, offset, type = "", field = ""]) => ({
     offset: Number(offset),
     type,
     field,
@@ -29,8 +29,9 @@ function fieldsOfDoc(heading: string): Field[] {
 
 /** The rows of the table in the comment of layout.ts under a first line. */
 function fieldsOfSource(firstLine: string): Field[] {
-  const section = source.split(`// ${firstLine}`)[1].split("//\n")[0];
-  return [...section.matchAll(/^\/\/ +(\d+) {2}(u\d+(?: ×\d+| …)?) +(\w+)/gm)].map(([, offset, type, field]) => ({
+  const section = source.split(`// ${firstLine}`)[1]!.split("//\n")[0]!;
+  const fields = section.matchAll(/^\/\/ +(\d+) {2}(u\d+(?: ×\d+| …)?) +(\w+)/gm);
+  return [...fields].map(([, offset, type = "", field = ""]) => ({
     offset: Number(offset),
     type: type.replace("×", "× "),
     field,
@@ -61,7 +62,7 @@ function checkTable(heading: string, firstLine: string, prefix: string, bytes: n
     assertEquals(field.offset, offset, `${field.field} follows the field before it`);
     const constant = field.field === "magic" ? 0 : constantOf(prefix, field.field);
     assertEquals(constant, field.offset, `the constant of ${field.field}`);
-    offset += TYPE_BYTES[field.type];
+    offset += TYPE_BYTES[field.type]!;
   }
   assertEquals(offset, bytes, `${heading} is complete`);
 }
@@ -84,7 +85,7 @@ test("docs/format.md describes the file and the magic number", () => {
 
 test("docs/format.md names every opcode", () => {
   const rows = [...doc.matchAll(/^\|\s+(\d+) \| (insert|delete|deleteValue|checkpoint)\s+\|/gm)];
-  const named = rows.map(([, opcode, name]) => [name[0].toUpperCase() + name.slice(1), Number(opcode)]);
+  const named = rows.map(([, opcode, name = ""]) => [name.charAt(0).toUpperCase() + name.slice(1), Number(opcode)]);
   assertEquals(Object.fromEntries(named), { ...OpType });
   assertEquals(layout.MAX_OPCODE, Math.max(...Object.values(OpType)));
 });

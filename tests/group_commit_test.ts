@@ -50,11 +50,11 @@ test("wait() starts a new group once the sync has begun", async () => {
   await untilPending(target, 1);
   const second = append();
   assertNotStrictEquals(first, second);
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await first;
   await untilPending(target, 2);
   assertEquals(target.syncs[1], { first: 2, last: 2, where: "offload" });
-  target.pending[1].resolve();
+  target.pending[1]!.resolve();
   await second;
 });
 
@@ -78,12 +78,12 @@ test("a record appended while a sync runs off the thread is not acknowledged by 
   const first = append();
   await untilPending(target, 1);
   const second = new Watched(append());
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await first;
   await untilPending(target, 2);
   await settle();
   assertEquals([second.state, commit.durable], ["pending", 1]);
-  target.pending[1].resolve();
+  target.pending[1]!.resolve();
   await settle();
   assertEquals([second.state, commit.durable], ["resolved", 2]);
 });
@@ -97,10 +97,10 @@ test("one sync is in flight at a time, and everything that comes meanwhile makes
     await settle();
   }
   assertEquals(target.syncs.length, 1);
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await untilPending(target, 2);
   assertEquals(target.syncs[1], { first: 2, last: 51, where: "offload" });
-  target.pending[1].resolve();
+  target.pending[1]!.resolve();
   await Promise.all(all);
 });
 
@@ -114,7 +114,7 @@ test("flush() covers what waits and what is in flight, and acknowledges both", a
   assertEquals(commit.durable, 2);
   await settle();
   assertEquals([first.state, second.state], ["resolved", "resolved"]);
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await settle();
   assertEquals([commit.durable, target.syncs.length], [2, 2]);
 });
@@ -135,7 +135,7 @@ for (const option of ["inline", "offload"] as const) {
     if (option === "offload") {
       await untilPending(target, 1);
       late = new Watched(append());
-      target.pending[0].reject(error);
+      target.pending[0]!.reject(error);
     }
     await settle();
     for (const waiter of [...first, ...(late === null ? [] : [late])]) {
@@ -158,7 +158,7 @@ test("a sync off the thread that ends well after flush() has failed acknowledges
   const error = new Error("no");
   target.error = error;
   commit.stop(assertThrows(() => commit.flush()));
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await settle();
   assertEquals([first.state, second.state, commit.durable, target.advances], ["rejected", "rejected", 0, 0]);
 });
@@ -172,7 +172,7 @@ test("stop() rejects all who wait, for good", async () => {
   commit.stop(error);
   assertStrictEquals(await assertRejects(() => first), error);
   assertStrictEquals(await assertRejects(() => second), error);
-  target.pending[0].reject(new Error("too late"));
+  target.pending[0]!.reject(new Error("too late"));
   await settle();
   assertEquals([target.failures, commit.asyncRunning], [[], false]);
 });
@@ -187,7 +187,7 @@ test("the header is written after the records, in the same commit, and its failu
     if (option === "offload") {
       await untilPending(target, 1);
       assertEquals(target.headerSyncs, 0);
-      target.pending[0].resolve();
+      target.pending[0]!.resolve();
     }
     await settle();
     assertEquals([waiter.state, target.headerSyncs, commit.durable], ["resolved", 1, 1]);
@@ -211,10 +211,10 @@ test("schedule() during a sync off the thread is remembered", async () => {
   await untilPending(target, 1);
   target.append();
   commit.schedule();
-  target.pending[0].resolve();
+  target.pending[0]!.resolve();
   await first;
   await untilPending(target, 2);
-  target.pending[1].resolve();
+  target.pending[1]!.resolve();
   await settle();
   assertEquals(commit.durable, 2);
 });

@@ -16,7 +16,7 @@ const ZEROS = new Uint8Array(4096);
 /** A header copy whose checksum does not fit. */
 function broken(header: ReferenceHeader = {}): Uint8Array {
   const bytes = headerBytes(header);
-  bytes[3000] ^= 1;
+  bytes[3000]! ^= 1;
   return bytes;
 }
 
@@ -89,7 +89,7 @@ test("readHeaders() is never misled by a single flipped bit: the other copy coun
   // Each bit of what is in use, and one of each byte of the padding.
   for (let bit = 0; bit < 4096 * 8; bit += bit < 112 * 8 || bit >= 4092 * 8 ? 1 : 509) {
     const bytes = newer.slice();
-    bytes[bit >> 3] ^= 1 << (bit & 7);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
     const pair = readHeaders(memory(good, bytes));
     assertEquals(pair.newest?.tail, 7, `bit ${bit}`);
     assertEquals(typeof pair.copies[1], "string", `bit ${bit}`);
@@ -101,8 +101,8 @@ test("readHeaders() is never misled by a torn copy", () => {
   const older = headerBytes({ writeCounter: 3, tail: 6, durable: 8 });
   const newer = headerBytes({ writeCounter: 5, tail: 9, durable: 10 });
   for (let cut = 512; cut < 4096; cut += 512) {
-    const prefix = Uint8Array.from(newer, (byte, i) => i < cut ? byte : older[i]);
-    const suffix = Uint8Array.from(newer, (byte, i) => i >= cut ? byte : older[i]);
+    const prefix = Uint8Array.from(newer, (byte, i) => i < cut ? byte : older[i]!);
+    const suffix = Uint8Array.from(newer, (byte, i) => i >= cut ? byte : older[i]!);
     for (const torn of [prefix, suffix]) assertEquals(readHeaders(memory(good, torn)).newest?.tail, 7);
   }
 });

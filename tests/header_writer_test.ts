@@ -74,7 +74,7 @@ test("write() while a writeAsync() is pending makes that one durable before it t
   writer.write(at(3));
   assertEquals(syncs, [4096, 4096, 0]);
   assertEquals(readHeaders(medium.slice().buffer).newest?.tail, 3);
-  pending[0]();
+  pending[0]!();
   await first;
   writer.write(at(4));
   assertEquals(readHeaders(medium.slice().buffer).newest?.tail, 4);
@@ -84,10 +84,10 @@ test("writeAsync() twice at a time is a bug of ours", async () => {
   const { writer, pending } = start();
   const first = writer.writeAsync(at(2));
   await assertRejects(() => writer.writeAsync(at(3)), WALAssertionError);
-  pending[0]();
+  pending[0]!();
   await first;
   const third = writer.writeAsync(at(3));
-  pending[1]();
+  pending[1]!();
   await third;
 });
 
@@ -100,7 +100,7 @@ test("a sync that fails leaves the other copy good", async () => {
   const other = start();
   other.fail(error);
   const writing = other.writer.writeAsync(at(2));
-  other.pending[0]();
+  other.pending[0]!();
   await assertRejects(() => writing, Error, "no");
   assertEquals([readHeaders(other.medium.slice().buffer).newest?.tail, pending.length], [1, 0]);
 });
@@ -112,13 +112,13 @@ test("settledTail is the lower tail of two durable copies, whoever writes", asyn
   assertEquals(writer.settledTail, 1);
   const second = writer.writeAsync(at(7));
   assertEquals(writer.settledTail, 1, "not yet durable");
-  pending[0]();
+  pending[0]!();
   await second;
   assertEquals(writer.settledTail, 5);
   const third = writer.writeAsync(at(8));
   writer.write(at(9));
   assertEquals(writer.settledTail, 8);
-  pending[1]();
+  pending[1]!();
   await third;
   assertEquals(writer.settledTail, 8);
   writer.write(at(9));

@@ -117,7 +117,7 @@ test("the fields of a record lie side by side and fill 64 bytes", () => {
     [layout.KEY_LOW_AT, 8],
     [layout.VALUE_HIGH_AT, 8],
     [layout.VALUE_LOW_AT, 8],
-  ];
+  ] as const;
   let end = 0;
   for (const [at, bytes] of fields) {
     assertEquals(at, end);

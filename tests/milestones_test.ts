@@ -14,5 +14,5 @@ test("Milestones resolve when they are reached, in any order, and reject when no
   milestones.rejectAll(error);
   milestones.reached(100);
   await settle();
-  assertEquals([waits[2].state, waits[2].error], ["rejected", error]);
+  assertEquals([waits[2]!.state, waits[2]!.error], ["rejected", error]);
 });

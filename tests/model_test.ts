@@ -138,7 +138,7 @@ function appendBatch(count: number, isInsert: boolean, sync: boolean): Command {
 function release(model: Model, through: number): void {
   let last = Math.min(through, model.entries.length);
   while (
-    last >= model.tail && last < model.entries.length && model.entries[last].batch === model.entries[last - 1].batch
+    last >= model.tail && last < model.entries.length && model.entries[last]!.batch === model.entries[last - 1]!.batch
   ) {
     last--;
   }
@@ -173,7 +173,7 @@ const reopen = (how: "close" | "power" | "kill", options: { verify: boolean }) =
     // Lost are whole batches that were not durable; a tail that was not written may be back.
     assert(wal.head > durable && wal.head <= head(model), `head ${wal.head} after durable ${durable}`);
     const { entries } = model;
-    assert(wal.head === head(model) || wal.head === 1 || entries[wal.head - 1].batch !== entries[wal.head - 2].batch);
+    assert(wal.head === head(model) || wal.head === 1 || entries[wal.head - 1]!.batch !== entries[wal.head - 2]!.batch);
     entries.length = wal.head - 1;
     assert(wal.tail <= model.tail);
     model.tail = wal.tail;

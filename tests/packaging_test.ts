@@ -162,7 +162,7 @@ test("the tarball holds the modules, the papers and nothing else", async () => {
 /** The paths that a Markdown text links to, outside its code. */
 function linksOf(markdown: string): string[] {
   const prose = markdown.replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`]*`/g, "");
-  const targets = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target.replace(/#.*$/, ""));
+  const targets = [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target.replace(/#.*$/, ""));
   return targets.filter((target) => target !== "" && !/^[a-z]+:/.test(target));
 }
 

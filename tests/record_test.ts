@@ -22,7 +22,7 @@ function clockAt(nanos: bigint, seq: number): HybridClock {
 }
 
 /** A record written by the library into the middle of three slots of other bytes; all of them. */
-function written(record: Required<Omit<ReferenceRecord, "version">>, keys: readonly U64[]): Uint8Array {
+function written(record: Required<Omit<ReferenceRecord, "version">>, keys: readonly [U64, U64, U64, U64]): Uint8Array {
   const bytes = new Uint8Array(192).fill(0xaa);
   const slots = new Slots(bytes.buffer, 0, 3, checksumSeed(LOG_ID));
   const { opType, flags, lsn, distance, nanos, seq, shard } = record;
@@ -146,7 +146,7 @@ test("look() notices each of the 512 bits of a record when it is flipped", () =>
   const good = recordBytes({ lsn: 5, flags: 1, shard: 3, seq: 9, keyHigh: MAX, valueHigh: 2n ** 63n });
   for (let bit = 0; bit < 512; bit++) {
     const bytes = good.slice();
-    bytes[bit >> 3] ^= 1 << (bit & 7);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
     assertEquals(slotOf(bytes).look(0, 5), SlotState.Other, `bit ${bit}`);
   }
 });
@@ -155,8 +155,8 @@ test("look() notices every torn record: a part of the new bytes over what the sl
   const fresh = recordBytes({ lsn: 773, keyHigh: 1n, keyLow: 2n, valueHigh: 3n, valueLow: 4n });
   for (const old of [new Uint8Array(64), recordBytes({ lsn: 5, keyHigh: 9n }), new Uint8Array(64).fill(0xff)]) {
     for (let cut = 1; cut < 64; cut++) {
-      const prefix = Uint8Array.from(fresh, (byte, i) => i < cut ? byte : old[i]);
-      const suffix = Uint8Array.from(fresh, (byte, i) => i >= cut ? byte : old[i]);
+      const prefix = Uint8Array.from(fresh, (byte, i) => i < cut ? byte : old[i]!);
+      const suffix = Uint8Array.from(fresh, (byte, i) => i >= cut ? byte : old[i]!);
       for (const bytes of [prefix, suffix]) {
         const isWhole = bytes.every((byte, i) => byte === fresh[i]);
         assertEquals(slotOf(bytes).look(0, 773), isWhole ? SlotState.Record : SlotState.Other, `cut ${cut}`);

@@ -59,7 +59,7 @@ for (const [shown, slot] of Object.entries(SHOWN)) {
         const damaged = isDamage ? [{ first: LSN, last: LSN }] : [];
         // LSN 13 counts as a record only if this version can read it.
         const hasRecordBehind = isIntactBehind && !behind.includes("later version");
-        if (proved >= LSN + 1 && !hasRecordBehind) damaged[0].last = LSN + 1;
+        if (proved >= LSN + 1 && !hasRecordBehind) damaged[0]!.last = LSN + 1;
         assertEquals(verdict.damaged, damaged);
         assertEquals([verdict.tail, verdict.head, verdict.proved], [TAIL, LSN, proved]);
         assertEquals([verdict.unsupported, verdict.clean], [0, false]);

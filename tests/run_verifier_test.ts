@@ -62,7 +62,7 @@ test("verify() agrees with a look at each slot: any fields, any bits changed", (
     fc.property(firstLsn, fc.array(fields, { maxLength: 40 }), damage, (first, records, changes) => {
       const bytes = bytesOf(records.map((record, i) => ({ ...record, lsn: first + i })));
       for (const [at, bit] of changes) {
-        if (bytes.length > 0) bytes[at % bytes.length] ^= 1 << bit;
+        if (bytes.length > 0) bytes[at % bytes.length]! ^= 1 << bit;
       }
       assertEquals(verifier.verify(bytes, SEED, first), expected(bytes, first));
     }),
@@ -75,9 +75,9 @@ test("verify() notices each single bit of each record of a run", () => {
   const bytes = bytesOf(records);
   assertEquals(verifier.verify(bytes, SEED, 1), { good: 4, whole: 4, hasCheckpoint: false });
   for (let bit = 0; bit < bytes.length * 8; bit++) {
-    bytes[bit >> 3] ^= 1 << (bit & 7);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
     assertEquals(verifier.verify(bytes, SEED, 1).good, bit >> 9, `bit ${bit}`);
-    bytes[bit >> 3] ^= 1 << (bit & 7);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
   }
 });
 
@@ -107,7 +107,7 @@ test("lookRun() says the same of a few slots, one by one, as of many", () => {
     (_, i) => ({ lsn: i + 1, opType: i % 50 === 30 ? 4 : 1, flags: i % 3 === 0 ? 1 : 0 }),
   );
   const bytes = bytesOf(records);
-  bytes[150 * 64 + 40] ^= 1;
+  bytes[150 * 64 + 40]! ^= 1;
   const slots = new Slots(bytes.buffer, 0, 200, SEED);
   for (const [slot, count] of [[0, 10], [0, 200], [20, 63], [20, 64], [100, 63], [100, 100], [149, 10]] as const) {
     const run = slots.lookRun(slot, slot + 1, count);

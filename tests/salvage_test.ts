@@ -34,7 +34,7 @@ for (let lsn = 1; lsn <= 12; lsn++) {
     const { losses, damagedFile, clean } = wal.recovery;
     const isInBatch = lsn >= 5 && lsn <= 8;
     const [first, last] = isInBatch ? [5, 8] : [lsn, lsn];
-    assertEquals(losses[0].firstLsn, first);
+    assertEquals(losses[0]!.firstLsn, first);
     assert(losses.at(-1)!.lastLsn >= last);
     assertEquals(clean, false);
     // What is kept is what was written; what is lost is a checkpoint that confirms nothing.

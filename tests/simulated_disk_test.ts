@@ -39,7 +39,7 @@ function mapped(system: System) {
 /** The bytes at these offsets of what power loss would leave. */
 function onMedium(disk: SimulatedDisk, ...offsets: number[]): number[] {
   const image = disk.image(PATH);
-  return offsets.map((offset) => image[offset]);
+  return offsets.map((offset) => image[offset]!);
 }
 
 test("SimulatedDisk loses at power loss what was stored and not synced", () => {

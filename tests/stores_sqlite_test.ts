@@ -350,7 +350,7 @@ function syncsBetweenMarks(trace: string): Record<string, number> {
     mark = /"mark (\w+)/.exec(line)?.[1] ?? mark;
     if (mark === null || mark === "end") continue;
     counts[mark] ??= 0;
-    if (/ f(data)?sync\(/.test(line)) counts[mark]++;
+    if (/ f(data)?sync\(/.test(line)) counts[mark]!++;
   }
   return counts;
 }

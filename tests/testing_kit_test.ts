@@ -145,7 +145,7 @@ test("crashTest() does the same for the same seed, and as its message says", asy
   assertEquals(again.message, first.message);
 
   const [, seed, point, crashes] = /seeds: \[(\d+)\], crashPoints: \[(\d+)\], crashes: (\d+) }/.exec(first.message)!
-    .map(Number);
+    .map(Number) as [number, number, number, number];
   const replayed = await failureOf(() => crashTest({ ...options, seeds: [seed], crashPoints: [point], crashes }));
   assertEquals(replayed.message, first.message);
   assertMatch(first.message, /The history:\n {4}The machine starts\.\n {9}1 {2}open the log/);
@@ -238,7 +238,7 @@ test("crashTest() and storeConformance() leave no directory behind", async () =>
   const store = (home: StoreHome) => new SQLiteStore(`${home.directory}/store.sqlite`);
   const temporary = directory.path;
   await crashTest({ store, contents, workload: everything, seeds: 1, crashPoints: 4, temporary });
-  await storeConformance(store, { contents, temporary })[7].run();
+  await storeConformance(store, { contents, temporary })[7]!.run();
   assertEquals(readdirSync(temporary), []);
 });
 

@@ -74,8 +74,8 @@ test("a waiter whose group fails is rejected with that", async () => {
 test("rejectAll() turns each away with an error of its own", async () => {
   const { room, order, promises } = fill([1, 5]);
   room.rejectAll((records) => new Error(`${records} records`));
-  await assertRejects(() => promises[0], Error, "1 records");
-  await assertRejects(() => promises[1], Error, "5 records");
+  await assertRejects(() => promises[0]!, Error, "1 records");
+  await assertRejects(() => promises[1]!, Error, "5 records");
   room.admit(() => true);
   assertEquals([order, room.length], [[], 0]);
 });

@@ -181,8 +181,8 @@ test("the log's own times go up strictly, whatever the clock does, also over a r
   using wal = openOn(disk);
   const times = wal.replay().map(({ time }) => time);
   for (let i = 1; i < times.length; i++) {
-    const [nanos, seq, shard] = times[i];
-    const [nanosBefore, seqBefore] = times[i - 1];
+    const [nanos, seq, shard] = times[i]!;
+    const [nanosBefore, seqBefore] = times[i - 1]!;
     assert(nanos > nanosBefore || (nanos === nanosBefore && seq > seqBefore), `LSN ${i + 1}`);
     assertEquals(shard, 7);
   }
@@ -194,20 +194,20 @@ test("the clock resumes after a crash that took the header's time with it, and a
   disk.clock.set(9e11);
   const wal = openOn(disk);
   fill(wal, 1);
-  const [nanos] = wal.replay()[0].time;
+  const [nanos] = wal.replay()[0]!.time;
   wal.flush();
   disk.crash({ keep: "none" });
   disk.clock.set(1000);
   {
     using crashed = openOn(disk);
     fill(crashed, 1);
-    assert(crashed.replay()[1].time[0] >= nanos);
+    assert(crashed.replay()[1]!.time[0] >= nanos);
     crashed.flush();
     crashed.truncate(2);
   }
   using empty = openOn(disk);
   fill(empty, 1);
-  assert(empty.replay()[0].time[0] >= nanos);
+  assert(empty.replay()[0]!.time[0] >= nanos);
 });
 
 test("a given time is stored as it is, and the log's clock goes on after it", () => {
@@ -229,7 +229,7 @@ test("a given time is stored as it is, and the log's clock goes on after it", ()
 test("a given time may be a number", () => {
   using wal = openInMemory({ now: () => 1 });
   wal.logInsertSync(1, 1, 1, 1, [5_000_000, 0, 0]);
-  assertEquals(wal.replay()[0].time[0], 5_000_000n);
+  assertEquals(wal.replay()[0]!.time[0], 5_000_000n);
 });
 
 test("a given time before the log's last one, or far in the future, is refused before anything is written", async () => {
@@ -237,7 +237,7 @@ test("a given time before the log's last one, or far in the future, is refused b
   disk.clock.stall();
   await using wal = openOn(disk, { maxClockDriftMs: 1000 });
   fill(wal, 1);
-  const [nanos, seq] = wal.replay()[0].time;
+  const [nanos, seq] = wal.replay()[0]!.time;
   const now = BigInt(disk.clock.timeMs) * 1_000_000n;
   const bad: [bigint, number, number][] = [[nanos - 1n, 99, 0], [nanos, seq - 1, 0], [now + 1_000_000_001n, 0, 0], [
     2n ** 64n - 1n,

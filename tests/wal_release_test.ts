@@ -92,7 +92,7 @@ test("checkpoint() writes a durable record that confirms, and releases nothing",
   fill(wal, 5);
   assertEquals(wal.checkpoint(3), 6);
   assertEquals([wal.tail, wal.durable, wal.applied], [1, 6, 3]);
-  const record = wal.replay()[5];
+  const record = wal.replay()[5]!;
   assertEquals([record.opType, record.keyHigh, record.keyLow, record.valueHigh, record.valueLow], [
     OpType.Checkpoint,
     0n,

@@ -17,30 +17,30 @@ summary(() => {
       log.truncate(log.durable);
     }
     const i = n++ & MASK;
-    do_not_optimize(log.logInsertSync(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]));
+    do_not_optimize(log.logInsertSync(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!));
   });
 
   bench("4 bigints by DataView", () => {
     const i = n++ & MASK;
     const at = i * 64;
-    view.setBigUint64(at, VALUES[i], true);
-    view.setBigUint64(at + 8, VALUES[i ^ 1], true);
-    view.setBigUint64(at + 16, VALUES[i ^ 2], true);
-    view.setBigUint64(at + 24, VALUES[i ^ 3], true);
+    view.setBigUint64(at, VALUES[i]!, true);
+    view.setBigUint64(at + 8, VALUES[i ^ 1]!, true);
+    view.setBigUint64(at + 16, VALUES[i ^ 2]!, true);
+    view.setBigUint64(at + 24, VALUES[i ^ 3]!, true);
   });
 
   bench("4 bigints by BigUint64Array", () => {
     const i = n++ & MASK;
     const at = i * 8;
-    words[at] = VALUES[i];
-    words[at + 1] = VALUES[i ^ 1];
-    words[at + 2] = VALUES[i ^ 2];
-    words[at + 3] = VALUES[i ^ 3];
+    words[at] = VALUES[i]!;
+    words[at + 1] = VALUES[i ^ 1]!;
+    words[at + 2] = VALUES[i ^ 2]!;
+    words[at + 3] = VALUES[i ^ 3]!;
   });
 
   bench("4 bigints checked to be 64 bits", () => {
     const i = n++ & MASK;
-    do_not_optimize(isU64(VALUES[i]) && isU64(VALUES[i ^ 1]) && isU64(VALUES[i ^ 2]) && isU64(VALUES[i ^ 3]));
+    do_not_optimize(isU64(VALUES[i]!) && isU64(VALUES[i ^ 1]!) && isU64(VALUES[i ^ 2]!) && isU64(VALUES[i ^ 3]!));
   });
 });
 

@@ -8,7 +8,7 @@ const RECORDS = 10_000;
 const log = WAL.open(null, { size: 2 ** 20 });
 for (let n = 0; n < RECORDS; n++) {
   const i = n % (VALUES.length - 3);
-  log.logInsertSync(VALUES[i], VALUES[i + 1], VALUES[i + 2], VALUES[i + 3]);
+  log.logInsertSync(VALUES[i]!, VALUES[i + 1]!, VALUES[i + 2]!, VALUES[i + 3]!);
 }
 
 summary(() => {

@@ -23,7 +23,7 @@ class Group {
 
   add(n: number, checked: boolean): void {
     const at = ++this.count * RECORD_BYTES;
-    const value = VALUES[n & 1023];
+    const value = VALUES[n & 1023]!;
     this.view.setFloat64(at + 8, n, true);
     this.view.setBigUint64(at + 32, value, true);
     this.view.setBigUint64(at + 40, value, true);

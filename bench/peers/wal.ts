@@ -37,7 +37,7 @@ export class WALPeer implements Peer {
   put(n: number): Promise<void> {
     if ((n & TRUNCATE_MASK) === TRUNCATE_MASK) this.#log.truncate(this.#log.durable);
     const i = n & POOL_MASK;
-    return this.#log.logInsert(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]);
+    return this.#log.logInsert(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!);
   }
 
   putBatch(first: number, count: number): Promise<void> {
@@ -47,14 +47,14 @@ export class WALPeer implements Peer {
 
   append(n: number): void {
     const i = n & POOL_MASK;
-    this.#log.logInsertSync(VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]);
+    this.#log.logInsertSync(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!);
   }
 
   /** A batch, always the same one. */
   items(count: number): readonly InsertItem[] {
     let items = this.#batches.get(count);
     if (items === undefined) {
-      items = Array.from({ length: count }, (_, i) => [VALUES[i], VALUES[i ^ 1], VALUES[i ^ 2], VALUES[i ^ 3]]);
+      items = Array.from({ length: count }, (_, i) => [VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!]);
       this.#batches.set(count, items);
     }
     return items;

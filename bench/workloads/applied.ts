@@ -25,7 +25,7 @@ function* makeBatches(records: number): Generator<readonly InsertItem[]> {
     }
     yield Array.from({ length: BATCH }, (_, i): InsertItem => {
       const at = 4 * i;
-      return [words[at], words[at + 1], words[at + 2], words[at + 3]];
+      return [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
     });
   }
 }

@@ -30,7 +30,7 @@ export async function appliedLatency(request: CellRequest): Promise<Measurements
   for (let before = start, n = 0; before < end; n++) {
     const applied = new Promise<void>((resolve) => store.wake = resolve);
     const i = n & 1023;
-    const durable = log.logInsert(VALUES[i], VALUES[i + 1], VALUES[i + 2], VALUES[i + 3]);
+    const durable = log.logInsert(VALUES[i]!, VALUES[i + 1]!, VALUES[i + 2]!, VALUES[i + 3]!);
     await applied;
     const after = performance.now();
     await durable;

@@ -126,7 +126,7 @@ async function finish(simulation: Simulation, store: CrashingStore, where: strin
     assertEquals(new Set(all).size, RECORDS, `${where}: at least once; the log still had ${left}`);
     // A repetition begins anew, and leaves nothing out.
     for (let i = 1; i < all.length; i++) {
-      assert(all[i] <= all[i - 1] + 1, `${where}: LSN ${all[i - 1] + 1} was skipped`);
+      assert(all[i]! <= all[i - 1]! + 1, `${where}: LSN ${all[i - 1]! + 1} was skipped`);
     }
   }
   wal.close();

@@ -71,7 +71,7 @@ const LAPS = `
 
 for (const [type, skip] of skips) {
   test(`WAL.open() on a full ${type} is WALSpaceError and leaves nothing, or makes a log that works`, async () => {
-    using device = loopDevice(type, SIZES[type]);
+    using device = loopDevice(type, SIZES[type]!);
     for (const [size, isFull] of [[512 * MIB, false], [64 * MIB, true], [MIB, true], [65536, true]] as const) {
       if (isFull && !fs.existsSync(`${device.path}/filler`)) fillUp(device.path);
       const before = fs.readdirSync(device.path).sort();
@@ -96,7 +96,7 @@ for (const [type, skip] of skips) {
   }, { skip, timeoutMs: 120_000 });
 
   test(`a log on ${type} goes round and round on a disk that is full, is killed, and goes on`, async () => {
-    using device = loopDevice(type, SIZES[type]);
+    using device = loopDevice(type, SIZES[type]!);
     const path = `${device.path}/log`;
     WAL.open(path, { size: MIB }).close();
     fillUp(device.path);
@@ -122,7 +122,7 @@ for (const [type, skip] of skips) {
   test(
     `a copy with holes on a full ${type} is WALSpaceError where there is no block, and works once there is space`,
     async () => {
-      using device = loopDevice(type, SIZES[type]);
+      using device = loopDevice(type, SIZES[type]!);
       const path = `${device.path}/log`;
       const copy = `${device.path}/copy`;
       const wal = WAL.open(path, { size: 4 * MIB });
@@ -182,7 +182,7 @@ for (const [type, skip] of skips) {
 }
 
 test("a copy that shares its blocks on a full xfs is WALSpaceError, and no SIGBUS", async () => {
-  using device = loopDevice("xfs", SIZES.xfs);
+  using device = loopDevice("xfs", SIZES.xfs!);
   const path = `${device.path}/log`;
   for (const end of ["closed", "open"]) {
     for (const name of fs.readdirSync(device.path)) fs.rmSync(`${device.path}/${name}`);

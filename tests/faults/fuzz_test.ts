@@ -180,7 +180,7 @@ test("open() notices each flipped bit of a record, or it does no harm", async ()
     const proves = !sample.name.startsWith("killed");
     for (const at of recordBytes(sample)) {
       for (let bit = isWhole ? 0 : (at + Math.floor(at / 8)) % 8; bit < 8; bit += isWhole ? 1 : 8) {
-        const fate = run(sample, `bit ${bit} of byte ${at}`, true, (bytes) => void (bytes[at] ^= 1 << bit));
+        const fate = run(sample, `bit ${bit} of byte ${at}`, true, (bytes) => void (bytes[at]! ^= 1 << bit));
         damages++;
         tally.add(fate);
         // What a header or a later record proves, no bit can take away unnoticed.
@@ -217,7 +217,7 @@ test("open() survives each flipped bit outside of the records", async () => {
       if (!isField && !random.chance(0.02)) continue;
       for (let bit = 0; bit < 8; bit++) {
         if (!isField && bit !== at % 8) continue;
-        const fate = run(sample, `bit ${bit} of byte ${at}`, true, (bytes) => void (bytes[at] ^= 1 << bit));
+        const fate = run(sample, `bit ${bit} of byte ${at}`, true, (bytes) => void (bytes[at]! ^= 1 << bit));
         damages++;
         tally.add(fate);
         assert(fate === "harmless" || fate === "noticed", `${sample.name}: bit ${bit} of byte ${at}: ${fate}`);
@@ -260,7 +260,7 @@ const DAMAGES: Record<string, (bytes: Bytes, random: Random, other: Bytes) => By
     return longer;
   },
   "many bits": (bytes, random) => {
-    for (let more = random.between(2, 30); more > 0; more--) bytes[random.below(BYTES)] ^= 1 << random.below(8);
+    for (let more = random.between(2, 30); more > 0; more--) bytes[random.below(BYTES)]! ^= 1 << random.below(8);
   },
 };
 
@@ -279,7 +279,7 @@ test("open() notices sectors wiped, swapped, stale, and files cut, or what is le
     const sample = random.pick(all);
     const other = random.pick(all).bytes;
     const name = random.pick(Object.keys(DAMAGES));
-    tally.add(run(sample, `round ${round}, ${name}`, false, (bytes) => DAMAGES[name](bytes, random, other)));
+    tally.add(run(sample, `round ${round}, ${name}`, false, (bytes) => DAMAGES[name]!(bytes, random, other)));
   }
   console.log(`${3000 * ROUNDS} sectors and the like: ${tally}`);
   assert(tally.of("noticed") > 500 && tally.of("harmless") > 100);
@@ -492,7 +492,7 @@ test("open() leaves a damaged file on disk as it is, and salvages on request", a
     const path = directory.join(`log${round}`);
     let bytes: Bytes = sample.bytes.slice();
     const name = random.pick(Object.keys(DAMAGES));
-    bytes = DAMAGES[name](bytes, random, random.pick(all).bytes) ?? bytes;
+    bytes = DAMAGES[name]!(bytes, random, random.pick(all).bytes) ?? bytes;
     fs.writeFileSync(path, bytes);
     let wal: WAL | null = null;
     try {
@@ -589,7 +589,7 @@ test("every method stands random arguments, and writes nothing for a bad one", a
       calls++;
       let isDone = true;
       try {
-        const call = (wal as unknown as Record<string, (...values: unknown[]) => unknown>)[method];
+        const call = (wal as unknown as Record<string, (...values: unknown[]) => unknown>)[method]!;
         const result = call.apply(wal, values);
         if (method === "records" || method === "cursor") void result;
         else if (result instanceof Promise) {

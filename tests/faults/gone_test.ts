@@ -214,7 +214,7 @@ test(
         const { code, signal, stdout } = await cutIn(action, bytes);
         assert(!stdout.includes("acknowledged"), stdout);
         const isKilled = signal === "SIGBUS" || code === 135 || signal === "SIGTRAP" || code === 133;
-        const end = isKilled ? "SIGBUS" : stdout.split("\n")[0];
+        const end = isKilled ? "SIGBUS" : stdout.split("\n")[0]!;
         assert(isKilled || (code === 0 && end === "WALFileGoneError GONE"), `${code} ${signal} ${stdout}`);
         ends.set(end, (ends.get(end) ?? 0) + 1);
       }

@@ -106,7 +106,7 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
       // Each is durable before the other is touched: nothing that is not synced is needed for either of the last two.
       if (when !== "during") {
         assertEquals(
-          Math.abs(counters[0] - counters[1]),
+          Math.abs(counters[0]! - counters[1]!),
           1,
           `step ${step} ${when}: copies ${counters}\n${disk.describe(30)}`,
         );

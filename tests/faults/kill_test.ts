@@ -105,7 +105,7 @@ class History {
     const first = head + Number(valueHigh);
     const end = first + Number(valueLow);
     assert(
-      first >= records[0].lsn && end - 1 <= records.at(-1)!.lsn,
+      first >= records[0]!.lsn && end - 1 <= records.at(-1)!.lsn,
       `G3: of LSN ${first} to ${end - 1} a part is there`,
     );
     assert(lsn >= first && lsn < end && index >= 0, `G2: LSN ${lsn} is not of its own batch`);

@@ -261,7 +261,7 @@ for (const nth of [1, 2, 3]) {
           await untilPending(state);
           // It belongs to the next group, which must not be tried.
           const late = wal.logInsert(10, 1, 1, 1);
-          state.pending[0].reject(errno);
+          state.pending[0]!.reject(errno);
           assertEquals(await endOf(late), "SYNC");
         }
         assertEquals(await ends, ["SYNC", "SYNC", "SYNC", "SYNC"]);
@@ -302,7 +302,7 @@ test("flush() during a pending sync acknowledges that group, and a late failure 
   wal.flush();
   assertEquals([await endOf(first), await endOf(second), wal.durable], ["resolved", "resolved", 2]);
   const third = wal.logInsert(3, 1, 1, 1);
-  state.pending[0].reject("EIO");
+  state.pending[0]!.reject("EIO");
   assertEquals(await endOf(third), "SYNC");
   assertEquals(wal.durable, 2);
   assertThrows(() => wal.flush(), WALSyncError);
@@ -323,7 +323,7 @@ test("flush() that fails during a pending sync rejects all, whatever becomes of 
     assertThrows(() => wal.flush(), WALSyncError);
     assertEquals([await endOf(first), await endOf(second)], ["SYNC", "SYNC"]);
     state.errno = null;
-    state.pending[0][outcome]("EIO");
+    state.pending[0]![outcome]("EIO");
     await new Promise((resolve) => setTimeout(resolve, 5));
     assertEquals(wal.durable, 0);
     assertThrows(() => wal.flush(), WALSyncError);
@@ -356,7 +356,7 @@ test(
         assertEquals([wal.head, wal.recovery.clean], [3, !fails]);
         await wal.logInsert(3, 1, 1, 1);
         // The sync of the life before comes back now.
-        state.pending[0][outcome]("EIO");
+        state.pending[0]![outcome]("EIO");
         await new Promise((resolve) => setTimeout(resolve, 5));
         await wal.logInsert(4, 1, 1, 1);
         assertEquals([wal.durable, wal.stats().poisoned], [4, false]);

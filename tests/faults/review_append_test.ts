@@ -101,7 +101,7 @@ test("a batch item that appends when it is read neither loses its record nor tea
     wal.flush();
     const records = wal.replay();
     assertEquals(lsns(records), range(1, wal.head - 1), `read ${nth}`);
-    if (appended > 0) assertEquals(records[appended - 1].keyHigh, 77n, `read ${nth}`);
+    if (appended > 0) assertEquals(records[appended - 1]!.keyHigh, 77n, `read ${nth}`);
     if (last > 0) assertEquals(records.slice(last - 3, last).map((record) => record.keyHigh), [5n, 1n, 6n]);
     assertEquals(wal.head - 1, (appended > 0 ? 1 : 0) + (last > 0 ? 3 : 0));
     wal.close();

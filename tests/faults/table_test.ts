@@ -42,7 +42,7 @@ test("docs/faults.md names only tests that exist, and a fault test that names th
 
 test("Each file of tests/faults opens with its fault, promise and method, and names hazards and promises", () => {
   for (const file of faultFiles) {
-    const opening = read(file).split("\n\n")[0];
+    const opening = read(file).split("\n\n")[0]!;
     assert(/^\/\/ Fault: [^]*\n\/\/ Promise: [^]*\n\/\/ Method: /.test(opening), file);
     assert(/\bH\d+/.test(opening) && /\bG\d+/.test(opening), file);
   }

@@ -182,7 +182,7 @@ function* crashes(pieces: number, seed: number): Generator<CrashOptions> {
   yield { mode: "power", keep: "all" };
   for (let sample = 0; sample < SAMPLES; sample++) {
     const random = new Random(seed, sample);
-    const share = [0.2, 0.5, 0.8][sample % 3];
+    const share = [0.2, 0.5, 0.8][sample % 3]!;
     yield { mode: "power", keep: () => !random.chance(share) ? false : sample >= 3 ? "torn" : true };
   }
 }

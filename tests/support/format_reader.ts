@@ -99,13 +99,13 @@ function verifies(place: Uint8Array, logId: Uint8Array): boolean {
 function readRecord(place: Uint8Array, logId: Uint8Array, lsn: number): ReadRecord | "later version" | null {
   const view = new DataView(place.buffer);
   if (u64(view, 8) !== lsn || !verifies(place, logId)) return null;
-  const version = place[4] >> 6;
-  const opcode = place[4] & 63;
-  if (version !== 1 || opcode < 1 || opcode > 4 || (place[5] & ~1) !== 0) return "later version";
+  const version = place[4]! >> 6;
+  const opcode = place[4]! & 63;
+  if (version !== 1 || opcode < 1 || opcode > 4 || (place[5]! & ~1) !== 0) return "later version";
   return {
     lsn,
     opcode,
-    goesOn: (place[5] & 1) === 1,
+    goesOn: (place[5]! & 1) === 1,
     timeNanos: view.getBigUint64(16, true),
     keyLow: view.getBigUint64(40, true),
     valueLow: view.getBigUint64(56, true),
@@ -122,7 +122,7 @@ function readThrough(record: RecordAt, tail: number, head: number): ReadResult {
     if (found === null) return "damaged";
     records.push(found);
   }
-  return records.length > 0 && records[records.length - 1].goesOn ? "damaged" : records;
+  return records.length > 0 && records[records.length - 1]!.goesOn ? "damaged" : records;
 }
 
 function walk(record: RecordAt, tail: number, capacity: number) {

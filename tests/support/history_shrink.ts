@@ -31,7 +31,7 @@ export async function shrink(failure: HistoryFailure): Promise<HistoryFailure> {
     }
   }
   for (let i = 0; i < best.history.steps.length; i++) {
-    for (const simpler of simplerSteps(best.history.steps[i])) {
+    for (const simpler of simplerSteps(best.history.steps[i]!)) {
       if (await attempt(best.history.steps.with(i, simpler))) break;
     }
   }

@@ -42,7 +42,7 @@ async function main(path: string, database: string, life: number, seed: number):
 }
 
 if (import.meta.main) {
-  const [path, database, life, seed] = process.argv.slice(2);
+  const [path, database, life, seed] = process.argv.slice(2) as [string, string, string, string];
   main(path, database, Number(life), Number(seed)).catch((error) => {
     say(`e ${String(error instanceof Error ? error.stack : error).replaceAll("\n", " | ")}`);
     process.exit(1);

@@ -102,7 +102,7 @@ async function main(path: string, life: number, seed: number): Promise<void> {
       wal.truncate(wal.durable);
     }
     try {
-      await actions[random.pick(names)]();
+      await actions[random.pick(names)]!();
     } catch (error) {
       if (!(error instanceof WALFullError)) throw error;
     }
@@ -110,7 +110,7 @@ async function main(path: string, life: number, seed: number): Promise<void> {
 }
 
 if (import.meta.main) {
-  const [path, life, seed] = process.argv.slice(2);
+  const [path, life, seed] = process.argv.slice(2) as [string, string, string];
   main(path, Number(life), Number(seed)).catch((error) => {
     say(`e ${String(error instanceof Error ? error.stack : error).replaceAll("\n", " | ")}`);
     process.exit(1);

@@ -51,7 +51,7 @@ export class LogModel {
   /** The last record up to an LSN that is no checkpoint: what a checkpoint can confirm, as stores are given no others. */
   lastGiven(through: number): number {
     let lsn = through;
-    while (lsn > 0 && this.#records[lsn - 1].opType === OpType.Checkpoint) lsn--;
+    while (lsn > 0 && this.#records[lsn - 1]!.opType === OpType.Checkpoint) lsn--;
     return lsn;
   }
 
@@ -97,10 +97,10 @@ export class LogModel {
       throw new Error(`G11: the tail is ${tail}, but only LSN ${this.released} were confirmed`);
     }
     // Recovery keeps whole batches at both ends.
-    if (last < this.last && last > 0 && this.#records[last - 1].batch === this.#records[last].batch) {
+    if (last < this.last && last > 0 && this.#records[last - 1]!.batch === this.#records[last]!.batch) {
       throw new Error(`G3: recovery ends at LSN ${last}, within a batch`);
     }
-    if (tail > 1 && tail <= last && this.#records[tail - 1].batch === this.#records[tail - 2].batch) {
+    if (tail > 1 && tail <= last && this.#records[tail - 1]!.batch === this.#records[tail - 2]!.batch) {
       throw new Error(`G3: the tail is ${tail}, within a batch`);
     }
   }
@@ -113,7 +113,7 @@ export class LogModel {
     for (const [index, record] of found.entries()) {
       const lsn = tail + index;
       if (record.lsn !== lsn) throw new Error(`G2: LSN ${record.lsn} in the place of ${lsn}`);
-      const wanted = this.#records[lsn - 1];
+      const wanted = this.#records[lsn - 1]!;
       if (!isSame(record, wanted)) {
         throw new Error(`G2: LSN ${lsn} is ${show(record)}, appended was ${show(wanted)}`);
       }

@@ -56,6 +56,6 @@ export class RingBuilder {
 /** A record with one byte wrong: its LSN can be read, its checksum does not fit. */
 export function torn(record: ReferenceRecord): Uint8Array {
   const bytes = recordBytes(record);
-  bytes[40] ^= 0x10;
+  bytes[40]! ^= 0x10;
   return bytes;
 }

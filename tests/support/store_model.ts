@@ -48,7 +48,7 @@ export class StoreModel {
 export function sorted(pairs: Iterable<Pair>): Pair[] {
   return [...pairs].sort((a, b) => {
     const at = a.findIndex((half, i) => half !== b[i]);
-    return at === -1 ? 0 : a[at] < b[at] ? -1 : 1;
+    return at === -1 ? 0 : a[at]! < b[at]! ? -1 : 1;
   });
 }
 

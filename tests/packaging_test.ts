@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { PROJECT_URL, runCommand, runtimeBinary } from "./support/child.ts";
 import { serveModules } from "./support/module_server.ts";
 import { runtime } from "./support/runtime.ts";
-import { tempDir } from "./support/temp.ts";
+import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
 interface PackageJson {
@@ -22,6 +22,7 @@ interface PackageJson {
 const PROJECT = fileURLToPath(PROJECT_URL);
 const packageJson: PackageJson = JSON.parse(read("package.json"));
 const denoJson = JSON.parse(read("deno.json"));
+const TSC = fileURLToPath(new URL("node_modules/typescript/bin/tsc", PROJECT_URL));
 const hasNpm = spawnSync("npm", ["--version"], { stdio: "ignore" }).status === 0;
 
 function read(path: string): string {
@@ -36,7 +37,7 @@ function program(wal: string, memoryStore: string, sqliteStore: string): string 
     import { MemoryStore } from ${JSON.stringify(memoryStore)};
     ${sqliteStore === "" ? "" : `import { SQLiteStore } from ${JSON.stringify(sqliteStore)};`}
 
-    const [path, databasePath] = process.argv.slice(2);
+    const [path, databasePath] = process.argv.slice(2) as [string, string];
     {
       await using wal = await WAL.open(path, { size: 65536 });
       await wal.logInsert(1, 2, 3, 4);
@@ -182,22 +183,56 @@ test("README.md links to files in the tarball, or to what it calls only in the r
   }
 }, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
 
-test("a Bun program adds the tarball in an empty directory and runs", async () => {
-  using directory = tempDir();
-  const { tarball } = await pack(directory.path);
+/** Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else; returns the files in the tarball. */
+async function makeBunApp(directory: TempDir, env: Readonly<Record<string, string>>): Promise<string[]> {
+  const { tarball, files } = await pack(directory.path);
   writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
   const { name } = packageJson;
   writeFileSync(directory.join("app.ts"), program(name, `${name}/stores/memory`, `${name}/stores/sqlite`));
-  // An empty cache of its own: an earlier tarball of the same version must not be found in its place.
-  const env = { BUN_INSTALL_CACHE_DIR: directory.join("cache") };
-
   const added = await runCommand([runtimeBinary(), "add", tarball], { cwd: directory.path, env });
   assertEquals(added.code, 0, added.stderr);
   assertEquals(readdirSync(directory.join("node_modules", name.split("/")[0]!)), [name.split("/")[1]!]);
+  return files;
+}
 
+/** An empty cache of its own: an earlier tarball of the same version must not be found in its place. */
+function ownCache(directory: TempDir): Readonly<Record<string, string>> {
+  return { BUN_INSTALL_CACHE_DIR: directory.join(".cache") };
+}
+
+test("a Bun program adds the tarball in an empty directory and runs", async () => {
+  using directory = tempDir();
+  const env = ownCache(directory);
+  await makeBunApp(directory, env);
   const result = await runCommand(
     [runtimeBinary(), "run", "app.ts", directory.join("first.wal"), directory.join("store.sqlite")],
     { cwd: directory.path, env },
   );
   assertEquals([result.code, result.stdout, result.stderr], [0, PROGRAM_OUTPUT, ""]);
 }, { skip: runtime !== "bun" ? "bun add is Bun's" : !hasNpm && "npm is not installed", timeoutMs: 180_000 });
+
+test("the types of a Bun app that has the tarball are right by the settings that bun init writes", async () => {
+  using directory = tempDir();
+  // It fails to install the types it asks for, as it is to download nothing, but has written the settings by then.
+  const env = { ...ownCache(directory), BUN_CONFIG_REGISTRY: "http://localhost:9" };
+  await runCommand([runtimeBinary(), "init", "--yes"], { cwd: directory.path, env });
+  assertStringIncludes(readFileSync(directory.join("tsconfig.json"), "utf8"), '"noUncheckedIndexedAccess": true');
+  const files = await makeBunApp(directory, env);
+  mkdirSync(directory.join("node_modules/@types"));
+  symlinkSync(`${PROJECT}node_modules/bun-types`, directory.join("node_modules/@types/bun"));
+  const { name } = packageJson;
+  const modules = Object.keys(denoJson.exports).map((path) => name + path.slice(1));
+  const sources = files.filter((path) => path.endsWith(".ts")).map((path) => `./node_modules/${name}/${path}`);
+  assert(modules.length > 3 && sources.length > 50);
+  writeFileSync(
+    directory.join("every.ts"),
+    [...modules, ...sources].map((path) => `import ${JSON.stringify(path)};\n`).join(""),
+  );
+  const result = await runCommand([runtimeBinary(), TSC, "--project", directory.path], { timeoutMs: 120_000 });
+  assertEquals([result.stdout, result.stderr, result.code], ["", "", 0]);
+}, {
+  skip: runtime !== "bun"
+    ? "bun init is Bun's"
+    : !(hasNpm && existsSync(TSC)) && "npm is not installed, or what it installs is not",
+  timeoutMs: 300_000,
+});

@@ -31,6 +31,7 @@ export class MappedFile implements Region {
   readonly created: boolean;
   readonly fileSystem: FileSystemInfo;
   readonly warnings: readonly string[];
+  readonly syncsRangeAside: boolean;
   readonly #system: System;
   readonly #parts: Parts;
   #isOpen = true;
@@ -50,6 +51,7 @@ export class MappedFile implements Region {
     this.created = parts.created;
     this.fileSystem = parts.info;
     this.warnings = parts.warnings;
+    this.syncsRangeAside = !system.asyncUsesSpare;
   }
 
   sync(offset: number, length: number): void {

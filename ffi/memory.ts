@@ -17,6 +17,7 @@ export function memoryRegion(sizeBytes: number): Region {
     created: true,
     fileSystem: { name: "memory", durable: false },
     warnings: [],
+    syncsRangeAside: false,
     sync: check,
     async syncAsync() {
       check();

@@ -70,6 +70,8 @@ export interface Region {
   readonly fileSystem: FileSystemInfo;
   /** What an operator should know, one sentence each. */
   readonly warnings: readonly string[];
+  /** True if `syncAsync()` touches its range only: stores to other bytes meanwhile cost no more than at other times. */
+  readonly syncsRangeAside: boolean;
 
   /**
    * Makes the bytes of [offset, offset + length) durable before it returns; other bytes may become durable too.

@@ -119,10 +119,20 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/group_commit.ts",
-      "if (this.#stopped) return;\n        this.#account(performance.now() - startMs, first, last);",
-      "if (this.#stopped) return;\n        this.#account(performance.now() - startMs, first, this.#target.head - 1);",
+      "this.#account(performance.now() - startMs, first, last, true);",
+      "this.#account(performance.now() - startMs, first, this.#target.head - 1, true);",
     ),
     tests: faults("lost_sync", "histories"),
+  },
+  {
+    name: "the second half of a cut group is acknowledged with the first",
+    hazard: "H1",
+    edits: edit(
+      "src/group_commit.ts",
+      "    group?.resolve();\n    if (synced !== null)",
+      "    group?.resolve();\n    next?.group?.resolve();\n    if (synced !== null)",
+    ),
+    tests: faults("lost_sync"),
   },
   {
     name: "a failed sync is tried again",

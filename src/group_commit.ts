@@ -4,6 +4,9 @@
 // (SIGMOD 1984). One sync is in flight; the next group gathers meanwhile. All callers of a group share one promise, since a
 // promise for each costs more than the rest of an append.
 //
+// A large group is cut in two. The sync of what has been appended starts off the thread while the other callers still append, and from
+// then on the two halves take turns: while one is being synced, the callers of the other one run.
+//
 // A sync acknowledges only what was stored before it was called. Its first failure is final: the kernel may have marked the
 // pages clean, and a second sync would report success for data that never reached the medium (Rebello et al.: "Can
 // applications recover from fsync failures?", USENIX ATC 2020).
@@ -54,6 +57,16 @@ const FAST_SYNC_MS = 0.5;
 /** Weight of the newest sync in the moving average. */
 const AVERAGE_WEIGHT = 0.125;
 
+/** A sync that runs off the thread. */
+interface Flight {
+  readonly group: Group | null;
+  readonly first: LSN;
+  readonly last: LSN;
+  readonly startMs: number;
+  /** Null if there is nothing to sync. */
+  readonly synced: Promise<void> | null;
+}
+
 /** The commits of one open log. */
 export class GroupCommit {
   readonly #target: CommitTarget;
@@ -74,6 +87,9 @@ export class GroupCommit {
   /** Starts at nothing, so that one slow sync at the start decides nothing. */
   #averageMs = 0;
   #offload: boolean;
+  readonly #cutRecords: number;
+  /** The group is cut when the head is past this LSN; `Infinity` while it cannot be. */
+  #cutAt: LSN = Infinity;
   #stopped = false;
   #stopError: unknown = null;
   /** Data syncs so far, and the records they made durable. */
@@ -89,8 +105,12 @@ export class GroupCommit {
     this.#commit();
   };
 
-  /** @param durable the LSN up to which everything is durable already. */
-  constructor(target: CommitTarget, option: FlushOption, durable: LSN) {
+  /**
+   * @param durable the LSN up to which everything is durable already.
+   * @param cutRecords how many records make a group one that is cut in two; `Infinity` for none.
+   */
+  constructor(target: CommitTarget, option: FlushOption, durable: LSN, cutRecords = Infinity) {
+    this.#cutRecords = option === "inline" ? Infinity : cutRecords;
     this.#target = target;
     this.#option = option;
     this.#durable = durable;
@@ -119,7 +139,9 @@ export class GroupCommit {
       this.#open = Promise.withResolvers<void>();
       this.schedule();
     }
-    return this.#open.promise;
+    const { promise } = this.#open;
+    if (this.#target.head > this.#cutAt) this.#commitAsync();
+    return promise;
   }
 
   /** Sees to it that a commit runs soon, whether or not somebody waits for it. */
@@ -128,6 +150,7 @@ export class GroupCommit {
     if (this.#scheduled || this.#asyncRunning || this.#stopped) return;
     this.#scheduled = true;
     this.#hops = 0;
+    this.#cutAt = this.#durable + 1 + this.#cutRecords;
     this.#headAtHop = this.#target.head;
     queueMicrotask(this.#hop);
   }
@@ -157,6 +180,10 @@ export class GroupCommit {
 
   /** Waits a few microtasks for callers to join, then commits. */
   #gather(): void {
+    if (this.#asyncRunning) {
+      this.#dropCut();
+      return;
+    }
     const head = this.#target.head;
     const hops = ++this.#hops;
     const grew = head !== this.#headAtHop;
@@ -179,14 +206,21 @@ export class GroupCommit {
   }
 
   #commit(): void {
+    if (this.#asyncRunning) return this.#dropCut();
     this.#scheduled = false;
     if (this.#stopped) return;
-    assert(!this.#asyncRunning, "one sync is in flight at a time");
     if (this.#offload) this.#commitAsync();
     else this.#commitInline();
   }
 
+  /** The group that this commit was scheduled for has been cut; whoever came since goes with the next one. */
+  #dropCut(): void {
+    this.#scheduled = false;
+    this.#again = true;
+  }
+
   #commitInline(): void {
+    this.#cutAt = Infinity;
     const first = this.#durable + 1;
     const last = this.#target.head - 1;
     try {
@@ -202,48 +236,64 @@ export class GroupCommit {
   }
 
   async #commitAsync(): Promise<void> {
-    const group = this.#open;
-    this.#open = null;
-    this.#inFlight = group;
+    assert(!this.#asyncRunning, "one sync is in flight at a time");
     this.#asyncRunning = true;
-    this.#again = false;
-    const first = this.#durable + 1;
-    const last = this.#target.head - 1;
     try {
-      if (last >= first) {
-        const startMs = performance.now();
-        await this.#target.syncRecordsAsync(first, last);
-        if (this.#stopped) return;
-        this.#account(performance.now() - startMs, first, last);
-      }
-      group?.resolve();
-      this.#inFlight = null;
-      if (last >= first) this.#target.advanced();
-      if (this.#target.headerWanted() && !this.#stopped) {
-        await this.#target.syncHeaderAsync();
-        if (this.#stopped) return;
-        this.#target.advanced();
-      }
+      for (let flight: Flight | null = this.#start(); flight !== null;) flight = await this.#land(flight);
     } catch (error) {
       if (!this.#stopped) this.#target.failed(error);
-      return;
     } finally {
       this.#asyncRunning = false;
     }
+    if (this.#stopped) return;
     if (this.#again || this.#open !== null || this.#target.headerWanted()) this.schedule();
+  }
+
+  /** Starts to sync all that is appended, off the thread. */
+  #start(): Flight {
+    const group = this.#open;
+    this.#open = null;
+    this.#inFlight = group;
+    this.#again = false;
+    this.#cutAt = Infinity;
+    const first = this.#durable + 1;
+    const last = this.#target.head - 1;
+    const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);
+    return { group, first, last, startMs: performance.now(), synced };
+  }
+
+  /** Waits for a sync. @returns the next one, where the other half of a cut group is there already. */
+  async #land({ group, first, last, startMs, synced }: Flight): Promise<Flight | null> {
+    if (synced !== null) {
+      await synced;
+      if (this.#stopped) return null;
+      this.#account(performance.now() - startMs, first, last, true);
+    }
+    const wantsHeader = this.#target.headerWanted();
+    const isLarge = this.#target.head - first > this.#cutRecords;
+    const next = isLarge && !wantsHeader && this.#open !== null ? this.#start() : null;
+    if (next === null) this.#inFlight = null;
+    group?.resolve();
+    if (synced !== null) this.#target.advanced();
+    if (next !== null || !wantsHeader || this.#stopped) return next;
+    await this.#target.syncHeaderAsync();
+    if (!this.#stopped) this.#target.advanced();
+    return null;
   }
 
   #syncInline(first: LSN, last: LSN): void {
     const startMs = performance.now();
     this.#target.syncRecords(first, last);
-    this.#account(performance.now() - startMs, first, last);
+    this.#account(performance.now() - startMs, first, last, false);
   }
 
-  #account(ms: number, first: LSN, last: LSN): void {
+  #account(ms: number, first: LSN, last: LSN, wasOff: boolean): void {
     this.syncs++;
     this.synced += last - first + 1;
     this.latency.add(ms);
     if (last > this.#durable) this.#durable = last;
+    // Of a group that was cut, this is also the time in which its callers ran.
+    if (wasOff && !this.#offload) return;
     this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;
     if (this.#option !== "adaptive") return;
     if (this.#offload) this.#offload = this.#averageMs > FAST_SYNC_MS;

@@ -45,6 +45,11 @@ import { WaitingRoom } from "./waiting_room.ts";
 
 /** Records whose pages are faulted in at once, ahead of the head: 64 KiB. A fault for each page would cost ten times as much. */
 const PREFAULT_RECORDS = 1024;
+/**
+ * A group of more records than this is cut: appending so many takes as long as a sync, and longer than it takes to hear of one that ran
+ * off the thread. A small ring's groups are cut before they fill it.
+ */
+const CUT_RECORDS = 1536;
 /** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
 const LOOK_EVERY_MS = 5;
 /** A header with the new tail is written when this part of the ring has been released since the last, or no more than this is free. */
@@ -127,7 +132,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
-    this.commit = new GroupCommit(this, options.flush, verdict.head - 1);
+    const cutRecords = region.syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(slots.count / 8)) : Infinity;
+    this.commit = new GroupCommit(this, options.flush, verdict.head - 1, cutRecords);
     this.#setStop();
   }
 
@@ -183,13 +189,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   check(first: LSN, last: LSN): void {
     if (!this.#isOpen) throw new WALClosedError("read");
     this.#look();
-    // What this opening has stored is in memory.
-    const lastBefore = Math.min(last, this.#firstLsn - 1);
-    if (lastBefore < first) return;
     try {
-      for (const { offset, length } of rangesOf(first, lastBefore, this.#slots.count)) {
-        this.#region.readAhead(offset, length);
-      }
+      // What was stored a moment ago, too: the kernel may have written it and let go of it.
+      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) this.#region.readAhead(offset, length);
     } catch (error) {
       // What cannot be read is no reason to stop appending.
       const translated = toWALError(error, this.path, this.commit.durable);

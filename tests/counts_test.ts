@@ -32,8 +32,8 @@ for (const flush of ["inline", "offload"] as const) {
 
   test(`appends of one turn cost one sync, of the pages they lie in (${flush})`, async () => {
     const disk = new SimulatedDisk();
-    const wal = openOn(disk, { flush });
-    for (const count of [2, 10, 52, 64, 640]) {
+    const wal = openOn(disk, { flush, size: 2 ** 20 });
+    for (const count of [2, 10, 52, 64, 640, 1500]) {
       wal.flush();
       const page = (lsn: number) => Math.floor((lsn - 1) / 64);
       const pages = page(wal.head + count - 1) - page(wal.head) + 1;
@@ -43,6 +43,18 @@ for (const flush of ["inline", "offload"] as const) {
     wal.close();
   });
 }
+
+test("more appends of one turn cost two syncs: the second half is appended while the first is written", async () => {
+  for (const [flush, syncs] of [["inline", 1], ["adaptive", 2], ["offload", 2]] as const) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk, { flush, size: 2 ** 20 });
+    const found = await cost(disk, () => Promise.all(range(1, 4000).map((i) => wal.logInsert(i, i, i, i))));
+    // The page in which the first half ends is written twice.
+    const pages = Math.ceil(4000 / 64) + syncs - 1;
+    assertEquals(found, { syncs, bytes: pages * 4096 }, flush);
+    wal.close();
+  }
+});
 
 test("a batch costs one sync; where it goes over the end of the ring, two", async () => {
   const disk = new SimulatedDisk();

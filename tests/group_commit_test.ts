@@ -14,9 +14,9 @@ import { GroupCommit } from "../src/group_commit.ts";
 import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
-function start(option: "inline" | "offload" | "adaptive" = "inline") {
+function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity) {
   const target = new FakeTarget();
-  const commit = new GroupCommit(target, option, 0);
+  const commit = new GroupCommit(target, option, 0, cutRecords);
   target.onFailed = (error) => commit.stop(error);
   /** One durable append. */
   const append = () => {
@@ -271,4 +271,136 @@ test("inline and offload stay what they are, however long a sync takes", async (
   await append();
   assertEquals(commit.mode, "inline");
   assertEquals(start("offload").commit.mode, "offload");
+});
+
+// Groups that are cut.
+
+/** Starts a log whose groups are cut at 10 records, and appends so many. */
+function startCut(count: number, option: "inline" | "offload" | "adaptive" = "adaptive") {
+  const all = start(option, 10);
+  const promises = Array.from({ length: count }, all.append);
+  return { ...all, promises, watched: promises.map((promise) => new Watched(promise)) };
+}
+
+const states = (watched: readonly Watched[]) => new Set(watched.map(({ state }) => state));
+
+test("a large group is cut: its first part is synced while the others append, and acknowledged by itself", async () => {
+  const { target, promises, watched } = startCut(25);
+  assertEquals(target.syncs, [{ first: 1, last: 11, where: "offload" }], "at once, before anybody waits");
+  assertEquals(new Set(promises).size, 2);
+  await settle();
+  assertEquals([target.syncs.length, states(watched)], [1, new Set(["pending"])]);
+  target.pending[0]!.resolve();
+  await settle();
+  assertEquals([states(watched.slice(0, 11)), states(watched.slice(11))], [
+    new Set(["resolved"]),
+    new Set(["pending"]),
+  ]);
+  assertEquals(target.syncs[1], { first: 12, last: 25, where: "offload" });
+  target.pending[1]!.resolve();
+  await settle();
+  assertEquals([states(watched), target.syncs.length], [new Set(["resolved"]), 2]);
+});
+
+test("the halves of a cut group take turns: one is synced while the callers of the other run", async () => {
+  const { target, commit, append } = start("adaptive", 10);
+  let running = true;
+  let done = 0;
+  const writers = Array.from({ length: 30 }, async () => {
+    while (running) {
+      await append();
+      done++;
+    }
+  });
+  for (let turn = 0; turn < 20; turn++) {
+    await settle();
+    assertEquals(target.pending.length, 1, "one sync is in flight");
+    const { first, last } = target.syncs.at(-1)!;
+    assertEquals(target.head - 1 - last, 30 - (last - first + 1), "the others have appended");
+    assert(commit.durable < first);
+    target.pending.shift()!.resolve();
+  }
+  running = false;
+  commit.flush();
+  target.pending.shift()?.resolve();
+  await Promise.all(writers);
+  assert(done >= 20 * 10, `${done} appends`);
+});
+
+test("a group that has become small is not cut, and adaptive commits are inline again", async () => {
+  const { target, commit, append, promises } = startCut(12);
+  target.pending.shift()!.resolve();
+  await settle();
+  const few = Array.from({ length: 3 }, append);
+  target.pending.shift()!.resolve();
+  await Promise.all([...promises, ...few]);
+  assertEquals(target.syncs.map(({ first, last, where }) => [first, last, where]), [
+    [1, 11, "offload"],
+    [12, 12, "offload"],
+    [13, 15, "inline"],
+  ]);
+  await Promise.all(Array.from({ length: 10 }, append));
+  assertEquals([target.syncs.at(-1), commit.durable], [{ first: 16, last: 25, where: "inline" }, 25]);
+});
+
+test("inline commits cut nothing", async () => {
+  const { target, promises } = startCut(1000, "inline");
+  await Promise.all(promises);
+  assertEquals(target.syncs, [{ first: 1, last: 1000, where: "inline" }]);
+});
+
+test("a sync of half a group that fails rejects everybody, and nothing is acknowledged after it", async () => {
+  for (const which of [0, 1]) {
+    const { target, commit, watched } = startCut(25);
+    if (which === 1) {
+      target.pending[0]!.resolve();
+      await settle();
+    }
+    target.pending[which]!.reject(new Error("no"));
+    await settle();
+    const acknowledged = which === 0 ? 0 : 11;
+    assertEquals(watched.filter(({ state }) => state === "resolved").length, acknowledged);
+    assertEquals(watched.filter(({ state }) => state === "rejected").length, 25 - acknowledged);
+    assertEquals([target.failures.length, commit.durable, target.syncs.length], [1, acknowledged, which + 1]);
+  }
+});
+
+test("flush() covers both halves of a cut group", async () => {
+  const { target, commit, watched } = startCut(25);
+  commit.flush();
+  await settle();
+  assertEquals([states(watched), commit.durable], [new Set(["resolved"]), 25]);
+  target.pending[0]!.resolve();
+  await settle();
+  assertEquals([target.syncs.length, commit.asyncRunning], [2, false]);
+});
+
+test("stop() rejects both halves of a cut group", async () => {
+  const { target, commit, watched } = startCut(25);
+  commit.stop(new Error("over"));
+  await settle();
+  assertEquals(states(watched), new Set(["rejected"]));
+  target.pending[0]!.resolve();
+  await settle();
+  assertEquals([target.syncs.length, commit.durable], [1, 0]);
+});
+
+test("a header that is wanted is written between the halves of a cut group", async () => {
+  const { target, watched } = startCut(25);
+  target.isHeaderWanted = true;
+  target.pending.shift()!.resolve();
+  await settle();
+  assertEquals([target.headerSyncs, target.syncs.length], [1, 2]);
+  target.pending.shift()?.resolve();
+  await settle();
+  assertEquals(states(watched), new Set(["resolved"]));
+});
+
+test("what is appended by the way while a cut group is synced becomes durable though nobody waits for it", async () => {
+  const { target, commit, watched } = startCut(11);
+  target.append(3);
+  commit.schedule();
+  target.pending.shift()!.resolve();
+  await settle();
+  assertEquals([states(watched), commit.durable], [new Set(["resolved"]), 14]);
 });

@@ -57,6 +57,35 @@ for (const flush of ["inline", "offload"] as const) {
   }
 }
 
+test("WAL acknowledges each half of a cut group only when that half is on the medium, at every crash", async () => {
+  // In a ring of 768, groups of more than 96 are cut.
+  const writers = 250;
+  for (const flush of ["adaptive", "offload"] as const) {
+    for (let step = 1, over = false; !over; step += 1) {
+      const simulation = new Simulation({ asyncTicks: 200, traceLimit: 40 }, { flush });
+      const { disk } = simulation;
+      const wal = simulation.open();
+      disk.crashAt(disk.steps + step, step % 2 === 0 ? "before" : "after");
+      let acknowledged = 0;
+      const settled = await Promise.allSettled(Array.from({ length: writers }, async () => {
+        for (let round = 0; round < 2; round++) {
+          const lsn = wal.head;
+          await wal.logInsert(1, lsn, 2, lsn);
+          if (!disk.halted) acknowledged = Math.max(acknowledged, lsn);
+        }
+      }));
+      over = !disk.halted;
+      disk.clearFaults();
+      if (over) assertEquals(settled.filter(({ status }) => status === "rejected").length, 0);
+      const recovered = simulation.reopen({ keep: "none" });
+      assert(recovered.head > acknowledged, `${flush}, step ${step}: ${acknowledged} was acknowledged`);
+      assertHolds(recovered, 1, recovered.head - 1, `${flush}, step ${step}`);
+      simulation.bury();
+      assert(step < 200, "the workload never ends");
+    }
+  }
+});
+
 /** A few groups, a checkpoint, a truncate. */
 async function work(wal: WAL): Promise<void> {
   for (const count of [3, 70, 1]) {

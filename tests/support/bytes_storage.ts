@@ -27,6 +27,7 @@ export class BytesStorage implements Storage {
       created,
       fileSystem: { name: "bytes", durable: false },
       warnings: [],
+      syncsRangeAside: false,
       sync: () => {},
       syncAsync: () => Promise.resolve(),
       prefault: () => {},

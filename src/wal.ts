@@ -38,7 +38,7 @@ import {
  *
  * await using wal = WAL.open(null); // a path, or null for memory
  * await wal.logInsert(0x1234n, 1, 0xabcdn, 2);
- * console.log(wal.replay()[0].keyHigh); // 4660n
+ * for (const { keyHigh } of wal.replay()) console.log(keyHigh); // 4660n
  * ```
  */
 export class WAL implements Disposable, AsyncDisposable {

@@ -73,8 +73,6 @@ export function copySlots(source: ReadSource, first: LSN, last: LSN): Slots {
 
 /** A cursor looks at the file once in so many records. */
 const CHECK_RECORDS = 1024;
-/** A cursor verifies so many records first. */
-const FIRST_RECORDS = 32;
 /** Records a lazy iterator copies at once. */
 const CHUNK_RECORDS = 512;
 
@@ -164,10 +162,17 @@ export class RingCursor implements Cursor {
   #lsn: LSN;
   #slot: number;
   #untilCheck = 0;
-  /** Records that were verified at once the last time. */
-  #ahead = FIRST_RECORDS / 4;
-  /** Verified are the records before this LSN. */
+  /** Records to be verified at once the next time. */
+  #ahead = 1;
+  /** Verified are the records before this LSN, in this turn of the microtask queue. */
   #verified: LSN;
+  #turnIsOpen = false;
+
+  readonly #closeTurn = () => {
+    this.#turnIsOpen = false;
+    this.#verified = this.#lsn + 1;
+    this.#ahead = 1;
+  };
 
   constructor(source: ReadSource, first: LSN, last: LSN) {
     this.#source = source;
@@ -186,7 +191,7 @@ export class RingCursor implements Cursor {
     const slots = this.#slots;
     const slot = this.#slot + 1 === slots.count ? 0 : this.#slot + 1;
     if (lsn === this.#verified) this.#verify(slot, lsn);
-    // A verified record is the same still if it was not overwritten.
+    // Verified a moment ago, in this turn: it is the same still if the log has not used its slot again.
     if (lsn >= this.#verified || !slots.hasLsn(slot, lsn)) {
       this.#check(lsn); // closed and overwritten are no damage
       throw damage(this.#source, lsn);
@@ -197,10 +202,15 @@ export class RingCursor implements Cursor {
   }
 
   #verify(slot: number, lsn: LSN): void {
+    if (!this.#turnIsOpen) {
+      this.#turnIsOpen = true;
+      queueMicrotask(this.#closeTurn);
+    }
+    const slots = this.#source.slots();
+    const count = Math.min(this.#ahead, this.#untilCheck + 1, this.#last - lsn + 1, slots.count - slot);
+    this.#verified = lsn + slots.lookRun(slot, lsn, count).good;
     // More each time, since who reads on may read to the end.
     this.#ahead = Math.min(4 * this.#ahead, CHECK_RECORDS);
-    const count = Math.min(this.#ahead, this.#untilCheck + 1, this.#last - lsn + 1, this.#slots.count - slot);
-    this.#verified = lsn + this.#slots.lookRun(slot, lsn, count).good;
   }
 
   #check(lsn: LSN): void {

@@ -170,6 +170,42 @@ test("a cursor over a log that was closed cannot reach its memory", () => {
   assertThrows(() => cursor.keyHigh);
 });
 
+test("next() throws WALClosedError once the log is closed, wherever the cursor stands", () => {
+  for (let stop = 1; stop < CAPACITY; stop += stop < 100 ? 1 : 7) {
+    const wal = openInMemory();
+    fill(wal, CAPACITY);
+    const cursor = wal.cursor();
+    while (cursor.lsn < stop) cursor.next();
+    wal.close();
+    assertThrows(() => cursor.next(), WALClosedError, undefined, `at LSN ${stop}`);
+  }
+});
+
+test("a cursor notices damage that comes while its reader awaits, in the very next record", async () => {
+  for (const stop of [1, 5, 21, 85, 300, 700]) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk);
+    fill(wal, CAPACITY);
+    wal.flush();
+    const cursor = wal.cursor();
+    while (cursor.lsn < stop) cursor.next();
+    await null;
+    disk.damage.flipBit(PATH, 16384 + stop * 64 + 33, 5);
+    assertEquals(assertThrows(() => cursor.next(), WALCorruptError).firstLsn, stop + 1);
+    wal.close();
+  }
+});
+
+test("a cursor whose reader awaits at each record shows every one", async () => {
+  const wal = wrapped();
+  const found: number[] = [];
+  for (const cursor = wal.cursor(); cursor.next();) {
+    found.push(cursor.lsn);
+    if (cursor.lsn % 3 === 0) await null;
+  }
+  assertEquals(found, range(601, 1000));
+});
+
 test("a flipped bit in any retained record is a WALCorruptError that names it, however it is read", () => {
   for (const lsn of [601, 700, 768, 769, 1000]) {
     const disk = new SimulatedDisk();

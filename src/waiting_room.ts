@@ -11,14 +11,22 @@ interface Waiter {
   readonly resolve: (group: Promise<void>) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: ReturnType<typeof setTimeout> | null;
+  isThere: boolean;
 }
+
+/** So many who have left are kept at most before the queue is copied without them. */
+const MOST_GONE = 1024;
 
 /** A queue of appends. Each one's promise settles on every path: when it has been appended and synced, timed out or rejected. */
 export class WaitingRoom {
-  readonly #waiters: Waiter[] = [];
+  /** In order of arrival; some may have left. An `Array.shift()` for each would move all the others. */
+  #waiters: Waiter[] = [];
+  /** Index of the first who may be there. */
+  #first = 0;
+  #length = 0;
 
   get length(): number {
-    return this.#waiters.length;
+    return this.#length;
   }
 
   /**
@@ -30,19 +38,20 @@ export class WaitingRoom {
   enter(records: number, append: () => Promise<void>, timeoutMs: number, timedOut: () => unknown): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const expire = () => {
-      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+      this.#leave(waiter);
       reject(timedOut());
     };
     const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(expire, timeoutMs);
-    const waiter: Waiter = { records, append, resolve, reject, timer };
+    const waiter: Waiter = { records, append, resolve, reject, timer, isThere: true };
     this.#waiters.push(waiter);
+    this.#length++;
     return promise;
   }
 
   /** Lets those in whom there is room for, in order. */
   admit(hasRoom: (records: number) => boolean): void {
-    while (this.#waiters.length > 0 && hasRoom(this.#waiters[0]!.records)) {
-      const waiter = this.#leave();
+    for (let waiter = this.#next(); waiter !== null && hasRoom(waiter.records); waiter = this.#next()) {
+      this.#leave(waiter);
       try {
         waiter.resolve(waiter.append());
       } catch (error) {
@@ -53,15 +62,30 @@ export class WaitingRoom {
 
   /** Turns all away. */
   rejectAll(makeError: (records: number) => unknown): void {
-    while (this.#waiters.length > 0) {
-      const waiter = this.#leave();
+    for (let waiter = this.#next(); waiter !== null; waiter = this.#next()) {
+      this.#leave(waiter);
       waiter.reject(makeError(waiter.records));
     }
   }
 
-  #leave(): Waiter {
-    const waiter = this.#waiters.shift()!;
+  /** Who is first in line; null if nobody waits. */
+  #next(): Waiter | null {
+    while (this.#first < this.#waiters.length && !this.#waiters[this.#first]!.isThere) this.#first++;
+    if (this.#first >= MOST_GONE && this.#first * 2 >= this.#waiters.length) {
+      this.#waiters = this.#waiters.slice(this.#first);
+      this.#first = 0;
+    }
+    return this.#waiters[this.#first] ?? null;
+  }
+
+  #leave(waiter: Waiter): void {
+    waiter.isThere = false;
+    this.#length--;
     if (waiter.timer !== null) clearTimeout(waiter.timer);
-    return waiter;
+    // Nobody is left: nor are those who are gone.
+    if (this.#length === 0) {
+      this.#waiters = [];
+      this.#first = 0;
+    }
   }
 }

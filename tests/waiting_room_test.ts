@@ -106,3 +106,23 @@ test("a limit longer than a timer can be is no limit of a millisecond", async ()
   await settle();
   assertEquals(waiter.state, "rejected");
 });
+
+test("those who time out in the middle of a long line are passed over, and nobody else", async () => {
+  const room = new WaitingRoom();
+  const order: number[] = [];
+  const states = Array.from({ length: 5000 }, (_, index) => {
+    const enter = () => {
+      order.push(index);
+      return Promise.resolve();
+    };
+    return new Watched(room.enter(1, enter, index % 3 === 1 ? 1 : Infinity, never));
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const late = states.filter(({ state }) => state === "rejected").length;
+  assertEquals([late, room.length], [1667, 5000 - 1667]);
+  for (let free = 7; room.length > 0; free = 7) room.admit(() => free-- > 0);
+  await settle();
+  assertEquals(order, Array.from({ length: 5000 }, (_, index) => index).filter((index) => index % 3 !== 1));
+  room.rejectAll(never);
+  assertEquals(room.length, 0);
+});

@@ -52,7 +52,7 @@ const PREFAULT_RECORDS = 1024;
 const CUT_RECORDS = 1536;
 /** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
 const LOOK_EVERY_MS = 5;
-/** A header with the new tail is written when this part of the ring has been released since the last, or no more than this is free. */
+/** A header with the new tail is written when this part of the ring has been released since the last, or as much as is free. */
 const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
 const SUSPECT_SYNC_MS = 0.005;
@@ -434,11 +434,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   headerWanted(): boolean {
-    const part = this.#slots.count / HEADER_PART;
+    const unwritten = this.#tail - this.#writer.latest.tail;
+    const unsettled = this.#tail - this.#settledTail;
     const free = this.#settledTail + this.#slots.count - this.#head;
-    const isShort = this.#room.length > 0 || free < part;
-    return this.#headerRequested || this.#tail - this.#writer.latest.tail >= part ||
-      (isShort && this.#tail > this.#settledTail);
+    return this.#headerRequested || unwritten >= this.#slots.count / HEADER_PART ||
+      (unsettled > 0 && (this.#room.length > 0 || unsettled >= free));
   }
 
   #positions(): HeaderPositions {

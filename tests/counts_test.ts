@@ -118,6 +118,26 @@ test("a lap costs few headers: appends do not pay for truncates", async () => {
   assertEquals(wal.stats().syncs, 4 * CAPACITY);
 });
 
+test("a ring that is kept nearly full costs few headers too, and a full one no more than two for each record", async () => {
+  for (const flush of ["inline", "offload"] as const) {
+    const counts = [];
+    for (const keep of [600, 700, 760, CAPACITY]) {
+      const disk = new SimulatedDisk();
+      await using wal = openOn(disk, { flush });
+      fill(wal, keep);
+      wal.flush();
+      const before = wal.stats().headerSyncs;
+      for (let i = 0; i < 1000; i++) {
+        wal.truncate(wal.tail);
+        await wal.logInsert(i, i, i, i);
+      }
+      counts.push(wal.stats().headerSyncs - before);
+    }
+    const [roomy, narrow, tight, full] = counts as [number, number, number, number];
+    assert(roomy <= 30 && narrow <= 80 && tight <= 700 && full <= 2000, `${flush}: ${counts}`);
+  }
+});
+
 test("reading costs no sync and writes nothing", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk);

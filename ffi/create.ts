@@ -191,6 +191,8 @@ function replace(
   // What is kept must be what is locked: programs that know nothing of the lock can move other files to the path.
   const kept = system.lstat(keepAs);
   if (kept === null || kept.inode !== inode || kept.device !== device) throw gone(path);
+  // A file system may make names durable in any order: the old file must not be left without one.
+  system.syncDirectory(splitPath(path).directory);
   system.rename(temporary, path);
   keep();
   disown();

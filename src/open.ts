@@ -64,6 +64,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
   try {
     const memory = readableMemory(request, region, () => region.readAhead(0, RING_AT));
     const pair = readHeaders(memory);
+    // Zeros in the place of what cannot be read say nothing: the medium's error does.
+    if (pair.newest === null && memory !== region.buffer) region.readAhead(0, RING_AT);
     const header = chooseHeader(pair, region);
     const isCut = fileBytesOf(header.capacity) > memory.byteLength;
     const ring = isCut

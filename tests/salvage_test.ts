@@ -4,8 +4,10 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { mappedStorage } from "../ffi/mapped_file.ts";
+import { SystemError } from "../ffi/system.ts";
+import { OpType, WAL, WALCorruptError, WALFormatError, WALIOError } from "../mod.ts";
 import { salvage } from "../src/salvage.ts";
-import { OpType, WAL, WALCorruptError, WALFormatError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openOn, PATH, range } from "./support/logs.ts";
 import { RingBuilder, torn } from "./support/rings.ts";
@@ -98,6 +100,66 @@ test("salvage gives back what it holds when writing fails, and the damaged file 
   disk.fail({ call: "write", errno: "ENOSPC" });
   assertThrows(() => openOn(disk, { recovery: "salvage" }));
   assertEquals([disk.openHandles, [...disk.image(PATH)]], [{ descriptors: 0, mappings: 0, locks: 0 }, [...damaged]]);
+});
+
+test("the damaged file keeps a name in whatever order names become durable, wherever salvage is cut off", () => {
+  const disk = new SimulatedDisk({ directoryOrder: "any" });
+  {
+    using wal = openOn(disk);
+    fill(wal, 20);
+  }
+  disk.damage.flipBit(PATH, 16384 + 5 * 64 + 50, 2);
+  const before = disk.snapshot();
+  const damaged = disk.image(PATH).join();
+  let crashes = 0;
+  for (let step = 1, over = false; !over; step++) {
+    for (let subset = 0; subset < 16; subset++) {
+      disk.restore(before);
+      disk.crashAt(disk.steps + step, "after");
+      try {
+        openOn(disk, { recovery: "salvage" }).close();
+        over = true;
+      } catch (error) {
+        if (!disk.halted) throw error;
+        // Names in any subset; bytes as they are.
+        disk.restart({ keep: (piece, index) => piece.kind === "bytes" || (subset >> (index % 4) & 1) === 1 });
+        const copies = disk.paths().filter((path) => disk.image(path).join() === damaged);
+        assert(copies.length >= 1, `step ${step}, subset ${subset}: ${disk.paths()}\n${disk.describe(12)}`);
+        crashes++;
+      }
+      disk.clearFaults();
+    }
+  }
+  assert(crashes > 300, `${crashes} crashes`);
+});
+
+test("salvage of a log of which no header can be read says so, and not that it is none", () => {
+  const disk = new SimulatedDisk();
+  {
+    using wal = openOn(disk);
+    fill(wal, 20);
+  }
+  const system = new Proxy(disk.system, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (name === "read") {
+        return (fd: number, bytes: Uint8Array, offset: number) => {
+          if (offset < 8192 && bytes.length <= 4096) throw new SystemError("pread", "EIO");
+          return target.read(fd, bytes, offset);
+        };
+      }
+      if (name === "populateForReading") {
+        return () => {
+          throw new SystemError("madvise", "EFAULT");
+        };
+      }
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const storage = mappedStorage(() => system);
+  for (const recovery of ["strict", "salvage"] as const) {
+    assertThrows(() => WAL.open(PATH, { storage, recovery }), WALIOError);
+  }
 });
 
 // The choice of records, over any log and any damage.

@@ -75,6 +75,7 @@ function manyWriters(writers: number, options: ContestOptions): Contest {
     entrants: [
       entry("limit"),
       entry("wal"),
+      entry("wal-adaptive"),
       entry("wal-offload"),
       ...peerEntrants("manyWriters", writers, peers, options),
     ],

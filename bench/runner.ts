@@ -102,7 +102,8 @@ export async function runCell(request: CellRequest): Promise<Measurements> {
 }
 
 function firstLineOf(errors: string): string {
-  const lines = errors.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  // Bun shows the source around an error first, with line numbers.
+  const lines = errors.split("\n").map((line) => line.trim()).filter((line) => line !== "" && !/^\d+ \|/.test(line));
   return lines.find((line) => /error/i.test(line)) ?? lines[0] ?? "";
 }
 

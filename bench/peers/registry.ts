@@ -4,6 +4,7 @@ import type { PeerModule } from "./peer.ts";
 
 const loaders = {
   "wal": () => import("./wal.ts"),
+  "wal-adaptive": () => import("./wal_adaptive.ts"),
   "wal-offload": () => import("./wal_offload.ts"),
   "sqlite-full": () => import("./sqlite.ts"),
   "sqlite-full-turn": () => import("./sqlite_turn.ts"),
@@ -23,6 +24,7 @@ export const PEER_NAMES = Object.keys(loaders) as readonly PeerName[];
 /** What a reader of the table should know of each peer. */
 export const PEER_NOTES: Record<PeerName, string> = {
   "wal": "this library, flush inline",
+  "wal-adaptive": "this library by default: offloads where that is faster",
   "wal-offload": "this library, flush off the JavaScript thread",
   "sqlite-full": "node:sqlite, WAL journal grown beforehand, synchronous=FULL (W4: NORMAL)",
   "sqlite-full-turn": "the same, all puts of one event-loop turn in one transaction",

@@ -88,7 +88,7 @@ async function sizes(bench: Bench, quick: boolean): Promise<void> {
 
 async function writers(bench: Bench, quick: boolean): Promise<void> {
   console.log("\nOutstanding writers");
-  for (const system of ["wal", "wal-offload"]) {
+  for (const system of ["wal", "wal-adaptive", "wal-offload"]) {
     for (const count of quick ? [1, 256, 65536] : [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536]) {
       await bench.sequence("writers", count, [{ as: system, workload: "manyWriters", system, parameter: count }]);
     }

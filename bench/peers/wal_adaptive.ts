@@ -1,0 +1,8 @@
+// This library as it is unless asked for otherwise: it flushes off the JavaScript thread where that is faster.
+
+import type { Peer, PeerOptions } from "./peer.ts";
+import { openLog, WALPeer } from "./wal.ts";
+
+export async function open(options: PeerOptions): Promise<Peer> {
+  return new WALPeer(await openLog(options.directory, { flush: "adaptive" }));
+}

@@ -96,7 +96,17 @@ const I64 = 0x7e;
 /** Index of the second function. */
 const CONTRIBUTION = 1;
 
-type Code = readonly number[];
+/** Bytes, in pieces: to copy each piece into the next larger one would take longer than all the rest. */
+type Code = readonly (number | Code)[];
+
+/** The same as one piece. */
+function flat(code: Code, into: number[] = []): number[] {
+  for (const part of code) {
+    if (typeof part === "number") into.push(part);
+    else flat(part, into);
+  }
+  return into;
+}
 
 function unsigned(value: number): Code {
   const bytes = [];
@@ -126,21 +136,21 @@ const COUNT_MASK = 0xfff;
 const RECORD_SHIFT = 6;
 
 const get = (name: Local): Code => [GET, LOCALS.indexOf(name)];
-const set = (name: Local, value: Code): Code => [...value, SET, LOCALS.indexOf(name)];
-const constant = (value: number): Code => [CONST, ...signed(BigInt(value))];
-const constant64 = (value: bigint): Code => [CONST_64, ...signed(BigInt.asIntN(64, value))];
+const set = (name: Local, value: Code): Code => [value, SET, LOCALS.indexOf(name)];
+const constant = (value: number): Code => [CONST, signed(BigInt(value))];
+const constant64 = (value: bigint): Code => [CONST_64, signed(BigInt.asIntN(64, value))];
 /** Loads 32 or 64 bits of the record at `at`. */
-const field = (offset: number): Code => [...get("at"), LOAD, 2, ...unsigned(RECORDS_AT + offset)];
-const field64 = (offset: number): Code => [...get("at"), LOAD_64, 3, ...unsigned(RECORDS_AT + offset)];
+const field = (offset: number): Code => [get("at"), LOAD, 2, unsigned(RECORDS_AT + offset)];
+const field64 = (offset: number): Code => [get("at"), LOAD_64, 3, unsigned(RECORDS_AT + offset)];
 const binary = (instruction: number, ...parts: readonly Code[]): Code =>
-  parts.reduce((all, part) => [...all, ...part, instruction]);
+  parts.reduce((all, part) => [all, part, instruction]);
 
 /** Looks up one byte of a 64-bit number, the lowest being 0, in a row of the tables. */
 function lookUp(row: number, long: Local, byte: number): Code {
   const scaled: Code = byte === 0
-    ? binary(SHL, [...get(long), WRAP], constant(2))
-    : [...binary(SHR_U_64, get(long), constant64(BigInt(byte * 8 - 2))), WRAP];
-  return [...binary(AND, scaled, constant(0xff * 4)), LOAD, 2, ...unsigned(row * TABLE_ROW * 4)];
+    ? binary(SHL, [get(long), WRAP], constant(2))
+    : [binary(SHR_U_64, get(long), constant64(BigInt(byte * 8 - 2))), WRAP];
+  return [binary(AND, scaled, constant(0xff * 4)), LOAD, 2, unsigned(row * TABLE_ROW * 4)];
 }
 
 /** What 8 bytes contribute to the state when so many other bytes come after them. */
@@ -150,8 +160,8 @@ function contribution64(long: Local, bytesBehind: number): Code {
 
 /** What 4 bytes contribute, by the second function: where it is seldom wanted, the engine shall have less to compile. */
 const contribution = (word: Code, bytesBehind: number): Code => [
-  ...word,
-  ...constant(bytesBehind * TABLE_ROW * 4),
+  word,
+  constant(bytesBehind * TABLE_ROW * 4),
   CALL,
   CONTRIBUTION,
 ];
@@ -161,20 +171,20 @@ function contributionBody(): Code {
   const parts = [0, 1, 2, 3].map((byte): Code => {
     const scaled = byte === 0 ? binary(SHL, [GET, 0], constant(2)) : binary(SHR_U, [GET, 0], constant(byte * 8 - 2));
     const index = binary(AND, scaled, constant(0xff * 4));
-    return [...binary(ADD, index, [GET, 1]), LOAD, 2, ...unsigned((3 - byte) * TABLE_ROW * 4)];
+    return [binary(ADD, index, [GET, 1]), LOAD, 2, unsigned((3 - byte) * TABLE_ROW * 4)];
   });
-  return [...binary(XOR, ...parts), END];
+  return [binary(XOR, ...parts), END];
 }
 
 /** The state after 16 bytes, of which `a` has the state before them in it already. */
 const SLICE = binary(XOR, contribution64("a", 8), contribution64("b", 0));
 
 /** Leaves the loop, from inside so many blocks, if the record is not what it should be. */
-const leaveIf = (condition: Code, depth: number): Code => [...condition, BRANCH_IF, depth];
+const leaveIf = (condition: Code, depth: number): Code => [condition, BRANCH_IF, depth];
 
-const low = (long: Local): Code => [...get(long), WRAP];
-const high = (long: Local): Code => [...binary(SHR_U_64, get(long), constant64(32n)), WRAP];
-const extended = (word: Code): Code => [...word, EXTEND];
+const low = (long: Local): Code => [get(long), WRAP];
+const high = (long: Local): Code => [binary(SHR_U_64, get(long), constant64(32n)), WRAP];
+const extended = (word: Code): Code => [word, EXTEND];
 /** All but the low byte of an LSN; of sequence number and distance. */
 const LSN_MASK = constant64(~0xffn);
 const COUNTS_MASK = constant64(~0xff_0000_00ffn);
@@ -194,7 +204,7 @@ function body(): Code {
       binary(AND_64, binary(XOR_64, get("lsn"), get("keptLsn")), LSN_MASK),
       binary(AND_64, binary(XOR_64, get("counts"), get("keptCounts")), COUNTS_MASK),
     ),
-    [...constant64(0n), NE_64, IF, NO_RESULT],
+    [constant64(0n), NE_64, IF, NO_RESULT],
     leaveIf(binary(NE, binary(AND, get("head"), constant(KNOWN_MASK)), constant(RECORD_VERSION << VERSION_SHIFT)), 2),
     leaveIf(
       binary(GE_U, binary(SUB, binary(AND, get("head"), constant(OPCODE_MASK)), constant(1)), constant(MAX_OPCODE)),
@@ -234,19 +244,19 @@ function body(): Code {
     set("lsn", binary(ADD_64, get("lsn"), constant64(1n))),
     set("seen", binary(OR, get("seen"), get("head"))),
     set("whole", [
-      ...get("whole"),
-      ...get("at"),
-      ...binary(AND, get("head"), constant(FLAG_BATCH_GOES_ON << 8)),
+      get("whole"),
+      get("at"),
+      binary(AND, get("head"), constant(FLAG_BATCH_GOES_ON << 8)),
       SELECT,
     ]),
     [BRANCH, 0],
   ];
   const records = (name: Local): Code => binary(SHR_U, get(name), constant(RECORD_SHIFT));
   return [
-    ...set("lsn", binary(OR_64, extended(get("lsnLow")), binary(SHL_64, extended(get("lsnHigh")), constant64(32n)))),
-    ...set("keptLsn", constant64(-1n)), // of no record
-    ...[BLOCK, NO_RESULT, LOOP, NO_RESULT, ...verify.flat(), END, END],
-    ...binary(
+    set("lsn", binary(OR_64, extended(get("lsnLow")), binary(SHL_64, extended(get("lsnHigh")), constant64(32n)))),
+    set("keptLsn", constant64(-1n)), // of no record
+    [BLOCK, NO_RESULT, LOOP, NO_RESULT, verify, END, END],
+    binary(
       OR,
       records("at"),
       binary(SHL, records("whole"), constant(WHOLE_SHIFT)),
@@ -256,27 +266,30 @@ function body(): Code {
   ];
 }
 
-const vector = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];
-const sized = (bytes: Code): Code => [...unsigned(bytes.length), ...bytes];
-const section = (id: number, items: readonly Code[]): Code => [id, ...sized(vector(items))];
+const vector = (items: readonly Code[]): Code => [unsigned(items.length), items];
+function sized(code: Code): Code {
+  const bytes = flat(code);
+  return [unsigned(bytes.length), bytes];
+}
+const section = (id: number, items: readonly Code[]): Code => [id, sized(vector(items))];
 const text = (letters: string): Code => sized([...letters].map((letter) => letter.charCodeAt(0)));
 const functionType = (parameters: number): Code => [
   0x60,
-  ...vector(Array.from({ length: parameters }, () => [I32])),
-  ...vector([[I32]]),
+  vector(Array.from({ length: parameters }, () => [I32])),
+  vector([[I32]]),
 ];
 
 /** One memory `m`, one function `v` and its helper. */
 function assemble(): Uint8Array<ArrayBuffer> {
-  const variables = vector([[...unsigned(WORDS.length), I32], [...unsigned(LONGS.length), I64]]);
-  return new Uint8Array([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, [PARAMETERS.length, 2].map(functionType)),
-    ...section(3, [[0], [1]]),
-    ...section(5, [[0x00, MEMORY_PAGES]]),
-    ...section(7, [[...text("m"), 2, 0], [...text("v"), 0, 0]]),
-    ...section(10, [sized([...variables, ...body()]), sized([...vector([]), ...contributionBody()])]),
-  ]);
+  const variables = vector([[unsigned(WORDS.length), I32], [unsigned(LONGS.length), I64]]);
+  return new Uint8Array(flat([
+    [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    section(1, [PARAMETERS.length, 2].map(functionType)),
+    section(3, [[0], [1]]),
+    section(5, [[0x00, MEMORY_PAGES]]),
+    section(7, [[text("m"), 2, 0], [text("v"), 0, 0]]),
+    section(10, [sized([variables, body()]), sized([vector([]), contributionBody()])]),
+  ]));
 }
 
 interface Exports {

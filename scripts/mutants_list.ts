@@ -258,7 +258,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H29",
     edits: edit(
       "src/log.ts",
-      "if (end > this.#settledTail + this.#slots.count) {",
+      "if (end > this.#writer.settledTail + this.#slots.count) {",
       "if (end > this.#tail + this.#slots.count) {",
     ),
     tests: faults("tail_reuse", "histories"),

@@ -35,7 +35,7 @@ export class HeaderWriter {
 
   /**
    * The lower one of the tails in the two copies, both durable: whichever copy is lost, the other one names no slot that comes before
-   * it. Before the first `write()` the other copy may be older than the latest, or damaged.
+   * it, so those slots may be used again. Before the first `write()` the other copy may be older than the latest, or damaged.
    */
   get settledTail(): LSN {
     return this.#settledTail;

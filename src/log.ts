@@ -87,8 +87,6 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #slot: number;
   /** The oldest record kept. */
   #tail: LSN;
-  /** Both header copies name this tail or a later one, durably: slots before it may be used again. */
-  #settledTail: LSN;
   #applied: LSN;
   /** What the store is known to have durably. */
   #confirmed: LSN;
@@ -127,7 +125,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#clock = clock;
     this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
     this.#slot = slotOf(verdict.head, slots.count);
-    this.#tail = this.#settledTail = verdict.tail;
+    this.#tail = verdict.tail;
     this.#checkpointed = verdict.checkpoint;
     this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
@@ -304,7 +302,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (!this.#turnIsOpen) this.#openTurn();
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
     const end = this.#head + count;
-    if (end > this.#settledTail + this.#slots.count) {
+    if (end > this.#writer.settledTail + this.#slots.count) {
       if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
       this.#settleTail(end);
     }
@@ -352,13 +350,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #setStop(): void {
-    this.#stop = Math.min(this.#settledTail + this.#slots.count, this.#prefaulted);
+    this.#stop = Math.min(this.#writer.settledTail + this.#slots.count, this.#prefaulted);
     const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
     if (mustLook) this.#stop = 0;
   }
 
   #hasRoom(count: number): boolean {
-    return this.#head + count <= this.#settledTail + this.#slots.count;
+    return this.#head + count <= this.#writer.settledTail + this.#slots.count;
   }
 
   /** What becomes of an async append that could not be done: it waits for room if there can be some, or rejects. */
@@ -435,8 +433,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   headerWanted(): boolean {
     const unwritten = this.#tail - this.#writer.latest.tail;
-    const unsettled = this.#tail - this.#settledTail;
-    const free = this.#settledTail + this.#slots.count - this.#head;
+    const unsettled = this.#tail - this.#writer.settledTail;
+    const free = this.#writer.settledTail + this.#slots.count - this.#head;
     return this.#headerRequested || unwritten >= this.#slots.count / HEADER_PART ||
       (unsettled > 0 && (this.#room.length > 0 || unsettled >= free));
   }
@@ -472,7 +470,6 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   async syncHeaderAsync(): Promise<void> {
     this.#headerRequested = false;
     await this.#writer.writeAsync(this.#positions());
-    this.#settledTail = this.#writer.settledTail;
   }
 
   failed(error: unknown): void {
@@ -481,7 +478,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** Makes room for the records before an LSN, as far as slots are released: one header write or two. */
   #settleTail(end: LSN): void {
-    while (end > this.#settledTail + this.#slots.count && this.#settledTail < this.#tail) this.#writeHeader();
+    while (end > this.#writer.settledTail + this.#slots.count && this.#writer.settledTail < this.#tail) {
+      this.#writeHeader();
+    }
   }
 
   /** Writes the header and makes it durable before it returns. After a second one the tail's slots may be used again. */
@@ -493,7 +492,6 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     } catch (error) {
       throw this.#fail(error);
     }
-    this.#settledTail = this.#writer.settledTail;
   }
 
   /** Once the log is idle, the header notes what is durable, so that the last group has a witness too. */
@@ -684,7 +682,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const through = Math.max(appliedThrough, this.#checkpointed);
     this.flush();
     this.#note(through);
-    if (this.#head - this.#settledTail === this.#slots.count) {
+    if (this.#head - this.#writer.settledTail === this.#slots.count) {
       this.#release(through);
       this.#settleTail(this.#head + 1);
     }

@@ -180,10 +180,6 @@ export class GroupCommit {
 
   /** Waits a few microtasks for callers to join, then commits. */
   #gather(): void {
-    if (this.#asyncRunning) {
-      this.#dropCut();
-      return;
-    }
     const head = this.#target.head;
     const hops = ++this.#hops;
     const grew = head !== this.#headAtHop;
@@ -206,17 +202,15 @@ export class GroupCommit {
   }
 
   #commit(): void {
-    if (this.#asyncRunning) return this.#dropCut();
     this.#scheduled = false;
     if (this.#stopped) return;
+    if (this.#asyncRunning) {
+      // The group that this was scheduled for has been cut: whoever came since goes with the next one.
+      this.#again = true;
+      return;
+    }
     if (this.#offload) this.#commitAsync();
     else this.#commitInline();
-  }
-
-  /** The group that this commit was scheduled for has been cut; whoever came since goes with the next one. */
-  #dropCut(): void {
-    this.#scheduled = false;
-    this.#again = true;
   }
 
   #commitInline(): void {

@@ -2,6 +2,7 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { LONGEST_TIMER_MS } from "./numbers.ts";
+import { Queue } from "./queue.ts";
 
 /** One append that waits. */
 interface Waiter {
@@ -14,15 +15,10 @@ interface Waiter {
   isThere: boolean;
 }
 
-/** So many who have left are kept at most before the queue is copied without them. */
-const MOST_GONE = 1024;
-
 /** A queue of appends. Each one's promise settles on every path: when it has been appended and synced, timed out or rejected. */
 export class WaitingRoom {
-  /** In order of arrival; some may have left. An `Array.shift()` for each would move all the others. */
-  #waiters: Waiter[] = [];
-  /** Index of the first who may be there. */
-  #first = 0;
+  /** In order of arrival. Some behind the first may have left. */
+  readonly #waiters = new Queue<Waiter>();
   #length = 0;
 
   get length(): number {
@@ -50,7 +46,8 @@ export class WaitingRoom {
 
   /** Lets those in whom there is room for, in order. */
   admit(hasRoom: (records: number) => boolean): void {
-    for (let waiter = this.#next(); waiter !== null && hasRoom(waiter.records); waiter = this.#next()) {
+    while (this.#waiters.first !== undefined && hasRoom(this.#waiters.first.records)) {
+      const waiter = this.#waiters.first;
       this.#leave(waiter);
       try {
         waiter.resolve(waiter.append());
@@ -62,30 +59,17 @@ export class WaitingRoom {
 
   /** Turns all away. */
   rejectAll(makeError: (records: number) => unknown): void {
-    for (let waiter = this.#next(); waiter !== null; waiter = this.#next()) {
+    while (this.#waiters.first !== undefined) {
+      const waiter = this.#waiters.first;
       this.#leave(waiter);
       waiter.reject(makeError(waiter.records));
     }
-  }
-
-  /** Who is first in line; null if nobody waits. */
-  #next(): Waiter | null {
-    while (this.#first < this.#waiters.length && !this.#waiters[this.#first]!.isThere) this.#first++;
-    if (this.#first >= MOST_GONE && this.#first * 2 >= this.#waiters.length) {
-      this.#waiters = this.#waiters.slice(this.#first);
-      this.#first = 0;
-    }
-    return this.#waiters[this.#first] ?? null;
   }
 
   #leave(waiter: Waiter): void {
     waiter.isThere = false;
     this.#length--;
     if (waiter.timer !== null) clearTimeout(waiter.timer);
-    // Nobody is left: nor are those who are gone.
-    if (this.#length === 0) {
-      this.#waiters = [];
-      this.#first = 0;
-    }
+    while (this.#waiters.first?.isThere === false) this.#waiters.shift();
   }
 }

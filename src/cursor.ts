@@ -6,6 +6,7 @@ import {
   FLAGS_AT,
   KEY_HIGH_AT,
   KEY_LOW_AT,
+  OPCODE_MASK,
   RECORD_BYTES,
   TIME_NANOS_AT,
   TIME_SEQ_AT,
@@ -15,7 +16,7 @@ import {
   VERSION_OP_AT,
 } from "./layout.ts";
 import { type Slots, StoredRecord } from "./record.ts";
-import { offsetOf, rangesOf, slotOf } from "./ring.ts";
+import { lossOf, offsetOf, rangesOf, slotOf } from "./ring.ts";
 import { RUN_RECORDS } from "./run_verifier.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
 
@@ -91,11 +92,11 @@ export function checkRetained(source: ReadSource, lsn: LSN): void {
 
 /** The error for a retained record that does not verify. */
 export function damage(source: ReadSource, lsn: LSN): WALCorruptError {
-  const offset = offsetOf(slotOf(lsn, source.slots().count));
+  const loss = lossOf(lsn, lsn, source.slots().count);
   return new WALCorruptError(
     source.path,
-    [{ firstLsn: lsn, lastLsn: lsn, offset }],
-    `Cannot read LSN ${lsn}: the record at byte ${offset} is damaged`,
+    [loss],
+    `Cannot read LSN ${lsn}: the record at byte ${loss.offset} is damaged`,
   );
 }
 
@@ -224,7 +225,7 @@ export class RingCursor implements Cursor {
   }
 
   get opType(): OpType {
-    return (this.#view.getUint8(this.#at + VERSION_OP_AT) & 0x3f) as OpType;
+    return (this.#view.getUint8(this.#at + VERSION_OP_AT) & OPCODE_MASK) as OpType;
   }
 
   get batchGoesOn(): boolean {

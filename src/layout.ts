@@ -97,6 +97,11 @@ export const VALUE_LOW_AT = 56;
 export const RECORD_VERSION = 1;
 /** `flags` bit: the batch goes on in the next record. */
 export const FLAG_BATCH_GOES_ON = 1;
+/** `versionOp`: the version is shifted by this, the opcode masked with that. */
+export const VERSION_SHIFT = 6;
+export const OPCODE_MASK = 0x3f;
+/** Of `versionOp` and `flags` as one number: the version, and all flags that no record of this version has. */
+export const VERSION_AND_UNKNOWN_FLAGS = 0xfec0;
 /** The highest opcode in use. */
 export const MAX_OPCODE = 4;
 

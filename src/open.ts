@@ -10,7 +10,7 @@ import { emptyImage, newLogId } from "./image.ts";
 import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
 import { recover, type Verdict } from "./recovery.ts";
-import { capacityOf, fileBytesOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
+import { capacityOf, fileBytesOf, lossOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
 import { salvage } from "./salvage.ts";
 import type { Loss, LSN, RecoveryReport } from "./types.ts";
 
@@ -189,11 +189,7 @@ function cutFile(region: Region, header: Header): WALCorruptError {
 }
 
 function corruption(region: Region, slots: Slots, verdict: Verdict): WALCorruptError {
-  const losses = verdict.damaged.map(({ first, last }) => ({
-    firstLsn: first,
-    lastLsn: last,
-    offset: offsetOf(slotOf(first, slots.count)),
-  }));
+  const losses = verdict.damaged.map(({ first, last }) => lossOf(first, last, slots.count));
   const loss = losses[0]!;
   return new WALCorruptError(
     region.path,

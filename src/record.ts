@@ -10,6 +10,7 @@ import {
   KEY_LOW_AT,
   LSN_AT,
   MAX_OPCODE,
+  OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
   RING_AT,
@@ -18,15 +19,15 @@ import {
   TIME_SHARD_AT,
   VALUE_HIGH_AT,
   VALUE_LOW_AT,
+  VERSION_AND_UNKNOWN_FLAGS,
   VERSION_OP_AT,
+  VERSION_SHIFT,
 } from "./layout.ts";
 import { type Run, RUN_RECORDS, runVerifier } from "./run_verifier.ts";
 import { type HybridTime, type LSN, OpType, type U64, type WALRecord } from "./types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
-const VERSION_SHIFT = 6;
-const OPCODE_MASK = 0x3f;
 /** `version` and `opcode` in one byte. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
@@ -172,7 +173,7 @@ export class Slots {
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
     const head = words[word + 1]!;
     const opcode = head & OPCODE_MASK;
-    const known = (head & 0xc0) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE && (head & 0xfe00) === 0;
+    const known = (head & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE;
     return known ? SlotState.Record : SlotState.Unsupported;
   }
 

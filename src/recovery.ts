@@ -150,8 +150,7 @@ function walk(slots: Slots, first: LSN, limit: LSN): Walk {
     if (run.hasCheckpoint) checkpoint = Math.max(checkpoint, highestCheckpoint(slots, slot, good));
   }
   const isUnsupported = lsn < limit && slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
-  const unsupported = isUnsupported ? lsn : 0;
-  return { end: lsn, head, unsupported, checkpoint: Math.min(checkpoint, lsn - 1) };
+  return { end: lsn, head, unsupported: isUnsupported ? lsn : 0, checkpoint: Math.min(checkpoint, lsn - 1) };
 }
 
 /** The highest LSN that checkpoints among these records name. */

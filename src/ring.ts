@@ -2,7 +2,7 @@
 
 import { assert } from "./assert.ts";
 import { FILE_GRANULE_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
-import type { LSN } from "./types.ts";
+import type { Loss, LSN } from "./types.ts";
 
 /** How many slots a file of this size has. */
 export function capacityOf(fileBytes: number): number {
@@ -27,6 +27,11 @@ export function slotOf(lsn: LSN, capacity: number): number {
 /** Byte offset of a slot in the file. */
 export function offsetOf(slot: number): number {
   return RING_AT + slot * RECORD_BYTES;
+}
+
+/** Records that are lost, and where the first of them lies. */
+export function lossOf(firstLsn: LSN, lastLsn: LSN, capacity: number): Loss {
+  return { firstLsn, lastLsn, offset: offsetOf(slotOf(firstLsn, capacity)) };
 }
 
 /** Bytes of the file, from `offset` on. */

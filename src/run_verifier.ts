@@ -12,13 +12,16 @@ import {
   KEY_LOW_AT,
   LSN_AT,
   MAX_OPCODE,
+  OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
   TIME_NANOS_AT,
   TIME_SEQ_AT,
   VALUE_HIGH_AT,
   VALUE_LOW_AT,
+  VERSION_AND_UNKNOWN_FLAGS,
   VERSION_OP_AT,
+  VERSION_SHIFT,
 } from "./layout.ts";
 import { OpType } from "./types.ts";
 
@@ -50,10 +53,6 @@ const RECORDS_AT = 32768;
 /** Of 64 KiB each. */
 const MEMORY_PAGES = 2;
 const TWO_TO_32 = 0x1_0000_0000;
-const VERSION_SHIFT = 6;
-const OPCODE_MASK = 0x3f;
-/** Version and all flags but one, which may be set. */
-const KNOWN_MASK = 0xfec0;
 
 // Instructions.
 const BLOCK = 0x02;
@@ -205,7 +204,14 @@ function body(): Code {
       binary(AND_64, binary(XOR_64, get("counts"), get("keptCounts")), COUNTS_MASK),
     ),
     [constant64(0n), NE_64, IF, NO_RESULT],
-    leaveIf(binary(NE, binary(AND, get("head"), constant(KNOWN_MASK)), constant(RECORD_VERSION << VERSION_SHIFT)), 2),
+    leaveIf(
+      binary(
+        NE,
+        binary(AND, get("head"), constant(VERSION_AND_UNKNOWN_FLAGS)),
+        constant(RECORD_VERSION << VERSION_SHIFT),
+      ),
+      2,
+    ),
     leaveIf(
       binary(GE_U, binary(SUB, binary(AND, get("head"), constant(OPCODE_MASK)), constant(1)), constant(MAX_OPCODE)),
       2,

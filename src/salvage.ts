@@ -4,7 +4,7 @@ import { copySlots, type ReadSource } from "./cursor.ts";
 import { type ImageRequest, logImage } from "./image.ts";
 import { type Slots, SlotState, StoredRecord } from "./record.ts";
 import type { LsnRange } from "./recovery.ts";
-import { offsetOf, slotOf } from "./ring.ts";
+import { lossOf, slotOf } from "./ring.ts";
 import type { Loss, LSN } from "./types.ts";
 
 /** A salvaged log. */
@@ -44,7 +44,7 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   });
   const losses = lossesOf(slots, tail, head, kept);
   const { overwritten } = request;
-  if (overwritten !== null) losses.unshift(lossOf(slots, overwritten.first, overwritten.last));
+  if (overwritten !== null) losses.unshift(lossOf(overwritten.first, overwritten.last, slots.count));
   return { image, head, losses };
 }
 
@@ -97,13 +97,9 @@ function lossesOf(slots: Slots, tail: LSN, head: LSN, kept: Uint8Array): Loss[] 
     if (kept[lsn - tail] === 1) continue;
     const first = lsn;
     while (lsn + 1 < head && kept[lsn + 1 - tail] === 0) lsn++;
-    losses.push(lossOf(slots, first, lsn));
+    losses.push(lossOf(first, lsn, slots.count));
   }
   return losses;
-}
-
-function lossOf(slots: Slots, firstLsn: LSN, lastLsn: LSN): Loss {
-  return { firstLsn, lastLsn, offset: offsetOf(slotOf(firstLsn, slots.count)) };
 }
 
 function isRecord(slots: Slots, lsn: LSN): boolean {

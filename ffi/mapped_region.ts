@@ -92,7 +92,7 @@ export class MappedFile implements Region {
     try {
       this.#system.populate(range.address, range.lengthBytes);
     } catch (error) {
-      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, error);
+      this.#mustBeWhole(error);
       const found = asRegionError(error, "prefault", this.path);
       // EFAULT: the file system has no block for a page.
       if (found.details.errno !== "EFAULT") throw found;
@@ -111,7 +111,7 @@ export class MappedFile implements Region {
       // At once, since a fault for each page costs more than reading it.
       this.#system.populateForReading(range.address, range.lengthBytes);
     } catch (error) {
-      if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, error);
+      this.#mustBeWhole(error);
       throw new RegionError(
         "IO",
         `Cannot read ${JSON.stringify(this.path)} from byte ${offset} to ${offset + length}: the medium gives an error`,
@@ -200,6 +200,11 @@ export class MappedFile implements Region {
     if (!this.#isOpen) {
       throw new TypeError("Cannot use a region that is closed");
     }
+  }
+
+  /** What failed may have failed because the file was cut: that is said first. */
+  #mustBeWhole(cause: unknown): void {
+    if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, cause);
   }
 
   /** The pages of a range of bytes. */

@@ -38,6 +38,7 @@ export function checkInsertItem(item: InsertItem, index: number): void {
   const keyLow = item[1];
   const valueHigh = item[2];
   const valueLow = item[3];
+  // Here and not in checkPair(), which JavaScriptCore does not inline: batches took a fifth longer.
   if (isU64(keyHigh) && isU64(keyLow) && isU64(valueHigh) && isU64(valueLow)) return;
   checkPair(keyHigh, keyLow, valueHigh, valueLow);
 }

@@ -43,7 +43,7 @@ export function checkPath(path: string | URL | null): string | null {
 }
 
 /** Every option; one that is misspelt would be left out silently otherwise. */
-const OPTION_NAMES = [
+export const OPTION_NAMES = [
   "size",
   "create",
   "recovery",

@@ -1,11 +1,11 @@
 // The kit for users as its users get it: by its example, and imported by URL.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { JSONFileStore } from "../examples/own_store.ts";
 import { storeConformance, type StoreEntry } from "../testing.ts";
-import { PROJECT_URL, projectUrl, runCommand, runScript, runtimeBinary } from "./support/child.ts";
-import { serveModules } from "./support/module_server.ts";
+import { projectUrl, runCommand, runScript, runtimeBinary } from "./support/child.ts";
+import { assertImportsOwnFiles, runWithServer, serveModules } from "./support/module_server.ts";
 import { runtime } from "./support/runtime.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -74,35 +74,12 @@ const PROGRAM = (testing: string) => `
 test("a Deno program imports testing.ts by URL and needs no permission at all", async () => {
   using directory = tempDir();
   await using server = await serveModules();
-  const base = `http://${server.origin}`;
-  writeFileSync(directory.join("app.js"), PROGRAM(`${base}/testing.ts`));
-  const result = await runCommand([
-    runtimeBinary(),
-    "run",
-    "--no-config",
-    "--no-prompt",
-    "--no-lock",
-    `--reload=${base}`,
-    `--allow-import=${server.origin}`,
-    directory.join("app.js"),
-  ], { cwd: directory.path, env: { DENO_DIR: directory.join("cache") } });
+  writeFileSync(directory.join("app.js"), PROGRAM(`http://${server.origin}/testing.ts`));
+  const result = await runWithServer(server, directory, [], [directory.join("app.js")]);
   assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
   assertEquals([result.code, result.stdout], [0, "true 0\n"]);
 }, { skip: runtime !== "deno" && "import by URL is Deno's", timeoutMs: 120_000 });
 
 test("testing.ts imports nothing but the project's files and node:", () => {
-  const seen = new Set<string>();
-  const visit = (url: URL) => {
-    if (seen.has(url.href)) return;
-    seen.add(url.href);
-    for (
-      const [, specifier] of readFileSync(url, "utf8").matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)
-    ) {
-      if (specifier!.startsWith("node:")) continue;
-      assert(/^\.\.?\//.test(specifier!), `${url.pathname} imports ${specifier}`);
-      visit(new URL(specifier!, url));
-    }
-  };
-  visit(new URL("testing.ts", PROJECT_URL));
-  assert(seen.size > 20);
+  assert(assertImportsOwnFiles(["testing.ts"]).size > 20);
 });

@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { PROJECT_URL, runCommand, runtimeBinary } from "./support/child.ts";
-import { serveModules } from "./support/module_server.ts";
+import { assertImportsOwnFiles, runWithServer, serveModules } from "./support/module_server.ts";
 import { runtime } from "./support/runtime.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -93,18 +93,7 @@ test("CHANGELOG.md has a section for the version of package.json", () => {
 });
 
 test("mod.ts imports nothing but the project's files and node:", () => {
-  const seen = new Set<string>();
-  const visit = (url: URL) => {
-    if (seen.has(url.href)) return;
-    seen.add(url.href);
-    const source = readFileSync(url, "utf8");
-    for (const [, specifier] of source.matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)) {
-      if (specifier!.startsWith("node:")) continue;
-      assert(/^\.\.?\//.test(specifier!), `${url.pathname} imports ${specifier}`);
-      visit(new URL(specifier!, url));
-    }
-  };
-  for (const path of Object.values<string>(denoJson.exports)) visit(new URL(path, PROJECT_URL));
+  assertImportsOwnFiles(Object.values<string>(denoJson.exports));
 });
 
 test("a Deno program imports mod.ts by URL and needs only ffi and its own files", async () => {
@@ -113,20 +102,8 @@ test("a Deno program imports mod.ts by URL and needs only ffi and its own files"
   const base = `http://${server.origin}`;
   writeFileSync(directory.join("app.ts"), program(`${base}/mod.ts`, `${base}/src/stores/memory.ts`, ""));
 
-  const result = await runCommand([
-    runtimeBinary(),
-    "run",
-    "--no-config",
-    "--no-prompt",
-    "--no-lock",
-    `--reload=${base}`,
-    `--allow-import=${server.origin}`,
-    "--allow-ffi",
-    `--allow-read=${directory.path}`,
-    `--allow-write=${directory.path}`,
-    directory.join("app.ts"),
-    directory.join("first.wal"),
-  ], { cwd: directory.path, env: { DENO_DIR: directory.join("cache") } });
+  const flags = ["--allow-ffi", `--allow-read=${directory.path}`, `--allow-write=${directory.path}`];
+  const result = await runWithServer(server, directory, flags, [directory.join("app.ts"), directory.join("first.wal")]);
 
   assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
   assertEquals([result.code, result.stdout], [0, PROGRAM_OUTPUT]);

@@ -18,6 +18,7 @@ import process from "node:process";
 import { WAL, WALCorruptError, WALError, type WALOptions } from "../../mod.ts";
 import { INITIAL_STATE, recordChecksum, updateWords } from "../../src/crc32c.ts";
 import * as layout from "../../src/layout.ts";
+import { OPTION_NAMES } from "../../src/options.ts";
 import { checksumSeed } from "../../src/record.ts";
 import { Random } from "../../src/testing/random.ts";
 import { BytesStorage } from "../support/bytes_storage.ts";
@@ -621,21 +622,9 @@ test("every method stands random arguments, and writes nothing for a bad one", a
 }, { timeoutMs: 60_000 * ROUNDS });
 
 test("new WAL() stands random paths and options", () => {
-  const names = [
-    "size",
-    "create",
-    "recovery",
-    "verify",
-    "flush",
-    "fullTimeoutMs",
-    "durability",
-    "idleHeaderDelayMs",
-    "shard",
-  ]
-    .concat("maxClockDriftMs", "now", "allowUnsafeFileSystem", "storage");
   const options = fc.oneof(
     fc.anything(),
-    fc.dictionary(fc.constantFrom(...names), fc.oneof(fc.anything(), fc.double())),
+    fc.dictionary(fc.constantFrom(...OPTION_NAMES), fc.oneof(fc.anything(), fc.double())),
   );
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.anything()), options, (path, given) => {

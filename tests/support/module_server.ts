@@ -1,9 +1,11 @@
 // A server as Deno imports from: the project's modules on the loopback interface, and nothing else.
 
+import { assert } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { PROJECT_URL } from "./child.ts";
+import { type ChildResult, PROJECT_URL, runCommand, runtimeBinary } from "./child.ts";
+import type { TempDir } from "./temp.ts";
 
 /** A running server; disposing it stops it. */
 export interface ModuleServer extends AsyncDisposable {
@@ -36,4 +38,39 @@ export async function serveModules(): Promise<ModuleServer> {
         server.close(() => resolve());
       }),
   };
+}
+
+/** Runs a program with Deno in a directory of its own, with a cache of its own and without any configuration; it imports from the server. */
+export function runWithServer(
+  { origin }: ModuleServer,
+  directory: TempDir,
+  flags: readonly string[],
+  program: readonly string[],
+): Promise<ChildResult> {
+  const own = ["--no-config", "--no-prompt", "--no-lock", `--reload=http://${origin}`, `--allow-import=${origin}`];
+  return runCommand([runtimeBinary(), "run", ...own, ...flags, ...program], {
+    cwd: directory.path,
+    env: { DENO_DIR: directory.join("cache") },
+  });
+}
+
+/**
+ * Throws if a module, or one that it leads to, imports what is neither a file of the project nor built in.
+ *
+ * @returns the modules.
+ */
+export function assertImportsOwnFiles(entries: readonly string[]): ReadonlySet<string> {
+  const seen = new Set<string>();
+  const visit = (url: URL) => {
+    if (seen.has(url.href)) return;
+    seen.add(url.href);
+    const source = readFileSync(url, "utf8");
+    for (const [, specifier] of source.matchAll(/(?:^|\n)(?:import|export)\b[^;]*?\bfrom "([^"]+)"/g)) {
+      if (specifier!.startsWith("node:")) continue;
+      assert(/^\.\.?\//.test(specifier!), `${url.pathname} imports ${specifier}`);
+      visit(new URL(specifier!, url));
+    }
+  };
+  for (const path of entries) visit(new URL(path, PROJECT_URL));
+  return seen;
 }

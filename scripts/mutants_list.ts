@@ -220,11 +220,23 @@ export const MUTANTS: readonly Mutant[] = [
     name: "checksums of runs are not compared",
     hazard: "H25",
     edits: edit(
-      "src/run_verifier.ts",
-      "leaveIf(binary(NE, binary(XOR, SLICE, constant(-1)), field(CRC_AT)), 1),",
+      "src/run_codec.ts",
+      "leaveIf(binary(NE, CHECKSUM, field(CRC_AT)), 1),",
       "",
     ),
     tests: faults("bit_rot", "fuzz"),
+  },
+  {
+    name: "each record of a long batch ends it",
+    hazard: "H7",
+    edits: edit("src/record.ts", "const headOn = head | (FLAG_BATCH_GOES_ON << 8);", "const headOn = head;"),
+    tests: faults("batch", "histories"),
+  },
+  {
+    name: "all records of a long batch have the first one's distance",
+    hazard: "H6",
+    edits: edit("src/run_codec.ts", "constant64(0x1_0000_0001n)", "constant64(1n)"),
+    tests: faults("bit_rot", "histories"),
   },
   {
     name: "a record is not verified when it is read",

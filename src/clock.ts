@@ -74,6 +74,17 @@ export class HybridClock {
     else this.#carry();
   }
 
+  /** Moves on by so many sequence numbers. */
+  skip(count: number): void {
+    assert(this.seq + count <= MAX_U32, "sequence numbers that are skipped do not carry");
+    this.seq += count;
+  }
+
+  /** How many times with the same nanoseconds there are after this one. */
+  get timesLeft(): number {
+    return MAX_U32 - this.seq;
+  }
+
   /** The counter carries into the time. */
   #carry(): void {
     assert(this.#nanos < MAX_U64, "hybrid time is not used up");

@@ -17,7 +17,7 @@ import {
 } from "./layout.ts";
 import { type Slots, StoredRecord } from "./record.ts";
 import { lossOf, offsetOf, rangesOf, slotOf } from "./ring.ts";
-import { RUN_RECORDS } from "./run_verifier.ts";
+import { RUN_RECORDS } from "./run_codec.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
 
 /** What a reader asks of the log. */

@@ -20,13 +20,13 @@ import {
 import { type CommitTarget, GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
 import { logImage } from "./image.ts";
-import { FLAG_BATCH_GOES_ON } from "./layout.ts";
 import { Milestones } from "./milestones.ts";
 import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
 import type { OpenedLog } from "./open.ts";
 import type { CheckedOptions } from "./options.ts";
 import { type Slots, SlotState } from "./record.ts";
 import { type Range, rangesOf, slotOf } from "./ring.ts";
+import { RUN_RECORDS } from "./run_codec.ts";
 import {
   type ConsumeOptions,
   type DeleteItem,
@@ -204,6 +204,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
   close(): void {
     if (!this.#isOpen) return;
+    this.#mustNotBeInBatch("close");
     const closed = new WALClosedError("append");
     this.#room.rejectAll(() => closed); // first, lest one of them get in behind the last sync
     try {
@@ -269,36 +270,39 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const capacity = slots.count;
     const durable = this.commit.durable;
     const shard = this.#options.shard;
-    const hasValue = opType === OpType.Insert;
     const first = this.#head;
-    let lsn = this.#head;
     let slot = this.#slot;
+    let done = 0;
+    let run = 0;
+    this.#isInBatch = true;
+    this.#stop = 0;
     try {
       clock.tick();
-      for (let i = 0; i < count; i++) {
-        if (i > 0) clock.next();
-        const item = items[i] as InsertItem;
-        const flags = i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
-        const valueHigh = hasValue ? item[2] : 0;
-        const valueLow = hasValue ? item[3] : 0;
-        slots.write(slot, opType, flags, lsn, lsn - durable, clock, shard, item[0], item[1], valueHigh, valueLow);
-        lsn++;
-        if (++slot === capacity) slot = 0;
+      for (; done < count; done += run) {
+        if (done > 0) clock.next();
+        run = Math.min(count - done, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
+        const lsn = first + done;
+        slots.writeRun(slot, opType, items, done, run, lsn, lsn - durable, clock, shard);
+        slot = slot + run === capacity ? 0 : slot + run;
       }
     } catch (error) {
       // A clock or an item of the caller's that throws in the middle: no intact record may stay behind the head.
-      for (let written = this.#head; written < lsn; written++) slots.erase(slotOf(written, capacity));
+      const end = Math.min(first + done + run, first + count);
+      for (let lsn = this.#head; lsn < end; lsn++) slots.erase(slotOf(lsn, capacity));
       throw error;
+    } finally {
+      this.#isInBatch = false;
+      this.#setStop();
     }
-    assert(this.#head === first, "nothing is appended while a batch is");
-    this.#head = lsn;
+    this.#head = first + count;
     this.#slot = slot;
-    return lsn - 1;
+    return this.#head - 1;
   }
 
   /** Everything that need not be looked at for each append. */
   #prepare(count: number): void {
     this.#mustBeGood("append");
+    this.#mustNotBeInBatch("append");
     if (!this.#turnIsOpen) this.#openTurn();
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
     const end = this.#head + count;
@@ -310,8 +314,16 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#setStop();
   }
 
+  /** True while a batch's items are read. */
+  #isInBatch = false;
   /** True while those who waited are let in. */
   #isAdmitting = false;
+
+  #mustNotBeInBatch(action: string): void {
+    if (this.#isInBatch) {
+      throw new TypeError(`Cannot ${action} while a batch is appended, by what one of its items does when it is read`);
+    }
+  }
 
   #openTurn(): void {
     this.#turnIsOpen = true;

@@ -23,16 +23,29 @@ import {
   VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
-import { type Run, RUN_RECORDS, runVerifier } from "./run_verifier.ts";
-import { type HybridTime, type LSN, OpType, type U64, type WALRecord } from "./types.ts";
+import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
+import {
+  type DeleteItem,
+  type HybridTime,
+  type InsertItem,
+  type LSN,
+  OpType,
+  type U64,
+  type WALRecord,
+} from "./types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
 /** `version` and `opcode` in one byte. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
-/** Fewer records are looked at one by one: they are not worth making a verifier for. */
-const LEAST_RUN = 64;
+/** Fewer records are looked at one by one: they are not worth making a codec for. */
+const LEAST_LOOKED = 64;
+/** Fewer records are written one by one: a run takes longer to begin. */
+const LEAST_WRITTEN = 16;
+
+/** True while items are staged, which may run code of theirs: a batch that this appends to another log is written one by one. */
+let isStaging = false;
 
 /** Stores a checked 64-bit number. A bigint is never split: that allocates. */
 export function setU64(view: DataView, offset: number, value: U64): void {
@@ -74,9 +87,40 @@ export interface TimeWords {
   readonly seq: number;
 }
 
+/** A clock that can give the next time. */
+export interface RunClock extends TimeWords {
+  /** Moves on by one sequence number. */
+  next(): void;
+  /** Moves on by so many. The counter must not carry: `seq + count` is at most 2^32 − 1. */
+  skip(count: number): void;
+}
+
 /** What a record's checksum starts from: the state after the log id, so that other logs' records never verify. */
 export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
+}
+
+/** Stores the keys and values of items where a codec wants them. */
+function stage(
+  staged: DataView,
+  opType: OpType,
+  items: readonly (InsertItem | DeleteItem)[],
+  from: number,
+  count: number,
+): void {
+  const hasValue = opType === OpType.Insert;
+  for (let i = 0, at = 0; i < count; i++, at += RECORD_BYTES) {
+    const item = items[from + i] as InsertItem;
+    setU64(staged, at + KEY_HIGH_AT, item[0]);
+    setU64(staged, at + KEY_LOW_AT, item[1]);
+    if (hasValue) {
+      setU64(staged, at + VALUE_HIGH_AT, item[2]);
+      setU64(staged, at + VALUE_LOW_AT, item[3]);
+    } else {
+      staged.setFloat64(at + VALUE_HIGH_AT, 0);
+      staged.setFloat64(at + VALUE_LOW_AT, 0);
+    }
+  }
 }
 
 /**
@@ -159,6 +203,77 @@ export class Slots {
     words[word] = this.#checksums.of(words, word);
   }
 
+  /**
+   * Writes a part of a batch into slots one after another: `write()` for many. The items were checked.
+   *
+   * @param from index of the first item.
+   * @param count how many, at most `RUN_RECORDS`.
+   * @param distance of the first record.
+   * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
+   */
+  writeRun(
+    slot: number,
+    opType: OpType,
+    items: readonly (InsertItem | DeleteItem)[],
+    from: number,
+    count: number,
+    lsn: LSN,
+    distance: number,
+    clock: RunClock,
+    timeShard: number,
+  ): void {
+    assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
+    const codec = count < LEAST_WRITTEN || isStaging ? null : runCodec();
+    if (codec === null) return this.#writeOneByOne(slot, opType, items, from, count, lsn, distance, clock, timeShard);
+    isStaging = true;
+    try {
+      stage(codec.staged, opType, items, from, count);
+    } finally {
+      isStaging = false;
+    }
+    const head = VERSION_BITS | opType | (timeShard << 16);
+    const headOn = head | (FLAG_BATCH_GOES_ON << 8);
+    const lastHead = from + count === items.length ? head : headOn;
+    const { nanosLow, nanosHigh, seq } = clock;
+    const words = codec.encode(count, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
+    this.words.set(words, this.#word(slot));
+    clock.skip(count - 1);
+  }
+
+  #writeOneByOne(
+    slot: number,
+    opType: OpType,
+    items: readonly (InsertItem | DeleteItem)[],
+    from: number,
+    count: number,
+    lsn: LSN,
+    distance: number,
+    clock: RunClock,
+    timeShard: number,
+  ): void {
+    const hasValue = opType === OpType.Insert;
+    for (let i = 0; i < count; i++) {
+      if (i > 0) clock.next();
+      const item = items[from + i] as InsertItem;
+      const flags = from + i === items.length - 1 ? 0 : FLAG_BATCH_GOES_ON;
+      const valueHigh = hasValue ? item[2] : 0;
+      const valueLow = hasValue ? item[3] : 0;
+      this.write(
+        slot + i,
+        opType,
+        flags,
+        lsn + i,
+        distance + i,
+        clock,
+        timeShard,
+        item[0],
+        item[1],
+        valueHigh,
+        valueLow,
+      );
+    }
+  }
+
   /** True if a slot bears this LSN, whatever else is in it. */
   hasLsn(slot: number, lsn: LSN): boolean {
     const word = this.#word(slot);
@@ -184,10 +299,10 @@ export class Slots {
    */
   lookRun(slot: number, lsn: LSN, count: number): Run {
     const most = Math.min(count, RUN_RECORDS);
-    const verifier = most < LEAST_RUN ? null : runVerifier();
-    if (verifier === null) return this.#lookOneByOne(slot, lsn, most);
+    const codec = most < LEAST_LOOKED ? null : runCodec();
+    if (codec === null) return this.#lookOneByOne(slot, lsn, most);
     const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.#at(slot), most * RECORD_BYTES);
-    return verifier.verify(bytes, this.#seed, lsn);
+    return codec.verify(bytes, this.#seed, lsn);
   }
 
   #lookOneByOne(slot: number, lsn: LSN, count: number): Run {

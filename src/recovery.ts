@@ -23,7 +23,7 @@ import { slotOf } from "./ring.ts";
 import { OpType } from "./types.ts";
 import type { LSN } from "./types.ts";
 import { type Slots, SlotState } from "./record.ts";
-import { RUN_RECORDS } from "./run_verifier.ts";
+import { RUN_RECORDS } from "./run_codec.ts";
 
 /** Consecutive LSNs. */
 export interface LsnRange {

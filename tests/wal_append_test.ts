@@ -270,10 +270,12 @@ function readableOnce(): InsertItem {
 
 test("a batch that an item of the caller's breaks off leaves nothing behind", () => {
   const disk = new SimulatedDisk();
-  const wal = openOn(disk);
+  const wal = openOn(disk, { size: 2 ** 18 });
   fill(wal, 1);
-  for (const at of [0, 1, 70, 199]) {
-    assertThrows(() => wal.batchInsertSync(items(2, 200).with(at, readableOnce())), Error, "no item");
+  for (
+    const [count, at] of [[10, 0], [10, 9], [200, 0], [200, 199], [3000, 1023], [3000, 1024], [3000, 2999]] as const
+  ) {
+    assertThrows(() => wal.batchInsertSync(items(2, count).with(at, readableOnce())), Error, "no item");
     assertEquals(wal.head, 2);
   }
   // What stood behind the first would be its successors if it were written.
@@ -282,6 +284,75 @@ test("a batch that an item of the caller's breaks off leaves nothing behind", ()
   disk.crash({ keep: "all" });
   using reopened = openOn(disk);
   assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1, 2], 0]);
+});
+
+/** An item that does something when it is read for the second time, as it is written. */
+function acting(item: InsertItem, act: () => void): InsertItem {
+  let reads = 0;
+  const [, keyLow] = item;
+  return Object.defineProperty([...item], 1, {
+    get() {
+      if (++reads === 2) act();
+      return keyLow;
+    },
+  }) as unknown as InsertItem;
+}
+
+test("an item that appends to the log it is written to is refused, and nothing of the batch is there", () => {
+  for (const count of [3, 200]) {
+    using wal = openInMemory();
+    for (const append of [() => wal.logInsertSync(1, 2, 3, 4), () => wal.batchInsertSync(items(1, 100))]) {
+      const batch = items(1, count);
+      batch[1] = acting(batch[1]!, append);
+      assertThrows(() => wal.batchInsertSync(batch), TypeError, "while a batch is appended");
+      assertEquals([wal.head, wal.replay()], [1, []]);
+    }
+    wal.logInsertSync(1, 2, 3, 4);
+    assertEquals(wal.length, 1);
+  }
+});
+
+test("an item that appends to another log disturbs neither batch", () => {
+  using wal = openInMemory();
+  using other = openInMemory();
+  const batch = items(1, 100);
+  batch[50] = acting(batch[50]!, () => other.batchInsertSync(items(1000, 100)));
+  wal.batchInsertSync(batch);
+  using expected = openInMemory();
+  expected.batchInsertSync(items(1, 100));
+  using otherExpected = openInMemory();
+  otherExpected.batchInsertSync(items(1000, 100));
+  assertEquals([contents(wal), contents(other)], [contents(expected), contents(otherExpected)]);
+});
+
+test("an item that closes the log it is written to breaks the batch off, and the log stays open", () => {
+  for (const count of [3, 200]) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk);
+    const batch = items(1, count);
+    batch[1] = acting(batch[1]!, () => wal.close());
+    assertThrows(() => wal.batchInsertSync(batch), TypeError, "Cannot close");
+    wal.logInsertSync(1, 2, 3, 4);
+    wal.close();
+    using reopened = openOn(disk);
+    assertEquals(lsns(reopened.replay()), [1]);
+  }
+});
+
+test("times go up strictly within a batch whose sequence numbers carry", () => {
+  for (const room of [0, 1, 40, 98, 99, 100]) {
+    using wal = openInMemory({ now: () => 5 });
+    const nanos = 6_000_000n;
+    wal.logInsertSync(1, 2, 3, 4, [nanos, 2 ** 32 - 1 - room, 7]);
+    wal.batchInsertSync(items(1, 100));
+    wal.logInsertSync(1, 2, 3, 4);
+    const times = wal.replay().map(({ time }) => [time[0], time[1]]);
+    const expected = Array.from(
+      { length: 102 },
+      (_, i) => i <= room ? [nanos, 2 ** 32 - 1 - room + i] : [nanos + 1n, i - room - 1],
+    );
+    assertEquals(times, expected);
+  }
 });
 
 test("a wall clock that throws leaves nothing behind of the batch that met it", async () => {

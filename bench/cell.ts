@@ -18,7 +18,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   manyLogs: async () => (await import("./workloads/many_logs.ts")).manyLogs,
   manyWriters: async () => (await import("./workloads/many_writers.ts")).manyWriters,
   opening: async () => (await import("./workloads/opening.ts")).opening,
-  openingUnverified: async () => (await import("./workloads/opening.ts")).openingUnverified,
+  openingVerified: async () => (await import("./workloads/opening.ts")).openingVerified,
   replayLog: async () => (await import("./workloads/recovery.ts")).replayLog,
   replayPeer: async () => (await import("./workloads/replay_peer.ts")).replayPeer,
   scan: async () => (await import("./workloads/scan.ts")).scan,

@@ -209,8 +209,8 @@ function opening({ quick }: ContestOptions): Contest {
     entrants: [
       entry("clean 64 MiB", "opening", FULL_64_MIB),
       entry(`clean ${bigLabel}`, "opening", big),
-      entry("clean 64 MiB, verify: false", "openingUnverified", FULL_64_MIB),
-      entry(`clean ${bigLabel}, verify: false`, "openingUnverified", big),
+      entry("clean 64 MiB, verify: true", "openingVerified", FULL_64_MIB),
+      entry(`clean ${bigLabel}, verify: true`, "openingVerified", big),
       entry("killed 64 MiB", "opening", FULL_64_MIB, true),
       { label: "limit", workload: "verify", system: "limit", parameter: FULL_64_MIB },
     ],

@@ -239,6 +239,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("bit_rot", "histories"),
   },
   {
+    name: "of a long log that was closed only the oldest records are verified",
+    hazard: "H6",
+    edits: edit("src/recovery.ts", ", { first: head - END_RECORDS, last: head - 1 }];", "];"),
+    tests: faults("bit_rot"),
+  },
+  {
+    name: "the slot behind a clean head is looked at before it is known to be readable",
+    hazard: "H18",
+    edits: edit("src/open.ts", "if (cleanHead !== 0) read({ first: cleanHead, last: cleanHead });", ""),
+    tests: faults("review_unreadable"),
+  },
+  {
     name: "a record is not verified when it is read",
     hazard: "H25",
     edits: edit(

@@ -9,7 +9,7 @@ import { HeaderWriter } from "./header_writer.ts";
 import { emptyImage, newLogId } from "./image.ts";
 import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
-import { recover, type Verdict } from "./recovery.ts";
+import { isClean, type LsnRange, recover, type Verdict, verifiedRanges, type Verify } from "./recovery.ts";
 import { capacityOf, fileBytesOf, lossOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
 import { salvage } from "./salvage.ts";
 import type { Loss, LSN, RecoveryReport } from "./types.ts";
@@ -27,7 +27,7 @@ export interface LogRequest {
   readonly sizeBytes: number;
   readonly create: boolean;
   readonly salvage: boolean;
-  readonly verify: boolean;
+  readonly verify: Verify;
   readonly barrierOnly: boolean;
   readonly allowUnsafeFileSystem: boolean;
   /** Nanoseconds since 1970. */
@@ -67,14 +67,15 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     // Zeros in the place of what cannot be read say nothing: the medium's error does.
     if (pair.newest === null && memory !== region.buffer) region.readAhead(0, RING_AT);
     const header = chooseHeader(pair, region);
+    const verify = salvaged === null ? request.verify : false;
     const isCut = fileBytesOf(header.capacity) > memory.byteLength;
     const ring = isCut
       ? extended(memory, region, header)
       : memory === region.buffer
-      ? readableMemory(request, region, () => readAhead(region, header, request.verify && salvaged === null))
+      ? readableMemory(request, region, () => readAhead(region, header, verify))
       : memory;
     const slots = Slots.ofRing(ring, header.capacity, checksumSeed(header.logId));
-    const verdict = recover(slots, header, request.verify && salvaged === null);
+    const verdict = recover(slots, header, verify);
     if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
     if (ring !== region.buffer || verdict.damaged.length > 0) {
       if (!request.salvage || region.path === null || salvaged !== null) {
@@ -108,12 +109,17 @@ function readableMemory(request: LogRequest, region: Region, read: () => void): 
   }
 }
 
-/** Has the kernel read what recovery will look at; a cleanly closed log is looked at from tail to head only. */
-function readAhead(region: Region, header: Header, verify: boolean): void {
+/** Has the kernel read what recovery will look at. */
+function readAhead(region: Region, header: Header, verify: Verify): void {
   if (region.created) return;
-  const { tail, cleanHead, capacity } = header;
-  const last = cleanHead === 0 ? tail + capacity - 1 : verify ? cleanHead - 1 : tail - 1;
-  for (const { offset, length } of rangesOf(tail, last, capacity)) region.readAhead(offset, length);
+  const { tail, cleanHead, capacity, logId } = header;
+  const read = ({ first, last }: LsnRange) => {
+    for (const { offset, length } of rangesOf(first, last, capacity)) region.readAhead(offset, length);
+  };
+  if (cleanHead !== 0) read({ first: cleanHead, last: cleanHead });
+  const isCleanLog = isClean(Slots.ofRing(region.buffer, capacity, checksumSeed(logId)), header);
+  if (isCleanLog) verifiedRanges(header, verify).forEach(read);
+  else read({ first: tail, last: tail + capacity - 1 });
 }
 
 function makeRegion(request: LogRequest): Region {

@@ -17,7 +17,7 @@ export interface CheckedOptions {
   readonly size: number;
   readonly create: boolean;
   readonly recovery: "strict" | "salvage";
-  readonly verify: boolean;
+  readonly verify: NonNullable<WALOptions["verify"]>;
   readonly flush: FlushOption;
   readonly fullTimeoutMs: number;
   readonly durability: "full" | "barrier";
@@ -73,12 +73,12 @@ export function checkOptions(options: WALOptions): CheckedOptions {
       throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
     }
   }
-  const { storage } = options;
+  const { storage, recovery = "strict" } = options;
   const checked: CheckedOptions = {
     size: options.size ?? DEFAULT_FILE_BYTES,
     create: options.create ?? true,
-    recovery: options.recovery ?? "strict",
-    verify: options.verify ?? true,
+    recovery,
+    verify: recovery === "salvage" && options.verify !== false ? true : options.verify ?? "ends",
     flush: options.flush ?? "adaptive",
     fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
     durability: options.durability ?? "full",
@@ -96,13 +96,14 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   checkDelayMs(checked.idleHeaderDelayMs, "idleHeaderDelayMs");
   checkDelayMs(checked.maxClockDriftMs, "maxClockDriftMs");
   checkChoice(checked.recovery, "recovery", ["strict", "salvage"]);
+  checkChoice(checked.verify, "verify", [true, false, "ends"]);
   checkChoice(checked.flush, "flush", ["adaptive", "inline", "offload"]);
   checkChoice(checked.durability, "durability", ["full", "barrier"]);
   if (typeof checked.now !== "function") throw new TypeError("Cannot use now: it must be a function");
   return checked;
 }
 
-function checkChoice(value: string, name: string, choices: readonly string[]): void {
+function checkChoice<Choice>(value: Choice, name: string, choices: readonly Choice[]): void {
   if (choices.includes(value)) return;
   throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be one of ${choices.join(", ")}`);
 }

@@ -160,12 +160,14 @@ export interface WALOptions {
    */
   recovery?: "strict" | "salvage";
   /**
-   * Verify every retained record of a cleanly closed log at `open()`. Without it, such a log opens in constant time, and damage
-   * is found when the record is read. A log that was not closed is always verified.
+   * Which retained records of a cleanly closed log `open()` verifies: `true` for all, `"ends"` for the 4096 oldest and the 4096
+   * newest, `false` for none. Every record is verified when it is read, whatever this says; but only what `open()` finds can be
+   * salvaged by it. Other than with `true`, such a log opens in the same time whatever its size. A log that was not closed is
+   * always verified whole.
    *
-   * @default {true}
+   * @default {"ends"}, and `true` for `recovery: "salvage"`
    */
-  verify?: boolean;
+  verify?: boolean | "ends";
   /**
    * Where group commits wait for the medium: `"inline"` on the JavaScript thread (the least latency), `"offload"` on
    * another (the event loop is never held), `"adaptive"` inline while syncs are measured to take less than a millisecond.

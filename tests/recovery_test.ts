@@ -177,7 +177,7 @@ function cleanLog(): RingBuilder {
 const CLEAN = { capacity: CAPACITY, tail: 6, durable: 11, cleanHead: 12, checkpoint: 4, timeNanos: 99n, timeSeq: 5 };
 
 test("recover() takes the header's word for a cleanly closed log", () => {
-  for (const verify of [true, false]) {
+  for (const verify of [true, false, "ends"] as const) {
     const verdict = recover(cleanLog().build(), makeHeader(CLEAN), verify);
     const expected: Verdict = {
       clean: true,
@@ -205,9 +205,40 @@ test("recover() finds damage in each record of a cleanly closed log, if asked to
   }
 });
 
+test("recover() finds damage at either end of a long log that was closed cleanly, and reads no more if asked for its ends", () => {
+  const capacity = 10_000;
+  const count = 9000;
+  const header = makeHeader({ capacity, tail: 1, durable: count, cleanHead: count + 1, checkpoint: 4 });
+  const builder = new RingBuilder(capacity).records(1, count);
+  assertEquals(recover(builder.build(), header, "ends").damaged, []);
+  for (const lsn of [1, 2, 4096, 4097, 4904, 4905, 8999, 9000]) {
+    const slots = builder.build();
+    slots.view.setUint8(slots.base + (lsn - 1) * 64 + 40, 0xff);
+    const isAtEnd = lsn <= 4096 || lsn > count - 4096;
+    const damaged = [{ first: lsn, last: lsn }];
+    assertEquals(recover(slots, header, "ends").damaged, isAtEnd ? damaged : [], `LSN ${lsn}`);
+    assertEquals([recover(slots, header, true).damaged, recover(slots, header, false).damaged], [damaged, []]);
+  }
+});
+
+test("recover() verifies every record of a cleanly closed log that is no longer than its two ends", () => {
+  const capacity = 8192;
+  const header = makeHeader({ capacity, tail: 1, durable: 8192, cleanHead: 8193 });
+  const slots = new RingBuilder(capacity).records(1, 8192).build();
+  assertEquals(recover(slots, header, "ends").damaged, []);
+  for (const lsn of [1, 4096, 4097, 8192]) {
+    const at = slots.base + (lsn - 1) * 64 + 40;
+    slots.view.setUint8(at, slots.view.getUint8(at) ^ 1);
+    assertEquals(recover(slots, header, "ends").damaged, [{ first: lsn, last: lsn }]);
+    slots.view.setUint8(at, slots.view.getUint8(at) ^ 1);
+  }
+});
+
 test("recover() finds a batch without its end in a cleanly closed log", () => {
   const slots = cleanLog().record({ lsn: 11, flags: 1 }).build();
-  assertEquals(recover(slots, makeHeader(CLEAN), true).damaged.length, 1);
+  for (const verify of [true, "ends"] as const) {
+    assertEquals(recover(slots, makeHeader(CLEAN), verify).damaged.length, 1);
+  }
 });
 
 test("recover() does not believe a clean mark that a record past it contradicts", () => {

@@ -2,14 +2,14 @@
 // Promise: strict recovery refuses and touches nothing; salvage keeps what can be proved, lists the rest and keeps the damaged file (G5).
 // Method: damage each record of small logs with and without batches; compare what is kept with what was written.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { mappedStorage } from "../ffi/mapped_file.ts";
 import { SystemError } from "../ffi/system.ts";
 import { OpType, WAL, WALCorruptError, WALFormatError, WALIOError } from "../mod.ts";
 import { salvage } from "../src/salvage.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { CAPACITY, fill, items, lsns, openOn, PATH, range } from "./support/logs.ts";
+import { CAPACITY, fill, items, ListStore, lsns, openOn, PATH, range } from "./support/logs.ts";
 import { RingBuilder, torn } from "./support/rings.ts";
 import { test } from "./support/test.ts";
 
@@ -52,6 +52,48 @@ for (let lsn = 1; lsn <= 12; lsn++) {
     assert(damagedFile!.startsWith(`${PATH}.damaged-`));
   });
 }
+
+/** A long log, closed cleanly, with damage far from either end. */
+function longDamagedLog(): SimulatedDisk {
+  const disk = new SimulatedDisk();
+  {
+    using wal = openOn(disk, { size: 2 ** 20 });
+    fill(wal, 10_000);
+  }
+  disk.damage.flipBit(PATH, 16384 + 4999 * 64 + 50, 2);
+  return disk;
+}
+
+test("damage in the middle of a long log is found when it is read, and nothing is lost until then", () => {
+  const disk = longDamagedLog();
+  {
+    using wal = openOn(disk);
+    assertEquals([wal.recovery.clean, wal.length], [true, 10_000]);
+    assertEquals(assertThrows(() => wal.replay(), WALCorruptError).firstLsn, 5000);
+    assertEquals(lsns(wal.records({ to: 4999 })), range(1, 4999));
+    assertEquals(lsns(wal.records({ from: 5001 })), range(5001, 10_000));
+    fill(wal, 5);
+  }
+  using wal = openOn(disk, { recovery: "salvage" });
+  // The record behind the damaged one may have been of its batch.
+  assertEquals(wal.recovery.losses, [{ firstLsn: 5000, lastLsn: 5001, offset: 16384 + 4999 * 64 }]);
+  assertEquals(lsns(wal.replay()), range(1, 10_005));
+});
+
+test("a consumer gets what stands before damage in the middle of a long log, and no more", async () => {
+  await using wal = openOn(longDamagedLog());
+  const store = new ListStore();
+  assertEquals((await assertRejects(() => wal.consumeAsync(store), WALCorruptError)).firstLsn, 5000);
+  assertEquals([store.applied.length, store.applied.at(-1), wal.tail <= 5000], [4999, 4999, true]);
+});
+
+test("damage in the middle of a long log is found by open() if it is asked to verify, and after a crash", () => {
+  const disk = longDamagedLog();
+  assertThrows(() => openOn(disk, { verify: true }), WALCorruptError);
+  openOn(disk);
+  disk.crash({ keep: "none" });
+  assertThrows(() => openOn(disk, { verify: false }), WALCorruptError);
+});
 
 test("a salvaged log is a good one: it goes on, and opens strictly from then on", () => {
   const disk = damagedLog(3);

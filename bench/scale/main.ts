@@ -80,7 +80,7 @@ async function sizes(bench: Bench, quick: boolean): Promise<void> {
       { as: "fill", workload: "fillLogAndDie", system: "wal", parameter: records },
       { as: "recovery after a kill", workload: "opening", system: "wal", parameter: records },
       { as: "clean open", workload: "opening", system: "wal", parameter: records },
-      { as: "clean open, verify: false", workload: "openingUnverified", system: "wal", parameter: records },
+      { as: "clean open, verify: true", workload: "openingVerified", system: "wal", parameter: records },
       { as: "batches of 1000 across the wrap", workload: "wrap", system: "wal", parameter: records },
     ]);
   }

@@ -5,7 +5,8 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, type WAL, WALCorruptError } from "../../mod.ts";
-import type { DiskSnapshot } from "../../testing.ts";
+import { type DiskSnapshot, SimulatedDisk } from "../../testing.ts";
+import { fill, lsns, openOn, PATH, range } from "../support/logs.ts";
 import {
   append,
   appendBatch,
@@ -79,6 +80,34 @@ test("WAL refuses a closed log with any one bit of a record turned over", () => 
   simulation.disk.restore(before);
   simulation.disk.damage.flipBit(LOG, offsetOf(3), 0);
   assertEquals(assertRefused(simulation, "closed").losses.length, 1);
+});
+
+test("WAL refuses a long closed log with damage at either end, and hands out nothing of what is damaged in the middle", () => {
+  const last = 10_000;
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, { size: 2 ** 20 });
+  fill(wal, last);
+  wal.close();
+  const before = disk.snapshot();
+  const flip = (lsn: number) => disk.damage.flipBit(PATH, 16384 + (lsn - 1) * RECORD_BYTES + 33, 3);
+  for (const lsn of [1, 2, 4096, 4097, 5000, 5904, 5905, last - 1, last]) {
+    disk.restore(before);
+    flip(lsn);
+    if (lsn <= 4096 || lsn > last - 4096) {
+      assertEquals(assertThrows(() => openOn(disk), WALCorruptError).firstLsn, lsn);
+    } else {
+      using damaged = openOn(disk);
+      const read: number[] = [];
+      const error = assertThrows(() => {
+        for (const record of damaged.records()) read.push(record.lsn);
+      }, WALCorruptError);
+      assertEquals([error.firstLsn, read, read.length < lsn], [lsn, range(1, read.length), true]);
+      assertEquals(lsns(damaged.records({ from: lsn + 1 })), range(lsn + 1, last));
+    }
+    disk.restore(before);
+    flip(lsn);
+    assertEquals(assertThrows(() => openOn(disk, { verify: true }), WALCorruptError).firstLsn, lsn);
+  }
 });
 
 test("WAL loses nothing to one bit turned over in a crashed log but what no later record or header proves", () => {

@@ -182,14 +182,21 @@ test(
       page * RECORDS_PER_PAGE + 1,
       (page + count) * RECORDS_PER_PAGE,
     ];
-    const cases: { name: string; lost: number[]; ranges: [number, number][] }[] = [
+    /** The page that the last record and the slot behind it are in. */
+    const headPage = Math.floor(RECORDS / RECORDS_PER_PAGE);
+    const atHead: [number, number] = [headPage * RECORDS_PER_PAGE + 1, RECORDS];
+    const cases: { name: string; lost: number[]; ranges: [number, number][]; options?: string }[] = [
       { name: "one", lost: pagesOf(100), ranges: [lsnsOf(100)] },
+      { name: "one-verified", lost: pagesOf(100), ranges: [lsnsOf(100)], options: "verify: true" },
+      { name: "one-unverified", lost: pagesOf(100), ranges: [lsnsOf(100)], options: "verify: false" },
+      { name: "head", lost: pagesOf(headPage), ranges: [atHead] },
+      { name: "head-unverified", lost: pagesOf(headPage), ranges: [atHead], options: "verify: false" },
       { name: "several", lost: pagesOf(0, 7, 8, 200), ranges: [lsnsOf(0), lsnsOf(7, 2), lsnsOf(200)] },
       { name: "header", lost: [0], ranges: [] },
       { name: "header-and-more", lost: [0, ...pagesOf(50)], ranges: [lsnsOf(50)] },
       { name: "other-header", lost: [PAGE, ...pagesOf(50)], ranges: [lsnsOf(50)] },
     ];
-    for (const { name, lost, ranges } of cases) {
+    for (const { name, lost, ranges, options = "" } of cases) {
       const path = `${device.path}/${name}`;
       const copy = fs.openSync(path, "w");
       fs.writeSync(copy, bytes);
@@ -199,7 +206,7 @@ test(
       // Wherever such a page is: copies of before may lie on the device too.
       device.spoil(lost.flatMap((offset) => blocksLike(image, bytes.subarray(offset, offset + PAGE))));
       const unsafe = "allowUnsafeFileSystem: true";
-      assertEquals((await open(path, `{ ${unsafe} }`)).error, "WALIOError", name);
+      assertEquals((await open(path, `{ ${unsafe}, ${options} }`)).error, "WALIOError", name);
       await assertSalvaged(path, unsafe, ranges);
     }
   },

@@ -1,4 +1,4 @@
-// Assembles a WebAssembly module: just what one module of this library needs, as the WebAssembly Core Specification 1.0 encodes it.
+// Assembles a WebAssembly module: just what one module of this library needs, as the WebAssembly Core Specification 2.0 encodes it.
 
 /** Bytes, in pieces: to copy each piece into the next larger one would take longer than all the rest. */
 export type Code = readonly (number | Code)[];
@@ -39,10 +39,23 @@ export const SHL_64 = 0x86;
 export const SHR_U_64 = 0x88;
 export const WRAP = 0xa7;
 export const EXTEND = 0xad;
+/** Numbers of vector instructions, which `vector()` makes. */
+export const VECTOR_LOAD = 0x00;
+export const VECTOR_STORE = 0x0b;
+export const VECTOR_CONST = 0x0c;
+export const SHUFFLE = 0x0d;
+export const SWIZZLE = 0x0e;
+export const VECTOR_AND = 0x4e;
+export const VECTOR_XOR = 0x51;
+/** Of bytes. */
+export const VECTOR_SHR_U = 0x6d;
+/** As `SWIZZLE`, where no index is past the end; of the relaxed instructions, which came later. */
+export const RELAXED_SWIZZLE = 0x100;
 /** The type of a block that leaves nothing behind. */
 export const NO_RESULT = 0x40;
 const I32 = 0x7f;
 const I64 = 0x7e;
+const V128 = 0x7b;
 
 /** The same as one piece. */
 function flat(code: Code, into: number[] = []): number[] {
@@ -60,22 +73,32 @@ export function unsigned(value: number): Code {
   return [...bytes, value];
 }
 
-function signed(value: bigint): Code {
+/** As `unsigned()`, for a number with a sign. */
+function signed(value: number): Code {
   const bytes = [];
-  for (;; value >>= 7n) {
-    const isLast = value >> 6n === 0n || value >> 6n === -1n;
-    bytes.push(Number(value & 0x7fn) | (isLast ? 0 : 0x80));
+  for (;; value >>= 7) {
+    const isLast = value >> 6 === 0 || value >> 6 === -1;
+    bytes.push((value & 0x7f) | (isLast ? 0 : 0x80));
     if (isLast) return bytes;
   }
 }
 
+function signed64(value: bigint): Code {
+  const bytes = [];
+  for (; value !== BigInt.asIntN(7, value); value >>= 7n) bytes.push(Number(value & 0x7fn) | 0x80);
+  return [...bytes, Number(value & 0x7fn)];
+}
+
 /** Pushes a signed 32-bit number. */
-export const constant = (value: number): Code => [CONST, signed(BigInt(value))];
+export const constant = (value: number): Code => [CONST, signed(value)];
 /** Pushes the low 64 bits of a number. */
-export const constant64 = (value: bigint): Code => [CONST_64, signed(BigInt.asIntN(64, value))];
+export const constant64 = (value: bigint): Code => [CONST_64, signed64(BigInt.asIntN(64, value))];
 /** Joins two values or more, from left to right. */
 export const binary = (instruction: number, ...parts: readonly Code[]): Code =>
   parts.reduce((all, part) => [all, part, instruction]);
+
+/** An instruction on 128 bits. */
+export const vector = (instruction: number, ...immediates: Code): Code => [0xfd, unsigned(instruction), immediates];
 
 /** A function of 32-bit numbers. */
 export interface FunctionCode {
@@ -84,18 +107,19 @@ export interface FunctionCode {
   readonly parameters: number;
   /** Whether it returns a number. */
   readonly returns: boolean;
-  /** Variables of 32 bits, which come after the parameters, and of 64, which come after those. */
+  /** Variables of 32 bits, which come after the parameters, of 64, which come after those, and of 128. */
   readonly words: number;
-  readonly longs: number;
+  readonly longs?: number;
+  readonly vectors?: number;
   readonly body: Code;
 }
 
-const vector = (items: readonly Code[]): Code => [unsigned(items.length), items];
+const list = (items: readonly Code[]): Code => [unsigned(items.length), items];
 function sized(code: Code): Code {
   const bytes = flat(code);
   return [unsigned(bytes.length), bytes];
 }
-const section = (id: number, items: readonly Code[]): Code => [id, sized(vector(items))];
+const section = (id: number, items: readonly Code[]): Code => [id, sized(list(items))];
 const text = (letters: string): Code => sized([...letters].map((letter) => letter.charCodeAt(0)));
 const someOf = (count: number, type: number): Code[] => Array.from({ length: count }, () => [type]);
 
@@ -104,14 +128,14 @@ export function assemble(memoryPages: number, functions: readonly FunctionCode[]
   const exported = functions.flatMap(({ name }, i) => name === undefined ? [] : [[text(name), 0, i]]);
   return new Uint8Array(flat([
     [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    section(1, functions.map((f) => [0x60, vector(someOf(f.parameters, I32)), vector(someOf(f.returns ? 1 : 0, I32))])),
+    section(1, functions.map((f) => [0x60, list(someOf(f.parameters, I32)), list(someOf(f.returns ? 1 : 0, I32))])),
     section(3, functions.map((_, i) => [i])),
     section(5, [[0x00, memoryPages]]),
     section(7, [[text("memory"), 2, 0], ...exported]),
     section(
       10,
-      functions.map(({ words, longs, body }) =>
-        sized([vector([[unsigned(words), I32], [unsigned(longs), I64]]), body, END])
+      functions.map(({ words, longs = 0, vectors = 0, body }) =>
+        sized([list([[unsigned(words), I32], [unsigned(longs), I64], [unsigned(vectors), V128]]), body, END])
       ),
     ),
   ]));

@@ -23,9 +23,12 @@ type Words = Int32Array & { readonly [index: number]: any };
 
 /** Slicing takes 16 rows, the fixed part of a record 28. */
 const ROWS = 28;
+/** Entries of a row. */
+export const TABLE_ROW = 256;
 
-function makeTable(): Int32Array {
-  const table: Words = new Int32Array(ROWS * 256);
+/** Row r, 256 entries from 256·r on: what a byte does that has r bytes behind it in the block. */
+export function makeTable(rows: number): Int32Array {
+  const table: Words = new Int32Array(rows * TABLE_ROW);
   for (let byte = 0; byte < 256; byte++) {
     let state = byte;
     for (let bit = 0; bit < 8; bit++) state = (state & 1) === 0 ? state >>> 1 : (state >>> 1) ^ REFLECTED_POLYNOMIAL;
@@ -38,13 +41,7 @@ function makeTable(): Int32Array {
   return table;
 }
 
-/** Row r, 256 entries from 256·r on: what a byte does that has r bytes behind it in the block. */
-const T: Words = makeTable();
-
-/** The same, for other users of the method. */
-export const TABLE: Int32Array = T;
-/** Entries of a row. */
-export const TABLE_ROW = 256;
+const T: Words = makeTable(ROWS);
 
 /**
  * Goes on with a CRC over whole words; a word's bytes count from its low end, as they lie in memory on a little-endian

@@ -6,15 +6,17 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { SWIZZLE } from "../src/assembler.ts";
 import { HybridClock } from "../src/clock.ts";
 import { checksumSeed, Slots, SlotState } from "../src/record.ts";
-import { type Run, RUN_RECORDS, runCodec } from "../src/run_codec.ts";
+import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/run_codec.ts";
 import { type InsertItem, OpType } from "../src/types.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 
 const SEED = checksumSeed(LOG_ID);
 const codec = runCodec()!;
+const codecs = [codec, makeCodec(SWIZZLE)!];
 
 function bytesOf(records: readonly ReferenceRecord[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(records.length * 64);
@@ -58,6 +60,8 @@ const fields = fc.record({
 
 test("the runtimes that tests run on have a codec", () => {
   assert(runCodec() !== null);
+  assert(codecs.every((each) => each !== null));
+  assertEquals(makeCodec(0xff), null, "an instruction that there is not");
 });
 
 test("verify() agrees with a look at each slot: any fields, any bits changed", () => {
@@ -68,7 +72,7 @@ test("verify() agrees with a look at each slot: any fields, any bits changed", (
       for (const [at, bit] of changes) {
         if (bytes.length > 0) bytes[at % bytes.length]! ^= 1 << bit;
       }
-      assertEquals(codec.verify(bytes, SEED, first), expected(bytes, first));
+      for (const each of codecs) assertEquals(each.verify(bytes, SEED, first), expected(bytes, first));
     }),
     { numRuns: 1000 },
   );

@@ -251,6 +251,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("review_unreadable"),
   },
   {
+    name: "what is looked at in place is not made readable before",
+    hazard: "H18",
+    edits: edit("src/log.ts", "this.check(first, end - 1);", ""),
+    tests: faults("review_unreadable"),
+  },
+  {
+    name: "the tail moves to a record that does not verify",
+    hazard: "H25",
+    edits: edit("src/log.ts", "if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);", ""),
+    tests: faults("bit_rot"),
+  },
+  {
     name: "a record is not verified when it is read",
     hazard: "H25",
     edits: edit(
@@ -272,7 +284,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H7",
     edits: edit(
       "src/log.ts",
-      "while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;",
+      "while (last >= this.#tail && this.#slots.batchGoesOn(this.#verified(last))) last--;",
       "",
     ),
     tests: faults("batch", "histories"),

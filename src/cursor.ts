@@ -1,6 +1,6 @@
 // Read records in LSN order: in place, through one reused cursor, or as records over a private copy.
 
-import { WALCorruptError, WALTruncatedError } from "./errors.ts";
+import { WALCorruptError, type WALError, WALFormatError, WALTruncatedError } from "./errors.ts";
 import {
   FLAG_BATCH_GOES_ON,
   FLAGS_AT,
@@ -15,7 +15,7 @@ import {
   VALUE_LOW_AT,
   VERSION_OP_AT,
 } from "./layout.ts";
-import { type Slots, StoredRecord } from "./record.ts";
+import { type Slots, SlotState, StoredRecord } from "./record.ts";
 import { lossOf, offsetOf, rangesOf, slotOf } from "./ring.ts";
 import { RUN_RECORDS } from "./run_codec.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
@@ -90,9 +90,17 @@ export function checkRetained(source: ReadSource, lsn: LSN): void {
   if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
 }
 
-/** The error for a retained record that does not verify. */
-export function damage(source: ReadSource, lsn: LSN): WALCorruptError {
-  const loss = lossOf(lsn, lsn, source.slots().count);
+/** The error for a retained record that does not verify, or that a later version of this library wrote. */
+export function damage(source: ReadSource, lsn: LSN): WALError {
+  const slots = source.slots();
+  const loss = lossOf(lsn, lsn, slots.count);
+  if (slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported) {
+    return new WALFormatError(
+      source.path,
+      loss.offset,
+      `Cannot read LSN ${lsn}: the record at byte ${loss.offset} was written by a later version`,
+    );
+  }
   return new WALCorruptError(
     source.path,
     [loss],

@@ -94,7 +94,7 @@ export class WALCorruptError extends WALError {
   /**
    * Made by the log.
    *
-   * @param losses the damaged records, in LSN order; empty where the header itself is damaged.
+   * @param losses the damaged records that were found, in LSN order; empty where the header itself is damaged.
    */
   constructor(readonly path: string | null, readonly losses: readonly Loss[], message: string, options?: ErrorOptions) {
     super("CORRUPT", message, options);

@@ -52,6 +52,8 @@ const PREFAULT_RECORDS = 1024;
 const CUT_RECORDS = 1536;
 /** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
 const LOOK_EVERY_MS = 5;
+/** Records before and behind one that is looked at in place that are read with it. */
+const READABLE_RECORDS = 64;
 /** A header with the new tail is written when this part of the ring has been released since the last, or as much as is free. */
 const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
@@ -74,6 +76,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly #firstLsn: LSN;
   /** Below this LSN, the pages of a log that was there before have not been refreshed since it was opened. */
   readonly #staleBefore: LSN;
+  /** Records of an earlier opening whose pages were made sure to be readable last. */
+  #readableFrom: LSN = 0;
+  #readableEnd: LSN = 0;
   /** The piece of the file that was refreshed last. */
   #freshChunk = -1;
 
@@ -282,13 +287,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
         if (done > 0) clock.next();
         run = Math.min(count - done, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
         const lsn = first + done;
-        slots.writeRun(slot, opType, items, done, run, lsn, lsn - durable, clock, shard);
+        slots.writeRun(slot, opType, items, done, run, done + run === count, lsn, lsn - durable, clock, shard);
         slot = slot + run === capacity ? 0 : slot + run;
       }
+      assert(this.#head === first, "nothing is appended while a batch is");
     } catch (error) {
       // A clock or an item of the caller's that throws in the middle: no intact record may stay behind the head.
       const end = Math.min(first + done + run, first + count);
-      for (let lsn = this.#head; lsn < end; lsn++) slots.erase(slotOf(lsn, capacity));
+      for (let lsn = first; lsn < end; lsn++) slots.erase(slotOf(lsn, capacity));
       throw error;
     } finally {
       this.#isInBatch = false;
@@ -321,7 +327,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   #mustNotBeInBatch(action: string): void {
     if (this.#isInBatch) {
-      throw new TypeError(`Cannot ${action} while a batch is appended, by what one of its items does when it is read`);
+      throw new TypeError(`Cannot ${action} while a batch is appended: an item of it or the clock calls the log`);
     }
   }
 
@@ -363,7 +369,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   #setStop(): void {
     this.#stop = Math.min(this.#writer.settledTail + this.#slots.count, this.#prefaulted);
-    const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
+    const mustLook = this.#poison !== null || !this.#isOpen || this.#isInBatch ||
+      (this.#room.length > 0 && !this.#isAdmitting);
     if (mustLook) this.#stop = 0;
   }
 
@@ -570,6 +577,27 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     }
   }
 
+  /** The slot of a retained record whose page can be read, seen from the oldest on or from the newest. */
+  #readable(lsn: LSN): number {
+    const isKnown = lsn >= this.#firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
+    if (!isKnown) {
+      // Of what was there before, this opening may have read only the ends.
+      const first = Math.max(this.#tail, lsn - READABLE_RECORDS);
+      const end = Math.min(this.#head, lsn + READABLE_RECORDS);
+      this.check(first, end - 1);
+      this.#readableFrom = first;
+      this.#readableEnd = end;
+    }
+    return slotOf(lsn, this.#slots.count);
+  }
+
+  /** The same of a record that is looked at in place, which is damaged if it does not verify. */
+  #verified(lsn: LSN): number {
+    const slot = this.#readable(lsn);
+    if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);
+    return slot;
+  }
+
   /**
    * The last record up to an LSN that stores are given; of released ones, the last of all, since they are confirmed. Checkpoints are the log's own: no store's `appliedLsn()`
    * ever reaches one, so a checkpoint that named one would have every store refused.
@@ -578,7 +606,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (through < this.#tail) return this.#releasedGiven;
     this.#lookNowAndThen();
     let lsn = through;
-    while (lsn >= this.#tail && this.#slots.opTypeAt(slotOf(lsn, this.#slots.count)) === OpType.Checkpoint) lsn--;
+    while (lsn >= this.#tail && this.#slots.opTypeAt(this.#verified(lsn)) === OpType.Checkpoint) lsn--;
     return lsn < this.#tail ? this.#releasedGiven : lsn;
   }
 
@@ -586,7 +614,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #release(through: LSN): void {
     this.#lookNowAndThen();
     let last = Math.min(through, this.#head - 1);
-    while (last >= this.#tail && this.#slots.batchGoesOn(slotOf(last, this.#slots.count))) last--;
+    while (last >= this.#tail && this.#slots.batchGoesOn(this.#verified(last))) last--;
     if (last < this.#tail) return;
     this.#releasedGiven = Math.max(this.#releasedGiven, this.#lastGiven(last));
     this.#tail = last + 1;
@@ -600,7 +628,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const { durable } = this.commit;
     const capacity = this.#slots.count;
     let last = Math.min(durable, first + count - 1);
-    while (last < durable && this.#slots.batchGoesOn(slotOf(last, capacity))) last++;
+    while (last < durable && this.#slots.batchGoesOn(this.#readable(last))) last++;
     // Looked at in place: a flag that was damaged shows in the copy's checksum.
     const records = copyRecords(this, first, last);
     if (this.#slots.look(slotOf(last, capacity), last) !== SlotState.Record) throw damage(this, last);
@@ -822,12 +850,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #oldestUnconsumedAgeMs(): number {
     const oldest = Math.max(this.#applied + 1, this.#tail);
     if (oldest >= this.#head) return 0;
+    let slot: number;
     try {
       this.#lookNowAndThen();
+      slot = this.#verified(oldest);
     } catch {
-      return 0; // figures are no place to fail; whoever appends next is told
+      return 0; // figures are no place to fail; whoever appends or reads next is told
     }
-    const nanos = this.#slots.timeNanosAt(slotOf(oldest, this.#slots.count));
+    const nanos = this.#slots.timeNanosAt(slot);
     return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);
   }
 

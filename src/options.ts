@@ -73,12 +73,15 @@ export function checkOptions(options: WALOptions): CheckedOptions {
       throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
     }
   }
-  const { storage, recovery = "strict" } = options;
+  const { storage } = options;
+  const recovery = options.recovery ?? "strict";
+  const verify = options.verify ?? "ends";
   const checked: CheckedOptions = {
     size: options.size ?? DEFAULT_FILE_BYTES,
     create: options.create ?? true,
     recovery,
-    verify: recovery === "salvage" && options.verify !== false ? true : options.verify ?? "ends",
+    // What is to be saved has to be known.
+    verify: recovery === "salvage" && verify === "ends" ? true : verify,
     flush: options.flush ?? "adaptive",
     fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
     durability: options.durability ?? "full",

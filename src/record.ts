@@ -208,6 +208,7 @@ export class Slots {
    *
    * @param from index of the first item.
    * @param count how many, at most `RUN_RECORDS`.
+   * @param endsBatch whether the last of them is the last of the batch. Not taken from `items`, which code of theirs may change.
    * @param distance of the first record.
    * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
    */
@@ -217,6 +218,7 @@ export class Slots {
     items: readonly (InsertItem | DeleteItem)[],
     from: number,
     count: number,
+    endsBatch: boolean,
     lsn: LSN,
     distance: number,
     clock: RunClock,
@@ -224,7 +226,10 @@ export class Slots {
   ): void {
     assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
     const codec = count < LEAST_WRITTEN || isStaging ? null : runCodec();
-    if (codec === null) return this.#writeOneByOne(slot, opType, items, from, count, lsn, distance, clock, timeShard);
+    if (codec === null) {
+      this.#writeOneByOne(slot, opType, items, from, count, endsBatch, lsn, distance, clock, timeShard);
+      return;
+    }
     isStaging = true;
     try {
       stage(codec.staged, opType, items, from, count);
@@ -233,7 +238,7 @@ export class Slots {
     }
     const head = VERSION_BITS | opType | (timeShard << 16);
     const headOn = head | (FLAG_BATCH_GOES_ON << 8);
-    const lastHead = from + count === items.length ? head : headOn;
+    const lastHead = endsBatch ? head : headOn;
     const { nanosLow, nanosHigh, seq } = clock;
     const words = codec.encode(count, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
     this.words.set(words, this.#word(slot));
@@ -246,6 +251,7 @@ export class Slots {
     items: readonly (InsertItem | DeleteItem)[],
     from: number,
     count: number,
+    endsBatch: boolean,
     lsn: LSN,
     distance: number,
     clock: RunClock,
@@ -255,7 +261,7 @@ export class Slots {
     for (let i = 0; i < count; i++) {
       if (i > 0) clock.next();
       const item = items[from + i] as InsertItem;
-      const flags = from + i === items.length - 1 ? 0 : FLAG_BATCH_GOES_ON;
+      const flags = endsBatch && i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
       const valueHigh = hasValue ? item[2] : 0;
       const valueLow = hasValue ? item[3] : 0;
       this.write(

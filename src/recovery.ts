@@ -10,6 +10,9 @@
 //   zeros, or an LSN of an earlier lap                   unwritten, stale  the log ends here
 //   anything else                                        torn, or a gap    the log ends here
 //
+// Of a log that was closed cleanly only the two ends are walked, unless more is asked for: what stands between is verified by whoever
+// reads it.
+//
 // A watermark is an LSN that was durable when a record or the header was written. It counts wherever it stands, also in a record
 // behind the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record behind
 // a bad one is no proof of damage by itself, since the pages of an unacknowledged group reach the disk in any order.
@@ -90,7 +93,7 @@ export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
   return isClean(slots, header) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
 }
 
-/** True if the log was closed cleanly, and nothing was appended since. Looks at one slot. */
+/** True if the header says that the log was closed cleanly, and the slot behind its head does not say otherwise. */
 export function isClean(slots: Slots, { cleanHead }: Header): boolean {
   return cleanHead !== 0 && !hasRecord(slots, cleanHead);
 }

@@ -161,11 +161,12 @@ export interface WALOptions {
   recovery?: "strict" | "salvage";
   /**
    * Which retained records of a cleanly closed log `open()` verifies: `true` for all, `"ends"` for the 4096 oldest and the 4096
-   * newest, `false` for none. Every record is verified when it is read, whatever this says; but only what `open()` finds can be
-   * salvaged by it. Other than with `true`, such a log opens in the same time whatever its size. A log that was not closed is
-   * always verified whole.
+   * newest, `false` for none. Other than with `true`, such a log opens in the same time whatever its size, and damage to the rest
+   * is reported by whoever reads it: reading verifies every record. A log that was not closed is always verified whole, so one
+   * that opened with damage in its middle may be refused after a crash; `recovery: "salvage"` then keeps all but what is damaged.
+   * With `"salvage"`, `"ends"` means `true`.
    *
-   * @default {"ends"}, and `true` for `recovery: "salvage"`
+   * @default {"ends"}
    */
   verify?: boolean | "ends";
   /**

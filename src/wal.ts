@@ -181,7 +181,7 @@ export class WAL implements Disposable, AsyncDisposable {
   /**
    * Logs inserts as one batch: after a crash all of them are there or none. As {@linkcode WAL.logInsert}.
    *
-   * @param items read once, before anything is written; an empty batch resolves and writes nothing.
+   * @param items iterated once, before anything is written; an empty batch resolves and writes nothing.
    * @throws {RangeError} also if the batch is larger than the ring.
    */
   batchInsert(items: Iterable<InsertItem>): Promise<void> {
@@ -257,6 +257,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @returns the LSN of the checkpoint record.
    * @throws {RangeError} if `appliedThrough` was not appended yet, or is past what a running consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
+   * @throws {WALCorruptError} if the record at `appliedThrough` is damaged.
    */
   checkpoint(appliedThrough?: LSN): LSN {
     return this.#opened("write a checkpoint").checkpoint(appliedThrough);
@@ -269,6 +270,7 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @throws {RangeError} if records up to there are not durable yet, or, while a consumer runs, not durable in its store; or if
    * it is no integer.
+   * @throws {WALCorruptError} if the record at `confirmedThroughPos` is damaged: whether its batch goes on cannot be told.
    */
   truncate(confirmedThroughPos: LSN): void {
     this.#opened("truncate").truncate(confirmedThroughPos);

@@ -323,6 +323,12 @@ const BAD_OPTIONS: readonly [options: Record<string, unknown>, errorClass: Error
 ];
 
 test("an option that cannot be used is a RangeError or TypeError that names it, before anything is touched", () => {
+  for (const recovery of ["strict", "salvage"] as const) {
+    for (const verify of ["bogus", 1, 0, ""]) {
+      assertThrows(() => new WAL(null, { recovery, verify } as unknown as WALOptions), RangeError, "as verify");
+    }
+  }
+  new WAL(null, { recovery: null, verify: null } as unknown as WALOptions);
   for (const [options, errorClass] of BAD_OPTIONS) {
     const disk = new SimulatedDisk();
     const [name] = Object.keys(options);

@@ -169,7 +169,8 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         const clock = new HybridClock(() => 0);
         clock.observe(fields.nanos, fields.seq);
         const slots = new Slots(bytes.buffer, 0, 64, SEED);
-        slots.writeRun(3, fields.opType, items, from, count, lsn, fields.distance, clock, fields.shard);
+        const endsBatch = to === items.length;
+        slots.writeRun(3, fields.opType, items, from, count, endsBatch, lsn, fields.distance, clock, fields.shard);
         assertEquals(bytes, expected);
         assertEquals([clock.nanos, clock.seq], [fields.nanos, fields.seq + count - 1]);
       },
@@ -184,6 +185,17 @@ test("writeRun() writes a full run", () => {
   const clock = new HybridClock(() => 0);
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
-  new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(0, OpType.Insert, items, 0, RUN_RECORDS, 9, 1, clock, 65535);
+  new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(
+    0,
+    OpType.Insert,
+    items,
+    0,
+    RUN_RECORDS,
+    true,
+    9,
+    1,
+    clock,
+    65535,
+  );
   assertEquals(bytes, referenceBytes(fields, 9, items, 0, RUN_RECORDS));
 });

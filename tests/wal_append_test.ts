@@ -312,6 +312,58 @@ test("an item that appends to the log it is written to is refused, and nothing o
   }
 });
 
+test("an item that appends to the log it is written to is refused, whatever it did to the log before", () => {
+  for (const count of [3, 200]) {
+    for (const at of [0, count - 1]) {
+      const disk = new SimulatedDisk();
+      const wal = openOn(disk);
+      wal.logInsertSync(7, 7, 7, 7);
+      const refused: string[] = [];
+      const attempt = (call: () => unknown) => {
+        try {
+          call();
+        } catch (error) {
+          refused.push((error as Error).name);
+        }
+      };
+      const batch = items(100, count);
+      batch[at] = acting(batch[at]!, () => {
+        wal.flush(); // which lets go of what appends look at
+        attempt(() => wal.logInsertSync(9, 9, 9, 9));
+        attempt(() => wal.checkpoint(1));
+        attempt(() => wal.logInsertSync(9, 9, 9, 9));
+        wal.truncate(1);
+        attempt(() => wal.batchInsertSync(items(9, 20)));
+      });
+      wal.batchInsertSync(batch);
+      assertEquals(refused, ["TypeError", "TypeError", "TypeError", "TypeError"]);
+      wal.flush();
+      disk.crash({ keep: "none" });
+      using reopened = openOn(disk);
+      const keys = Array.from(reopened.records(), ({ keyHigh }) => Number(keyHigh)).filter((key) => key !== 7);
+      assertEquals(keys, range(100, 99 + count), `item ${at} of ${count}`);
+    }
+  }
+});
+
+test("an item that changes its batch's length does not change where the batch ends", () => {
+  for (const count of [3, 100]) {
+    for (
+      const change of [(batch: InsertItem[]) => batch.push([1, 1, 1, 1]), (batch: InsertItem[]) => batch.length = count]
+    ) {
+      const disk = new SimulatedDisk();
+      const wal = openOn(disk);
+      const batch = items(1, count);
+      batch[count - 1] = acting(batch[count - 1]!, () => change(batch));
+      wal.batchInsertSync(batch);
+      wal.flush();
+      disk.crash({ keep: "none" });
+      using reopened = openOn(disk);
+      assertEquals(lsns(reopened.replay()), range(1, count));
+    }
+  }
+});
+
 test("an item that appends to another log disturbs neither batch", () => {
   using wal = openInMemory();
   using other = openInMemory();

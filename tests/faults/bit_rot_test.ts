@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, type WAL, WALCorruptError } from "../../mod.ts";
 import { type DiskSnapshot, SimulatedDisk } from "../../testing.ts";
-import { fill, lsns, openOn, PATH, range } from "../support/logs.ts";
+import { fill, items, lsns, openOn, PATH, range } from "../support/logs.ts";
 import {
   append,
   appendBatch,
@@ -107,6 +107,31 @@ test("WAL refuses a long closed log with damage at either end, and hands out not
     disk.restore(before);
     flip(lsn);
     assertEquals(assertThrows(() => openOn(disk, { verify: true }), WALCorruptError).firstLsn, lsn);
+  }
+});
+
+test("the tail moves to no record in the middle of a long log that does not verify", () => {
+  const batchOf = [4501, 4510] as const;
+  for (const damaged of [4503, 4510]) {
+    for (const byte of [4, 5, 40]) {
+      const disk = new SimulatedDisk();
+      {
+        using wal = openOn(disk, { size: 2 ** 20 });
+        fill(wal, 4500);
+        wal.batchInsertSync(items(4501, 10));
+        fill(wal, 5000);
+      }
+      disk.damage.flipBit(PATH, 16384 + (damaged - 1) * 64 + byte, 0);
+      using wal = openOn(disk);
+      for (const call of [() => wal.truncate(damaged), () => wal.checkpoint(damaged)]) {
+        assertEquals(assertThrows(call, WALCorruptError).firstLsn, damaged);
+        assertEquals([wal.tail, wal.head], [1, 9511]);
+      }
+      assertEquals(wal.stats().oldestUnconsumedAgeMs >= 0, true);
+      // What the caller has elsewhere may go, though it cannot be read any more.
+      wal.truncate(batchOf[1] + 1);
+      assertEquals(wal.tail, batchOf[1] + 2);
+    }
   }
 });
 

@@ -169,6 +169,49 @@ test(
 );
 
 test(
+  "Nothing that looks at a page in the middle of a log, which open() has not read, ends with a signal",
+  async () => {
+    using device = loopDevice("btrfs", 256);
+    const whole = `${device.path}/whole`;
+    await makeLog(whole);
+    const bytes = fs.readFileSync(whole);
+    fs.rmSync(whole);
+    const lost = RING_AT + 100 * PAGE;
+    const calls = {
+      truncate: "wal.truncate(6420)",
+      checkpoint: "wal.checkpoint(6420)",
+      stats: "wal.checkpoint(6400); wal.stats(); wal.truncate(6420)",
+      records: "for (const record of wal.records({ from: 6300 })) void record;",
+      cursor: "for (const cursor = wal.cursor(); cursor.next();) cursor.lsn;",
+      consumer: "await wal.consumeAsync(store, { batchSize: 6330 })",
+      appliedLsn: "await wal.consumeAsync({ ...store, appliedLsn: () => 6420 }, { batchSize: 10 })",
+      backup: "await wal.backup(path + '.backup')",
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      const path = `${device.path}/${name}`;
+      const copy = fs.openSync(path, "w");
+      fs.writeSync(copy, bytes);
+      fs.fsyncSync(copy);
+      fs.closeSync(copy);
+      device.spoil(blocksLike(device.image(), bytes.subarray(lost, lost + PAGE)));
+      const output = await inChild(
+        path,
+        `const store = { insert() {}, delete() {}, deleteValue() {} };
+        const wal = WAL.open(path, { allowUnsafeFileSystem: true });
+        try {
+          ${call};
+          console.log("no error");
+        } catch (error) {
+          console.log(error.name);
+        }`,
+      );
+      assertEquals([name, output], [name, "WALIOError"]);
+    }
+  },
+  { skip: loopDeviceSkip("btrfs"), timeoutMs: 60_000 },
+);
+
+test(
   "WAL.open() rejects a log with pages that cannot be read, and salvage opens everything around them",
   async () => {
     using device = loopDevice("btrfs", 256);

@@ -4,11 +4,11 @@
 export type Code = readonly (number | Code)[];
 
 // Instructions.
-export const BLOCK = 0x02;
+const BLOCK = 0x02;
 export const LOOP = 0x03;
 export const IF = 0x04;
 export const END = 0x0b;
-export const BRANCH = 0x0c;
+const BRANCH = 0x0c;
 export const BRANCH_IF = 0x0d;
 export const CALL = 0x10;
 export const SELECT = 0x1b;
@@ -42,7 +42,7 @@ export const EXTEND = 0xad;
 /** Numbers of vector instructions, which `vector()` makes. */
 export const VECTOR_LOAD = 0x00;
 export const VECTOR_STORE = 0x0b;
-export const VECTOR_CONST = 0x0c;
+const VECTOR_CONST = 0x0c;
 export const SHUFFLE = 0x0d;
 export const SWIZZLE = 0x0e;
 export const VECTOR_AND = 0x4e;
@@ -83,6 +83,7 @@ function signed(value: number): Code {
   }
 }
 
+/** Apart from `signed()`: to encode every constant as a bigint would take as long as all the rest. */
 function signed64(value: bigint): Code {
   const bytes = [];
   for (; value !== BigInt.asIntN(7, value); value >>= 7n) bytes.push(Number(value & 0x7fn) | 0x80);
@@ -99,6 +100,29 @@ export const binary = (instruction: number, ...parts: readonly Code[]): Code =>
 
 /** An instruction on 128 bits. */
 export const vector = (instruction: number, ...immediates: Code): Code => [0xfd, unsigned(instruction), immediates];
+/** Pushes sixteen times the same byte. */
+export const splat = (byte: number): Code => vector(VECTOR_CONST, Array.from({ length: 16 }, () => byte));
+
+/** Leaves a block, the innermost being 0, if the condition holds. */
+export const leaveIf = (condition: Code, depth: number): Code => [condition, BRANCH_IF, depth];
+/** Repeats until the condition holds, which is looked at before each turn. The body is inside two blocks. */
+export const repeatUntil = (condition: Code, body: Code): Code => [
+  [BLOCK, NO_RESULT, LOOP, NO_RESULT],
+  leaveIf(condition, 1),
+  body,
+  [BRANCH, 0, END, END],
+];
+
+/** How a function with these parameters and variables pushes one of them, and stores into one. */
+export function locals<Name extends string>(names: readonly Name[]): {
+  get: (name: Name) => Code;
+  set: (name: Name, value: Code) => Code;
+} {
+  return {
+    get: (name) => [GET, names.indexOf(name)],
+    set: (name, value) => [value, SET, names.indexOf(name)],
+  };
+}
 
 /** A function of 32-bit numbers. */
 export interface FunctionCode {

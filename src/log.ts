@@ -287,7 +287,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
         if (done > 0) clock.next();
         run = Math.min(count - done, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
         const lsn = first + done;
-        slots.writeRun(slot, opType, items, done, run, done + run === count, lsn, lsn - durable, clock, shard);
+        const part = { opType, items, from: done, count: run, endsBatch: done + run === count };
+        slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
         slot = slot + run === capacity ? 0 : slot + run;
       }
       assert(this.#head === first, "nothing is appended while a batch is");

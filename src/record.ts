@@ -100,14 +100,21 @@ export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
 }
 
+/** Some items of a batch, one after another. */
+export interface BatchPart {
+  readonly opType: OpType;
+  /** All items of the batch; they were checked. */
+  readonly items: readonly (InsertItem | DeleteItem)[];
+  /** Index of the part's first item. */
+  readonly from: number;
+  /** How many, at most `RUN_RECORDS`. */
+  readonly count: number;
+  /** Whether the last of them is the last of the batch. Not taken from `items`, which code of theirs may change. */
+  readonly endsBatch: boolean;
+}
+
 /** Stores the keys and values of items where a codec wants them. */
-function stage(
-  staged: DataView,
-  opType: OpType,
-  items: readonly (InsertItem | DeleteItem)[],
-  from: number,
-  count: number,
-): void {
+function stage(staged: DataView, { opType, items, from, count }: BatchPart): void {
   const hasValue = opType === OpType.Insert;
   for (let i = 0, at = 0; i < count; i++, at += RECORD_BYTES) {
     const item = items[from + i] as InsertItem;
@@ -204,35 +211,19 @@ export class Slots {
   }
 
   /**
-   * Writes a part of a batch into slots one after another: `write()` for many. The items were checked.
+   * Writes a part of a batch into slots one after another: `write()` for many.
    *
-   * @param from index of the first item.
-   * @param count how many, at most `RUN_RECORDS`.
-   * @param endsBatch whether the last of them is the last of the batch. Not taken from `items`, which code of theirs may change.
    * @param distance of the first record.
    * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
    */
-  writeRun(
-    slot: number,
-    opType: OpType,
-    items: readonly (InsertItem | DeleteItem)[],
-    from: number,
-    count: number,
-    endsBatch: boolean,
-    lsn: LSN,
-    distance: number,
-    clock: RunClock,
-    timeShard: number,
-  ): void {
+  writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
+    const { opType, count, endsBatch } = part;
     assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
     const codec = count < LEAST_WRITTEN || isStaging ? null : runCodec();
-    if (codec === null) {
-      this.#writeOneByOne(slot, opType, items, from, count, endsBatch, lsn, distance, clock, timeShard);
-      return;
-    }
+    if (codec === null) return this.#writeOneByOne(slot, part, lsn, distance, clock, timeShard);
     isStaging = true;
     try {
-      stage(codec.staged, opType, items, from, count);
+      stage(codec.staged, part);
     } finally {
       isStaging = false;
     }
@@ -247,11 +238,7 @@ export class Slots {
 
   #writeOneByOne(
     slot: number,
-    opType: OpType,
-    items: readonly (InsertItem | DeleteItem)[],
-    from: number,
-    count: number,
-    endsBatch: boolean,
+    { opType, items, from, count, endsBatch }: BatchPart,
     lsn: LSN,
     distance: number,
     clock: RunClock,

@@ -17,8 +17,6 @@ import {
   AND_64,
   assemble,
   binary,
-  BLOCK,
-  BRANCH,
   BRANCH_IF,
   CALL,
   type Code,
@@ -31,8 +29,10 @@ import {
   GE_U,
   GET,
   IF,
+  leaveIf,
   LOAD,
   LOAD_64,
+  locals,
   LOOP,
   NE,
   NE_64,
@@ -40,6 +40,7 @@ import {
   OR,
   OR_64,
   RELAXED_SWIZZLE,
+  repeatUntil,
   SELECT,
   SET,
   SHL,
@@ -47,6 +48,7 @@ import {
   SHR_U,
   SHR_U_64,
   SHUFFLE,
+  splat,
   STORE,
   STORE_64,
   SUB,
@@ -54,7 +56,6 @@ import {
   unsigned,
   vector,
   VECTOR_AND,
-  VECTOR_CONST,
   VECTOR_LOAD,
   VECTOR_SHR_U,
   VECTOR_STORE,
@@ -164,8 +165,7 @@ const SEEN_SHIFT = 24;
 const COUNT_MASK = 0xfff;
 const RECORD_SHIFT = 6;
 
-const get = (name: Local): Code => [GET, LOCALS.indexOf(name)];
-const set = (name: Local, value: Code): Code => [value, SET, LOCALS.indexOf(name)];
+const { get, set } = locals(LOCALS);
 /** Loads 32 or 64 bits of the record at `at`. */
 const field = (offset: number): Code => [get("at"), LOAD, 2, unsigned(offset)];
 const field64 = (offset: number): Code => [get("at"), LOAD_64, 3, unsigned(offset)];
@@ -254,9 +254,6 @@ const CHECKSUM = binary(
   constant(-1),
 );
 
-/** Leaves the loop, from inside so many blocks, if the record is not what it should be. */
-const leaveIf = (condition: Code, depth: number): Code => [condition, BRANCH_IF, depth];
-
 const START: Code = [
   set("lsn", joined("lsnLow", "lsnHigh")),
   set("keptLsn", constant64(-1n)), // of no record
@@ -268,12 +265,7 @@ const NEXT: Code = [
   set("at", binary(ADD, get("at"), constant(RECORD_BYTES))),
   set("lsn", binary(ADD_64, get("lsn"), constant64(1n))),
 ];
-const forEachRecord = (body: Code): Code => [
-  [BLOCK, NO_RESULT, LOOP, NO_RESULT],
-  leaveIf(binary(EQ, get("at"), get("end")), 1),
-  body,
-  [BRANCH, 0, END, END],
-];
+const forEachRecord = (body: Code): Code => repeatUntil(binary(EQ, get("at"), get("end")), body);
 
 function verifyBody(): Code {
   const isUnknown = binary(
@@ -345,8 +337,7 @@ type BackLocal = (typeof BACK_LOCALS)[number];
 const ROWS = BACK_LOCALS.length;
 const OTHER_ROWS = ROWS + LANES;
 
-const local = (name: BackLocal): Code => [GET, BACK_LOCALS.indexOf(name)];
-const setLocal = (name: BackLocal, value: Code): Code => [value, SET, BACK_LOCALS.indexOf(name)];
+const { get: local, set: setLocal } = locals(BACK_LOCALS);
 const plane = (number: number) => `plane${number}` as BackLocal;
 const loadVector = (pointer: BackLocal, offset: number): Code => [
   local(pointer),
@@ -424,18 +415,17 @@ function lookUpBacksBody(swizzle: number): Code {
     return storeVector("into", quarter * LANES, [pairOf(0), pairOf(2), PAIR_ZIPS[quarter & 1]!]);
   });
   return [
-    setLocal("mask", vector(VECTOR_CONST, Array.from({ length: LANES }, () => 0x0f))),
+    setLocal("mask", splat(0x0f)),
     setLocal("into", constant(BACKS_AT)),
-    [BLOCK, NO_RESULT, LOOP, NO_RESULT],
-    leaveIf(binary(GE_U, local("at"), local("end")), 1),
-    planes.map((i) => setLocal(plane(i), vector(VECTOR_CONST, Array.from({ length: LANES }, () => 0)))),
-    setLocal("half", local("at")),
-    setLocal("tables", constant(NIBBLES_AT)),
-    until("tables", NIBBLES_AT + BACK_BYTES * NIBBLES_BYTES, addHalf),
-    words,
-    advance("at", LANES * RECORD_BYTES),
-    advance("into", LANES * 4),
-    [BRANCH, 0, END, END],
+    repeatUntil(binary(GE_U, local("at"), local("end")), [
+      planes.map((i) => setLocal(plane(i), splat(0))),
+      setLocal("half", local("at")),
+      setLocal("tables", constant(NIBBLES_AT)),
+      until("tables", NIBBLES_AT + BACK_BYTES * NIBBLES_BYTES, addHalf),
+      words,
+      advance("at", LANES * RECORD_BYTES),
+      advance("into", LANES * 4),
+    ]),
   ];
 }
 

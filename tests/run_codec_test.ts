@@ -170,7 +170,8 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         clock.observe(fields.nanos, fields.seq);
         const slots = new Slots(bytes.buffer, 0, 64, SEED);
         const endsBatch = to === items.length;
-        slots.writeRun(3, fields.opType, items, from, count, endsBatch, lsn, fields.distance, clock, fields.shard);
+        const part = { opType: fields.opType, items, from, count, endsBatch };
+        slots.writeRun(3, part, lsn, fields.distance, clock, fields.shard);
         assertEquals(bytes, expected);
         assertEquals([clock.nanos, clock.seq], [fields.nanos, fields.seq + count - 1]);
       },
@@ -185,17 +186,7 @@ test("writeRun() writes a full run", () => {
   const clock = new HybridClock(() => 0);
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
-  new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(
-    0,
-    OpType.Insert,
-    items,
-    0,
-    RUN_RECORDS,
-    true,
-    9,
-    1,
-    clock,
-    65535,
-  );
+  const part = { opType: OpType.Insert, items, from: 0, count: RUN_RECORDS, endsBatch: true };
+  new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(0, part, 9, 1, clock, 65535);
   assertEquals(bytes, referenceBytes(fields, 9, items, 0, RUN_RECORDS));
 });

@@ -143,6 +143,28 @@ function blocksLike(image: Uint8Array, page: Uint8Array): number[] {
   return found;
 }
 
+/** The bytes of a log that was made on the device, and is not there any more. */
+async function makeLogBytes(device: LoopDevice): Promise<Uint8Array> {
+  const path = `${device.path}/whole`;
+  await makeLog(path);
+  const bytes = fs.readFileSync(path);
+  fs.rmSync(path);
+  return bytes;
+}
+
+/** A copy of a log on the device, of which the pages at these offsets cannot be read. @returns its path. */
+function spoiledCopy(device: LoopDevice, name: string, bytes: Uint8Array, lost: readonly number[]): string {
+  const path = `${device.path}/${name}`;
+  const copy = fs.openSync(path, "w");
+  fs.writeSync(copy, bytes);
+  fs.fsyncSync(copy);
+  fs.closeSync(copy);
+  const image = device.image();
+  // Wherever such a page is: copies of before may lie on the device too.
+  device.spoil(lost.flatMap((offset) => blocksLike(image, bytes.subarray(offset, offset + PAGE))));
+  return path;
+}
+
 test(
   "WAL.open() rejects a log whose medium ends within it, and salvage opens what is left",
   async () => {
@@ -172,10 +194,7 @@ test(
   "Nothing that looks at a page in the middle of a log, which open() has not read, ends with a signal",
   async () => {
     using device = loopDevice("btrfs", 256);
-    const whole = `${device.path}/whole`;
-    await makeLog(whole);
-    const bytes = fs.readFileSync(whole);
-    fs.rmSync(whole);
+    const bytes = await makeLogBytes(device);
     const lost = RING_AT + 100 * PAGE;
     const calls = {
       truncate: "wal.truncate(6420)",
@@ -188,12 +207,7 @@ test(
       backup: "await wal.backup(path + '.backup')",
     };
     for (const [name, call] of Object.entries(calls)) {
-      const path = `${device.path}/${name}`;
-      const copy = fs.openSync(path, "w");
-      fs.writeSync(copy, bytes);
-      fs.fsyncSync(copy);
-      fs.closeSync(copy);
-      device.spoil(blocksLike(device.image(), bytes.subarray(lost, lost + PAGE)));
+      const path = spoiledCopy(device, name, bytes, [lost]);
       const output = await inChild(
         path,
         `const store = { insert() {}, delete() {}, deleteValue() {} };
@@ -216,10 +230,7 @@ test(
   async () => {
     using device = loopDevice("btrfs", 256);
     // A log has no checksums of btrfs: it is overwritten in place. A copy of one has.
-    const whole = `${device.path}/whole`;
-    await makeLog(whole);
-    const bytes = fs.readFileSync(whole);
-    fs.rmSync(whole);
+    const bytes = await makeLogBytes(device);
     const pagesOf = (...pages: number[]) => pages.map((page) => RING_AT + page * PAGE);
     const lsnsOf = (page: number, count = 1): [number, number] => [
       page * RECORDS_PER_PAGE + 1,
@@ -240,14 +251,7 @@ test(
       { name: "other-header", lost: [PAGE, ...pagesOf(50)], ranges: [lsnsOf(50)] },
     ];
     for (const { name, lost, ranges, options = "" } of cases) {
-      const path = `${device.path}/${name}`;
-      const copy = fs.openSync(path, "w");
-      fs.writeSync(copy, bytes);
-      fs.fsyncSync(copy);
-      fs.closeSync(copy);
-      const image = device.image();
-      // Wherever such a page is: copies of before may lie on the device too.
-      device.spoil(lost.flatMap((offset) => blocksLike(image, bytes.subarray(offset, offset + PAGE))));
+      const path = spoiledCopy(device, name, bytes, lost);
       const unsafe = "allowUnsafeFileSystem: true";
       assertEquals((await open(path, `{ ${unsafe}, ${options} }`)).error, "WALIOError", name);
       await assertSalvaged(path, unsafe, ranges);

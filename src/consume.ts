@@ -6,7 +6,7 @@ import type { WAL } from "./wal.ts";
 /**
  * Applies a log's durable records to a store until it is stopped: {@linkcode WAL.consumeAsync} as a function.
  *
- * @param options a number is the poll interval in seconds.
+ * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
  * @throws as {@linkcode WAL.consumeAsync} rejects.
  */
 export function consume(wal: WAL, store: Store, options: ConsumeOptions | number = {}): Promise<void> {

@@ -63,6 +63,8 @@ export function isInStoreCall(log: ConsumableLog): boolean {
 const DEFAULT_BATCH_SIZE = 1024;
 const MOST_BATCH_SIZE = 1 << 20;
 const DEFAULT_POLL_MS = 100;
+/** The longest poll interval that may be given as a bare number, in seconds. */
+const MOST_POLL_SECONDS = 60;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
 /** Records that a consumer of a synchronous store applies before timers and sockets get their turn … */
@@ -91,7 +93,7 @@ export function checkConsumeOptions(
   options: ConsumeOptions | number,
 ): Omit<CheckedConsumeOptions, "signal"> & Pick<ConsumeOptions, "signal"> {
   checkStore(store);
-  const given = typeof options === "number" ? { pollIntervalMs: options * 1000 } : options;
+  const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
   if (given === null || typeof given !== "object") {
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
   }
@@ -105,6 +107,15 @@ export function checkConsumeOptions(
     throw new TypeError("Cannot consume the log: onError must be a function");
   }
   return { signal, batchSize, pollIntervalMs, onError };
+}
+
+/** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
+function secondsToMs(seconds: number): number {
+  if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
+  const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";
+  throw new RangeError(
+    `Cannot poll every ${seconds} seconds: a number is seconds, from 0 to ${MOST_POLL_SECONDS}${hint}`,
+  );
 }
 
 function checkStore(store: Store): void {

@@ -313,7 +313,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * Applies durable records to a store, in LSN order, whole batches, and then lets the log go of them; goes on until it is stopped.
    * Resolves when the signal aborts or the log is closed. One consumer at a time.
    *
-   * @param options a number is the poll interval in seconds.
+   * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
+   * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
    * @throws whatever the store throws, unless `onError` asks for a retry; nothing is lost or skipped then.
    * @throws {WALConsumingError} if a consumer runs.
    * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log.

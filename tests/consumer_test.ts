@@ -1,6 +1,6 @@
 // The consumer over a log that works: what it hands out, when it wakes, how it stops.
 
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertStringIncludes } from "@std/assert";
 import {
   consume,
   type ConsumeOptions,
@@ -301,6 +301,26 @@ test("a number for options is the poll interval in seconds", async () => {
   const consuming = wal.consumeAsync(store, 0.001);
   fill(wal, 3);
   await until(() => wal.tail > 3);
+  wal.close();
+  await consuming;
+});
+
+test("a number of more than 60 seconds was meant as milliseconds: the error says so", async () => {
+  await using wal = openInMemory();
+  const store = new ListStore();
+  for (const start of [(number: number) => wal.consumeAsync(store, number), consume.bind(null, wal, store)]) {
+    for (const number of [60.001, 100, 1e9, Infinity]) {
+      const error = await assertRejects(() => start(number), RangeError, "a number is seconds, from 0 to 60");
+      assertStringIncludes(error.message, `use { pollIntervalMs: ${number} }`);
+      assertEquals(wal.stats().consuming, false);
+    }
+    for (const number of [NaN, -0.1]) {
+      const error = await assertRejects(() => start(number), RangeError, "a number is seconds, from 0 to 60");
+      assert(!error.message.includes("pollIntervalMs"), error.message);
+    }
+  }
+  const consuming = wal.consumeAsync(store, 60);
+  assertEquals(wal.stats().consuming, true);
   wal.close();
   await consuming;
 });

@@ -65,11 +65,11 @@ export type {
   WALStats,
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";
+export { RegionError } from "./ffi/region.ts";
 export type {
   FileSystemInfo,
   OpenRequest,
   Region,
-  RegionError,
   RegionFailure,
   RegionFailureDetails,
   Storage,

@@ -23,12 +23,12 @@ export interface MachineFacts {
 
 /** Looks, and measures a bare fdatasync for some seconds. */
 export function machineFacts(directory: string, seconds: number): MachineFacts {
-  const bun = process.versions.bun;
+  const bun = process.versions["bun"];
   const sync = measureFdatasync(join(directory, "fdatasync"), seconds);
   return {
     date: new Date().toISOString(),
     runtime: bun === undefined ? "deno" : "bun",
-    runtimeVersion: bun ?? process.versions.deno ?? "unknown",
+    runtimeVersion: bun ?? process.versions["deno"] ?? "unknown",
     cpu: cpus()[0]?.model ?? arch(),
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),

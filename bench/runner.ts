@@ -87,7 +87,7 @@ async function runLimit(
 
 /** The command that runs a module of this directory in a fresh process of this runtime. */
 export function runtimeCommand(module: string, ...options: readonly string[]): readonly [string, ...string[]] {
-  const run = process.versions.bun === undefined ? ["run", "--allow-all", "--quiet"] : [];
+  const run = process.versions["bun"] === undefined ? ["run", "--allow-all", "--quiet"] : [];
   return [process.execPath, ...run, ...options, module];
 }
 

@@ -16,7 +16,15 @@ import {
 
 /** The pairs of a key and a value, as text; in memory, and all of them in a file after each run of records. */
 abstract class TextStore implements Store {
-  protected constructor(readonly directory: string, readonly lines: Set<string>, protected applied: LSN) {}
+  readonly directory: string;
+  readonly lines: Set<string>;
+  protected applied: LSN;
+
+  protected constructor(directory: string, lines: Set<string>, applied: LSN) {
+    this.directory = directory;
+    this.lines = lines;
+    this.applied = applied;
+  }
 
   applyBatch(records: readonly WALRecord[]): void {
     const before = [...this.lines];
@@ -61,10 +69,13 @@ abstract class TextStore implements Store {
 
 /** Right: the LSN is in the file that has the data, which is replaced whole. */
 class OneFile extends TextStore {
-  constructor(readonly home: StoreHome) {
+  readonly home: StoreHome;
+
+  constructor(home: StoreHome) {
     const path = join(home.directory, "store");
     const [lsn = "0", ...lines] = existsSync(path) ? readFileSync(path, "utf8").split("\n") : [];
     super(home.directory, new Set(lines), Number(lsn));
+    this.home = home;
   }
 
   protected override save(lsn: LSN): void {
@@ -79,11 +90,14 @@ class OneFile extends TextStore {
 
 /** Wrong: the LSN is in a file of its own. A crash between the two writes, and one is newer than the other. */
 class TwoFiles extends TextStore {
-  constructor(readonly home: StoreHome) {
+  readonly home: StoreHome;
+
+  constructor(home: StoreHome) {
     const data = join(home.directory, "data");
     const applied = join(home.directory, "applied");
     const lines = existsSync(data) ? readFileSync(data, "utf8").split("\n").filter((line) => line !== "") : [];
     super(home.directory, new Set(lines), existsSync(applied) ? Number(readFileSync(applied, "utf8")) : 0);
+    this.home = home;
   }
 
   protected override save(lsn: LSN): void {

@@ -57,7 +57,7 @@ export function openLibc(on: Platform): Libc {
   if (on.os === "linux") {
     try {
       statx = ffi.dlopen(library, { statx: definition(STATX_SIGNATURE) })
-        .symbols.statx as Libc["statx"];
+        .symbols["statx"] as Libc["statx"];
     } catch { /* an older library: stat through node:fs */ }
   }
   const mmap = blocking("mmap");

@@ -19,11 +19,11 @@ export interface NewFile {
   /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
   readonly chunks: () => Iterable<Uint8Array>;
   /** Put it in the place of this file. */
-  readonly replaces?: OldFile;
+  readonly replaces?: OldFile | undefined;
   /** Looks at the empty file; may refuse by throwing. */
-  readonly inspect?: (fd: number) => void;
+  readonly inspect?: ((fd: number) => void) | undefined;
   /** Names the owner of a file that is locked, from its descriptor. */
-  readonly ownerOf?: (fd: number) => number | null;
+  readonly ownerOf?: ((fd: number) => number | null) | undefined;
 }
 
 /** A file at the path of a new one. Who replaces it holds its lock. */

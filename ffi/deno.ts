@@ -10,9 +10,9 @@ type Definition = {
   name: string;
   parameters: readonly string[];
   result: string;
-  nonblocking?: boolean;
+  nonblocking?: boolean | undefined;
   /** Null instead of an error where the library does not have it. */
-  optional?: boolean;
+  optional?: boolean | undefined;
 };
 type Call = (...values: number[]) => number | bigint | Promise<number>;
 interface DenoFFI {
@@ -52,12 +52,12 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   for (const [name, signature] of Object.entries(on.signatures)) {
     wanted[name] = definition(on.symbols[name] ?? name, signature);
   }
-  wanted.msyncAsync = definition("msync", on.signatures.msync!, true);
-  if (on.signatures.fcntl !== undefined) {
-    wanted.fcntlAsync = definition("fcntl", on.signatures.fcntl, true);
+  wanted["msyncAsync"] = definition("msync", on.signatures["msync"]!, true);
+  if (on.signatures["fcntl"] !== undefined) {
+    wanted["fcntlAsync"] = definition("fcntl", on.signatures["fcntl"], true);
   }
   // An older library has none: stat through node:fs.
-  if (on.os === "linux") wanted.statx = { ...definition("statx", STATX_SIGNATURE), optional: true };
+  if (on.os === "linux") wanted["statx"] = { ...definition("statx", STATX_SIGNATURE), optional: true };
   let cause: unknown;
   for (const library of on.libraries) {
     try {
@@ -96,14 +96,14 @@ export function openLibc(on: Platform): Libc {
   const padded = (fd: number, command: number, argument: number): number[] =>
     on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
   // The address belongs to this thread and holds as long as the thread lives.
-  const errno = new Int32Array(view(Number(calls.errnoLocation!()), 4));
+  const errno = new Int32Array(view(Number(calls["errnoLocation"]!()), 4));
   return {
     errno: () => errno[0]!,
     sysconf: blocking("sysconf"),
     mmap: blocking("mmap"),
     munmap: blocking("munmap"),
     msync: blocking("msync"),
-    msyncAsync: calls.msyncAsync as Libc["msyncAsync"],
+    msyncAsync: calls["msyncAsync"] as Libc["msyncAsync"],
     madvise: blocking("madvise"),
     flock: blocking("flock"),
     fsync: blocking("fsync"),
@@ -112,11 +112,11 @@ export function openLibc(on: Platform): Libc {
     ioctl: blocking("ioctl"),
     posix_fallocate: blocking("posix_fallocate"),
     posix_fadvise: blocking("posix_fadvise"),
-    statx: (calls.statx ?? null) as Libc["statx"],
+    statx: (calls["statx"] ?? null) as Libc["statx"],
     fcntl: (fd, command, argument) => fcntl(...padded(fd, command, argument)),
-    fcntlAsync: calls.fcntlAsync === undefined
+    fcntlAsync: calls["fcntlAsync"] === undefined
       ? null
-      : (fd, command, argument) => calls.fcntlAsync!(...padded(fd, command, argument)) as Promise<number>,
+      : (fd, command, argument) => calls["fcntlAsync"]!(...padded(fd, command, argument)) as Promise<number>,
     addressOf: (buffer) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(buffer))),
     view,
     maxViewBytes: MAX_VIEW_BYTES,

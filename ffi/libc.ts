@@ -133,7 +133,7 @@ export const FS_IOC_GETFLAGS = 0x80086601;
 export const FS_IOC_SETFLAGS = 0x40086602;
 export const FS_NOCOW_FL = 0x00800000;
 export const AT_FDCWD = -100;
-export const STATX_TYPE_INO_SIZE = 0x0001 | 0x0100 | 0x0200; // STATX_TYPE | STATX_INO | STATX_SIZE
+export const STATX_TYPE_INO_SIZE: number = 0x0001 | 0x0100 | 0x0200; // STATX_TYPE | STATX_INO | STATX_SIZE
 
 /** macOS. */
 export const F_PREALLOCATE = 42;
@@ -260,7 +260,7 @@ export function verifyLibc(libc: Libc, on: Platform): number {
   }
 
   const empty = libc.mmap(0, 0, PROT_READ, MAP_PRIVATE | on.MAP_ANON, -1, 0);
-  if (empty !== -1 || libc.errno() !== on.errno.EINVAL) {
+  if (empty !== -1 || libc.errno() !== on.errno["EINVAL"]) {
     throw unsupported("here, as a failing call does not report its error");
   }
   return pageBytes;

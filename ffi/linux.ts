@@ -22,7 +22,7 @@ export class LinuxSystem extends PosixSystem {
     let number: number;
     do {
       number = this.libc.posix_fallocate(fd, 0, sizeBytes);
-    } while (number === this.on.errno.EINTR);
+    } while (number === this.on.errno["EINTR"]);
     const name = number === 0 ? "" : c.errnoName(this.on, number);
     if (name !== "" && name !== "EOPNOTSUPP" && name !== "EINVAL") {
       throw new SystemError("posix_fallocate", name);
@@ -177,13 +177,15 @@ class StatxPath implements PreparedPath {
   #major = -1;
   #minor = -1;
   #device = -1n;
+  /** Kept, so that the address stays good. */
+  readonly buffer: ArrayBuffer;
+  readonly libc: Libc;
+  readonly statx: NonNullable<Libc["statx"]>;
 
-  constructor(
-    // Kept, so that the address stays good.
-    readonly buffer: ArrayBuffer,
-    readonly libc: Libc,
-    readonly statx: NonNullable<Libc["statx"]>,
-  ) {
+  constructor(buffer: ArrayBuffer, libc: Libc, statx: NonNullable<Libc["statx"]>) {
+    this.buffer = buffer;
+    this.libc = libc;
+    this.statx = statx;
     this.#view = new DataView(buffer);
     this.#address = libc.addressOf(buffer);
   }

@@ -91,13 +91,17 @@ type Origin = "found" | "made" | "replaced";
 /** One attempt to open a file, step by step; whatever fails, nothing stays open. */
 class Opening {
   readonly #undo = new Undo();
+  readonly system: System;
+  readonly permissions: Permissions;
+  readonly path: string;
+  readonly request: OpenRequest;
 
-  constructor(
-    readonly system: System,
-    readonly permissions: Permissions,
-    readonly path: string,
-    readonly request: OpenRequest,
-  ) {}
+  constructor(system: System, permissions: Permissions, path: string, request: OpenRequest) {
+    this.system = system;
+    this.permissions = permissions;
+    this.path = path;
+    this.request = request;
+  }
 
   run(): Region {
     try {

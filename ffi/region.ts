@@ -17,15 +17,15 @@ export type RegionFailure =
 /** What else is known about a failure; each field only where it is known. */
 export interface RegionFailureDetails {
   /** The file it is about. */
-  path?: string;
+  path?: string | undefined;
   /** The system call that failed. */
-  call?: string;
+  call?: string | undefined;
   /** The name of the error number, as in `EIO`. */
-  errno?: string;
+  errno?: string | undefined;
   /** The command line flags that would grant the missing permissions. */
-  flags?: readonly string[];
+  flags?: readonly string[] | undefined;
   /** The process that holds the lock. */
-  ownerPid?: number;
+  ownerPid?: number | undefined;
   /** The failure underneath, a `SystemError` or the runtime's own. */
   cause?: unknown;
 }
@@ -48,7 +48,7 @@ export class RegionError extends Error {
 }
 
 /** The largest piece in which a kernel holds a file: a huge page. */
-export const REFRESH_BYTES = 2 * 1024 * 1024;
+export const REFRESH_BYTES: number = 2 * 1024 * 1024;
 
 /** The file system a region lies on. */
 export interface FileSystemInfo {

@@ -4,14 +4,18 @@
 export class SystemError extends Error {
   /** Always `SystemError`. */
   override name = "SystemError";
+  /** The C function, as in `mmap`. */
+  readonly call: string;
+  /** The error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read. */
+  readonly errno: string;
+  /** What the call was given, where that is a path. */
+  readonly path: string | undefined;
 
-  /**
-   * @param call the C function, as in `mmap`.
-   * @param errno the error's name, as in `ENOSPC`; `EUNKNOWN` where it could not be read.
-   * @param path what the call was given, where that is a path.
-   */
-  constructor(readonly call: string, readonly errno: string, readonly path?: string, options?: ErrorOptions) {
+  constructor(call: string, errno: string, path?: string, options?: ErrorOptions) {
     super(`${call}${path === undefined ? "" : ` ${JSON.stringify(path)}`}: ${errno}`, options);
+    this.call = call;
+    this.errno = errno;
+    this.path = path;
   }
 }
 

@@ -59,8 +59,14 @@ export abstract class PosixSystem implements System {
   protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
   protected readonly scratchView: DataView = new DataView(this.scratch);
   protected readonly scratchAddress: number;
+  protected readonly libc: Libc;
+  protected readonly on: Platform;
+  readonly pageBytes: number;
 
-  constructor(protected readonly libc: Libc, protected readonly on: Platform, readonly pageBytes: number) {
+  constructor(libc: Libc, on: Platform, pageBytes: number) {
+    this.libc = libc;
+    this.on = on;
+    this.pageBytes = pageBytes;
     this.maxMappingBytes = libc.maxViewBytes;
     this.scratchAddress = libc.addressOf(this.scratch);
   }

@@ -29,7 +29,7 @@ function testArguments(runtime: Runtime): string[] {
 }
 
 // The random tests take their seed from the environment, so that each runtime's own runner can replay one too.
-if (seed !== undefined) process.env.SEED = seed;
+if (seed !== undefined) process.env["SEED"] = seed;
 
 const outcomes: string[] = [];
 let failed = false;

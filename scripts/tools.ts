@@ -30,7 +30,7 @@ export const denoFlags: readonly string[] = hasNodeModules ? [] : ["--node-modul
 /** Runs a command in the project's directory, its output shown, and resolves with its exit code. */
 export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<number> {
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
-  if (!hasNodeModules) env.DENO_NO_PACKAGE_JSON = "1";
+  if (!hasNodeModules) env["DENO_NO_PACKAGE_JSON"] = "1";
   return new Promise((resolve, reject) => {
     spawn(command, args, { cwd: PROJECT, stdio: ["ignore", "inherit", "inherit"], ...options, env })
       .once("error", reject)

@@ -8,14 +8,13 @@ import type { Loss, LSN } from "./types.ts";
 export class WALError extends Error {
   /** The class's name. */
   override name = "WALError";
+  /** What happened, for programs: `"FULL"`, `"CLOSED"`, … as each class says. */
+  readonly code: string;
 
-  /**
-   * Made by the log.
-   *
-   * @param code what happened, for programs: `"FULL"`, `"CLOSED"`, … as each class says.
-   */
-  constructor(readonly code: string, message: string, options?: ErrorOptions) {
+  /** Made by the log. */
+  constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.code = code;
   }
 }
 
@@ -23,18 +22,25 @@ export class WALError extends Error {
 export class WALFullError extends WALError {
   /** The class's name. */
   override name = "WALFullError";
+  /** Records the ring can hold. */
+  readonly capacity: number;
+  /** The oldest LSN kept. */
+  readonly tail: LSN;
+  /** The next LSN to write. */
+  readonly head: LSN;
+  /** Records there was no room for. */
+  readonly wanted: number;
 
-  /**
-   * Made by the log.
-   *
-   * @param capacity records the ring can hold.
-   * @param wanted records there was no room for.
-   */
-  constructor(readonly capacity: number, readonly tail: LSN, readonly head: LSN, readonly wanted: number, why: string) {
+  /** Made by the log. */
+  constructor(capacity: number, tail: LSN, head: LSN, wanted: number, why: string) {
     super(
       "FULL",
       `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} of ${capacity} slots${why}`,
     );
+    this.capacity = capacity;
+    this.tail = tail;
+    this.head = head;
+    this.wanted = wanted;
   }
 }
 
@@ -53,18 +59,20 @@ export class WALClosedError extends WALError {
 export class WALLockedError extends WALError {
   /** The class's name. */
   override name = "WALLockedError";
+  /** The log's file. */
+  readonly path: string;
+  /** The process that opened the log, by its own account; null if unknown. */
+  readonly pid: number | null;
 
-  /**
-   * Made by the log.
-   *
-   * @param pid the process that opened it, by its own account; null if unknown.
-   */
-  constructor(readonly path: string, readonly pid: number | null, options?: ErrorOptions) {
+  /** Made by the log. */
+  constructor(path: string, pid: number | null, options?: ErrorOptions) {
     super(
       "LOCKED",
       `Cannot open ${JSON.stringify(path)}: the log is locked by ${openerName(pid)}`,
       options,
     );
+    this.path = path;
+    this.pid = pid;
   }
 }
 
@@ -79,10 +87,16 @@ function openerName(pid: number | null): string {
 export class WALFormatError extends WALError {
   /** The class's name. */
   override name = "WALFormatError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** Byte offset of what is wrong with the file. */
+  readonly offset: number;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, readonly offset: number, message: string, options?: ErrorOptions) {
+  constructor(path: string | null, offset: number, message: string, options?: ErrorOptions) {
     super("FORMAT", message, options);
+    this.path = path;
+    this.offset = offset;
   }
 }
 
@@ -90,14 +104,16 @@ export class WALFormatError extends WALError {
 export class WALCorruptError extends WALError {
   /** The class's name. */
   override name = "WALCorruptError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The damaged records that were found, in LSN order; empty where the header itself is damaged. */
+  readonly losses: readonly Loss[];
 
-  /**
-   * Made by the log.
-   *
-   * @param losses the damaged records that were found, in LSN order; empty where the header itself is damaged.
-   */
-  constructor(readonly path: string | null, readonly losses: readonly Loss[], message: string, options?: ErrorOptions) {
+  /** Made by the log. */
+  constructor(path: string | null, losses: readonly Loss[], message: string, options?: ErrorOptions) {
     super("CORRUPT", message, options);
+    this.path = path;
+    this.losses = losses;
   }
 
   /** Byte offset of the first damaged place in the file. */
@@ -120,23 +136,23 @@ export class WALCorruptError extends WALError {
 export class WALSyncError extends WALError {
   /** The class's name. */
   override name = "WALSyncError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The highest LSN that is known to be durable. */
+  readonly durable: LSN;
+  /** The error's name, as in `EIO`; null where the runtime does not tell. */
+  readonly errno: string | null;
 
-  /**
-   * Made by the log.
-   *
-   * @param errno the error's name, as in `EIO`; null where the runtime does not tell.
-   */
-  constructor(
-    readonly path: string | null,
-    readonly durable: LSN,
-    readonly errno: string | null,
-    options?: ErrorOptions,
-  ) {
+  /** Made by the log. */
+  constructor(path: string | null, durable: LSN, errno: string | null, options?: ErrorOptions) {
     super(
       "SYNC",
       `Cannot make records after LSN ${durable} durable: sync failed${errno === null ? "" : ` with ${errno}`}`,
       options,
     );
+    this.path = path;
+    this.durable = durable;
+    this.errno = errno;
   }
 }
 
@@ -144,9 +160,13 @@ export class WALSyncError extends WALError {
 export class WALFileGoneError extends WALError {
   /** The class's name. */
   override name = "WALFileGoneError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The highest LSN that is known to be durable. */
+  readonly durable: LSN;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, readonly durable: LSN, options?: ErrorOptions) {
+  constructor(path: string | null, durable: LSN, options?: ErrorOptions) {
     super(
       "GONE",
       `Cannot go on with ${
@@ -154,6 +174,8 @@ export class WALFileGoneError extends WALError {
       }: the file was deleted, replaced or cut while open; records after LSN ${durable} are not durable`,
       options,
     );
+    this.path = path;
+    this.durable = durable;
   }
 }
 
@@ -161,10 +183,16 @@ export class WALFileGoneError extends WALError {
 export class WALSpaceError extends WALError {
   /** The class's name. */
   override name = "WALSpaceError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The error's name, as in `ENOSPC`; null where there is none. */
+  readonly errno: string | null;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, readonly errno: string | null, message: string, options?: ErrorOptions) {
+  constructor(path: string | null, errno: string | null, message: string, options?: ErrorOptions) {
     super("NO_SPACE", message, options);
+    this.path = path;
+    this.errno = errno;
   }
 }
 
@@ -172,10 +200,13 @@ export class WALSpaceError extends WALError {
 export class WALFileSystemError extends WALError {
   /** The class's name. */
   override name = "WALFileSystemError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, message: string, options?: ErrorOptions) {
+  constructor(path: string | null, message: string, options?: ErrorOptions) {
     super("FILE_SYSTEM", message, options);
+    this.path = path;
   }
 }
 
@@ -194,19 +225,16 @@ export class WALPlatformError extends WALError {
 export class WALPermissionError extends WALError {
   /** The class's name. */
   override name = "WALPermissionError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The command line flags that grant what is missing; empty where the operating system denies. */
+  readonly flags: readonly string[];
 
-  /**
-   * Made by the log.
-   *
-   * @param flags the command line flags that grant what is missing; empty where it is the operating system that denies.
-   */
-  constructor(
-    readonly path: string | null,
-    readonly flags: readonly string[],
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  /** Made by the log. */
+  constructor(path: string | null, flags: readonly string[], message: string, options?: ErrorOptions) {
     super("PERMISSION", message, options);
+    this.path = path;
+    this.flags = flags;
   }
 }
 
@@ -214,10 +242,13 @@ export class WALPermissionError extends WALError {
 export class WALNotFoundError extends WALError {
   /** The class's name. */
   override name = "WALNotFoundError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, message: string, options?: ErrorOptions) {
+  constructor(path: string | null, message: string, options?: ErrorOptions) {
     super("NOT_FOUND", message, options);
+    this.path = path;
   }
 }
 
@@ -225,10 +256,16 @@ export class WALNotFoundError extends WALError {
 export class WALIOError extends WALError {
   /** The class's name. */
   override name = "WALIOError";
+  /** The log's file, or null for memory. */
+  readonly path: string | null;
+  /** The error's name, as in `EIO`; null where there is none. */
+  readonly errno: string | null;
 
   /** Made by the log. */
-  constructor(readonly path: string | null, readonly errno: string | null, message: string, options?: ErrorOptions) {
+  constructor(path: string | null, errno: string | null, message: string, options?: ErrorOptions) {
     super("IO", message, options);
+    this.path = path;
+    this.errno = errno;
   }
 }
 
@@ -250,19 +287,24 @@ export class WALConsumingError extends WALError {
 export class WALStoreError extends WALError {
   /** The class's name. */
   override name = "WALStoreError";
+  /** What the store's `appliedLsn()` says. */
+  readonly applied: LSN;
+  /** The oldest LSN that the log has. */
+  readonly tail: LSN;
+  /** The highest LSN that is durable in the log. */
+  readonly durable: LSN;
 
-  /**
-   * Made by the log.
-   *
-   * @param applied what the store's `appliedLsn()` says.
-   */
-  constructor(readonly applied: LSN, readonly tail: LSN, readonly durable: LSN) {
+  /** Made by the log. */
+  constructor(applied: LSN, tail: LSN, durable: LSN) {
     super(
       "STORE",
       applied > durable
         ? `Cannot consume the log: the store has LSN ${applied}, but the log ends at LSN ${durable}`
         : `Cannot consume the log: the store has LSN ${applied}, but the log has released everything before LSN ${tail}`,
     );
+    this.applied = applied;
+    this.tail = tail;
+    this.durable = durable;
   }
 }
 
@@ -270,10 +312,16 @@ export class WALStoreError extends WALError {
 export class WALTruncatedError extends WALError {
   /** The class's name. */
   override name = "WALTruncatedError";
+  /** The LSN that was asked for. */
+  readonly lsn: LSN;
+  /** The oldest LSN that the log has. */
+  readonly tail: LSN;
 
   /** Made by the log. */
-  constructor(readonly lsn: LSN, readonly tail: LSN) {
+  constructor(lsn: LSN, tail: LSN) {
     super("TRUNCATED", `Cannot read LSN ${lsn}: the log starts at LSN ${tail} now`);
+    this.lsn = lsn;
+    this.tail = tail;
   }
 }
 

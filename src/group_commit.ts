@@ -95,7 +95,7 @@ export class GroupCommit {
   /** Data syncs so far, and the records they made durable. */
   syncs = 0;
   synced = 0;
-  readonly latency = new Histogram();
+  readonly latency: Histogram = new Histogram();
   readonly #hop = () => this.#gather();
   readonly #unmark = () => {
     this.#turnIsMarked = false;
@@ -109,7 +109,7 @@ export class GroupCommit {
    * @param durable the LSN up to which everything is durable already.
    * @param cutRecords how many records make a group one that is cut in two; `Infinity` for none.
    */
-  constructor(target: CommitTarget, option: FlushOption, durable: LSN, cutRecords = Infinity) {
+  constructor(target: CommitTarget, option: FlushOption, durable: LSN, cutRecords: number = Infinity) {
     this.#cutRecords = option === "inline" ? Infinity : cutRecords;
     this.#target = target;
     this.#option = option;

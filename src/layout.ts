@@ -108,7 +108,7 @@ export const MAX_OPCODE = 4;
 /** The smallest file: 64 KiB, which is 768 slots. */
 export const MINIMUM_FILE_BYTES = 65536;
 /** The size of a file unless asked for otherwise: 64 MiB. */
-export const DEFAULT_FILE_BYTES = 64 * 1024 * 1024;
+export const DEFAULT_FILE_BYTES: number = 64 * 1024 * 1024;
 /** File sizes are multiples of this, the greatest page size of the platforms we support. */
 export const FILE_GRANULE_BYTES = 16384;
 /** The distance field holds 32 bits, so a ring has fewer slots. */

@@ -71,7 +71,7 @@ export function checkLsn(value: LSN, name: string): void {
 }
 
 /** The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count as `Infinity`. */
-export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
 
 /** A time limit or delay: 0 or more milliseconds, `Infinity` allowed. */
 export function checkDelayMs(value: number, name: string): void {

@@ -43,7 +43,7 @@ export function checkPath(path: string | URL | null): string | null {
 }
 
 /** Every option; one that is misspelt would be left out silently otherwise. */
-export const OPTION_NAMES = [
+export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
   "size",
   "create",
   "recovery",
@@ -57,7 +57,7 @@ export const OPTION_NAMES = [
   "now",
   "allowUnsafeFileSystem",
   "storage",
-] as const satisfies readonly (keyof WALOptions)[];
+];
 
 /**
  * Puts in the defaults.

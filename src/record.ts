@@ -370,8 +370,8 @@ export interface RecordMemory {
   readonly words: Int32Array;
 }
 
-const inspectedByNode = Symbol.for("nodejs.util.inspect.custom");
-const inspectedByDeno = Symbol.for("Deno.customInspect");
+const inspectedByNode: unique symbol = Symbol.for("nodejs.util.inspect.custom");
+const inspectedByDeno: unique symbol = Symbol.for("Deno.customInspect");
 
 /**
  * A record over a private copy of the log: its fields are decoded when they are read, since four bigints and a tuple a record

@@ -100,26 +100,28 @@ export interface Store {
 /** How a consumer runs. */
 export interface ConsumeOptions {
   /** Stops the consumer; its promise then resolves once the call to the store that runs has ended. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Records in a run, 1 to 2^20; a run is made longer so as not to part a batch.
    *
    * @default {1024}
    */
-  batchSize?: number;
+  batchSize?: number | undefined;
   /**
    * Milliseconds between two looks at the log while nothing wakes the consumer. In the process that appends, an append
    * wakes it at once and this is a safety net.
    *
    * @default {100}
    */
-  pollIntervalMs?: number;
+  pollIntervalMs?: number | undefined;
   /**
    * Asked when the store throws as it applies records or in `sync()`: `"retry"` applies the same records again (after a failed
    * `sync()`, all that were applied since the last one) after a delay that doubles from 10 ms to 1 s, `"stop"` ends the
    * consumer with that error. Without it, the consumer stops.
    */
-  onError?: (error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">;
+  onError?:
+    | ((error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">)
+    | undefined;
 }
 
 /** Where a store failed. */
@@ -142,13 +144,13 @@ export interface WALOptions {
    *
    * @default {67108864}
    */
-  size?: number;
+  size?: number | undefined;
   /**
    * Make the log if there is none.
    *
    * @default {true}
    */
-  create?: boolean;
+  create?: boolean | undefined;
   /**
    * What to do about damage to acknowledged records: `"strict"` throws `WALCorruptError` and leaves the file as it is;
    * `"salvage"` keeps the damaged file under another name and goes on with what can be proved, the losses listed in
@@ -158,7 +160,7 @@ export interface WALOptions {
    *
    * @default {"strict"}
    */
-  recovery?: "strict" | "salvage";
+  recovery?: "strict" | "salvage" | undefined;
   /**
    * Which retained records of a cleanly closed log `open()` verifies: `true` for all, `"ends"` for the 4096 oldest and the 4096
    * newest, `false` for none. Other than with `true`, such a log opens in the same time whatever its size, and damage to the rest
@@ -168,62 +170,62 @@ export interface WALOptions {
    *
    * @default {"ends"}
    */
-  verify?: boolean | "ends";
+  verify?: boolean | "ends" | undefined;
   /**
    * Where group commits wait for the medium: `"inline"` on the JavaScript thread (the least latency), `"offload"` on
    * another (the event loop is never held), `"adaptive"` inline while syncs are measured to take less than a millisecond.
    *
    * @default {"adaptive"}
    */
-  flush?: "adaptive" | "inline" | "offload";
+  flush?: "adaptive" | "inline" | "offload" | undefined;
   /**
    * How long an async append waits for room while the ring is full and a consumer runs, in milliseconds; then it rejects with
    * `WALFullError`.
    *
    * @default {Infinity}
    */
-  fullTimeoutMs?: number;
+  fullTimeoutMs?: number | undefined;
   /**
    * `"full"`: a durable record survives power loss. `"barrier"`: on macOS only, F_BARRIERFSYNC in place of F_FULLFSYNC: records
    * keep their order, but the last ones may be lost with power. No difference elsewhere.
    *
    * @default {"full"}
    */
-  durability?: "full" | "barrier";
+  durability?: "full" | "barrier" | undefined;
   /**
    * How many milliseconds after the last commit an idle log notes in its header what is durable. `Infinity`: never.
    *
    * @default {100}
    */
-  idleHeaderDelayMs?: number;
+  idleHeaderDelayMs?: number | undefined;
   /**
    * The shard that the log's own clock puts into records, 0 to 65,535.
    *
    * @default {0}
    */
-  shard?: number;
+  shard?: number | undefined;
   /**
    * How far a given time may lie ahead of the wall clock, in milliseconds. One time from the far future would push all
    * later ones there.
    *
    * @default {86400000}
    */
-  maxClockDriftMs?: number;
+  maxClockDriftMs?: number | undefined;
   /**
    * The wall clock, in milliseconds since 1970.
    *
    * @default {Date.now}
    */
-  now?: () => number;
+  now?: (() => number) | undefined;
   /**
    * Open on a file system where a store may kill the process or a sync may lie (network, FUSE, copy-on-write). `stats().warnings`
    * then says what to expect.
    *
    * @default {false}
    */
-  allowUnsafeFileSystem?: boolean;
+  allowUnsafeFileSystem?: boolean | undefined;
   /** Where the file lives; the real disk if left out. A simulated disk, in tests. */
-  storage?: Storage;
+  storage?: Storage | undefined;
 }
 
 /** Records that were acknowledged and can no longer be read. */
@@ -331,11 +333,11 @@ export interface RecordRange {
    *
    * @default {the tail}
    */
-  from?: LSN;
+  from?: LSN | undefined;
   /**
    * The last record; what is appended later is not read.
    *
    * @default {the newest record}
    */
-  to?: LSN;
+  to?: LSN | undefined;
 }

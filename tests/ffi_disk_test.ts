@@ -102,11 +102,11 @@ for (const [type, skip] of skips) {
       return written;
     };
     const written: Record<string, number> = {};
-    written.made = measure(open(`${device.path}/log`, request));
-    written.reopened = measure(open(`${device.path}/log`, request));
+    written["made"] = measure(open(`${device.path}/log`, request));
+    written["reopened"] = measure(open(`${device.path}/log`, request));
     // As cp or a restore would: in large writes, and read ahead.
     fs.writeFileSync(`${device.path}/copy`, fs.readFileSync(`${device.path}/log`));
-    written.copied = measure(open(`${device.path}/copy`, request));
+    written["copied"] = measure(open(`${device.path}/copy`, request));
     for (const [name, bytes] of Object.entries(written)) {
       assert(bytes >= 64 && bytes <= 8192, `${name}: ${bytes} bytes in each commit`);
     }

@@ -10,8 +10,8 @@ import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, openOn } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
-const SEED = Number(process.env.MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const RUNS = Number(process.env.MODEL_RUNS ?? 30);
+const SEED = Number(process.env["MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const RUNS = Number(process.env["MODEL_RUNS"] ?? 30);
 
 /** What a record says, and to which batch it belongs. */
 interface Entry {

@@ -23,6 +23,8 @@ const PROJECT = fileURLToPath(PROJECT_URL);
 const packageJson: PackageJson = JSON.parse(read("package.json"));
 const denoJson = JSON.parse(read("deno.json"));
 const TSC = fileURLToPath(new URL("node_modules/typescript/bin/tsc", PROJECT_URL));
+/** How this runtime runs a script. */
+const RUN = runtime === "deno" ? [runtimeBinary(), "run", "--allow-all"] : [runtimeBinary()];
 const hasNpm = spawnSync("npm", ["--version"], { stdio: "ignore" }).status === 0;
 
 function read(path: string): string {
@@ -159,6 +161,78 @@ test("README.md links to files in the tarball, or to what it calls only in the r
     assertEquals(isPacked, !isIn(path, elsewhere), `${path} is in the tarball, or said not to be`);
   }
 }, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
+
+/** Unpacks the tarball into `node_modules` of a directory; returns the files in it. */
+async function unpack(into: TempDir): Promise<string[]> {
+  const { tarball, files } = await pack(into.path);
+  const target = into.join(`node_modules/${packageJson.name}`);
+  mkdirSync(target, { recursive: true });
+  const unpacked = await runCommand(["tar", "-xzf", tarball, "--strip-components=1", "-C", target]);
+  assertEquals(unpacked.code, 0, unpacked.stderr);
+  return files;
+}
+
+/**
+ * What an app may ask of its compiler: `@tsconfig/strictest` and its like, and that types can be erased, as Node does.
+ * Only the declarations that TypeScript itself brings are not checked.
+ */
+const STRICTEST = {
+  strict: true,
+  allowUnreachableCode: false,
+  allowUnusedLabels: false,
+  checkJs: true,
+  erasableSyntaxOnly: true,
+  esModuleInterop: true,
+  exactOptionalPropertyTypes: true,
+  isolatedModules: true,
+  noFallthroughCasesInSwitch: true,
+  noImplicitOverride: true,
+  noImplicitReturns: true,
+  noPropertyAccessFromIndexSignature: true,
+  noUncheckedIndexedAccess: true,
+  noUncheckedSideEffectImports: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  skipLibCheck: true,
+  verbatimModuleSyntax: true,
+};
+
+/** Settings that an app has for other reasons, with which the sources must be right as well. */
+const SETTINGS = {
+  "as a bundler resolves": { module: "Preserve", target: "ESNext" },
+  "as Node resolves": { module: "NodeNext", target: "ESNext" },
+  "with older class fields": { module: "Preserve", target: "ESNext", useDefineForClassFields: false },
+  "with a library of no DOM": { module: "Preserve", target: "ESNext", lib: ["ESNext"] },
+};
+
+test("every module is right by the strictest options that an app's compiler has", async () => {
+  using directory = tempDir();
+  const files = await unpack(directory);
+  const sources = files.filter((path) => path.endsWith(".ts") && !path.startsWith("examples/"));
+  const { name } = packageJson;
+  const modules = Object.keys(denoJson.exports).map((path) => name + path.slice(1));
+  mkdirSync(directory.join("node_modules/@types"));
+  symlinkSync(`${PROJECT}node_modules/bun-types`, directory.join("node_modules/@types/bun"));
+  assert(modules.length > 3 && sources.length > 50);
+  writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
+  const imported = [...modules, ...sources.map((path) => `./node_modules/${name}/${path}`)];
+  writeFileSync(directory.join("every.ts"), imported.map((path) => `import ${JSON.stringify(path)};\n`).join(""));
+  for (const [title, settings] of Object.entries(SETTINGS)) {
+    const compilerOptions = {
+      ...STRICTEST,
+      ...settings,
+      noEmit: true,
+      allowImportingTsExtensions: true,
+      types: ["bun"],
+    };
+    writeFileSync(directory.join("tsconfig.json"), JSON.stringify({ compilerOptions, files: ["every.ts"] }));
+    const result = await runCommand([...RUN, TSC, "--project", directory.path], { timeoutMs: 120_000 });
+    assertEquals([result.stdout, result.stderr, result.code], ["", "", 0], title);
+  }
+}, {
+  skip: !(hasNpm && existsSync(TSC)) && "npm is not installed, or what it installs is not",
+  timeoutMs: 300_000,
+});
 
 /** Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else; returns the files in the tarball. */
 async function makeBunApp(directory: TempDir, env: Readonly<Record<string, string>>): Promise<string[]> {

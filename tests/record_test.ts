@@ -70,7 +70,7 @@ test("Slots.write() writes a number as it writes the bigint of the same value", 
     fc.integer({ min: 0, max: MAX_LSN }),
   );
   fc.assert(fc.property(record, fc.tuple(safe, safe, safe, safe), (record, numbers) => {
-    const [keyHigh, keyLow, valueHigh, valueLow] = numbers.map(BigInt);
+    const [keyHigh = 0n, keyLow = 0n, valueHigh = 0n, valueLow = 0n] = numbers.map(BigInt);
     const expected = recordBytes({ ...record, keyHigh, keyLow, valueHigh, valueLow });
     assertEquals([...written(record, numbers).subarray(64, 128)], [...expected]);
   }));

@@ -69,14 +69,13 @@ const BLOB_BYTES = 16;
 export class SQLiteStoreError extends WALError {
   /** The class's name, as messages show it. */
   override name = "SQLiteStoreError";
+  /** The database, as it was given. */
+  readonly path: string;
 
-  /**
-   * Made by the store.
-   *
-   * @param path the database, as it was given.
-   */
-  constructor(readonly path: string, message: string, options?: ErrorOptions) {
+  /** Made by the store. */
+  constructor(path: string, message: string, options?: ErrorOptions) {
     super("SQLITE", message, options);
+    this.path = path;
   }
 }
 
@@ -87,7 +86,7 @@ export interface SQLiteStoreOptions {
    *
    * @default {5000}
    */
-  busyTimeoutMs?: number;
+  busyTimeoutMs?: number | undefined;
 }
 
 /**
@@ -247,17 +246,17 @@ export class SQLiteStore implements Store, Disposable {
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkKey(keyHigh, keyLow);
     const rows = this.#read(() => this.#statements.valuesOf.all(this.#key.set(keyHigh, keyLow)));
-    return rows.map((row) => readBlob(row.value!));
+    return rows.map((row) => readBlob(row["value"]!));
   }
 
   /** How many pairs of a key and a value there are. SQLite counts them one by one. */
   get size(): number {
-    return Number(this.#read(() => this.#statements.countPairs.get())!.count);
+    return Number(this.#read(() => this.#statements.countPairs.get())!["count"]);
   }
 
   /** How many keys have a value. SQLite counts them one by one. */
   get keyCount(): number {
-    return Number(this.#read(() => this.#statements.countKeys.get())!.count);
+    return Number(this.#read(() => this.#statements.countKeys.get())!["count"]);
   }
 
   /** Every key with each of its values, in ascending order, read a piece at a time: what changes meanwhile may be among them. */
@@ -265,9 +264,9 @@ export class SQLiteStore implements Store, Disposable {
     const { firstEntries, nextEntries } = this.#statements;
     let rows = this.#read(() => firstEntries.all());
     while (rows.length > 0) {
-      for (const row of rows) yield [...readBlob(row.key!), ...readBlob(row.value!)];
+      for (const row of rows) yield [...readBlob(row["key"]!), ...readBlob(row["value"]!)];
       const last = rows[rows.length - 1]!;
-      rows = this.#read(() => nextEntries.all(blobOf(last.key!), blobOf(last.value!)));
+      rows = this.#read(() => nextEntries.all(blobOf(last["key"]!), blobOf(last["value"]!)));
     }
   }
 
@@ -299,7 +298,7 @@ export class SQLiteStore implements Store, Disposable {
   #setUp(busyTimeoutMs: number): void {
     const database = this.#database;
     database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-    const mode = database.prepare("PRAGMA journal_mode = WAL").get()!.journal_mode;
+    const mode = database.prepare("PRAGMA journal_mode = WAL").get()!["journal_mode"];
     if (mode !== "wal" && mode !== "memory") {
       throw new Error(
         `its journal mode is ${String(mode)}, and the file system or another user keeps it from being "wal"`,
@@ -350,7 +349,7 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   #savedLsn(): LSN {
-    return Number(this.#read(() => this.#statements.savedLsn.get())!.lsn);
+    return Number(this.#read(() => this.#statements.savedLsn.get())!["lsn"]);
   }
 
   // Transactions and failures.

@@ -36,66 +36,66 @@ export interface CrashTestOptions<S extends Store = Store> {
    * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. It is then compared with what the records
    * make of an empty map, after each crash and at the end.
    */
-  readonly contents?: ReadContents<S>;
+  readonly contents?: ReadContents<S> | undefined;
   /**
    * Looks at the store at the end, when everything is applied, and throws if it is not right.
    *
    * @param records what the store must have: all that ever was durable, in LSN order, without checkpoints.
    */
-  readonly check?: (store: S, records: readonly WALRecord[]) => void | Promise<void>;
+  readonly check?: ((store: S, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
   /**
    * How many seeds to try, or which ones. A seed decides how the disk and the consumer behave.
    *
    * @default {20}
    */
-  readonly seeds?: number | readonly number[];
+  readonly seeds?: number | readonly number[] | undefined;
   /**
    * At how many steps of the workload to crash for each seed, spread over all of them, at every step if they are so few; or at which
    * ones. Step 0 stands for no crash.
    *
    * @default {20}
    */
-  readonly crashPoints?: number | readonly number[];
+  readonly crashPoints?: number | readonly number[] | undefined;
   /**
    * Most crashes in a history. The first is at the crash point, later ones at seeded steps, some of them in the recovery from the
    * one before.
    *
    * @default {2}
    */
-  readonly crashes?: number;
+  readonly crashes?: number | undefined;
   /**
    * The chance that `home.step()` throws as a failed write does, 0 to 1.
    *
    * @default {0.1}
    */
-  readonly failures?: number;
+  readonly failures?: number | undefined;
   /**
    * Options of the log. One that flushes `"inline"` looks at the real clock, and may not do the same again.
    *
    * @default {{ size: 65536, flush: "offload", idleHeaderDelayMs: Infinity }}
    */
-  readonly log?: Omit<WALOptions, "storage" | "now">;
+  readonly log?: Omit<WALOptions, "storage" | "now"> | undefined;
   /**
    * How long the machine may stay up before the test counts as hanging, in milliseconds.
    *
    * @default {10000}
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Where `home.directory` is made.
    *
    * @default {"/dev/shm", which lies in memory; where there is none, the system's directory for temporary files}
    */
-  readonly temporary?: string;
+  readonly temporary?: string | undefined;
 }
 
 /** What is tested, apart from how far to go. */
 export interface Subject<S extends Store> {
   readonly workload: CrashTestOptions<S>["workload"];
   readonly store: CrashTestOptions<S>["store"];
-  readonly contents?: CrashTestOptions<S>["contents"];
-  readonly check?: CrashTestOptions<S>["check"];
-  readonly temporary?: string;
+  readonly contents?: CrashTestOptions<S>["contents"] | undefined;
+  readonly check?: CrashTestOptions<S>["check"] | undefined;
+  readonly temporary?: string | undefined;
   readonly timeoutMs: number;
 }
 

@@ -9,86 +9,86 @@ export interface SimulatedDiskOptions {
    *
    * @default {1}
    */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /**
    * What the medium writes at a time: 64, 512 or 4096 bytes.
    *
    * @default {512}
    */
-  readonly pieceBytes?: 64 | 512 | 4096;
+  readonly pieceBytes?: 64 | 512 | 4096 | undefined;
   /**
    * The probability that a piece that survives a seeded crash is torn at some byte, 0 to 1.
    *
    * @default {0}
    */
-  readonly tearChance?: number;
+  readonly tearChance?: number | undefined;
   /**
    * `"journal"`: changes of names become durable in their order. `"any"`: in any order.
    *
    * @default {"journal"}
    */
-  readonly directoryOrder?: "journal" | "any";
+  readonly directoryOrder?: "journal" | "any" | undefined;
   /**
    * The probability that the kernel writes something back at a call, 0 to 1.
    *
    * @default {0}
    */
-  readonly writeBackChance?: number;
+  readonly writeBackChance?: number | undefined;
   /**
    * The page size.
    *
    * @default {4096}
    */
-  readonly pageBytes?: 4096 | 16384;
+  readonly pageBytes?: 4096 | 16384 | undefined;
   /**
    * The file system's name, as `System.fileSystem()` gives it.
    *
    * @default {"ext4"}
    */
-  readonly fileSystem?: string;
+  readonly fileSystem?: string | undefined;
   /**
    * Files are overwritten in place.
    *
    * @default {true}
    */
-  readonly noCopyOnWrite?: boolean;
+  readonly noCopyOnWrite?: boolean | undefined;
   /**
    * Dropping clean pages from the page cache works. It is advice, which a kernel may not take.
    *
    * @default {true}
    */
-  readonly dropsCache?: boolean;
+  readonly dropsCache?: boolean | undefined;
   /**
    * An asynchronous sync goes through the spare descriptor and covers the whole file, as on Bun; otherwise it is one of its
    * range, as on Deno.
    *
    * @default {false}
    */
-  readonly asyncUsesSpare?: boolean;
+  readonly asyncUsesSpare?: boolean | undefined;
   /**
    * Most turns of the microtask queue that an asynchronous sync takes, at least 1; `"manual"`: it ends with `finishAsync()`.
    *
    * @default {8}
    */
-  readonly asyncTicks?: number | "manual";
+  readonly asyncTicks?: number | "manual" | undefined;
   /**
    * Keep what sectors held before, for `staleSector()`.
    *
    * @default {false}
    */
-  readonly keepVersions?: boolean;
+  readonly keepVersions?: boolean | undefined;
   /**
    * Directories that are there from the start.
    *
    * @default {["/sim"]}
    */
-  readonly directories?: readonly string[];
+  readonly directories?: readonly string[] | undefined;
   /**
    * How many calls `trace` remembers.
    *
    * @default {10000}
    */
-  readonly traceLimit?: number;
+  readonly traceLimit?: number | undefined;
 }
 
 /** How a machine crashes. */
@@ -98,11 +98,11 @@ export interface CrashOptions {
    *
    * @default {"power"}
    */
-  readonly mode?: "power" | "kill";
+  readonly mode?: "power" | "kill" | undefined;
   /**
    * What survives of that which was not synced. Without meaning for a kill.
    *
    * @default {"random"}
    */
-  readonly keep?: Keep;
+  readonly keep?: Keep | undefined;
 }

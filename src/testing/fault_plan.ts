@@ -51,7 +51,7 @@ export interface CrashPoint {
   /** The number of the call, as in `disk.steps` and `disk.trace`; the first is 1. */
   readonly step: number;
   /** @default {"before"} */
-  readonly when?: Moment;
+  readonly when?: Moment | undefined;
 }
 
 /** A failure that is to come. */
@@ -63,43 +63,43 @@ export interface FailingCall {
    *
    * @default {1}
    */
-  readonly nth?: number;
+  readonly nth?: number | undefined;
   /**
    * How many in a row; `Infinity` for ever.
    *
    * @default {1}
    */
-  readonly times?: number;
+  readonly times?: number | undefined;
   /**
    * The error's name.
    *
    * @default {"EIO"}
    */
-  readonly errno?: string;
+  readonly errno?: string | undefined;
   /**
    * Whether the call has done nothing, a part or everything when it fails.
    *
    * @default {"before"}
    */
-  readonly when?: Moment;
+  readonly when?: Moment | undefined;
   /**
    * What a failed sync of a file leaves: as Linux does, pages that count as clean although they were not written (`"clean"`), so
    * that the next sync succeeds without them; or pages that are still dirty (`"dirty"`).
    *
    * @default {"clean"}
    */
-  readonly pages?: "clean" | "dirty";
+  readonly pages?: "clean" | "dirty" | undefined;
   /**
    * What happens to a sync: an error; or success is reported although the medium has nothing (`"lost"`), or has it elsewhere
    * (`"misplaced"`, by `byBytes`).
    *
    * @default {"error"}
    */
-  readonly effect?: "error" | "lost" | "misplaced";
+  readonly effect?: "error" | "lost" | "misplaced" | undefined;
   /** How far from its place a misplaced page is written; a multiple of 512. */
-  readonly byBytes?: number;
+  readonly byBytes?: number | undefined;
   /** Only calls about this path; of a descriptor, the path it was opened by. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 /** What a call meets. */

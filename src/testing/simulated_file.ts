@@ -54,12 +54,14 @@ export class SimulatedFile {
   #believed = new Map<number, Uint8Array>();
   #queued = new Map<number, Uint8Array>();
   #versions: Map<number, Uint8Array[]> | null;
+  /** What the kernel writes back at a time. */
+  readonly pageBytes: number;
+  /** What the medium writes at a time; divides a page. */
+  readonly pieceBytes: number;
 
-  /**
-   * @param pageBytes what the kernel writes back at a time.
-   * @param pieceBytes what the medium writes at a time; divides a page.
-   */
-  constructor(readonly pageBytes: number, readonly pieceBytes: number, keepVersions: boolean) {
+  constructor(pageBytes: number, pieceBytes: number, keepVersions: boolean) {
+    this.pageBytes = pageBytes;
+    this.pieceBytes = pieceBytes;
     this.#versions = keepVersions ? new Map() : null;
   }
 

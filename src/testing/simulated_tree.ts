@@ -53,9 +53,11 @@ export class SimulatedTree {
   #durable = new Map<bigint, Map<string, SimulatedNode>>();
   #journal: Operation[] = [];
   #nextInode = 2n;
+  /** `"journal"`: changes become durable in their order; `"any"`: in any order. */
+  readonly order: "journal" | "any";
 
-  /** @param order `"journal"`: changes become durable in their order; `"any"`: in any order. */
-  constructor(readonly order: "journal" | "any") {
+  constructor(order: "journal" | "any") {
+    this.order = order;
     this.#root = { kind: "directory", inode: 1n, links: 2, entries: new Map() };
     this.#durable.set(1n, new Map());
   }

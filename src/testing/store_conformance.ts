@@ -25,21 +25,21 @@ export interface ConformanceOptions<S extends Store = Store> {
    * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. Without it only what the store says of itself is
    * tested: `appliedLsn()`, and that it throws or does not.
    */
-  readonly contents?: ReadContents<S>;
+  readonly contents?: ReadContents<S> | undefined;
   /** Registers each case: `Deno.test`, or `test` of `bun:test` or `node:test`. */
-  readonly test?: (name: string, run: () => Promise<void>) => unknown;
+  readonly test?: ((name: string, run: () => Promise<void>) => unknown) | undefined;
   /**
    * What names of cases begin with.
    *
    * @default {"Store"}
    */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /**
    * Where `home.directory` is made.
    *
    * @default {"/dev/shm", which lies in memory; where there is none, the system's directory for temporary files}
    */
-  readonly temporary?: string;
+  readonly temporary?: string | undefined;
 }
 
 /**

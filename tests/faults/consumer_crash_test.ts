@@ -25,7 +25,11 @@ class CrashingStore {
   calls = 0;
   crashAt = 0;
   wal: WAL | null = null;
-  constructor(readonly kind: Kind) {}
+  readonly kind: Kind;
+
+  constructor(kind: Kind) {
+    this.kind = kind;
+  }
 
   get store(): Store {
     const take = (record: WALRecord) => {

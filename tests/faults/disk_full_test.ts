@@ -182,7 +182,7 @@ for (const [type, skip] of skips) {
 }
 
 test("a copy that shares its blocks on a full xfs is WALSpaceError, and no SIGBUS", async () => {
-  using device = loopDevice("xfs", SIZES.xfs!);
+  using device = loopDevice("xfs", SIZES["xfs"]!);
   const path = `${device.path}/log`;
   for (const end of ["closed", "open"]) {
     for (const name of fs.readdirSync(device.path)) fs.rmSync(`${device.path}/${name}`);

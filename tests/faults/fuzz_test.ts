@@ -25,8 +25,8 @@ import { BytesStorage } from "../support/bytes_storage.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-const SEED = Number(process.env.FUZZ_SEED ?? 20261);
-const ROUNDS = Number(process.env.FUZZ_ROUNDS ?? 1);
+const SEED = Number(process.env["FUZZ_SEED"] ?? 20261);
+const ROUNDS = Number(process.env["FUZZ_ROUNDS"] ?? 1);
 const BYTES = layout.MINIMUM_FILE_BYTES;
 const CAPACITY = (BYTES - layout.RING_AT) / layout.RECORD_BYTES;
 const { RING_AT, RECORD_BYTES, HEADER_AT, HEADER_BYTES } = layout;

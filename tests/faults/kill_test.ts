@@ -19,14 +19,14 @@ import { clockOf, KILLED_BYTES } from "../support/kill_writer.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-const KILLS = Number(process.env.KILLS ?? 60);
-const SEED = Number(process.env.SEED ?? 20260);
+const KILLS = Number(process.env["KILLS"] ?? 60);
+const SEED = Number(process.env["SEED"] ?? 20260);
 const timeoutMs = 30_000 + KILLS * 1000;
 
 /** Where a killed process's file lies. */
 const places: Record<string, { parent: string; skip: string | false }> = {
   tmpfs: { parent: "/dev/shm", skip: !fs.existsSync("/dev/shm") && "no /dev/shm" },
-  "a disk": { parent: process.env.WAL_TEST_DIR ?? tmpdir(), skip: false },
+  "a disk": { parent: process.env["WAL_TEST_DIR"] ?? tmpdir(), skip: false },
 };
 
 /** Kills a child some time after it started, or after it opened its log; returns the lines it said. */

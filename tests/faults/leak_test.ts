@@ -11,7 +11,7 @@ import { held } from "../support/region.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-const CYCLES = Number(process.env.CYCLES ?? 2000);
+const CYCLES = Number(process.env["CYCLES"] ?? 2000);
 const BYTES = 65536;
 const MIB = 2 ** 20;
 const notLinux = process.platform !== "linux" && "looks into /proc";

@@ -217,6 +217,7 @@ test("an append from what a store call left running waits for room as any other 
   store.before = () => {
     if (++calls === 2) return slow.promise;
     background ??= new Watched(start.promise.then(() => wal.logInsert(5, 5, 5, 5)));
+    return undefined;
   };
   fill(wal, 1);
   const run = wal.consumeAsync(store, { pollIntervalMs: 1 });

@@ -17,7 +17,7 @@ export class Tally {
   steps = 0;
   crashes = 0;
   opens = 0;
-  readonly hazards = new Map<string, number>();
+  readonly hazards: Map<string, number> = new Map<string, number>();
 
   met(hazard: string): void {
     this.hazards.set(hazard, (this.hazards.get(hazard) ?? 0) + 1);
@@ -27,9 +27,16 @@ export class Tally {
 /** A failure, with what led to it. */
 export class HistoryFailure extends Error {
   override name = "HistoryFailure";
-  constructor(readonly history: History, readonly at: number, readonly trace: string, cause: unknown) {
+  readonly history: History;
+  readonly at: number;
+  readonly trace: string;
+
+  constructor(history: History, at: number, trace: string, cause: unknown) {
     const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     super(reason, { cause });
+    this.history = history;
+    this.at = at;
+    this.trace = trace;
   }
 }
 

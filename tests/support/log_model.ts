@@ -140,7 +140,13 @@ function show({ opType, keyHigh, keyLow, valueHigh, valueLow }: Omit<ModelRecord
 
 /** A log and its model, written to at the same time. */
 export class ModelledLog {
-  constructor(readonly wal: WAL, readonly model: LogModel) {}
+  readonly wal: WAL;
+  readonly model: LogModel;
+
+  constructor(wal: WAL, model: LogModel) {
+    this.wal = wal;
+    this.model = model;
+  }
 
   #insert(): Omit<ModelRecord, "batch"> {
     const number = this.model.unique();

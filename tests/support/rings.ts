@@ -14,8 +14,10 @@ export function makeHeader(fields: ReferenceHeader = {}): Header {
 /** A ring under construction. */
 export class RingBuilder {
   readonly #bytes: Uint8Array;
+  readonly capacity: number;
 
-  constructor(readonly capacity: number) {
+  constructor(capacity: number) {
+    this.capacity = capacity;
     this.#bytes = new Uint8Array(16384 + capacity * 64);
   }
 

@@ -17,7 +17,7 @@ export interface TempDir extends Disposable {
  * the system keeps such.
  */
 export function tempDir(
-  parent: string = process.env.WAL_TEST_DIR ?? tmpdir(),
+  parent: string = process.env["WAL_TEST_DIR"] ?? tmpdir(),
 ): TempDir {
   const path = mkdtempSync(join(parent, "wal-test-"));
   return {

@@ -12,8 +12,10 @@ export interface Saved {
 /** A multi-value map that writes all of itself at each run: slow, and right. */
 export class GoodStore {
   protected readonly disk: { saved: Saved };
+  protected readonly home: StoreHome;
 
-  constructor(protected readonly home: StoreHome) {
+  constructor(home: StoreHome) {
+    this.home = home;
     this.disk = home.saved(() => ({ saved: { entries: [] as StoreEntry[], applied: 0 } }));
   }
 
@@ -72,8 +74,10 @@ export class GoodSyncingStore extends GoodStore {
 /** Three methods, and nothing that knows of LSNs. */
 export class GoodPlainStore {
   readonly #disk: { entries: readonly StoreEntry[] };
+  readonly home: StoreHome;
 
-  constructor(readonly home: StoreHome) {
+  constructor(home: StoreHome) {
+    this.home = home;
     this.#disk = home.saved(() => ({ entries: [] as StoreEntry[] }));
   }
 

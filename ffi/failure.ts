@@ -17,7 +17,6 @@ const REASONS: Readonly<Record<string, RegionFailure>> = {
   ELOOP: "NOT_A_FILE",
   ENXIO: "NOT_A_FILE",
   ENODEV: "FILE_SYSTEM",
-  ESTALE: "GONE",
 };
 const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 

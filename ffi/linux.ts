@@ -4,7 +4,7 @@ import * as fs from "node:fs";
 import { fileSystemName } from "./file_system.ts";
 import * as c from "./libc.ts";
 import type { Libc } from "./libc.ts";
-import { type Mapping, type PreparedPath, SystemError } from "./system.ts";
+import { isAbsence, type Mapping, type PreparedPath, SystemError } from "./system.ts";
 import { errnoOf, PosixSystem } from "./unix.ts";
 
 /** One advice to read is cut at the device's limit, which is this or more. */
@@ -154,9 +154,9 @@ export class LinuxSystem extends PosixSystem {
     const encoded = new TextEncoder().encode(`${path}\0`);
     const buffer = new ArrayBuffer(256 + encoded.length);
     new Uint8Array(buffer).set(encoded, 256);
-    const prepared = new StatxPath(buffer, this.libc, statx);
+    const prepared = new StatxPath(buffer, this.libc.addressOf(buffer), statx, () => this.failure("statx", path));
     // An old kernel, or a seccomp filter that never heard of the call.
-    return prepared.look() ? prepared : super.preparePath(path);
+    return prepared.look() === 0 ? prepared : super.preparePath(path);
   }
 }
 
@@ -174,29 +174,37 @@ export class LinuxSystem extends PosixSystem {
 class StatxPath implements PreparedPath {
   readonly #view: DataView;
   readonly #address: number;
+  readonly #statx: NonNullable<Libc["statx"]>;
+  readonly #failure: () => SystemError;
   #major = -1;
   #minor = -1;
   #device = -1n;
-  /** Kept, so that the address stays good. */
-  readonly buffer: ArrayBuffer;
-  readonly libc: Libc;
-  readonly statx: NonNullable<Libc["statx"]>;
 
-  constructor(buffer: ArrayBuffer, libc: Libc, statx: NonNullable<Libc["statx"]>) {
-    this.buffer = buffer;
-    this.libc = libc;
-    this.statx = statx;
+  constructor(
+    buffer: ArrayBuffer,
+    address: number,
+    statx: NonNullable<Libc["statx"]>,
+    failure: () => SystemError,
+  ) {
+    // Keeps the buffer, so that the address stays good.
     this.#view = new DataView(buffer);
-    this.#address = libc.addressOf(buffer);
+    this.#address = address;
+    this.#statx = statx;
+    this.#failure = failure;
   }
 
-  look(): boolean {
-    return this.statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_INO_SIZE, this.#address) === 0;
+  /** 0 if the file could be looked at. */
+  look(): number {
+    return this.#statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_INO_SIZE, this.#address);
   }
 
   is(device: bigint, inode: bigint, sizeBytes: number): boolean {
-    // EINTR is for network file systems; asking again is harmless anywhere.
-    if (!this.look() && !this.look()) return false;
+    while (this.look() !== 0) {
+      const error = this.#failure();
+      if (isAbsence(error)) return false;
+      // Network file systems.
+      if (error.errno !== "EINTR") throw error;
+    }
     const view = this.#view;
     if (view.getBigUint64(32, true) !== inode || Number(view.getBigUint64(40, true)) !== sizeBytes) return false;
     const major = view.getUint32(136, true);

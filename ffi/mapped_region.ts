@@ -3,7 +3,7 @@
 import { asRegionError, asSyncError, gone, Undo } from "./failure.ts";
 import { detach } from "./libc.ts";
 import { type FileSystemInfo, type Region, RegionError } from "./region.ts";
-import type { Mapping, PreparedPath, System } from "./system.ts";
+import { isAbsence, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
 
 /** What an opening hands over: all of it is the region's to give back. */
 export interface Parts {
@@ -30,7 +30,6 @@ export class MappedFile implements Region {
   readonly path: string;
   readonly created: boolean;
   readonly fileSystem: FileSystemInfo;
-  readonly warnings: readonly string[];
   readonly syncsRangeAside: boolean;
   readonly #system: System;
   readonly #parts: Parts;
@@ -42,6 +41,8 @@ export class MappedFile implements Region {
    * them, and could be called before the log has heard of the failure, which takes a few turns of the microtask queue.
    */
   #failure: RegionError | null = null;
+  /** Why the last look at the path failed. */
+  #unseen: SystemError | null = null;
 
   constructor(system: System, parts: Parts) {
     this.#system = system;
@@ -50,7 +51,6 @@ export class MappedFile implements Region {
     this.path = parts.path;
     this.created = parts.created;
     this.fileSystem = parts.info;
-    this.warnings = parts.warnings;
     this.syncsRangeAside = !system.asyncUsesSpare;
   }
 
@@ -155,16 +155,40 @@ export class MappedFile implements Region {
     this.#startReading(offset, length);
   }
 
+  get warnings(): readonly string[] {
+    const { warnings } = this.#parts;
+    if (this.#unseen === null) return warnings;
+    const { call, errno } = this.#unseen;
+    return [
+      ...warnings,
+      `The log's path cannot be looked at (${call} fails with ${errno}): a file that replaces the log there is not noticed`,
+    ];
+  }
+
   verify(): void {
     this.#check();
     const { prepared, device, inode, sizeBytes } = this.#parts;
     let isThere: boolean;
     try {
       isThere = prepared.is(device, inode, sizeBytes);
+      this.#unseen = null;
     } catch (error) {
-      throw asRegionError(error, "look at", this.path);
+      if (!(error instanceof SystemError)) throw error;
+      isThere = !isAbsence(error) && this.#isHeld();
+      this.#unseen = error;
     }
     if (!isThere) throw gone(this.path);
+  }
+
+  /** What the open descriptor says where the path cannot be looked at: is there a name for the file, and is it whole? */
+  #isHeld(): boolean {
+    try {
+      const { links, sizeBytes } = this.#system.fstat(this.#parts.fd);
+      return links > 0 && sizeBytes === this.#parts.sizeBytes;
+    } catch (error) {
+      // Not even that: nothing is known, except where a server says that it has the file no more.
+      return error instanceof SystemError && error.errno !== "ESTALE";
+    }
   }
 
   replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
@@ -204,7 +228,11 @@ export class MappedFile implements Region {
 
   /** What failed may have failed because the file was cut: that is said first. */
   #mustBeWhole(cause: unknown): void {
-    if (this.#system.fstat(this.#parts.fd).sizeBytes < this.#parts.sizeBytes) throw gone(this.path, cause);
+    let { sizeBytes } = this.#parts;
+    try {
+      sizeBytes = this.#system.fstat(this.#parts.fd).sizeBytes;
+    } catch { /* not known to be cut: the cause is what to report */ }
+    if (sizeBytes < this.#parts.sizeBytes) throw gone(this.path, cause);
   }
 
   /** The pages of a range of bytes. */

@@ -68,7 +68,7 @@ export interface Region {
   readonly created: boolean;
   /** What it lies on. */
   readonly fileSystem: FileSystemInfo;
-  /** What an operator should know, one sentence each. */
+  /** What an operator should know at this moment, one sentence each. */
   readonly warnings: readonly string[];
   /** True if `syncAsync()` touches its range only: stores to other bytes meanwhile cost no more than at other times. */
   readonly syncsRangeAside: boolean;
@@ -107,8 +107,9 @@ export interface Region {
   refresh(offset: number, length: number): void;
   /**
    * Checks that the file is still at its path, with the inode and the size it was opened with. Costs about a microsecond.
+   * A path that cannot be looked at is a warning for as long as that lasts, if the open file has a name and its size.
    *
-   * @throws {RegionError} `GONE`.
+   * @throws {RegionError} `GONE` if another file or none is at the path, or the file was cut, grown or deleted.
    */
   verify(): void;
   /**

@@ -19,6 +19,11 @@ export class SystemError extends Error {
   }
 }
 
+/** True of a failed call's answer that nothing is there; any other failure of a look says nothing about the file. */
+export function isAbsence(error: unknown): boolean {
+  return error instanceof SystemError && (error.errno === "ENOENT" || error.errno === "ENOTDIR");
+}
+
 /** What a file is. Numbers are exact: inode and device as bigint. */
 export interface FileStatus {
   readonly kind: "file" | "directory" | "symlink" | "other";
@@ -116,6 +121,10 @@ export interface System {
 
 /** A path whose file can be looked at often. */
 export interface PreparedPath {
-  /** True if the path leads to this inode and it has this size. */
+  /**
+   * True if the path leads to this inode and it has this size; false if it leads elsewhere or to nothing.
+   *
+   * @throws {SystemError} if the file cannot be looked at, which says nothing about it.
+   */
   is(device: bigint, inode: bigint, sizeBytes: number): boolean;
 }

@@ -3,7 +3,7 @@
 import * as fs from "node:fs";
 import * as c from "./libc.ts";
 import type { Libc, Platform } from "./libc.ts";
-import { type FileStatus, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
+import { type FileStatus, isAbsence, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
 
 /** Runtimes set O_CLOEXEC on every descriptor that they open. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
@@ -72,8 +72,8 @@ export abstract class PosixSystem implements System {
   }
 
   /** The error that the last call left, read before anything else is called. */
-  protected failure(name: string): SystemError {
-    return new SystemError(name, c.errnoName(this.on, this.libc.errno()));
+  protected failure(name: string, path?: string): SystemError {
+    return new SystemError(name, c.errnoName(this.on, this.libc.errno()), path);
   }
 
   /** Calls again for as long as a signal comes first. */
@@ -110,6 +110,16 @@ export abstract class PosixSystem implements System {
   stat(path: string): FileStatus | null {
     const found = call("stat", path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
     return found === undefined ? null : status(found);
+  }
+
+  /** The same, and null where a directory of the path is none. */
+  #statIfThere(path: string): FileStatus | null {
+    try {
+      return this.stat(path);
+    } catch (error) {
+      if (isAbsence(error)) return null;
+      throw error;
+    }
   }
 
   fstat(fd: number): FileStatus {
@@ -239,7 +249,7 @@ export abstract class PosixSystem implements System {
   preparePath(path: string): PreparedPath {
     return {
       is: (device, inode, sizeBytes) => {
-        const found = this.stat(path);
+        const found = this.#statIfThere(path);
         return found !== null && found.inode === inode && found.device === device && found.sizeBytes === sizeBytes;
       },
     };

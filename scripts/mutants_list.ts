@@ -471,6 +471,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("gone"),
   },
   {
+    name: "a look that fails is taken for a file that is gone",
+    hazard: "H41",
+    edits: edit("ffi/mapped_region.ts", "isThere = !isAbsence(error) && this.#isHeld();", "isThere = false;"),
+    tests: faults("look"),
+  },
+  {
+    name: "a file without a name is not noticed behind a closed directory",
+    hazard: "H41",
+    edits: edit("ffi/mapped_region.ts", "return links > 0 && sizeBytes === this.#parts.sizeBytes;", "return true;"),
+    tests: faults("look"),
+  },
+  {
     name: "the lock is not taken",
     hazard: "H22",
     edits: edit("ffi/mapped_file.ts", "if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));", ""),

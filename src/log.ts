@@ -812,6 +812,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   stats(): WALStats {
     if (!this.#isOpen) throw new WALClosedError("take statistics");
+    const isThere = this.#lookForFigures();
     const region = this.#region;
     const commit = this.commit;
     return {
@@ -834,7 +835,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       syncLatency: commit.latency.snapshot(),
       flushMode: commit.mode,
       waiting: this.#room.length,
-      oldestUnconsumedAgeMs: this.#oldestUnconsumedAgeMs(),
+      oldestUnconsumedAgeMs: isThere ? this.#oldestUnconsumedAgeMs() : 0,
       consuming: this.#consuming !== null,
       poisoned: this.#poison !== null,
     };
@@ -848,15 +849,24 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return [...region.warnings, `A sync takes ${us} µs on average: the medium may confirm what it has not written`];
   }
 
+  /** False if the file is gone. Figures are no place to fail: whoever appends or reads next is told. */
+  #lookForFigures(): boolean {
+    try {
+      this.#look();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   #oldestUnconsumedAgeMs(): number {
     const oldest = Math.max(this.#applied + 1, this.#tail);
     if (oldest >= this.#head) return 0;
     let slot: number;
     try {
-      this.#lookNowAndThen();
       slot = this.#verified(oldest);
     } catch {
-      return 0; // figures are no place to fail; whoever appends or reads next is told
+      return 0; // as above: no place to fail
     }
     const nanos = this.#slots.timeNanosAt(slot);
     return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);

@@ -286,7 +286,7 @@ export interface WALStats {
   readonly fileSystem: string;
   /** False where no sync outlives power loss (tmpfs, anonymous memory). */
   readonly durableMedium: boolean;
-  /** What an operator should know, one sentence each. */
+  /** What an operator should know at this moment, one sentence each; what is over is left out. */
   readonly warnings: readonly string[];
   /** Size of the file. */
   readonly sizeBytes: number;

@@ -11,7 +11,21 @@ import { test } from "../support/test.ts";
 const ROOT = new URL("../../", import.meta.url);
 const HAZARDS = Array.from({ length: 51 }, (_, i) => `H${i + 1}`);
 /** Hazards whose tests are not written yet. */
-const OPEN_HAZARDS = new Set(Array.from({ length: 14 }, (_, i) => `H${i + 38}`));
+const OPEN_HAZARDS = new Set([
+  "H38",
+  "H39",
+  "H40",
+  "H42",
+  "H43",
+  "H44",
+  "H45",
+  "H46",
+  "H47",
+  "H48",
+  "H49",
+  "H50",
+  "H51",
+]);
 const PROMISES = Array.from({ length: 16 }, (_, i) => `G${i + 1}`);
 
 const read = (path: string) => fs.readFileSync(new URL(path, ROOT), "utf8");

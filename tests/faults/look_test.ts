@@ -1,0 +1,310 @@
+// Fault: the look at an open log's path fails: the directory is closed for a second or for good, the table of files is full, the
+// medium errs (H41). What cannot be looked at is not gone.
+// Promise: the log goes on, says why it cannot look for as long as that lasts, and still notices a file that has no name or
+// another size (G1, G8).
+// Method: each errno on the simulated disk, before each call of the log and below libc; for real by closing the directory.
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import * as fs from "node:fs";
+import process from "node:process";
+import * as bun from "../../ffi/bun.ts";
+import * as deno from "../../ffi/deno.ts";
+import { platform } from "../../ffi/libc.ts";
+import { mappedStorage } from "../../ffi/mapped_file.ts";
+import { posixSystem } from "../../ffi/posix.ts";
+import { WAL, WALError, WALFileGoneError, WALIOError } from "../../mod.ts";
+import { SimulatedDisk } from "../../testing.ts";
+import { projectUrl, runSnippet } from "../support/child.ts";
+import { openOn, PATH } from "../support/logs.ts";
+import { failingLibc } from "../support/region.ts";
+import { runtime } from "../support/runtime.ts";
+import { tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+
+/** A look's failures. */
+const ERRNOS = [
+  "EACCES",
+  "EPERM",
+  "ENFILE",
+  "EMFILE",
+  "EIO",
+  "ELOOP",
+  "ENAMETOOLONG",
+  "ESTALE",
+  "ENOMEM",
+  "EINTR",
+  "ETIMEDOUT",
+];
+const BYTES = 65536;
+
+/** What a caller does next. Each must succeed. */
+const CALLS: Record<string, (wal: WAL) => unknown> = {
+  logInsert: (wal) => wal.logInsert(9, 9, 9, 9),
+  "logInsert by many": (wal) => Promise.all([1, 2, 3].map((key) => wal.logInsert(key, 9, 9, 9))),
+  batchInsert: (wal) => wal.batchInsert([[9, 9, 9, 9], [9, 9, 9, 9]]),
+  "logInsertSync and flush": (wal) => {
+    wal.logInsertSync(9, 9, 9, 9);
+    wal.flush();
+  },
+  flushAsync: (wal) => {
+    wal.logInsertSync(9, 9, 9, 9);
+    return wal.flushAsync();
+  },
+  checkpoint: (wal) => wal.checkpoint(1),
+  truncate: (wal) => wal.truncate(1),
+  replay: (wal) => wal.replay(),
+  cursor: (wal) => wal.cursor().next(),
+  stats: (wal) => wal.stats(),
+};
+
+for (const errno of ERRNOS) {
+  test(`WAL goes on, and warns, for as long as a look at its path fails with ${errno}`, async () => {
+    for (const flush of ["inline", "offload"] as const) {
+      for (const [call, body] of Object.entries(CALLS)) {
+        const disk = new SimulatedDisk();
+        const wal = openOn(disk, { flush });
+        for (let i = 1; i <= 5; i++) await wal.logInsert(i, i, i, i);
+        const before = wal.stats().warnings;
+        disk.fail({ call: "pathIs", errno, times: Infinity });
+        await body(wal);
+        const { warnings, poisoned } = wal.stats();
+        assertEquals([call, flush, poisoned, warnings.length], [call, flush, false, before.length + 1]);
+        assert(warnings.at(-1)!.includes(errno) && warnings.at(-1)!.includes("statx"), warnings.at(-1));
+        disk.clearFaults();
+        assertEquals(wal.stats().warnings, before);
+        disk.fail({ call: "pathIs", errno, times: Infinity });
+        await wal.logInsert(7, 7, 7, 7);
+        const { head } = wal;
+        wal.close();
+        disk.clearFaults();
+        const again = openOn(disk);
+        assertEquals([again.recovery.clean, again.head, again.stats().warnings], [true, head, before]);
+        again.close();
+      }
+    }
+  });
+}
+
+/** What another program does to the file while nobody can look at the path. */
+const LOSSES: Record<string, (disk: SimulatedDisk) => void> = {
+  deleted: (disk) => disk.outsider.unlink(PATH),
+  cut: (disk) => disk.outsider.truncate(PATH, BYTES - 16384),
+  grown: (disk) => disk.outsider.truncate(PATH, BYTES + 16384),
+};
+
+for (const [name, lose] of Object.entries(LOSSES)) {
+  test(`WAL notices that its file was ${name} though the path cannot be looked at`, async () => {
+    for (const flush of ["inline", "offload"] as const) {
+      const disk = new SimulatedDisk();
+      const wal = openOn(disk, { flush });
+      for (let i = 1; i <= 5; i++) await wal.logInsert(i, i, i, i);
+      disk.fail({ call: "pathIs", errno: "EACCES", times: Infinity });
+      await wal.logInsert(6, 6, 6, 6);
+      lose(disk);
+      await assertRejects(() => wal.logInsert(7, 7, 7, 7), WALFileGoneError);
+      assertEquals([wal.durable, wal.stats().poisoned], [6, true]);
+      assertThrows(() => wal.close(), WALFileGoneError);
+    }
+  });
+}
+
+test("WAL goes on where the open file cannot be looked at either, unless its server has it no more", async () => {
+  for (const errno of ["EIO", "EACCES", "ENOMEM"]) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk);
+    disk.fail({ call: "pathIs", errno: "EIO", times: Infinity });
+    disk.fail({ call: "fstat", errno, times: Infinity });
+    await wal.logInsert(1, 1, 1, 1);
+    assertEquals([wal.durable, wal.stats().warnings.length], [1, 1]);
+    wal.close();
+  }
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  disk.fail({ call: "pathIs", errno: "ESTALE", times: Infinity });
+  disk.fail({ call: "fstat", errno: "ESTALE", times: Infinity });
+  await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFileGoneError);
+  wal.close();
+});
+
+test("WAL takes a path that leads to nothing for gone, whichever way it is said", async () => {
+  for (const errno of ["ENOENT", "ENOTDIR"]) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk);
+    disk.fail({ call: "pathIs", errno, times: Infinity });
+    await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFileGoneError);
+    wal.close();
+  }
+});
+
+test("a failed prefault is reported as it is when the file cannot be looked at then", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  disk.fail({ call: "populate", errno: "ENOMEM" });
+  disk.fail({ call: "fstat", errno: "EIO" });
+  const error = assertThrows(() => wal.logInsertSync(1, 1, 1, 1), WALError);
+  assertEquals([error.code, error.message.includes("ENOMEM")], ["NO_SPACE", true]);
+  wal.logInsertSync(1, 1, 1, 1);
+  wal.close();
+});
+
+test("open() names the errno of a look that fails", () => {
+  for (const errno of ["ESTALE", "EIO", "ENFILE"]) {
+    for (const call of ["stat", "realPath", "fstat", "pathIs"] as const) {
+      const disk = new SimulatedDisk();
+      openOn(disk).close();
+      disk.fail({ call, errno });
+      const error = assertThrows(() => openOn(disk), WALIOError);
+      assertEquals([error.errno, error.message.includes(errno)], [errno, true], call);
+      openOn(disk).close();
+    }
+  }
+});
+
+test("recovery: salvage names the errno of a look that fails, and leaves the damaged file as it is", () => {
+  for (const call of ["pathIs", "lstat", "fstat"] as const) {
+    for (const nth of [1, 2, 3]) {
+      const disk = new SimulatedDisk();
+      const wal = openOn(disk);
+      for (let i = 1; i <= 5; i++) wal.logInsertSync(i, i, i, i);
+      wal.close();
+      disk.damage.flipBit(PATH, 16384 + 64 + 40, 0);
+      const bytes = disk.image(PATH);
+      disk.fail({ call, errno: "EACCES", nth });
+      let error: unknown = null;
+      try {
+        openOn(disk, { recovery: "salvage" }).close();
+      } catch (thrown) {
+        error = thrown;
+      }
+      disk.clearFaults();
+      if (error === null) continue;
+      assert(error instanceof WALError && error.code !== "GONE", `${call} ${nth}: ${error}`);
+      assert(error.message.includes("EACCES"), `${call} ${nth}: ${error}`);
+      const damaged = disk.paths().filter((path) => disk.image(path).every((byte, i) => byte === bytes[i]));
+      assert(damaged.length > 0, `${call} ${nth}: the damaged file is gone`);
+      openOn(disk, { recovery: "salvage" }).close();
+    }
+  }
+});
+
+const open = (runtime === "deno" ? deno : bun).openLibc;
+
+test("a signal during the look is no failure, and any other errno of libc is named", async () => {
+  using directory = tempDir();
+  let errno: string | null = null;
+  let failures = 0;
+  const libc = failingLibc(open(platform()), platform().errno, (call) => {
+    if (call !== "statx" || errno === null) return null;
+    failures++;
+    const found = errno;
+    if (found === "EINTR" && failures % 3 === 0) return null;
+    return found;
+  });
+  const wal = WAL.open(directory.join("log"), { size: BYTES, storage: mappedStorage(posixSystem(libc)) });
+  const warnings = () => wal.stats().warnings.filter((warning) => warning.includes("looked at"));
+  for (const name of ERRNOS.filter((name) => name in platform().errno)) {
+    errno = name;
+    await wal.logInsert(1, 1, 1, 1);
+    assertEquals(warnings().length, name === "EINTR" ? 0 : 1, name);
+    if (name !== "EINTR") assert(warnings()[0]!.includes(name), warnings()[0]);
+    errno = null;
+    assertEquals(warnings(), []);
+  }
+  assert(failures > ERRNOS.length);
+  errno = "EACCES";
+  fs.renameSync(directory.join("log"), directory.join("away"));
+  await wal.logInsert(2, 2, 2, 2);
+  errno = null;
+  await assertRejects(() => wal.logInsert(3, 3, 3, 3), WALFileGoneError);
+  assertThrows(() => wal.close(), WALFileGoneError);
+}, { skip: process.platform !== "linux" && "statx is Linux's" });
+
+/** Opens a log in a directory of its own, in a child without root's rights, and runs a body. */
+async function inClosedDirectory(storage: string, body: string): Promise<string[]> {
+  const { code, stdout, stderr } = await runSnippet(`
+    import * as fs from "node:fs";
+    import process from "node:process";
+    import { WAL } from "${projectUrl("mod.ts")}";
+    import { mappedStorage } from "${projectUrl("ffi/mapped_file.ts")}";
+    import { posixSystem } from "${projectUrl("ffi/posix.ts")}";
+    import { platform } from "${projectUrl("ffi/libc.ts")}";
+    import * as bun from "${projectUrl("ffi/bun.ts")}";
+    import * as deno from "${projectUrl("ffi/deno.ts")}";
+    const libc = ("Deno" in globalThis ? deno : bun).openLibc(platform());
+    const NOBODY = 65534;
+    const isRoot = process.getuid() === 0;
+    const directory = fs.mkdtempSync("/tmp/wal-look-");
+    const path = directory + "/in/log";
+    fs.mkdirSync(directory + "/in");
+    fs.chmodSync(directory, 0o755);
+    const open = () => WAL.open(path, { size: ${BYTES}, ${storage} });
+    const looks = (wal) => wal.stats().warnings.filter((warning) => warning.includes("looked at"));
+    try {
+      ${body}
+    } catch (error) {
+      console.log(String(error));
+    }
+    try {
+      fs.chmodSync(directory + "/in", 0o700);
+    } catch { /* the directory stays root's */ }
+    console.log("end", directory);`);
+  const lines = stdout.trimEnd().split("\n");
+  const end = lines.pop() ?? "";
+  if (end.startsWith("end ")) fs.rmSync(end.slice(4), { recursive: true, force: true });
+  assertEquals([code, end.startsWith("end ")], [0, true], `${stdout}\n${stderr}`);
+  return lines;
+}
+
+const SYSTEMS: Record<string, string> = {
+  statx: "",
+  "node:fs": "storage: mappedStorage(posixSystem({ ...libc, statx: null }))",
+};
+
+for (const [name, storage] of Object.entries(SYSTEMS)) {
+  test(`WAL goes on while its directory is closed for a while, looked at by ${name}`, async () => {
+    const lines = await inClosedDirectory(
+      storage,
+      `if (isRoot) {
+        fs.chownSync(directory + "/in", NOBODY, NOBODY);
+        process.setuid(NOBODY);
+      }
+      const wal = open();
+      await wal.logInsert(1, 1, 1, 1);
+      console.log("open", looks(wal).length);
+      fs.chmodSync(directory + "/in", 0o000);
+      await wal.logInsert(2, 2, 2, 2);
+      wal.logInsertSync(3, 3, 3, 3);
+      wal.flush();
+      console.log("closed", wal.durable, looks(wal).length, looks(wal)[0].includes("EACCES"), wal.stats().poisoned);
+      fs.chmodSync(directory + "/in", 0o700);
+      await wal.logInsert(4, 4, 4, 4);
+      console.log("open", looks(wal).length);
+      fs.chmodSync(directory + "/in", 0o000);
+      wal.close();
+      fs.chmodSync(directory + "/in", 0o700);
+      wal.open();
+      console.log(wal.recovery.clean, wal.durable);
+      wal.close();`,
+    );
+    assertEquals(lines, ["open 0", "closed 3 1 true false", "open 0", "true 4"]);
+  });
+
+  test(`WAL goes on after setuid() has taken the rights to its directory, looked at by ${name}`, async () => {
+    const lines = await inClosedDirectory(
+      storage,
+      `fs.chmodSync(directory + "/in", 0o700);
+      const wal = open();
+      await wal.logInsert(1, 1, 1, 1);
+      process.setuid(NOBODY);
+      for (let i = 2; i <= 5; i++) await wal.logInsert(i, i, i, i);
+      console.log(wal.durable, looks(wal).length, looks(wal)[0].includes("EACCES"), wal.stats().poisoned);
+      wal.close();
+      try {
+        wal.open();
+      } catch (error) {
+        console.log(error.code);
+      }`,
+    );
+    assertEquals(lines, ["5 1 true false", "PERMISSION"]);
+  }, { skip: process.getuid?.() !== 0 && "only root can change who it is" });
+}

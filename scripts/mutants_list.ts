@@ -598,6 +598,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("backup", "histories"),
   },
   {
+    name: "backup() copies records that it has not verified",
+    hazard: "H34",
+    edits: edit("src/cursor.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
+    tests: ["tests/backup_test.ts", ...faults("backup")],
+  },
+  {
     name: "the blocks of a new file are promised, but not written",
     hazard: "H15",
     edits: edit("ffi/create.ts", "while (offset < sizeBytes) flush();", ""),

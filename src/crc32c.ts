@@ -92,6 +92,15 @@ export function recordChecksum(seed: number, words: Words, at: number): number {
   return ~updateWords(seed, words, at + 1, at + 16);
 }
 
+/**
+ * What the checksums of one record differ by under two seeds. A CRC is linear and all records have one length, so this is a constant:
+ * a record moves from one log to another by one exclusive or.
+ */
+export function checksumDifference(seed: number, otherSeed: number): number {
+  const zeros = new Int32Array(16);
+  return recordChecksum(seed, zeros, 0) ^ recordChecksum(otherSeed, zeros, 0);
+}
+
 /** What a word contributes to the state when `row` bytes of other words come after it: CRC is linear. */
 function contribution(row: number, word: number): number {
   const at = row * 256;

@@ -40,15 +40,28 @@ export interface ReadSource {
 export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
   const copy = copySlots(source, first, last);
   const memory = { view: copy.view, words: copy.words };
-  const count = last - first + 1;
-  const records = new Array<WALRecord>(count);
-  for (let from = 0; from < count;) {
-    const end = Math.min(from + RUN_RECORDS, count);
+  const records = new Array<WALRecord>(copy.count);
+  forEachRun(source, copy, first, (from, end) => {
+    for (; from < end; from++) records[from] = new StoredRecord(memory, from * RECORD_BYTES);
+  });
+  return records;
+}
+
+/** As `copySlots()`, each record verified. */
+export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
+  const copy = copySlots(source, first, last);
+  forEachRun(source, copy, first, () => {});
+  return copy;
+}
+
+/** Verifies a copy run by run, and says of each run from which slot to which it goes. @throws as `damage()` has it. */
+function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (from: number, end: number) => void): void {
+  for (let from = 0; from < copy.count; from += RUN_RECORDS) {
+    const end = Math.min(from + RUN_RECORDS, copy.count);
     const { good } = copy.lookRun(from, first + from, end - from);
     if (from + good < end) throw damage(source, first + from + good);
-    for (; from < end; from++) records[from] = new StoredRecord(memory, from * RECORD_BYTES);
+    take(from, end);
   }
-  return records;
 }
 
 /** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */

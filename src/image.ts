@@ -1,11 +1,10 @@
 // A new log file with records of an old one: for backups, and for what salvage saves.
 
-import { HybridClock } from "./clock.ts";
 import { writeHeader } from "./header.ts";
-import { FLAG_BATCH_GOES_ON, LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
+import { LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
-import { fileBytesOf, slotOf } from "./ring.ts";
-import { type LSN, OpType, type WALRecord } from "./types.ts";
+import { slotOf } from "./ring.ts";
+import type { LSN } from "./types.ts";
 
 /** A random log id under which a slot of zeros does not verify. */
 export function newLogId(): Uint8Array {
@@ -46,47 +45,58 @@ export interface ImageRequest {
   readonly timeSeq: number;
   readonly createdNanos: bigint;
   /**
-   * The record of an LSN and whether its batch goes on, or null for a lost one; called in LSN order.
+   * A private copy of records that stand one after another, as records of the new log.
+   *
+   * @param seed what the new log's checksums start from.
    */
-  readonly recordAt: (lsn: LSN) => { readonly record: WALRecord; readonly batchGoesOn: boolean } | null;
+  readonly read: (first: LSN, last: LSN, seed: number) => Slots;
 }
 
+/** Bytes of a copied log that are made at once. */
+const PIECE_BYTES = 1024 * 1024;
+const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
+
 /**
- * A cleanly closed log of the same LSNs under a new log id. LSNs are dense, so a lost record leaves a checkpoint in its
- * place that confirms nothing (all its fields but the time are zero).
+ * A cleanly closed log of the same LSNs, in the same slots, under a new log id; each piece is made when it is asked for.
  *
- * @returns the whole file.
+ * @returns the file's bytes from its first one on, as far as they are not zeros.
  */
-export function logImage(request: ImageRequest): Uint8Array {
-  const { capacity, tail, head } = request;
+export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void, undefined> {
+  const { capacity, tail, head, read } = request;
   const logId = newLogId();
-  const bytes = new Uint8Array(fileBytesOf(capacity));
-  const slots = Slots.ofRing(bytes.buffer, capacity, checksumSeed(logId));
-  const clock = new HybridClock(() => 0);
-  for (let lsn = tail; lsn < head; lsn++) {
-    const slot = slotOf(lsn, capacity);
-    const found = request.recordAt(lsn);
-    if (found === null) {
-      slots.write(slot, OpType.Checkpoint, 0, lsn, lsn - tail + 1, clock, 0, 0, 0, 0, 0);
-      continue;
+  const seed = checksumSeed(logId);
+  function* records(first: LSN, last: LSN) {
+    for (let lsn = first; lsn <= last; lsn += PIECE_RECORDS) {
+      yield new Uint8Array(read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).view.buffer as ArrayBuffer);
     }
-    const { record, batchGoesOn } = found;
-    const [nanos, seq, shard] = record.time;
-    clock.observe(nanos, seq);
-    const flags = batchGoesOn ? FLAG_BATCH_GOES_ON : 0;
-    const { keyHigh, keyLow, valueHigh, valueLow } = record;
-    const distance = lsn - tail + 1;
-    slots.write(slot, record.opType, flags, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
   }
+  yield headersOf(request, logId);
+  // In the order of the slots. Where records go over the end of the ring, newer ones stand before older ones.
+  const start = slotOf(tail, capacity);
+  const nextLap = tail + capacity - start;
+  yield* records(nextLap, head - 1);
+  yield* zeros(start - Math.max(0, head - nextLap));
+  yield* records(tail, Math.min(nextLap, head) - 1);
+}
+
+function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
+  for (let done = 0; done < slots; done += PIECE_RECORDS) {
+    yield new Uint8Array(Math.min(PIECE_RECORDS, slots - done) * RECORD_BYTES);
+  }
+}
+
+/** Both header copies, and the zeros up to the ring. */
+function headersOf(request: ImageRequest, logId: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(RING_AT);
   const header = {
-    capacity,
+    capacity: request.capacity,
     logId,
-    tail,
-    durable: head - 1,
+    tail: request.tail,
+    durable: request.head - 1,
     checkpoint: request.checkpoint,
     timeNanos: request.timeNanos,
     timeSeq: request.timeSeq,
-    cleanHead: head,
+    cleanHead: request.head,
     created: request.createdNanos,
     openerPid: 0,
   };

@@ -6,7 +6,7 @@ import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import type { HybridClock } from "./clock.ts";
 import { checkConsumeOptions, type ConsumableLog, Consumer, isInStoreCall, type WakeReason } from "./consumer.ts";
-import { copyRecords, damage, type ReadSource } from "./cursor.ts";
+import { copyRecords, copyVerified, damage, type ReadSource } from "./cursor.ts";
 import {
   toWALError,
   WALClosedError,
@@ -19,7 +19,7 @@ import {
 } from "./errors.ts";
 import { type CommitTarget, GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
-import { logImage } from "./image.ts";
+import { imagePieces } from "./image.ts";
 import { Milestones } from "./milestones.ts";
 import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
 import type { OpenedLog } from "./open.ts";
@@ -32,6 +32,7 @@ import {
   type DeleteItem,
   type HybridTimeInput,
   type InsertItem,
+  type LatencyHistogram,
   type LSN,
   OpType,
   type RecordRange,
@@ -815,11 +816,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const isThere = this.#lookForFigures();
     const region = this.#region;
     const commit = this.commit;
+    const syncLatency = commit.latency.snapshot();
     return {
       path: region.path,
       fileSystem: region.fileSystem.name,
       durableMedium: region.fileSystem.durable,
-      warnings: this.#warnings(region),
+      warnings: this.#warnings(region, syncLatency),
       sizeBytes: region.buffer.byteLength,
       capacity: this.#slots.count,
       length: this.#head - this.#tail,
@@ -832,7 +834,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       syncs: commit.syncs,
       headerSyncs: this.#writer.syncs,
       recordsPerSync: commit.syncs === 0 ? 0 : commit.synced / commit.syncs,
-      syncLatency: commit.latency.snapshot(),
+      syncLatency,
       flushMode: commit.mode,
       waiting: this.#room.length,
       oldestUnconsumedAgeMs: isThere ? this.#oldestUnconsumedAgeMs() : 0,
@@ -841,8 +843,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     };
   }
 
-  #warnings(region: Region): readonly string[] {
-    const { count, totalMs } = this.commit.latency.snapshot();
+  #warnings(region: Region, { count, totalMs }: LatencyHistogram): readonly string[] {
     const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
     if (!isSuspect) return region.warnings;
     const us = Math.round(totalMs / count * 1000);
@@ -879,12 +880,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (!isInStoreCall(this)) await this.#consuming?.catch(() => {});
   }
 
-  /** A cleanly closed log with the durable records of this one. */
-  copy(): { image: Uint8Array; first: LSN; last: LSN } {
+  /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. */
+  copy(): { pieces: Iterable<Uint8Array>; first: LSN; last: LSN } {
     this.#mustBeGood("back up");
     const first = this.#tail;
     const last = this.commit.durable;
-    const image = logImage({
+    const pieces = imagePieces({
       capacity: this.#slots.count,
       tail: first,
       head: last + 1,
@@ -892,11 +893,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       timeNanos: this.#clock.nanos,
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
-      recordAt: (lsn) => ({
-        record: copyRecords(this, lsn, lsn)[0]!,
-        batchGoesOn: this.#slots.batchGoesOn(slotOf(lsn, this.#slots.count)),
-      }),
+      read: (from, to, seed) => copyVerified(this, from, to).reseal(seed),
     });
-    return { image, first, last };
+    return { pieces, first, last };
   }
 }

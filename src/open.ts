@@ -236,14 +236,11 @@ function salvageTo(
     timeSeq: verdict.timeSeq,
     createdNanos: header.created,
   });
-  const chunk = 1 << 20;
-  function* chunks() {
-    for (let at = 0; at < saved.image.byteLength; at += chunk) yield saved.image.subarray(at, at + chunk);
-  }
+  const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
   for (let attempt = 0;; attempt++) {
     const damagedFile = `${path}.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
     try {
-      const next = region.replace(chunks(), roundFileBytes(saved.image.byteLength), damagedFile);
+      const next = region.replace(saved.pieces(), sizeBytes, damagedFile);
       return { losses: saved.losses, damagedFile, next };
     } catch (error) {
       const isTaken = error instanceof RegionError && error.details.errno === "EEXIST";

@@ -1,7 +1,7 @@
 // One 64-byte record: encode it into its slot, verify it there, decode it from a copy.
 
 import { assert } from "./assert.ts";
-import { INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
+import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
 import {
   DISTANCE_AT,
   FLAG_BATCH_GOES_ON,
@@ -346,6 +346,18 @@ export class Slots {
   /** Of a checkpoint: the LSN up to which the store has everything. */
   checkpointAt(slot: number): LSN {
     return getSafeU64(this.view, this.#at(slot) + VALUE_LOW_AT);
+  }
+
+  /**
+   * Makes all records here those of another log, whose seed is given. A record that does not verify under this log's seed does not
+   * verify under the other one either: nothing becomes good by it.
+   */
+  reseal(seed: number): Slots {
+    const difference = checksumDifference(this.#seed, seed);
+    const { words } = this;
+    const end = this.#word(this.count);
+    for (let word = this.#firstWord; word < end; word += WORDS) words[word]! ^= difference;
+    return new Slots(this.view.buffer as ArrayBuffer, this.base, this.count, seed);
   }
 
   /** Writes zeros, which never verify. */

@@ -1,21 +1,24 @@
 // What can be proved of a damaged log: which records to keep, which to give up. A pure function.
 
+import { HybridClock } from "./clock.ts";
 import { copySlots, type ReadSource } from "./cursor.ts";
-import { type ImageRequest, logImage } from "./image.ts";
-import { type Slots, SlotState, StoredRecord } from "./record.ts";
+import { imagePieces, type ImageRequest } from "./image.ts";
+import type { Slots } from "./record.ts";
 import type { LsnRange } from "./recovery.ts";
 import { lossOf, slotOf } from "./ring.ts";
-import type { Loss, LSN } from "./types.ts";
+import { RUN_RECORDS } from "./run_codec.ts";
+import { type Loss, type LSN, OpType } from "./types.ts";
 
 /** A salvaged log. */
 export interface Salvage {
-  readonly image: Uint8Array;
+  /** The new log, from its first byte on; as often as it is wanted. */
+  readonly pieces: () => Iterable<Uint8Array>;
   readonly head: LSN;
   readonly losses: readonly Loss[];
 }
 
 /** The parts of a verdict that salvage builds on. */
-export type SalvageRequest = Omit<ImageRequest, "head" | "recordAt" | "capacity"> & {
+export type SalvageRequest = Omit<ImageRequest, "head" | "read" | "capacity"> & {
   /** The highest LSN that was acknowledged. */
   readonly proved: LSN;
   /** Acknowledged records before the tail that newer ones stand in the place of; null but where both headers were lost or old. */
@@ -30,37 +33,72 @@ export type SalvageRequest = Omit<ImageRequest, "head" | "recordAt" | "capacity"
 export function salvage(source: ReadSource, slots: Slots, request: SalvageRequest): Salvage {
   const { tail, proved } = request;
   const end = endOfSalvage(slots, tail, proved);
-  const kept = new Uint8Array(end - tail);
-  for (let lsn = tail; lsn < end; lsn++) kept[lsn - tail] = isRecord(slots, lsn) ? 1 : 0;
+  const kept = intactOf(slots, tail, end);
   giveUpBrokenBatches(slots, tail, kept, request.overwritten !== null);
   // An unfinished batch at the very end was never acknowledged: it is no loss.
   let head = end;
   while (head - 1 > proved && kept[head - 1 - tail] === 0) head--;
-  const image = logImage({
-    ...request,
-    capacity: slots.count,
-    head,
-    recordAt: (lsn) => kept[lsn - tail] === 0 ? null : readRecord(source, slots, lsn),
-  });
+  const read = (first: LSN, last: LSN, seed: number) => {
+    const copy = copySlots(source, first, last).reseal(seed);
+    putCheckpoints(copy, first, slots, tail, kept);
+    return copy;
+  };
   const losses = lossesOf(slots, tail, head, kept);
   const { overwritten } = request;
   if (overwritten !== null) losses.unshift(lossOf(overwritten.first, overwritten.last, slots.count));
-  return { image, head, losses };
-}
-
-function readRecord(source: ReadSource, slots: Slots, lsn: LSN) {
-  const copy = copySlots(source, lsn, lsn);
-  return {
-    record: new StoredRecord({ view: copy.view, words: copy.words }, 0),
-    batchGoesOn: slots.batchGoesOn(slotOf(lsn, slots.count)),
-  };
+  return { pieces: () => imagePieces({ ...request, capacity: slots.count, head, read }), head, losses };
 }
 
 /** The first LSN past the acknowledged ones that is no record. */
 function endOfSalvage(slots: Slots, tail: LSN, proved: LSN): LSN {
-  let lsn = Math.max(tail, proved + 1);
-  while (lsn < tail + slots.count && isRecord(slots, lsn)) lsn++;
+  return firstBad(slots, Math.max(tail, proved + 1), tail + slots.count);
+}
+
+/** The first LSN from `lsn` on, and at most `end`, that is no record. */
+function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
+  // More each time, since in a log that is damaged all over few records follow each other.
+  for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
+    const slot = slotOf(lsn, slots.count);
+    const count = Math.min(end - lsn, slots.count - slot, most);
+    const { good } = slots.lookRun(slot, lsn, count);
+    lsn += good;
+    if (good < count) break;
+  }
   return lsn;
+}
+
+/** Marks what is a record, from `tail` on. */
+function intactOf(slots: Slots, tail: LSN, end: LSN): Uint8Array {
+  const kept = new Uint8Array(end - tail);
+  for (let lsn = tail; lsn < end; lsn++) {
+    const bad = firstBad(slots, lsn, end);
+    kept.fill(1, lsn - tail, bad - tail);
+    lsn = bad;
+  }
+  return kept;
+}
+
+/**
+ * LSNs are dense, so a lost record leaves a checkpoint in its place that confirms nothing: all its fields are zero but the time, which
+ * is that of the last record before it that is kept.
+ *
+ * @param copy records from `first` on.
+ */
+function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: Uint8Array): void {
+  const clock = new HybridClock(() => 0);
+  let before = kept.lastIndexOf(1, first - tail);
+  for (let slot = 0; slot < copy.count; slot++) {
+    const index = first + slot - tail;
+    if (kept[index] === 1) {
+      before = index;
+      continue;
+    }
+    if (before >= 0) {
+      const keptSlot = slotOf(tail + before, slots.count);
+      clock.observe(slots.timeNanosAt(keptSlot), slots.timeSeqAt(keptSlot));
+    }
+    copy.write(slot, OpType.Checkpoint, 0, first + slot, index + 1, clock, 0, 0, 0, 0, 0);
+  }
 }
 
 /** Clears the marks of records whose batch is not all there. @param afterHole what comes before the first one is lost. */
@@ -100,8 +138,4 @@ function lossesOf(slots: Slots, tail: LSN, head: LSN, kept: Uint8Array): Loss[] 
     losses.push(lossOf(first, lsn, slots.count));
   }
   return losses;
-}
-
-function isRecord(slots: Slots, lsn: LSN): boolean {
-  return slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Record;
 }

@@ -9,7 +9,7 @@ import { Log } from "./log.ts";
 import { isU64 } from "./numbers.ts";
 import { openLog } from "./open.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
-import { roundFileBytes } from "./ring.ts";
+import { fileBytesOf, roundFileBytes } from "./ring.ts";
 import {
   type ConsumeOptions,
   type DeleteItem,
@@ -284,9 +284,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   replay(): WALRecord[] {
     const log = this.#opened("read");
-    const { tail, head } = log;
-    log.check(tail, head - 1);
-    return head === tail ? [] : copyRecords(log, tail, head - 1);
+    return copyRecords(log, log.tail, log.head - 1);
   }
 
   /**
@@ -348,9 +346,9 @@ export class WAL implements Disposable, AsyncDisposable {
     const log = this.#opened("back up");
     const to = checkPath(path);
     if (to === null) throw new TypeError("Cannot back up the log: the path is null");
-    const { image, first, last } = log.copy();
+    const { pieces, first, last } = log.copy();
     try {
-      this.#options.storage().write(to, [image], roundFileBytes(image.byteLength));
+      this.#options.storage().write(to, pieces, roundFileBytes(fileBytesOf(log.capacity)));
     } catch (error) {
       throw toWALError(error, to, last);
     }

@@ -3,12 +3,11 @@
 // Method: back up in each state, open the copy, compare.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { logImage, newLogId } from "../src/image.ts";
+import { newLogId } from "../src/image.ts";
 import { readHeaders } from "../src/header.ts";
-import { OpType, WAL, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
+import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
-import { makeRecord } from "./support/store_model.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -114,27 +113,47 @@ test("backup() that the system refuses leaves nothing, and the log goes on", () 
   wal.flush();
 });
 
-test("logImage() puts a checkpoint that confirms nothing in the place of a lost record", () => {
-  const image = logImage({
-    capacity: CAPACITY,
-    tail: 5,
-    head: 9,
-    checkpoint: 4,
-    timeNanos: 8n,
-    timeSeq: 0,
-    createdNanos: 1n,
-    recordAt: (lsn) => lsn === 6 ? null : { record: makeRecord(lsn, OpType.Insert), batchGoesOn: false },
-  });
+test("backup() of a log that is damaged in its middle is a WALCorruptError, and leaves no file", () => {
   const disk = new SimulatedDisk();
-  disk.outsider.writeFile(COPY, image);
-  using copy = openCopy(disk);
-  assertEquals(copy.replay().map(({ lsn, opType, valueLow }) => [lsn, opType, valueLow]), [
-    [5, OpType.Insert, 0n],
-    [6, OpType.Checkpoint, 0n],
-    [7, OpType.Insert, 0n],
-    [8, OpType.Insert, 0n],
-  ]);
-  assertEquals([copy.applied, copy.recovery.clean], [4, true]);
+  fillAndClose(disk, 30_000);
+  disk.damage.flipBit("/sim/log", 16384 + 19_999 * 64 + 50, 2);
+  using wal = openOn(disk);
+  assertEquals(assertThrows(() => wal.backup(COPY), WALCorruptError).firstLsn, 20_000);
+  assertEquals(disk.paths(), ["/sim/log"]);
+  fill(wal, 1);
+});
+
+function fillAndClose(disk: SimulatedDisk, records: number): void {
+  using wal = openOn(disk, { size: 2 ** 21 });
+  for (let first = 1; first <= records; first += 1000) wal.batchInsertSync(items(first, 1000));
+}
+
+test("backup() asks the system for megabytes, not for records", () => {
+  const disk = new SimulatedDisk();
+  fillAndClose(disk, 20_000);
+  using wal = openOn(disk);
+  const before = disk.steps;
+  wal.backup(COPY);
+  const calls = disk.trace.filter(({ step, call }) => step > before && call !== "write");
+  assert(calls.length < 40, calls.map(({ call }) => call).join());
+});
+
+test("backup() keeps each record in its slot, and leaves the other slots empty", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 700);
+  wal.flush();
+  wal.truncate(650);
+  fill(wal, 100);
+  wal.flush();
+  wal.backup(COPY);
+  const [from, to] = ["/sim/log", COPY].map((path) => disk.image(path, "cache"));
+  for (let slot = 0; slot < CAPACITY; slot++) {
+    // All of a record but its checksum, to which the log's id belongs.
+    const at = 16384 + slot * 64 + 4;
+    const isKept = slot < 800 - CAPACITY || (slot >= 650 && slot < CAPACITY);
+    assertEquals(to!.slice(at, at + 60), isKept ? from!.slice(at, at + 60) : new Uint8Array(60), `slot ${slot}`);
+  }
 });
 
 test("newLogId() gives 16 random bytes", () => {

@@ -2,7 +2,15 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { OpType, type WAL, WALClosedError, WALCorruptError, WALFileGoneError, WALTruncatedError } from "../mod.ts";
+import {
+  OpType,
+  type Storage,
+  type WAL,
+  WALClosedError,
+  WALCorruptError,
+  WALFileGoneError,
+  WALTruncatedError,
+} from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { test } from "./support/test.ts";
@@ -97,6 +105,31 @@ test("records appended after the call are not read", () => {
   fill(wal, 3);
   assertEquals(lsns(records), [1, 2]);
   assertEquals([cursor.next(), cursor.next(), cursor.next()], [true, true, false]);
+});
+
+test("replay() has the kernel read each record once", () => {
+  const disk = new SimulatedDisk();
+  const read: [offset: number, length: number][] = [];
+  const storage: Storage = {
+    ...disk.storage,
+    open: (path, request) => {
+      const region = disk.storage.open(path, request);
+      const { readAhead } = region;
+      region.readAhead = (offset, length) => {
+        read.push([offset, length]);
+        readAhead.call(region, offset, length);
+      };
+      return region;
+    },
+  };
+  using wal = openOn(disk, { storage });
+  fill(wal, 700);
+  wal.flush();
+  wal.truncate(600);
+  fill(wal, 300);
+  read.length = 0;
+  assertEquals(wal.replay().length, 400);
+  assertEquals(read, [[16384 + 600 * 64, 168 * 64], [16384, 232 * 64]]);
 });
 
 test("a replayed record stays as it is when its slot is used again, and when the log is closed", () => {

@@ -55,6 +55,20 @@ const record = fc.record({
   valueLow: u64,
 });
 
+test("Slots.reseal() makes a record one of another log, and a damaged one stays damaged", () => {
+  const otherId = LOG_ID.map((byte) => byte ^ 0x5a);
+  fc.assert(fc.property(record, fc.nat(511), (record, bit) => {
+    const other = checksumSeed(otherId);
+    const slots = slotOf(recordBytes(record));
+    const resealed = slots.reseal(other);
+    assertEquals(resealed.look(0, record.lsn), SlotState.Record);
+    assertEquals(new Uint8Array(resealed.view.buffer as ArrayBuffer), recordBytes(record, otherId));
+    const bytes = recordBytes(record);
+    bytes[bit >> 3]! ^= 1 << (bit & 7);
+    assert(!slotOf(bytes).reseal(other).checksumMatches(0));
+  }));
+});
+
 test("Slots.write() writes the reference's bytes for any fields, and no byte of another slot", () => {
   fc.assert(fc.property(record, (record) => {
     const bytes = written(record, [record.keyHigh, record.keyLow, record.valueHigh, record.valueLow]);

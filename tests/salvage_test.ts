@@ -240,6 +240,66 @@ test("salvage of a log of which no header can be read says so, and not that it i
 
 // The choice of records, over any log and any damage.
 
+/** A file of these pieces, and zeros. */
+function joined(pieces: Iterable<Uint8Array>, sizeBytes: number): Uint8Array {
+  const bytes = new Uint8Array(sizeBytes);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+test("salvage of a long log over the end of the ring keeps each record and its time, and gives lost ones the time before them", () => {
+  const disk = new SimulatedDisk();
+  const capacity = 2 ** 21 / 64 - 256;
+  {
+    using wal = openOn(disk, { size: 2 ** 21 });
+    for (let n = 0; n < 45; n++) {
+      disk.clock.advance(1000);
+      if (n === 30) wal.truncate(25_000);
+      for (let i = 0; i < 1000; i++) wal.logInsertSync(1, wal.head, 2, wal.head);
+      wal.flush();
+    }
+  }
+  const lost = [25_001, 26_000, 26_001, capacity, capacity + 1, 44_999];
+  for (const lsn of lost) disk.damage.flipBit(PATH, 16384 + ((lsn - 1) % capacity) * 64 + 50, 2);
+  const times: (readonly [bigint, number, number])[] = [];
+  {
+    using intact = openOn(disk, { verify: false });
+    for (let lsn = 25_001; lsn <= 45_000; lsn++) {
+      times.push(lost.includes(lsn) ? [0n, 0, 0] : [...intact.records({ from: lsn, to: lsn })][0]!.time);
+    }
+    disk.crash({ mode: "kill" });
+  }
+  using wal = openOn(disk, { recovery: "salvage" });
+  const gone = new Set(wal.recovery.losses.flatMap(({ firstLsn, lastLsn }) => range(firstLsn, lastLsn)));
+  assert(lost.every((lsn) => gone.has(lsn)) && gone.size <= 2 * lost.length, [...gone].join());
+  let before: readonly [bigint, number, number] = [0n, 0, 0];
+  for (const [i, { lsn, opType, keyLow, valueLow, time }] of wal.replay().entries()) {
+    assertEquals(lsn, 25_001 + i);
+    if (!gone.has(lsn)) before = times[i]!;
+    if (!gone.has(lsn)) assertEquals([opType, keyLow, valueLow], [OpType.Insert, BigInt(lsn), BigInt(lsn)]);
+    else assertEquals([opType, keyLow, valueLow], [OpType.Checkpoint, 0n, 0n]);
+    assertEquals(time, before, `LSN ${lsn}`);
+  }
+});
+
+test("salvage() makes nothing good that is damaged after it was verified", () => {
+  const ring = new RingBuilder(64).records(1, 9);
+  const slots = ring.build();
+  const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
+  const request = { tail: 1, proved: 9, overwritten: null, checkpoint: 0, timeNanos: 0n, timeSeq: 0, createdNanos: 0n };
+  const { pieces } = salvage(source, slots, request);
+  slots.words[16384 / 4 + 4 * 16 + 9]! ^= 1;
+  const disk = new SimulatedDisk();
+  disk.outsider.writeFile(PATH, joined(pieces(), 16384 + 64 * 64));
+  assertEquals(assertThrows(() => WAL.open(PATH, { storage: disk.storage }), WALCorruptError).losses, [
+    { firstLsn: 5, lastLsn: 5, offset: 16384 + 4 * 64 },
+  ]);
+});
+
 const batches = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 8 });
 
 test("salvage() keeps batches whole or not at all, invents nothing, and loses no single record that is intact", () => {
@@ -262,7 +322,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       const proved = Math.min(provedAt, last);
       const slots = ring.build();
       const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
-      const { image, head, losses } = salvage(source, slots, {
+      const { pieces, head, losses } = salvage(source, slots, {
         tail: 1,
         proved,
         overwritten: null,
@@ -273,7 +333,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       });
       assert(head > proved && head <= last + 1);
       const disk = new SimulatedDisk();
-      disk.outsider.writeFile(PATH, image);
+      disk.outsider.writeFile(PATH, joined(pieces(), 16384 + 64 * 64));
       using wal = WAL.open(PATH, { storage: disk.storage, idleHeaderDelayMs: Infinity });
       const lost = new Set(losses.flatMap(({ firstLsn, lastLsn }) => range(firstLsn, lastLsn)));
       const kept = wal.replay().filter(({ lsn }) => !lost.has(lsn));

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { pathToFileURL } from "node:url";
 import { OpType, WAL, WALClosedError, WALNotFoundError, type WALRecord } from "../mod.ts";
+import { Histogram } from "../src/histogram.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { withTempDir } from "./support/temp.ts";
@@ -240,6 +241,22 @@ test("a snapshot of stats() stays as it is", () => {
   wal.flush();
   assertEquals([before.head, before.syncLatency.count], [1, 0]);
   assertEquals([wal.stats().head, wal.stats().syncLatency.count], [4, 1]);
+});
+
+test("stats() copies its histogram once", () => {
+  using wal = openInMemory();
+  const { snapshot } = Histogram.prototype;
+  let copies = 0;
+  Histogram.prototype.snapshot = function () {
+    copies++;
+    return snapshot.call(this);
+  };
+  try {
+    wal.stats();
+  } finally {
+    Histogram.prototype.snapshot = snapshot;
+  }
+  assertEquals(copies, 1);
 });
 
 test("oldestUnconsumedAgeMs is the age by the record's own time, never negative", async () => {

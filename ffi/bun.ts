@@ -1,14 +1,15 @@
 // Bun's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import { type CSignature, type CType, type Libc, type Platform, STATX_SIGNATURE, unsupported } from "./libc.ts";
+import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
 
 // Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno could not resolve.
 type Definition = { args: readonly string[]; returns: string };
 type Call = (...values: number[]) => number;
-interface BunFFI {
-  dlopen(name: string, symbols: Record<string, Definition>): { symbols: Record<string, Call>; close(): void };
-  ptr(view: ArrayBuffer): number;
-  toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer;
+/** Each of these may return its error instead of throwing it. */
+export interface BunFFI {
+  dlopen(name: string, symbols: Record<string, Definition>): { symbols: Record<string, Call>; close(): void } | Error;
+  ptr(view: ArrayBuffer): number | Error;
+  toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer | Error;
 }
 
 /** JavaScriptCore refuses a longer ArrayBuffer (measured: 4 GiB works, one page more is "Out of memory"). */
@@ -21,43 +22,60 @@ function definition([parameters, result]: CSignature): Definition {
   return { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
 }
 
-/** Finds libc under one of its names. The library stays open for the life of the process, as it is anyway. */
+function bunFFI(): BunFFI {
+  return (globalThis as unknown as { Bun: { FFI: BunFFI } }).Bun.FFI;
+}
+
+/** What a call of Bun's returned, unless that is an error. */
+function checked<T>(answer: T | Error): T {
+  if (answer instanceof Error) throw answer;
+  return answer;
+}
+
+/** Binds functions of a library. It stays open for the life of the process, as libc is anyway. */
+function open(ffi: BunFFI, library: string, wanted: Record<string, Definition>): Record<string, Call> {
+  const { symbols } = checked(ffi.dlopen(library, wanted));
+  for (const name of Object.keys(wanted)) {
+    if (typeof symbols[name] !== "function") throw new TypeError(`Bun does not bind ${name} of ${library}`);
+  }
+  return symbols;
+}
+
+/** Finds libc under one of its names. */
 function bind(ffi: BunFFI, on: Platform): { calls: Record<string, Call>; library: string } {
   const wanted: Record<string, Definition> = { [on.errnoLocation]: { args: [], returns: "u64_fast" } };
   for (const [name, signature] of Object.entries(on.signatures)) {
     wanted[on.symbols[name] ?? name] = definition(signature);
   }
-  let cause: unknown;
-  for (const library of on.libraries) {
-    try {
-      return { calls: ffi.dlopen(library, wanted).symbols, library };
-    } catch (error) {
-      cause = error;
-    }
-  }
-  throw unsupported("with this C library", cause);
+  return firstLibrary(on, (library) => ({ calls: open(ffi, library, wanted), library }));
 }
 
 /**
  * Opens the C library for the calling thread.
  *
+ * @param ffi another runtime's answers, for tests.
  * @throws {RegionError} `PLATFORM` where there is no libc that we know.
  */
-export function openLibc(on: Platform): Libc {
-  const ffi = (globalThis as unknown as { Bun: { FFI: BunFFI } }).Bun.FFI;
+export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
   const { calls, library } = bind(ffi, on);
   const blocking = (name: string): Call =>
     calls[on.symbols[name] ?? name] ?? (() => {
       throw new Error(`${name} is not a call of ${on.os}`);
     });
+  const view = (address: number, lengthBytes: number): ArrayBuffer => {
+    const buffer = checked(ffi.toArrayBuffer(address, 0, lengthBytes));
+    if (buffer.byteLength !== lengthBytes) {
+      throw new RangeError(`Bun shows ${buffer.byteLength} bytes of ${lengthBytes} at an address`);
+    }
+    return buffer;
+  };
   const fcntl = blocking("fcntl");
   // The address belongs to this thread and holds as long as the thread lives.
-  const errno = new Int32Array(ffi.toArrayBuffer(Number(calls[on.errnoLocation]!()), 0, 4));
+  const errno = new Int32Array(view(Number(calls[on.errnoLocation]!()), 4));
   let statx: Libc["statx"] = null;
   if (on.os === "linux") {
     try {
-      statx = ffi.dlopen(library, { statx: definition(STATX_SIGNATURE) })
-        .symbols["statx"] as Libc["statx"];
+      statx = open(ffi, library, { statx: definition(STATX_SIGNATURE) })["statx"] as Libc["statx"];
     } catch { /* an older library: stat through node:fs */ }
   }
   const mmap = blocking("mmap");
@@ -81,8 +99,8 @@ export function openLibc(on: Platform): Libc {
     fcntl: (fd, command, argument) =>
       on.padsVariadic ? fcntl(fd, command, 0, 0, 0, 0, 0, 0, argument) : fcntl(fd, command, argument),
     fcntlAsync: null,
-    addressOf: (buffer) => ffi.ptr(buffer),
-    view: (address, lengthBytes) => ffi.toArrayBuffer(address, 0, lengthBytes),
+    addressOf: (buffer) => checked(ffi.ptr(buffer)),
+    view,
     maxViewBytes: MAX_VIEW_BYTES,
   };
 }

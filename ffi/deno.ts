@@ -1,6 +1,6 @@
 // Deno's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import { type CSignature, type CType, type Libc, type Platform, STATX_SIGNATURE, unsupported } from "./libc.ts";
+import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
 import { RegionError } from "./region.ts";
 
 // Just as much of Deno's types as is used, so that this file type-checks where Deno's are not known.
@@ -58,16 +58,7 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   }
   // An older library has none: stat through node:fs.
   if (on.os === "linux") wanted["statx"] = { ...definition("statx", STATX_SIGNATURE), optional: true };
-  let cause: unknown;
-  for (const library of on.libraries) {
-    try {
-      return open(deno, library, wanted);
-    } catch (error) {
-      if (error instanceof RegionError) throw error;
-      cause = error;
-    }
-  }
-  throw unsupported("with this C library", cause);
+  return firstLibrary(on, (library) => open(deno, library, wanted));
 }
 
 /**

@@ -162,8 +162,9 @@ const MACOS_ERRNO = {
 function linux(muslName: string): Platform {
   return {
     os: "linux",
-    // glibc, then musl: not run with musl, nor on arm64, yet.
-    libraries: ["libc.so.6", `libc.musl-${muslName}.so.1`, `ld-musl-${muslName}.so.1`],
+    // glibc, then musl at the place that its ABI names: not run with musl, nor on arm64, yet. Bun looks for a bare name that the
+    // system does not have in the working directory, which may be anybody's.
+    libraries: ["libc.so.6", `/lib/libc.musl-${muslName}.so.1`, `/lib/ld-musl-${muslName}.so.1`],
     signatures: LINUX_SIGNATURES,
     symbols: {},
     errnoLocation: "__errno_location",
@@ -204,6 +205,27 @@ const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno or Bun, are su
 /** A refusal that says what would be accepted. */
 export function unsupported(what: string, cause?: unknown): RegionError {
   return new RegionError("PLATFORM", `Cannot map files ${what}: ${SUPPORTED}`, cause === undefined ? {} : { cause });
+}
+
+/**
+ * Opens libc by the first of its names that has every function wanted.
+ *
+ * @param open throws where the library or a function is missing.
+ * @throws {RegionError} `PLATFORM`, whose message says for each name why not, and whose cause is the first reason; or the
+ * `RegionError` that `open` throws, which holds for every name.
+ */
+export function firstLibrary<T>(on: Platform, open: (library: string) => T): T {
+  const reasons: unknown[] = [];
+  for (const library of on.libraries) {
+    try {
+      return open(library);
+    } catch (reason) {
+      if (reason instanceof RegionError) throw reason;
+      reasons.push(reason);
+    }
+  }
+  const told = reasons.map((reason) => reason instanceof Error ? reason.message : String(reason));
+  throw unsupported(`with this C library (${[...new Set(told)].join("; ")})`, reasons[0]);
 }
 
 /** The constants of the machine this runs on, or of another that a test names. */

@@ -5,6 +5,7 @@ import { openLibc as openInDeno } from "./deno.ts";
 import { type Libc, type Platform, platform, unsupported, verifyLibc } from "./libc.ts";
 import { LinuxSystem } from "./linux.ts";
 import { MacosSystem } from "./macos.ts";
+import { RegionError } from "./region.ts";
 import type { System } from "./system.ts";
 
 /** Opens libc in whichever runtime this is. */
@@ -22,7 +23,13 @@ function openLibc(on: Platform): Libc {
  */
 export function posixSystem(libc?: Libc): System {
   const on = platform();
-  libc ??= openLibc(on);
-  const pageBytes = verifyLibc(libc, on);
-  return on.os === "macos" ? new MacosSystem(libc, on, pageBytes) : new LinuxSystem(libc, on, pageBytes);
+  try {
+    libc ??= openLibc(on);
+    const pageBytes = verifyLibc(libc, on);
+    return on.os === "macos" ? new MacosSystem(libc, on, pageBytes) : new LinuxSystem(libc, on, pageBytes);
+  } catch (error) {
+    if (error instanceof RegionError) throw error;
+    // A runtime whose FFI is not what we know: a call is missing, or refuses what it is given.
+    throw unsupported(`with this runtime's FFI (${error instanceof Error ? error.message : String(error)})`, error);
+  }
 }

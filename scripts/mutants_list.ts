@@ -471,6 +471,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("gone"),
   },
   {
+    name: "an error that Bun returns is taken for a library",
+    hazard: "H48",
+    edits: edit("ffi/bun.ts", "if (answer instanceof Error) throw answer;", ""),
+    tests: faults("ffi_answers"),
+  },
+  {
+    name: "only the first name of the C library is tried",
+    hazard: "H48",
+    edits: edit(
+      "ffi/libc.ts",
+      "for (const library of on.libraries) {",
+      "for (const library of on.libraries.slice(0, 1)) {",
+    ),
+    tests: faults("ffi_answers"),
+  },
+  {
     name: "a look that fails is taken for a file that is gone",
     hazard: "H41",
     edits: edit("ffi/mapped_region.ts", "isThere = !isAbsence(error) && this.#isHeld();", "isThere = false;"),

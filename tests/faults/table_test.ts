@@ -21,7 +21,6 @@ const OPEN_HAZARDS = new Set([
   "H45",
   "H46",
   "H47",
-  "H48",
   "H49",
   "H50",
   "H51",

@@ -1,0 +1,182 @@
+// Fault: the runtime's FFI answers with an error where it ought to throw, or with something that is no function, no pointer and no
+// memory: no JIT, no library, no function, no address space (H48).
+// Promise: open() is a WALPlatformError whose cause says why, after every name of the C library was tried; nothing is mapped (G8).
+// Method: children without a JIT and with little memory, names that are missing, and an FFI that returns odd things.
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import process from "node:process";
+import * as bun from "../../ffi/bun.ts";
+import * as deno from "../../ffi/deno.ts";
+import { type Libc, type Platform, platform, verifyLibc } from "../../ffi/libc.ts";
+import { posixSystem } from "../../ffi/posix.ts";
+import { RegionError } from "../../ffi/region.ts";
+import { projectUrl, runSnippet } from "../support/child.ts";
+import { runtime } from "../support/runtime.ts";
+import { tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+
+const open = (on: Platform): Libc => (runtime === "deno" ? deno : bun).openLibc(on);
+const hasShell = process.platform !== "win32";
+
+function refused(body: () => unknown): RegionError {
+  const error = assertThrows(body, RegionError);
+  assertEquals(error.reason, "PLATFORM");
+  return error;
+}
+
+/** Opens a log in a child. @returns what it prints: the error's class, code, message and the messages of its causes. */
+function openInChild(path: string, options: Parameters<typeof runSnippet>[1]) {
+  return runSnippet(
+    `
+    import { WAL } from "${projectUrl("mod.ts")}";
+    using memory = WAL.open(null, { size: 65536 });
+    await memory.logInsert(1, 1, 1, 1);
+    try {
+      const wal = WAL.open(${JSON.stringify(path)}, { size: 65536 });
+      await wal.logInsert(1, 1, 1, 1);
+      console.log("opened", memory.durable, wal.durable);
+      wal.close();
+    } catch (error) {
+      console.log(error.constructor.name, error.code, memory.durable);
+      for (let cause = error; cause; cause = cause.cause) console.log(cause.message);
+    }`,
+    options,
+  );
+}
+
+test("WAL.open() without a JIT is WALPlatformError with the first reason as cause; a log in memory works", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await openInChild(directory.join("log"), { env: { BUN_JSC_useJIT: "0" } });
+  const lines = stdout.trim().split("\n");
+  assertEquals(lines[0], "WALPlatformError PLATFORM 1", stderr);
+  assert(lines[1]!.includes("JIT") && lines[1]!.includes("Linux and macOS"), stdout);
+  assert(lines.at(-1)!.includes("JIT"), stdout);
+  assertEquals(fs.readdirSync(directory.path), []);
+}, { skip: runtime !== "bun" && "Deno calls C without a JIT" });
+
+test("WAL.open() without a JIT opens on Deno", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await openInChild(directory.join("log"), {
+    denoFlags: ["--allow-all", "--v8-flags=--jitless"],
+  });
+  assertEquals(stdout.trim(), "opened 1 1", stderr);
+}, { skip: runtime !== "deno" && "asks for V8" });
+
+test("WAL.open() with little address space opens or is typed, and leaves nothing", async () => {
+  // A runtime that does not start at all says nothing on standard output.
+  const limits = runtime === "bun" ? [16_000_000, 2_000_000, 1_500_000, 1_000_000] : [40_000_000];
+  for (const limit of limits) {
+    using directory = tempDir();
+    const { stdout } = await openInChild(directory.join("log"), {
+      wrapper: ["/bin/sh", "-c", `ulimit -v ${limit}; exec "$@"`, "sh"],
+    });
+    const [first = ""] = stdout.split("\n");
+    const isTyped = /^(opened 1 1|WALPlatformError PLATFORM 1|WALSpaceError NO_SPACE 1|)$/.test(first);
+    assert(isTyped, `${limit} KiB: ${stdout}`);
+    if (!first.startsWith("opened")) assertEquals(fs.readdirSync(directory.path), []);
+  }
+}, { skip: !hasShell && "no shell" });
+
+test("openLibc() tries each name of the library, and says of all why not", () => {
+  const on = platform();
+  const libc = open({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so", ...on.libraries] });
+  assert(verifyLibc(libc, on) >= 4096);
+  assertEquals(libc.statx === null, open(on).statx === null);
+  const error = refused(() => open({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so"] }));
+  assert(error.message.includes("libwal-none-1.so") && error.message.includes("libwal-none-2.so"), error.message);
+  const { cause } = error.details;
+  assert(cause instanceof Error && cause.message.includes("libwal-none-1.so"), String(cause));
+});
+
+test("openLibc() names a function that the library does not have", () => {
+  const on = platform();
+  const signatures = { ...on.signatures, wal_no_such_function: [["int"], "int"] } as Platform["signatures"];
+  const error = refused(() => open({ ...on, signatures }));
+  assert(error.message.includes("wal_no_such_function"), error.message);
+  assert((error.details.cause as Error).message.includes("wal_no_such_function"));
+  refused(() => open({ ...on, errnoLocation: "__wal_no_such_errno" }));
+});
+
+/** Bun's FFI, with some of its calls answering otherwise. */
+function answering(changes: Partial<bun.BunFFI>): bun.BunFFI {
+  const functions = new Proxy({}, { get: () => () => 4096, has: () => true }) as Record<string, () => number>;
+  return {
+    dlopen: () => ({ symbols: functions, close() {} }),
+    ptr: () => 4096,
+    toArrayBuffer: (_address, _offset, lengthBytes) => new ArrayBuffer(lengthBytes),
+    ...changes,
+  };
+}
+
+test("Bun's openLibc() takes no error, and nothing but functions and memory, for an answer", () => {
+  const on = platform();
+  const broken = new Error("broken");
+  const odd: Partial<bun.BunFFI>[] = [
+    { dlopen: () => broken },
+    { dlopen: () => ({ symbols: {}, close() {} }) },
+    { dlopen: () => ({}) as never },
+    { dlopen: () => undefined as never },
+    { dlopen: () => null as never },
+    { dlopen: undefined as never },
+  ];
+  for (const change of odd) refused(() => bun.openLibc(on, answering(change)));
+  assertEquals(refused(() => bun.openLibc(on, answering(odd[0]!))).details.cause, broken);
+  for (const toArrayBuffer of [() => broken, () => new ArrayBuffer(0), () => undefined as never]) {
+    // Whatever is thrown, posixSystem() makes PLATFORM of it, as the next test shows.
+    assertThrows(() => bun.openLibc(on, answering({ toArrayBuffer })), Error);
+  }
+  const libc = bun.openLibc(on, answering({ ptr: () => broken }));
+  assertThrows(() => libc.addressOf(new ArrayBuffer(8)), Error, "broken");
+  // The second dlopen, for statx: an older library has none.
+  if (on.os !== "linux") return;
+  const { dlopen } = answering({});
+  const withoutStatx = (name: string, symbols: Parameters<typeof dlopen>[1]) =>
+    "statx" in symbols ? broken : dlopen(name, symbols);
+  assertEquals(bun.openLibc(on, answering({ dlopen: withoutStatx })).statx, null);
+});
+
+test("posixSystem() is PLATFORM, with the reason as cause, whatever the FFI throws", () => {
+  const libc = open(platform());
+  const reason = new TypeError("undefined is not an object");
+  for (const name of ["sysconf", "mmap", "view", "addressOf"] as const) {
+    const error = refused(() =>
+      posixSystem({
+        ...libc,
+        [name]: () => {
+          throw reason;
+        },
+      })
+    );
+    assertEquals(error.details.cause, reason);
+    assert(error.message.includes(reason.message));
+  }
+});
+
+const noCompiler = (() => {
+  try {
+    execFileSync("cc", ["--version"], { stdio: "ignore" });
+    return process.platform !== "linux" && "names of Linux";
+  } catch {
+    return "there is no C compiler";
+  }
+})();
+
+test("no library is taken from the working directory", async () => {
+  using directory = tempDir();
+  const processor = process.arch === "arm64" ? "aarch64" : "x86_64";
+  fs.writeFileSync(
+    directory.join("planted.c"),
+    `#include <unistd.h>
+    __attribute__((constructor)) static void planted(void) { write(1, "planted\\n", 8); }`,
+  );
+  for (const name of ["libc.so.6", `libc.musl-${processor}.so.1`, `ld-musl-${processor}.so.1`]) {
+    execFileSync("cc", ["-shared", "-fPIC", "-o", directory.join(name), directory.join("planted.c")]);
+  }
+  const { stdout } = await openInChild(directory.join("log"), {
+    cwd: directory.path,
+    env: { BUN_JSC_useJIT: "0" },
+  });
+  assert(stdout !== "" && !stdout.includes("planted"), stdout);
+}, { skip: noCompiler });

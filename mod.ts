@@ -54,6 +54,7 @@ export type {
   HybridTimeInput,
   InsertItem,
   LatencyHistogram,
+  LogOrigin,
   Loss,
   LSN,
   RecordRange,

@@ -11,8 +11,13 @@ import {
   HEADER_CRC_AT,
   HEADER_CREATED_AT,
   HEADER_DURABLE_AT,
+  HEADER_FORK_ID_AT,
+  HEADER_FORK_LSN_AT,
   HEADER_LOG_ID_AT,
   HEADER_OPENER_PID_AT,
+  HEADER_ORIGIN_ID_AT,
+  HEADER_ORIGIN_LSN_AT,
+  HEADER_PUBLIC_ID_AT,
   HEADER_RECORD_BYTES_AT,
   HEADER_STATE_AT,
   HEADER_TAIL_AT,
@@ -27,8 +32,9 @@ import {
   STATE_CLEAN,
   STATE_ERASING,
 } from "./layout.ts";
+import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
 import { getSafeU64, setU64 } from "./record.ts";
-import type { LSN } from "./types.ts";
+import type { LogOrigin, LSN } from "./types.ts";
 
 /** What a header copy says. */
 export interface Header {
@@ -48,6 +54,7 @@ export interface Header {
   /** Nanoseconds since 1970. */
   readonly created: bigint;
   readonly openerPid: number;
+  readonly lineage: Lineage;
   /** Recovery is erasing what lies behind the end; left out if not. */
   readonly erasing?: true;
 }
@@ -78,7 +85,19 @@ export function writeHeader(buffer: ArrayBuffer, copy: CopyIndex, header: Header
   setU64(view, HEADER_CLEAN_HEAD_AT, header.cleanHead);
   setU64(view, HEADER_CREATED_AT, header.created);
   view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
+  writeLineage(bytes, view, header.lineage);
   view.setInt32(HEADER_CRC_AT, checksum(buffer, copy), true);
+}
+
+function writeLineage(bytes: Uint8Array, view: DataView, { logId, origin, fork }: Lineage): void {
+  if (origin !== null) {
+    bytes.set(logIdBytes(origin.logId), HEADER_ORIGIN_ID_AT);
+    setU64(view, HEADER_ORIGIN_LSN_AT, origin.lastLsn);
+  }
+  if (fork === null) return;
+  bytes.set(logIdBytes(logId), HEADER_PUBLIC_ID_AT);
+  bytes.set(logIdBytes(fork.logId), HEADER_FORK_ID_AT);
+  setU64(view, HEADER_FORK_LSN_AT, fork.lastLsn);
 }
 
 function stateOf(header: Header): number {
@@ -95,9 +114,10 @@ export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | Heade
   const capacity = getSafeU64(view, HEADER_CAPACITY_AT);
   if (view.getUint32(HEADER_RECORD_BYTES_AT, true) !== RECORD_BYTES || capacity === 0) return "sizes";
   if (view.getInt32(HEADER_CRC_AT, true) !== checksum(buffer, copy)) return "checksum";
+  const logId = idAt(view, HEADER_LOG_ID_AT);
   const header = {
     capacity,
-    logId: new Uint8Array(buffer, HEADER_AT[copy] + HEADER_LOG_ID_AT, LOG_ID_BYTES).slice(),
+    logId,
     writeCounter: getSafeU64(view, HEADER_WRITE_COUNTER_AT),
     tail: getSafeU64(view, HEADER_TAIL_AT),
     durable: getSafeU64(view, HEADER_DURABLE_AT),
@@ -107,17 +127,44 @@ export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | Heade
     cleanHead: (view.getUint32(HEADER_STATE_AT, true) & STATE_CLEAN) === 0 ? 0 : getSafeU64(view, HEADER_CLEAN_HEAD_AT),
     created: view.getBigUint64(HEADER_CREATED_AT, true),
     openerPid: view.getUint32(HEADER_OPENER_PID_AT, true),
+    lineage: readLineage(view, logId),
     ...(view.getUint32(HEADER_STATE_AT, true) & STATE_ERASING) === 0 ? {} : { erasing: true as const },
   };
   return isConsistent(header) ? header : "fields";
 }
 
+function readLineage(view: DataView, logId: Uint8Array): Lineage {
+  const originId = idAt(view, HEADER_ORIGIN_ID_AT);
+  const publicId = idAt(view, HEADER_PUBLIC_ID_AT);
+  const forkId = idAt(view, HEADER_FORK_ID_AT);
+  const hasForked = !isZeros(publicId);
+  return {
+    logId: logIdText(hasForked ? publicId : logId),
+    origin: isZeros(originId) ? null : { logId: logIdText(originId), lastLsn: getSafeU64(view, HEADER_ORIGIN_LSN_AT) },
+    fork: hasForked ? { logId: logIdText(forkId), lastLsn: getSafeU64(view, HEADER_FORK_LSN_AT) } : null,
+  };
+}
+
+/** Zeros stand for no id. */
+function isZeros(id: Uint8Array): boolean {
+  return id.every((byte) => byte === 0);
+}
+
+function idAt(view: DataView, offset: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, LOG_ID_BYTES).slice();
+}
+
 /** True if the positions fit each other. A checksum keeps out damage, not what a faulty or hostile writer put under it. */
 function isConsistent(header: Header): boolean {
-  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead } = header;
+  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage } = header;
   const end = tail + capacity;
   return capacity <= MAX_CAPACITY && Number.isSafeInteger(writeCounter) && tail >= 1 && Number.isSafeInteger(end) &&
-    durable < end && checkpoint < end && (cleanHead === 0 || (cleanHead >= tail && cleanHead <= end));
+    durable < end && checkpoint < end && (cleanHead === 0 || (cleanHead >= tail && cleanHead <= end)) &&
+    isSafe(lineage.origin) && isSafe(lineage.fork);
+}
+
+function isSafe(shared: LogOrigin | null): boolean {
+  return shared === null || Number.isSafeInteger(shared.lastLsn);
 }
 
 /** The format version that a copy claims, valid or not. */

@@ -2,16 +2,17 @@
 
 import { writeHeader } from "./header.ts";
 import { LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
+import { type Lineage, logIdText } from "./lineage.ts";
 import { checksumSeed, Slots } from "./record.ts";
 import { slotOf } from "./ring.ts";
-import type { LSN } from "./types.ts";
+import type { LogOrigin, LSN } from "./types.ts";
 
-/** A random log id under which a slot of zeros does not verify. */
+/** A random log id, not zeros, under which a slot of zeros does not verify. */
 export function newLogId(): Uint8Array {
   for (;;) {
     const logId = crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES));
     const zeros = new Slots(new ArrayBuffer(RECORD_BYTES), 0, 1, checksumSeed(logId));
-    if (!zeros.checksumMatches(0)) return logId;
+    if (!zeros.checksumMatches(0) && logId.some((byte) => byte !== 0)) return logId;
   }
 }
 
@@ -29,6 +30,7 @@ export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bi
     cleanHead: 1,
     created: createdNanos,
     openerPid: 0,
+    lineage: lineageOf(logId, null),
   };
   writeHeader(image.buffer, 0, { ...header, writeCounter: 1 });
   writeHeader(image.buffer, 1, { ...header, writeCounter: 2 });
@@ -44,6 +46,8 @@ export interface ImageRequest {
   readonly timeNanos: bigint;
   readonly timeSeq: number;
   readonly createdNanos: bigint;
+  /** The public id of the log that the records come from. It shares all LSNs before `head` with the copy. */
+  readonly originId: string;
   /**
    * A private copy of records that stand one after another, as records of the new log.
    *
@@ -57,7 +61,8 @@ const PIECE_BYTES = 1024 * 1024;
 const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
 
 /**
- * A cleanly closed log of the same LSNs, in the same slots, under a new log id; each piece is made when it is asked for.
+ * A cleanly closed log of the same LSNs, in the same slots, under a new log id and with its source as origin; each piece is made
+ * when it is asked for.
  *
  * @returns the file's bytes from its first one on, as far as they are not zeros.
  */
@@ -99,8 +104,13 @@ function headersOf(request: ImageRequest, logId: Uint8Array): Uint8Array {
     cleanHead: request.head,
     created: request.createdNanos,
     openerPid: 0,
+    lineage: lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 }),
   };
   writeHeader(bytes.buffer, 0, { ...header, writeCounter: 1 });
   writeHeader(bytes.buffer, 1, { ...header, writeCounter: 2 });
   return bytes;
+}
+
+function lineageOf(logId: Uint8Array, origin: LogOrigin | null): Lineage {
+  return { logId: logIdText(logId), origin, fork: null };
 }

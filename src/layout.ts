@@ -24,7 +24,13 @@
 //       88  u64     cleanHead     next LSN at the clean close; 0 while open
 //       96  u64     created       nanoseconds since 1970
 //      104  u32     openerPid     process that wrote this copy
-//      108  u8 …    reserved      zeros
+//      108  u32     padding       zeros
+//      112  u8 ×16  originId      id of the log that this one was copied from; zeros: none
+//      128  u64     originLsn     last LSN that both logs share
+//      136  u8 ×16  publicId      the id that stores save, once the log has parted from its history; zeros: the log id
+//      152  u8 ×16  forkId        the id that they saved before
+//      168  u64     forkLsn       last LSN that both histories share
+//      176  u8 …    reserved      zeros
 //     4092  u32     crc           CRC-32C of bytes 0 to 4091
 //
 // Record: 64 bytes, 64-byte aligned, so it never straddles a sector.
@@ -67,7 +73,13 @@ export const HEADER_STATE_AT = 84;
 export const HEADER_CLEAN_HEAD_AT = 88;
 export const HEADER_CREATED_AT = 96;
 export const HEADER_OPENER_PID_AT = 104;
-export const HEADER_RESERVED_AT = 108;
+export const HEADER_PADDING_AT = 108;
+export const HEADER_ORIGIN_ID_AT = 112;
+export const HEADER_ORIGIN_LSN_AT = 128;
+export const HEADER_PUBLIC_ID_AT = 136;
+export const HEADER_FORK_ID_AT = 152;
+export const HEADER_FORK_LSN_AT = 168;
+export const HEADER_RESERVED_AT = 176;
 export const HEADER_CRC_AT = 4092;
 
 /** `state` bit: the log was closed cleanly. */

@@ -145,6 +145,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return this.#isOpen;
   }
 
+  /** The public id. */
+  get logId(): string {
+    return this.#writer.latest.lineage.logId;
+  }
+
   get head(): LSN {
     return this.#head;
   }
@@ -893,6 +898,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       timeNanos: this.#clock.nanos,
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
+      originId: this.logId,
       read: (from, to, seed) => copyVerified(this, from, to).reseal(seed),
     });
     return { pieces, first, last };

@@ -87,7 +87,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       return openRegion(request, next, startMs, done);
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
-    return { region, slots, writer, verdict, report: makeReport(region, pair, verdict, salvaged, startMs) };
+    return { region, slots, writer, verdict, report: makeReport(region, pair, header, verdict, salvaged, startMs) };
   } catch (error) {
     region.close();
     throw error;
@@ -235,6 +235,7 @@ function salvageTo(
     timeNanos: verdict.timeNanos,
     timeSeq: verdict.timeSeq,
     createdNanos: header.created,
+    originId: header.lineage.logId,
   });
   const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
   for (let attempt = 0;; attempt++) {
@@ -328,6 +329,7 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
 function makeReport(
   region: Region,
   pair: HeaderPair,
+  { lineage }: Header,
   verdict: Verdict,
   salvaged: Salvaged | null,
   startMs: number,
@@ -335,6 +337,8 @@ function makeReport(
   return {
     created: region.created,
     clean: verdict.clean && salvaged === null,
+    logId: lineage.logId,
+    origin: lineage.origin,
     records: verdict.head - verdict.tail,
     firstLsn: verdict.tail,
     lastLsn: verdict.head - 1,

@@ -238,12 +238,24 @@ export interface Loss {
   readonly offset: number;
 }
 
+/** Another log with which a log shares the beginning of its history. */
+export interface LogOrigin {
+  /** The other log's id: 32 lowercase hex digits. */
+  readonly logId: string;
+  /** The last LSN that both share; 0 if they share none. */
+  readonly lastLsn: LSN;
+}
+
 /** What `open()` found. */
 export interface RecoveryReport {
   /** This opening made the log. */
   readonly created: boolean;
   /** The log had been closed properly. */
   readonly clean: boolean;
+  /** The log's id when it was opened: 32 lowercase hex digits. `WAL.logId` gives the id of now. */
+  readonly logId: string;
+  /** For a log that `backup()` or salvage made: the log that it was copied from. Null for a log that was made empty. */
+  readonly origin: LogOrigin | null;
   /** Records kept. */
   readonly records: number;
   /** The oldest record kept; one more than `lastLsn` if there is none. */

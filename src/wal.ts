@@ -360,6 +360,16 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#path;
   }
 
+  /**
+   * The log's id: 32 lowercase hex digits; `""` before the first `open()`; after `close()`, what it was last.
+   *
+   * An LSN means nothing in another log, so a store saves this id beside its LSN. A copy that `backup()` or salvage makes has
+   * an id of its own.
+   */
+  get logId(): string {
+    return this.#log?.logId ?? "";
+  }
+
   /** File size in bytes; 0 while the log is closed. */
   get size(): number {
     return this.isOpen ? this.#log!.sizeBytes : 0;

@@ -1,7 +1,7 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
 import { claimedVersion, type Header, type HeaderFault, readHeader, readHeaders, writeHeader } from "../src/header.ts";
-import { headerBytes, type ReferenceHeader } from "./support/reference.ts";
+import { headerBytes, LOG_ID, type ReferenceHeader } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 
 function memory(a: Uint8Array, b: Uint8Array = a): ArrayBuffer {
@@ -38,6 +38,8 @@ const FAULTS: readonly [what: string, bytes: Uint8Array, fault: HeaderFault][] =
   ["a checkpoint past the ring", headerBytes({ tail: 5, checkpoint: 773 }), "fields"],
   ["a clean head below the tail", headerBytes({ tail: 5, cleanHead: 4 }), "fields"],
   ["a clean head past the ring", headerBytes({ tail: 5, cleanHead: 774 }), "fields"],
+  ["an origin's LSN that is no safe integer", headerBytes({ originId: LOG_ID, originLsn: 2 ** 53 }), "fields"],
+  ["a fork's LSN that is no safe integer", headerBytes({ publicId: LOG_ID, forkLsn: 2 ** 53 }), "fields"],
 ];
 
 for (const [what, bytes, fault] of FAULTS) {
@@ -69,6 +71,40 @@ test("readHeader() takes a clean head only where the state says so", () => {
   assertEquals(header.cleanHead, 0);
 });
 
+const ID = "000102030405060708090a0b0c0d0e0f";
+const OTHER_ID = "ff".repeat(16);
+const OTHER = new Uint8Array(16).fill(0xff);
+
+test("readHeader() takes a log without origin or fork, whatever their LSNs, under its log id", () => {
+  const header = readHeader(memory(headerBytes({ originLsn: 7, forkId: OTHER, forkLsn: 2 ** 60 })), 0) as Header;
+  assertEquals(header.lineage, { logId: ID, origin: null, fork: null });
+});
+
+test("readHeader() finds the log that a copy was made from", () => {
+  const header = readHeader(memory(headerBytes({ originId: OTHER, originLsn: 50 })), 0) as Header;
+  assertEquals(header.lineage, { logId: ID, origin: { logId: OTHER_ID, lastLsn: 50 }, fork: null });
+});
+
+test("readHeader() finds the id that a log has had before it parted from its history", () => {
+  const fields = { publicId: OTHER, forkId: LOG_ID, forkLsn: 9, originId: LOG_ID, originLsn: 3 };
+  const header = readHeader(memory(headerBytes(fields)), 0) as Header;
+  assertEquals(header.lineage, {
+    logId: OTHER_ID,
+    origin: { logId: ID, lastLsn: 3 },
+    fork: { logId: ID, lastLsn: 9 },
+  });
+});
+
+test("writeHeader() writes origin and fork into these bytes, and zeros without them", () => {
+  const all = { publicId: OTHER, forkId: LOG_ID, forkLsn: 0x0102030405, originId: OTHER, originLsn: 0x060708 };
+  for (const fields of [all, { originId: OTHER, originLsn: 1 }, { publicId: OTHER, forkId: LOG_ID, forkLsn: 1 }, {}]) {
+    const bytes = headerBytes(fields);
+    const written = new Uint8Array(16384);
+    writeHeader(written.buffer, 0, readHeader(memory(bytes), 0) as Header);
+    assertEquals([...written.subarray(0, 4096)], [...bytes]);
+  }
+});
+
 test("readHeaders() takes the copy with the higher write counter", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2 ** 53 - 1 }), fc.integer({ min: 0, max: 2 ** 53 - 1 }), (one, other) => {
@@ -87,7 +123,7 @@ test("readHeaders() is never misled by a single flipped bit: the other copy coun
   const good = headerBytes({ writeCounter: 4, tail: 7 });
   const newer = headerBytes({ writeCounter: 5, tail: 9 });
   // Each bit of what is in use, and one of each byte of the padding.
-  for (let bit = 0; bit < 4096 * 8; bit += bit < 112 * 8 || bit >= 4092 * 8 ? 1 : 509) {
+  for (let bit = 0; bit < 4096 * 8; bit += bit < 176 * 8 || bit >= 4092 * 8 ? 1 : 509) {
     const bytes = newer.slice();
     bytes[bit >> 3]! ^= 1 << (bit & 7);
     const pair = readHeaders(memory(good, bytes));

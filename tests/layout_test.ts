@@ -42,6 +42,7 @@ const HEADER: Header = {
   cleanHead: 0xa0b0c0d0e0f2,
   created: 0x2827262524232221n,
   openerPid: 0x00c0ffee,
+  lineage: { logId: "000102030405060708090a0b0c0d0e0f", origin: null, fork: null },
 };
 
 function headerBlock({ start, crc }: typeof CLEAN): Uint8Array<ArrayBuffer> {

@@ -290,7 +290,16 @@ test("salvage() makes nothing good that is damaged after it was verified", () =>
   const ring = new RingBuilder(64).records(1, 9);
   const slots = ring.build();
   const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
-  const request = { tail: 1, proved: 9, overwritten: null, checkpoint: 0, timeNanos: 0n, timeSeq: 0, createdNanos: 0n };
+  const request = {
+    tail: 1,
+    proved: 9,
+    overwritten: null,
+    checkpoint: 0,
+    timeNanos: 0n,
+    timeSeq: 0,
+    createdNanos: 0n,
+    originId: "ab".repeat(16),
+  };
   const { pieces } = salvage(source, slots, request);
   slots.words[16384 / 4 + 4 * 16 + 9]! ^= 1;
   const disk = new SimulatedDisk();
@@ -330,6 +339,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
         timeNanos: 0n,
         timeSeq: 0,
         createdNanos: 0n,
+        originId: "ab".repeat(16),
       });
       assert(head > proved && head <= last + 1);
       const disk = new SimulatedDisk();
@@ -338,6 +348,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       const lost = new Set(losses.flatMap(({ firstLsn, lastLsn }) => range(firstLsn, lastLsn)));
       const kept = wal.replay().filter(({ lsn }) => !lost.has(lsn));
       assertEquals(wal.head, head);
+      assertEquals(wal.recovery.origin, { logId: "ab".repeat(16), lastLsn: head - 1 });
       for (const { keyHigh, keyLow, lsn } of kept) assertEquals([keyHigh, keyLow], [5n, BigInt(lsn)]);
       const keptLsns = new Set(lsns(kept));
       const ofBatch = (batch: number) => range(1, last).filter((lsn) => batchOf[lsn] === batch);

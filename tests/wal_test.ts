@@ -285,11 +285,13 @@ test("recovery tells of a crash what was kept and what was not", () => {
   // LSN 4 to 8 share the first sector with LSN 1 to 3; LSN 9 to 16 have the next one, and are lost.
   disk.crash({ keep: (piece) => piece.kind === "bytes" && piece.offset !== 16384 + 512 });
   using reopened = openOn(disk);
-  const { durationMs, ...report } = reopened.recovery;
+  const { durationMs, logId, ...report } = reopened.recovery;
   assert(durationMs >= 0);
+  assertEquals(logId, wal.logId);
   assertEquals(report, {
     created: false,
     clean: false,
+    origin: null,
     records: 8,
     firstLsn: 1,
     lastLsn: 8,

@@ -33,6 +33,11 @@ export interface ReferenceHeader {
   readonly cleanHead?: number;
   readonly created?: bigint;
   readonly openerPid?: number;
+  readonly originId?: Uint8Array;
+  readonly originLsn?: number;
+  readonly publicId?: Uint8Array;
+  readonly forkId?: Uint8Array;
+  readonly forkLsn?: number;
 }
 
 /** The log id of the tests: bytes 0 to 15. */
@@ -103,6 +108,12 @@ export function headerBytes(header: ReferenceHeader = {}): Uint8Array {
     ...bytesOf(cleanHead, 8),
     ...bytesOf(header.created ?? 0n, 8),
     ...bytesOf(header.openerPid ?? 0, 4),
+    ...bytesOf(0, 4),
+    ...(header.originId ?? new Uint8Array(16)),
+    ...bytesOf(header.originLsn ?? 0, 8),
+    ...(header.publicId ?? new Uint8Array(16)),
+    ...(header.forkId ?? new Uint8Array(16)),
+    ...bytesOf(header.forkLsn ?? 0, 8),
   ]);
   block.set(bytesOf(slowCrc(block.subarray(0, 4092)), 4), 4092);
   return block;

@@ -92,6 +92,7 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     fsync: blocking("fsync"),
     fdatasync: blocking("fdatasync"),
     fstatfs: blocking("fstatfs"),
+    getrlimit: blocking("getrlimit"),
     ioctl: blocking("ioctl"),
     posix_fallocate: blocking("posix_fallocate"),
     posix_fadvise: blocking("posix_fadvise"),

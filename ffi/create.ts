@@ -54,6 +54,7 @@ export function temporaryPath(path: string): string {
  */
 export function createFile(system: System, file: NewFile): number | null {
   try {
+    checkLimit(system, file);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const made = tryToCreate(system, file);
       if (made !== "again") return made;
@@ -62,6 +63,16 @@ export function createFile(system: System, file: NewFile): number | null {
     throw asRegionError(error, "create", file.path);
   }
   throw locked(file.path, null);
+}
+
+/** Asked first, as the write that goes too far would end the process, and leave the temporary file. */
+function checkLimit(system: System, { path, sizeBytes }: NewFile): void {
+  const limit = system.fileSizeLimit();
+  if (sizeBytes <= limit) return;
+  const message =
+    `Cannot create ${JSON.stringify(path)}: it takes ${sizeBytes} bytes, and this process may write files of ` +
+    `${limit} bytes at most (RLIMIT_FSIZE, ulimit -f)`;
+  throw new RegionError("NO_SPACE", message, { path, call: "getrlimit", errno: "EFBIG" });
 }
 
 /** Another has the file. */

@@ -100,6 +100,7 @@ export function openLibc(on: Platform): Libc {
     fsync: blocking("fsync"),
     fdatasync: blocking("fdatasync"),
     fstatfs: blocking("fstatfs"),
+    getrlimit: blocking("getrlimit"),
     ioctl: blocking("ioctl"),
     posix_fallocate: blocking("posix_fallocate"),
     posix_fadvise: blocking("posix_fadvise"),

@@ -30,6 +30,8 @@ export interface Libc {
   fdatasync(fd: number): number;
   /** `int fstatfs(int fd, struct statfs *buf)` */
   fstatfs(fd: number, address: number): number;
+  /** `int getrlimit(int resource, struct rlimit *limits)` */
+  getrlimit(resource: number, address: number): number;
   /** `int ioctl(int fd, unsigned long request, void *argument)` */
   ioctl(fd: number, request: number, address: number): number;
   /** `int posix_fallocate(int fd, off_t offset, off_t length)`; returns the error number; Linux. */
@@ -70,6 +72,7 @@ const SIGNATURES = {
   flock: [["int", "int"], "int"],
   fsync: [["int"], "int"],
   fstatfs: [["int", "size"], "int"],
+  getrlimit: [["int", "size"], "int"],
 } as const satisfies Record<string, CSignature>;
 
 /** What only Linux has. `ioctl` is variadic, which on both processors passes its third argument like any other. */
@@ -121,6 +124,7 @@ export const MAP_PRIVATE = 2;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
+export const RLIMIT_FSIZE = 1;
 
 /** Linux on x86-64 and arm64. */
 export const MADV_POPULATE_WRITE = 23; // Linux 5.14

@@ -48,6 +48,8 @@ export interface System {
   /** The greatest mapping that one ArrayBuffer can stand for. */
   readonly maxMappingBytes: number;
 
+  /** Bytes of the longest file that this process may write; past them, a write ends the process with a signal (SIGXFSZ). */
+  fileSizeLimit(): number;
   /** An absolute path without symbolic links; throws ENOENT if the file does not exist. */
   realPath(path: string): string;
   /** Does not follow a final symbolic link; null where there is nothing. */

@@ -71,6 +71,12 @@ export abstract class PosixSystem implements System {
     this.scratchAddress = libc.addressOf(this.scratch);
   }
 
+  fileSizeLimit(): number {
+    // struct rlimit: u64 rlim_cur, u64 rlim_max. No limit is 2^64 − 1 or, on macOS, 2^63 − 1.
+    if (this.libc.getrlimit(c.RLIMIT_FSIZE, this.scratchAddress) !== 0) return Infinity;
+    return Number(this.scratchView.getBigUint64(0, true));
+  }
+
   /** The error that the last call left, read before anything else is called. */
   protected failure(name: string, path?: string): SystemError {
     return new SystemError(name, c.errnoName(this.on, this.libc.errno()), path);

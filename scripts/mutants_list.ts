@@ -168,6 +168,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("failed_sync", "libc"),
   },
   {
+    name: "a new file may be longer than the process may write",
+    hazard: "H47",
+    edits: edit("ffi/create.ts", "    checkLimit(system, file);\n", ""),
+    tests: faults("signal"),
+  },
+  {
     name: "the directory is not synced after a creation",
     hazard: "H9",
     edits: edit("ffi/create.ts", "    system.syncDirectory(splitPath(path).directory);", ""),

@@ -123,6 +123,10 @@ export class SimulatedSystem implements System {
     pending.finish();
   }
 
+  fileSizeLimit(): number {
+    return Infinity;
+  }
+
   realPath(path: string): string {
     return this.#step("realPath", path, () => {
       const place = this.#tree.walk("realpath", path, true);

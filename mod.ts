@@ -47,6 +47,8 @@ export {
 } from "./src/errors.ts";
 export { OpType } from "./src/types.ts";
 export type {
+  ApplicableStore,
+  BatchStore,
   ConsumeErrorContext,
   ConsumeOptions,
   DeleteItem,
@@ -58,6 +60,7 @@ export type {
   Loss,
   LSN,
   RecordRange,
+  RecordStore,
   RecoveryReport,
   Store,
   U64,
@@ -66,7 +69,7 @@ export type {
   WALStats,
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";
-export { RegionError } from "./ffi/region.ts";
+export { REFRESH_BYTES, RegionError } from "./ffi/region.ts";
 export type {
   FileSystemInfo,
   OpenRequest,

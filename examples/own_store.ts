@@ -37,12 +37,9 @@ export class JSONFileStore implements Store {
   /** A run of records, all of them or none: nothing in here can fail half-way. */
   applyBatch(records: readonly WALRecord[]): void {
     for (const record of records) {
-      const { lsn, keyHigh, keyLow, valueHigh, valueLow } = record;
-      if (lsn <= this.#applied) continue; // handed out again, as after a failed sync()
-      if (record.opType === OpType.Insert) this.insert(keyHigh, keyLow, valueHigh, valueLow);
-      else if (record.opType === OpType.Delete) this.delete(keyHigh, keyLow);
-      else if (record.opType === OpType.DeleteValue) this.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
-      this.#applied = lsn;
+      if (record.lsn <= this.#applied) continue; // handed out again, as after a failed sync()
+      this.#apply(record);
+      this.#applied = record.lsn;
     }
   }
 
@@ -63,20 +60,13 @@ export class JSONFileStore implements Store {
     this.#saved = saved.appliedLsn;
   }
 
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
+  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
     const key = hex(keyHigh, keyLow);
+    const value = hex(valueHigh, valueLow);
     const values = this.#keys.get(key) ?? new Set();
-    this.#keys.set(key, values.add(hex(valueHigh, valueLow)));
-  }
-
-  delete(keyHigh: bigint, keyLow: bigint): void {
-    this.#keys.delete(hex(keyHigh, keyLow));
-  }
-
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
-    const key = hex(keyHigh, keyLow);
-    const values = this.#keys.get(key);
-    if (values?.delete(hex(valueHigh, valueLow)) && values.size === 0) this.#keys.delete(key);
+    if (opType === OpType.Insert) this.#keys.set(key, values.add(value));
+    else if (opType === OpType.Delete) this.#keys.delete(key);
+    else if (opType === OpType.DeleteValue && values.delete(value) && values.size === 0) this.#keys.delete(key);
   }
 }
 

@@ -60,11 +60,6 @@ abstract class TextStore implements Store {
       for (const other of this.lines) if (other.startsWith(key)) this.lines.delete(other);
     }
   }
-
-  // The consumer never calls these of a store with applyBatch().
-  insert(): void {}
-  delete(): void {}
-  deleteValue(): void {}
 }
 
 /** Right: the LSN is in the file that has the data, which is replaced whole. */

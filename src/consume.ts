@@ -1,6 +1,6 @@
 // The consumer as a function beside the method of the same kind.
 
-import type { ConsumeOptions, Store } from "./types.ts";
+import type { ApplicableStore, ConsumeOptions } from "./types.ts";
 import type { WAL } from "./wal.ts";
 
 /**
@@ -9,6 +9,6 @@ import type { WAL } from "./wal.ts";
  * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
  * @throws as {@linkcode WAL.consumeAsync} rejects.
  */
-export function consume(wal: WAL, store: Store, options: ConsumeOptions | number = {}): Promise<void> {
+export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {
   return wal.consumeAsync(store, options);
 }

@@ -280,11 +280,11 @@ export class Consumer {
     const { keyHigh, keyLow } = record;
     switch (record.opType) {
       case OpType.Insert:
-        return store.insert(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+        return store.insert!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
       case OpType.Delete:
-        return store.delete(keyHigh, keyLow, record);
+        return store.delete!(keyHigh, keyLow, record);
       case OpType.DeleteValue:
-        return store.deleteValue(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+        return store.deleteValue!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
     }
   }
 

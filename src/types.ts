@@ -64,19 +64,26 @@ export type InsertItem = readonly [keyHigh: U64, keyLow: U64, valueHigh: U64, va
 export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
 
 /**
- * What a log is applied to: any object with these methods, synchronous or asynchronous. Records come in LSN order, durable,
- * each at least once; exactly once where the store has `appliedLsn()`.
+ * What a log is applied to: any object with these methods, synchronous or asynchronous. A store has `insert()`, `delete()`
+ * and `deleteValue()`, or `applyBatch()`; the other methods are as it likes. Records come in LSN order, durable, each at
+ * least once; exactly once where the store has `appliedLsn()`.
  *
  * Insert, delete and deleteValue must be idempotent unless the store has `appliedLsn()`: after a crash the log hands out
  * again what it cannot know to be applied.
  */
 export interface Store {
   /** Adds a value to a key's values; adding it twice is adding it once. */
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: WALRecord): void | Promise<void>;
+  insert?(
+    keyHigh: bigint,
+    keyLow: bigint,
+    valueHigh: bigint,
+    valueLow: bigint,
+    record: WALRecord,
+  ): void | Promise<void>;
   /** Removes a key with all its values. */
-  delete(keyHigh: bigint, keyLow: bigint, record: WALRecord): void | Promise<void>;
+  delete?(keyHigh: bigint, keyLow: bigint, record: WALRecord): void | Promise<void>;
   /** Removes one value of a key. */
-  deleteValue(
+  deleteValue?(
     keyHigh: bigint,
     keyLow: bigint,
     valueHigh: bigint,
@@ -95,7 +102,21 @@ export interface Store {
   appliedLsn?(): LSN | Promise<LSN>;
   /** Makes everything applied durable in the store; called before the log lets go of records. */
   sync?(): void | Promise<void>;
+  /** No store has this property. By it the compiler knows what was declared as a `Store`. */
+  readonly declaredAsStore?: never;
 }
+
+/** A store that takes one record at a time. */
+export type RecordStore = Store & Required<Pick<Store, "insert" | "delete" | "deleteValue">>;
+
+/** A store that takes runs of records. */
+export type BatchStore = Store & Required<Pick<Store, "applyBatch">>;
+
+/**
+ * What a consumer accepts: a store that applies records one at a time or in runs, or one that was declared as a `Store`. An
+ * object that has only some of the methods is none of these: a type error.
+ */
+export type ApplicableStore = RecordStore | BatchStore | Pick<Store, "declaredAsStore">;
 
 /** How a consumer runs. */
 export interface ConsumeOptions {

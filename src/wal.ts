@@ -11,6 +11,7 @@ import { openLog } from "./open.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
 import { fileBytesOf, roundFileBytes } from "./ring.ts";
 import {
+  type ApplicableStore,
   type ConsumeOptions,
   type DeleteItem,
   type HybridTimeInput,
@@ -19,7 +20,6 @@ import {
   OpType,
   type RecordRange,
   type RecoveryReport,
-  type Store,
   type U64,
   type WALOptions,
   type WALRecord,
@@ -67,6 +67,8 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @throws what the constructor and `open()` throw.
    */
+  static open(path: string | URL | null, options?: WALOptions): WAL;
+  // `deno doc` leaves out methods that share a name, static or not, unless each has a signature without a body.
   static open(path: string | URL | null, options: WALOptions = {}): WAL {
     if (path === undefined) throw noPath();
     const wal = new WAL(path, options);
@@ -87,6 +89,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALPlatformError} if the platform is not supported.
    * @throws {WALSyncError} if what was recovered cannot be made durable.
    */
+  open(): void;
   open(): void {
     if (this.isOpen) return;
     const options = this.#options;
@@ -318,7 +321,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log.
    * @throws {WALCorruptError} if a record is damaged.
    */
-  consumeAsync(store: Store, options: ConsumeOptions | number = {}): Promise<void> {
+  consumeAsync(store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {
     return this.#log === null ? Promise.reject(new WALClosedError("consume")) : this.#log.consume(store, options);
   }
 

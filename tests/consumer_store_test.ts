@@ -336,7 +336,7 @@ test("what a store has not got back yet cannot be released by its predecessor's 
 test("an appliedLsn() that is no LSN is a TypeError", async () => {
   await using wal = openInMemory();
   for (const mark of [NaN, -1, 0.5, "3", 3n, undefined, null]) {
-    const store = { applyBatch() {}, appliedLsn: () => mark } as unknown as Store;
+    const store: Store = { applyBatch() {}, appliedLsn: () => mark as number };
     await assertRejects(() => wal.consumeAsync(store), TypeError, "appliedLsn()");
   }
 });

@@ -17,7 +17,7 @@ import { test } from "./support/test.ts";
 
 /** A store of whole runs. */
 function runStore(runs: WALRecord[][] = []): Store & { readonly runs: WALRecord[][] } {
-  return { runs, applyBatch: (records: readonly WALRecord[]) => void runs.push([...records]) } as never;
+  return { runs, applyBatch: (records) => void runs.push([...records]) };
 }
 
 test("consumeAsync() hands each kind of record to its method, with the record", async () => {

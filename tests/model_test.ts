@@ -185,7 +185,7 @@ const consume = (batchSize: number) =>
     const { wal } = real;
     const first = wal.applied + 1;
     const found: WALRecord[] = [];
-    const store = { applyBatch: (records: readonly WALRecord[]) => void found.push(...records) } as unknown as Store;
+    const store: Store = { applyBatch: (records) => void found.push(...records) };
     const stop = new AbortController();
     const last = wal.head - 1;
     const consuming = wal.consumeAsync(store, { batchSize, signal: stop.signal });

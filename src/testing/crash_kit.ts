@@ -1,6 +1,6 @@
 // Crash tests of a store and a workload: histories by the hundred, and for one that fails the shortest that fails in the same way.
 
-import type { Store } from "../types.ts";
+import type { ApplicableStore, Store } from "../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "./broken_promise.ts";
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./crash_history.ts";
 import type { CrashTestOptions, CrashTestResult, Subject } from "./crash_options.ts";
@@ -37,15 +37,18 @@ const LINES_SHOWN = 80;
  * }
  *
  * class ValueStore {
- *   constructor(readonly disk: { saved: Saved }) {}
- *   insert() {}
- *   delete() {}
- *   deleteValue() {}
+ *   readonly disk: { saved: Saved };
+ *
+ *   constructor(disk: { saved: Saved }) {
+ *     this.disk = disk;
+ *   }
+ *
  *   applyBatch(records: readonly WALRecord[]) {
  *     const inserts = records.filter(({ opType }) => opType === OpType.Insert);
  *     const values = [...this.disk.saved.values, ...inserts.map((record) => record.valueLow)];
  *     this.disk.saved = { applied: records.at(-1)!.lsn, values }; // one write: both or neither
  *   }
+ *
  *   appliedLsn() {
  *     return this.disk.saved.applied;
  *   }
@@ -66,7 +69,7 @@ const LINES_SHOWN = 80;
  * @returns how much was tried.
  * @throws {BrokenPromiseError} if a promise is broken: which one, at which seed and crash point, and how to replay it.
  */
-export async function crashTest<S extends Store>(options: CrashTestOptions<S>): Promise<CrashTestResult> {
+export async function crashTest<S extends ApplicableStore>(options: CrashTestOptions<S>): Promise<CrashTestResult> {
   const subject: Subject<S> = { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS };
   const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
   if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);

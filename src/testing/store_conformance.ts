@@ -1,6 +1,6 @@
 // A suite for any store, to be run by any test runner.
 
-import type { Store } from "../types.ts";
+import type { ApplicableStore, Store } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
 import { CASES } from "./conformance_cases.ts";
 import type { ReadContents } from "./pair_model.ts";
@@ -75,7 +75,7 @@ export interface ConformanceOptions<S extends Store = Store> {
  * @param makeStore opens a store on a home: an empty one for each case, and again after each crash. See {@linkcode StoreHome} for
  * what a store can keep where.
  */
-export function storeConformance<S extends Store>(
+export function storeConformance<S extends ApplicableStore>(
   makeStore: (home: StoreHome) => S | Promise<S>,
   options: ConformanceOptions<S> = {},
 ): ConformanceCase[] {

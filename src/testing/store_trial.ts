@@ -102,9 +102,9 @@ export class Trial<S extends Store> implements AsyncDisposable {
     const { opType, keyHigh, keyLow, valueHigh, valueLow } = record;
     const store = this.#store;
     this.#note(recordText(record));
-    if (opType === OpType.Insert) await store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
-    else if (opType === OpType.Delete) await store.delete(keyHigh, keyLow, record);
-    else if (opType === OpType.DeleteValue) await store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
+    if (opType === OpType.Insert) await store.insert!(keyHigh, keyLow, valueHigh, valueLow, record);
+    else if (opType === OpType.Delete) await store.delete!(keyHigh, keyLow, record);
+    else if (opType === OpType.DeleteValue) await store.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record);
   }
 
   /** A call has ended: what it did is durable if the store has no `sync()`, or if this was one. */

@@ -91,10 +91,10 @@ export class WatchedStore {
       this.#apply([record], `store gets ${recordText(record)}`, apply);
     const store: Store = {
       insert: (keyHigh, keyLow, valueHigh, valueLow, record) =>
-        one(record, () => inner.insert(keyHigh, keyLow, valueHigh, valueLow, record)),
-      delete: (keyHigh, keyLow, record) => one(record, () => inner.delete(keyHigh, keyLow, record)),
+        one(record, () => inner.insert!(keyHigh, keyLow, valueHigh, valueLow, record)),
+      delete: (keyHigh, keyLow, record) => one(record, () => inner.delete!(keyHigh, keyLow, record)),
       deleteValue: (keyHigh, keyLow, valueHigh, valueLow, record) =>
-        one(record, () => inner.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record)),
+        one(record, () => inner.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record)),
     };
     if (inner.applyBatch !== undefined) {
       store.applyBatch = (records) =>

@@ -12,9 +12,6 @@ import { test } from "../support/test.ts";
 class CountingStore implements Store {
   readonly counts = new Map<number, number>();
   lsn = 0;
-  insert(): void {}
-  delete(): void {}
-  deleteValue(): void {}
   applyBatch(records: readonly WALRecord[]): void {
     for (const { lsn } of records) this.counts.set(lsn, (this.counts.get(lsn) ?? 0) + 1);
     this.lsn = records.at(-1)!.lsn;

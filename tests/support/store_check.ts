@@ -1,7 +1,7 @@
 // What the tests of the stores that come with the library share: a record by hand, and the comparison with the model.
 
 import { assert, assertEquals } from "@std/assert";
-import { OpType, type Store, type WALRecord } from "../../src/types.ts";
+import { OpType, type RecordStore, type WALRecord } from "../../src/types.ts";
 import { type Pair, sorted, type StoreModel } from "./store_model.ts";
 
 /** What a store answers. */
@@ -15,7 +15,7 @@ interface Answers {
 }
 
 /** Applies a record by the method for its type. */
-export function applySingly(store: Store, record: WALRecord): void {
+export function applySingly(store: RecordStore, record: WALRecord): void {
   const { keyHigh, keyLow, valueHigh, valueLow } = record;
   if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
   else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);

@@ -19,11 +19,6 @@ export class GoodStore {
     this.disk = home.saved(() => ({ saved: { entries: [] as StoreEntry[], applied: 0 } }));
   }
 
-  /** The consumer never calls these three of a store with `applyBatch()`. */
-  insert(): void {}
-  delete(): void {}
-  deleteValue(): void {}
-
   applyBatch(records: readonly WALRecord[]): void | Promise<void> {
     const entries = after(this.disk.saved.entries, records);
     this.home.step();

@@ -40,10 +40,24 @@ export function splitPath(path: string): { directory: string; name: string } {
   return { directory: slash <= 0 ? "/" : path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
-/** Where a file is built. The name is fixed, so that a crash leaves at most one, which the next creation takes over. */
+/**
+ * Where a file is built. One fixed name for each path, so that a crash leaves at most one, which the next creation takes over; and of
+ * one length, so that whatever name a file may have, this one fits too. Names that some file system takes for the same one have the
+ * same one here.
+ */
 export function temporaryPath(path: string): string {
   const { directory, name } = splitPath(path);
-  return `${directory === "/" ? "" : directory}/.${name}.wal-new`;
+  const folded = name.normalize("NFC").toLowerCase();
+  return `${directory === "/" ? "" : directory}/.wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;
+}
+
+/** FNV-1a of 64 bits, of the text as UTF-8. */
+function fnv1a(text: string): bigint {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of new TextEncoder().encode(text)) {
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  }
+  return hash;
 }
 
 /**

@@ -18,6 +18,8 @@ const REASONS: Readonly<Record<string, RegionFailure>> = {
   ENXIO: "NOT_A_FILE",
   ENODEV: "FILE_SYSTEM",
 };
+/** What file systems allow for one name. */
+const NAME_BYTES = 255;
 const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 
 /**
@@ -31,7 +33,7 @@ export function asRegionError(error: unknown, action: string, path: string): Reg
   if (!(error instanceof SystemError)) throw error;
   const { call, errno } = error;
   const reason = REASONS[errno] ?? (SYNC_CALLS.has(call) ? "SYNC" : "IO");
-  const state = missingDirectory(error, path) ?? `${call} failed with ${errno}`;
+  const state = missingDirectory(error, path) ?? longName(error, path) ?? `${call} failed with ${errno}`;
   const message = `Cannot ${action} ${JSON.stringify(path)}: ${state}`;
   return new RegionError(reason, message, { path, call, errno, cause: error });
 }
@@ -41,6 +43,20 @@ function missingDirectory({ call, errno, path: asked }: SystemError, path: strin
   if (errno === "ENOTDIR") return "a part of its path is no directory";
   if (errno !== "ENOENT" || call !== "realpath" || asked === undefined || asked === path) return null;
   return `the directory ${JSON.stringify(asked)} does not exist`;
+}
+
+function utf8Bytes(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+/** Which name is too long: it need not be the file's own, and it may be that of a directory, or all of the path. */
+function longName({ errno, path: asked }: SystemError, path: string): string | null {
+  if (errno !== "ENAMETOOLONG") return null;
+  const tried = asked ?? path;
+  const name = tried.split("/").find((name) => utf8Bytes(name) > NAME_BYTES);
+  return name === undefined
+    ? `the path ${JSON.stringify(tried)} is too long, with ${utf8Bytes(tried)} bytes (ENAMETOOLONG)`
+    : `the name ${JSON.stringify(name)} is too long, with ${utf8Bytes(name)} bytes (ENAMETOOLONG)`;
 }
 
 /** A sync that failed: whatever its error number, nothing is known to be on the medium. */

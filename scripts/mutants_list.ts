@@ -174,6 +174,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("signal"),
   },
   {
+    name: "a temporary name is longer than the log's",
+    hazard: "H49",
+    edits: edit(
+      "ffi/create.ts",
+      '/.wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;',
+      '/.${folded}.wal-new-${fnv1a("")}`;',
+    ),
+    tests: faults("long_name"),
+  },
+  {
+    name: "a damaged file's name is not cut",
+    hazard: "H49",
+    edits: edit("src/open.ts", "if (left < 0) break;", ""),
+    tests: faults("long_name"),
+  },
+  {
     name: "the directory is not synced after a creation",
     hazard: "H9",
     edits: edit("ffi/create.ts", "    system.syncDirectory(splitPath(path).directory);", ""),

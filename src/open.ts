@@ -19,6 +19,8 @@ const PAGE_BYTES = 4096;
 
 /** Names tried for a damaged file, where there is one of the same millisecond already. */
 const MOST_NAMES = 100;
+/** UTF-8, on every file system that a log may lie on. */
+const MOST_NAME_BYTES = 255;
 
 /** What opening needs to know. */
 export interface LogRequest {
@@ -239,7 +241,7 @@ function salvageTo(
   });
   const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
   for (let attempt = 0;; attempt++) {
-    const damagedFile = `${path}.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
+    const damagedFile = damagedPath(path, `.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`);
     try {
       const next = region.replace(saved.pieces(), sizeBytes, damagedFile);
       return { losses: saved.losses, damagedFile, next };
@@ -248,6 +250,20 @@ function salvageTo(
       if (!isTaken || attempt === MOST_NAMES) throw error;
     }
   }
+}
+
+/** A path with a suffix: whole characters of the name are left out where both together would be no name. */
+function damagedPath(path: string, suffix: string): string {
+  const encoder = new TextEncoder();
+  const nameAt = path.lastIndexOf("/") + 1;
+  let left = MOST_NAME_BYTES - suffix.length;
+  let kept = "";
+  for (const character of path.slice(nameAt)) {
+    left -= encoder.encode(character).length;
+    if (left < 0) break;
+    kept += character;
+  }
+  return path.slice(0, nameAt) + kept + suffix;
 }
 
 /**

@@ -176,7 +176,7 @@ export interface WALOptions {
    * What to do about damage to acknowledged records: `"strict"` throws `WALCorruptError` and leaves the file as it is;
    * `"salvage"` keeps the damaged file under another name and goes on with what can be proved, the losses listed in
    * `recovery.losses`. A process that dies between the replacement and the end of `open()` leaves the new log in its place and the
-   * damaged one beside it, as `<path>.damaged-<nanoseconds>`; no later opening lists its losses again. It needs a file
+   * damaged one beside it, as `<path>.damaged-<nanoseconds>`, cut to a name of 255 bytes; no later opening lists its losses again. It needs a file
    * system with hard links.
    *
    * @default {"strict"}

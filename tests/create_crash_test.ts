@@ -4,12 +4,13 @@
 // pieces; and fail each with every error.
 
 import { assert, assertEquals } from "@std/assert";
+import { temporaryPath } from "../ffi/create.ts";
 import { type OpenRequest, RegionError } from "../ffi/region.ts";
 import { everySubset, type Moment, SimulatedCrash, SimulatedDisk, type SimulatedDiskOptions } from "../testing.ts";
 import { test } from "./support/test.ts";
 
 const PATH = "/sim/log";
-const TEMPORARY = "/sim/.log.wal-new";
+const TEMPORARY = temporaryPath("/sim/log");
 const SIZE = 65536;
 const MOMENTS: readonly Moment[] = ["before", "during", "after"];
 const MODES = ["power", "kill"] as const;

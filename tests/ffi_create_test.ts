@@ -12,10 +12,19 @@ import { test } from "./support/test.ts";
 const write = (path: string) =>
   diskStorage().write(path, [FIRST_BYTES.subarray(0, 1), FIRST_BYTES.subarray(1)], SIZE_BYTES);
 
-test("temporaryPath() is beside the file and hidden", () => {
-  assertEquals(temporaryPath("/a/b"), "/a/.b.wal-new");
-  assertEquals(temporaryPath("/b"), "/.b.wal-new");
+test("temporaryPath() is beside the file, hidden, always the same, and of one length", () => {
+  // FNV-1a of 64 bits, as published for these texts.
+  assertEquals(temporaryPath("/x/a"), "/x/.wal-new-af63dc4c8601ec8c");
+  assertEquals(temporaryPath("/foobar"), "/.wal-new-85944171f73967e8");
   assertEquals(splitPath("/b"), { directory: "/", name: "b" });
+  const names = Array.from({ length: 255 }, (_, i) => "n".repeat(i + 1)).map((name) => temporaryPath(`/${name}`));
+  assertEquals(new Set(names).size, 255);
+  assertEquals(new Set(names.map((name) => name.length)), new Set([26]));
+});
+
+test("temporaryPath() is one for names that some file system takes for one", () => {
+  assertEquals(temporaryPath("/A/Log"), temporaryPath("/A/lOG"));
+  assertEquals(temporaryPath("/A/\u00c4"), temporaryPath("/A/a\u0308"));
 });
 
 test("createFile() takes over what a crash left at the temporary name", () =>

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
 import * as bun from "../ffi/bun.ts";
+import { splitPath, temporaryPath } from "../ffi/create.ts";
 import * as deno from "../ffi/deno.ts";
 import { platform } from "../ffi/libc.ts";
 import { mappedStorage } from "../ffi/mapped_file.ts";
@@ -27,6 +28,7 @@ import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
 const ERRORS = ["EIO", "ENOSPC", "EACCES", "ENOMEM", "EINVAL", "EOPNOTSUPP"];
+const TEMPORARY = splitPath(temporaryPath("/log")).name;
 const notLinux = process.platform !== "linux" && "looks into /proc";
 const REASONS = ["PERMISSION", "NO_SPACE", "FILE_SYSTEM", "SYNC", "IO", "PLATFORM", "NOT_FOUND"];
 
@@ -65,12 +67,12 @@ function sweep(directory: string, errno: string, make: (verdict: Verdict) => Sys
     // A temporary name may stay where the failure kept us from telling that it is ours, or from removing it.
     const mayStay = ["lock", "flock", "fstat", "lstat", "unlink"].includes(failed);
     const names = fs.readdirSync(directory).filter((name) => name !== "log");
-    assertEquals([failed, names.filter((name) => !mayStay || name !== ".log.wal-new")], [failed, []]);
+    assertEquals([failed, names.filter((name) => !mayStay || name !== TEMPORARY)], [failed, []]);
     // The next life, without a fault, mends whatever is left.
     life(posixSystem(), path);
     checkWhole(path);
     fs.rmSync(path);
-    fs.rmSync(`${directory}/.log.wal-new`, { force: true });
+    fs.rmSync(`${directory}/${TEMPORARY}`, { force: true });
   }
 }
 

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
+import { temporaryPath } from "../ffi/create.ts";
 import { diskStorage } from "../ffi/storage.ts";
 import { memoryRegion } from "../ffi/memory.ts";
 import { mappedStorage } from "../ffi/mapped_file.ts";
@@ -83,7 +84,7 @@ test("open() follows a symbolic link to a log, but makes nothing through one", (
     region.close();
     // A link planted at the temporary name must not make us truncate what it leads to.
     fs.writeFileSync(`${directory}/victim`, "precious");
-    fs.symlinkSync(`${directory}/victim`, `${directory}/.new.wal-new`);
+    fs.symlinkSync(`${directory}/victim`, temporaryPath(`${directory}/new`));
     fails("NOT_A_FILE", () => open(`${directory}/new`, openRequest()));
     assertEquals(fs.readFileSync(`${directory}/victim`, "utf8"), "precious");
   }));

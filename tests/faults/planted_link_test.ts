@@ -4,7 +4,9 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
+import { basename } from "node:path";
 import process from "node:process";
+import { temporaryPath } from "../../ffi/create.ts";
 import { WAL, WALError } from "../../mod.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -16,11 +18,11 @@ test("open() does not follow a symbolic link at the log's temporary name", () =>
   const victim = `${directory.path}/victim`;
   fs.writeFileSync(victim, "not to be touched");
   for (const target of [victim, `${directory.path}/nothing`]) {
-    const link = `${directory.path}/.log.wal-new`;
+    const link = temporaryPath(`${directory.path}/log`);
     fs.symlinkSync(target, link);
     assertThrows(() => WAL.open(`${directory.path}/log`, OPTIONS), WALError);
     assertEquals(fs.readFileSync(victim, "utf8"), "not to be touched");
-    assertEquals(fs.readdirSync(directory.path).sort(), [".log.wal-new", "victim"]);
+    assertEquals(fs.readdirSync(directory.path).sort(), [basename(link), "victim"]);
     fs.unlinkSync(link);
   }
   WAL.open(`${directory.path}/log`, OPTIONS).close();

@@ -11,6 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
+import { temporaryPath } from "../../ffi/create.ts";
 import { WAL } from "../../mod.ts";
 import { runScript } from "../support/child.ts";
 import { tempDir } from "../support/temp.ts";
@@ -81,7 +82,7 @@ for (const { inject, ofLog = false, exists = false, flush = "inline", error } of
     using directory = tempDir();
     const path = fs.realpathSync(directory.path) + "/log";
     if (exists) WAL.open(path, { size: 65536 }).close();
-    const paths = [path, `${fs.realpathSync(directory.path)}/.log.wal-new`];
+    const paths = [path, temporaryPath(path)];
     const trace = directory.join("trace");
     const filter = ofLog ? paths.flatMap((name) => ["-P", name]) : [];
     const calls = inject.slice(0, inject.indexOf(":"));

@@ -20,7 +20,6 @@ const OPEN_HAZARDS = new Set([
   "H44",
   "H45",
   "H46",
-  "H49",
   "H50",
   "H51",
 ]);

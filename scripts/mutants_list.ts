@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H7",
     edits: edit(
       "src/recovery.ts",
-      "for (let lsn = walked.head; lsn < walked.end; lsn++) debris.push(slotOf(lsn, slots.count));",
-      "",
+      "let beyond = lookBeyond(slots, tail, walked.head)",
+      "let beyond = lookBeyond(slots, tail, walked.end)",
     ),
     tests: faults("batch", "phantom", "histories"),
   },
@@ -269,7 +269,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the slot behind a clean head is looked at before it is known to be readable",
     hazard: "H18",
-    edits: edit("src/open.ts", "if (cleanHead !== 0) read({ first: cleanHead, last: cleanHead });", ""),
+    edits: edit("src/open.ts", "if (cleanHead !== 0) read(refutingRange(header, verify));", ""),
     tests: faults("review_unreadable"),
   },
   {
@@ -337,6 +337,23 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H29",
     edits: edit("src/recovery.ts", "if (overwritten >= tail) {", "if (false) {"),
     tests: faults("tail_reuse"),
+  },
+  {
+    name: "an old header that says the log was closed is refuted by the next record only",
+    hazard: "H40",
+    edits: edit(
+      "src/recovery.ts",
+      "if (slots.lsnAt(slotOf(lsn, slots.count)) >= cleanHead) return false;",
+      "if (hasRecord(slots, lsn)) return false;",
+    ),
+    tests: faults("stale_header"),
+    quick: true,
+  },
+  {
+    name: "an old header that says the log was closed is refuted by its own head's slot only",
+    hazard: "H40",
+    edits: edit("src/recovery.ts", "const count = verify === false ? 1", "const count = verify !== null ? 1"),
+    tests: faults("stale_header"),
   },
   {
     name: "the consumer reads records that are not durable",

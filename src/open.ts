@@ -9,7 +9,15 @@ import { HeaderWriter } from "./header_writer.ts";
 import { emptyImage, newLogId } from "./image.ts";
 import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
-import { isClean, type LsnRange, recover, type Verdict, verifiedRanges, type Verify } from "./recovery.ts";
+import {
+  isClean,
+  type LsnRange,
+  recover,
+  refutingRange,
+  type Verdict,
+  verifiedRanges,
+  type Verify,
+} from "./recovery.ts";
 import { capacityOf, fileBytesOf, lossOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "./ring.ts";
 import { salvage } from "./salvage.ts";
 import type { Loss, LSN, RecoveryReport } from "./types.ts";
@@ -118,8 +126,8 @@ function readAhead(region: Region, header: Header, verify: Verify): void {
   const read = ({ first, last }: LsnRange) => {
     for (const { offset, length } of rangesOf(first, last, capacity)) region.readAhead(offset, length);
   };
-  if (cleanHead !== 0) read({ first: cleanHead, last: cleanHead });
-  const isCleanLog = isClean(Slots.ofRing(region.buffer, capacity, checksumSeed(logId)), header);
+  if (cleanHead !== 0) read(refutingRange(header, verify));
+  const isCleanLog = isClean(Slots.ofRing(region.buffer, capacity, checksumSeed(logId)), header, verify);
   if (isCleanLog) verifiedRanges(header, verify).forEach(read);
   else read({ first: tail, last: tail + capacity - 1 });
 }

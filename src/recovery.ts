@@ -90,12 +90,32 @@ interface Walk {
  * @param verify what to read of a log that was closed cleanly; for the rest the header's word is taken.
  */
 export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
-  return isClean(slots, header) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
+  return isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
 }
 
-/** True if the header says that the log was closed cleanly, and the slot behind its head does not say otherwise. */
-export function isClean(slots: Slots, { cleanHead }: Header): boolean {
-  return cleanHead !== 0 && !hasRecord(slots, cleanHead);
+/**
+ * The slots that may refute a header which says that the log was closed cleanly, as LSNs: those from `cleanHead` on that hold no
+ * record of the log.
+ */
+export function refutingRange({ tail, cleanHead, capacity }: Header, verify: Verify): LsnRange {
+  const free = tail + capacity - cleanHead;
+  const count = verify === false ? 1 : verify === true ? free : Math.min(free, END_RECORDS);
+  // The slot of a full log's head holds the oldest record: a newer one there refutes the header too.
+  return { first: cleanHead, last: cleanHead + Math.max(1, count) - 1 };
+}
+
+/**
+ * True if the header says that the log was closed cleanly, and no slot refutes it. Nothing in a closed log has an LSN of `cleanHead` or
+ * more. So a slot that bears one, intact or not, was written after the close, and the header is an old copy.
+ */
+export function isClean(slots: Slots, header: Header, verify: Verify): boolean {
+  const { cleanHead } = header;
+  if (cleanHead === 0) return false;
+  const { first, last } = refutingRange(header, verify);
+  for (let lsn = first; lsn <= last; lsn++) {
+    if (slots.lsnAt(slotOf(lsn, slots.count)) >= cleanHead) return false;
+  }
+  return true;
 }
 
 function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
@@ -130,7 +150,7 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
 function recoverCrashed(slots: Slots, header: Header): Verdict {
   let tail = header.tail;
   let walked = walk(slots, tail, tail + slots.count);
-  let beyond = lookBeyond(slots, tail, walked.end);
+  let beyond = lookBeyond(slots, tail, walked.head);
   const damaged: LsnRange[] = [];
   const overwritten = beyond.highest - slots.count;
   if (overwritten >= tail) {
@@ -138,12 +158,10 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     damaged.push({ first: tail, last: overwritten });
     tail = overwritten + 1;
     walked = walk(slots, tail, tail + slots.count);
-    beyond = lookBeyond(slots, tail, walked.end);
+    beyond = lookBeyond(slots, tail, walked.head);
   }
   const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
   if (proved >= walked.head && proved >= tail) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
-  const debris = beyond.debris;
-  for (let lsn = walked.head; lsn < walked.end; lsn++) debris.push(slotOf(lsn, slots.count));
   const last = walked.end > tail ? slotOf(walked.end - 1, slots.count) : -1;
   const time = laterTime(header, slots, last);
   return {
@@ -154,8 +172,8 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     damaged,
     unsupported: walked.unsupported,
     torn: beyond.torn,
-    phantoms: beyond.phantoms + walked.end - walked.head,
-    debris,
+    phantoms: beyond.phantoms,
+    debris: beyond.debris,
     checkpoint: Math.min(Math.max(header.checkpoint, walked.checkpoint), walked.head - 1),
     timeNanos: time.nanos,
     timeSeq: time.seq,
@@ -188,7 +206,7 @@ function highestCheckpoint(slots: Slots, first: number, count: number): LSN {
   return highest;
 }
 
-/** What lies behind the end of a walk. */
+/** What lies after the last whole batch. */
 interface Beyond {
   /** The highest LSN of an intact record in its place, 0 if there is none. */
   highest: LSN;
@@ -199,15 +217,15 @@ interface Beyond {
   debris: number[];
 }
 
-/** Looks at every slot that the walk from `tail` to `end` did not take. */
-function lookBeyond(slots: Slots, tail: LSN, end: LSN): Beyond {
+/** Looks at every slot that holds no record of the log from `tail` to `head`. */
+function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
   const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
-  const count = slots.count - (end - tail);
-  let slot = slotOf(end, slots.count);
+  const count = slots.count - (head - tail);
+  let slot = slotOf(head, slots.count);
   for (let i = 0; i < count; i++) {
     const lsn = slots.lsnAt(slot);
     // A stale record of an earlier lap is the normal case; it is left where it is.
-    if (lsn >= end) lookBeyondAt(slots, slot, lsn, tail, beyond);
+    if (lsn >= head) lookBeyondAt(slots, slot, lsn, tail, beyond);
     if (++slot === slots.count) slot = 0;
   }
   return beyond;

@@ -45,25 +45,30 @@ export function readLog(file: Uint8Array): ReadResult {
   const at = (lsn: number) => 16384 + 64 * ((lsn - 1) % head.capacity);
   const record = (lsn: number) => readRecord(file.slice(at(lsn), at(lsn) + 64), head.logId, lsn);
 
-  if (head.closed && typeof record(head.cleanHead) !== "object") {
+  const claimedAt = (lsn: number) => u64(new DataView(file.buffer, at(lsn), 64), 8);
+  const free = Array.from(
+    { length: Math.max(1, head.tail + head.capacity - head.cleanHead) },
+    (_, i) => head.cleanHead + i,
+  );
+  if (head.closed && free.every((lsn) => claimedAt(lsn) < head.cleanHead)) {
     return readThrough(record, head.tail, head.cleanHead);
   }
   const { tail } = head;
-  const { records, end, later } = walk(record, tail, head.capacity);
+  const { records, later } = walk(record, tail, head.capacity);
   let proved = Math.max(head.durable, head.cleanHead - 1);
-  for (let lsn = end; lsn < tail + head.capacity; lsn++) {
+  const last = records.findLastIndex(({ goesOn }) => !goesOn);
+  const whole = records.slice(0, last + 1);
+  const next = tail + whole.length;
+  for (let lsn = next; lsn < tail + head.capacity; lsn++) {
     const place = file.slice(at(lsn), at(lsn) + 64);
     const view = new DataView(place.buffer);
     const claimed = u64(view, 8);
-    if (claimed < end || !Number.isSafeInteger(claimed) || at(claimed) !== at(lsn)) continue;
+    if (claimed < next || !Number.isSafeInteger(claimed) || at(claimed) !== at(lsn)) continue;
     if (!verifies(place, head.logId)) continue;
     if (claimed >= tail + head.capacity) return "damaged";
     proved = Math.max(proved, claimed - view.getUint32(28, true));
   }
   if (later) return "later version";
-  const last = records.findLastIndex(({ goesOn }) => !goesOn);
-  const whole = records.slice(0, last + 1);
-  const next = tail + whole.length;
   return proved >= next && proved >= tail ? "damaged" : whole;
 }
 
@@ -129,8 +134,8 @@ function walk(record: RecordAt, tail: number, capacity: number) {
   const records: ReadRecord[] = [];
   for (let lsn = tail; lsn < tail + capacity; lsn++) {
     const found = record(lsn);
-    if (found === null || found === "later version") return { records, end: lsn, later: found !== null };
+    if (found === null || found === "later version") return { records, later: found !== null };
     records.push(found);
   }
-  return { records, end: tail + capacity, later: false };
+  return { records, later: false };
 }

@@ -233,12 +233,21 @@ test("audit() finds what is missing, doubled or wrong", async () => {
       },
     },
     "released before it was applied": {
-      problem: /LSN 2 to 2 are neither/,
+      problem: /was acknowledged, and is neither in store nor log$/,
       store: (store, wal) => {
         inStore(1)(store, wal);
         wal.truncate(2);
       },
       expect: { complete: false },
+    },
+    "the log's own checkpoint released, after a pause": {
+      problem: null,
+      store: (store, wal) => {
+        inStore(3)(store, wal);
+        wal.checkpoint(3);
+        wal.flush();
+        wal.truncate(4);
+      },
     },
     "acknowledged and lost": {
       problem: /was acknowledged, and is neither in store nor log$/,

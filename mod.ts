@@ -51,6 +51,7 @@ export type {
   BatchStore,
   ConsumeErrorContext,
   ConsumeOptions,
+  ConsumerStats,
   DeleteItem,
   HybridTime,
   HybridTimeInput,

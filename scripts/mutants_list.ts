@@ -387,7 +387,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consumer.ts",
-      "await this.#call(() => this.#store.sync!());",
+      "await this.#call(() => this.#answer(this.#store.sync!()));",
       "",
     ),
     tests: faults("consumer_crash", "histories"),
@@ -633,6 +633,28 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H31",
     edits: edit("src/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
     tests: faults("full_ring"),
+  },
+  {
+    name: "whenApplied() does not say what the consumer failed with",
+    hazard: "H46",
+    edits: edit("src/consumer_watch.ts", 'if (this.#state === "failed") return this.#lastError;', ""),
+    tests: faults("dead_consumer"),
+  },
+  {
+    name: "a consumer outlasts its log in a call to the store",
+    hazard: "H46",
+    edits: edit("src/log.ts", "      this.watch.isOver();\n", ""),
+    tests: faults("dead_consumer"),
+  },
+  {
+    name: "a store is called while an abandoned call to it runs",
+    hazard: "H46",
+    edits: edit(
+      "src/consumer_watch.ts",
+      "return abandoned && this.waitFor(abandoned);",
+      "return abandoned && undefined;",
+    ),
+    tests: faults("dead_consumer"),
   },
   {
     name: "a symbolic link is followed at creation",

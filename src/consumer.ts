@@ -5,6 +5,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
+import type { ConsumerWatch } from "./consumer_watch.ts";
 import { WALStoreError } from "./errors.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
 import { type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
@@ -23,6 +24,8 @@ export interface ConsumableLog {
   readonly checkpointed: LSN;
   readonly capacity: number;
   readonly isOpen: boolean;
+  /** Told how the consumer is. */
+  readonly watch: ConsumerWatch;
   /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
   nowMs(): number;
   /** True while appends wait for room. */
@@ -157,6 +160,8 @@ export class Consumer {
 
   /** Resolves when it was stopped; rejects with what the store threw. */
   async run(): Promise<void> {
+    await this.#log.watch.begins(this.#store);
+    if (!this.#log.isOpen) return;
     await this.#start();
     let turnStart = this.#next;
     let turnStartMs = this.#log.nowMs();
@@ -186,11 +191,11 @@ export class Consumer {
     const log = this.#log;
     let applied = Math.max(log.confirmed, log.tail - 1);
     if (this.#store.appliedLsn !== undefined) {
-      const inStore = await this.#call(() => this.#store.appliedLsn!());
-      if (!Number.isSafeInteger(inStore) || inStore < 0) {
+      const inStore = await this.#call(() => this.#answer(this.#store.appliedLsn!()));
+      if (!log.isOpen) return;
+      if (inStore === undefined || !Number.isSafeInteger(inStore) || inStore < 0) {
         throw new TypeError(`Cannot consume the log: the store's appliedLsn() is not an LSN: ${String(inStore)}`);
       }
-      if (!log.isOpen) return;
       if (inStore > log.durable) throw new WALStoreError(inStore, log.tail, log.durable);
       if (inStore < log.checkpointed && inStore < log.tail - 1) throw new WALStoreError(inStore, log.tail, log.durable);
       applied = Math.max(inStore, log.tail - 1);
@@ -229,8 +234,9 @@ export class Consumer {
   async #syncStore(applied: LSN): Promise<boolean> {
     if (this.#store.sync === undefined) return true;
     try {
-      await this.#call(() => this.#store.sync!());
+      await this.#call(() => this.#answer(this.#store.sync!()));
       this.#syncFailures = 0;
+      this.#log.watch.recovers();
       return true;
     } catch (error) {
       if (!await this.#retries(error, this.#log.confirmed + 1, applied, ++this.#syncFailures)) return false;
@@ -248,13 +254,13 @@ export class Consumer {
     for (let attempt = 1; done < data.length; attempt++) {
       try {
         if (this.#store.applyBatch !== undefined) {
-          await this.#store.applyBatch(data);
+          await this.#answer(this.#store.applyBatch(data));
           done = data.length;
         } else {
           for (; done < data.length; done++) {
             // Awaiting what is no promise would cost a synchronous store more than its own work.
             const pending = this.#applyOne(data[done]!);
-            if (pending !== undefined) await pending;
+            if (pending !== undefined) await this.#answer(pending);
             attempt = 1;
             this.#lastData = data[done]!.lsn;
             this.#advance(this.#lastData);
@@ -271,6 +277,8 @@ export class Consumer {
 
   #advance(applied: LSN): void {
     this.#next = applied + 1;
+    // While sync() fails, records that are applied again are no success.
+    if (this.#syncFailures === 0) this.#log.watch.recovers();
     // A store without sync() has nothing more to do for what it has taken.
     this.#log.noteApplied(applied, this.#store.sync === undefined);
   }
@@ -291,13 +299,19 @@ export class Consumer {
   /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */
   async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
     const { onError, signal } = this.#options;
+    this.#log.watch.fails(error, attempt);
     if (onError === undefined) throw error;
     const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
-    const answer = await onError(error, { firstLsn, lastLsn, attempt, delayMs });
+    const answer = await this.#answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
     if (answer !== "retry") throw error;
     if (!this.#goesOn()) return false;
     await this.#log.pause(delayMs, signal);
     return this.#goesOn();
+  }
+
+  /** What the store or `onError` answers; undefined if the log is closed before they do. */
+  #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
+    return isPromise(pending) ? this.#log.watch.waitFor(pending) : pending;
   }
 
   /** Calls the store, known as a call to the store until it has returned. */
@@ -309,4 +323,9 @@ export class Consumer {
       call.isRunning = false;
     }
   }
+}
+
+/** True for anything that `await` would wait for. */
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -18,7 +18,10 @@ export class WALError extends Error {
   }
 }
 
-/** The ring has no free slot: nothing was written. Release records with `truncate()`, or run a consumer. */
+/**
+ * The ring has no free slot: nothing was written. Release records with `truncate()`, or run a consumer. The message says how the
+ * consumer is; `cause` is what the consumer or its store failed with, if that is why there is no room. Code `FULL`.
+ */
 export class WALFullError extends WALError {
   /** The class's name. */
   override name = "WALFullError";
@@ -32,10 +35,11 @@ export class WALFullError extends WALError {
   readonly wanted: number;
 
   /** Made by the log. */
-  constructor(capacity: number, tail: LSN, head: LSN, wanted: number, why: string) {
+  constructor(capacity: number, tail: LSN, head: LSN, wanted: number, why: string, options?: ErrorOptions) {
     super(
       "FULL",
       `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} of ${capacity} slots${why}`,
+      options,
     );
     this.capacity = capacity;
     this.tail = tail;

@@ -6,6 +6,7 @@ import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import type { HybridClock } from "./clock.ts";
 import { checkConsumeOptions, type ConsumableLog, Consumer, isInStoreCall, type WakeReason } from "./consumer.ts";
+import { ConsumerWatch } from "./consumer_watch.ts";
 import { copyRecords, copyVerified, damage, type ReadSource } from "./cursor.ts";
 import {
   toWALError,
@@ -66,6 +67,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly path: string | null;
   readonly recovery: RecoveryReport;
   readonly commit: GroupCommit;
+  readonly watch: ConsumerWatch;
   readonly #region: Region;
   readonly #slots: Slots;
   readonly #writer: HeaderWriter;
@@ -128,6 +130,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#slots = slots;
     this.#writer = writer;
     this.#options = options;
+    this.watch = new ConsumerWatch(options.lookNow);
     this.#clock = clock;
     this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
     this.#slot = slotOf(verdict.head, slots.count);
@@ -229,6 +232,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       this.#isOpen = false;
       this.#stop = 0;
       this.#wakeConsumer("stopped");
+      this.watch.isOver();
       this.#region.close();
     }
   }
@@ -424,7 +428,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #fullError(count: number, why: string): WALFullError {
-    return new WALFullError(this.#slots.count, this.#tail, this.#head, count, why);
+    const { why: blame, cause } = this.watch.blame();
+    return new WALFullError(this.#slots.count, this.#tail, this.#head, count, why + blame, cause);
   }
 
   #checkTime(time: HybridTimeInput): void {
@@ -772,6 +777,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       this.#mustBeGood("consume");
       if (this.#consuming !== null) throw new WALConsumingError();
     } catch (error) {
+      if (this.#consuming === null) this.watch.dies(error);
       return Promise.reject(error);
     }
     this.#consuming = Promise.resolve(); // there is one from now on, also to what it calls first
@@ -787,15 +793,19 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
     try {
       await new Consumer(this, store, { ...given, signal: stop.signal }).run();
+      this.watch.stops();
     } catch (error) {
       ending = error;
+      this.watch.dies(error);
+      // Whoever waits for the store is told. That is one report, and the promise of consume() would be a second one.
+      if (!this.#milestones.isEmpty) this.#consuming?.catch(() => {});
       throw error;
     } finally {
       this.#milestones.rejectAll(ending);
       given.signal?.removeEventListener("abort", abort);
       this.#consuming = null;
       if (this.#isOpen) {
-        this.#room.rejectAll((records) => this.#fullError(records, ", and the consumer ended"));
+        this.#room.rejectAll((records) => this.#fullError(records, ""));
       }
     }
   }
@@ -809,7 +819,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       }
       if (lsn <= this.#applied) return Promise.resolve();
       if (isInStoreCall(this)) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
-      if (this.#consuming === null) throw new WALClosedError("wait for the consumer", "no consumer runs");
+      if (this.#consuming === null) throw this.watch.absence();
     } catch (error) {
       return Promise.reject(error);
     }
@@ -844,15 +854,19 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       waiting: this.#room.length,
       oldestUnconsumedAgeMs: isThere ? this.#oldestUnconsumedAgeMs() : 0,
       consuming: this.#consuming !== null,
+      consumer: this.watch.stats(),
       poisoned: this.#poison !== null,
     };
   }
 
   #warnings(region: Region, { count, totalMs }: LatencyHistogram): readonly string[] {
+    const warnings = [...region.warnings, ...this.watch.warnings(this.#head - 1 - this.#applied)];
     const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
-    if (!isSuspect) return region.warnings;
-    const us = Math.round(totalMs / count * 1000);
-    return [...region.warnings, `A sync takes ${us} µs on average: the medium may confirm what it has not written`];
+    if (isSuspect) {
+      const us = Math.round(totalMs / count * 1000);
+      warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
+    }
+    return warnings;
   }
 
   /** False if the file is gone. Figures are no place to fail: whoever appends or reads next is told. */
@@ -878,11 +892,18 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);
   }
 
-  /** Stops the consumer and waits for it; its own caller sees its error. */
+  /** Stops the consumer and waits for it, up to `closeTimeoutMs`; its own caller sees its error. */
   async stopConsumer(): Promise<void> {
     this.#consumerStop.abort();
     // From within its store, it ends when the store returns.
-    if (!isInStoreCall(this)) await this.#consuming?.catch(() => {});
+    if (this.#consuming === null || isInStoreCall(this)) return;
+    const ended = this.#consuming.catch(() => {});
+    const { closeTimeoutMs } = this.#options;
+    if (closeTimeoutMs > LONGEST_TIMER_MS) return await ended;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, closeTimeoutMs);
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
   }
 
   /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. */

@@ -14,6 +14,11 @@ export class Milestones {
   /** In LSN order, and in order of arrival where the LSN is the same. */
   readonly #waiting = new Queue<Milestone>();
 
+  /** True if nobody waits. */
+  get isEmpty(): boolean {
+    return this.#waiting.first === undefined;
+  }
+
   /** Resolves when `reached()` is called with this LSN or a later one. */
   wait(lsn: LSN): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();

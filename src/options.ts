@@ -11,6 +11,7 @@ import type { WALOptions } from "./types.ts";
 /** Where wall time could push the clock at most, by default: a day. */
 const DEFAULT_DRIFT_MS = 86_400_000;
 const DEFAULT_IDLE_HEADER_MS = 100;
+const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
 
 /** Options with every default in its place. */
 export interface CheckedOptions {
@@ -20,6 +21,7 @@ export interface CheckedOptions {
   readonly verify: NonNullable<WALOptions["verify"]>;
   readonly flush: FlushOption;
   readonly fullTimeoutMs: number;
+  readonly closeTimeoutMs: number;
   readonly durability: "full" | "barrier";
   readonly idleHeaderDelayMs: number;
   readonly shard: number;
@@ -50,6 +52,7 @@ export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
   "verify",
   "flush",
   "fullTimeoutMs",
+  "closeTimeoutMs",
   "durability",
   "idleHeaderDelayMs",
   "shard",
@@ -84,6 +87,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     verify: recovery === "salvage" && verify === "ends" ? true : verify,
     flush: options.flush ?? "adaptive",
     fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
+    closeTimeoutMs: options.closeTimeoutMs ?? DEFAULT_CLOSE_TIMEOUT_MS,
     durability: options.durability ?? "full",
     idleHeaderDelayMs: options.idleHeaderDelayMs ?? DEFAULT_IDLE_HEADER_MS,
     shard: options.shard ?? 0,
@@ -96,6 +100,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   checkInteger(checked.size, "size", MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
   checkInteger(checked.shard, "shard", 0, MAX_U16);
   checkDelayMs(checked.fullTimeoutMs, "fullTimeoutMs");
+  checkDelayMs(checked.closeTimeoutMs, "closeTimeoutMs");
   checkDelayMs(checked.idleHeaderDelayMs, "idleHeaderDelayMs");
   checkDelayMs(checked.maxClockDriftMs, "maxClockDriftMs");
   checkChoice(checked.recovery, "recovery", ["strict", "salvage"]);

@@ -120,7 +120,7 @@ export type ApplicableStore = RecordStore | BatchStore | Pick<Store, "declaredAs
 
 /** How a consumer runs. */
 export interface ConsumeOptions {
-  /** Stops the consumer; its promise then resolves once the call to the store that runs has ended. */
+  /** Stops the consumer; its promise then resolves once the running call to the store has ended, or when the log is closed. */
   signal?: AbortSignal | undefined;
   /**
    * Records in a run, 1 to 2^20; a run is made longer so as not to part a batch.
@@ -206,6 +206,14 @@ export interface WALOptions {
    * @default {Infinity}
    */
   fullTimeoutMs?: number | undefined;
+  /**
+   * How long `[Symbol.asyncDispose]()`, as `await using` calls it, waits for a call to the store that does not return, in
+   * milliseconds. Then the log is closed all the same, and what the call does later no longer concerns the log. `Infinity`: as
+   * long as the call takes. The default leaves time for a clean close in the 10 s that containers get before they are killed.
+   *
+   * @default {5000}
+   */
+  closeTimeoutMs?: number | undefined;
   /**
    * `"full"`: a durable record survives power loss. `"barrier"`: on macOS only, F_BARRIERFSYNC in place of F_FULLFSYNC: records
    * keep their order, but the last ones may be lost with power. No difference elsewhere.
@@ -311,6 +319,24 @@ export interface LatencyHistogram {
   readonly maxMs: number;
 }
 
+/** How the consumer is. */
+export interface ConsumerStats {
+  /**
+   * - `"none"`: no consumer was started since `open()`.
+   * - `"running"`: the consumer applies records or waits for them.
+   * - `"retrying"`: the store failed, and `onError` is asked, or answered `"retry"`.
+   * - `"stopped"`: the last consumer was stopped by its signal.
+   * - `"failed"`: the last consumer was refused, or ended with an error.
+   */
+  readonly state: "none" | "running" | "retrying" | "stopped" | "failed";
+  /** Failures of this consumer in a row; 0 after a success. */
+  readonly attempts: number;
+  /** What a consumer failed with last since `open()`, also after a success; null if none has failed. */
+  readonly lastError: unknown;
+  /** Milliseconds for which the running call to the store or to `onError` has not returned; 0 if none is running. */
+  readonly callMs: number;
+}
+
 /** A moment's figures. */
 export interface WALStats {
   /** The file, or null for memory. */
@@ -355,6 +381,8 @@ export interface WALStats {
   readonly oldestUnconsumedAgeMs: number;
   /** A consumer runs. */
   readonly consuming: boolean;
+  /** How the consumer is, or the last one. */
+  readonly consumer: ConsumerStats;
   /** A sync failed or the file is gone: only reopening helps. */
   readonly poisoned: boolean;
 }

@@ -109,7 +109,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Makes everything appended durable, marks the log clean, gives up its file and its lock. A consumer ends. No-op if it is closed.
+   * Makes everything appended durable, marks the log clean, gives up its file and its lock. A consumer ends at once: a call to its
+   * store that is still running is not waited for. No-op if it is closed.
    *
    * @throws {WALSyncError} or {WALFileGoneError} if appended records are not durable; the log is closed all the same.
    */
@@ -122,7 +123,10 @@ export class WAL implements Disposable, AsyncDisposable {
     this.close();
   }
 
-  /** Stops the consumer and waits for it, waits for what is appended without holding the event loop, then closes. */
+  /**
+   * Stops the consumer and waits for it, waits for what is appended without holding the event loop, then closes. A call to the store
+   * that does not return is waited for up to `closeTimeoutMs`.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     const log = this.#log;
     await log?.stopConsumer();
@@ -142,7 +146,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @param time hybrid logical time, not before the log's last one; left out, the log's own clock gives one. An append that had
    * to wait for room is checked when it gets in.
    * @throws {RangeError} or {TypeError} if an argument cannot be used; nothing is written.
-   * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time.
+   * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time. `cause` is what the consumer or
+   * its store failed with.
    * @throws {WALSyncError} if this sync or an earlier one failed; only reopening helps.
    * @throws {WALFileGoneError} if the file was deleted, replaced or cut.
    * @throws {WALClosedError} if the log is closed.
@@ -312,7 +317,10 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /**
    * Applies durable records to a store, in LSN order, whole batches, and then lets the log go of them; goes on until it is stopped.
-   * Resolves when the signal aborts or the log is closed. One consumer at a time.
+   * Resolves when the signal aborts and the running call to the store has returned, or when the log is closed. One consumer at a
+   * time. While it fails, `stats().consumer` and `stats().warnings` say so.
+   *
+   * Handle the promise: if the store fails and nobody waits in `whenApplied()`, its rejection ends the process.
    *
    * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
    * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
@@ -330,7 +338,8 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @param lsn the newest record if left out.
    * @throws {RangeError} if the record was not appended yet.
-   * @throws {WALClosedError} if no consumer runs, or it stops before; what it rejects with, if it fails.
+   * @throws {WALClosedError} if no consumer runs, or it stops before. If it fails, or if the last consumer failed or was refused,
+   * whatever `consumeAsync()` rejected with, until another consumer starts or the log is opened again.
    */
   whenApplied(lsn?: LSN): Promise<void> {
     const log = this.#log;

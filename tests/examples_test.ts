@@ -1,13 +1,14 @@
 // The examples, run as a user runs them; and that the main job notices what it is there to notice.
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { audit, type Expectation } from "../examples/ingest/audit.ts";
 import { hashFile, readTree, type TreeFile } from "../examples/ingest/tree.ts";
-import { OpType, WAL } from "../mod.ts";
+import { OpType, WAL, WALStoreError } from "../mod.ts";
+import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
-import { type ChildResult, runScript } from "./support/child.ts";
+import { type ChildResult, projectUrl, runScript, runSnippet } from "./support/child.ts";
 import { makeRecord } from "./support/store_model.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -34,6 +35,31 @@ test("examples/quickstart.ts runs with the rights it names, and again", async ()
   assertEquals([second.code, second.stderr], [0, ""]);
   assertMatch(second.stdout, /^LSN 6: checkpoint, the store has LSN 1 to 5\nLSN 7: insert /);
   assertStringIncludes(second.stdout, `LSN 11: delete key …2\n${end}`);
+});
+
+test("the README's program runs, and again with the files that it left", async () => {
+  using directory = tempDir();
+  const [, program] = readFileSync(new URL("../README.md", import.meta.url), "utf8").match(/```ts\n([^]*?)```/)!;
+  const source = program!
+    .replace('"@cidstore/wal"', JSON.stringify(projectUrl("mod.ts")))
+    .replace('"@cidstore/wal/stores/sqlite"', JSON.stringify(projectUrl("src/stores/sqlite.ts")));
+  for (const records of [6, 7, 7]) {
+    const { code, stdout, stderr } = await runSnippet(source, { cwd: directory.path });
+    assertEquals([code, stdout, stderr], [0, `true ${records}\n4\n`, ""]);
+  }
+});
+
+test("a store that forgets is refused by a log that has released its records, with the reason", async () => {
+  using directory = tempDir();
+  const run = async () => {
+    await using wal = WAL.open(directory.join("log"), { size: 65536 });
+    await wal.logInsert(1, 2, 3, 4);
+    const consuming = wal.consumeAsync(new MemoryStore());
+    consuming.catch(() => {});
+    await wal.whenApplied();
+  };
+  await run();
+  await assertRejects(run, WALStoreError, "released");
 });
 
 test("examples/own_store.ts runs with the rights it names, and goes on from its file", async () => {

@@ -34,6 +34,7 @@ const LOG: LeftOut<WALOptions> = {
   verify: undefined,
   flush: undefined,
   fullTimeoutMs: undefined,
+  closeTimeoutMs: undefined,
   durability: undefined,
   idleHeaderDelayMs: undefined,
   shard: undefined,

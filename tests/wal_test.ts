@@ -222,6 +222,7 @@ test("stats() agrees with what was done", async () => {
     waiting: 0,
     oldestUnconsumedAgeMs: 0,
     consuming: false,
+    consumer: { state: "none", attempts: 0, lastError: null, callMs: 0 },
     poisoned: false,
   });
   assertEquals([syncLatency.count, syncLatency.counts.reduce((sum, count) => sum + count)], [2, 2]);

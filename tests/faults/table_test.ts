@@ -18,7 +18,6 @@ const OPEN_HAZARDS = new Set([
   "H43",
   "H44",
   "H45",
-  "H46",
   "H50",
   "H51",
 ]);

@@ -1,0 +1,340 @@
+// Fault: the consumer dies, is refused, or hangs in a call to its store, while appends go on being acknowledged (H46).
+// Promise: whoever asks is told at once and why; the ring fills loudly (G13); closing ends, and a store's calls never overlap (G11).
+// Method: stores that throw, are refused, or never answer; a clock of the test's; children for rejections that nobody handles.
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import {
+  type ConsumerStats,
+  type Store,
+  type WAL,
+  WALClosedError,
+  WALConsumingError,
+  WALFullError,
+  type WALOptions,
+  WALStoreError,
+} from "../../mod.ts";
+import { SimulatedDisk } from "../../testing.ts";
+import { projectUrl, runSnippet } from "../support/child.ts";
+import { settle, Watched } from "../support/commit_target.ts";
+import { CAPACITY, fill, ListStore, openInMemory, openOn, range, until } from "../support/logs.ts";
+import { test } from "../support/test.ts";
+
+const fault = new Error("the store is away");
+
+/** A store that fails while it is told to. */
+function fragileStore(): ListStore & { isAway: boolean } {
+  const store = Object.assign(new ListStore(), { isAway: true });
+  store.before = () => {
+    if (store.isAway) throw fault;
+  };
+  return store;
+}
+
+function consumerOf(wal: WAL): Omit<ConsumerStats, "callMs"> {
+  const { callMs: _, ...consumer } = wal.stats().consumer;
+  return consumer;
+}
+
+/** A consumer that waits for a call to its store, which does not return before `answer` settles. */
+async function hanging(options: WALOptions = {}) {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, options);
+  const answer = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const store = new ListStore();
+  store.before = () => {
+    entered.resolve();
+    return answer.promise;
+  };
+  const stop = new AbortController();
+  fill(wal, 3);
+  const consuming = new Watched(wal.consumeAsync(store, { signal: stop.signal }));
+  await entered.promise;
+  disk.clock.stall();
+  return { wal, disk, store, answer, stop, consuming };
+}
+
+test("stats().consumer says that there was none, that it runs, that it was stopped, that it failed and with what", async () => {
+  await using wal = openInMemory();
+  assertEquals(wal.stats().consumer, { state: "none", attempts: 0, lastError: null, callMs: 0 });
+  const stop = new AbortController();
+  const stopped = wal.consumeAsync(new ListStore(), { signal: stop.signal });
+  assertEquals([wal.stats().consuming, consumerOf(wal)], [true, { state: "running", attempts: 0, lastError: null }]);
+  stop.abort();
+  await stopped;
+  assertEquals([wal.stats().consuming, consumerOf(wal)], [false, { state: "stopped", attempts: 0, lastError: null }]);
+  fill(wal, 1);
+  assertStrictEquals(await assertRejects(() => wal.consumeAsync(fragileStore())), fault);
+  assertEquals(consumerOf(wal), { state: "failed", attempts: 1, lastError: fault });
+  assertEquals(wal.stats().consuming, false);
+});
+
+test("stats().consumer counts failures in a row while onError has the store tried again, and forgets them at a success", async () => {
+  await using wal = openInMemory();
+  const store = fragileStore();
+  const seen: unknown[] = [];
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, {
+    signal: stop.signal,
+    onError: (_error, { attempt }) => {
+      seen.push([attempt, consumerOf(wal)]);
+      assert(wal.stats().warnings.some((text) => text.includes(`failed ${attempt} time(s) in a row`)));
+      store.isAway = attempt < 3;
+      return "retry";
+    },
+  });
+  fill(wal, 1);
+  await wal.whenApplied();
+  assertEquals(seen, range(1, 3).map((n) => [n, { state: "retrying", attempts: n, lastError: fault }]));
+  assertEquals(consumerOf(wal), { state: "running", attempts: 0, lastError: fault });
+  assertEquals(wal.stats().warnings.filter((text) => text.includes("store")), []);
+  stop.abort();
+  await consuming;
+});
+
+test("stats().consumer goes on counting while sync() fails, though the records are applied again in between", async () => {
+  await using wal = openInMemory();
+  const store = new ListStore() as ListStore & Store;
+  const attempts: number[] = [];
+  store.before = () => void attempts.push(wal.stats().consumer.attempts);
+  store.sync = () => {
+    if (attempts.length < 4) throw fault;
+  };
+  const consuming = wal.consumeAsync(store, { pollIntervalMs: 0, onError: () => "retry" });
+  fill(wal, 1);
+  await until(() => wal.tail > 1);
+  assertEquals([attempts, consumerOf(wal).state], [[0, 1, 2, 3], "running"]);
+  wal.close();
+  await consuming;
+});
+
+for (
+  const [what, start, reason] of [
+    ["failed", (wal: WAL) => wal.consumeAsync(fragileStore()), Error],
+    ["was refused for its store's LSN", (wal: WAL) => {
+      return wal.consumeAsync(Object.assign(new ListStore(), { appliedLsn: () => 77 }));
+    }, WALStoreError],
+    ["was refused for its store", (wal: WAL) => wal.consumeAsync({} as Store), TypeError],
+    ["was refused for an option", (wal: WAL) => wal.consumeAsync(new ListStore(), 100), RangeError],
+  ] as const
+) {
+  test(`whenApplied() rejects with what the last consumer said when it ${what}, until there is another`, async () => {
+    using wal = openInMemory();
+    fill(wal, 1);
+    await assertRejects(() => wal.whenApplied(), WALClosedError, "no consumer runs");
+    const error = await assertRejects(() => start(wal), reason);
+    for (let i = 0; i < 2; i++) assertStrictEquals(await assertRejects(() => wal.whenApplied()), error);
+    assertStrictEquals(wal.stats().consumer.lastError, error);
+
+    const stop = new AbortController();
+    const consuming = wal.consumeAsync(new ListStore(), { signal: stop.signal });
+    await assertRejects(() => start(wal), what === "failed" ? WALConsumingError : Error);
+    await wal.whenApplied();
+    stop.abort();
+    await consuming;
+    fill(wal, 1);
+    await assertRejects(() => wal.whenApplied(), WALClosedError, "the last one was stopped");
+
+    await assertRejects(() => start(wal), reason);
+    wal.close();
+    wal.open();
+    fill(wal, 1);
+    await assertRejects(() => wal.whenApplied(), WALClosedError, "no consumer runs");
+  });
+}
+
+test("WALFullError has the dead consumer's error as its cause, for whoever waits and for whoever comes later", async () => {
+  await using wal = openInMemory();
+  fill(wal, CAPACITY);
+  assertEquals(assertThrows(() => fill(wal, 1), WALFullError, "no consumer runs").cause, undefined);
+  const store = fragileStore();
+  const consuming = new Watched(wal.consumeAsync(store));
+  const waiting = [new Watched(wal.logInsert(1, 1, 1, 1)), new Watched(wal.batchDelete([[1, 1]]))];
+  await until(() => consuming.state === "rejected" && waiting.every(({ state }) => state === "rejected"));
+  const later = [await assertRejects(() => wal.logDelete(1, 1)), assertThrows(() => fill(wal, 1))];
+  for (const error of [...waiting.map(({ error }) => error), ...later]) {
+    assert(error instanceof WALFullError, String(error));
+    assertStrictEquals(error.cause, fault);
+    assertStringIncludes(error.message, "the consumer failed with Error: the store is away");
+  }
+});
+
+test("WALFullError has the error of the store that is tried again as its cause", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 0 });
+  fill(wal, CAPACITY);
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(fragileStore(), {
+    signal: stop.signal,
+    onError: () => new Promise((resolve) => stop.signal.addEventListener("abort", () => resolve("stop"))),
+  });
+  consuming.catch(() => {});
+  await until(() => wal.stats().consumer.state === "retrying");
+  const error = await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFullError, "failed 1 time(s) in a row");
+  assertStrictEquals(error.cause, fault);
+  stop.abort();
+  assertStrictEquals(await assertRejects(() => consuming), fault);
+});
+
+test("stats() warns as soon as a consumer has died with records left, and no longer than that", async () => {
+  await using wal = openInMemory();
+  const store = fragileStore();
+  const died = () => wal.stats().warnings.filter((text) => text.startsWith("The consumer failed with Error"));
+  await assertRejects(() => wal.consumeAsync(new ListStore(), 100));
+  assertEquals(wal.stats().warnings.filter((text) => text.includes("consumer")), []);
+  fill(wal, 2);
+  await assertRejects(() => wal.consumeAsync(store));
+  assertEquals(died(), ["The consumer failed with Error: the store is away, and 2 record(s) are not in the store"]);
+  await wal.logInsert(1, 1, 1, 1);
+  assertStringIncludes(died().join(), "3 record(s)");
+  store.isAway = false;
+  const consuming = wal.consumeAsync(store);
+  await wal.whenApplied();
+  assertEquals(died(), []);
+  wal.close();
+  await consuming;
+});
+
+test("a call to the store that does not return is in stats(), in a warning after a second, and in WALFullError", async () => {
+  const { wal, disk, answer, stop, consuming } = await hanging();
+  const warned = () => wal.stats().warnings.filter((text) => text.includes("for its store to return"));
+  const { callMs } = wal.stats().consumer;
+  disk.clock.advance(1000 - callMs);
+  assertEquals([wal.stats().consumer.callMs, warned()], [1000, []]);
+  disk.clock.advance(1);
+  assertEquals([wal.stats().consumer.callMs, warned()], [1001, [
+    "The consumer has been waiting 1001 ms for its store to return from a call, and 3 record(s) are not in the store",
+  ]]);
+  fill(wal, CAPACITY - 3);
+  assertThrows(() => fill(wal, 1), WALFullError, "the consumer has been waiting 1001 ms for its store");
+  answer.resolve();
+  await wal.whenApplied();
+  assertEquals([wal.stats().consumer.callMs, warned()], [0, []]);
+  stop.abort();
+  await until(() => consuming.state === "resolved");
+  wal.close();
+});
+
+type Call = "insert" | "applyBatch" | "appliedLsn" | "sync" | "onError";
+
+/** A consumer that waits for a call of this kind, for as long as the promise is pending. */
+async function waitingFor(call: Call, wal: WAL, answer: Promise<unknown>): Promise<Watched> {
+  const entered = Promise.withResolvers<void>();
+  const hang = (): never => {
+    entered.resolve();
+    return answer as never;
+  };
+  const store: Store = new ListStore();
+  if (call === "onError") {
+    store.insert = () => {
+      throw fault;
+    };
+  } else store[call] = hang;
+  const consuming = new Watched(wal.consumeAsync(store, { pollIntervalMs: 0, onError: hang }));
+  fill(wal, 3);
+  await entered.promise;
+  return consuming;
+}
+
+for (const call of ["insert", "applyBatch", "appliedLsn", "sync", "onError"] as const) {
+  test(`consumeAsync() ends when the log is closed while ${call}() does not return, and what that does later is nobody's`, async () => {
+    for (const ending of ["resolve", "reject"] as const) {
+      const wal = openOn(new SimulatedDisk());
+      const answer = Promise.withResolvers<unknown>();
+      const consuming = await waitingFor(call, wal, answer.promise);
+      const { applied } = wal;
+      wal.close();
+      await settle();
+      assertEquals(consuming.state, call === "onError" ? "rejected" : "resolved");
+      wal.open();
+      const state = () => [wal.head, wal.tail, wal.durable, wal.applied, wal.stats().consumer.state];
+      const before = state();
+      // A rejection that nobody handled would end the process.
+      if (ending === "resolve") answer.resolve(call === "appliedLsn" ? 3 : "retry");
+      else answer.reject(new Error("too late"));
+      await settle();
+      await until(() => true);
+      assertEquals([state(), applied <= 3], [before, true]);
+      wal.close();
+    }
+  });
+}
+
+test("await using gives up a call to the store that does not return after closeTimeoutMs, and closes the log cleanly", async () => {
+  const { wal, consuming, store } = await hanging({ closeTimeoutMs: 5 });
+  wal.logInsertSync(9, 9, 9, 9);
+  await wal[Symbol.asyncDispose]();
+  assertEquals([wal.isOpen, store.applied], [false, []]);
+  await until(() => consuming.state === "resolved");
+  wal.open();
+  assertEquals([wal.recovery.clean, wal.length], [true, 4]);
+  wal.close();
+});
+
+test("await using waits for a call to the store that returns in time", async () => {
+  for (const closeTimeoutMs of [undefined, Infinity]) {
+    const { wal, answer, consuming, store } = await hanging({ closeTimeoutMs });
+    const closing = new Watched(wal[Symbol.asyncDispose]());
+    await settle();
+    assertEquals([closing.state, consuming.state, wal.isOpen], ["pending", "pending", true]);
+    answer.resolve();
+    await until(() => closing.state === "resolved");
+    assertEquals([consuming.state, wal.isOpen, store.applied], ["resolved", false, [1]]);
+  }
+});
+
+test("a store gets no call of a new consumer before the one that outlasted its log has ended", async () => {
+  const wal = openOn(new SimulatedDisk());
+  const answer = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  let [running, most, applied] = [0, 0, 0];
+  const given: number[] = [];
+  const store = {
+    async applyBatch(records: readonly { readonly lsn: number }[]) {
+      most = Math.max(most, ++running);
+      entered.resolve();
+      await answer.promise;
+      given.push(...records.map(({ lsn }) => lsn));
+      applied = given.at(-1)!;
+      running--;
+    },
+    appliedLsn: () => applied,
+  } as Partial<Store> as Store;
+  fill(wal, 3);
+  const first = wal.consumeAsync(store);
+  await entered.promise;
+  wal.close();
+  await first;
+  wal.open();
+  fill(wal, 2);
+  const second = wal.consumeAsync(store);
+  await settle();
+  assertEquals([running, wal.stats().consumer.state], [1, "running"]);
+  answer.resolve();
+  await wal.whenApplied();
+  assertEquals([most, given], [1, range(1, 5)]);
+  wal.close();
+  await second;
+});
+
+test("a failure that whenApplied() tells is no unhandled rejection, and one that nobody asks for is", async () => {
+  const program = (wait: string) => `
+    import { WAL } from "${projectUrl("mod.ts")}";
+    const wal = WAL.open(null, { size: 65536 });
+    wal.logInsertSync(1, 2, 3, 4);
+    wal.consumeAsync({ applyBatch() { throw new Error("no store"); } });
+    try { ${wait} } catch (error) { console.log("told:", error.message); }
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    console.log("goes on");`;
+  const told = await runSnippet(program("await wal.whenApplied();"));
+  assertEquals([told.code, told.stdout, told.stderr], [0, "told: no store\ngoes on\n", ""]);
+  const untold = await runSnippet(program("await wal.flushAsync();"));
+  assert(untold.code !== 0);
+  assertStringIncludes(untold.stderr, "no store");
+});

@@ -25,6 +25,7 @@ import { Milestones } from "./milestones.ts";
 import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
 import type { OpenedLog } from "./open.ts";
 import type { CheckedOptions } from "./options.ts";
+import { QuietTimer } from "./quiet_timer.ts";
 import { type Slots, SlotState } from "./record.ts";
 import { type Range, rangesOf, slotOf } from "./ring.ts";
 import { RUN_RECORDS } from "./run_codec.ts";
@@ -110,7 +111,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** When the file was last looked at. */
   #lookedMs = 0;
   #headerRequested = false;
-  #idleTimer: ReturnType<typeof setTimeout> | null = null;
+  readonly #idleTimer = new QuietTimer();
 
   #consuming: Promise<void> | null = null;
   #consumerStop = new AbortController();
@@ -227,8 +228,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     } finally {
       this.commit.stop(closed);
       this.#milestones.rejectAll(new WALClosedError("wait for the consumer"));
-      if (this.#idleTimer !== null) clearTimeout(this.#idleTimer);
-      this.#idleTimer = null;
+      this.#idleTimer.clear();
       this.#isOpen = false;
       this.#stop = 0;
       this.#wakeConsumer("stopped");
@@ -528,16 +528,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Once the log is idle, the header notes what is durable, so that the last group has a witness too. */
   #armIdleTimer(): void {
     const { idleHeaderDelayMs } = this.#options;
-    if (this.#idleTimer !== null || idleHeaderDelayMs > LONGEST_TIMER_MS) return;
+    if (this.#idleTimer.isSet || idleHeaderDelayMs > LONGEST_TIMER_MS) return;
     const { durable } = this.commit;
-    this.#idleTimer = setTimeout(() => {
-      this.#idleTimer = null;
+    this.#idleTimer.set(idleHeaderDelayMs, () => {
       if (!this.isOpen || this.#poison !== null) return;
       if (this.commit.durable !== durable) return this.#armIdleTimer();
       this.#headerRequested = true;
       this.commit.schedule();
-    }, idleHeaderDelayMs);
-    this.#idleTimer.unref();
+    });
   }
 
   /** Looks at the file if that was not done a moment ago: before memory is touched that may be past the end of a file that was cut. */

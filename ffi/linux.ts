@@ -4,8 +4,8 @@ import * as fs from "node:fs";
 import { fileSystemName } from "./file_system.ts";
 import * as c from "./libc.ts";
 import type { Libc } from "./libc.ts";
-import { isAbsence, type Mapping, type PreparedPath, SystemError } from "./system.ts";
-import { errnoOf, PosixSystem } from "./unix.ts";
+import { errnoOf, isAbsence, type Mapping, type PreparedPath, SystemError } from "./system.ts";
+import { PosixSystem } from "./unix.ts";
 
 /** One advice to read is cut at the device's limit, which is this or more. */
 const READ_BYTES = 128 * 1024;

@@ -24,6 +24,14 @@ export function isAbsence(error: unknown): boolean {
   return error instanceof SystemError && (error.errno === "ENOENT" || error.errno === "ENOTDIR");
 }
 
+/** The name of the error number in an error of node:fs. */
+export function errnoOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  if (typeof code === "string") return code;
+  // Deno's sandbox speaks before the operating system is asked.
+  return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
+}
+
 /** What a file is. Numbers are exact: inode and device as bigint. */
 export interface FileStatus {
   readonly kind: "file" | "directory" | "symlink" | "other";

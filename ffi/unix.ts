@@ -3,7 +3,15 @@
 import * as fs from "node:fs";
 import * as c from "./libc.ts";
 import type { Libc, Platform } from "./libc.ts";
-import { type FileStatus, isAbsence, type Mapping, type PreparedPath, type System, SystemError } from "./system.ts";
+import {
+  errnoOf,
+  type FileStatus,
+  isAbsence,
+  type Mapping,
+  type PreparedPath,
+  type System,
+  SystemError,
+} from "./system.ts";
 
 /** Runtimes set O_CLOEXEC on every descriptor that they open. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
@@ -30,14 +38,6 @@ function call<T>(name: string, path: string | undefined, body: () => T): T {
       }
     }
   }
-}
-
-/** The name of the error number in an error of node:fs. */
-export function errnoOf(error: unknown): string {
-  const { code, name } = error as { code?: unknown; name?: unknown };
-  if (typeof code === "string") return code;
-  // Deno's sandbox speaks before the operating system is asked.
-  return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
 }
 
 function status(found: fs.BigIntStats): FileStatus {

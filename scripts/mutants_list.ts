@@ -510,6 +510,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("gone"),
   },
   {
+    name: "a relative path is resolved at each opening",
+    hazard: "H42",
+    edits: edit("src/options.ts", "return absolutePath(path);", "return path;"),
+    tests: faults("path_meaning"),
+  },
+  {
+    name: "symbolic links are followed anew at each opening",
+    hazard: "H42",
+    edits: edit("src/wal.ts", "path: this.#realPath ?? this.#path,", "path: this.#path,"),
+    tests: faults("path_meaning"),
+  },
+  {
     name: "an error that Bun returns is taken for a library",
     hazard: "H48",
     edits: edit("ffi/bun.ts", "if (answer instanceof Error) throw answer;", ""),

@@ -70,6 +70,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly commit: GroupCommit;
   readonly watch: ConsumerWatch;
   readonly #region: Region;
+  readonly #openWarnings: readonly string[];
   readonly #slots: Slots;
   readonly #writer: HeaderWriter;
   readonly #options: CheckedOptions;
@@ -124,9 +125,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** @param clock goes on from the log's highest time. */
   constructor(opened: OpenedLog, options: CheckedOptions, clock: HybridClock) {
-    const { region, slots, writer, verdict, report } = opened;
+    const { region, slots, writer, verdict, report, warnings } = opened;
     this.path = region.path;
     this.recovery = report;
+    this.#openWarnings = warnings;
     this.#region = region;
     this.#slots = slots;
     this.#writer = writer;
@@ -858,7 +860,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #warnings(region: Region, { count, totalMs }: LatencyHistogram): readonly string[] {
-    const warnings = [...region.warnings, ...this.watch.warnings(this.#head - 1 - this.#applied)];
+    const warnings = [
+      ...region.warnings,
+      ...this.#openWarnings,
+      ...this.watch.warnings(this.#head - 1 - this.#applied),
+    ];
     const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
     if (isSuspect) {
       const us = Math.round(totalMs / count * 1000);

@@ -33,6 +33,8 @@ const MOST_NAME_BYTES = 255;
 /** What opening needs to know. */
 export interface LogRequest {
   readonly path: string | null;
+  /** The id of the log that was open before, by the same caller; null at first. */
+  readonly lastId: string | null;
   readonly storage: () => Storage;
   readonly sizeBytes: number;
   readonly create: boolean;
@@ -52,6 +54,8 @@ export interface OpenedLog {
   readonly writer: HeaderWriter;
   readonly verdict: Verdict;
   readonly report: RecoveryReport;
+  /** What an operator should know of this opening, one sentence each. */
+  readonly warnings: readonly string[];
 }
 
 /** Opens, recovers, repairs. */
@@ -97,7 +101,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       return openRegion(request, next, startMs, done);
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
-    return { region, slots, writer, verdict, report: makeReport(region, pair, header, verdict, salvaged, startMs) };
+    const report = makeReport(region, pair, header, verdict, salvaged, startMs);
+    return { region, slots, writer, verdict, report, warnings: warningsOf(request, header) };
   } catch (error) {
     region.close();
     throw error;
@@ -348,6 +353,17 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
     highest = Math.max(highest, slot);
   }
   region.sync(offsetOf(lowest), offsetOf(highest) + RECORD_BYTES - offsetOf(lowest));
+}
+
+/** What was not expected to be found. */
+function warningsOf({ path, lastId }: LogRequest, { lineage }: Header): string[] {
+  const { logId, origin, fork } = lineage;
+  const isStrange = path !== null && lastId !== null && ![logId, origin?.logId, fork?.logId].includes(lastId);
+  return isStrange
+    ? [
+      `This is another log than the one that was open before (${logId}, not ${lastId}): it was replaced, or mounted over`,
+    ]
+    : [];
 }
 
 function makeReport(

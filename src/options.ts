@@ -3,6 +3,8 @@
 import { fileURLToPath } from "node:url";
 import type { Storage } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";
+import { absolutePath } from "../ffi/working_directory.ts";
+import { toWALError } from "./errors.ts";
 import type { FlushOption } from "./group_commit.ts";
 import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "./layout.ts";
 import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
@@ -33,7 +35,11 @@ export interface CheckedOptions {
   readonly storage: () => Storage;
 }
 
-/** A path as the file system takes it; null for anonymous memory. */
+/**
+ * An absolute path; null for anonymous memory.
+ *
+ * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no working directory.
+ */
 export function checkPath(path: string | URL | null): string | null {
   if (path === null) return null;
   if (path instanceof URL) return fileURLToPath(path);
@@ -41,7 +47,11 @@ export function checkPath(path: string | URL | null): string | null {
     throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
   }
   if (path === "") throw new RangeError("Cannot use an empty string as path");
-  return path;
+  try {
+    return absolutePath(path);
+  } catch (error) {
+    throw toWALError(error, path, 0);
+  }
 }
 
 /** Every option; one that is misspelt would be left out silently otherwise. */

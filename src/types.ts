@@ -253,7 +253,7 @@ export interface WALOptions {
    * @default {false}
    */
   allowUnsafeFileSystem?: boolean | undefined;
-  /** Where the file lives; the real disk if left out. A simulated disk, in tests. */
+  /** Where the file lives; the real disk if left out. A simulated disk, in tests. It is given absolute paths. */
   storage?: Storage | undefined;
 }
 

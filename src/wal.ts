@@ -45,14 +45,19 @@ export class WAL implements Disposable, AsyncDisposable {
   readonly #path: string | null;
   readonly #options: CheckedOptions;
   readonly #clock: HybridClock;
+  /** Where the first opening found or made the log: symbolic links that are turned later lead no other opening elsewhere. */
+  #realPath: string | null = null;
   /** The last opening, open or closed; null before the first one. */
   #log: Log | null = null;
 
   /**
    * A log that is not open yet; nothing is touched.
    *
-   * @param path the log's file; `null` for anonymous memory, which lasts until `close()`.
+   * @param path the log's file; `null` for anonymous memory, which lasts until `close()`. A relative path is one from the working
+   * directory of now, whatever that is at `open()`.
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
+   * @throws {WALNotFoundError} if the path is relative and the working directory was deleted.
+   * @throws {WALPermissionError} if the path is relative and the working directory may not be asked for.
    */
   constructor(path: string | URL | null = null, options: WALOptions = {}) {
     // A variable that is not set must not turn a file into memory.
@@ -77,7 +82,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Opens the log, and makes it if there is none; recovers it after a crash (see `recovery`). No-op if it is open.
+   * Opens the log, and makes it if there is none; recovers it after a crash (see `recovery`). No-op if it is open. A log that was
+   * closed is opened again where the first opening found it; `stats().warnings` says so if another log is there by now.
    *
    * @throws {WALLockedError} if another opener has it.
    * @throws {WALFormatError} if the file is not a log, or one of a later version.
@@ -94,7 +100,8 @@ export class WAL implements Disposable, AsyncDisposable {
     if (this.isOpen) return;
     const options = this.#options;
     const opened = openLog({
-      path: this.#path,
+      path: this.#realPath ?? this.#path,
+      lastId: this.#log?.logId ?? null,
       storage: options.storage,
       sizeBytes: options.size,
       create: options.create,
@@ -106,6 +113,7 @@ export class WAL implements Disposable, AsyncDisposable {
       pid: process.pid,
     });
     this.#log = new Log(opened, options, this.#clock);
+    this.#realPath = this.#log.path;
   }
 
   /**
@@ -367,7 +375,10 @@ export class WAL implements Disposable, AsyncDisposable {
     return { first, last };
   }
 
-  /** The file's path (that of a URL, if one was given), or null for anonymous memory. */
+  /**
+   * The file's absolute path, or null for anonymous memory: a relative one was resolved when it was given, symbolic links are as
+   * given. `stats().path` has none.
+   */
   get path(): string | null {
     return this.#path;
   }

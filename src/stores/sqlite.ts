@@ -20,7 +20,8 @@
 
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { fileURLToPath } from "node:url";
-import { WALError } from "../errors.ts";
+import { absolutePath } from "../../ffi/working_directory.ts";
+import { toWALError, WALError } from "../errors.ts";
 import { show } from "../numbers.ts";
 import { type LSN, OpType, type Store, type WALRecord } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
@@ -497,5 +498,11 @@ function checkPath(path: string | URL): string {
   const text = path instanceof URL ? fileURLToPath(path) : path;
   if (typeof text !== "string") throw new TypeError(`Cannot use ${show(text)} as path: it must be a string or a URL`);
   if (text === "" || text.includes("\0")) throw new TypeError("Cannot use the path: it is empty or has a NUL");
-  return text;
+  // SQLite's own names, which are no paths.
+  if (text === ":memory:" || text.startsWith("file:")) return text;
+  try {
+    return absolutePath(text);
+  } catch (error) {
+    throw toWALError(error, text, 0);
+  }
 }

@@ -3,6 +3,7 @@
 import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { absolutePath } from "../../ffi/working_directory.ts";
 
 /** Thrown by `home.step()`: a write of the store that failed, and that may succeed when it is done again. */
 export class SimulatedFailure extends Error {
@@ -54,7 +55,8 @@ export class Home implements Disposable {
 
   /** @param temporary where directories are made. */
   constructor(temporary: string | undefined) {
-    this.#temporary = temporary;
+    // The workload may change the working directory.
+    this.#temporary = temporary === undefined ? undefined : absolutePath(temporary);
   }
 
   /** The home as a store sees it until the next crash. */
@@ -108,7 +110,7 @@ export class Home implements Disposable {
   }
 
   #makeDirectory(): string {
-    this.#parent ??= mkdtempSync(join(this.#temporary ?? temporaryDirectory(), "wal-crash-"));
+    this.#parent ??= mkdtempSync(join(this.#temporary ?? absolutePath(temporaryDirectory()), "wal-crash-"));
     const path = join(this.#parent, String(++this.#directories));
     mkdirSync(path);
     return path;

@@ -14,7 +14,6 @@ const HAZARDS = Array.from({ length: 51 }, (_, i) => `H${i + 1}`);
 const OPEN_HAZARDS = new Set([
   "H38",
   "H39",
-  "H42",
   "H43",
   "H44",
   "H45",

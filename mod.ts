@@ -67,6 +67,7 @@ export type {
   U64,
   WALOptions,
   WALRecord,
+  WALRecordFields,
   WALStats,
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";

@@ -289,7 +289,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H25",
     edits: edit(
       "src/cursor.ts",
-      "if (from + good < end) throw damage(source, first + from + good);",
+      "if (good < count) throw damage(source, first + slot + good);",
       "",
     ),
     tests: faults("bit_rot"),
@@ -679,6 +679,18 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H9",
     edits: edit("ffi/unix.ts", "fs.constants.O_CREAT, 0o600)", "fs.constants.O_CREAT, 0o644)"),
     tests: faults("planted_link"),
+  },
+  {
+    name: "whether a batch goes on makes two records of it different values",
+    hazard: "H51",
+    edits: edit("src/stored_record.ts", "const ALL_BUT_FLAGS = ~0xff00;", "const ALL_BUT_FLAGS = ~0;"),
+    tests: ["tests/stored_record_test.ts"],
+  },
+  {
+    name: "a record can be cloned, without its fields",
+    hazard: "H51",
+    edits: edit("src/stored_record.ts", "  readonly toClone: () => void = cloneWhatToObjectReturns;\n", ""),
+    tests: ["tests/stored_record_test.ts"],
   },
   {
     name: "backup() copies records that are not durable",

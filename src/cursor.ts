@@ -1,4 +1,4 @@
-// Read records in LSN order: in place, through one reused cursor, or as records over a private copy.
+// Read records in LSN order: in place, through one reused cursor, or as values.
 
 import { WALCorruptError, type WALError, WALFormatError, WALTruncatedError } from "./errors.ts";
 import {
@@ -15,9 +15,10 @@ import {
   VALUE_LOW_AT,
   VERSION_OP_AT,
 } from "./layout.ts";
-import { type Slots, SlotState, StoredRecord } from "./record.ts";
+import { type Slots, SlotState } from "./record.ts";
 import { lossOf, offsetOf, rangesOf, slotOf } from "./ring.ts";
 import { RUN_RECORDS } from "./run_codec.ts";
+import { readRecords } from "./stored_record.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "./types.ts";
 
 /** What a reader asks of the log. */
@@ -36,14 +37,24 @@ export interface ReadSource {
   forget(offset: number, length: number): void;
 }
 
-/** Records over a private copy of `first` to `last`, each verified; the caller has checked that they are retained. */
+/** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
+const COPY_BYTES = 1024 * 1024;
+const COPY_RECORDS = COPY_BYTES / RECORD_BYTES;
+const WORDS = RECORD_BYTES / 4;
+
+/** The records `first` to `last`, each verified; the caller has checked that they are retained. */
 export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
-  const copy = copySlots(source, first, last);
-  const memory = { view: copy.view, words: copy.words };
-  const records = new Array<WALRecord>(copy.count);
-  forEachRun(source, copy, first, (from, end) => {
-    for (; from < end; from++) records[from] = new StoredRecord(memory, from * RECORD_BYTES);
-  });
+  const count = last - first + 1;
+  const records = new Array<WALRecord>(count);
+  const buffer = new ArrayBuffer(Math.min(count, COPY_RECORDS) * RECORD_BYTES);
+  let done = 0;
+  do {
+    const from = first + done;
+    const start = done;
+    const copy = copySlots(source, from, Math.min(last, from + COPY_RECORDS - 1), buffer);
+    forEachRun(source, copy, from, (slot, run) => readRecords(copy.words, slot * WORDS, run, records, start + slot));
+    done += COPY_RECORDS;
+  } while (done < count);
   return records;
 }
 
@@ -54,25 +65,26 @@ export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
   return copy;
 }
 
-/** Verifies a copy run by run, and says of each run from which slot to which it goes. @throws as `damage()` has it. */
-function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (from: number, end: number) => void): void {
-  for (let from = 0; from < copy.count; from += RUN_RECORDS) {
-    const end = Math.min(from + RUN_RECORDS, copy.count);
-    const { good } = copy.lookRun(from, first + from, end - from);
-    if (from + good < end) throw damage(source, first + from + good);
-    take(from, end);
+/** Verifies a copy run by run, and says at which slot each starts and how long it is. @throws as `damage()` has it. */
+function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: number, count: number) => void): void {
+  for (let slot = 0; slot < copy.count; slot += RUN_RECORDS) {
+    const count = Math.min(RUN_RECORDS, copy.count - slot);
+    const { good } = copy.lookRun(slot, first + slot, count);
+    if (good < count) throw damage(source, first + slot + good);
+    take(slot, count);
   }
 }
 
-/** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
-const COPY_BYTES = 1024 * 1024;
-
-/** The bytes of `first` to `last`, slot 0 of the copy holding `first`. Not verified. */
-export function copySlots(source: ReadSource, first: LSN, last: LSN): Slots {
+/**
+ * The bytes of `first` to `last`, slot 0 of the copy holding `first`. Not verified.
+ *
+ * @param buffer what they are copied into, if there is one already.
+ */
+export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: ArrayBuffer): Slots {
   const slots = source.slots();
   source.check(first, last);
   const count = last - first + 1;
-  const bytes = new Uint8Array(count * RECORD_BYTES);
+  const bytes = buffer === undefined ? new Uint8Array(count * RECORD_BYTES) : new Uint8Array(buffer);
   let at = 0;
   for (const { offset, length } of rangesOf(first, last, slots.count)) {
     for (let done = 0; done < length; done += COPY_BYTES) {
@@ -91,7 +103,7 @@ const CHECK_RECORDS = 1024;
 const CHUNK_RECORDS = 512;
 
 /** Records from `first` to `last`, copied a piece at a time. */
-export function* iterateRecords(source: ReadSource, first: LSN, last: LSN): Generator<WALRecord, void, undefined> {
+export function* iterateRecords(source: ReadSource, first: LSN, last: LSN): Generator<WALRecord, undefined, undefined> {
   for (let from = first; from <= last; from += CHUNK_RECORDS) {
     checkRetained(source, from);
     yield* copyRecords(source, from, Math.min(last, from + CHUNK_RECORDS - 1));

@@ -8,7 +8,6 @@ import {
   FLAGS_AT,
   KEY_HIGH_AT,
   KEY_LOW_AT,
-  LSN_AT,
   MAX_OPCODE,
   OPCODE_MASK,
   RECORD_BYTES,
@@ -16,7 +15,6 @@ import {
   RING_AT,
   TIME_NANOS_AT,
   TIME_SEQ_AT,
-  TIME_SHARD_AT,
   VALUE_HIGH_AT,
   VALUE_LOW_AT,
   VERSION_AND_UNKNOWN_FLAGS,
@@ -24,15 +22,7 @@ import {
   VERSION_SHIFT,
 } from "./layout.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
-import {
-  type DeleteItem,
-  type HybridTime,
-  type InsertItem,
-  type LSN,
-  OpType,
-  type U64,
-  type WALRecord,
-} from "./types.ts";
+import { type DeleteItem, type InsertItem, type LSN, OpType, type U64 } from "./types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
@@ -372,104 +362,5 @@ export class Slots {
 
   #word(slot: number): number {
     return this.#firstWord + slot * WORDS;
-  }
-}
-
-/** The memory that records of one read share. */
-export interface RecordMemory {
-  readonly view: DataView;
-  /** Over the same bytes. Deep equality looks at it, since a DataView shows it nothing. */
-  readonly words: Int32Array;
-}
-
-const inspectedByNode: unique symbol = Symbol.for("nodejs.util.inspect.custom");
-const inspectedByDeno: unique symbol = Symbol.for("Deno.customInspect");
-
-/**
- * A record over a private copy of the log: its fields are decoded when they are read, since four bigints and a tuple a record
- * would cost more than the rest of a replay. Nothing the log does later changes it.
- */
-export class StoredRecord implements WALRecord {
-  private readonly memory: RecordMemory;
-  private readonly at: number;
-
-  /** @param at byte offset of the record in the memory. */
-  constructor(memory: RecordMemory, at: number) {
-    this.memory = memory;
-    this.at = at;
-  }
-
-  get lsn(): LSN {
-    return getSafeU64(this.memory.view, this.at + LSN_AT);
-  }
-
-  get opType(): OpType {
-    return (this.memory.view.getUint8(this.at + VERSION_OP_AT) & OPCODE_MASK) as OpType;
-  }
-
-  get version(): number {
-    return this.memory.view.getUint8(this.at + VERSION_OP_AT) >> VERSION_SHIFT;
-  }
-
-  get time(): HybridTime {
-    const view = this.memory.view;
-    return [
-      view.getBigUint64(this.at + TIME_NANOS_AT, true),
-      view.getUint32(this.at + TIME_SEQ_AT, true),
-      view.getUint16(this.at + TIME_SHARD_AT, true),
-    ];
-  }
-
-  get keyHigh(): bigint {
-    return this.memory.view.getBigUint64(this.at + KEY_HIGH_AT, true);
-  }
-
-  get keyLow(): bigint {
-    return this.memory.view.getBigUint64(this.at + KEY_LOW_AT, true);
-  }
-
-  get valueHigh(): bigint {
-    return this.memory.view.getBigUint64(this.at + VALUE_HIGH_AT, true);
-  }
-
-  get valueLow(): bigint {
-    return this.memory.view.getBigUint64(this.at + VALUE_LOW_AT, true);
-  }
-
-  /** A plain object with the same fields. */
-  toObject(): WALRecord {
-    return {
-      lsn: this.lsn,
-      opType: this.opType,
-      version: this.version,
-      time: this.time,
-      keyHigh: this.keyHigh,
-      keyLow: this.keyLow,
-      valueHigh: this.valueHigh,
-      valueLow: this.valueLow,
-    };
-  }
-
-  /** The same with 64-bit numbers as decimal strings, since JSON has no bigint. */
-  toJSON(): Record<string, unknown> {
-    const { time, keyHigh, keyLow, valueHigh, valueLow, ...rest } = this.toObject();
-    return {
-      ...rest,
-      time: [String(time[0]), time[1], time[2]],
-      keyHigh: String(keyHigh),
-      keyLow: String(keyLow),
-      valueHigh: String(valueHigh),
-      valueLow: String(valueLow),
-    };
-  }
-
-  /** What `console.log()` shows on Node and Bun. */
-  [inspectedByNode](): WALRecord {
-    return this.toObject();
-  }
-
-  /** What `console.log()` shows on Deno. */
-  [inspectedByDeno](inspect: (value: unknown, options: unknown) => string, options: unknown): string {
-    return inspect(this.toObject(), options);
   }
 }

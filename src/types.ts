@@ -34,11 +34,8 @@ export const OpType = {
 /** One of the numbers of {@linkcode OpType}. */
 export type OpType = (typeof OpType)[keyof typeof OpType];
 
-/**
- * A record as the log returns it. Its values are copied out of the log: it stays as it is whatever the log does next. They are
- * read by getters, so `{ ...record }` has none of them: name the fields that you want.
- */
-export interface WALRecord {
+/** What a record says, as a plain object has it: see {@linkcode WALRecord.toObject}. */
+export interface WALRecordFields {
   /** Its log sequence number. */
   readonly lsn: LSN;
   /** What it does: one of `OpType`. */
@@ -55,6 +52,20 @@ export interface WALRecord {
   readonly valueHigh: bigint;
   /** Of a checkpoint: the LSN up to which the store has everything. */
   readonly valueLow: bigint;
+}
+
+/**
+ * A record as the log returns it: a value of its own, which stays as it is whatever the log does next and keeps nothing else alive.
+ * Two records are deeply equal if, and only if, all their fields are.
+ *
+ * Its fields are getters, and `{ ...record }` does not have them. `structuredClone()` and `postMessage()` refuse a record with a
+ * `DataCloneError`. Copy, send and store what `toObject()` returns.
+ */
+export interface WALRecord extends WALRecordFields {
+  /** A plain object with the same fields. */
+  toObject(): WALRecordFields;
+  /** As `toObject()`, with 64-bit numbers as decimal strings: what `JSON.stringify()` writes, since JSON has no bigint. */
+  toJSON(): Record<string, unknown>;
 }
 
 /** An item of `batchInsert()`. */

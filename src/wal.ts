@@ -293,7 +293,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * All records from tail to head in LSN order, verified, over one private copy. 64 bytes and a small object each: for a big log
+   * All records from tail to head in LSN order, verified. Each takes 110 to 200 bytes of memory: for a big log
    * see {@linkcode WAL.records} and {@linkcode WAL.cursor}.
    *
    * @throws {WALCorruptError} if one of them is damaged.
@@ -304,13 +304,16 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Records in LSN order, read a piece at a time as the iteration goes on.
+   * Records in LSN order, read a piece at a time as the iteration goes on. A generator: it has `map()`, `filter()`, `take()` and the
+   * other methods of iterators.
    *
    * @throws {RangeError} if an end of the range is no LSN.
    * @throws {WALTruncatedError} if the range starts before the tail, or the log lets go of it before it is read.
    * @throws {WALCorruptError} if a record is damaged.
    */
-  records(range: RecordRange = {}): IterableIterator<WALRecord> {
+  // As in IterableIterator, so that next().value is no more to narrow than it was.
+  // deno-lint-ignore no-explicit-any
+  records(range: RecordRange = {}): Generator<WALRecord, any, undefined> {
     const log = this.#opened("read");
     const [first, last] = log.checkRange(range);
     return iterateRecords(log, first, last);

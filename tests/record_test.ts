@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
 import { HybridClock } from "../src/clock.ts";
-import { checksumSeed, getSafeU64, setU64, Slots, SlotState, StoredRecord } from "../src/record.ts";
+import { checksumSeed, getSafeU64, setU64, Slots, SlotState } from "../src/record.ts";
 import type { OpType, U64 } from "../src/types.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
 import { test } from "./support/test.ts";
@@ -96,36 +96,6 @@ test("Slots.write() refuses a slot outside the ring, and Slots one outside its m
     assertThrows(() => slots.write(slot, 1, 0, 1, 1, clockAt(1n, 0), 0, 0, 0, 0, 0), WALAssertionError);
   }
   assertThrows(() => new Slots(new ArrayBuffer(191), 64, 2, 0), WALAssertionError);
-});
-
-test("StoredRecord reads back what was written", () => {
-  fc.assert(fc.property(record, (fields) => {
-    const slots = slotOf(recordBytes(fields));
-    const { lsn, opType, nanos, seq, shard, keyHigh, keyLow, valueHigh, valueLow } = fields;
-    const stored = new StoredRecord({ view: slots.view, words: slots.words }, 0);
-    const expected = {
-      lsn,
-      opType: opType as OpType,
-      version: 1,
-      time: [nanos, seq, shard] as const,
-      keyHigh,
-      keyLow,
-      valueHigh,
-      valueLow,
-    };
-    assertEquals(stored.toObject(), expected);
-    assertEquals(slots.look(0, lsn), SlotState.Record);
-    assertEquals(slots.distanceAt(0), fields.distance);
-    assertEquals(slots.batchGoesOn(0), fields.flags === 1);
-  }));
-});
-
-test("StoredRecord becomes JSON without a loss", () => {
-  const slots = slotOf(recordBytes({ lsn: 7, nanos: MAX, seq: 1, shard: 2, keyHigh: MAX, keyLow: 0n }));
-  const json = JSON.parse(JSON.stringify(new StoredRecord({ view: slots.view, words: slots.words }, 0)));
-  assertEquals(json.keyHigh, String(MAX));
-  assertEquals(json.time, [String(MAX), 1, 2]);
-  assertEquals(json.lsn, 7);
 });
 
 test("look() takes no zeros for a record, whatever the LSN", () => {

@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PairTable } from "../src/stores/pair_table.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
-import { OpType, type WALRecord } from "../src/types.ts";
+import { OpType, type WALRecordFields } from "../src/types.ts";
 import { applySingly, assertSame } from "./support/store_check.ts";
 import { makeInserts, makeRecord, makeRecords, MAX, operations, sorted, StoreModel } from "./support/store_model.ts";
 import { test } from "./support/test.ts";
@@ -40,7 +40,7 @@ test("MemoryStore skips records that it has, also where they begin a run", () =>
 
 test("MemoryStore.applyBatch() applies nothing of a run that it cannot apply", () => {
   const good = makeInserts(5, 11);
-  const bad: [string, WALRecord][] = [
+  const bad: [string, WALRecordFields][] = [
     ["an unknown type", makeRecord(16, 9 as OpType)],
     ["an LSN again", makeRecord(15, OpType.Insert)],
     ["an LSN before", makeRecord(3, OpType.Insert)],

@@ -6,7 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { WALError } from "../src/errors.ts";
 import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
-import { OpType, type WALRecord } from "../src/types.ts";
+import { OpType, type WALRecordFields } from "../src/types.ts";
 import { projectUrl, runSnippet } from "./support/child.ts";
 import { applySingly, assertSame } from "./support/store_check.ts";
 import {
@@ -134,7 +134,7 @@ test("SQLiteStore.applyBatch() applies nothing of a run that it cannot apply", (
   for (const [name, record, errorClass] of bad) {
     using store = new SQLiteStore(":memory:");
     store.applyBatch(makeInserts(2));
-    assertThrows(() => store.applyBatch([...good, record as WALRecord]), errorClass, undefined, name);
+    assertThrows(() => store.applyBatch([...good, record as WALRecordFields]), errorClass, undefined, name);
     assertEquals([store.size, store.appliedLsn()], [2, 2], name);
     store.applyBatch(good);
     assertEquals([store.size, store.appliedLsn()], [72, 80], name);

@@ -19,7 +19,7 @@
  */
 
 import { checkLsn } from "../numbers.ts";
-import { type LSN, OpType, type Store, type WALRecord } from "../types.ts";
+import { type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import { type Entry, PairTable, type Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
 
@@ -68,7 +68,7 @@ export class MemoryStore implements Store {
    * @param record where it comes from; if given, it is skipped where its LSN is not above `appliedLsn()`.
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
     this.#pairs.reserve(this.#pairs.size + 1);
@@ -77,7 +77,7 @@ export class MemoryStore implements Store {
   }
 
   /** Removes a key with all its values. As {@linkcode MemoryStore.insert}. */
-  delete(keyHigh: bigint, keyLow: bigint, record?: WALRecord): void {
+  delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
     checkKey(keyHigh, keyLow);
     if (!this.#lacks(record)) return;
     this.#pairs.delete(keyHigh, keyLow);
@@ -85,7 +85,7 @@ export class MemoryStore implements Store {
   }
 
   /** Removes one value of a key. As {@linkcode MemoryStore.insert}. */
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
     this.#pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
@@ -97,7 +97,7 @@ export class MemoryStore implements Store {
    *
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
-  applyBatch(records: readonly WALRecord[]): void {
+  applyBatch(records: readonly WALRecordFields[]): void {
     checkRun(records);
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
@@ -148,11 +148,11 @@ export class MemoryStore implements Store {
     this.#applied = 0;
   }
 
-  #lacks(record: WALRecord | undefined): boolean {
+  #lacks(record: WALRecordFields | undefined): boolean {
     return record === undefined || record.lsn > this.#applied;
   }
 
-  #noteApplied(record: WALRecord | undefined): void {
+  #noteApplied(record: WALRecordFields | undefined): void {
     if (record !== undefined) this.#applied = record.lsn;
   }
 }

@@ -2,7 +2,7 @@
 // still apply all or nothing.
 
 import { halvesHint, MAX_U64, show } from "../numbers.ts";
-import { type LSN, OpType, type WALRecord } from "../types.ts";
+import { type LSN, OpType, type WALRecordFields } from "../types.ts";
 
 /**
  * Checks a run.
@@ -11,7 +11,7 @@ import { type LSN, OpType, type WALRecord } from "../types.ts";
  *
  * @throws {RangeError} if the LSNs do not ascend, or a record is of no known type: to skip one would lose it silently.
  */
-export function checkRun(records: readonly WALRecord[]): void {
+export function checkRun(records: readonly WALRecordFields[]): void {
   let previous = 0;
   for (const { lsn, opType } of records) {
     if (!Number.isSafeInteger(lsn) || lsn <= previous) {
@@ -25,7 +25,7 @@ export function checkRun(records: readonly WALRecord[]): void {
 }
 
 /** The index of the first record that a store lacks, by the highest LSN it has; `records.length` if it has them all. */
-export function firstMissing(records: readonly WALRecord[], applied: LSN): number {
+export function firstMissing(records: readonly WALRecordFields[], applied: LSN): number {
   let first = 0;
   while (first < records.length && records[first]!.lsn <= applied) first++;
   return first;

@@ -23,7 +23,7 @@ import { fileURLToPath } from "node:url";
 import { absolutePath } from "../../ffi/working_directory.ts";
 import { toWALError, WALError } from "../errors.ts";
 import { show } from "../numbers.ts";
-import { type LSN, OpType, type Store, type WALRecord } from "../types.ts";
+import { type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
 
@@ -148,19 +148,19 @@ export class SQLiteStore implements Store, Disposable {
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
     this.#change(record, () => this.#insert(keyHigh, keyLow, valueHigh, valueLow));
   }
 
   /** Removes a key with all its values. As {@linkcode SQLiteStore.insert}. */
-  delete(keyHigh: bigint, keyLow: bigint, record?: WALRecord): void {
+  delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
     checkKey(keyHigh, keyLow);
     this.#change(record, () => this.#delete(keyHigh, keyLow));
   }
 
   /** Removes one value of a key. As {@linkcode SQLiteStore.insert}. */
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecord): void {
+  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
     this.#change(record, () => this.#deleteValue(keyHigh, keyLow, valueHigh, valueLow));
   }
@@ -172,7 +172,7 @@ export class SQLiteStore implements Store, Disposable {
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
-  applyBatch(records: readonly WALRecord[]): void {
+  applyBatch(records: readonly WALRecordFields[]): void {
     checkRun(records);
     this.#transact("apply records", () => {
       let next = firstMissing(records, this.#savedLsn());
@@ -322,7 +322,7 @@ export class SQLiteStore implements Store, Disposable {
 
   // Statements, one change each. They run inside a transaction.
 
-  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): void {
     if (opType === OpType.Insert) this.#insert(keyHigh, keyLow, valueHigh, valueLow);
     else if (opType === OpType.Delete) this.#delete(keyHigh, keyLow);
     else if (opType === OpType.DeleteValue) this.#deleteValue(keyHigh, keyLow, valueHigh, valueLow);
@@ -332,7 +332,7 @@ export class SQLiteStore implements Store, Disposable {
     this.#statements.insert.run(this.#key.set(keyHigh, keyLow), this.#value.set(valueHigh, valueLow));
   }
 
-  #insertMany(records: readonly WALRecord[], first: number): void {
+  #insertMany(records: readonly WALRecordFields[], first: number): void {
     for (let i = 0; i < PAIRS_AT_ONCE; i++) {
       const { keyHigh, keyLow, valueHigh, valueLow } = records[first + i]!;
       this.#blobs[2 * i]!.set(keyHigh, keyLow);
@@ -356,7 +356,7 @@ export class SQLiteStore implements Store, Disposable {
   // Transactions and failures.
 
   /** One change, and the LSN it brings the store to. */
-  #change(record: WALRecord | undefined, change: () => void): void {
+  #change(record: WALRecordFields | undefined, change: () => void): void {
     this.#transact("apply a change", () => {
       if (record !== undefined && record.lsn <= this.#savedLsn()) return 0;
       change();
@@ -462,7 +462,7 @@ function blobOf(column: SQLOutputValue): Uint8Array {
 }
 
 /** The index after the inserts that start at an index; the index itself if none does. */
-function endOfInserts(records: readonly WALRecord[], from: number): number {
+function endOfInserts(records: readonly WALRecordFields[], from: number): number {
   let end = from;
   while (end < records.length && records[end]!.opType === OpType.Insert) end++;
   return end;

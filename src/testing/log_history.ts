@@ -28,7 +28,7 @@ export class LogHistory {
     if (!wal.isOpen) return;
     const from = this.last + 1;
     if (wal.head > from) {
-      for (const record of wal.records({ from: Math.max(from, wal.tail) })) this.#records.push(copyOf(record));
+      for (const record of wal.records({ from: Math.max(from, wal.tail) })) this.#records.push(record);
     }
     this.acknowledge(wal.durable);
   }
@@ -90,14 +90,10 @@ export class LogHistory {
     const wanted = this.at(record.lsn);
     if (wanted === undefined) {
       // The consumer's own checkpoints are appended unseen.
-      if (record.lsn === this.last + 1 && record.opType === OpType.Checkpoint) this.#records.push(copyOf(record));
+      if (record.lsn === this.last + 1 && record.opType === OpType.Checkpoint) this.#records.push(record);
       else throw new BrokenPromiseError("G2", `the log has ${recordText(record)}, which was never appended`);
     } else if (recordText(record) !== recordText(wanted)) {
       throw new BrokenPromiseError("G2", `the log has ${recordText(record)}, appended was ${recordText(wanted)}`);
     }
   }
-}
-
-function copyOf({ lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): WALRecord {
-  return { lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow };
 }

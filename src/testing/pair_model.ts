@@ -1,6 +1,6 @@
 // What a store must contain after some records: a multi-value map, as plain as can be, that tests compare a store with.
 
-import { OpType, type WALRecord } from "../types.ts";
+import { OpType, type WALRecordFields } from "../types.ts";
 
 /** A key with one of its values. */
 export type StoreEntry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
@@ -15,13 +15,13 @@ export class PairModel {
   readonly #changedBy = new Map<string, number>();
 
   /** The contents after these records. */
-  static after(records: Iterable<WALRecord>): PairModel {
+  static after(records: Iterable<WALRecordFields>): PairModel {
     const model = new PairModel();
     for (const record of records) model.apply(record);
     return model;
   }
 
-  apply({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+  apply({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): void {
     const name = nameOf([keyHigh, keyLow, valueHigh, valueLow]);
     if (opType === OpType.Insert) {
       this.#pairs.set(name, [keyHigh, keyLow, valueHigh, valueLow]);
@@ -62,7 +62,7 @@ function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
 }
 
 /** The LSNs whose contents these are, of records in LSN order; 0 for an empty store. */
-export function findPrefixes(records: readonly WALRecord[], entries: readonly StoreEntry[]): number[] {
+export function findPrefixes(records: readonly WALRecordFields[], entries: readonly StoreEntry[]): number[] {
   const model = new PairModel();
   const found = model.difference(entries) === null ? [0] : [];
   for (const record of records) {
@@ -73,7 +73,7 @@ export function findPrefixes(records: readonly WALRecord[], entries: readonly St
 }
 
 /** A record as one short text. */
-export function recordText({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): string {
+export function recordText({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): string {
   switch (opType) {
     case OpType.Insert:
       return `LSN ${lsn} insert (${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;

@@ -1,5 +1,6 @@
 // Records as a log hands them out, made for tests.
 
+import { recordOf } from "../stored_record.ts";
 import { OpType, type WALRecord } from "../types.ts";
 import type { StoreEntry } from "./pair_model.ts";
 import type { Random } from "./random.ts";
@@ -10,7 +11,7 @@ export const U64_ENDS: readonly bigint[] = [0n, 1n, 2n ** 32n, 2n ** 53n + 1n, 2
 /** A record. */
 export function makeRecord(lsn: number, opType: OpType, pair: StoreEntry): WALRecord {
   const [keyHigh, keyLow, valueHigh, valueLow] = pair;
-  return { lsn, opType, version: 1, time: [BigInt(lsn), 0, 0], keyHigh, keyLow, valueHigh, valueLow };
+  return recordOf({ lsn, opType, version: 1, time: [BigInt(lsn), 0, 0], keyHigh, keyLow, valueHigh, valueLow });
 }
 
 /** Inserts that no other record repeats. */
@@ -34,7 +35,7 @@ export function randomRecords(random: Random, count: number, first = 1): WALReco
 
 /** A record of a type that there is not: a store that looks at the type fails there, whatever it did before. */
 export function unknownType(record: WALRecord): WALRecord {
-  return { ...record, opType: 63 as OpType };
+  return recordOf({ ...record.toObject(), opType: 63 as OpType });
 }
 
 /** A record whose key and value cannot be read: as with one that a database refuses, any store fails there. */
@@ -42,9 +43,6 @@ export function unreadable(record: WALRecord): WALRecord {
   const fail = (): never => {
     throw new Error(`LSN ${record.lsn} cannot be read (simulated)`);
   };
-  const copy = { ...record };
-  for (const name of ["keyHigh", "keyLow", "valueHigh", "valueLow"]) {
-    Object.defineProperty(copy, name, { get: fail, enumerable: true });
-  }
-  return copy;
+  const names = ["keyHigh", "keyLow", "valueHigh", "valueLow"];
+  return Object.create(record, Object.fromEntries(names.map((name) => [name, { get: fail, enumerable: true }])));
 }

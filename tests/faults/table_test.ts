@@ -18,7 +18,6 @@ const OPEN_HAZARDS = new Set([
   "H44",
   "H45",
   "H50",
-  "H51",
 ]);
 const PROMISES = Array.from({ length: 16 }, (_, i) => `G${i + 1}`);
 

@@ -1,7 +1,8 @@
 // What the tests of the stores that come with the library share: a record by hand, and the comparison with the model.
 
 import { assert, assertEquals } from "@std/assert";
-import { OpType, type RecordStore, type WALRecord } from "../../src/types.ts";
+import { recordOf } from "../../src/stored_record.ts";
+import { OpType, type RecordStore, type WALRecordFields } from "../../src/types.ts";
 import { type Pair, sorted, type StoreModel } from "./store_model.ts";
 
 /** What a store answers. */
@@ -15,8 +16,9 @@ interface Answers {
 }
 
 /** Applies a record by the method for its type. */
-export function applySingly(store: RecordStore, record: WALRecord): void {
-  const { keyHigh, keyLow, valueHigh, valueLow } = record;
+export function applySingly(store: RecordStore, fields: WALRecordFields): void {
+  const { keyHigh, keyLow, valueHigh, valueLow } = fields;
+  const record = recordOf(fields);
   if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
   else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
   else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);

@@ -1,7 +1,7 @@
 // What a store must do, done by a plain map, with records to apply to both.
 
 import fc from "fast-check";
-import { OpType, type WALRecord } from "../../src/types.ts";
+import { OpType, type WALRecordFields } from "../../src/types.ts";
 
 /** A key with one of its values. */
 export type Pair = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
@@ -19,7 +19,7 @@ export const MAX: bigint = 2n ** 64n - 1n;
 export class StoreModel {
   readonly #keys = new Map<string, Map<string, Pair>>();
 
-  apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+  apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): void {
     const key = `${keyHigh},${keyLow}`;
     const value = `${valueHigh},${valueLow}`;
     const values = this.#keys.get(key) ?? new Map<string, Pair>();
@@ -53,18 +53,18 @@ export function sorted(pairs: Iterable<Pair>): Pair[] {
 }
 
 /** A record as the log hands it out. */
-export function makeRecord(lsn: number, opType: OpType, pair: Pair = [0n, 0n, 0n, 0n]): WALRecord {
+export function makeRecord(lsn: number, opType: OpType, pair: Pair = [0n, 0n, 0n, 0n]): WALRecordFields {
   const [keyHigh, keyLow, valueHigh, valueLow] = pair;
   return { lsn, opType, version: 1, time: [BigInt(lsn), 0, 0], keyHigh, keyLow, valueHigh, valueLow };
 }
 
 /** Records with the LSNs from `first` on. */
-export function makeRecords(operations: readonly Operation[], first: number = 1): WALRecord[] {
+export function makeRecords(operations: readonly Operation[], first: number = 1): WALRecordFields[] {
   return operations.map(({ opType, pair }, i) => makeRecord(first + i, opType, pair));
 }
 
 /** Inserts of distinct keys. */
-export function makeInserts(count: number, first: number = 1): WALRecord[] {
+export function makeInserts(count: number, first: number = 1): WALRecordFields[] {
   return Array.from({ length: count }, (_, i) => {
     const lsn = BigInt(first + i);
     return makeRecord(first + i, OpType.Insert, [lsn, MAX - lsn, lsn * 3n, lsn * 7n]);

@@ -48,6 +48,7 @@ export {
 export { OpType } from "./src/types.ts";
 export type {
   ApplicableStore,
+  AppliedRun,
   BatchStore,
   ConsumeErrorContext,
   ConsumeOptions,

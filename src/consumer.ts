@@ -6,22 +6,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
 import type { ConsumerWatch } from "./consumer_watch.ts";
-import { WALStoreError } from "./errors.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
-import { type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
+import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
+import { type AppliedRun, type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
 
 /** Why a wait for records ended. */
 export type WakeReason = "durable" | "time" | "stopped";
 
 /** What the consumer asks of the log. */
-export interface ConsumableLog {
-  readonly tail: LSN;
-  readonly durable: LSN;
+export interface ConsumableLog extends PositionedLog {
   readonly applied: LSN;
   /** What the store is known to have durably; a store that does not say for itself goes on from here. */
   readonly confirmed: LSN;
-  /** Everything up to here was in the store once: a store that lacks it has lost data. */
-  readonly checkpointed: LSN;
   readonly capacity: number;
   readonly isOpen: boolean;
   /** Told how the consumer is. */
@@ -39,8 +35,13 @@ export interface ConsumableLog {
   whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason>;
   /** Resolves when the time is up, the signal aborts or the log closes. */
   pause(delayMs: number, signal: AbortSignal): Promise<void>;
-  /** A store begins that has everything up to here, and no more. */
-  begin(applied: LSN): void;
+  /**
+   * A store has an LSN of this log that the log never handed out: its file was put back to an earlier state. From now on the log
+   * has another id, durably; it stays as it is where that cannot be written, or was done in this opening.
+   */
+  fork(): void;
+  /** A store begins that has everything up to here, and no more. @param warning what an operator should know of it. */
+  begin(applied: LSN, warning: string | null): void;
   /** The store has everything up to here; durably, or perhaps not yet. */
   noteApplied(lsn: LSN, durably: boolean): void;
   /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
@@ -131,7 +132,7 @@ function checkStore(store: Store): void {
       throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
     }
   }
-  for (const name of ["applyBatch", "appliedLsn", "sync"] as const) {
+  for (const name of ["applyBatch", "appliedLsn", "appliedLog", "sync"] as const) {
     if (store[name] !== undefined && typeof store[name] !== "function") {
       throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
     }
@@ -190,20 +191,22 @@ export class Consumer {
   async #start(): Promise<void> {
     const log = this.#log;
     let applied = Math.max(log.confirmed, log.tail - 1);
+    let warning: string | null = null;
     if (this.#store.appliedLsn !== undefined) {
-      const inStore = await this.#call(() => this.#answer(this.#store.appliedLsn!()));
-      if (!log.isOpen) return;
-      if (inStore === undefined || !Number.isSafeInteger(inStore) || inStore < 0) {
-        throw new TypeError(`Cannot consume the log: the store's appliedLsn() is not an LSN: ${String(inStore)}`);
+      const position = await this.#call(() => this.#answer(positionOf(this.#store)));
+      if (!log.isOpen || position === undefined) return;
+      if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
+      const refusal = refusalOf(position, log);
+      if (refusal !== null) throw refusal;
+      if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {
+        warning = `The store does not know which log its LSN ${position.lsn} belongs to; it was taken for this log's`;
       }
-      if (inStore > log.durable) throw new WALStoreError(inStore, log.tail, log.durable);
-      if (inStore < log.checkpointed && inStore < log.tail - 1) throw new WALStoreError(inStore, log.tail, log.durable);
-      applied = Math.max(inStore, log.tail - 1);
+      applied = Math.max(position.lsn, log.tail - 1);
     }
     this.#next = applied + 1;
     this.#lastData = 0;
     this.#confirmed = log.tail - 1;
-    log.begin(applied);
+    log.begin(applied, warning);
   }
 
   /** Waits for records; a pause is the time for a checkpoint. */
@@ -254,7 +257,7 @@ export class Consumer {
     for (let attempt = 1; done < data.length; attempt++) {
       try {
         if (this.#store.applyBatch !== undefined) {
-          await this.#answer(this.#store.applyBatch(data));
+          await this.#answer(this.#store.applyBatch(data, this.#runOf(data)));
           done = data.length;
         } else {
           for (; done < data.length; done++) {
@@ -273,6 +276,10 @@ export class Consumer {
     }
     if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
     this.#advance(records[records.length - 1]!.lsn);
+  }
+
+  #runOf(data: readonly WALRecord[]): AppliedRun {
+    return { logId: this.#log.lineage.logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
   }
 
   #advance(applied: LSN): void {

@@ -285,30 +285,42 @@ export class WALConsumingError extends WALError {
 }
 
 /**
- * The store and the log do not belong together: the store is ahead of the log, or it lacks records that were confirmed and
- * released. Code `STORE`. Nothing was applied.
+ * The store and the log do not belong together: the store has an LSN of another log, or one that this log never handed out, or
+ * it lacks records that were confirmed and released. Code `STORE`. Nothing was applied, released or skipped.
+ *
+ * To try again does not help. Open the log that the store belongs to, or give the log an empty store; a log that has
+ * released records needs a store that has them.
  */
 export class WALStoreError extends WALError {
   /** The class's name. */
   override name = "WALStoreError";
   /** What the store's `appliedLsn()` says. */
-  readonly applied: LSN;
+  readonly appliedLsn: LSN;
+  /** The id of the log that this LSN belongs to, by the store's `appliedLog()`; null if the store does not know. */
+  readonly appliedLog: string | null;
+  /** The id of this log. */
+  readonly logId: string;
   /** The oldest LSN that the log has. */
   readonly tail: LSN;
   /** The highest LSN that is durable in the log. */
   readonly durable: LSN;
 
   /** Made by the log. */
-  constructor(applied: LSN, tail: LSN, durable: LSN) {
-    super(
-      "STORE",
-      applied > durable
-        ? `Cannot consume the log: the store has LSN ${applied}, but the log ends at LSN ${durable}`
-        : `Cannot consume the log: the store has LSN ${applied}, but the log has released everything before LSN ${tail}`,
-    );
-    this.applied = applied;
-    this.tail = tail;
-    this.durable = durable;
+  constructor(
+    details: Pick<WALStoreError, "appliedLsn" | "appliedLog" | "logId" | "tail" | "durable">,
+    why: string,
+  ) {
+    super("STORE", `Cannot consume the log: ${why}`);
+    this.appliedLsn = details.appliedLsn;
+    this.appliedLog = details.appliedLog;
+    this.logId = details.logId;
+    this.tail = details.tail;
+    this.durable = details.durable;
+  }
+
+  /** As `appliedLsn`. */
+  get applied(): LSN {
+    return this.appliedLsn;
   }
 }
 

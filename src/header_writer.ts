@@ -7,10 +7,9 @@ import { HEADER_AT, HEADER_BYTES } from "./layout.ts";
 import type { LSN } from "./types.ts";
 
 /** What changes from one header write to the next. */
-export type HeaderPositions = Pick<
-  Header,
-  "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing"
->;
+export type HeaderPositions =
+  & Pick<Header, "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing">
+  & Partial<Pick<Header, "lineage">>;
 
 /** The header of one open log. */
 export class HeaderWriter {

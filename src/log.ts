@@ -20,7 +20,8 @@ import {
 } from "./errors.ts";
 import { type CommitTarget, GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
-import { imagePieces } from "./image.ts";
+import { imagePieces, newLogId } from "./image.ts";
+import { forked, type Lineage } from "./lineage.ts";
 import { Milestones } from "./milestones.ts";
 import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
 import type { OpenedLog } from "./open.ts";
@@ -101,6 +102,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** What the store is known to have durably. */
   #confirmed: LSN;
   #checkpointed: LSN;
+  /** Records up to here were handed out to a consumer of this opening. */
+  #handedOut: LSN = 0;
+  /** A store has shown in this opening that the file had gone back in time. */
+  #hasForked = false;
+  /** What an operator should know of the store that a consumer began with last; null for nothing. */
+  #storeWarning: string | null = null;
   /** The last released record that stores are given, 0 if this opening has released none. */
   #releasedGiven: LSN = 0;
   /** Pages are there to be stored into for records below this LSN. */
@@ -151,9 +158,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return this.#isOpen;
   }
 
-  /** The public id. */
-  get logId(): string {
-    return this.#writer.latest.lineage.logId;
+  get lineage(): Lineage {
+    return this.#writer.latest.lineage;
+  }
+
+  get reachable(): LSN {
+    return Math.max(this.#firstLsn - 1, this.#handedOut, this.#checkpointed, this.#tail - 1);
   }
 
   get head(): LSN {
@@ -517,10 +527,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   /** Writes the header and makes it durable before it returns. After a second one the tail's slots may be used again. */
-  #writeHeader(): void {
+  #writeHeader(change: Partial<HeaderPositions> = {}): void {
     this.#headerRequested = false;
     try {
-      this.#writer.write(this.#positions());
+      this.#writer.write({ ...this.#positions(), ...change });
       this.#look();
     } catch (error) {
       throw this.#fail(error);
@@ -644,6 +654,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     // Looked at in place: a flag that was damaged shows in the copy's checksum.
     const records = copyRecords(this, first, last);
     if (this.#slots.look(slotOf(last, capacity), last) !== SlotState.Record) throw damage(this, last);
+    this.#handedOut = Math.max(this.#handedOut, last);
     return records;
   }
 
@@ -691,8 +702,21 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (this.headerWanted()) this.commit.schedule();
   }
 
-  begin(applied: LSN): void {
+  fork(): void {
+    // Whoever has an LSN from after this opening's fork says what cannot be; to fork again would lose track of the first.
+    if (this.#hasForked || this.#poison !== null) return;
+    this.#hasForked = true;
+    const lineage = forked(this.lineage, newLogId(), this.reachable);
+    try {
+      // Into both copies: whichever is lost later, the store stays refused.
+      this.#writeHeader({ lineage });
+      this.#writeHeader();
+    } catch { /* the log is poisoned and says so; the store is refused all the same */ }
+  }
+
+  begin(applied: LSN, warning: string | null): void {
     if (!this.#isOpen) return;
+    this.#storeWarning = warning;
     // Perhaps less than the one before had: what it lacks is not released.
     this.#applied = this.#confirmed = applied;
     this.#milestones.reached(applied);
@@ -870,6 +894,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       const us = Math.round(totalMs / count * 1000);
       warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
     }
+    if (this.#storeWarning !== null) warnings.push(this.#storeWarning);
     return warnings;
   }
 
@@ -923,7 +948,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       timeNanos: this.#clock.nanos,
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
-      originId: this.logId,
+      originId: this.lineage.logId,
       read: (from, to, seed) => copyVerified(this, from, to).reseal(seed),
     });
     return { pieces, first, last };

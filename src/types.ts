@@ -104,17 +104,40 @@ export interface Store {
   /**
    * Applies a run of records in one transaction: all of them or, if it throws, none. If a store has it, the three methods above
    * are not called. Runs hold whole batches, in LSN order, without checkpoint records.
+   *
+   * @param run what a store saves in the same transaction: the log's id and the last LSN.
    */
-  applyBatch?(records: readonly WALRecord[]): void | Promise<void>;
+  applyBatch?(records: readonly WALRecord[], run: AppliedRun): void | Promise<void>;
   /**
    * The highest LSN that is durable in the store, 0 if none; saved by the store in the same transaction as the data. The consumer
    * starts after it: a store that has more in memory than on its disk passes over what it has already.
+   *
+   * An LSN that the log never had at `open()`, and never handed out to a consumer since, is refused with `WALStoreError`.
    */
   appliedLsn?(): LSN | Promise<LSN>;
+  /**
+   * The id of the log that `appliedLsn()` belongs to, null if it is not known; saved in the same transaction as the LSN. A store of
+   * another log is refused with `WALStoreError`, now and in every later opening, however far this log has grown. A store without
+   * it is refused only until the log, opened again, has grown past its LSN: then records are skipped, and lost.
+   *
+   * Save what `applyBatch()` is given as `run.logId`. A store that applies records one by one reads `wal.logId` in each
+   * call, and saves it with the record's LSN. Never answer with the id of the log that is open: that says nothing.
+   */
+  appliedLog?(): string | null | Promise<string | null>;
   /** Makes everything applied durable in the store; called before the log lets go of records. */
   sync?(): void | Promise<void>;
   /** No store has this property. By it the compiler knows what was declared as a `Store`. */
   readonly declaredAsStore?: never;
+}
+
+/** Where a run of records comes from. */
+export interface AppliedRun {
+  /** The log's id, as `WAL.logId`: 32 lowercase hex digits. */
+  readonly logId: string;
+  /** The first record's LSN. */
+  readonly firstLsn: LSN;
+  /** The last record's LSN. */
+  readonly lastLsn: LSN;
 }
 
 /** A store that takes one record at a time. */

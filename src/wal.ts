@@ -101,7 +101,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const options = this.#options;
     const opened = openLog({
       path: this.#realPath ?? this.#path,
-      lastId: this.#log?.logId ?? null,
+      lastId: this.#log?.lineage.logId ?? null,
       storage: options.storage,
       sizeBytes: options.size,
       create: options.create,
@@ -393,7 +393,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * an id of its own.
    */
   get logId(): string {
-    return this.#log?.logId ?? "";
+    return this.#log?.lineage.logId ?? "";
   }
 
   /** File size in bytes; 0 while the log is closed. */

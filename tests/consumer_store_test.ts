@@ -247,9 +247,11 @@ test("a consumer of a log whose sync fails ends with WALSyncError, and the store
 // The store's mark.
 
 test("a store with appliedLsn() is asked once, and starts after it", async () => {
-  await using wal = openInMemory();
+  const disk = new SimulatedDisk();
+  await using wal = openOn(disk);
   fill(wal, 9);
-  wal.flush();
+  wal.close();
+  wal.open();
   const store = new DurableStore();
   store.mark = 4;
   const consuming = wal.consumeAsync({ ...bound(store), appliedLsn: () => Promise.resolve(4) } as Store);

@@ -152,7 +152,7 @@ test("examples/ingest.ts ends with exit code 1 where the store has a wrong value
     ["foreign", /PROBLEM: the store has 0{15}10{15}2, which is no file\n/, (store) => store.insert(1n, 2n, 3n, 4n)],
     [
       "other log",
-      /PROBLEM: child 1 failed: exit code 1 [^]*the store has LSN 7, but the log ends at LSN 0/,
+      /PROBLEM: child 1 failed: exit code 1 [^]*the store has LSN 7, but the log has not handed out more than LSN 0/,
       (store) => {
         const record = { lsn: 7, opType: 1, version: 1, time: [0n, 0, 0] } as const;
         store.insert(...files[0]!.key, ...files[0]!.value, {

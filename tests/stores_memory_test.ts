@@ -85,11 +85,25 @@ test("MemoryStore.appliedLsn() is 0, or what the constructor was given, until a 
   assertThrows(() => new MemoryStore("1" as unknown as number), TypeError);
 });
 
+test("MemoryStore.appliedLog() is the log of the last run that changed it", () => {
+  const [a, b] = ["a1".repeat(16), "b2".repeat(16)];
+  const store = new MemoryStore();
+  assertEquals(store.appliedLog(), null);
+  store.applyBatch(makeInserts(5), { logId: a!, firstLsn: 1, lastLsn: 5 });
+  store.applyBatch(makeInserts(3, 6), { logId: b!, firstLsn: 6, lastLsn: 8 });
+  store.applyBatch(makeInserts(5), { logId: a!, firstLsn: 1, lastLsn: 5 }); // it has them
+  store.applyBatch(makeInserts(1, 9));
+  assertEquals([store.appliedLsn(), store.appliedLog()], [9, b]);
+  assertEquals(new MemoryStore(7, a).appliedLog(), a);
+  assertThrows(() => new MemoryStore(7, 5 as unknown as string), TypeError, "appliedLog");
+});
+
 test("MemoryStore.clear() makes it a new store", () => {
   const store = new MemoryStore();
-  store.applyBatch(makeInserts(5000));
+  store.applyBatch(makeInserts(5000), { logId: "a1".repeat(16), firstLsn: 1, lastLsn: 5000 });
   store.clear();
   assertEquals([store.size, store.keyCount, store.appliedLsn(), [...store]], [0, 0, 0, []]);
+  assertEquals(store.appliedLog(), null);
   store.applyBatch(makeInserts(10));
   assertEquals([store.size, store.appliedLsn()], [10, 10]);
 });

@@ -1,12 +1,13 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import { WALError } from "../src/errors.ts";
+import { WALError, WALStoreError } from "../src/errors.ts";
 import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
-import { OpType, type WALRecordFields } from "../src/types.ts";
+import { type AppliedRun, OpType, type WALRecordFields } from "../src/types.ts";
+import { WAL } from "../src/wal.ts";
 import { projectUrl, runSnippet } from "./support/child.ts";
 import { applySingly, assertSame } from "./support/store_check.ts";
 import {
@@ -68,6 +69,146 @@ test("SQLiteStore skips records that it has, also where they begin a run", () =>
     }),
     { numRuns: 50 },
   );
+});
+
+/** Ids of logs. */
+const [A, B] = ["a1".repeat(16), "b2".repeat(16)] as const;
+
+function runOf(records: readonly WALRecordFields[], logId: string): AppliedRun {
+  return { logId, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
+}
+
+test("SQLiteStore.appliedLog() is null in a new store, then the log of the last run that changed it", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  {
+    using store = new SQLiteStore(path);
+    assertEquals([store.appliedLsn(), store.appliedLog()], [0, null]);
+    store.applyBatch(makeInserts(5), runOf(makeInserts(5), A));
+    assertEquals([store.appliedLsn(), store.appliedLog()], [5, A]);
+    const more = makeInserts(4, 6);
+    store.applyBatch(more, runOf(more, B));
+    // All of it is there: nothing changes, neither does the log.
+    store.applyBatch(makeInserts(5), runOf(makeInserts(5), A));
+    // By hand: the caller says nothing of a log.
+    store.applyBatch(makeInserts(1, 10));
+    store.insert(1n, 2n, 3n, 4n, makeRecord(11, OpType.Insert));
+    assertEquals([store.appliedLsn(), store.appliedLog()], [11, B]);
+  }
+  using store = new SQLiteStore(path);
+  assertEquals([store.appliedLsn(), store.appliedLog()], [11, B]);
+  store.close();
+  assertThrows(() => store.appliedLog(), SQLiteStoreError, "closed");
+});
+
+// Fault: a run fails or the process dies within it (H28, H38).
+// Promise: data, LSN and log id are of one run.
+// Method: a record that cannot be applied; a copy of the files after each run.
+test("SQLiteStore saves LSN and log id in the transaction of the data", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using store = new SQLiteStore(path);
+  for (let i = 0; i < 6; i++) {
+    const logId = i % 2 === 0 ? A : B;
+    const records = makeInserts(4, 1 + 4 * i);
+    const unreadable = {
+      ...records[3]!,
+      get keyHigh(): bigint {
+        throw new Error("unreadable");
+      },
+    };
+    const spoilt = [...records.slice(0, 3), unreadable];
+    assertThrows(() => store.applyBatch(spoilt, runOf(spoilt, logId)), Error, "unreadable");
+    assertEquals([store.appliedLsn(), store.appliedLog()], i === 0 ? [0, null] : [4 * i, i % 2 === 0 ? B : A]);
+    store.applyBatch(records, runOf(records, logId));
+    const copy = directory.join(`copy-${i}.db`);
+    copyDatabase(path, copy);
+    using crashed = new SQLiteStore(copy);
+    assertEquals([crashed.appliedLsn(), crashed.appliedLog(), crashed.size], [4 * i + 4, logId, 4 * i + 4]);
+  }
+});
+
+/** Makes a database as version 0.1.0 of this library left it. */
+function makeVersion1(path: string, lsn: number): void {
+  new SQLiteStore(path).close();
+  using other = open(path);
+  other.database.exec(`
+    DROP TABLE applied;
+    CREATE TABLE applied (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      lsn INTEGER NOT NULL,
+      syncs INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO applied VALUES (1, ${lsn}, 3);
+    INSERT INTO pair VALUES (zeroblob(16), zeroblob(16));
+    PRAGMA user_version = 1;`);
+}
+
+test("SQLiteStore opens a database of before, which does not know its log, and learns it with the next run", async () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  makeVersion1(path, 20);
+  for (let opening = 0; opening < 2; opening++) {
+    using store = new SQLiteStore(path);
+    assertEquals([store.appliedLsn(), store.appliedLog(), store.size], [20, null, 1]);
+  }
+  const logPath = directory.join("log");
+  {
+    using wal = WAL.open(logPath, { size: 65536 });
+    for (let i = 1; i <= 30; i++) wal.logInsertSync(1, i, 2, i);
+  }
+  await using wal = WAL.open(logPath);
+  using store = new SQLiteStore(path);
+  const consuming = wal.consumeAsync(store);
+  await wal.whenApplied();
+  assertEquals(wal.stats().warnings.filter((warning) => warning.includes("LSN 20")).length, 1);
+  assertEquals([store.appliedLsn(), store.appliedLog(), store.size], [30, wal.logId, 11]);
+  await wal[Symbol.asyncDispose]();
+  await consuming;
+  wal.open();
+  const again = wal.consumeAsync(store);
+  await wal.whenApplied();
+  assertEquals(wal.stats().warnings.filter((warning) => warning.includes("LSN")), []);
+  await wal[Symbol.asyncDispose]();
+  await again;
+});
+
+test("SQLiteStore of before is refused where its LSN was not there at open()", async () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  makeVersion1(path, 20);
+  using wal = WAL.open(directory.join("log"), { size: 65536 });
+  for (let i = 1; i <= 30; i++) wal.logInsertSync(1, i, 2, i);
+  wal.flush();
+  using store = new SQLiteStore(path);
+  await assertRejects(() => wal.consumeAsync(store), WALStoreError, "LSN 20");
+  assertEquals([wal.tail, store.size], [1, 1]);
+});
+
+test("A SQLiteStore that was refused goes on once somebody has said in its table what it has of which log", async () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using wal = WAL.open(directory.join("log"), { size: 65536 });
+  for (let i = 1; i <= 30; i++) wal.logInsertSync(1, i, 2, i);
+  wal.close();
+  wal.open();
+  {
+    using store = new SQLiteStore(path);
+    store.applyBatch(makeInserts(70), runOf(makeInserts(70), A));
+    await assertRejects(() => wal.consumeAsync(store), WALStoreError);
+  }
+  {
+    using other = open(path);
+    other.database.exec(`UPDATE applied SET lsn = ${wal.durable}, log = '${wal.logId}'`);
+  }
+  wal.logInsertSync(1, 31, 2, 31);
+  using store = new SQLiteStore(path);
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  await wal.whenApplied();
+  stop.abort();
+  await consuming;
+  assertEquals([store.appliedLsn(), store.appliedLog(), store.size], [31, wal.logId, 71]);
 });
 
 // Fault: the process dies between any two runs (H27, H28).
@@ -260,8 +401,8 @@ test("SQLiteStore opens a path or a file URL, and only a store or an empty file"
   const later = directory.join("later.db");
   new SQLiteStore(later).close();
   using newer = open(later);
-  newer.database.exec("PRAGMA user_version = 2");
-  assertThrows(() => new SQLiteStore(later), SQLiteStoreError, "version 2");
+  newer.database.exec("PRAGMA user_version = 3");
+  assertThrows(() => new SQLiteStore(later), SQLiteStoreError, "version 3");
 
   const text = directory.join("text.db");
   writeFileSync(text, "This is no database, but long enough to look at. ".repeat(100));

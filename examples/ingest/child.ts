@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 import process from "node:process";
-import { OpType, WAL, type WALRecord } from "../../mod.ts";
+import { type AppliedRun, OpType, WAL, type WALRecord } from "../../mod.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { type Message, readJob } from "./protocol.ts";
 import { forEachAtOnce, hashFile, hex, type TreeFile } from "./tree.ts";
@@ -12,9 +12,9 @@ const REPORT_EVERY_MS = 20;
 
 /** Says which runs of records it has. */
 class ReportingStore extends SQLiteStore {
-  override applyBatch(records: readonly WALRecord[]): void {
-    super.applyBatch(records);
-    send({ type: "applied", firstLsn: records[0]!.lsn, lastLsn: records[records.length - 1]!.lsn });
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    super.applyBatch(records, run);
+    send({ type: "applied", firstLsn: run.firstLsn, lastLsn: run.lastLsn });
   }
 }
 

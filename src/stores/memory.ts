@@ -18,8 +18,8 @@
  * @module
  */
 
-import { checkLsn } from "../numbers.ts";
-import { type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
+import { checkLsn, show } from "../numbers.ts";
+import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import { type Entry, PairTable, type Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
 
@@ -34,17 +34,23 @@ export type { Entry, Value } from "./pair_table.ts";
 export class MemoryStore implements Store {
   #pairs = new PairTable();
   #applied: LSN;
+  #appliedLog: string | null;
 
   /**
    * An empty store.
    *
    * @param appliedLsn what counts as applied already: the LSN of the snapshot that the store is going to be filled from, or
    * `wal.tail - 1` for a cache that can do without what its log has released.
-   * @throws {TypeError} or {RangeError} if it is no LSN.
+   * @param appliedLog the id of the log that this LSN belongs to, as `wal.logId` gives it; null if it is not known.
+   * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
-  constructor(appliedLsn: LSN = 0) {
+  constructor(appliedLsn: LSN = 0, appliedLog: string | null = null) {
     checkLsn(appliedLsn, "appliedLsn");
+    if (appliedLog !== null && typeof appliedLog !== "string") {
+      throw new TypeError(`Cannot use ${show(appliedLog)} as appliedLog: it must be a log's id or null`);
+    }
     this.#applied = appliedLsn;
+    this.#appliedLog = appliedLog;
   }
 
   /** How many pairs of a key and a value there are. */
@@ -60,6 +66,11 @@ export class MemoryStore implements Store {
   /** The highest LSN applied. It lasts as long as the data does: as long as this object. */
   appliedLsn(): LSN {
     return this.#applied;
+  }
+
+  /** The id of the log that `appliedLsn()` belongs to; null for a store that no consumer has filled. */
+  appliedLog(): string | null {
+    return this.#appliedLog;
   }
 
   /**
@@ -95,9 +106,10 @@ export class MemoryStore implements Store {
   /**
    * Applies a run of records: all of them or, if it throws, none. It skips those at or below `appliedLsn()`.
    *
+   * @param run which log the records come from; left out, `appliedLog()` stays as it is.
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
-  applyBatch(records: readonly WALRecordFields[]): void {
+  applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
@@ -111,6 +123,7 @@ export class MemoryStore implements Store {
       else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
     }
     this.#applied = records[records.length - 1]!.lsn;
+    if (run !== undefined) this.#appliedLog = run.logId;
   }
 
   /** Whether a key has any value. */
@@ -146,6 +159,7 @@ export class MemoryStore implements Store {
   clear(): void {
     this.#pairs = new PairTable();
     this.#applied = 0;
+    this.#appliedLog = null;
   }
 
   #lacks(record: WALRecordFields | undefined): boolean {

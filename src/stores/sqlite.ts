@@ -23,7 +23,7 @@ import { fileURLToPath } from "node:url";
 import { absolutePath } from "../../ffi/working_directory.ts";
 import { toWALError, WALError } from "../errors.ts";
 import { show } from "../numbers.ts";
-import { type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
+import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
 
@@ -40,12 +40,15 @@ const SCHEMA = `
   CREATE TABLE applied (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     lsn INTEGER NOT NULL,
-    syncs INTEGER NOT NULL
+    syncs INTEGER NOT NULL,
+    log TEXT
   ) STRICT;
-  INSERT INTO applied VALUES (1, 0, 0);`;
+  INSERT INTO applied VALUES (1, 0, 0, NULL);`;
+/** A database of version 1 does not know which log its LSN belongs to. */
+const FROM_VERSION_1 = "ALTER TABLE applied ADD COLUMN log TEXT;";
 /** "CIDs": marks a database as one of ours, in its header. */
 const APPLICATION_ID = 0x43494473;
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /** How the database is set up for each connection: see `sync()` for why a commit does not sync. */
 const CONNECTION = `
@@ -93,8 +96,9 @@ export interface SQLiteStoreOptions {
 /**
  * A multi-value map in an SQLite database.
  *
- * It is for one log, whose LSNs it saves: a store that is filled from one log and then given to another would skip records of
- * that one, or the consumer refuses it. Start another log with an empty store.
+ * It is for one log, whose id it saves with the LSN: a consumer of another log refuses it with `WALStoreError`. A backup of its
+ * log, or a log that salvage made of it, takes it where the store has no record that the copy lacks. Start any other log with
+ * an empty store.
  */
 export class SQLiteStore implements Store, Disposable {
   readonly #path: string;
@@ -166,13 +170,14 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   /**
-   * Applies a run of records and saves the last LSN, in one transaction: all of it or, if it throws, nothing. It skips records at
-   * or below the saved LSN.
+   * Applies a run of records and saves the last LSN with the log's id, in one transaction: all of it or, if it throws, nothing. It
+   * skips records at or below the saved LSN.
    *
+   * @param run which log the records come from; left out, the saved id stays as it is.
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
-  applyBatch(records: readonly WALRecordFields[]): void {
+  applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
     this.#transact("apply records", () => {
       let next = firstMissing(records, this.#savedLsn());
@@ -184,7 +189,7 @@ export class SQLiteStore implements Store, Disposable {
         for (; next < end; next++) this.#apply(records[next]!);
         if (next < records.length) this.#apply(records[next++]!);
       }
-      this.#statements.saveLsn.run(records[records.length - 1]!.lsn);
+      this.#statements.saveLsn.run(records[records.length - 1]!.lsn, run?.logId ?? null);
       return changes;
     });
   }
@@ -197,6 +202,16 @@ export class SQLiteStore implements Store, Disposable {
   appliedLsn(): LSN {
     if (this.#savedLsn() > 0) this.sync();
     return this.#savedLsn();
+  }
+
+  /**
+   * The id of the log that `appliedLsn()` belongs to; null for a store that is new, or that version 0.1.0 of this library made and
+   * no consumer has written to since.
+   *
+   * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
+   */
+  appliedLog(): string | null {
+    return this.#read(() => this.#statements.savedLog.get())!["log"] as string | null;
   }
 
   /**
@@ -311,6 +326,10 @@ export class SQLiteStore implements Store, Disposable {
       const version = numberOf(database, "PRAGMA user_version", "user_version");
       const tables = numberOf(database, "SELECT count(*) AS count FROM sqlite_schema", "count");
       if (id === APPLICATION_ID && version === SCHEMA_VERSION) return 0;
+      if (id === APPLICATION_ID && version === 1) {
+        database.exec(`${FROM_VERSION_1} PRAGMA user_version = ${SCHEMA_VERSION};`);
+        return 0;
+      }
       if (id === APPLICATION_ID) {
         throw new Error(`it has version ${version}, and this library reads version ${SCHEMA_VERSION}`);
       }
@@ -360,7 +379,7 @@ export class SQLiteStore implements Store, Disposable {
     this.#transact("apply a change", () => {
       if (record !== undefined && record.lsn <= this.#savedLsn()) return 0;
       change();
-      if (record !== undefined) this.#statements.saveLsn.run(record.lsn);
+      if (record !== undefined) this.#statements.saveLsn.run(record.lsn, null);
       return 1;
     });
   }
@@ -476,7 +495,8 @@ function prepare(database: DatabaseSync) {
     delete: database.prepare("DELETE FROM pair WHERE key = ?"),
     deleteValue: database.prepare("DELETE FROM pair WHERE key = ? AND value = ?"),
     savedLsn: database.prepare("SELECT lsn FROM applied"),
-    saveLsn: database.prepare("UPDATE applied SET lsn = ?"),
+    savedLog: database.prepare("SELECT log FROM applied"),
+    saveLsn: database.prepare("UPDATE applied SET lsn = ?, log = coalesce(?, log)"),
     countSync: database.prepare("UPDATE applied SET syncs = syncs + 1"),
     hasKey: database.prepare("SELECT 1 FROM pair WHERE key = ? LIMIT 1"),
     hasPair: database.prepare("SELECT 1 FROM pair WHERE key = ? AND value = ?"),

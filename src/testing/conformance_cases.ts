@@ -237,7 +237,7 @@ async function failsAt<S extends Store>(
 ): Promise<boolean> {
   trial.offer(run);
   try {
-    await trial.store.applyBatch!(run.map((record, i) => i === index ? spoil(record) : record));
+    await trial.store.applyBatch!(run.map((record, i) => i === index ? spoil(record) : record), trial.runOf(run));
     return false;
   } catch {
     return true;

@@ -1,6 +1,8 @@
 // A store on trial: given records, crashed, opened again, and compared with what it was given.
 
-import { type LSN, OpType, type Store, type WALRecord } from "../types.ts";
+import { LOG_ID_BYTES } from "../layout.ts";
+import { logIdText } from "../lineage.ts";
+import { type AppliedRun, type LSN, OpType, type Store, type WALRecord } from "../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "./broken_promise.ts";
 import { closeStore } from "./crash_life.ts";
 import { SimulatedCrash } from "./fault_plan.ts";
@@ -37,6 +39,8 @@ export class Trial<S extends Store> implements AsyncDisposable {
   #steps = 0;
   /** Counts the lives of the store: what a dead one still does is of no interest. */
   #life = 0;
+  /** The log that records come from, now. */
+  #logId = newId();
   readonly #lines: string[] = [];
 
   private constructor(maker: StoreMaker<S>) {
@@ -82,13 +86,18 @@ export class Trial<S extends Store> implements AsyncDisposable {
     const life = this.#life;
     if (store.applyBatch !== undefined) {
       this.#note(`applyBatch() of LSN ${records[0]!.lsn} to ${records.at(-1)!.lsn}`);
-      await store.applyBatch(records);
+      await store.applyBatch(records, this.runOf(records));
     } else {
       for (const record of records) await this.#giveOne(record);
     }
     if (life !== this.#life) return;
     this.#given = Math.max(this.#given, records.at(-1)!.lsn);
     this.noteDurable(false);
+  }
+
+  /** What a consumer says of a run. */
+  runOf(records: readonly WALRecord[]): AppliedRun {
+    return { logId: this.#logId, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
   }
 
   /** Notes what the store is going to be called with. */
@@ -210,4 +219,9 @@ export class Trial<S extends Store> implements AsyncDisposable {
     } catch { /* what it does wrong was found before */ }
     this.#home[Symbol.dispose]();
   }
+}
+
+/** A log id like any other. */
+function newId(): string {
+  return logIdText(crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES)));
 }

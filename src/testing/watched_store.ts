@@ -97,8 +97,8 @@ export class WatchedStore {
         one(record, () => inner.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record)),
     };
     if (inner.applyBatch !== undefined) {
-      store.applyBatch = (records) =>
-        this.#apply(records, `store.applyBatch() gets ${rangeText(records)}`, () => inner.applyBatch!(records));
+      store.applyBatch = (records, run) =>
+        this.#apply(records, `store.applyBatch() gets ${rangeText(records)}`, () => inner.applyBatch!(records, run));
     }
     if (inner.appliedLsn !== undefined) store.appliedLsn = () => this.#askAppliedLsn();
     if (inner.sync !== undefined) store.sync = () => this.#sync();

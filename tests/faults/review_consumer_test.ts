@@ -156,10 +156,11 @@ test("checkpoint() in a full ring leaves nobody waiting whom it or the consumer 
 
 test("checkpoint() that releases lets those in who wait", async () => {
   for (const flush of ["inline", "offload"] as const) {
-    const wal = openInMemory({ flush });
+    const wal = openOn(new SimulatedDisk(), { flush });
     const gate = Promise.withResolvers<void>();
     fill(wal, CAPACITY);
-    wal.flush();
+    wal.close();
+    wal.open();
     const store = Object.assign(new ListStore(), { appliedLsn: () => 300 });
     store.before = () => gate.promise;
     const run = wal.consumeAsync(store);

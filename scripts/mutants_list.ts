@@ -395,8 +395,63 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the consumer does not ask the store what it has",
     hazard: "H28",
-    edits: edit("src/consumer.ts", "applied = Math.max(inStore, log.tail - 1);", ""),
+    edits: edit("src/consumer.ts", "applied = Math.max(position.lsn, log.tail - 1);", ""),
     tests: faults("consumer_crash", "histories"),
+  },
+  {
+    name: "a store of another log is taken as soon as the log has grown past its LSN",
+    hazard: "H38",
+    edits: edit("src/position.ts", "if (lsn > shared) {", "if (lsn > shared && lsn > durable) {"),
+    tests: faults("lineage"),
+    quick: true,
+  },
+  {
+    name: "a store without an id is taken as soon as the log has grown past its LSN",
+    hazard: "H38",
+    edits: edit("src/position.ts", "if (lsn > reachable) {", "if (lsn > durable) {"),
+    tests: faults("lineage"),
+  },
+  {
+    name: "a log that was put back keeps its id when its store shows it",
+    hazard: "H38",
+    edits: edit(
+      "src/consumer.ts",
+      "if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();",
+      "",
+    ),
+    tests: faults("lineage"),
+  },
+  {
+    name: "a fork is written to one header copy of two",
+    hazard: "H38",
+    edits: edit(
+      "src/log.ts",
+      "this.#writeHeader({ lineage });\n      this.#writeHeader();",
+      "this.#writeHeader({ lineage });",
+    ),
+    tests: faults("lineage"),
+  },
+  {
+    name: "a log forks again and again",
+    hazard: "H38",
+    edits: edit(
+      "src/log.ts",
+      "if (this.#hasForked || this.#poison !== null) return;",
+      "if (this.#poison !== null) return;",
+    ),
+    tests: faults("lineage"),
+  },
+  {
+    name: "a copy shares all LSNs with its log, those after the copy too",
+    hazard: "H38",
+    edits: edit("src/image.ts", "lastLsn: request.head - 1 }", "lastLsn: Number.MAX_SAFE_INTEGER }"),
+    tests: faults("lineage"),
+  },
+  {
+    name: "a copy shares nothing with its log",
+    hazard: "H38",
+    edits: edit("src/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),
+    tests: faults("lineage"),
   },
   {
     name: "the watermark stays at zero",

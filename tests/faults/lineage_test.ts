@@ -13,6 +13,7 @@ import { MemoryStore } from "../../src/stores/memory.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { fill, openOn, PATH, range } from "../support/logs.ts";
+import { turn } from "../support/simulation.ts";
 import { withTempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -92,9 +93,20 @@ const WAYS = [
   "deleted and made anew",
 ];
 
+/** A consumer that is not refused at once is stopped: it would run for ever. */
+async function tryToConsume(wal: WAL, store: Store): Promise<void> {
+  const stop = new AbortController();
+  const running = wal.consumeAsync(store, { signal: stop.signal });
+  let isOver = false;
+  running.finally(() => isOver = true).catch(() => {});
+  for (let turns = 0; turns < 50 && !isOver; turns++) await turn();
+  stop.abort();
+  await running;
+}
+
 async function refused(wal: WAL, store: Store): Promise<WALStoreError> {
   const before = [wal.tail, wal.applied, wal.durable];
-  const error = await assertRejects(() => wal.consumeAsync(store), WALStoreError);
+  const error = await assertRejects(() => tryToConsume(wal, store), WALStoreError);
   assertEquals([wal.tail, wal.applied, wal.durable], before);
   return error;
 }
@@ -112,13 +124,13 @@ for (const how of WAYS) {
       // In the same turn, in the next ones, and when all of it is durable.
       fill(wal, 30);
       await refused(wal, asStore(store));
-      const consuming = assertRejects(() => wal.consumeAsync(asStore(store)), WALStoreError);
+      const consuming = assertRejects(() => tryToConsume(wal, asStore(store)), WALStoreError);
       fill(wal, 100);
       await consuming;
       const last = wal.head - 1;
       await Promise.all([
         wal.logInsert(1, 2, 3, 4),
-        assertRejects(() => wal.consumeAsync(asStore(store)), WALStoreError),
+        assertRejects(() => tryToConsume(wal, asStore(store)), WALStoreError),
       ]);
       wal.flush();
       await refused(wal, asStore(store));
@@ -144,7 +156,7 @@ for (const how of WAYS) {
       let tries = 0;
       for (let round = 0; round < 20; round++) {
         const append = wal.logInsert(round, 1, 2, 3);
-        await assertRejects(() => wal.consumeAsync(asStore(store)), WALStoreError);
+        await assertRejects(() => tryToConsume(wal, asStore(store)), WALStoreError);
         tries++;
         fill(wal, 10);
         await append;
@@ -420,7 +432,7 @@ test("A fork that crashes at any of its calls leaves a log that forks again or h
       const wal = openOn(disk);
       const from = disk.steps;
       disk.crashAt(from + step, "during");
-      await assertRejects(() => wal.consumeAsync(store.asStore()));
+      await assertRejects(() => tryToConsume(wal, store.asStore()));
       isOver = !disk.halted;
       if (!disk.halted) continue;
       disk.restart({ mode: "power", keep });
@@ -439,7 +451,7 @@ test("A fork that cannot be written refuses the store, and poisons the log", asy
   const { disk, store } = await prepareFork();
   const wal = openOn(disk);
   disk.fail({ call: "syncMapped", times: Infinity });
-  await assertRejects(() => wal.consumeAsync(store.asStore()), WALStoreError);
+  await assertRejects(() => tryToConsume(wal, store.asStore()), WALStoreError);
   assertEquals(wal.stats().poisoned, true);
   wal.close();
 });

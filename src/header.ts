@@ -113,7 +113,7 @@ export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | Heade
   if (view.getUint32(HEADER_VERSION_AT, true) !== FORMAT_VERSION) return "version";
   const capacity = getSafeU64(view, HEADER_CAPACITY_AT);
   if (view.getUint32(HEADER_RECORD_BYTES_AT, true) !== RECORD_BYTES || capacity === 0) return "sizes";
-  if (view.getInt32(HEADER_CRC_AT, true) !== checksum(buffer, copy)) return "checksum";
+  if (!hasChecksum(buffer, copy)) return "checksum";
   const logId = idAt(view, HEADER_LOG_ID_AT);
   const header = {
     capacity,
@@ -170,6 +170,11 @@ function isSafe(shared: LogOrigin | null): boolean {
 /** The format version that a copy claims, valid or not. */
 export function claimedVersion(buffer: ArrayBuffer, copy: CopyIndex): number {
   return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getUint32(HEADER_VERSION_AT, true);
+}
+
+/** True if a copy's checksum is right, whatever its version. */
+export function hasChecksum(buffer: ArrayBuffer, copy: CopyIndex): boolean {
+  return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getInt32(HEADER_CRC_AT, true) === checksum(buffer, copy);
 }
 
 /** The two copies, and the one that counts. */

@@ -4,7 +4,7 @@ import { type OpenRequest, type Region, RegionError, type Storage } from "../ffi
 import { memoryRegion } from "../ffi/memory.ts";
 import type { ReadSource } from "./cursor.ts";
 import { toWALError, WALCorruptError, WALFormatError } from "./errors.ts";
-import { claimedVersion, type Header, type HeaderPair, readHeaders } from "./header.ts";
+import { claimedVersion, type CopyIndex, hasChecksum, type Header, type HeaderPair, readHeaders } from "./header.ts";
 import { HeaderWriter } from "./header_writer.ts";
 import { emptyImage, newLogId } from "./image.ts";
 import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "./layout.ts";
@@ -80,9 +80,11 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     const pair = readHeaders(memory);
     // Zeros in the place of what cannot be read say nothing: the medium's error does.
     if (pair.newest === null && memory !== region.buffer) region.readAhead(0, RING_AT);
-    const header = chooseHeader(pair, region);
+    const header = chooseHeader(pair, memory, region);
     const verify = salvaged === null ? request.verify : false;
+    const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.byteLength;
+    if (isCut && !maySalvage) throw cutFile(region, header);
     const ring = isCut
       ? extended(memory, region, header)
       : memory === region.buffer
@@ -92,9 +94,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     const verdict = recover(slots, header, verify);
     if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
     if (ring !== region.buffer || verdict.damaged.length > 0) {
-      if (!request.salvage || region.path === null || salvaged !== null) {
-        throw isCut ? cutFile(region, header) : corruption(region, slots, verdict);
-      }
+      if (!maySalvage) throw corruption(region, slots, verdict);
       const { next, ...done } = salvageTo(request, region, slots, header, verdict);
       // Not before: until the new file is in its place and locked, the lock of the damaged one keeps everyone else out.
       region.close();
@@ -164,14 +164,15 @@ function readOwnerPid(firstBytes: Uint8Array): number | null {
   return pid === 0 ? null : pid;
 }
 
-function chooseHeader(pair: HeaderPair, region: Region): Header {
+function chooseHeader(pair: HeaderPair, memory: ArrayBuffer, region: Region): Header {
   if (pair.newest !== null) return pair.newest;
   const where = JSON.stringify(region.path);
   if (pair.copies.every((copy) => copy === "magic")) {
     throw new WALFormatError(region.path, 0, `Cannot open ${where}: it is not a log of this library`);
   }
-  if (pair.copies.every((copy) => copy === "version")) {
-    const version = claimedVersion(region.buffer, 0);
+  const other = copyOfOtherVersion(pair, memory);
+  if (other !== null) {
+    const version = claimedVersion(memory, other);
     throw new WALFormatError(
       region.path,
       0,
@@ -183,6 +184,12 @@ function chooseHeader(pair: HeaderPair, region: Region): Header {
     [],
     `Cannot open ${where}: both header copies are damaged (${pair.copies.map(String).join(", ")})`,
   );
+}
+
+/** The copy that another version has written: one version field alone may be damaged, unless the checksum says that it is not. */
+function copyOfOtherVersion({ copies }: HeaderPair, memory: ArrayBuffer): CopyIndex | null {
+  if (copies[0] === "version" && (copies[1] === "version" || hasChecksum(memory, 0))) return 0;
+  return copies[1] === "version" && hasChecksum(memory, 1) ? 1 : null;
 }
 
 /** A copy with zeros where a cut file has no bytes: zeros never verify. */

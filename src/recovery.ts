@@ -1,24 +1,17 @@
 // From bytes to a verdict: where the log ends, and why. A pure function: it changes nothing.
 //
-// The walk starts at the header's tail and takes each next record while checksum, LSN and opcode are right. What recovery
-// decides about the slot where it stops (the first row that fits):
-//
-//   the slot shows                                       it is             recovery
-//   good checksum, the expected LSN, unknown opcode      a later version   refuses to open
-//   good checksum, the expected LSN                      the next record   keeps it, goes on
-//   anything else, at or below a watermark               corrupt           refuses to open; names LSN and offset
-//   zeros, or an LSN of an earlier lap                   unwritten, stale  the log ends here
-//   anything else                                        torn, or a gap    the log ends here
+// docs/format.md says what recovery decides, step by step, with the table of what a slot may show; only there. This file does
+// the same, and tests/format_reader_test.ts compares it with a reader that was written from the document alone.
 //
 // Of a log that was closed cleanly only the two ends are walked, unless more is asked for: what stands between is verified by whoever
 // reads it.
 //
 // A watermark is an LSN that was durable when a record or the header was written. It counts wherever it stands, also in a record
-// behind the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record behind
+// after the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record after
 // a bad one is no proof of damage by itself, since the pages of an unacknowledged group reach the disk in any order.
 //
-// Intact records behind the end are phantoms: were they left, new records could come to stand just before them, and a later
-// recovery would take them for successors. The verdict lists them, with everything else that bears an LSN from behind the end, to be
+// Intact records after the end are phantoms: were they left, new records could come to stand just before them, and a later
+// recovery would take them for successors. The verdict lists them, with everything else that bears an LSN from after the end, to be
 // erased before the first append.
 
 import type { Header } from "./header.ts";
@@ -122,15 +115,20 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
   const { tail, cleanHead: head } = header;
   const damaged: LsnRange[] = [];
   let unsupported = 0;
-  let checkpoint = header.checkpoint;
+  let batchEnd = head;
   for (const { first, last } of verifiedRanges(header, verify)) {
     const walked = walk(slots, first, last + 1);
-    if (walked.end <= last) collectDamage(slots, walked.end, last, damaged);
-    // The last batch was to go on: its end is lost.
-    else if (last === head - 1 && walked.head < head) damaged.push({ first: head, last: head });
-    unsupported ||= walked.unsupported;
-    checkpoint = Math.max(checkpoint, walked.checkpoint);
+    batchEnd = walked.head;
+    if (walked.end > last) continue;
+    // The oldest LSN that is no record decides what is reported.
+    if (damaged.length === 0 && walked.unsupported !== 0) {
+      unsupported = walked.unsupported;
+      break;
+    }
+    collectDamage(slots, walked.end, last, damaged);
   }
+  // The last batch was to go on: its end is lost.
+  if (damaged.length === 0 && unsupported === 0 && batchEnd < head) damaged.push({ first: head, last: head });
   return {
     clean: true,
     tail,
@@ -141,7 +139,7 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
     torn: 0,
     phantoms: 0,
     debris: [],
-    checkpoint: Math.min(checkpoint, head - 1),
+    checkpoint: Math.min(header.checkpoint, head - 1),
     timeNanos: header.timeNanos,
     timeSeq: header.timeSeq,
   };
@@ -161,7 +159,7 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     beyond = lookBeyond(slots, tail, walked.head);
   }
   const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
-  if (proved >= walked.head && proved >= tail) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
+  if (proved >= walked.head) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
   const last = walked.end > tail ? slotOf(walked.end - 1, slots.count) : -1;
   const time = laterTime(header, slots, last);
   return {
@@ -225,13 +223,13 @@ function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
   for (let i = 0; i < count; i++) {
     const lsn = slots.lsnAt(slot);
     // A stale record of an earlier lap is the normal case; it is left where it is.
-    if (lsn >= head) lookBeyondAt(slots, slot, lsn, tail, beyond);
+    if (lsn >= head) lookBeyondAt(slots, slot, lsn, beyond);
     if (++slot === slots.count) slot = 0;
   }
   return beyond;
 }
 
-function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, tail: LSN, beyond: Beyond): void {
+function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): void {
   const inPlace = Number.isSafeInteger(lsn) && slotOf(lsn, slots.count) === slot;
   const intact = inPlace && slots.look(slot, lsn) !== SlotState.Other;
   beyond.debris.push(slot);
@@ -241,7 +239,7 @@ function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, tail: LSN, beyond: B
   }
   beyond.phantoms++;
   beyond.highest = Math.max(beyond.highest, lsn);
-  if (lsn < tail + slots.count) beyond.watermark = Math.max(beyond.watermark, lsn - slots.distanceAt(slot));
+  beyond.watermark = Math.max(beyond.watermark, lsn - slots.distanceAt(slot));
 }
 
 /** The LSNs from `first` to `last` that are no records, as ranges. */

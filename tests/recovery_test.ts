@@ -1,7 +1,7 @@
 // Fault: whatever a crash, rot or another program leaves in the slots (H1 to H8, H11, H29, H33).
 // Promise: a gapless prefix of what was appended, whole batches, nothing stale or invented; acknowledged records that cannot be read are
 // reported, others are not (G2, G3, G4, G5).
-// Method: the table at the top of recovery.ts, walked over each state of a slot, each header watermark and each later record.
+// Method: the table in docs/format.md, walked over each state of a slot, each header watermark and each later record.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -219,6 +219,27 @@ test("recover() finds damage at either end of a long log that was closed cleanly
     assertEquals(recover(slots, header, "ends").damaged, isAtEnd ? damaged : [], `LSN ${lsn}`);
     assertEquals([recover(slots, header, true).damaged, recover(slots, header, false).damaged], [damaged, []]);
   }
+});
+
+test("recover() reports of a long closed log what its oldest LSN without a record is: damage, a later version, a batch without its end", () => {
+  const capacity = 10_000;
+  const count = 9000;
+  const header = makeHeader({ capacity, tail: 1, durable: count, cleanHead: count + 1 });
+  const at = (lsns: readonly number[], later: readonly number[], endsBatch = true) => {
+    const ring = new RingBuilder(capacity).records(1, count);
+    if (!endsBatch) ring.record({ lsn: count, flags: 1 });
+    for (const lsn of lsns) ring.put(lsn, torn({ lsn }));
+    for (const lsn of later) ring.record({ lsn, version: 2 });
+    const { damaged, unsupported } = recover(ring.build(), header, "ends");
+    return [damaged.map(({ first }) => first), unsupported];
+  };
+  assertEquals(at([5], [8990]), [[5, 8990], 0]);
+  assertEquals(at([8990], [5]), [[], 5]);
+  assertEquals(at([5, 8990], [7]), [[5, 7, 8990], 0]);
+  assertEquals(at([], [8990, 8995]), [[], 8990]);
+  assertEquals(at([], [], false), [[count + 1], 0]);
+  assertEquals(at([5], [], false), [[5], 0]);
+  assertEquals(at([], [5], false), [[], 5]);
 });
 
 test("recover() verifies every record of a cleanly closed log that is no longer than its two ends", () => {

@@ -4,14 +4,59 @@
 export interface ReadRecord {
   readonly lsn: number;
   readonly opcode: number;
-  readonly goesOn: boolean;
   readonly timeNanos: bigint;
+  readonly timeSeq: number;
+  readonly keyHigh: bigint;
   readonly keyLow: bigint;
+  readonly valueHigh: bigint;
   readonly valueLow: bigint;
 }
 
-/** What the file holds, or why it is refused. */
-export type ReadResult = readonly ReadRecord[] | "not a log" | "damaged" | "later version";
+/** A run of records that are lost, and the byte where the first of them belongs. */
+export interface ReadLoss {
+  readonly first: number;
+  readonly last: number;
+  readonly offset: number;
+}
+
+/** Why a file is refused. */
+export interface Refusal {
+  readonly refused: "not a log" | "another version" | "damaged";
+  readonly losses: readonly ReadLoss[];
+  /** The byte of the record of another version or of the first loss, otherwise 0. */
+  readonly offset: number;
+}
+
+/** What a log holds. */
+export interface ReadLog {
+  readonly refused: null;
+  readonly clean: boolean;
+  readonly tail: number;
+  readonly head: number;
+  readonly torn: number;
+  readonly phantoms: number;
+  readonly checkpoint: number;
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+  readonly headerDamaged: boolean;
+  readonly records: readonly ReadRecord[];
+}
+
+interface Header {
+  readonly capacity: number;
+  readonly logId: Uint8Array;
+  readonly writeCounter: number;
+  readonly tail: number;
+  readonly durable: number;
+  readonly checkpoint: number;
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+  readonly markedClean: boolean;
+  readonly cleanHead: number;
+}
+
+const MAGIC = [0x89, 0x43, 0x49, 0x44, 0x57, 0x41, 0x4c, 0x0a];
+const MOST = 2 ** 53 - 1;
 
 function crc32c(bytes: Uint8Array, state = 0xffffffff): number {
   for (const byte of bytes) {
@@ -21,121 +66,256 @@ function crc32c(bytes: Uint8Array, state = 0xffffffff): number {
   return state >>> 0;
 }
 
-interface Head {
-  readonly capacity: number;
-  readonly logId: Uint8Array;
-  readonly writeCounter: number;
-  readonly tail: number;
-  readonly durable: number;
-  readonly checkpoint: number;
-  readonly closed: boolean;
-  readonly cleanHead: number;
-}
-
+const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 const u64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
+const refuse = (refused: Refusal["refused"], losses: readonly ReadLoss[] = []): Refusal => ({
+  refused,
+  losses,
+  offset: losses[0]?.offset ?? 0,
+});
 
-/** Reads a file. */
-export function readLog(file: Uint8Array): ReadResult {
-  const copies = [0, 4096].map((at) => file.slice(at, at + 4096));
-  const heads = copies.map(readHead).filter((head) => head !== null);
-  if (heads.length === 0) return copies.some(hasMagic) ? "damaged" : "not a log";
-  const head = heads.reduce((a, b) => b.writeCounter > a.writeCounter ? b : a);
-  if (file.length < 16384 + 64 * head.capacity) return "damaged";
+// Headers.
 
-  const at = (lsn: number) => 16384 + 64 * ((lsn - 1) % head.capacity);
-  const record = (lsn: number) => readRecord(file.slice(at(lsn), at(lsn) + 64), head.logId, lsn);
+const hasMagic = (copy: Uint8Array) => MAGIC.every((byte, index) => copy[index] === byte);
+const versionOf = (copy: Uint8Array) => viewOf(copy).getUint32(8, true);
+const hasCrc = (copy: Uint8Array) => (~crc32c(copy.slice(0, 4092)) >>> 0) === viewOf(copy).getUint32(4092, true);
+const isZeros = (bytes: Uint8Array) => bytes.every((byte) => byte === 0);
 
-  const claimedAt = (lsn: number) => u64(new DataView(file.buffer, at(lsn), 64), 8);
-  const free = Array.from(
-    { length: Math.max(1, head.tail + head.capacity - head.cleanHead) },
-    (_, i) => head.cleanHead + i,
-  );
-  if (head.closed && free.every((lsn) => claimedAt(lsn) < head.cleanHead)) {
-    return readThrough(record, head.tail, head.cleanHead);
-  }
-  const { tail } = head;
-  const { records, later } = walk(record, tail, head.capacity);
-  let proved = Math.max(head.durable, head.cleanHead - 1);
-  const last = records.findLastIndex(({ goesOn }) => !goesOn);
-  const whole = records.slice(0, last + 1);
-  const next = tail + whole.length;
-  for (let lsn = next; lsn < tail + head.capacity; lsn++) {
-    const place = file.slice(at(lsn), at(lsn) + 64);
-    const view = new DataView(place.buffer);
-    const claimed = u64(view, 8);
-    if (claimed < next || !Number.isSafeInteger(claimed) || at(claimed) !== at(lsn)) continue;
-    if (!verifies(place, head.logId)) continue;
-    if (claimed >= tail + head.capacity) return "damaged";
-    proved = Math.max(proved, claimed - view.getUint32(28, true));
-  }
-  if (later) return "later version";
-  return proved >= next && proved >= tail ? "damaged" : whole;
-}
-
-function hasMagic(copy: Uint8Array): boolean {
-  return [0x89, 0x43, 0x49, 0x44, 0x57, 0x41, 0x4c, 0x0a].every((byte, index) => copy[index] === byte);
-}
-
-function readHead(copy: Uint8Array): Head | null {
-  const view = new DataView(copy.buffer);
-  if (!hasMagic(copy) || view.getUint32(8, true) !== 1 || view.getUint32(12, true) !== 64) return null;
-  if ((~crc32c(copy.slice(0, 4092)) >>> 0) !== view.getUint32(4092, true)) return null;
-  const head = {
+function readHeader(copy: Uint8Array): Header | null {
+  const view = viewOf(copy);
+  if (!hasMagic(copy) || versionOf(copy) !== 1 || view.getUint32(12, true) !== 64 || !hasCrc(copy)) return null;
+  const isMarked = (view.getUint32(84, true) & 1) === 1;
+  const header = {
     capacity: u64(view, 16),
     logId: copy.slice(24, 40),
     writeCounter: u64(view, 40),
     tail: u64(view, 48),
     durable: u64(view, 56),
     checkpoint: u64(view, 64),
-    closed: (view.getUint32(84, true) & 1) === 1,
-    cleanHead: (view.getUint32(84, true) & 1) === 1 ? u64(view, 88) : 0,
+    timeNanos: view.getBigUint64(72, true),
+    timeSeq: view.getUint32(80, true),
+    markedClean: isMarked && u64(view, 88) !== 0,
+    cleanHead: u64(view, 88),
   };
-  const end = head.tail + head.capacity;
-  const fits = head.capacity >= 1 && head.tail >= 1 && head.durable < end && head.checkpoint < end &&
-    (!head.closed || (head.cleanHead >= head.tail && head.cleanHead <= end));
-  return fits ? head : null;
+  const { capacity, writeCounter, tail, durable, checkpoint, markedClean, cleanHead } = header;
+  const end = tail + capacity;
+  const fits = capacity >= 1 && capacity <= 2 ** 32 - 1 && writeCounter <= MOST && tail >= 1 && end <= MOST &&
+    durable <= end - 1 && checkpoint <= end - 1 &&
+    (!markedClean || (cleanHead >= tail && cleanHead <= end)) &&
+    (isZeros(copy.slice(112, 128)) || u64(view, 128) <= MOST) &&
+    (isZeros(copy.slice(136, 152)) || u64(view, 168) <= MOST);
+  return fits ? header : null;
 }
 
-function verifies(place: Uint8Array, logId: Uint8Array): boolean {
-  const expected = new DataView(place.buffer).getUint32(0, true);
-  return (~crc32c(place.slice(4), crc32c(logId)) >>> 0) === expected;
+// Slots.
+
+class Ring {
+  readonly #file: Uint8Array;
+  readonly #seed: number;
+  readonly capacity: number;
+
+  constructor(file: Uint8Array, { logId, capacity }: Header) {
+    this.#file = file;
+    this.#seed = crc32c(logId);
+    this.capacity = capacity;
+  }
+
+  slotOf(lsn: number): number {
+    return (lsn - 1) % this.capacity;
+  }
+
+  offsetOf(lsn: number): number {
+    return 16384 + 64 * this.slotOf(lsn);
+  }
+
+  bytes(slot: number): Uint8Array {
+    return this.#file.subarray(16384 + 64 * slot, 16384 + 64 * slot + 64);
+  }
+
+  lsnField(slot: number): number {
+    return u64(viewOf(this.bytes(slot)), 8);
+  }
+
+  isIntact(slot: number): boolean {
+    const lsn = this.lsnField(slot);
+    if (lsn < 1 || lsn > MOST || this.slotOf(lsn) !== slot) return false;
+    const bytes = this.bytes(slot);
+    return (~crc32c(bytes.subarray(4), this.#seed) >>> 0) === viewOf(bytes).getUint32(0, true);
+  }
+
+  /** Whether the slot of an LSN holds its record, one of another version, or anything else. */
+  holds(lsn: number): "record" | "another version" | null {
+    const slot = this.slotOf(lsn);
+    if (this.lsnField(slot) !== lsn || !this.isIntact(slot)) return null;
+    const bytes = this.bytes(slot);
+    const opcode = bytes[4]! & 63;
+    const isKnown = bytes[4]! >> 6 === 1 && opcode >= 1 && opcode <= 4 && (bytes[5]! & 0xfe) === 0;
+    return isKnown ? "record" : "another version";
+  }
+
+  endsBatch(lsn: number): boolean {
+    return (this.bytes(this.slotOf(lsn))[5]! & 1) === 0;
+  }
+
+  record(lsn: number): ReadRecord {
+    const bytes = this.bytes(this.slotOf(lsn));
+    const view = viewOf(bytes);
+    return {
+      lsn,
+      opcode: bytes[4]! & 63,
+      timeNanos: view.getBigUint64(16, true),
+      timeSeq: view.getUint32(24, true),
+      keyHigh: view.getBigUint64(32, true),
+      keyLow: view.getBigUint64(40, true),
+      valueHigh: view.getBigUint64(48, true),
+      valueLow: view.getBigUint64(56, true),
+    };
+  }
+
+  distance(slot: number): number {
+    return viewOf(this.bytes(slot)).getUint32(28, true);
+  }
+
+  /** LSNs in ascending order as losses, each as long as it can be. */
+  losses(lsns: readonly number[]): ReadLoss[] {
+    const losses: { first: number; last: number; offset: number }[] = [];
+    for (const lsn of lsns) {
+      const before = losses.at(-1);
+      if (before !== undefined && before.last === lsn - 1) before.last = lsn;
+      else losses.push({ first: lsn, last: lsn, offset: this.offsetOf(lsn) });
+    }
+    return losses;
+  }
 }
 
-function readRecord(place: Uint8Array, logId: Uint8Array, lsn: number): ReadRecord | "later version" | null {
-  const view = new DataView(place.buffer);
-  if (u64(view, 8) !== lsn || !verifies(place, logId)) return null;
-  const version = place[4]! >> 6;
-  const opcode = place[4]! & 63;
-  if (version !== 1 || opcode < 1 || opcode > 4 || (place[5]! & ~1) !== 0) return "later version";
+const range = (first: number, last: number) =>
+  Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+
+// Recovery, by its steps.
+
+/** Reads a file. */
+export function readLog(file: Uint8Array): ReadLog | Refusal {
+  // 1. Length.
+  if (file.length < 16384) return refuse("not a log");
+  // 2. Header.
+  const copies = [file.subarray(0, 4096), file.subarray(4096, 8192)];
+  const [a, b] = copies.map(readHeader) as [Header | null, Header | null];
+  const header = a === null ? b : b === null || a.writeCounter >= b.writeCounter ? a : b;
+  if (header === null) {
+    if (!copies.some(hasMagic)) return refuse("not a log");
+    const others = copies.filter((copy) => hasMagic(copy) && versionOf(copy) !== 1);
+    return refuse(others.some(hasCrc) || others.length === 2 ? "another version" : "damaged");
+  }
+  // 3. Size.
+  if (file.length < 16384 + 64 * header.capacity) return refuse("damaged");
+  const ring = new Ring(file, header);
+  const headerDamaged = a === null || b === null;
+  // 4. Clean close.
+  if (header.markedClean && !isRefuted(ring, header)) return readClean(ring, header, headerDamaged);
+  return readOpen(ring, header, headerDamaged);
+}
+
+function refuseRecord(ring: Ring, lsn: number): Refusal {
+  return { ...refuse("another version"), offset: ring.offsetOf(lsn) };
+}
+
+function isRefuted(ring: Ring, { tail, cleanHead }: Header): boolean {
+  const free = range(cleanHead, Math.max(cleanHead, tail + ring.capacity - 1));
+  return free.some((lsn) => ring.lsnField(ring.slotOf(lsn)) >= cleanHead);
+}
+
+function readClean(ring: Ring, header: Header, headerDamaged: boolean): ReadLog | Refusal {
+  const { tail, cleanHead: head } = header;
+  const bad = range(tail, head - 1).filter((lsn) => ring.holds(lsn) !== "record");
+  if (bad.length > 0) {
+    if (ring.holds(bad[0]!) === "another version") return refuseRecord(ring, bad[0]!);
+    return refuse("damaged", ring.losses(bad));
+  }
+  if (head > tail && !ring.endsBatch(head - 1)) return refuse("damaged", ring.losses([head]));
   return {
-    lsn,
-    opcode,
-    goesOn: (place[5]! & 1) === 1,
-    timeNanos: view.getBigUint64(16, true),
-    keyLow: view.getBigUint64(40, true),
-    valueLow: view.getBigUint64(56, true),
+    refused: null,
+    clean: true,
+    tail,
+    head,
+    torn: 0,
+    phantoms: 0,
+    checkpoint: Math.min(header.checkpoint, head - 1),
+    timeNanos: header.timeNanos,
+    timeSeq: header.timeSeq,
+    headerDamaged,
+    records: range(tail, head - 1).map((lsn) => ring.record(lsn)),
   };
 }
 
-type RecordAt = (lsn: number) => ReadRecord | "later version" | null;
-
-function readThrough(record: RecordAt, tail: number, head: number): ReadResult {
-  const records: ReadRecord[] = [];
-  for (let lsn = tail; lsn < head; lsn++) {
-    const found = record(lsn);
-    if (found === "later version") return found;
-    if (found === null) return "damaged";
-    records.push(found);
+function readOpen(ring: Ring, header: Header, headerDamaged: boolean): ReadLog | Refusal {
+  const losses: ReadLoss[] = [];
+  let { tail } = header;
+  // 5 and 6.
+  let walked = walk(ring, tail);
+  let rest = lookAtRest(ring, tail, walked.head);
+  // 7. Old header.
+  const highest = Math.max(0, ...rest.phantoms);
+  if (highest >= tail + ring.capacity) {
+    losses.push({ first: tail, last: highest - ring.capacity, offset: ring.offsetOf(tail) });
+    tail = highest - ring.capacity + 1;
+    walked = walk(ring, tail);
+    rest = lookAtRest(ring, tail, walked.head);
   }
-  return records.length > 0 && records[records.length - 1]!.goesOn ? "damaged" : records;
+  const { head, end } = walked;
+  // 8. Another version.
+  if (end < tail + ring.capacity && ring.holds(end) === "another version") return refuseRecord(ring, end);
+  // 9. Proof.
+  let proved = header.durable;
+  if (header.markedClean) proved = Math.max(proved, header.cleanHead - 1);
+  for (const lsn of rest.phantoms) {
+    if (lsn < tail + ring.capacity) proved = Math.max(proved, lsn - ring.distance(ring.slotOf(lsn)));
+  }
+  if (proved >= head) {
+    const more = range(end + 1, proved).filter((lsn) => ring.holds(lsn) !== "record");
+    losses.push(...ring.losses([end, ...more]));
+  }
+  if (losses.length > 0) return refuse("damaged", losses);
+  // 10. Result.
+  const taken = range(tail, end - 1).map((lsn) => ring.record(lsn));
+  const checkpoints = taken.filter(({ opcode }) => opcode === 4).map(({ valueLow }) => Number(valueLow));
+  const last = taken.at(-1);
+  const isLater = last !== undefined && (last.timeNanos > header.timeNanos ||
+    (last.timeNanos === header.timeNanos && last.timeSeq > header.timeSeq));
+  return {
+    refused: null,
+    clean: false,
+    tail,
+    head,
+    torn: rest.torn,
+    phantoms: rest.phantoms.length,
+    checkpoint: Math.min(Math.max(header.checkpoint, ...checkpoints), head - 1),
+    timeNanos: isLater ? last.timeNanos : header.timeNanos,
+    timeSeq: isLater ? last.timeSeq : header.timeSeq,
+    headerDamaged,
+    records: taken.slice(0, head - tail),
+  };
 }
 
-function walk(record: RecordAt, tail: number, capacity: number) {
-  const records: ReadRecord[] = [];
-  for (let lsn = tail; lsn < tail + capacity; lsn++) {
-    const found = record(lsn);
-    if (found === null || found === "later version") return { records, later: found !== null };
-    records.push(found);
+/** Step 5. */
+function walk(ring: Ring, tail: number): { head: number; end: number } {
+  let head = tail;
+  let end = tail;
+  while (end < tail + ring.capacity && ring.holds(end) === "record") {
+    if (ring.endsBatch(end)) head = end + 1;
+    end++;
   }
-  return { records, later: false };
+  return { head, end };
+}
+
+/** Step 6. */
+function lookAtRest(ring: Ring, tail: number, head: number): { phantoms: number[]; torn: number } {
+  const phantoms: number[] = [];
+  let torn = 0;
+  for (const lsn of range(head, tail + ring.capacity - 1)) {
+    const slot = ring.slotOf(lsn);
+    if (ring.lsnField(slot) < head) continue;
+    if (ring.isIntact(slot)) phantoms.push(ring.lsnField(slot));
+    else torn++;
+  }
+  return { phantoms, torn };
 }

@@ -194,19 +194,20 @@ class Opening {
     this.#checkSize(sizeBytes);
     if (origin === "found") this.#settle(fd, real);
 
-    const spareFd = system.open(real);
-    this.#undo.add(() => system.close(spareFd));
-    const spare = system.fstat(spareFd);
-    if (spare.inode !== status.inode || spare.device !== status.device) {
+    // Another than the locked one: a mapping keeps its open file description, and a lock on that would outlast the thread.
+    const mappedFd = system.open(real);
+    this.#undo.add(() => system.close(mappedFd));
+    const mapped = system.fstat(mappedFd);
+    if (mapped.inode !== status.inode || mapped.device !== status.device) {
       return null;
     }
 
-    const mapping = system.map(fd, sizeBytes);
+    const mapping = system.map(mappedFd, sizeBytes);
     this.#undo.add(() => system.unmap(mapping, sizeBytes));
     this.#checkMapping(fd, mapping, sizeBytes);
     return new MappedFile(system, {
-      fd,
-      spareFd,
+      fd: mappedFd,
+      lockedFd: fd,
       mapping,
       prepared,
       path: real,

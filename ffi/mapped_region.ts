@@ -7,9 +7,10 @@ import { isAbsence, type Mapping, type PreparedPath, type System, SystemError } 
 
 /** What an opening hands over: all of it is the region's to give back. */
 export interface Parts {
+  /** The open file description that is mapped. */
   readonly fd: number;
-  /** A second open file description, with an error state of its own. */
-  readonly spareFd: number;
+  /** Another one, with an error state of its own, that holds the lock. */
+  readonly lockedFd: number;
   readonly mapping: Mapping;
   readonly prepared: PreparedPath;
   readonly path: string;
@@ -55,14 +56,14 @@ export class MappedFile implements Region {
   }
 
   sync(offset: number, length: number): void {
-    const { fd, spareFd, barrierOnly } = this.#parts;
+    const { fd, lockedFd, barrierOnly } = this.#parts;
     const range = this.#pages(offset, length);
     if (this.#failure !== null) throw this.#failure;
     try {
       // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
       // does not, so that neither swallows the other's error.
       if (this.#isPending && !this.#system.asyncUsesSpare) {
-        this.#system.syncData(spareFd, barrierOnly);
+        this.#system.syncData(lockedFd, barrierOnly);
       } else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);
     } catch (error) {
       throw this.#failed(error);
@@ -70,7 +71,7 @@ export class MappedFile implements Region {
   }
 
   async syncAsync(offset: number, length: number): Promise<void> {
-    const { fd, spareFd, barrierOnly } = this.#parts;
+    const { fd, lockedFd, barrierOnly } = this.#parts;
     const range = this.#pages(offset, length);
     if (this.#isPending) {
       throw new TypeError("Cannot sync a region twice at a time");
@@ -78,7 +79,7 @@ export class MappedFile implements Region {
     if (this.#failure !== null) throw this.#failure;
     this.#isPending = true;
     try {
-      await this.#system.syncMappedAsync(fd, spareFd, range.address, range.lengthBytes, barrierOnly);
+      await this.#system.syncMappedAsync(fd, lockedFd, range.address, range.lengthBytes, barrierOnly);
     } catch (error) {
       throw this.#failed(error);
     } finally {
@@ -202,16 +203,16 @@ export class MappedFile implements Region {
     // First of all, so that no view can reach the memory that goes (G9).
     detach(this.buffer);
     try {
-      this.#system.unlock(this.#parts.fd);
+      this.#system.unlock(this.#parts.lockedFd);
     } catch { /* closing the descriptor gives the lock up too */ }
     if (!this.#isPending) this.#release();
   }
 
   #release(): void {
-    const { fd, spareFd, mapping, sizeBytes } = this.#parts;
+    const { fd, lockedFd, mapping, sizeBytes } = this.#parts;
     const undo = new Undo();
     undo.add(() => this.#system.close(fd));
-    undo.add(() => this.#system.close(spareFd));
+    undo.add(() => this.#system.close(lockedFd));
     undo.add(() => this.#system.unmap(mapping, sizeBytes));
     undo.run();
   }

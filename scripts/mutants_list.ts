@@ -641,7 +641,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
       {
         file: "ffi/mapped_file.ts",
-        find: "if (spare.inode !== status.inode || spare.device !== status.device) {",
+        find: "if (mapped.inode !== status.inode || mapped.device !== status.device) {",
         replace: "if (false) {",
       },
     ],
@@ -700,6 +700,24 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H31",
     edits: edit("src/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
     tests: faults("full_ring"),
+  },
+  {
+    name: "a log that is open when its program is unloaded is not closed",
+    hazard: "H45",
+    edits: edit("src/open_logs.ts", 'addEventListener?.("unload",', 'addEventListener?.("never",'),
+    tests: faults("reload"),
+  },
+  {
+    name: "the lock is on what is mapped, and outlasts its thread",
+    hazard: "H45",
+    edits: edit("ffi/mapped_file.ts", "system.map(mappedFd, sizeBytes)", "system.map(fd, sizeBytes)"),
+    tests: faults("reload"),
+  },
+  {
+    name: "a log is taken over from a module of another URL",
+    hazard: "H45",
+    edits: edit("src/open_logs.ts", "entry.url === import.meta.url && ", ""),
+    tests: faults("reload"),
   },
   {
     name: "whenApplied() does not say what the consumer failed with",

@@ -84,7 +84,10 @@ function openerName(pid: number | null): string {
   if (pid === null) return "another opener";
   if (pid !== process.pid) return `process ${pid}`;
   // Each container has a process 1, and a volume may be shared.
-  return `process ${pid} (this process${pid === 1 ? ", or that of another container" : ""})`;
+  return `process ${pid} (this process${
+    pid === 1 ? ", or that of another container" : ""
+  }): an instance here was not closed, as by ` +
+    "a reload, a test that threw or a worker that was terminated; close it first, or declare it with `using`";
 }
 
 /** The file is not a log, or not one this version can read. Code `FORMAT`. The file is left as it is. */

@@ -1,13 +1,15 @@
 // WAL: what callers hold; it checks their arguments, and opens the log as often as they like.
 
 import process from "node:process";
+import { diskStorage } from "../ffi/storage.ts";
 import { HybridClock } from "./clock.ts";
 import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./cursor.ts";
-import { toWALError, WALClosedError } from "./errors.ts";
+import { toWALError, WALClosedError, WALLockedError } from "./errors.ts";
 import { checkDeleteItem, checkInsertItem, checkKey, checkPair, takeItems } from "./items.ts";
 import { Log } from "./log.ts";
 import { isU64 } from "./numbers.ts";
-import { openLog } from "./open.ts";
+import { type LogRequest, type OpenedLog, openLog } from "./open.ts";
+import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
 import { fileBytesOf, roundFileBytes } from "./ring.ts";
 import {
@@ -85,6 +87,10 @@ export class WAL implements Disposable, AsyncDisposable {
    * Opens the log, and makes it if there is none; recovers it after a crash (see `recovery`). No-op if it is open. A log that was
    * closed is opened again where the first opening found it; `stats().warnings` says so if another log is there by now.
    *
+   * A reload that evaluates this module again in the same thread, from the same URL, takes over the log that the evaluation before had
+   * open and did not close (`bun --hot`): that one is closed. Where the runtime dispatches `unload` (Deno, not in workers), a log that is
+   * open then is closed.
+   *
    * @throws {WALLockedError} if another opener has it.
    * @throws {WALFormatError} if the file is not a log, or one of a later version.
    * @throws {WALCorruptError} if acknowledged data is damaged; the file is left as it is.
@@ -99,7 +105,7 @@ export class WAL implements Disposable, AsyncDisposable {
   open(): void {
     if (this.isOpen) return;
     const options = this.#options;
-    const opened = openLog({
+    const request: LogRequest = {
       path: this.#realPath ?? this.#path,
       lastId: this.#log?.lineage.logId ?? null,
       storage: options.storage,
@@ -111,9 +117,10 @@ export class WAL implements Disposable, AsyncDisposable {
       allowUnsafeFileSystem: options.allowUnsafeFileSystem,
       nowNanos: this.#clock.wallNanos(),
       pid: process.pid,
-    });
-    this.#log = new Log(opened, options, this.#clock);
+    };
+    this.#log = new Log(openOrTakeOver(request), options, this.#clock);
     this.#realPath = this.#log.path;
+    if (options.storage === diskStorage && this.#realPath !== null) rememberOpen(this.#log);
   }
 
   /**
@@ -123,7 +130,16 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALSyncError} or {WALFileGoneError} if appended records are not durable; the log is closed all the same.
    */
   close(): void {
-    this.#log?.close();
+    this.#close(this.#log);
+  }
+
+  #close(log: Log | null): void {
+    if (log === null) return;
+    try {
+      log.close();
+    } finally {
+      forgetOpen(log);
+    }
   }
 
   /** As `close()`. */
@@ -140,7 +156,7 @@ export class WAL implements Disposable, AsyncDisposable {
     await log?.stopConsumer();
     // What cannot be made durable is reported by close().
     if (log?.isOpen) await log.flushAsync().catch(() => {});
-    log?.close();
+    this.#close(log);
   }
 
   /**
@@ -492,4 +508,15 @@ export class WAL implements Disposable, AsyncDisposable {
 
 function noPath(): TypeError {
   return new TypeError("Cannot use undefined as path: it must be a string, a URL, or null for a log in memory");
+}
+
+/** Opens; where the program was loaded anew into the same thread, closes the log that it had open before. */
+function openOrTakeOver(request: LogRequest): OpenedLog {
+  try {
+    return openLog(request);
+  } catch (error) {
+    const isLocked = error instanceof WALLockedError && request.storage === diskStorage;
+    if (!isLocked || !takeOver(request.path!)) throw error;
+    return openLog(request);
+  }
 }

@@ -256,7 +256,10 @@ test("WALLockedError names the process that has the log, and says if it is this 
     return message.slice(message.indexOf(" by "));
   };
   const container = process.pid === 1 ? ", or that of another container" : "";
-  assertEquals(said(process.pid), ` by process ${process.pid} (this process${container})`);
+  assertStringIncludes(
+    said(process.pid),
+    ` by process ${process.pid} (this process${container}): an instance here was not closed`,
+  );
   assertEquals([said(process.pid + 1), said(null)], [` by process ${process.pid + 1}`, " by another opener"]);
 });
 

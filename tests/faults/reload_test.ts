@@ -1,0 +1,244 @@
+// Fault: a program is loaded anew, or a part of it ends, in a process that goes on, and nobody closed the log: `--watch`, `--hot`, a
+//   test that threw, a terminated worker (H45).
+// Promise: the log can be opened again, with all of its records, or the error says why not; there is one writer all the same (G7).
+// Method: real runs of each in children whose files are changed; nothing is waited for but what they print.
+
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import * as fs from "node:fs";
+import { fileURLToPath } from "node:url";
+import { WAL, WALLockedError } from "../../mod.ts";
+import { Child, type ChildResult, PROJECT_URL, projectUrl, runSnippet, runtimeBinary } from "../support/child.ts";
+import { runtime } from "../support/runtime.ts";
+import { type TempDir, tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+
+const MOD = JSON.stringify(projectUrl("mod.ts"));
+const CONFIG = `--config=${fileURLToPath(new URL("deno.json", PROJECT_URL))}`;
+const onBun = runtime === "bun" && "only Deno has this";
+const onDeno = runtime === "deno" && "only Bun has this";
+
+/** A program that opens the log, never closes it, and goes on; what it prints names its round. */
+function program(path: string, round: number): string {
+  return `
+    import { WAL } from ${MOD};
+    const wal = WAL.open(${JSON.stringify(path)}, { size: 65536 });
+    await wal.logInsert(${round}, 1, 1, 1);
+    wal.consumeAsync({ applyBatch() {} }).then(() => console.log("consumer of round ${round} ended"));
+    console.log("round ${round}:", wal.head - 1, "records, clean", wal.recovery.clean);
+    if (globalThis.before !== undefined) {
+      try {
+        globalThis.before.open();
+      } catch (error) {
+        console.log("round ${round}: the one before is", error.code);
+      }
+    }
+    globalThis.before = wal;
+    setInterval(() => {}, 1000);`;
+}
+
+/** Runs a program under a watcher, and changes it twice. */
+async function reloads(flags: readonly string[], use: (child: Child) => unknown): Promise<void> {
+  using directory = tempDir();
+  const main = directory.join("main.ts");
+  const path = directory.join("log");
+  fs.writeFileSync(main, program(path, 1));
+  const command = runtime === "deno"
+    ? ["run", "--no-prompt", "--no-check", "--no-lock", CONFIG, "-A", ...flags]
+    : flags;
+  await using child = new Child([runtimeBinary(), ...command, main], { cwd: directory.path });
+  await child.line(/^round 1:.*records/);
+  for (const round of [2, 3]) {
+    await changed(main, program(path, round), child.line(new RegExp(`^round ${round}:.*records`)));
+  }
+  await use(child);
+}
+
+/** Changes a file until what comes of it is there: a watcher may not look yet when its program has begun. */
+async function changed(path: string, text: string, result: Promise<unknown>): Promise<void> {
+  let isThere = false;
+  const done = result.finally(() => isThere = true);
+  for (let patienceMs = 500; !isThere; patienceMs *= 2) {
+    fs.writeFileSync(path, text);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, patienceMs);
+    await Promise.race([done, promise]);
+    clearTimeout(timer);
+  }
+  await done;
+}
+
+test("a program under `deno run --watch` opens the log that it did not close before it was restarted", async () => {
+  await reloads(["--watch"], async (child) => {
+    for (const round of [2, 3]) assertStringIncludes(await child.line(new RegExp(`^round ${round}:`)), "clean true");
+  });
+}, { skip: onBun });
+
+test("a program under `bun --watch` opens the log that it did not close before it was restarted", async () => {
+  await reloads(["--watch"], () => {});
+}, { skip: onDeno });
+
+test(
+  "a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
+  async () => {
+    await reloads(["--hot"], async (child) => {
+      for (const round of [2, 3]) {
+        assertStringIncludes(await child.line(new RegExp(`^round ${round}:`)), "clean true");
+        await child.line(new RegExp(`^round ${round}: the one before is LOCKED$`));
+        await child.line(new RegExp(`^consumer of round ${round - 1} ended$`));
+      }
+    });
+  },
+  { skip: onDeno },
+);
+
+/** Runs test files that each open the same log, append to it, and throw; in the first one, two tests do. */
+async function failingTests(directory: TempDir): Promise<ChildResult> {
+  const body = `() => {
+    const wal = WAL.open(${JSON.stringify(directory.join("log"))}, { size: 65536 });
+    wal.logInsertSync(1, 2, 3, 4);
+    console.log("opened", wal.length, wal.recovery.clean);
+    throw new Error("boom");
+  }`;
+  const register = runtime === "deno" ? "Deno.test" : "test";
+  const header = `import { WAL } from ${MOD};\n${runtime === "deno" ? "" : 'import { test } from "bun:test";\n'}`;
+  fs.writeFileSync(directory.join("a_test.ts"), `${header}${register}("one", ${body});\n${register}("two", ${body});`);
+  fs.writeFileSync(directory.join("b_test.ts"), `${header}${register}("three", ${body});`);
+  const command = runtime === "deno"
+    ? ["test", "-A", "--no-check", "--no-lock", CONFIG, "a_test.ts", "b_test.ts"]
+    : ["test", "./a_test.ts", "./b_test.ts"];
+  return await new Child([runtimeBinary(), ...command], { cwd: directory.path }).result;
+}
+
+test("a test that follows one that threw is told why the log is locked; in Deno the next file opens it", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await failingTests(directory);
+  const opened = stdout.split("\n").filter((line) => line.startsWith("opened"));
+  assertEquals(opened, runtime === "deno" ? ["opened 1 true", "opened 2 true"] : ["opened 1 true"]);
+  const why = `(this process): an instance here was not closed, as by a reload, a test that threw`;
+  assertStringIncludes(stdout + stderr, why);
+});
+
+test(
+  "a log that a Deno program left open is closed when the program ends, after its own unload listeners' close() too",
+  async () => {
+    using directory = tempDir();
+    for (const [round, end] of ["", "Deno.exit(0);", 'addEventListener("unload", () => wal.close());'].entries()) {
+      const path = directory.join(`log${round}`);
+      const { code, stderr } = await runSnippet(`
+      import { WAL } from ${MOD};
+      const wal = WAL.open(${JSON.stringify(path)}, { size: 65536 });
+      wal.logInsertSync(1, 2, 3, 4);
+      ${end}`);
+      assertEquals([code, stderr], [0, ""]);
+      using wal = WAL.open(path);
+      assertEquals([wal.recovery.clean, wal.length], [true, 1]);
+    }
+  },
+  { skip: onBun },
+);
+
+/** A program that opens a log in a worker, terminates the worker, and tries to open the log so many times. */
+function terminating(directory: TempDir, tries: number): string {
+  const path = JSON.stringify(directory.join("log"));
+  fs.writeFileSync(
+    directory.join("worker.ts"),
+    `import { WAL } from ${MOD};
+     const wal = WAL.open(${path}, { size: 65536 });
+     await wal.logInsert(1, 2, 3, 4);
+     addEventListener("message", () => { wal.close(); postMessage("closed"); });
+     postMessage("open");`,
+  );
+  return `
+    import { WAL } from ${MOD};
+    const worker = new Worker(${JSON.stringify(`file://${directory.join("worker.ts")}`)}, { type: "module" });
+    const message = () => new Promise((resolve) => worker.onmessage = ({ data }) => resolve(data));
+    await message();
+    if (${tries} === 0) {
+      worker.postMessage("close"); // what a program can do
+      await message();
+    }
+    worker.terminate();
+    for (let i = 0;; i++) {
+      try {
+        const wal = WAL.open(${path});
+        console.log("opened", wal.length, wal.recovery.clean);
+        wal.close();
+        break;
+      } catch (error) {
+        if (error.code !== "LOCKED") throw error;
+        if (i >= ${tries}) {
+          console.log(error.message);
+          break;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    }`;
+}
+
+test("a log that a terminated Deno worker had open can be opened again, without its process ending", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await runSnippet(terminating(directory, 5000));
+  assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
+}, { skip: onBun });
+
+test("a log that a terminated Bun worker had open is locked, and the error says why", async () => {
+  using directory = tempDir();
+  const { stdout } = await runSnippet(terminating(directory, 20));
+  assertStringIncludes(stdout, "or a worker that was terminated");
+}, { skip: onDeno });
+
+test("a log that a worker closes before it is terminated can be opened at once", async () => {
+  using directory = tempDir();
+  const { stdout } = await runSnippet(terminating(directory, 0));
+  assertEquals(stdout, "opened 1 true\n");
+});
+
+test("open() takes nothing over from this evaluation of the module, nor from one of another URL", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  const copy = directory.join("copy");
+  for (const part of ["mod.ts", "ffi", "src"]) {
+    fs.cpSync(new URL(part, PROJECT_URL), `${copy}/${part}`, { recursive: true });
+  }
+  using wal = WAL.open(path, { size: 65536 });
+  const other: { WAL: typeof WAL } = await import(`file://${copy}/mod.ts`);
+  assert(other.WAL !== WAL);
+  for (const { open } of [WAL, other.WAL, WAL]) {
+    const error = assertThrows(() => open(path));
+    assertEquals((error as WALLockedError).code, "LOCKED");
+  }
+  assertThrows(() => WAL.open(path), WALLockedError);
+  wal.logInsertSync(1, 2, 3, 4);
+  wal.flush();
+  assertEquals([wal.isOpen, wal.length], [true, 1]);
+});
+
+test("`deno test` with sanitizeOps passes over a log that stays open from one test to the next", async () => {
+  using directory = tempDir();
+  const strict = "sanitizeOps: true, sanitizeResources: true";
+  fs.writeFileSync(
+    directory.join("x_test.ts"),
+    `import { WAL } from ${MOD};
+     let wal = WAL.open(${JSON.stringify(directory.join("log"))}, { size: 65536, idleHeaderDelayMs: 20 });
+     const tests = {
+       async append() { await wal.logInsert(1, 2, 3, 4); },
+       async again() { wal.logInsertSync(1, 2, 3, 4); await wal.flushAsync(); },
+       // The idle log writes its header here.
+       async idle() { while (wal.stats().headerSyncs === 0) await new Promise((resolve) => setTimeout(resolve, 1)); },
+       async consume() {
+         const stop = new AbortController();
+         const consuming = wal.consumeAsync({ applyBatch() {} }, { signal: stop.signal });
+         await wal.whenApplied();
+         stop.abort();
+         await consuming;
+       },
+       async reopen() { await wal[Symbol.asyncDispose](); wal.open(); },
+       close() { wal.close(); },
+     };
+     for (const [name, fn] of Object.entries(tests)) Deno.test({ name, fn, ${strict} });`,
+  );
+  const command = [runtimeBinary(), "test", "-A", "--no-check", "--no-lock", CONFIG, "x_test.ts"];
+  const { code, stdout } = await new Child(command, { cwd: directory.path }).result;
+  assertEquals(code, 0, stdout);
+  assertStringIncludes(stdout, "6 passed");
+}, { skip: onBun });

@@ -33,7 +33,8 @@ export function asRegionError(error: unknown, action: string, path: string): Reg
   if (!(error instanceof SystemError)) throw error;
   const { call, errno } = error;
   const reason = REASONS[errno] ?? (SYNC_CALLS.has(call) ? "SYNC" : "IO");
-  const state = missingDirectory(error, path) ?? longName(error, path) ?? `${call} failed with ${errno}`;
+  const state = missingDirectory(error, path) ?? longName(error, path) ?? explained(errno, action) ??
+    `${call} failed with ${errno}`;
   const message = `Cannot ${action} ${JSON.stringify(path)}: ${state}`;
   return new RegionError(reason, message, { path, call, errno, cause: error });
 }
@@ -43,6 +44,14 @@ function missingDirectory({ call, errno, path: asked }: SystemError, path: strin
   if (errno === "ENOTDIR") return "a part of its path is no directory";
   if (errno !== "ENOENT" || call !== "realpath" || asked === undefined || asked === path) return null;
   return `the directory ${JSON.stringify(asked)} does not exist`;
+}
+
+/** What an error's name does not say. */
+function explained(errno: string, action: string): string | null {
+  if (errno === "EILSEQ") return "a name in its path is not UTF-8 (EILSEQ), which this runtime cannot use";
+  if (errno !== "EROFS") return null;
+  const remedy = action === "open" ? "; copy the log to one that can be written, and open the copy" : "";
+  return `its file system is read-only (EROFS)${remedy}`;
 }
 
 function utf8Bytes(text: string): number {

@@ -137,7 +137,7 @@ export const FS_IOC_GETFLAGS = 0x80086601;
 export const FS_IOC_SETFLAGS = 0x40086602;
 export const FS_NOCOW_FL = 0x00800000;
 export const AT_FDCWD = -100;
-export const STATX_TYPE_INO_SIZE: number = 0x0001 | 0x0100 | 0x0200; // STATX_TYPE | STATX_INO | STATX_SIZE
+export const STATX_TYPE_LINKS_INO_SIZE: number = 0x0001 | 0x0004 | 0x0100 | 0x0200; // STATX_TYPE, _NLINK, _INO, _SIZE
 
 /** macOS. */
 export const F_PREALLOCATE = 42;

@@ -164,6 +164,7 @@ export class LinuxSystem extends PosixSystem {
  * A path and the struct statx for its answers, which has the same layout on every processor:
  *
  *   offset  type  field
+ *       16  u32   stx_nlink
  *       28  u16   stx_mode
  *       32  u64   stx_ino
  *       40  u64   stx_size
@@ -193,9 +194,13 @@ class StatxPath implements PreparedPath {
     this.#failure = failure;
   }
 
+  get links(): number {
+    return this.#view.getUint32(16, true);
+  }
+
   /** 0 if the file could be looked at. */
   look(): number {
-    return this.#statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_INO_SIZE, this.#address);
+    return this.#statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_LINKS_INO_SIZE, this.#address);
   }
 
   is(device: bigint, inode: bigint, sizeBytes: number): boolean {

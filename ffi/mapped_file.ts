@@ -1,13 +1,15 @@
 // Opens a file as a region, over any System: check permission, kind and file system, lock, map.
 
-import { createFile, locked, type NewFile, type OldFile, splitPath } from "./create.ts";
+import { createFile, locked, type NewFile, type OldFile, splitPath, temporaryPath } from "./create.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_system.ts";
 import { MappedFile } from "./mapped_region.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
 import { type OpenRequest, REFRESH_BYTES, type Region, RegionError, type Storage } from "./region.ts";
-import { type Mapping, type System, SystemError } from "./system.ts";
+import { type FileStatus, type Mapping, type System, SystemError } from "./system.ts";
 
+/** No crash of ours leaves this. */
+const EMPTY = "it is empty, it has 0 bytes: another program made it, or its bytes are lost; remove it, and open again";
 /** How much of a file's start a lock's owner is read from. */
 const OWNER_BYTES = 8192;
 /** How far into a file a page is looked for that can be read. */
@@ -181,7 +183,8 @@ class Opening {
   #finish(fd: number, real: string, origin: Origin): Region | null {
     const { system, path, request } = this;
     // The lock is on an inode: it counts only if that is the one others find here. From now on none but us may replace it.
-    const status = system.fstat(fd);
+    let status = system.fstat(fd);
+    if (status.links > 1 && this.#dropTemporaryName(real, status)) status = system.fstat(fd);
     const prepared = system.preparePath(real);
     if (!prepared.is(status.device, status.inode, status.sizeBytes)) {
       return null;
@@ -189,6 +192,7 @@ class Opening {
     const { sizeBytes } = status;
     const { info, warnings } = checkFileSystem(system, fd, path, request.allowUnsafeFileSystem);
     if (sizeBytes < request.minimumBytes) {
+      if (sizeBytes === 0) throw this.#failure("TOO_SHORT", EMPTY);
       throw this.#failure("TOO_SHORT", `it has ${sizeBytes} bytes, not ${request.minimumBytes} or more`);
     }
     this.#checkSize(sizeBytes);
@@ -227,6 +231,21 @@ class Opening {
         );
       },
     });
+  }
+
+  /** Whoever made this file may have died before its temporary name was gone. Under the lock, that name is nobody else's. */
+  #dropTemporaryName(real: string, { device, inode }: FileStatus): boolean {
+    const { system, permissions } = this;
+    const temporary = temporaryPath(real);
+    if (!permissions.has("read", temporary) || !permissions.has("write", temporary)) return false;
+    try {
+      const named = system.lstat(temporary);
+      if (named?.inode !== inode || named.device !== device) return false;
+      system.unlink(temporary);
+      return true;
+    } catch {
+      return false; // then it stays, and is a warning
+    }
   }
 
   /** Whoever made this file may have died before its name was durable. */

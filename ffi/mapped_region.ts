@@ -157,13 +157,20 @@ export class MappedFile implements Region {
   }
 
   get warnings(): readonly string[] {
-    const { warnings } = this.#parts;
-    if (this.#unseen === null) return warnings;
-    const { call, errno } = this.#unseen;
-    return [
-      ...warnings,
-      `The log's path cannot be looked at (${call} fails with ${errno}): a file that replaces the log there is not noticed`,
-    ];
+    const warnings = [...this.#parts.warnings];
+    const { links } = this.#parts.prepared;
+    if (links > 1) {
+      warnings.push(
+        `The log's file has ${links} names: a hard link is no copy and changes with the log, whereas backup() makes one`,
+      );
+    }
+    if (this.#unseen !== null) {
+      const { call, errno } = this.#unseen;
+      warnings.push(
+        `The log's path cannot be looked at (${call} fails with ${errno}): a file that replaces the log there is not noticed`,
+      );
+    }
+    return warnings;
   }
 
   verify(): void {

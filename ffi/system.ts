@@ -28,6 +28,8 @@ export function isAbsence(error: unknown): boolean {
 export function errnoOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
   if (typeof code === "string") return code;
+  // Deno's word for a name that is not UTF-8.
+  if (name === "InvalidData") return "EILSEQ";
   // Deno's sandbox speaks before the operating system is asked.
   return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
 }
@@ -58,7 +60,7 @@ export interface System {
 
   /** Bytes of the longest file that this process may write; past them, a write ends the process with a signal (SIGXFSZ). */
   fileSizeLimit(): number;
-  /** An absolute path without symbolic links; throws ENOENT if the file does not exist. */
+  /** An absolute path without symbolic links; throws ENOENT if the file does not exist, EILSEQ if a name is not UTF-8. */
   realPath(path: string): string;
   /** Does not follow a final symbolic link; null where there is nothing. */
   lstat(path: string): FileStatus | null;
@@ -131,6 +133,8 @@ export interface System {
 
 /** A path whose file can be looked at often. */
 export interface PreparedPath {
+  /** How many names the file has, by the last look; 0 before the first. */
+  readonly links: number;
   /**
    * True if the path leads to this inode and it has this size; false if it leads elsewhere or to nothing.
    *

@@ -23,6 +23,8 @@ const SCRATCH_BYTES = 4096;
  * this behind it, or says itself that there is none.
  */
 const DELETED = " (deleted)";
+/** What Bun puts in the place of bytes that are not UTF-8: a path with it may lead to nothing. */
+const REPLACED = "\uFFFD";
 /** How often that can happen in a row. */
 const ATTEMPTS = 100;
 
@@ -94,7 +96,10 @@ export abstract class PosixSystem implements System {
     for (let attempt = 1;; attempt++) {
       try {
         const real = call("realpath", path, () => fs.realpathSync(path));
-        if (!real.endsWith(DELETED) || attempt === ATTEMPTS || this.#isAt(path, real)) return real;
+        const isDoubtful = real.endsWith(DELETED) || real.includes(REPLACED);
+        if (!isDoubtful || this.#isAt(path, real)) return real;
+        if (real.includes(REPLACED) && this.stat(path) !== null) throw new SystemError("realpath", "EILSEQ", path);
+        if (attempt === ATTEMPTS) return real;
       } catch (error) {
         const isGone = error instanceof SystemError && error.errno === "ENOENT";
         if (!isGone || attempt === ATTEMPTS || this.stat(path) === null) throw error;
@@ -253,9 +258,14 @@ export abstract class PosixSystem implements System {
   abstract syncData(fd: number, barrierOnly: boolean): void;
 
   preparePath(path: string): PreparedPath {
+    let links = 0;
     return {
+      get links() {
+        return links;
+      },
       is: (device, inode, sizeBytes) => {
         const found = this.#statIfThere(path);
+        links = found?.links ?? 0;
         return found !== null && found.inode === inode && found.device === device && found.sizeBytes === sizeBytes;
       },
     };

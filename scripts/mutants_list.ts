@@ -190,6 +190,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("long_name"),
   },
   {
+    name: "hard links are not counted",
+    hazard: "H50",
+    edits: edit("ffi/mapped_region.ts", "if (links > 1) {", "if (links > 2) {"),
+    tests: faults("other_names"),
+  },
+  {
+    name: "the temporary name that a crash left is taken for a snapshot",
+    hazard: "H50",
+    edits: edit("ffi/mapped_file.ts", "status.links > 1 && this.#dropTemporaryName(real, status)", "false"),
+    tests: faults("other_names"),
+  },
+  {
     name: "the directory is not synced after a creation",
     hazard: "H9",
     edits: edit("ffi/create.ts", "    system.syncDirectory(splitPath(path).directory);", ""),

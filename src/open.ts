@@ -37,6 +37,7 @@ export interface LogRequest {
   readonly lastId: string | null;
   readonly storage: () => Storage;
   readonly sizeBytes: number;
+  readonly sizeIsGiven: boolean;
   readonly create: boolean;
   readonly salvage: boolean;
   readonly verify: Verify;
@@ -102,7 +103,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
     const report = makeReport(region, pair, header, verdict, salvaged, startMs);
-    return { region, slots, writer, verdict, report, warnings: warningsOf(request, header) };
+    return { region, slots, writer, verdict, report, warnings: warningsOf(request, region, header) };
   } catch (error) {
     region.close();
     throw error;
@@ -363,14 +364,23 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
 }
 
 /** What was not expected to be found. */
-function warningsOf({ path, lastId }: LogRequest, { lineage }: Header): string[] {
+function warningsOf({ lastId, sizeIsGiven, sizeBytes }: LogRequest, region: Region, { lineage }: Header): string[] {
+  const warnings: string[] = [];
+  if (region.path === null) return warnings;
   const { logId, origin, fork } = lineage;
-  const isStrange = path !== null && lastId !== null && ![logId, origin?.logId, fork?.logId].includes(lastId);
-  return isStrange
-    ? [
+  if (lastId !== null && ![logId, origin?.logId, fork?.logId].includes(lastId)) {
+    warnings.push(
       `This is another log than the one that was open before (${logId}, not ${lastId}): it was replaced, or mounted over`,
-    ]
-    : [];
+    );
+  }
+  const wanted = roundFileBytes(sizeBytes);
+  const bytes = region.buffer.byteLength;
+  if (sizeIsGiven && wanted !== bytes) {
+    warnings.push(
+      `The log has ${bytes} bytes, not the ${wanted} of the option size: a log keeps the size it was made with`,
+    );
+  }
+  return warnings;
 }
 
 function makeReport(

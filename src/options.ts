@@ -18,6 +18,8 @@ const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
 /** Options with every default in its place. */
 export interface CheckedOptions {
   readonly size: number;
+  /** The caller named a size. */
+  readonly sizeIsGiven: boolean;
   readonly create: boolean;
   readonly recovery: "strict" | "salvage";
   readonly verify: NonNullable<WALOptions["verify"]>;
@@ -42,16 +44,37 @@ export interface CheckedOptions {
  */
 export function checkPath(path: string | URL | null): string | null {
   if (path === null) return null;
-  if (path instanceof URL) return fileURLToPath(path);
+  if (path instanceof URL) return pathOfURL(path);
   if (typeof path !== "string") {
     throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
   }
-  if (path === "") throw new RangeError("Cannot use an empty string as path");
+  const problem = problemOf(path);
+  if (problem !== null) throw new RangeError(`Cannot use ${show(path)} as path: ${problem}`);
   try {
     return absolutePath(path);
   } catch (error) {
     throw toWALError(error, path, 0);
   }
+}
+
+function pathOfURL(url: URL): string {
+  let path = "";
+  try {
+    path = fileURLToPath(url);
+  } catch (cause) {
+    if (!(cause instanceof URIError)) throw cause;
+  }
+  // Bun returns nothing for what Deno throws at.
+  if (path === "") throw new TypeError(`Cannot use ${url.href} as path: its escapes are not UTF-8`);
+  return path;
+}
+
+/** Why a text would make a file that nobody meant. */
+function problemOf(path: string): string | null {
+  if (path === "") return "it is empty; a log in memory is null";
+  if (path === ":memory:") return 'a log in memory is null, and a file of that name "./:memory:"';
+  if (/^file:/i.test(path)) return "it is the text of a URL; give new URL(path)";
+  return /\p{Surrogate}/u.test(path) ? "half of a surrogate pair in it is no character" : null;
 }
 
 /** Every option; one that is misspelt would be left out silently otherwise. */
@@ -91,6 +114,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   const verify = options.verify ?? "ends";
   const checked: CheckedOptions = {
     size: options.size ?? DEFAULT_FILE_BYTES,
+    sizeIsGiven: options.size !== undefined,
     create: options.create ?? true,
     recovery,
     // What is to be saved has to be known.

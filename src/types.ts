@@ -195,7 +195,7 @@ export interface ConsumeErrorContext {
 export interface WALOptions {
   /**
    * File size in bytes at creation, 65,536 (64 KiB) to what one mapping can be (4 GiB on Bun); rounded up to 16 KiB. An
-   * existing log keeps its own size.
+   * existing log keeps its own size, and `stats().warnings` says so where another one is given.
    *
    * @default {67108864}
    */

@@ -110,6 +110,7 @@ export class WAL implements Disposable, AsyncDisposable {
       lastId: this.#log?.lineage.logId ?? null,
       storage: options.storage,
       sizeBytes: options.size,
+      sizeIsGiven: options.sizeIsGiven,
       create: options.create,
       salvage: options.recovery === "salvage",
       verify: options.verify,

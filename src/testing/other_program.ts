@@ -37,6 +37,12 @@ export class OtherProgram {
     this.#note(`another program moves ${from} to ${to}`);
   }
 
+  /** Gives a file a second name, as a snapshot made of hard links does. */
+  link(from: string, to: string): void {
+    this.#machine.tree.link(from, to);
+    this.#note(`another program links ${from} as ${to}`);
+  }
+
   /** Cuts or grows a file. */
   truncate(path: string, sizeBytes: number): void {
     this.#machine.tree.file("truncate", path).file.resize(sizeBytes);

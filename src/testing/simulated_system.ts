@@ -340,10 +340,15 @@ export class SimulatedSystem implements System {
   }
 
   preparePath(path: string): PreparedPath {
+    let links = 0;
     return this.#step("preparePath", path, () => ({
+      get links() {
+        return links;
+      },
       is: (device, inode, sizeBytes) =>
         this.#step("pathIs", path, () => {
           const found = this.#look("statx", path, true);
+          links = found?.links ?? 0;
           return found !== null && found.device === device && found.inode === inode && found.sizeBytes === sizeBytes;
         }),
     }));

@@ -15,7 +15,6 @@ const OPEN_HAZARDS = new Set([
   "H39",
   "H43",
   "H44",
-  "H50",
 ]);
 const PROMISES = Array.from({ length: 16 }, (_, i) => `G${i + 1}`);
 

@@ -1,0 +1,249 @@
+// Fault: a log is reached, or is meant to be reached, by a name that is not what it seems: a hard link that is taken for a
+// snapshot, ":memory:", the text of a URL, an empty file, a name that is not UTF-8, a read-only mount, a log of another size (H50).
+// Promise: what would be a silent surprise is a warning, what cannot be is an error that says what to do; no file is made that
+// nobody meant (G2, G15).
+// Method: real links, mounts and directories, and the simulated disk.
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import process from "node:process";
+import * as bun from "../../ffi/bun.ts";
+import { temporaryPath } from "../../ffi/create.ts";
+import * as deno from "../../ffi/deno.ts";
+import { platform } from "../../ffi/libc.ts";
+import { mappedStorage } from "../../ffi/mapped_file.ts";
+import { posixSystem } from "../../ffi/posix.ts";
+import { type Storage, WAL, WALError, WALFormatError, WALPermissionError } from "../../mod.ts";
+import { SimulatedDisk } from "../../testing.ts";
+import { projectUrl, runSnippet } from "../support/child.ts";
+import { openOn, PATH } from "../support/logs.ts";
+import { runtime } from "../support/runtime.ts";
+import { tempDir } from "../support/temp.ts";
+import { test } from "../support/test.ts";
+
+const OPTIONS = { size: 65536, idleHeaderDelayMs: Infinity, allowUnsafeFileSystem: true };
+const notLinux = process.platform !== "linux" && "names are bytes on Linux";
+
+const about = (wal: WAL, word: string) => wal.stats().warnings.filter((warning) => warning.includes(word));
+
+const SYSTEMS: Record<string, () => Storage | undefined> = {
+  "statx": () => undefined,
+  "node:fs": () => {
+    const libc = (runtime === "deno" ? deno : bun).openLibc(platform());
+    return mappedStorage(posixSystem({ ...libc, statx: null }));
+  },
+};
+
+for (const [name, storage] of Object.entries(SYSTEMS)) {
+  test(`stats() warns of a log with hard links for as long as it has them, looked at by ${name}`, () => {
+    using directory = tempDir();
+    const path = directory.join("log");
+    const wal = WAL.open(path, { ...OPTIONS, storage: storage() });
+    assertEquals(about(wal, "hard link"), []);
+    fs.linkSync(path, directory.join("snapshot"));
+    assertEquals(about(wal, "hard link").length, 1);
+    assert(about(wal, "hard link")[0]!.includes("2 names"));
+    wal.close();
+    wal.open();
+    assertEquals(about(wal, "hard link").length, 1);
+    wal.logInsertSync(1, 1, 1, 1);
+    wal.flush();
+    fs.unlinkSync(directory.join("snapshot"));
+    assertEquals(about(wal, "hard link"), []);
+    wal.close();
+  });
+}
+
+test("stats() warns of hard links on the simulated disk too, and backup() makes a log without", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  disk.outsider.link(PATH, "/sim/snapshot");
+  assertEquals(about(wal, "hard link").length, 1);
+  wal.backup("/sim/backup");
+  wal.close();
+  const linked = openOn(disk);
+  assertEquals(about(linked, "hard link").length, 1);
+  linked.close();
+  const copy = WAL.open("/sim/backup", { ...OPTIONS, storage: disk.storage });
+  assertEquals(about(copy, "hard link"), []);
+  copy.close();
+});
+
+test("open() removes the temporary name that a crash left to a log, and does not warn of it", () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  WAL.open(path, OPTIONS).close();
+  // The process died between link and unlink.
+  fs.linkSync(path, temporaryPath(fs.realpathSync(path)));
+  const wal = WAL.open(path, OPTIONS);
+  assertEquals([about(wal, "hard link"), fs.readdirSync(directory.path)], [[], ["log"]]);
+  wal.close();
+  // What is there under that name and is not this log is none of its business.
+  fs.linkSync(path, directory.join("snapshot"));
+  fs.writeFileSync(temporaryPath(fs.realpathSync(path)), "another's");
+  const again = WAL.open(path, OPTIONS);
+  assertEquals([about(again, "hard link").length, fs.readdirSync(directory.path).length], [1, 3]);
+  again.close();
+});
+
+test("WAL.open() leaves no temporary name when power fails or the process dies at any call of a creation", () => {
+  for (const mode of ["power", "kill"] as const) {
+    for (let step = 1;; step++) {
+      const disk = new SimulatedDisk();
+      disk.crashAt(step, "after");
+      try {
+        openOn(disk);
+      } catch { /* the crash */ }
+      if (!disk.halted) break;
+      disk.restart({ mode, keep: "all" });
+      const wal = openOn(disk);
+      assertEquals([step, about(wal, "hard link"), disk.paths()], [step, [], [PATH]]);
+      wal.close();
+    }
+  }
+});
+
+const NOT_MEANT: Record<string, string> = {
+  "": "a log in memory is null",
+  ":memory:": "a log in memory is null",
+  "file:///tmp/log": "new URL",
+  "FILE:log": "new URL",
+  "file::memory:?cache=shared": "new URL",
+  "log\ud800": "surrogate",
+  "\udc00/log": "surrogate",
+};
+
+test("WAL refuses a path that would make a file which nobody meant, and says what to give", () => {
+  using directory = tempDir();
+  const source = WAL.open(null, OPTIONS);
+  for (const [path, advice] of Object.entries(NOT_MEANT)) {
+    for (const body of [() => new WAL(path), () => WAL.open(path, OPTIONS), () => source.backup(path)]) {
+      const error = assertThrows(body, RangeError);
+      assert(error.message.includes(advice), error.message);
+    }
+  }
+  assert(!fs.existsSync(":memory:"));
+  source.close();
+  assertThrows(() => new WAL(new URL("file:///caf%E9/log")), TypeError, "not UTF-8");
+  // Each of these is a name like any other.
+  for (const name of [":memory:", "null", "undefined", "file", "a b", "é", "\u{1f600}", "�"]) {
+    const wal = WAL.open(directory.join(name), OPTIONS);
+    assertEquals(wal.path, directory.join(name));
+    wal.close();
+    wal.open();
+    wal.close();
+  }
+  assertEquals(fs.readdirSync(directory.path).length, 8);
+});
+
+test("open() says of an empty file that it is to be removed, and then makes the log", () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  fs.writeFileSync(path, "");
+  for (const recovery of ["strict", "salvage"] as const) {
+    const error = assertThrows(() => WAL.open(path, { ...OPTIONS, recovery }), WALFormatError);
+    assert(error.message.includes("empty") && error.message.includes("remove it"), error.message);
+    assertEquals(fs.statSync(path).size, 0);
+  }
+  fs.rmSync(path);
+  WAL.open(path, OPTIONS).close();
+});
+
+test(
+  "open() says that a name in the path is not UTF-8: of a directory, a link's target, the working directory",
+  async () => {
+    using directory = tempDir();
+    // Neither runtime can name such a file, so a shell does.
+    const script =
+      `cd "$1" && d=$(printf 'caf\\351') && mkdir "$d" && : > "$d/file" && ln -s "$d" link && ln -s "$d/file" file`;
+    execFileSync("/bin/sh", ["-c", script, "sh", directory.path]);
+    for (const path of [directory.join("link/log"), directory.join("link/file"), directory.join("file")]) {
+      const error = assertThrows(() => WAL.open(path, OPTIONS), WALError);
+      assert(error.message.includes("not UTF-8"), error.message);
+    }
+    const memory = WAL.open(null, OPTIONS);
+    const error = assertThrows(() => memory.backup(directory.join("link/copy")), WALError);
+    assert(error.message.includes("not UTF-8"), error.message);
+    memory.close();
+    const { stdout, stderr } = await runSnippet(
+      `
+    import { WAL } from "${projectUrl("mod.ts")}";
+    const attempt = (path) => {
+      try {
+        WAL.open(path, { size: 65536 }).close();
+        console.log("opened");
+      } catch (error) {
+        console.log(error.code, error.message.includes("not UTF-8"));
+      }
+    };
+    attempt("log");
+    attempt("./log");
+    attempt("${directory.join("log")}");`,
+      { wrapper: ["/bin/sh", "-c", `cd "$0/link" && exec "$@"`, directory.path] },
+    );
+    assertEquals(stdout.trim().split("\n"), ["IO true", "IO true", "opened"], stderr);
+  },
+  { skip: notLinux },
+);
+
+const noMount = (() => {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "mounting needs root on Linux";
+  using directory = tempDir();
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "none", directory.path], { stdio: "ignore" });
+    execFileSync("umount", [directory.path]);
+    return false;
+  } catch {
+    return "mounting is not permitted";
+  }
+})();
+
+test("open() on a read-only file system says what to do, and a copy opens", () => {
+  using directory = tempDir();
+  const mount = directory.join("mount");
+  fs.mkdirSync(mount);
+  execFileSync("mount", ["-t", "tmpfs", "none", mount]);
+  try {
+    const wal = WAL.open(`${mount}/log`, OPTIONS);
+    wal.logInsertSync(1, 1, 1, 1);
+    wal.close();
+    execFileSync("mount", ["-o", "remount,ro", mount]);
+    const error = assertThrows(() => WAL.open(`${mount}/log`, OPTIONS), WALPermissionError);
+    for (const word of ["read-only", "EROFS", "copy the log"]) assert(error.message.includes(word), error.message);
+    const made = assertThrows(() => WAL.open(`${mount}/new`, OPTIONS), WALPermissionError);
+    assert(made.message.includes("read-only") && !made.message.includes("copy the log"), made.message);
+    fs.copyFileSync(`${mount}/log`, directory.join("log"));
+    const copy = WAL.open(directory.join("log"), OPTIONS);
+    assertEquals(copy.length, 1);
+    assertThrows(() => copy.backup(`${mount}/copy`), WALPermissionError, "read-only");
+    copy.close();
+  } finally {
+    execFileSync("umount", [mount]);
+  }
+}, { skip: noMount });
+
+test("stats() warns of a size that an existing log does not have, and of no other", () => {
+  const disk = new SimulatedDisk();
+  const sized = (options: { size?: number; recovery?: "salvage" }) => {
+    const wal = WAL.open(PATH, { idleHeaderDelayMs: Infinity, storage: disk.storage, ...options });
+    const found = about(wal, "option size");
+    wal.close();
+    return found;
+  };
+  assertEquals(sized({ size: 65536 + 1 }), []);
+  assertEquals(sized({ size: 65536 + 1 }), []);
+  assertEquals(sized({ size: 65536 + 16384 }), []);
+  assertEquals(sized({}), []);
+  for (const size of [65536, 65536 + 16385, 1 << 20]) {
+    const [warning, ...others] = sized({ size });
+    assertEquals(others, []);
+    assert(
+      warning!.includes(String(65536 + 16384)) && warning!.includes(String(Math.ceil(size / 16384) * 16384)),
+      warning,
+    );
+  }
+  const memory = WAL.open(null, { size: 1 << 20 });
+  assertEquals(about(memory, "option size"), []);
+  memory.close();
+});

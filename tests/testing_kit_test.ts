@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readdirSync } from "node:fs";
 import { setImmediate } from "node:timers";
-import type { Store } from "../mod.ts";
+import type { Store, WALRecord } from "../mod.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import {
@@ -211,6 +211,88 @@ test("crashTest() runs a workload that may not let go of what the store has not 
     Error,
     "RangeError: Cannot confirm LSN",
   );
+});
+
+/** A service that reads its own writes: each one is in the store when whenApplied() has resolved. */
+async function readsItsWrites({ wal, store, crashes, random }: WorkloadContext<ReadableStore>): Promise<void> {
+  await wal.whenApplied();
+  for (let i = 0; i < 6; i++) {
+    const [key, value] = [BigInt(random.below(3)), BigInt(100 * crashes + i)];
+    await wal.logInsert(1, key, 2, value);
+    await (i % 2 === 0 ? wal.whenApplied() : wal.whenApplied(wal.head - 1));
+    const found = [...store.entries()].some(([, keyLow, , valueLow]) => keyLow === key && valueLow === value);
+    if (!found) throw new Error(`value ${value} is not there yet`);
+  }
+}
+
+for (const [name, store] of Object.entries(RIGHT)) {
+  test(`crashTest() passes a workload that reads its own writes, over crashes, with ${name}`, async () => {
+    const seeds = name === "SQLiteStore" ? 6 : 20;
+    const { crashes } = await crashTest({ store, contents, workload: readsItsWrites, seeds });
+    assert(crashes >= 20 * seeds);
+  });
+}
+
+/** Has records some time after it was given them. */
+class WriteBehind extends MemoryStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    setImmediate(() => super.applyBatch(records));
+  }
+}
+
+test("crashTest() fails a store that is behind what whenApplied() says, for a workload that reads its own writes", async () => {
+  const options: CrashTestOptions<ReadableStore> = {
+    store: (home) => home.outside(() => new WriteBehind()),
+    workload: readsItsWrites,
+  };
+  const error = await assertRejects(() => crashTest(options), Error);
+  assertMatch(
+    error.message,
+    /^The workload failed, though nothing had crashed: Error: value \d+ is not there yet\n {2}Seed 1/,
+  );
+});
+
+test("crashTest() lets whenApplied() reject as it does where the log is closed, and where its store waits for itself", async () => {
+  const seen: string[] = [];
+  const note = (error: unknown) => void seen.push((error as { code: string }).code);
+  let waiting = true;
+  await crashTest({
+    store: (home) => new GoodStore(home),
+    seeds: 1,
+    crashPoints: [0],
+    workload: async ({ wal, store }) => {
+      const { applyBatch } = store;
+      store.applyBatch = async (records) => {
+        // Asked once: it would be asked again at each retry.
+        if (waiting) await wal.whenApplied(wal.head - 1).catch(note).finally(() => waiting = false);
+        return applyBatch.call(store, records);
+      };
+      await wal.logInsert(1, 2, 3, 4);
+      await wal.whenApplied();
+      const closed = wal.whenApplied(wal.head - 1);
+      wal.close();
+      await closed.catch(note);
+      await wal.whenApplied().catch(note);
+      wal.open();
+      await wal.logInsert(1, 2, 3, 5);
+      await wal.whenApplied();
+    },
+  });
+  assert(seen.length > 0 && seen.every((code) => code === "CLOSED"), seen.join());
+});
+
+test("crashTest() says in which life a workload failed, without naming the error twice", async () => {
+  const store = (home: StoreHome) => new GoodStore(home);
+  const workload = async ({ wal, crashes }: WorkloadContext) => {
+    await wal.logInsert(1, 2, 3, 4);
+    if (crashes === 1) throw new Error("no rows");
+  };
+  const error = await assertRejects(() => crashTest({ store, workload }), Error);
+  assertMatch(
+    error.message,
+    /^The workload failed, though nothing had crashed since crash 1: Error: no rows\n {2}Seed 1/,
+  );
+  assert(!String(error).includes("Error: Error"), String(error));
 });
 
 test("crashTest() says where a workload failed or hung", async () => {

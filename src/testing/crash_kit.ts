@@ -119,7 +119,8 @@ async function judge<S extends Store>(
   if (error instanceof BrokenPromiseError) {
     throw new BrokenPromiseError(error.promise, error.finding, where, { cause: error.cause ?? error });
   }
-  throw new Error(`${textOf(error)}\n${where}`, { cause: error });
+  const text = error instanceof Error && error.name === "Error" ? error.message : textOf(error);
+  throw new Error(`${text}\n${where}`, { cause: error });
 }
 
 /** The earliest single crash of the same seed that breaks the same promise, as far as time allows. */

@@ -214,7 +214,8 @@ export class Life<S extends Store> {
       this.#clock.check();
       // If the store broke the consumer, that is why.
       await turn();
-      throw new Error(`The workload failed, though nothing had crashed: ${textOf(error)}`, { cause: error });
+      const where = number === 0 ? "though nothing had crashed" : `though nothing had crashed since crash ${number}`;
+      throw new Error(`The workload failed, ${where}: ${textOf(error)}`, { cause: error });
     }
   }
 

@@ -1,6 +1,9 @@
 // A log whose every append, sync and opening is a step at which its machine may crash.
 
+import { setImmediate } from "node:timers";
 import type { OpenRequest, Region, Storage } from "../../ffi/region.ts";
+import { storeCalls } from "../consumer.ts";
+import { WALClosedError } from "../errors.ts";
 import { RING_AT } from "../layout.ts";
 import type { DeleteItem, HybridTimeInput, InsertItem, LSN, U64, WALOptions } from "../types.ts";
 import { WAL } from "../wal.ts";
@@ -20,6 +23,8 @@ export interface LogWatch {
 /** A log as the workload gets it. */
 export class WatchedLog extends WAL {
   readonly #watch: LogWatch;
+  /** How often it was opened. */
+  #openings = 0;
 
   constructor(path: string, options: WALOptions, watch: LogWatch) {
     super(path, options);
@@ -29,7 +34,30 @@ export class WatchedLog extends WAL {
   override open(): void {
     if (this.isOpen) return;
     super.open();
+    this.#openings++;
     this.#watch.history.checkRecovered(this);
+  }
+
+  override whenApplied(lsn?: LSN): Promise<void> {
+    const applied = this.#whenApplied(lsn);
+    // A rejection that nobody waits for must not end the process.
+    applied.catch(() => {});
+    return applied;
+  }
+
+  /** The test stops consumers that an application would leave running: who waits for one waits for the next. */
+  async #whenApplied(lsn: LSN = this.head - 1): Promise<void> {
+    const opening = this.#openings;
+    for (;;) {
+      try {
+        return await super.whenApplied(lsn);
+      } catch (error) {
+        this.#watch.clock.check();
+        const isStopped = error instanceof WALClosedError && this.isOpen && this.#openings === opening;
+        if (!isStopped || storeCalls.getStore()?.isRunning) throw error;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   }
 
   override logInsert(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): Promise<void> {

@@ -40,11 +40,11 @@ export interface Verdict {
   readonly damaged: readonly LsnRange[];
   /** A record that a later version of this library wrote; 0 if there is none. */
   readonly unsupported: LSN;
-  /** Records past the end of which only a part was written. */
+  /** Slots that bear an LSN from past the end, but no intact record in its place. */
   readonly torn: number;
   /** Intact records past the end. */
   readonly phantoms: number;
-  /** Slots past the end to be erased: phantoms, and torn records that bear an LSN from past the end. */
+  /** Slots to be erased: the phantoms and the torn ones. */
   readonly debris: readonly number[];
   /** Everything up to here is in the store, by the header or a checkpoint record; below `head`, whatever they say. */
   readonly checkpoint: LSN;

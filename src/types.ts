@@ -325,7 +325,7 @@ export interface RecoveryReport {
   readonly firstLsn: LSN;
   /** The newest record kept, 0 if there never was one. */
   readonly lastLsn: LSN;
-  /** Records past the end, never acknowledged, of which only a part was written. */
+  /** Slots that name an LSN past the end but hold no whole record in its place; they were erased, and were never acknowledged. */
   readonly tornRecords: number;
   /** Intact records past the end, never acknowledged, that were erased so that they cannot come back. */
   readonly phantomsErased: number;

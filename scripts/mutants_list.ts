@@ -666,6 +666,46 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("detached"),
   },
   {
+    name: "a batch's memory is another's too while it is read",
+    hazard: "H39",
+    edits: edit("src/items.ts", "  spare = null;\n", ""),
+    tests: faults("callers_code"),
+  },
+  {
+    name: "a given time is read again when it is written",
+    hazard: "H39",
+    edits: edit("src/numbers.ts", "return [nanos, seq, shard];", "return time as unknown as HybridTime;"),
+    tests: faults("callers_code"),
+  },
+  {
+    name: "the wall clock is read after an append was prepared",
+    hazard: "H39",
+    edits: [
+      ...edit(
+        "src/wal.ts",
+        "    if (time === undefined) {\n      this.#clock.readIfDue();",
+        "    if (time === undefined) {",
+      ),
+      ...edit(
+        "src/log.ts",
+        "    if (time === undefined) {\n",
+        "    if (time === undefined) {\n      clock.readIfDue();\n",
+      ),
+    ],
+    tests: faults("callers_code"),
+    quick: true,
+  },
+  {
+    name: "truncate() confirms before it has read what it needs",
+    hazard: "H39",
+    edits: edit(
+      "src/log.ts",
+      "      const release = this.#releasable(confirmedThroughPos);\n      this.#note(confirmation);",
+      "      this.#note(confirmation);\n      const release = this.#releasable(confirmedThroughPos);",
+    ),
+    tests: faults("callers_code"),
+  },
+  {
     name: "the clock does not go on from the log's time",
     hazard: "H32",
     edits: edit("src/log.ts", "    clock.observe(verdict.timeNanos, verdict.timeSeq);", ""),

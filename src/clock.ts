@@ -9,10 +9,10 @@ import { MAX_U32, MAX_U64 } from "./numbers.ts";
 const NANOS_PER_MS = 1_000_000n;
 
 /**
- * One time in this many asks for the wall clock, unless `refresh()` was called: a look at the clock costs as much as the rest of an
- * append, and order is the counter's business.
+ * After this many times a reading of the wall clock is due, unless `refresh()` was called before: a
+ * reading costs as much as the rest of an append, and the counter alone keeps the order.
  */
-const TIMES_PER_LOOK = 16;
+const TIMES_PER_READING = 16;
 
 /** The clock of one log. Each time it gives is greater than all it gave or observed before. */
 export class HybridClock {
@@ -24,9 +24,15 @@ export class HybridClock {
   seq = 0;
 
   readonly #now: () => number;
-  /** The greatest reading of the wall clock so far, in whole milliseconds. */
-  #readingMs = -1;
-  #timesUntilLook = 0;
+  /**
+   * The last reading of the wall clock, in whole milliseconds; 0 before the first one, and where it
+   * made no sense.
+   */
+  #wallMs = 0;
+  /** A reading that the next `tick()` takes; 0 for none. */
+  #pendingMs = 0;
+  #timesUntilReading = 0;
+  #isReading = false;
 
   /** @param now the wall clock, in milliseconds since 1970; it may stall, jump and go back. */
   constructor(now: () => number) {
@@ -44,31 +50,61 @@ export class HybridClock {
     this.nanosHigh = Number(BigInt.asIntN(32, nanos >> 32n));
   }
 
-  /** The wall clock's time in nanoseconds, at millisecond precision; 0 where the clock makes no sense. */
-  wallNanos(): bigint {
-    const ms = Math.floor(this.#now());
-    return Number.isSafeInteger(ms) && ms > 0 ? BigInt(ms) * NANOS_PER_MS : 0n;
+  /** What the wall clock said last, in whole milliseconds; 0 where it made no sense. */
+  get wallMs(): number {
+    return this.#wallMs;
+  }
+
+  /** The same in nanoseconds. */
+  get wallNanos(): bigint {
+    return BigInt(this.#wallMs) * NANOS_PER_MS;
+  }
+
+  /** Reads the wall clock if that is due, before a `tick()`. */
+  readIfDue(): void {
+    if (this.#timesUntilReading > 0) return;
+    this.read();
+    this.#timesUntilReading = TIMES_PER_READING;
+  }
+
+  /**
+   * Reads the wall clock, which is the caller's code and may do anything to the log. No other
+   * method runs it. Code that the wall clock runs gets by with the reading before.
+   */
+  read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    try {
+      const now = this.#now;
+      const ms = Math.floor(now());
+      const isSensible = Number.isSafeInteger(ms) && ms > 0;
+      if (isSensible && ms !== this.#wallMs) this.#pendingMs = ms;
+      this.#wallMs = isSensible ? ms : 0;
+    } finally {
+      this.#isReading = false;
+    }
   }
 
   /** Moves on: `nanos` and `seq` are the new time. Allocates only when the wall clock has moved. */
   tick(): void {
-    if (--this.#timesUntilLook < 0) {
-      this.#timesUntilLook = TIMES_PER_LOOK - 1;
-      const ms = Math.floor(this.#now());
-      if (ms > this.#readingMs && Number.isSafeInteger(ms)) {
-        this.#readingMs = ms;
-        const physical = BigInt(ms) * NANOS_PER_MS;
-        if (physical > this.#nanos && physical <= MAX_U64) {
-          this.#setNanos(physical);
-          this.seq = 0;
-          return;
-        }
-      }
-    }
-    this.next();
+    this.#timesUntilReading--;
+    if (this.#pendingMs === 0 || !this.#takeReading()) this.next();
   }
 
-  /** As `tick()`, without a look at the wall clock: for records that are logged at once. */
+  /**
+   * True if the wall clock's last reading is later than the last time given: then it is the new
+   * time.
+   */
+  #takeReading(): boolean {
+    const physical = BigInt(this.#pendingMs) * NANOS_PER_MS;
+    this.#pendingMs = 0;
+    if (physical <= this.#nanos || physical > MAX_U64) return false;
+    this.#setNanos(physical);
+    this.seq = 0;
+    return true;
+  }
+
+  /** As `tick()`, without the wall clock: for records that are logged at once. */
   next(): void {
     if (this.seq < MAX_U32) this.seq++;
     else this.#carry();
@@ -92,9 +128,9 @@ export class HybridClock {
     this.seq = 0;
   }
 
-  /** Makes the next `tick()` look at the wall clock. */
+  /** Makes a reading due. */
   refresh(): void {
-    this.#timesUntilLook = 0;
+    this.#timesUntilReading = 0;
   }
 
   /** Takes note of a time that exists: every later one is greater. */

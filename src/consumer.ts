@@ -8,7 +8,15 @@ import { setImmediate } from "node:timers";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
 import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
-import { type AppliedRun, type ConsumeOptions, type LSN, OpType, type Store, type WALRecord } from "./types.ts";
+import {
+  type ApplicableStore,
+  type AppliedRun,
+  type ConsumeOptions,
+  type LSN,
+  OpType,
+  type Store,
+  type WALRecord,
+} from "./types.ts";
 
 /** Why a wait for records ended. */
 export type WakeReason = "durable" | "time" | "stopped";
@@ -80,23 +88,27 @@ const CHECKPOINT_PART = 8;
 /** … or this many records. */
 const CHECKPOINT_RECORDS = 65536;
 
-/** Options with every default in its place. */
-export interface CheckedConsumeOptions {
-  readonly signal: AbortSignal;
+/** What a caller of `consumeAsync()` gives: read once, checked, with every default in its place. */
+export interface TakenConsumer {
+  readonly store: StoreMethods;
+  /** The store itself, to tell it from others; nothing of it is read any more. */
+  readonly storeItself: object;
+  readonly signal: AbortSignal | undefined;
   readonly batchSize: number;
   readonly pollIntervalMs: number;
   readonly onError: ConsumeOptions["onError"];
 }
 
+/** A store's methods, bound to it. */
+export type StoreMethods = { readonly [Name in MethodName]: Store[Name] | undefined };
+type MethodName = Exclude<keyof Store, "declaredAsStore">;
+
 /**
  * @param options as `consumeAsync()` takes them; a number is a poll interval in seconds.
  * @throws {TypeError} or {RangeError} if one of them cannot be used.
  */
-export function checkConsumeOptions(
-  store: Store,
-  options: ConsumeOptions | number,
-): Omit<CheckedConsumeOptions, "signal"> & Pick<ConsumeOptions, "signal"> {
-  checkStore(store);
+export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
+  const methods = takeMethods(store as Store);
   const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
   if (given === null || typeof given !== "object") {
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
@@ -110,7 +122,7 @@ export function checkConsumeOptions(
   if (onError !== undefined && typeof onError !== "function") {
     throw new TypeError("Cannot consume the log: onError must be a function");
   }
-  return { signal, batchSize, pollIntervalMs, onError };
+  return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
 }
 
 /** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
@@ -122,28 +134,40 @@ function secondsToMs(seconds: number): number {
   );
 }
 
-function checkStore(store: Store): void {
+function takeMethods(store: Store): StoreMethods {
   if (store === null || typeof store !== "object") {
     throw new TypeError("Cannot consume the log: the store must be an object");
   }
-  const required = ["insert", "delete", "deleteValue"] as const;
-  for (const name of required) {
-    if (typeof store[name] !== "function" && typeof store.applyBatch !== "function") {
+  const methods = {
+    insert: takeMethod(store, "insert"),
+    delete: takeMethod(store, "delete"),
+    deleteValue: takeMethod(store, "deleteValue"),
+    applyBatch: takeMethod(store, "applyBatch"),
+    appliedLsn: takeMethod(store, "appliedLsn"),
+    appliedLog: takeMethod(store, "appliedLog"),
+    sync: takeMethod(store, "sync"),
+  };
+  for (const name of ["insert", "delete", "deleteValue"] as const) {
+    if (methods[name] === undefined && methods.applyBatch === undefined) {
       throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
     }
   }
-  for (const name of ["applyBatch", "appliedLsn", "appliedLog", "sync"] as const) {
-    if (store[name] !== undefined && typeof store[name] !== "function") {
-      throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
-    }
-  }
+  return methods;
+}
+
+function takeMethod<Name extends MethodName>(store: Store, name: Name): Store[Name] | undefined {
+  const method: unknown = store[name];
+  if (method === undefined) return undefined;
+  if (typeof method === "function") return method.bind(store);
+  throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
 }
 
 /** One run of a consumer, from its start to its stop. */
 export class Consumer {
   readonly #log: ConsumableLog;
-  readonly #store: Store;
-  readonly #options: CheckedConsumeOptions;
+  readonly #store: StoreMethods;
+  readonly #options: TakenConsumer;
+  readonly #signal: AbortSignal;
   /** The next record to apply. */
   #next: LSN = 0;
   /** Up to here the log knows by a checkpoint what the store has. */
@@ -153,15 +177,17 @@ export class Consumer {
   /** How often `sync()` has failed in a row. */
   #syncFailures = 0;
 
-  constructor(log: ConsumableLog, store: Store, options: CheckedConsumeOptions) {
+  /** @param signal stops the consumer; that of `options` is the caller's. */
+  constructor(log: ConsumableLog, options: TakenConsumer, signal: AbortSignal) {
     this.#log = log;
-    this.#store = store;
+    this.#store = options.store;
     this.#options = options;
+    this.#signal = signal;
   }
 
   /** Resolves when it was stopped; rejects with what the store threw. */
   async run(): Promise<void> {
-    await this.#log.watch.begins(this.#store);
+    await this.#log.watch.begins(this.#options.storeItself);
     if (!this.#log.isOpen) return;
     await this.#start();
     let turnStart = this.#next;
@@ -185,7 +211,7 @@ export class Consumer {
   }
 
   #goesOn(): boolean {
-    return this.#log.isOpen && !this.#options.signal.aborted;
+    return this.#log.isOpen && !this.#signal.aborted;
   }
 
   async #start(): Promise<void> {
@@ -211,9 +237,8 @@ export class Consumer {
 
   /** Waits for records; a pause is the time for a checkpoint. */
   async #idle(): Promise<void> {
-    const { pollIntervalMs, signal } = this.#options;
     if (this.#log.isWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
-    const reason = await this.#log.whenDurable(this.#next, pollIntervalMs, signal);
+    const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
     if (reason === "time") await this.#confirm();
   }
 
@@ -305,14 +330,14 @@ export class Consumer {
 
   /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */
   async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
-    const { onError, signal } = this.#options;
+    const { onError } = this.#options;
     this.#log.watch.fails(error, attempt);
     if (onError === undefined) throw error;
     const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
     const answer = await this.#answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
     if (answer !== "retry") throw error;
     if (!this.#goesOn()) return false;
-    await this.#log.pause(delayMs, signal);
+    await this.#log.pause(delayMs, this.#signal);
     return this.#goesOn();
   }
 

@@ -5,7 +5,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
 import type { HybridClock } from "./clock.ts";
-import { checkConsumeOptions, type ConsumableLog, Consumer, isInStoreCall, type WakeReason } from "./consumer.ts";
+import { type ConsumableLog, Consumer, isInStoreCall, type TakenConsumer, type WakeReason } from "./consumer.ts";
 import { ConsumerWatch } from "./consumer_watch.ts";
 import { copyRecords, copyVerified, damage, type ReadSource } from "./cursor.ts";
 import {
@@ -21,9 +21,10 @@ import {
 import { type CommitTarget, GroupCommit } from "./group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
 import { imagePieces, newLogId } from "./image.ts";
+import type { Batch } from "./items.ts";
 import { forked, type Lineage } from "./lineage.ts";
 import { Milestones } from "./milestones.ts";
-import { checkInteger, checkLsn, checkTime, LONGEST_TIMER_MS } from "./numbers.ts";
+import { checkInteger, checkLsn, LONGEST_TIMER_MS } from "./numbers.ts";
 import type { OpenedLog } from "./open.ts";
 import type { CheckedOptions } from "./options.ts";
 import { QuietTimer } from "./quiet_timer.ts";
@@ -31,16 +32,12 @@ import { type Slots, SlotState } from "./record.ts";
 import { type Range, rangesOf, slotOf } from "./ring.ts";
 import { RUN_RECORDS } from "./run_codec.ts";
 import {
-  type ConsumeOptions,
-  type DeleteItem,
-  type HybridTimeInput,
-  type InsertItem,
+  type HybridTime,
   type LatencyHistogram,
   type LSN,
   OpType,
   type RecordRange,
   type RecoveryReport,
-  type Store,
   type U64,
   type WALRecord,
   type WALStats,
@@ -63,6 +60,15 @@ const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
 const SUSPECT_SYNC_MS = 0.005;
 const SUSPECT_SYNCS = 32;
+
+/**
+ * Up to where a caller confirms, and the last record up to there that stores are given, 0 if none
+ * is known.
+ */
+interface Confirmation {
+  readonly through: LSN;
+  readonly given: LSN;
+}
 
 /** Always `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`. */
 export class Log implements CommitTarget, ConsumableLog, ReadSource {
@@ -114,7 +120,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #prefaulted: LSN;
   /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
   #stop: LSN = 0;
-  /** The first append of each turn of the event loop looks at the clock, and now and then at the file. */
+  /**
+   * The first append of each turn of the event loop looks at the file now and then; the wall clock
+   * is read before.
+   */
   #turnIsOpen = false;
   /** When the file was last looked at. */
   #lookedMs = 0;
@@ -128,6 +137,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   readonly #closeTurn = () => {
     this.#turnIsOpen = false;
+    this.#clock.refresh();
   };
 
   /** @param clock goes on from the log's highest time. */
@@ -140,7 +150,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#slots = slots;
     this.#writer = writer;
     this.#options = options;
-    this.watch = new ConsumerWatch(options.lookNow);
+    this.watch = new ConsumerWatch(() => this.nowMs());
     this.#clock = clock;
     this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
     this.#slot = slotOf(verdict.head, slots.count);
@@ -149,6 +159,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
     this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
+    clock.refresh();
     const cutRecords = region.syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(slots.count / 8)) : Infinity;
     this.commit = new GroupCommit(this, options.flush, verdict.head - 1, cutRecords);
     this.#setStop();
@@ -199,7 +210,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   nowMs(): number {
-    return this.#options.lookNow();
+    return this.#options.hasSimulatedTime ? this.#clock.wallMs : performance.now();
   }
 
   get isWanted(): boolean {
@@ -231,7 +242,6 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
   close(): void {
     if (!this.#isOpen) return;
-    this.#mustNotBeInBatch("close");
     const closed = new WALClosedError("append");
     this.#room.rejectAll(() => closed); // first, lest one of them get in behind the last sync
     try {
@@ -260,10 +270,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     }
   }
 
-  // Appending.
+  // Appending. What callers give has been read and checked, and the wall clock has been read: from
+  // here on none of their code runs.
 
-  /** Appends one record whose numbers were checked. @returns its LSN. */
-  append(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
+  /** Appends one record. @returns its LSN. */
+  append(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTime): LSN {
     if (time !== undefined) this.#checkTime(time);
     if (this.#head >= this.#stop || !this.#turnIsOpen) this.#prepare(1);
     const clock = this.#clock;
@@ -271,7 +282,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (time === undefined) {
       clock.tick();
     } else {
-      clock.observe(BigInt(time[0]), time[1]);
+      clock.observe(time[0], time[1]);
       shard = time[2];
     }
     const lsn = this.#head;
@@ -283,47 +294,30 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return lsn;
   }
 
-  /** Appends a batch whose items were checked. @returns the LSN of the last one, of the newest record for an empty batch. */
-  appendBatch(opType: OpType, items: readonly (InsertItem | DeleteItem)[]): LSN {
-    const count = items.length;
+  /** Appends a batch. @returns the LSN of the last one, of the newest record for an empty batch. */
+  appendBatch(opType: OpType, { count, words }: Batch): LSN {
     this.#mustBeGood("append");
     if (count === 0) return this.#head - 1;
-    if (count > this.#slots.count) {
-      throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${this.#slots.count}`);
-    }
     this.#prepare(count);
     const clock = this.#clock;
     const slots = this.#slots;
     const capacity = slots.count;
     const durable = this.commit.durable;
     const shard = this.#options.shard;
-    const first = this.#head;
+    const end = this.#head + count;
+    let lsn = this.#head;
     let slot = this.#slot;
-    let done = 0;
-    let run = 0;
-    this.#isInBatch = true;
-    this.#stop = 0;
-    try {
-      clock.tick();
-      for (; done < count; done += run) {
-        if (done > 0) clock.next();
-        run = Math.min(count - done, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
-        const lsn = first + done;
-        const part = { opType, items, from: done, count: run, endsBatch: done + run === count };
-        slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
-        slot = slot + run === capacity ? 0 : slot + run;
-      }
-      assert(this.#head === first, "nothing is appended while a batch is");
-    } catch (error) {
-      // A clock or an item of the caller's that throws in the middle: no intact record may stay behind the head.
-      const end = Math.min(first + done + run, first + count);
-      for (let lsn = first; lsn < end; lsn++) slots.erase(slotOf(lsn, capacity));
-      throw error;
-    } finally {
-      this.#isInBatch = false;
-      this.#setStop();
+    clock.tick();
+    for (let done = 0; lsn < end;) {
+      if (done > 0) clock.next();
+      const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
+      const part = { opType, words, from: done, count: run, endsBatch: lsn + run === end };
+      slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
+      lsn += run;
+      done += run;
+      slot = slot + run === capacity ? 0 : slot + run;
     }
-    this.#head = first + count;
+    this.#head = end;
     this.#slot = slot;
     return this.#head - 1;
   }
@@ -331,36 +325,33 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Everything that need not be looked at for each append. */
   #prepare(count: number): void {
     this.#mustBeGood("append");
-    this.#mustNotBeInBatch("append");
     if (!this.#turnIsOpen) this.#openTurn();
+    if (count > this.#slots.count) {
+      throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${this.#slots.count}`);
+    }
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
     const end = this.#head + count;
     if (end > this.#writer.settledTail + this.#slots.count) {
       if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
       this.#settleTail(end);
     }
-    while (this.#prefaulted < end) this.#prefault();
+    this.#prefaultTo(end);
     this.#setStop();
   }
 
-  /** True while a batch's items are read. */
-  #isInBatch = false;
   /** True while those who waited are let in. */
   #isAdmitting = false;
-
-  #mustNotBeInBatch(action: string): void {
-    if (this.#isInBatch) {
-      throw new TypeError(`Cannot ${action} while a batch is appended: an item of it or the clock calls the log`);
-    }
-  }
 
   #openTurn(): void {
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
-    this.#clock.refresh();
     this.#lookNowAndThen();
     // Somebody waits for these records, though perhaps not their caller.
     if (this.#consuming !== null) this.commit.schedule();
+  }
+
+  #prefaultTo(end: LSN): void {
+    while (this.#prefaulted < end) this.#prefault();
   }
 
   /** Faults in the pages of the next records, as far as the next multiple of the step or the end of the ring. */
@@ -392,8 +383,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   #setStop(): void {
     this.#stop = Math.min(this.#writer.settledTail + this.#slots.count, this.#prefaulted);
-    const mustLook = this.#poison !== null || !this.#isOpen || this.#isInBatch ||
-      (this.#room.length > 0 && !this.#isAdmitting);
+    const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
     if (mustLook) this.#stop = 0;
   }
 
@@ -444,22 +434,21 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return new WALFullError(this.#slots.count, this.#tail, this.#head, count, why + blame, cause);
   }
 
-  #checkTime(time: HybridTimeInput): void {
-    checkTime(time);
-    const nanos = BigInt(time[0]);
+  /** A given time's place among other times. */
+  #checkTime([nanos, seq, shard]: HybridTime): void {
     const clock = this.#clock;
-    const isLater = nanos > clock.nanos || (nanos === clock.nanos && time[1] >= clock.seq);
+    const isLater = nanos > clock.nanos || (nanos === clock.nanos && seq >= clock.seq);
     if (!isLater) {
       throw new RangeError(
-        `Cannot use [${nanos}, ${time[1]}, ${time[2]}] as time: the log is at [${clock.nanos}, ${clock.seq}] already`,
+        `Cannot use [${nanos}, ${seq}, ${shard}] as time: the log is at [${clock.nanos}, ${clock.seq}] already`,
       );
     }
     const { maxClockDriftMs } = this.#options;
     if (maxClockDriftMs === Infinity) return;
-    const aheadMs = Number(nanos - clock.wallNanos()) / 1e6;
+    const aheadMs = Number(nanos - clock.wallNanos) / 1e6;
     if (aheadMs > maxClockDriftMs) {
       throw new RangeError(
-        `Cannot use [${nanos}, ${time[1]}, ${time[2]}] as time: it is ${aheadMs} ms ahead of the clock, ` +
+        `Cannot use [${nanos}, ${seq}, ${shard}] as time: it is ${aheadMs} ms ahead of the clock, ` +
           `${maxClockDriftMs} ms are allowed`,
       );
     }
@@ -552,12 +541,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** Looks at the file if that was not done a moment ago: before memory is touched that may be past the end of a file that was cut. */
   #lookNowAndThen(): void {
-    if (Math.abs(this.#options.lookNow() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
+    if (Math.abs(this.nowMs() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
   }
 
   /** Looks whether the file is still there. */
   #look(): void {
-    this.#lookedMs = this.#options.lookNow();
+    this.#lookedMs = this.nowMs();
     try {
       this.#region.verify();
     } catch (error) {
@@ -632,14 +621,34 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return lsn < this.#tail ? this.#releasedGiven : lsn;
   }
 
-  /** Moves the tail behind the last whole batch up to an LSN. */
-  #release(through: LSN): void {
+  /** What confirming an LSN comes to. Reads records, which may throw, and changes nothing. */
+  #confirmation(through: LSN): Confirmation {
+    return { through, given: this.#lastGiven(through) };
+  }
+
+  /**
+   * The end of the last whole batch up to an LSN, to be released. Reads records, which may throw,
+   * and changes nothing.
+   */
+  #releasable(through: LSN): Confirmation {
     this.#lookNowAndThen();
     let last = Math.min(through, this.#head - 1);
     while (last >= this.#tail && this.#slots.batchGoesOn(this.#verified(last))) last--;
-    if (last < this.#tail) return;
-    this.#releasedGiven = Math.max(this.#releasedGiven, this.#lastGiven(last));
-    this.#tail = last + 1;
+    return this.#confirmation(last);
+  }
+
+  /** The store has everything up to here durably, says who should know. */
+  #note({ through, given }: Confirmation): void {
+    this.#checkpointed = Math.max(this.#checkpointed, given);
+    if (through > this.#confirmed) this.#confirmed = through;
+    if (through > this.#applied) this.#applied = through;
+  }
+
+  /** Moves the tail. */
+  #release({ through, given }: Confirmation): void {
+    if (through < this.#tail) return;
+    this.#releasedGiven = Math.max(this.#releasedGiven, given);
+    this.#tail = through + 1;
     assert(this.#tail <= this.commit.durable + 1, "only durable records are released");
   }
 
@@ -690,15 +699,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   async confirm(lsn: LSN, record: boolean): Promise<void> {
+    this.#clock.read();
+    if (!this.#isOpen) return;
     this.#mustBeGood("write a checkpoint");
-    this.#note(lsn);
+    this.#note(this.#confirmation(lsn));
     // In a full ring the header alone has to do: it holds the same LSN.
     if (record && this.#room.length === 0 && this.#hasRoom(1)) {
       this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
       await this.commit.wait();
       if (!this.isOpen) return;
     }
-    this.#release(lsn);
+    this.#release(this.#releasable(lsn));
     if (this.headerWanted()) this.commit.schedule();
   }
 
@@ -757,11 +768,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#checkConfirmable(appliedThrough, this.#head - 1, "appended");
     const through = Math.max(appliedThrough, this.#checkpointed);
     this.flush();
-    this.#note(through);
-    if (this.#head - this.#writer.settledTail === this.#slots.count) {
-      this.#release(through);
-      this.#settleTail(this.#head + 1);
+    const confirmation = this.#confirmation(through);
+    const isFull = this.#head - this.#writer.settledTail === this.#slots.count;
+    const release = isFull ? this.#releasable(through) : null;
+    if (release !== null && Math.max(this.#tail, release.through + 1) === this.#writer.settledTail) {
+      throw this.#fullError(1, "");
     }
+    this.#prefaultTo(this.#head + 1);
+    // Whatever can fail and leave the log as it was has been done.
+    this.#note(confirmation);
+    if (release !== null) this.#release(release);
+    this.#settleTail(this.#head + 1);
     // Ahead of those who wait for room: it is what makes room for them.
     const lsn = this.#aheadOfOthers(() => this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined));
     this.flush();
@@ -769,54 +786,55 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     return lsn;
   }
 
-  /** The store has everything up to here durably, says who should know. */
-  #note(through: LSN): void {
-    this.#checkpointed = Math.max(this.#checkpointed, this.#lastGiven(through));
-    if (through > this.#confirmed) this.#confirmed = through;
-    if (through > this.#applied) this.#applied = through;
-  }
-
   truncate(confirmedThroughPos: LSN): void {
     this.#mustBeGood("truncate");
     checkLsn(confirmedThroughPos, "confirmedThroughPos");
     this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");
-    if (confirmedThroughPos >= this.#tail) this.#note(confirmedThroughPos);
-    this.#release(confirmedThroughPos);
+    if (confirmedThroughPos >= this.#tail) {
+      const confirmation = this.#confirmation(confirmedThroughPos);
+      const release = this.#releasable(confirmedThroughPos);
+      this.#note(confirmation);
+      this.#release(release);
+    }
     if (this.headerWanted()) this.commit.schedule();
   }
 
-  checkRange(range: RecordRange): [first: LSN, last: LSN] {
+  /** @param range has been read. */
+  checkRange({ from = this.#tail, to = this.#head - 1 }: RecordRange): [first: LSN, last: LSN] {
     this.slots();
-    const { from = this.#tail, to = this.#head - 1 } = range;
     checkInteger(from, "from", 1, Number.MAX_SAFE_INTEGER);
     checkLsn(to, "to");
     if (from < this.#tail) throw new WALTruncatedError(from, this.#tail);
     return [from, Math.min(to, this.#head - 1)];
   }
 
-  consume(store: Store, options: ConsumeOptions | number = {}): Promise<void> {
-    let given: ReturnType<typeof checkConsumeOptions>;
+  /** @param given has been read and checked. */
+  consume(given: TakenConsumer): Promise<void> {
     try {
-      given = checkConsumeOptions(store, options);
       this.#mustBeGood("consume");
       if (this.#consuming !== null) throw new WALConsumingError();
     } catch (error) {
-      if (this.#consuming === null) this.watch.dies(error);
-      return Promise.reject(error);
+      return this.refuseConsumer(error);
     }
     this.#consuming = Promise.resolve(); // there is one from now on, also to what it calls first
-    this.#consuming = this.#consume(store, given);
+    this.#consuming = this.#consume(given);
     return this.#consuming;
   }
 
-  async #consume(store: Store, given: ReturnType<typeof checkConsumeOptions>): Promise<void> {
+  /** A consumer does not begin, because of this error. */
+  refuseConsumer(error: unknown): Promise<never> {
+    if (this.#consuming === null) this.watch.dies(error);
+    return Promise.reject(error);
+  }
+
+  async #consume(given: TakenConsumer): Promise<void> {
     const stop = this.#consumerStop = new AbortController();
     const abort = () => stop.abort();
     if (given.signal?.aborted) stop.abort();
     given.signal?.addEventListener("abort", abort);
     let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
     try {
-      await new Consumer(this, store, { ...given, signal: stop.signal }).run();
+      await new Consumer(this, given, stop.signal).run();
       this.watch.stops();
     } catch (error) {
       ending = error;
@@ -918,7 +936,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       return 0; // as above: no place to fail
     }
     const nanos = this.#slots.timeNanosAt(slot);
-    return Math.max(0, Number(this.#clock.wallNanos() - nanos) / 1e6);
+    return Math.max(0, Number(this.#clock.wallNanos - nanos) / 1e6);
   }
 
   /** Stops the consumer and waits for it, up to `closeTimeoutMs`; its own caller sees its error. */

@@ -1,6 +1,6 @@
 // The numbers that callers hand in: what is allowed, checked at the door, before a byte is written.
 
-import type { HybridTimeInput, LSN, U64 } from "./types.ts";
+import type { HybridTime, HybridTimeInput, LSN, U64 } from "./types.ts";
 
 export const MAX_U16 = 0xffff;
 export const MAX_U32 = 0xffffffff;
@@ -79,15 +79,21 @@ export function checkDelayMs(value: number, name: string): void {
   if (!(value >= 0)) throw new RangeError(`Cannot use ${value} as ${name}: it must be 0 or more`);
 }
 
-/** A hybrid time: its shape and ranges, not its place among other times. */
-export function checkTime(time: HybridTimeInput): void {
+/**
+ * Reads a hybrid time, each part once. Its shape and ranges are checked, not its place among other
+ * times.
+ */
+export function takeTime(time: HybridTimeInput): HybridTime {
   if (!Array.isArray(time) || time.length !== 3) {
     throw new TypeError(`Cannot use ${show(time)} as time: it must be [nanos, seq, shard]`);
   }
-  checkU64(time[0], "time[0] (nanos)");
-  if (BigInt(time[0]) > LAST_NANOS) {
-    throw new RangeError(`Cannot use ${show(time[0])} as time[0] (nanos): no later time would be left`);
+  const [given, seq, shard] = [time[0], time[1], time[2]];
+  checkU64(given, "time[0] (nanos)");
+  const nanos = BigInt(given);
+  if (nanos > LAST_NANOS) {
+    throw new RangeError(`Cannot use ${show(given)} as time[0] (nanos): no later time would be left`);
   }
-  checkInteger(time[1], "time[1] (seq)", 0, MAX_U32);
-  checkInteger(time[2], "time[2] (shard)", 0, MAX_U16);
+  checkInteger(seq, "time[1] (seq)", 0, MAX_U32);
+  checkInteger(shard, "time[2] (shard)", 0, MAX_U16);
+  return [nanos, seq, shard];
 }

@@ -31,8 +31,11 @@ export interface CheckedOptions {
   readonly shard: number;
   readonly maxClockDriftMs: number;
   readonly now: () => number;
-  /** Times looks at the file: the caller's clock may stall, but on a simulated disk it makes a run repeatable. */
-  readonly lookNow: () => number;
+  /**
+   * All times come from `now`, whose clock may stall: on a simulated disk this makes a run
+   * repeatable.
+   */
+  readonly hasSimulatedTime: boolean;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;
 }
@@ -109,12 +112,13 @@ export function checkOptions(options: WALOptions): CheckedOptions {
       throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
     }
   }
-  const { storage } = options;
+  // Each once: an option may be a getter.
+  const { size, storage, now } = options;
   const recovery = options.recovery ?? "strict";
   const verify = options.verify ?? "ends";
   const checked: CheckedOptions = {
-    size: options.size ?? DEFAULT_FILE_BYTES,
-    sizeIsGiven: options.size !== undefined,
+    size: size ?? DEFAULT_FILE_BYTES,
+    sizeIsGiven: size !== undefined,
     create: options.create ?? true,
     recovery,
     // What is to be saved has to be known.
@@ -126,8 +130,8 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     idleHeaderDelayMs: options.idleHeaderDelayMs ?? DEFAULT_IDLE_HEADER_MS,
     shard: options.shard ?? 0,
     maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
-    now: options.now ?? Date.now,
-    lookNow: storage === undefined || options.now === undefined ? () => performance.now() : options.now,
+    now: now ?? Date.now,
+    hasSimulatedTime: storage !== undefined && now !== undefined,
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };

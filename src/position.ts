@@ -1,9 +1,10 @@
 // A store's saved position, and whether it is one in this log. Where it is not, a consumer that started after it would skip
 // acknowledged records and release them, so the store is refused, however far the log has grown meanwhile.
 
+import type { StoreMethods } from "./consumer.ts";
 import { WALStoreError } from "./errors.ts";
 import { type Lineage, sharedThrough } from "./lineage.ts";
-import type { LSN, Store } from "./types.ts";
+import type { LSN } from "./types.ts";
 
 /** What a store says that it has. */
 export interface StorePosition {
@@ -32,7 +33,7 @@ export interface PositionedLog {
  *
  * @throws {TypeError} if the store's answers are none.
  */
-export async function positionOf(store: Pick<Store, "appliedLsn" | "appliedLog">): Promise<StorePosition> {
+export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appliedLog">): Promise<StorePosition> {
   const lsn = await store.appliedLsn!();
   if (!Number.isSafeInteger(lsn) || lsn < 0) {
     throw new TypeError(`Cannot consume the log: the store's appliedLsn() is not an LSN: ${String(lsn)}`);

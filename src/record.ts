@@ -22,7 +22,7 @@ import {
   VERSION_SHIFT,
 } from "./layout.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
-import { type DeleteItem, type InsertItem, type LSN, OpType, type U64 } from "./types.ts";
+import { type LSN, OpType, type U64 } from "./types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
@@ -33,9 +33,6 @@ const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 const LEAST_LOOKED = 64;
 /** Fewer records are written one by one: a run takes longer to begin. */
 const LEAST_WRITTEN = 16;
-
-/** True while items are staged, which may run code of theirs: a batch that this appends to another log is written one by one. */
-let isStaging = false;
 
 /** Stores a checked 64-bit number. A bigint is never split: that allocates. */
 export function setU64(view: DataView, offset: number, value: U64): void {
@@ -93,31 +90,14 @@ export function checksumSeed(logId: Uint8Array): number {
 /** Some items of a batch, one after another. */
 export interface BatchPart {
   readonly opType: OpType;
-  /** All items of the batch; they were checked. */
-  readonly items: readonly (InsertItem | DeleteItem)[];
+  /** Keys and values of the batch's items, each at its place in a record: 16 words an item. */
+  readonly words: Int32Array;
   /** Index of the part's first item. */
   readonly from: number;
   /** How many, at most `RUN_RECORDS`. */
   readonly count: number;
-  /** Whether the last of them is the last of the batch. Not taken from `items`, which code of theirs may change. */
+  /** Whether the last of them is the last of the batch. */
   readonly endsBatch: boolean;
-}
-
-/** Stores the keys and values of items where a codec wants them. */
-function stage(staged: DataView, { opType, items, from, count }: BatchPart): void {
-  const hasValue = opType === OpType.Insert;
-  for (let i = 0, at = 0; i < count; i++, at += RECORD_BYTES) {
-    const item = items[from + i] as InsertItem;
-    setU64(staged, at + KEY_HIGH_AT, item[0]);
-    setU64(staged, at + KEY_LOW_AT, item[1]);
-    if (hasValue) {
-      setU64(staged, at + VALUE_HIGH_AT, item[2]);
-      setU64(staged, at + VALUE_LOW_AT, item[3]);
-    } else {
-      staged.setFloat64(at + VALUE_HIGH_AT, 0);
-      staged.setFloat64(at + VALUE_LOW_AT, 0);
-    }
-  }
 }
 
 /**
@@ -176,16 +156,9 @@ export class Slots {
     valueLow: U64,
   ): void {
     assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
-    // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
     const words = this.words;
     const word = this.#firstWord + slot * WORDS;
-    words[word + 1] = VERSION_BITS | opType | (flags << 8) | (timeShard << 16);
-    words[word + 2] = lsn | 0;
-    words[word + 3] = (lsn / TWO_TO_32) | 0;
-    words[word + 4] = time.nanosLow;
-    words[word + 5] = time.nanosHigh;
-    words[word + 6] = time.seq | 0;
-    words[word + 7] = distance | 0;
+    this.#writeFront(word, VERSION_BITS | opType | (flags << 8) | (timeShard << 16), lsn, distance, time);
     // A bigint is never split: that allocates.
     const view = this.view;
     const at = word * 4;
@@ -200,6 +173,19 @@ export class Slots {
     words[word] = this.#checksums.of(words, word);
   }
 
+  /** Writes what comes before a record's key, without the checksum. */
+  #writeFront(word: number, head: number, lsn: LSN, distance: number, time: TimeWords): void {
+    // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
+    const words = this.words;
+    words[word + 1] = head;
+    words[word + 2] = lsn | 0;
+    words[word + 3] = (lsn / TWO_TO_32) | 0;
+    words[word + 4] = time.nanosLow;
+    words[word + 5] = time.nanosHigh;
+    words[word + 6] = time.seq | 0;
+    words[word + 7] = distance | 0;
+  }
+
   /**
    * Writes a part of a batch into slots one after another: `write()` for many.
    *
@@ -207,53 +193,36 @@ export class Slots {
    * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
    */
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
-    const { opType, count, endsBatch } = part;
+    const { words: items, from, count } = part;
     assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
-    const codec = count < LEAST_WRITTEN || isStaging ? null : runCodec();
-    if (codec === null) return this.#writeOneByOne(slot, part, lsn, distance, clock, timeShard);
-    isStaging = true;
-    try {
-      stage(codec.staged, part);
-    } finally {
-      isStaging = false;
-    }
-    const head = VERSION_BITS | opType | (timeShard << 16);
+    const head = VERSION_BITS | part.opType | (timeShard << 16);
     const headOn = head | (FLAG_BATCH_GOES_ON << 8);
-    const lastHead = endsBatch ? head : headOn;
+    const lastHead = part.endsBatch ? head : headOn;
+    const codec = count < LEAST_WRITTEN ? null : runCodec();
+    if (codec === null) return this.#writeOneByOne(slot, part, headOn, lastHead, lsn, distance, clock);
     const { nanosLow, nanosHigh, seq } = clock;
-    const words = codec.encode(count, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
+    const given = items.subarray(from * WORDS, (from + count) * WORDS);
+    const words = codec.encode(given, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
     this.words.set(words, this.#word(slot));
     clock.skip(count - 1);
   }
 
   #writeOneByOne(
     slot: number,
-    { opType, items, from, count, endsBatch }: BatchPart,
+    { words: items, from, count }: BatchPart,
+    headOn: number,
+    lastHead: number,
     lsn: LSN,
     distance: number,
     clock: RunClock,
-    timeShard: number,
   ): void {
-    const hasValue = opType === OpType.Insert;
+    const words = this.words;
     for (let i = 0; i < count; i++) {
       if (i > 0) clock.next();
-      const item = items[from + i] as InsertItem;
-      const flags = endsBatch && i === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
-      const valueHigh = hasValue ? item[2] : 0;
-      const valueLow = hasValue ? item[3] : 0;
-      this.write(
-        slot + i,
-        opType,
-        flags,
-        lsn + i,
-        distance + i,
-        clock,
-        timeShard,
-        item[0],
-        item[1],
-        valueHigh,
-        valueLow,
-      );
+      const word = this.#word(slot + i);
+      this.#writeFront(word, i < count - 1 ? headOn : lastHead, lsn + i, distance + i, clock);
+      for (let at = KEY_HIGH_AT / 4; at < WORDS; at++) words[word + at] = items[(from + i) * WORDS + at]!;
+      words[word] = this.#checksums.of(words, word);
     }
   }
 

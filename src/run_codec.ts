@@ -103,19 +103,19 @@ export interface RunCodec {
    * @param lsn what the first record's LSN should be.
    */
   verify(bytes: Uint8Array, seed: number, lsn: number): Run;
-  /** Room for `RUN_RECORDS` records from offset 0 on: keys and values are stored here, at their places, before `encode()`. */
-  readonly staged: DataView;
   /**
-   * Completes records of one batch whose keys and values are staged. LSN, distance and sequence number grow by one with each.
+   * Completes records of one batch. LSN, distance and sequence number grow by one with each.
    *
+   * @param items the records' words, at most `RUN_RECORDS` times 16, of which only keys and values
+   * count.
    * @param seed the state of a checksum after the log id.
    * @param head version, opcode, flags and shard of each record but the last, as the second word of a record has them.
    * @param lastHead the same of the last one.
-   * @param seq `seq + count` must not be more than 2^32.
-   * @returns the records, as words; good until keys and values are staged again.
+   * @param seq `seq + count` must not be more than 2^32, `count` being the number of records.
+   * @returns the records, as words; good until the next call.
    */
   encode(
-    count: number,
+    items: Int32Array,
     seed: number,
     head: number,
     lastHead: number,
@@ -520,12 +520,12 @@ export function makeCodec(swizzle?: number): RunCodec | null {
         hasCheckpoint: result >>> SEEN_SHIFT !== 0,
       };
     },
-    staged: new DataView(buffer, STAGED_AT, RUN_RECORDS * RECORD_BYTES),
-    encode(count, seed, head, lastHead, lsn, distance, nanosLow, nanosHigh, seq) {
-      const end = STAGED_AT + count * RECORD_BYTES;
+    encode(items, seed, head, lastHead, lsn, distance, nanosLow, nanosHigh, seq) {
+      staged.set(items);
+      const end = STAGED_AT + items.byteLength;
       const lsnHigh = (lsn / TWO_TO_32) | 0;
       encode(STAGED_AT, end, seed, lsn | 0, lsnHigh, head, lastHead, nanosLow, nanosHigh, seq | 0, distance | 0);
-      return staged.subarray(0, count * (RECORD_BYTES / 4));
+      return staged.subarray(0, items.length);
     },
   };
 }

@@ -275,7 +275,9 @@ export interface WALOptions {
    */
   maxClockDriftMs?: number | undefined;
   /**
-   * The wall clock, in milliseconds since 1970.
+   * The wall clock, in milliseconds since 1970. It is read before a call writes anything. What the
+   * clock itself appends comes first; what it throws is thrown by the call. An append that waited
+   * for room gets no later reading.
    *
    * @default {Date.now}
    */

@@ -20,6 +20,7 @@ interface Time {
 /** The clock's next time, checked to be after the one before. */
 function next(clock: HybridClock): Time {
   const before = { nanos: clock.nanos, seq: clock.seq };
+  clock.readIfDue();
   clock.tick();
   const { nanos, seq } = clock;
   assert(nanos > before.nanos || (nanos === before.nanos && seq > before.seq), `${nanos}/${seq} after ${before.nanos}`);
@@ -133,9 +134,46 @@ test("isBefore() orders by nanoseconds, then by sequence number", () => {
   ]);
 });
 
-test("wallNanos() is 0 where the clock makes no sense", () => {
-  const wall = (ms: number) => new HybridClock(() => ms).wallNanos();
+test("wallNanos is 0 where the clock makes no sense", () => {
+  const wall = (ms: number) => {
+    const clock = new HybridClock(() => ms);
+    clock.read();
+    return clock.wallNanos;
+  };
   assertEquals([1.5, 0, -1, NaN, Infinity].map(wall), [1_000_000n, 0n, 0n, 0n, 0n]);
+});
+
+test("only read() and readIfDue() run the wall clock, once each, whatever it calls", () => {
+  let calls = 0;
+  const clock: HybridClock = new HybridClock(() => {
+    calls++;
+    clock.readIfDue();
+    clock.read();
+    clock.tick();
+    return 7 + calls;
+  });
+  clock.tick();
+  clock.next();
+  clock.observe(1n, 1);
+  clock.refresh();
+  assertEquals([clock.wallMs, clock.wallNanos, calls], [0, 0n, 0]);
+  clock.readIfDue();
+  assertEquals([clock.wallMs, calls], [8, 1]);
+  clock.readIfDue();
+  assertEquals(calls, 1);
+  clock.read();
+  assertEquals([clock.wallMs, calls], [9, 2]);
+});
+
+test("a wall clock that throws is read again before the next time", () => {
+  let mustThrow = true;
+  const clock = new HybridClock(() => {
+    if (mustThrow) throw new Error("no clock");
+    return 5;
+  });
+  assertThrows(() => clock.readIfDue(), Error, "no clock");
+  mustThrow = false;
+  assertEquals(next(clock), { nanos: 5_000_000n, seq: 0 });
 });
 
 test("tick() goes up over every sequence of readings, restarts and observed times", () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { checkDelayMs, checkInteger, checkLsn, checkTime, checkU64, show } from "../src/numbers.ts";
+import { checkDelayMs, checkInteger, checkLsn, checkU64, show, takeTime } from "../src/numbers.ts";
 import type { HybridTimeInput, U64 } from "../src/types.ts";
 import { test } from "./support/test.ts";
 
@@ -62,9 +62,9 @@ test("checkDelayMs() takes fractions and Infinity, not NaN and nothing negative"
   for (const value of [...NO_NUMBERS, 1n]) assertThrows(() => checkDelayMs(value as number, "delay"), TypeError);
 });
 
-test("checkTime() takes nanoseconds of 64 bits, a sequence number of 32 and a shard of 16", () => {
-  checkTime([0, 0, 0]);
-  checkTime([MAX - 1_000_000n, 0xffffffff, 0xffff]);
+test("takeTime() takes nanoseconds of 64 bits, a sequence number of 32 and a shard of 16", () => {
+  takeTime([0, 0, 0]);
+  takeTime([MAX - 1_000_000n, 0xffffffff, 0xffff]);
   const bad: HybridTimeInput[] = [
     [-1, 0, 0],
     [MAX + 1n, 0, 0],
@@ -75,16 +75,16 @@ test("checkTime() takes nanoseconds of 64 bits, a sequence number of 32 and a sh
     [0, 0, 65536],
     [0, 0, NaN],
   ];
-  for (const time of bad) assertThrows(() => checkTime(time), RangeError, "time");
+  for (const time of bad) assertThrows(() => takeTime(time), RangeError, "time");
 });
 
-test("checkTime() refuses what is no tuple of three", () => {
+test("takeTime() refuses what is no tuple of three", () => {
   const bad: unknown[] = [[], [1n, 2], [1n, 2, 3, 4], { 0: 1n, 1: 2, 2: 3, length: 3 }, "123", 5, null, ["1", 0, 0], [
     1,
     0n,
     0,
   ]];
-  for (const time of bad) assertThrows(() => checkTime(time as HybridTimeInput), TypeError, "time");
+  for (const time of bad) assertThrows(() => takeTime(time as HybridTimeInput), TypeError, "time");
 });
 
 test("show() tells any value and never throws", () => {

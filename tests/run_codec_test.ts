@@ -8,6 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { SWIZZLE } from "../src/assembler.ts";
 import { HybridClock } from "../src/clock.ts";
+import { readDeletes, readInserts } from "../src/items.ts";
 import { checksumSeed, Slots, SlotState } from "../src/record.ts";
 import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/run_codec.ts";
 import { type InsertItem, OpType } from "../src/types.ts";
@@ -152,6 +153,15 @@ function referenceBytes(fields: Written, lsn: number, items: readonly InsertItem
 }
 type Written = typeof written extends fc.Arbitrary<infer Fields> ? Fields : never;
 
+/**
+ * Items as a batch holds them once they have been read; they are never given back, so no memory is
+ * used twice.
+ */
+function wordsOf(opType: OpType, items: readonly InsertItem[]): Int32Array {
+  if (opType === OpType.Insert) return readInserts(items).words;
+  return readDeletes(items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const)).words;
+}
+
 test("writeRun() writes the reference's bytes for any fields, a whole batch or a part, and no byte of another slot", () => {
   fc.assert(
     fc.property(
@@ -170,7 +180,7 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         clock.observe(fields.nanos, fields.seq);
         const slots = new Slots(bytes.buffer, 0, 64, SEED);
         const endsBatch = to === items.length;
-        const part = { opType: fields.opType, items, from, count, endsBatch };
+        const part = { opType: fields.opType, words: wordsOf(fields.opType, items), from, count, endsBatch };
         slots.writeRun(3, part, lsn, fields.distance, clock, fields.shard);
         assertEquals(bytes, expected);
         assertEquals([clock.nanos, clock.seq], [fields.nanos, fields.seq + count - 1]);
@@ -186,7 +196,8 @@ test("writeRun() writes a full run", () => {
   const clock = new HybridClock(() => 0);
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
-  const part = { opType: OpType.Insert, items, from: 0, count: RUN_RECORDS, endsBatch: true };
+  const { words } = readInserts(items);
+  const part = { opType: OpType.Insert, words, from: 0, count: RUN_RECORDS, endsBatch: true };
   new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(0, part, 9, 1, clock, 65535);
   assertEquals(bytes, referenceBytes(fields, 9, items, 0, RUN_RECORDS));
 });

@@ -136,7 +136,7 @@ async function shorten<S extends Store>(
     if (performance.now() - startMs > SHORTEN_MS) break;
     const shorter = { ...plan, point, crashes: 1, length };
     const other = await runHistory(subject, shorter);
-    if (other.lines.length < outcome.lines.length && brokenPromise(other) === brokenPromise(outcome)) {
+    if (other.lines.length <= outcome.lines.length && brokenPromise(other) === brokenPromise(outcome)) {
       return [shorter, other];
     }
   }

@@ -1,0 +1,677 @@
+// Fault: the caller's code runs while a call of the log's reads what it was given: the wall clock,
+//   a getter, an iterator, a Proxy. That code appends, flushes, truncates or closes the same log,
+//   of which one slot is left (H39).
+// Promise: what an append is acknowledged for is there after reopening, with whole batches and
+//   nothing else (G1, G2, G3); each number that is written is one that was checked (G15).
+// Method: each entry point, entered each way, with each call from within; then the log is closed
+//   and opened again, and holds exactly what the calls returned. Proxies count how often each value
+//   is read.
+
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import {
+  type DeleteItem,
+  type HybridTimeInput,
+  type InsertItem,
+  OpType,
+  type Store,
+  WAL,
+  WALClosedError,
+  WALCorruptError,
+  WALFullError,
+  type WALOptions,
+  WALSyncError,
+} from "../../mod.ts";
+import { SimulatedDisk } from "../../testing.ts";
+import { settle } from "../support/commit_target.ts";
+import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, PATH, range } from "../support/logs.ts";
+import { test } from "../support/test.ts";
+
+/** In 2030, which no clock of these tests has come to. */
+const TIME = [1_900_000_000_000_000_000n, 0, 0] as const satisfies HybridTimeInput;
+const DRIFT = { maxClockDriftMs: Infinity } satisfies WALOptions;
+
+/** Runs once, when something of the caller's is read. */
+type Hook = () => void;
+
+/**
+ * A log of which all slots but one are taken; its last record is not durable. What its calls return
+ * is written down.
+ */
+class Trial {
+  readonly disk = new SimulatedDisk();
+  readonly wal: WAL;
+  /** What is acknowledged: opcode and key of each LSN. */
+  readonly expected = new Map<number, string>();
+  #onClock: Hook | null = null;
+
+  constructor() {
+    const { clock } = this.disk;
+    this.wal = openOn(this.disk, {
+      ...DRIFT,
+      now: () => {
+        const hook = this.#onClock;
+        this.#onClock = null;
+        hook?.();
+        return clock.now();
+      },
+    });
+    for (let lsn = 1; lsn < CAPACITY; lsn++) {
+      if (lsn === CAPACITY - 1) this.wal.flush();
+      this.wal.logInsertSync(lsn, 0, 0, 0);
+      this.note(lsn, OpType.Insert, lsn);
+    }
+  }
+
+  /** The wall clock runs this when it is read next. */
+  onClock(hook: Hook): void {
+    this.#onClock = hook;
+  }
+
+  note(lastLsn: number, opType: OpType, ...keys: number[]): void {
+    keys.forEach((key, i) => this.expected.set(lastLsn - keys.length + 1 + i, `${opType} ${key}`));
+  }
+
+  /** The log, closed or crashed and opened again, holds what the calls returned. */
+  check(where: string): void {
+    const { poisoned } = this.wal.isOpen ? this.wal.stats() : { poisoned: false };
+    if (poisoned) this.disk.crash({ keep: "none" });
+    try {
+      this.wal.close();
+    } catch (error) {
+      assert(poisoned, `${where}: ${error}`);
+    }
+    using reopened = openOn(this.disk);
+    const found = reopened.replay().map(({ lsn, opType, keyHigh }) => [lsn, `${opType} ${keyHigh}`]);
+    const kept = [...this.expected].filter(([lsn]) => lsn >= reopened.tail);
+    assertEquals(found, poisoned ? kept.filter(([lsn]) => lsn < CAPACITY - 1) : kept, where);
+  }
+}
+
+/** A call from within, and what becomes of a call that writes one record. */
+interface Inner {
+  readonly name: string;
+  readonly call: (trial: Trial) => void;
+  readonly outcome: typeof WALFullError | typeof WALSyncError | typeof WALClosedError | null;
+}
+
+const INNER: readonly Inner[] = [
+  {
+    name: "an append",
+    call: (trial) => trial.note(trial.wal.logInsertSync(7000, 0, 0, 0), OpType.Insert, 7000),
+    outcome: WALFullError,
+  },
+  {
+    name: "a batch",
+    call: (trial) => trial.note(trial.wal.batchInsertSync([[7000, 0, 0, 0]]), OpType.Insert, 7000),
+    outcome: WALFullError,
+  },
+  {
+    name: "a checkpoint",
+    call: (trial) => trial.note(trial.wal.checkpoint(), OpType.Checkpoint, 0),
+    outcome: WALFullError,
+  },
+  { name: "flush()", call: ({ wal }) => wal.flush(), outcome: null },
+  {
+    name: "flush() that fails and is caught",
+    call: ({ wal, disk }) => {
+      disk.fail({ call: "syncMapped" });
+      assertThrows(() => wal.flush(), WALSyncError);
+    },
+    outcome: WALSyncError,
+  },
+  { name: "truncate()", call: ({ wal }) => wal.truncate(400), outcome: null },
+  { name: "close()", call: ({ wal }) => wal.close(), outcome: WALClosedError },
+];
+
+/**
+ * A time, an item or a batch that runs the hook when it is read, and is one of these once it has
+ * been.
+ */
+type Wrap<Value> = (hook: Hook) => Value;
+
+/** An array that runs the hook when the element is read. */
+function withGetter<Tuple extends readonly unknown[]>(tuple: Tuple, index: number, hook: Hook): Tuple {
+  const value = tuple[index];
+  return Object.defineProperty([...tuple], index, {
+    get() {
+      hook();
+      return value;
+    },
+  }) as unknown as Tuple;
+}
+
+/** An array that runs the hook when the property is read. */
+function withTrap<Target extends object>(target: Target, name: string | symbol, hook: Hook): Target {
+  return new Proxy(target, {
+    get(from, property, receiver) {
+      if (property === name) hook();
+      return Reflect.get(from, property, receiver);
+    },
+  });
+}
+
+const TIMES: readonly [name: string, wrap: Wrap<HybridTimeInput>][] = [
+  ...[0, 1, 2].map((index) =>
+    [`a getter of time[${index}]`, (hook) => withGetter(TIME, index, hook)] as [string, Wrap<HybridTimeInput>]
+  ),
+  ["a Proxy of a time", (hook) => withTrap([...TIME], "2", hook) as unknown as HybridTimeInput],
+  ["the length of a time", (hook) => withTrap([...TIME], "length", hook) as unknown as HybridTimeInput],
+];
+
+/** Ways to read a batch of one item with the key 8000. */
+function batchesOf<Item extends readonly unknown[]>(item: Item): readonly [name: string, wrap: Wrap<Iterable<Item>>][] {
+  class Items extends Array<Item> {
+    hook: Hook = () => {};
+    override [Symbol.iterator]() {
+      this.hook();
+      return super[Symbol.iterator]();
+    }
+  }
+  const last = item.length - 1;
+  return [
+    ["the first number of an item", (hook) => [withGetter(item, 0, hook)]],
+    ["the last number of an item", (hook) => [withGetter(item, last, hook)]],
+    ["a Proxy of an item", (hook) => [withTrap([...item], `${last}`, hook) as unknown as Item]],
+    ["the length of an item", (hook) => [withTrap([...item], "length", hook) as unknown as Item]],
+    ["a getter of a batch", (hook) => withGetter([item], 0, hook)],
+    ["a Proxy of a batch", (hook) => withTrap([item], "0", hook)],
+    ["the length of a batch", (hook) => withTrap([item], "length", hook)],
+    ["what a batch is iterated by", (hook) => withTrap([item], Symbol.iterator, hook)],
+    ["the iterator of an array", (hook) => Object.assign(Items.of(item) as Items, { hook })],
+    [
+      "a generator",
+      (hook) =>
+        function* () {
+          hook();
+          yield item;
+          hook();
+        }(),
+    ],
+  ];
+}
+
+/** A call that writes one record with the key 8000, and how it can be made to run a hook. */
+interface Entry {
+  readonly name: string;
+  readonly opType: OpType;
+  readonly ways: readonly [name: string, enter: (trial: Trial, hook: Hook) => unknown][];
+}
+
+const byClock = (call: (wal: WAL) => unknown): [string, (trial: Trial, hook: Hook) => unknown] => [
+  "the wall clock",
+  (trial, hook) => {
+    trial.onClock(hook);
+    return call(trial.wal);
+  },
+];
+const byTime = (call: (wal: WAL, time: HybridTimeInput) => unknown) =>
+  TIMES.map(([name, wrap]) =>
+    [name, ({ wal }: Trial, hook: Hook) => call(wal, wrap(hook))] as [string, (trial: Trial, hook: Hook) => unknown]
+  );
+const byItems = <Item extends readonly unknown[]>(item: Item, call: (wal: WAL, batch: Iterable<Item>) => unknown) =>
+  batchesOf(item).map(([name, wrap]) =>
+    [name, ({ wal }: Trial, hook: Hook) => call(wal, wrap(hook))] as [string, (trial: Trial, hook: Hook) => unknown]
+  );
+const single = (name: string, opType: OpType, call: (wal: WAL, time?: HybridTimeInput) => unknown): Entry => ({
+  name,
+  opType,
+  ways: [byClock((wal) => call(wal)), ...byTime(call)],
+});
+const batch = <Item extends readonly unknown[]>(
+  name: string,
+  opType: OpType,
+  item: Item,
+  call: (wal: WAL, batch: Iterable<Item>) => unknown,
+): Entry => ({ name, opType, ways: [byClock((wal) => call(wal, [item])), ...byItems(item, call)] });
+
+const INSERT: InsertItem = [8000, 1, 2, 3];
+const DELETE: DeleteItem = [8000, 1];
+const ENTRIES: readonly Entry[] = [
+  single("logInsertSync()", OpType.Insert, (wal, time) => wal.logInsertSync(...INSERT, time)),
+  single("logInsert()", OpType.Insert, (wal, time) => wal.logInsert(...INSERT, time)),
+  single("logDeleteSync()", OpType.Delete, (wal, time) => wal.logDeleteSync(...DELETE, time)),
+  single("logDelete()", OpType.Delete, (wal, time) => wal.logDelete(...DELETE, time)),
+  single("logDeleteValueSync()", OpType.DeleteValue, (wal, time) => wal.logDeleteValueSync(...INSERT, time)),
+  single("logDeleteValue()", OpType.DeleteValue, (wal, time) => wal.logDeleteValue(...INSERT, time)),
+  batch("batchInsertSync()", OpType.Insert, INSERT, (wal, batch) => wal.batchInsertSync(batch)),
+  batch("batchInsert()", OpType.Insert, INSERT, (wal, batch) => wal.batchInsert(batch)),
+  batch("batchDeleteSync()", OpType.Delete, DELETE, (wal, batch) => wal.batchDeleteSync(batch)),
+  batch("batchDelete()", OpType.Delete, DELETE, (wal, batch) => wal.batchDelete(batch)),
+  { name: "checkpoint()", opType: OpType.Checkpoint, ways: [byClock((wal) => wal.checkpoint())] },
+];
+
+for (const { name, opType, ways } of ENTRIES) {
+  test(`${name} writes into no slot that is taken, whatever the caller's code does while it is read`, async () => {
+    for (const [way, enter] of ways) {
+      for (const inner of INNER) {
+        const where = `${name}, entered by ${way}, which calls ${inner.name}`;
+        const trial = new Trial();
+        await settle(); // the first append of a turn asks for the time
+        let runs = 0;
+        const hook = () => {
+          if (runs++ === 0) inner.call(trial);
+        };
+        let error: unknown = null;
+        try {
+          await enter(trial, hook);
+        } catch (thrown) {
+          error = thrown;
+        }
+        assert(runs > 0, `${where}: the code did not run`);
+        if (inner.outcome === null) assertEquals(error, null, where);
+        else assertInstanceOf(error, inner.outcome, where);
+        const key = opType === OpType.Checkpoint ? 0 : 8000;
+        if (error === null) trial.note(trial.wal.head - 1, opType, key);
+        assert(trial.wal.length <= CAPACITY, where);
+        trial.check(where);
+      }
+    }
+  });
+}
+
+test("a batch whose item closes the log is refused with WALClosedError, and nothing of it is written", () => {
+  for (const count of [3, 200, 2000]) {
+    const disk = new SimulatedDisk();
+    const wal = openOn(disk, { size: 2 ** 18 });
+    fill(wal, 1);
+    const batch = items(2, count);
+    batch[count - 1] = withGetter(batch[count - 1]!, 1, () => wal.close());
+    assertThrows(() => wal.batchInsertSync(batch), WALClosedError);
+    using reopened = openOn(disk);
+    assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1], 0]);
+  }
+});
+
+test("a wall clock, an item or a store that closes the log and opens it again has its call done by the log that is open", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, DRIFT);
+  const again = () => {
+    wal.close();
+    wal.open();
+  };
+  fill(wal, 1);
+  assertEquals(wal.batchInsertSync([[1, 1, 1, 1], withGetter([2, 2, 2, 2], 3, again)]), 3);
+  assertEquals(wal.logInsertSync(1, 1, 1, 1, withGetter(TIME, 0, again)), 4);
+  assertEquals(lsns(wal.records(Object.defineProperty({}, "from", { get: again }))), range(1, 4));
+  wal.close();
+});
+
+test("open() opens one log, though the wall clock opens it first", () => {
+  for (const path of [null, PATH]) {
+    const disk = new SimulatedDisk();
+    let lsn = 0;
+    let opens = true;
+    const wal: WAL = new WAL(path, {
+      size: 65536,
+      storage: disk.storage,
+      now: () => {
+        if (opens) {
+          opens = false;
+          wal.open();
+          lsn = wal.logInsertSync(1, 1, 1, 1);
+        }
+        return disk.clock.now();
+      },
+    });
+    wal.open();
+    assertEquals([lsn, wal.length], [1, 1]);
+    wal.close();
+  }
+});
+
+test("consumeAsync() begins no second consumer, and none on a closed log, when its options or store do so as they are read", async () => {
+  const reads: [name: string, given: (hook: Hook) => [store: Store, options: { pollIntervalMs: number }]][] = [
+    ["an option", (hook) => [new ListStore(), withTrap({ pollIntervalMs: 1 }, "pollIntervalMs", hook)]],
+    ["a method of the store", (hook) => [withMethod(new ListStore(), "insert", hook), { pollIntervalMs: 1 }]],
+    ["sync() of the store", (hook) => [withMethod(new ListStore(), "sync", hook), { pollIntervalMs: 1 }]],
+  ];
+  for (const [name, given] of reads) {
+    const wal = openInMemory();
+    let first: Promise<void> | null = null;
+    const store = new ListStore();
+    await assertRejects(
+      () => wal.consumeAsync(...given(() => first ??= wal.consumeAsync(store))),
+      Error,
+      "a consumer is running",
+      name,
+    );
+    await wal.logInsert(1, 1, 1, 1);
+    await wal.whenApplied();
+    assertEquals(store.applied, [1], name);
+    wal.close();
+    await first;
+    await assertRejects(() => wal.consumeAsync(...given(() => wal.close())), WALClosedError, undefined, name);
+  }
+});
+
+/** A store whose method is found by a getter. */
+function withMethod(store: ListStore, name: "insert" | "sync", hook: Hook): Store {
+  const method = name === "sync" ? () => {} : store.insert;
+  return Object.defineProperty(store, name, {
+    get() {
+      hook();
+      return method;
+    },
+  });
+}
+
+/** Counts how often each property is read. */
+class Reads {
+  readonly counts = new Map<string, number>();
+
+  of<Target extends object>(target: Target, name: string): Target {
+    return new Proxy(target, {
+      get: (from, property) => {
+        const key = `${name}.${String(property)}`;
+        this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
+        const value = Reflect.get(from, property, from);
+        return typeof value === "function" ? value.bind(from) : value;
+      },
+    });
+  }
+
+  /** Those that were read more than once. */
+  get repeated(): string[] {
+    return [...this.counts].filter(([, count]) => count > 1).map(([key, count]) => `${key}: ${count} times`);
+  }
+}
+
+test("each value of a caller's is read once: times, items, batches, options, ranges, stores", async () => {
+  const reads = new Reads();
+  const insertItem = (key: number, name: string) => reads.of([key, 1, 2, 3] as const, name) as unknown as InsertItem;
+  const deleteItem = (key: number, name: string) => reads.of([key, 1] as const, name) as unknown as DeleteItem;
+  const time = (name: string) => {
+    const nanos = 1_900_000_000_000_000_000n + BigInt(reads.counts.size);
+    return reads.of([nanos, 0, 0] as const, name) as unknown as HybridTimeInput;
+  };
+  const disk = new SimulatedDisk();
+  const options = {
+    size: 65536,
+    create: true,
+    recovery: "strict",
+    verify: true,
+    flush: "inline",
+    fullTimeoutMs: Infinity,
+    closeTimeoutMs: 1000,
+    durability: "full",
+    idleHeaderDelayMs: Infinity,
+    shard: 3,
+    now: disk.clock.now,
+    allowUnsafeFileSystem: true,
+    storage: disk.storage,
+    ...DRIFT,
+  } as const;
+  const wal = WAL.open(PATH, reads.of(options, "options"));
+  wal.logInsertSync(1, 1, 1, 1, time("logInsertSync"));
+  await wal.logInsert(1, 1, 1, 1, time("logInsert"));
+  wal.logDeleteSync(1, 1, time("logDeleteSync"));
+  await wal.logDelete(1, 1, time("logDelete"));
+  wal.logDeleteValueSync(1, 1, 1, 1, time("logDeleteValueSync"));
+  await wal.logDeleteValue(1, 1, 1, 1, time("logDeleteValue"));
+  for (const count of [1, 20, 300]) {
+    const inserts = (name: string) =>
+      reads.of(Array.from({ length: count }, (_, i) => insertItem(i, `${name} ${count} ${i}`)), `${name} ${count}`);
+    const deletes = (name: string) =>
+      reads.of(Array.from({ length: count }, (_, i) => deleteItem(i, `${name} ${count} ${i}`)), `${name} ${count}`);
+    wal.flush();
+    wal.truncate(wal.durable);
+    // By index, whatever the Proxy has for an iterator; and by an iterator.
+    wal.batchInsertSync(Object.setPrototypeOf(inserts("batchInsertSync"), Array.prototype));
+    await wal.batchInsert(inserts("batchInsert").values());
+    wal.flush();
+    wal.truncate(wal.durable);
+    wal.batchDeleteSync(deletes("batchDeleteSync").values());
+    await wal.batchDelete(deletes("batchDelete").values());
+  }
+  const head = wal.head;
+  lsns(wal.records(reads.of({ from: wal.tail, to: head - 1 }, "records()")));
+  assertEquals(wal.cursor(reads.of({ from: wal.tail, to: head - 1 }, "cursor()")).next(), true);
+  const stop = new AbortController();
+  const store = Object.assign(new ListStore(), { sync() {}, appliedLsn: () => wal.tail - 1 });
+  const consume = { signal: stop.signal, batchSize: 7, pollIntervalMs: 1, onError: () => "stop" as const };
+  const consuming = wal.consumeAsync(reads.of(store, "store"), reads.of(consume, "consume()"));
+  await wal.logInsert(1, 1, 1, 1);
+  await wal.whenApplied();
+  assertEquals(store.applied.at(-1), head);
+  stop.abort();
+  await consuming;
+  wal.close();
+  assertEquals(reads.repeated.filter((key) => !/batch\w+ \d+\.length/.test(key)), []);
+  for (const name of ["logInsert.0", "logDeleteValueSync.2", "batchInsertSync 300 299.3", "batchDelete 20 7.1"]) {
+    assertEquals(reads.counts.get(name), 1, name);
+  }
+  for (const name of ["options.now", "consume().batchSize", "store.sync", "records().from", "cursor().to"]) {
+    assertEquals(reads.counts.get(name), 1, name);
+  }
+});
+
+test("an array is read by index once, its length too, whatever Proxy stands before it", () => {
+  using wal = openInMemory();
+  const counts = new Map<PropertyKey, number>();
+  const batch = new Proxy(items(1, 50), {
+    get(target, property, receiver) {
+      counts.set(property, (counts.get(property) ?? 0) + 1);
+      return Reflect.get(target, property, receiver);
+    },
+  });
+  wal.batchInsertSync(batch);
+  assertEquals([...counts.values()].filter((count) => count !== 1), []);
+  assertEquals([counts.size, wal.length], [52, 50]);
+});
+
+test("a batch is read by its iterator: that of a subclass, or of the array's own", () => {
+  class Backwards extends Array<InsertItem> {
+    override [Symbol.iterator]() {
+      return [...super[Symbol.iterator]()].reverse().values();
+    }
+  }
+  const own = Object.assign(items(1, 3), { [Symbol.iterator]: () => items(7, 2).values() });
+  for (const [batch, keys] of [[Backwards.from(items(1, 3)), "3 2 1"], [own, "7 8"]] as const) {
+    using wal = openInMemory();
+    wal.batchInsertSync(batch);
+    assertEquals(wal.replay().map(({ keyHigh }) => keyHigh).join(" "), keys);
+  }
+});
+
+test("a second reading that would be another number is never made", () => {
+  const changing = <Tuple extends readonly unknown[]>(tuple: Tuple, index: number): Tuple => {
+    const values = [tuple[index], -1, 0.5, "no number", 2n ** 64n];
+    return Object.defineProperty([...tuple], index, { get: () => values.shift() }) as unknown as Tuple;
+  };
+  using wal = openInMemory(DRIFT);
+  for (const count of [2, 40]) {
+    const batch = items(1, count);
+    for (const place of [0, 1, 2, 3]) batch[place % count] = changing(items(1, 1)[0]!, place);
+    wal.batchInsertSync(batch);
+  }
+  wal.logInsertSync(1, 1, 1, 1, changing(TIME, 0));
+  wal.logInsertSync(1, 1, 1, 1, changing([TIME[0] + 1n, 0, 0] as const, 1));
+  wal.logInsertSync(1, 1, 1, 1, changing([TIME[0] + 2n, 0, 0] as const, 2));
+  const times = wal.replay().slice(-3).map(({ time }) => time);
+  assertEquals(times, [[...TIME], [TIME[0] + 1n, 0, 0], [TIME[0] + 2n, 0, 0]]);
+  assertEquals(wal.length, 45);
+});
+
+test("an append that waits for room is done with what its call read, however that changes", async () => {
+  const wal = openInMemory(DRIFT);
+  const gate = Promise.withResolvers<void>();
+  const store = new ListStore();
+  store.before = () => gate.promise;
+  const consuming = wal.consumeAsync(store);
+  fill(wal, CAPACITY);
+  const reads = new Reads();
+  const time: [bigint, number, number] = [...TIME];
+  const batch = [[1, 1, 1, 1], [2, 2, 2, 2]] as [number, number, number, number][];
+  const waiting = [
+    wal.batchInsert(reads.of(batch, "batch").values()),
+    wal.batchDelete([reads.of([3, 3] as const, "delete") as unknown as DeleteItem]),
+    wal.logInsert(4, 4, 4, 4, reads.of(time, "time") as unknown as HybridTimeInput),
+    wal.logDelete(5, 5, reads.of([TIME[0], 1, 0] as const, "time of a delete") as unknown as HybridTimeInput),
+  ];
+  assertEquals(wal.stats().waiting, 4);
+  time[0] = 1n;
+  batch[0]![0] = 99;
+  batch.length = 1;
+  gate.resolve();
+  await Promise.all(waiting);
+  const data = Array.from(wal.records({ from: wal.tail })).filter(({ opType }) => opType !== OpType.Checkpoint);
+  assertEquals(data.slice(-5).map(({ keyHigh }) => keyHigh), [1n, 2n, 3n, 4n, 5n]);
+  assertEquals(data.slice(-2).map(({ time }) => time), [[TIME[0], 0, 0], [TIME[0], 1, 0]]);
+  assertEquals(reads.repeated.filter((key) => !key.endsWith(".length")), []);
+  wal.close();
+  await consuming;
+});
+
+test("an error of the caller's own code is theirs, and no append waits because of it", async () => {
+  const wal = openInMemory(DRIFT);
+  const full = openInMemory();
+  fill(full, CAPACITY);
+  const consuming = wal.consumeAsync(new ListStore());
+  const throwing = () => void full.logInsertSync(1, 1, 1, 1);
+  const attempts = [
+    () => wal.batchInsert([withGetter(INSERT, 3, throwing)]),
+    () => wal.batchDelete([withGetter(DELETE, 1, throwing)]),
+    () => wal.logInsert(...INSERT, withGetter(TIME, 0, throwing)),
+    () => wal.logDelete(...DELETE, withGetter(TIME, 1, throwing)),
+    () => wal.logDeleteValue(...INSERT, withGetter(TIME, 2, throwing)),
+  ];
+  for (const attempt of attempts) await assertRejects(attempt, WALFullError);
+  assertEquals([wal.head, wal.stats().waiting], [1, 0]);
+  wal.close();
+  full.close();
+  await consuming;
+});
+
+test("a wall clock that throws has its error thrown, nothing is written, and the log goes on", async () => {
+  const disk = new SimulatedDisk();
+  let fails = false;
+  const wal = openOn(disk, {
+    now: () => {
+      if (fails) throw new Error("no clock");
+      return disk.clock.now();
+    },
+  });
+  const calls = [
+    () => wal.logInsertSync(1, 1, 1, 1),
+    () => wal.batchInsertSync(items(1, 200)),
+    () => wal.checkpoint(),
+    () => wal.stats(),
+  ];
+  fill(wal, 1);
+  for (const call of calls) {
+    await settle();
+    fails = true;
+    assertThrows(call, Error, "no clock");
+    fails = false;
+    assertEquals(wal.head, 2);
+  }
+  wal.flush(); // which asks for no time, as close() does not
+  fails = true;
+  wal.truncate(0);
+  wal.close();
+  using reopened = openOn(disk);
+  assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1], 0]);
+});
+
+test("a wall clock that closes the log a consumer confirms to lets the consumer end", async () => {
+  const disk = new SimulatedDisk();
+  let hook: Hook | null = null;
+  const wal = openOn(disk, {
+    now: () => {
+      const act = hook;
+      hook = null;
+      act?.();
+      return disk.clock.now();
+    },
+  });
+  const store = new ListStore();
+  const consuming = wal.consumeAsync(store, { pollIntervalMs: 0 });
+  await wal.logInsert(1, 1, 1, 1);
+  hook = () => wal.close();
+  await consuming;
+  assertEquals([wal.isOpen, store.applied], [false, [1]]);
+});
+
+test("truncate() and checkpoint() that meet damage confirm nothing", async () => {
+  const damagedAt = (lsn: number) => {
+    const disk = new SimulatedDisk();
+    {
+      using wal = openOn(disk, { size: 2 ** 20 });
+      fill(wal, 4500);
+      wal.batchInsertSync(items(4501, 10));
+      fill(wal, 5000);
+    }
+    // "ends" does not look here.
+    disk.damage.flipBit(PATH, 16384 + (lsn - 1) * 64 + 40, 0);
+    return disk;
+  };
+  for (const call of ["truncate", "checkpoint"] as const) {
+    for (const [damaged, through] of [[4500, 4500], [4505, 4505], [4505, 4508]] as const) {
+      if (call === "checkpoint" && damaged !== through) continue; // it releases nothing, so it need not find the batch's start
+      const disk = damagedAt(damaged);
+      const wal = openOn(disk);
+      const before = [wal.tail, wal.head, wal.applied];
+      assertThrows(() => wal[call](through), WALCorruptError);
+      assertEquals([wal.tail, wal.head, wal.applied], before, `${call}(${through}), ${damaged} is damaged`);
+      // A checkpoint of what has been confirmed names nothing of it.
+      wal.checkpoint();
+      assertEquals(Array.from(wal.records({ from: wal.head - 1 }), ({ valueLow }) => valueLow), [0n]);
+      wal.close();
+      await settle();
+    }
+  }
+});
+
+test("checkpoint() in a full ring that meets damage, or can free nothing, confirms nothing", () => {
+  for (const damaged of [6, 0]) {
+    const disk = new SimulatedDisk();
+    let wal = openOn(disk);
+    fill(wal, 4);
+    wal.batchInsertSync(items(5, 5));
+    fill(wal, CAPACITY - 9);
+    wal.close();
+    wal = openOn(disk);
+    if (damaged !== 0) disk.damage.flipBit(PATH, 16384 + (damaged - 1) * 64 + 40, 0);
+    const before = [wal.tail, wal.head, wal.applied];
+    if (damaged !== 0) assertThrows(() => wal.checkpoint(8), WALCorruptError);
+    else assertThrows(() => wal.checkpoint(0), WALFullError);
+    assertEquals([wal.tail, wal.head, wal.applied], before);
+    if (damaged !== 0) continue;
+    // A part of the first batch frees nothing once all before is gone.
+    assertEquals([wal.checkpoint(4), wal.tail, wal.applied], [CAPACITY + 1, 5, 4]);
+    fill(wal, 3);
+    assertThrows(() => wal.checkpoint(8), WALFullError);
+    assertEquals([wal.tail, wal.applied], [5, 4]);
+    wal.close();
+  }
+});
+
+test("a batch of each size is whole, though each of its items writes batches of others and of its own log", async () => {
+  const other = openInMemory({ size: 2 ** 22 });
+  const wal = openInMemory({ size: 2 ** 22 });
+  const expected: bigint[] = [];
+  const otherExpected: bigint[] = [];
+  let key = 1;
+  for (const count of [1, 15, 16, 1024, 1025, 3000]) {
+    for (const nested of [1, 16, 1100]) {
+      const add = (log: WAL, list: bigint[]) => {
+        log.batchInsertSync(items(key, nested));
+        for (let i = 0; i < nested; i++) list.push(BigInt(key++));
+      };
+      const own = items(1_000_000 + expected.length, count);
+      own[count - 1] = withGetter(own[count - 1]!, 3, () => {
+        add(wal, expected);
+        add(other, otherExpected);
+      });
+      own[0] = withGetter(own[0]!, 0, () => add(other, otherExpected));
+      const keys = own.map(([, keyLow]) => BigInt(keyLow));
+      await wal.batchInsert(own);
+      expected.push(...keys);
+    }
+  }
+  assertEquals([wal.length, other.length], [expected.length, otherExpected.length]);
+  for (const [log, keys] of [[wal, expected], [other, otherExpected]] as const) {
+    assertEquals(Array.from(log.records(), ({ keyLow }) => keyLow), keys);
+    log.close();
+  }
+});

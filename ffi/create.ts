@@ -48,7 +48,7 @@ export function splitPath(path: string): { directory: string; name: string } {
 export function temporaryPath(path: string): string {
   const { directory, name } = splitPath(path);
   const folded = name.normalize("NFC").toLowerCase();
-  return `${directory === "/" ? "" : directory}/.wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;
+  return `${directory === "/" ? "" : directory}/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;
 }
 
 /** FNV-1a of 64 bits, of the text as UTF-8. */

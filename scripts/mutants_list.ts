@@ -178,7 +178,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H49",
     edits: edit(
       "ffi/create.ts",
-      '/.wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;',
+      '/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;',
       '/.${folded}.wal-new-${fnv1a("")}`;',
     ),
     tests: faults("long_name"),

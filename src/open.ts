@@ -261,23 +261,27 @@ function salvageTo(
     originId: header.lineage.logId,
   });
   const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
+  let nameBytes = MOST_NAME_BYTES;
   for (let attempt = 0;; attempt++) {
-    const damagedFile = damagedPath(path, `.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`);
+    const suffix = `.damaged-${request.nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
+    const damagedFile = damagedPath(path, suffix, nameBytes);
     try {
       const next = region.replace(saved.pieces(), sizeBytes, damagedFile);
       return { losses: saved.losses, damagedFile, next };
     } catch (error) {
-      const isTaken = error instanceof RegionError && error.details.errno === "EEXIST";
-      if (!isTaken || attempt === MOST_NAMES) throw error;
+      const errno = error instanceof RegionError ? error.details.errno : undefined;
+      // A path has a limit too. The suffix alone is shorter than the temporary name, which did fit.
+      if (errno === "ENAMETOOLONG" && nameBytes > 0) nameBytes = 0;
+      else if (errno !== "EEXIST" || attempt === MOST_NAMES) throw error;
     }
   }
 }
 
-/** A path with a suffix: whole characters of the name are left out where both together would be no name. */
-function damagedPath(path: string, suffix: string): string {
+/** A path with a suffix: whole characters of the name are left out where both together would be longer than a name may be. */
+function damagedPath(path: string, suffix: string, nameBytes: number): string {
   const encoder = new TextEncoder();
   const nameAt = path.lastIndexOf("/") + 1;
-  let left = MOST_NAME_BYTES - suffix.length;
+  let left = nameBytes - suffix.length;
   let kept = "";
   for (const character of path.slice(nameAt)) {
     left -= encoder.encode(character).length;

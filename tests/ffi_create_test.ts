@@ -14,12 +14,12 @@ const write = (path: string) =>
 
 test("temporaryPath() is beside the file, hidden, always the same, and of one length", () => {
   // FNV-1a of 64 bits, as published for these texts.
-  assertEquals(temporaryPath("/x/a"), "/x/.wal-new-af63dc4c8601ec8c");
-  assertEquals(temporaryPath("/foobar"), "/.wal-new-85944171f73967e8");
+  assertEquals(temporaryPath("/x/a"), "/x/.cidstore-wal-new-af63dc4c8601ec8c");
+  assertEquals(temporaryPath("/foobar"), "/.cidstore-wal-new-85944171f73967e8");
   assertEquals(splitPath("/b"), { directory: "/", name: "b" });
   const names = Array.from({ length: 255 }, (_, i) => "n".repeat(i + 1)).map((name) => temporaryPath(`/${name}`));
   assertEquals(new Set(names).size, 255);
-  assertEquals(new Set(names.map((name) => name.length)), new Set([26]));
+  assertEquals(new Set(names.map((name) => name.length)), new Set([35]));
 });
 
 test("temporaryPath() is one for names that some file system takes for one", () => {

@@ -7,6 +7,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import process from "node:process";
+import { temporaryPath } from "../../ffi/create.ts";
 import { type RecoveryReport, WAL, WALIOError, type WALOptions } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { tempDir } from "../support/temp.ts";
@@ -151,6 +152,31 @@ test("WAL names the name that is too long: the log's, a directory's, the backup'
     assertEquals(names(), ["log"]);
   });
 });
+
+test("WAL salvages a log whose path is as long as a path may be", () => {
+  using directory = tempDir();
+  const temporaryName = basename(temporaryPath("/log"));
+  // Linux: 4095 bytes and a NUL.
+  const most = 4095 - 1 - temporaryName.length;
+  let deep = fs.realpathSync(directory.path);
+  while (deep.length < most) {
+    const left = most - deep.length - 1;
+    // The last one has a name too.
+    deep += `/${"d".repeat(left > 200 && left < 210 ? 100 : Math.min(200, left))}`;
+  }
+  fs.mkdirSync(deep, { recursive: true });
+  for (const length of [3, temporaryName.length]) {
+    const path = `${deep}/${"n".repeat(length)}`;
+    const wal = WAL.open(path, OPTIONS);
+    for (let i = 1; i <= 5; i++) wal.logInsertSync(i, i, i, i);
+    wal.close();
+    const place = real(deep);
+    place.damage(path, 2);
+    const { damagedFile, losses } = salvage(place, path);
+    assertEquals([losses.length, dirname(damagedFile!), fs.existsSync(damagedFile!)], [1, deep, true]);
+  }
+  assertThrows(() => WAL.open(`${deep}/${"n".repeat(temporaryName.length + 1)}`, OPTIONS), WALIOError, "is too long");
+}, { skip: process.platform !== "linux" && "4096 bytes on Linux" });
 
 test("WAL says that a path is too long where each of its names is not", () => {
   using directory = tempDir();

@@ -18,8 +18,8 @@ export class ConsumerWatch {
   #store: object = this;
   /** Since when an answer is waited for; null while none is. */
   #calledMs: number | null = null;
-  /** Ends the wait for an answer. */
-  #giveUp: (() => void) | null = null;
+  #answer: PromiseLike<unknown> | null = null;
+  #waiting: PromiseWithResolvers<unknown> | null = null;
   #isOver = false;
 
   constructor(nowMs: () => number) {
@@ -68,32 +68,34 @@ export class ConsumerWatch {
    * @returns undefined if the log was closed first. The answer, or the error, is then of no interest.
    */
   waitFor<T>(answer: PromiseLike<T>): Promise<T | undefined> {
-    const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
-    const ends = () => {
-      this.#calledMs = this.#giveUp = null;
-    };
-    const giveUp = () => {
-      ends();
-      abandonedCalls.set(this.#store, Promise.allSettled([answer]));
-      resolve(undefined);
-    };
+    const waiting = Promise.withResolvers<T | undefined>();
+    this.#waiting = waiting as PromiseWithResolvers<unknown>;
+    this.#answer = answer;
     this.#calledMs = this.#nowMs();
-    this.#giveUp = giveUp;
-    Promise.resolve(answer).then((value) => {
-      if (this.#giveUp === giveUp) ends();
-      resolve(value);
-    }, (error) => {
-      if (this.#giveUp === giveUp) ends();
-      reject(error);
-    });
-    if (this.#isOver) giveUp();
-    return promise;
+    Promise.resolve(answer).then(this.#answered, this.#refused);
+    if (this.#isOver) this.#giveUp();
+    return waiting.promise;
+  }
+
+  // One pair for all answers, since an asynchronous store gives one for each record. An answer that is late finds nobody waiting.
+  readonly #answered = (value: unknown) => this.#takeWaiting()?.resolve(value);
+  readonly #refused = (error: unknown) => this.#takeWaiting()?.reject(error);
+
+  #takeWaiting(): PromiseWithResolvers<unknown> | null {
+    const waiting = this.#waiting;
+    this.#waiting = this.#answer = this.#calledMs = null;
+    return waiting;
+  }
+
+  #giveUp(): void {
+    if (this.#answer !== null) abandonedCalls.set(this.#store, Promise.allSettled([this.#answer]));
+    this.#takeWaiting()?.resolve(undefined);
   }
 
   /** The log is closed: nothing is waited for any more. */
   isOver(): void {
     this.#isOver = true;
-    this.#giveUp?.();
+    this.#giveUp();
   }
 
   stats(): ConsumerStats {

@@ -69,7 +69,10 @@ export function refusalOf({ lsn, logId }: StorePosition, log: PositionedLog): WA
     );
   }
   if (lsn < checkpointed && lsn < tail - 1) {
-    return refuse(`the store has LSN ${lsn}, but the log has released everything before LSN ${tail}; ${remedy}`);
+    const forgot = lsn === 0 ? " (it is empty: a store in memory forgets with its process)" : "";
+    return refuse(
+      `the store has LSN ${lsn}${forgot}, but the log has released everything before LSN ${tail}; ${remedy}`,
+    );
   }
   return null;
 }

@@ -59,7 +59,11 @@ test("a store that forgets is refused by a log that has released its records, wi
     await wal.whenApplied();
   };
   await run();
-  await assertRejects(run, WALStoreError, "released");
+  await assertRejects(
+    run,
+    WALStoreError,
+    "(it is empty: a store in memory forgets with its process), but the log has released",
+  );
 });
 
 test("examples/own_store.ts runs with the rights it names, and goes on from its file", async () => {

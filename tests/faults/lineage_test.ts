@@ -325,7 +325,7 @@ test("An empty store is refused by a log that has released records, and the erro
   const error = await refused(wal, new LineStore().asStore());
   assertMatch(
     error.message,
-    /the store has LSN 0, but the log has released everything before LSN \d+; give this log a store that has its LSN \d+$/,
+    /the store has LSN 0 \(it is empty: .+\), but the log has released everything before LSN \d+; give this log a store that has its LSN \d+$/,
   );
   const foreign = Object.assign(new LineStore(), { lsn: 7, logId: "ab".repeat(16) });
   const other = await refused(wal, foreign.asStore());

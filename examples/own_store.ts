@@ -4,11 +4,13 @@
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
+import { type AppliedRun, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
 
-/** What the file holds. The LSN is in the same file as the data: neither can be newer than the other. */
+/** What the file holds. LSN and log id are in the same file as the data: none of them can be newer than another. */
 interface Saved {
   readonly appliedLsn: LSN;
+  /** The log that this LSN belongs to: a consumer of another log refuses the store, and skips nothing. */
+  readonly appliedLog: string | null;
   readonly keys: Record<string, string[]>;
 }
 
@@ -18,14 +20,18 @@ export class JSONFileStore implements Store {
   readonly #keys: Map<string, Set<string>>;
   /** In memory. */
   #applied: LSN;
+  #log: string | null;
   /** In the file. */
-  #saved: LSN;
+  #saved: Saved;
 
   constructor(path: string) {
-    const saved: Saved = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : { appliedLsn: 0, keys: {} };
+    const empty: Saved = { appliedLsn: 0, appliedLog: null, keys: {} };
+    const saved: Saved = existsSync(path) ? { ...empty, ...JSON.parse(readFileSync(path, "utf8")) } : empty;
     this.#path = path;
     this.#keys = new Map(Object.entries(saved.keys).map(([key, values]) => [key, new Set(values)]));
-    this.#applied = this.#saved = saved.appliedLsn;
+    this.#saved = saved;
+    this.#applied = saved.appliedLsn;
+    this.#log = saved.appliedLog;
     // The last process may have died between the rename and its sync: what was read must be durable before it counts.
     if (existsSync(path)) syncDirectory(path);
   }
@@ -35,29 +41,35 @@ export class JSONFileStore implements Store {
   }
 
   /** A run of records, all of them or none: nothing in here can fail half-way. */
-  applyBatch(records: readonly WALRecord[]): void {
+  applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
     for (const record of records) {
       if (record.lsn <= this.#applied) continue; // handed out again, as after a failed sync()
       this.#apply(record);
       this.#applied = record.lsn;
+      this.#log = run.logId;
     }
   }
 
   /** Where the consumer starts: after what the file has. */
   appliedLsn(): LSN {
-    return this.#saved;
+    return this.#saved.appliedLsn;
+  }
+
+  /** The log whose LSN that is. */
+  appliedLog(): string | null {
+    return this.#saved.appliedLog;
   }
 
   /** Called before the log lets go of records, which is seldom: here the file is written. */
   sync(): void {
-    if (this.#saved === this.#applied) return;
+    if (this.#saved.appliedLsn === this.#applied) return;
     const keys = Object.fromEntries([...this.#keys].map(([key, values]) => [key, [...values]]));
-    const saved: Saved = { appliedLsn: this.#applied, keys };
+    const saved: Saved = { appliedLsn: this.#applied, appliedLog: this.#log, keys };
     const temporary = `${this.#path}.tmp`;
     writeFileSync(temporary, JSON.stringify(saved), { flush: true }); // the bytes are durable …
     renameSync(temporary, this.#path); // … before the name points to them …
     syncDirectory(this.#path); // … and the name is, before the log hears of it
-    this.#saved = saved.appliedLsn;
+    this.#saved = saved;
   }
 
   #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {

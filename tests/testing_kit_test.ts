@@ -21,12 +21,19 @@ import {
   AppliesTwice,
   AsyncGoodStore,
   Forgets,
+  ForgetsLog,
   GoesBack,
+  GoodLogStore,
   GoodPlainStore,
   GoodStore,
+  GoodSyncingLogStore,
   GoodSyncingStore,
   IgnoresOrder,
+  KeepsFirstLog,
   LazySync,
+  LogAfterLsn,
+  LogAheadOfDisk,
+  LogBeforeLsn,
   LsnAfterData,
   LsnAheadOfDisk,
   LsnBeforeData,
@@ -74,6 +81,8 @@ const RIGHT: Readonly<Record<string, Make>> = {
   "a store that writes when it is told to": (home) => new GoodSyncingStore(home),
   "a store that awaits": (home) => new AsyncGoodStore(home),
   "a store that knows of no LSN": (home) => new GoodPlainStore(home),
+  "a store that saves the log's id": (home) => new GoodLogStore(home),
+  "a store that saves the log's id when it is told to": (home) => new GoodSyncingLogStore(home),
 };
 
 for (const [name, store] of Object.entries(RIGHT)) {
@@ -101,6 +110,11 @@ const WRONG: readonly (readonly [Make, crashTest: RegExp | null, suite: RegExp])
   [(home) => new IgnoresOrder(home), /^G11 is broken.*removed it/, /^G11 is broken.*after LSN \d+.*removed it/],
   [(home) => new Forgets(home), /^G11 is broken.*durably before/, /^G11 is broken.*durably before/],
   [(home) => new RoundsNumbers(home), null, /^G11 is broken.*smallest and greatest/],
+  [(home) => new LogAfterLsn(home), /^G(3|11) is broken/, /^G11 is broken.*appliedLog\(\) is/],
+  [(home) => new LogBeforeLsn(home), /^G11 is broken.*appliedLog\(\) is/, /^G11 is broken.*appliedLog\(\) is/],
+  [(home) => new KeepsFirstLog(home), /^G11 is broken.*appliedLog\(\) is/, /^G11 is broken.*appliedLog\(\) is/],
+  [(home) => new ForgetsLog(home), /^G11 is broken.*appliedLog\(\) is null/, /^G11 is broken.*appliedLog\(\) is null/],
+  [(home) => new LogAheadOfDisk(home), /^G11 is broken.*appliedLog\(\) is/, /^G11 is broken.*appliedLog\(\) is/],
 ];
 
 /** What a failing run throws. */

@@ -167,6 +167,57 @@ export const CASES: readonly CaseBody[] = [
     },
   },
   {
+    name: "appliedLog() is the log of the run that ends with appliedLsn() (G11)",
+    async run(start) {
+      for (let seed = 1; seed <= SEEDS; seed++) {
+        await using trial = await start();
+        if (!trial.savesLog) return;
+        const random = new Random(seed);
+        const records = randomRecords(random, RECORDS);
+        for (let next = 0; next < RECORDS;) {
+          const end = Math.min(RECORDS, next + random.between(1, 9));
+          if (random.chance(0.4)) trial.changeLog();
+          await trial.give(records.slice(next, end));
+          next = end;
+          if (random.chance(0.3)) await trial.sync();
+          if (random.chance(0.3)) await trial.applied();
+          if (random.chance(0.4)) next = (await trial.crash(random.pick(["power", "kill"] as const)))!;
+        }
+        await trial.sync();
+        await expectApplied(trial, trial.last);
+      }
+    },
+  },
+  {
+    name: "appliedLog() changes with appliedLsn() or not at all, when it crashes at any write or while it waits (G11)",
+    async run(start) {
+      for (let nth = 1; nth <= MOST_STEPS; nth++) {
+        await using trial = await start();
+        if (!trial.savesLog) return;
+        await trial.give(randomRecords(new Random(7), 5));
+        await trial.sync();
+        trial.changeLog();
+        const isReached = await stepsInto(trial, randomRecords(new Random(8), 5, 6), { nth, kind: "crash" });
+        if (!isReached) break;
+        await giveRest(trial, await trial.crash("kill"));
+        await trial.sync();
+        await expectApplied(trial, 10);
+      }
+      for (let turns = 0; turns < MOST_TURNS; turns++) {
+        await using trial = await start();
+        if (trial.isOutside) return;
+        await trial.give(randomRecords(new Random(11), 5));
+        await trial.sync();
+        trial.changeLog();
+        trial.give(randomRecords(new Random(12), 5, 6)).catch(() => {});
+        for (let turn = 0; turn < turns; turn++) await null;
+        await giveRest(trial, await trial.crash("kill"));
+        await trial.sync();
+        await expectApplied(trial, 10);
+      }
+    },
+  },
+  {
     name: "a run is there whole or not at all after a crash at any of its writes (G3)",
     async run(start) {
       for (let nth = 1; nth <= MOST_STEPS; nth++) {

@@ -51,6 +51,9 @@ const KEEPS: readonly Keep[] = ["none", "random", "random", "all"];
 /** About as many system calls as making a log takes. */
 const OPENING_CALLS = 30;
 
+/** The chance that the log is restored from a backup before it is opened again. Once: a log knows its nearest origin only. */
+const RESTORE_CHANCE = 0.5;
+
 /** Goes through a history. */
 export async function runHistory<S extends Store>(subject: Subject<S>, plan: HistoryPlan): Promise<HistoryOutcome> {
   using home = new Home(subject.temporary);
@@ -118,6 +121,7 @@ function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number
     stopChance: habits.stopChance,
     failureChance: plan.failures * habits.failureShare,
     writeBackChance: habits.writeBackChance,
+    restoresLog: number === 1 && random.fork(`restore ${point}`).chance(RESTORE_CHANCE),
     random,
   };
 }

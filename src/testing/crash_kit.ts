@@ -24,6 +24,7 @@ const LINES_SHOWN = 80;
  * - batches are there whole or not at all, in the log and in the store (G3),
  * - the store gets every durable record in order, and none twice if it has `appliedLsn()` (G11),
  * - `appliedLsn()` says what the store has, neither more nor less, after crashes that take what it did not sync (G11),
+ * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored from a backup (G11),
  * - the store's contents are what the records make of them, and `check()` agrees (G11).
  *
  * @example A store whose disk is plain data

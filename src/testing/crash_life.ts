@@ -3,12 +3,12 @@
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 import { WALError, WALStoreError } from "../errors.ts";
 import type { Store, WALOptions } from "../types.ts";
-import type { WAL } from "../wal.ts";
+import { WAL } from "../wal.ts";
 import { BrokenPromiseError, textOf } from "./broken_promise.ts";
 import { CrashClock, type CrashPoint } from "./crash_clock.ts";
 import type { CrashOptions } from "./disk_options.ts";
 import type { LogHistory } from "./log_history.ts";
-import { checkOpened } from "./opened_store.ts";
+import { checkOpened, faultOfAppliedLog } from "./opened_store.ts";
 import { PairModel, type ReadContents, type StoreEntry } from "./pair_model.ts";
 import type { Random } from "./random.ts";
 import type { SimulatedDisk } from "./simulated_disk.ts";
@@ -37,6 +37,8 @@ export interface LifePlan {
   readonly stopChance: number;
   readonly failureChance: number;
   readonly writeBackChance: number;
+  /** Before it is opened, the log is restored from a backup of itself. */
+  readonly restoresLog: boolean;
   readonly random: Random;
 }
 
@@ -127,6 +129,7 @@ export class Life<S extends Store> {
     const observe = () => {
       if (this.#log !== null) history.observe(this.#log);
     };
+    if (this.#plan.restoresLog && disk.exists(LOG_PATH)) this.#restoreLog();
     const storage = watchedStorage(disk, this.#clock, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
     const watch = { clock: this.#clock, history, fail: (error: BrokenPromiseError) => this.#fail(error) };
@@ -134,6 +137,19 @@ export class Life<S extends Store> {
     this.#log.open();
     this.#clock.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
     return this.#log;
+  }
+
+  /** The same records, in a log with another id. A store takes it, if it knows which log its LSN belongs to. */
+  #restoreLog(): void {
+    const { disk } = this.#machine;
+    const backup = `${LOG_PATH}.backup`;
+    {
+      using log = WAL.open(LOG_PATH, { ...this.#plan.log, storage: disk.storage, now: disk.clock.now });
+      log.backup(backup);
+    }
+    disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));
+    disk.outsider.unlink(backup);
+    this.#clock.note("The log is restored from a backup of itself.");
   }
 
   async #openStore(): Promise<void> {
@@ -155,6 +171,7 @@ export class Life<S extends Store> {
       history,
       home,
       random: this.#plan.random,
+      logId: () => this.#log!.logId,
       durable: () => this.#log!.durable,
       fail: (error) => this.#fail(error),
       losesWrites: this.#plan.losesWrites,
@@ -244,6 +261,10 @@ export class Life<S extends Store> {
           `appliedLsn() is ${lsn} when the store has been given LSN ${last} and synced`,
         );
       }
+      const fault = store.appliedLog === undefined
+        ? null
+        : faultOfAppliedLog(store, lsn, await store.appliedLog(), history);
+      if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
     }
     const entries = await this.#read();
     const difference = entries === null ? null : PairModel.after(records).difference(entries);

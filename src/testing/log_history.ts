@@ -16,6 +16,7 @@ export class LogHistory {
   acknowledged: LSN = 0;
   /** The store was called with records up to here: they must not vanish from the log. */
   offered: LSN = 0;
+  readonly #offeredBy = new Map<LSN, readonly string[]>();
   #tail: LSN = 1;
 
   /** The newest LSN. */
@@ -44,6 +45,21 @@ export class LogHistory {
   /** True if a run that ends with this record, or a log that does, holds only a part of a batch. */
   partsBatch(lsn: LSN): boolean {
     return (this.#batchEnds.get(lsn) ?? lsn) > lsn;
+  }
+
+  /** A store is called with these records of that log. */
+  noteOffered(records: readonly WALRecord[], logId: string): void {
+    for (const { lsn } of records) {
+      const logs = this.#offeredBy.get(lsn) ?? [];
+      if (!logs.includes(logId)) this.#offeredBy.set(lsn, [...logs, logId]);
+    }
+    this.offered = Math.max(this.offered, records[records.length - 1]!.lsn);
+  }
+
+  /** The logs that the store was given a record by; for a checkpoint, the last record before it. */
+  logsOf(lsn: LSN): readonly string[] {
+    while (lsn > 0 && !this.#offeredBy.has(lsn)) lsn--;
+    return this.#offeredBy.get(lsn) ?? [];
   }
 
   /** Records up to an LSN without checkpoints: what a store must have. */

@@ -9,6 +9,28 @@ import type { StoreDebt } from "./watched_store.ts";
 export interface GivenRecords {
   /** Records up to an LSN, or all of them, in order, without checkpoints. */
   data(through?: LSN): WALRecord[];
+  /** The logs that the store may have that LSN from: more than one only where it was given the record again. */
+  logsOf(lsn: LSN): readonly string[];
+}
+
+/**
+ * What is wrong with a store's `appliedLog()`.
+ *
+ * @param lsn what its `appliedLsn()` is.
+ * @returns null if nothing is.
+ */
+export function faultOfAppliedLog(
+  store: Store,
+  lsn: LSN,
+  said: string | null | undefined,
+  history: Pick<GivenRecords, "logsOf">,
+): string | null {
+  if (lsn === 0) return null;
+  const logs = history.logsOf(lsn);
+  if (typeof said === "string" && logs.includes(said)) return null;
+  // Nobody tells a store that applies records one by one.
+  if (store.applyBatch === undefined && (said ?? "") === "") return null;
+  return `appliedLog() is ${String(said)}, though its LSN ${lsn} is one of log ${logs.join(" or ")} (H38)`;
 }
 
 /**
@@ -46,6 +68,10 @@ export async function checkOpened(
     );
   }
   if (isWithin(lsn, run)) throw halfRun(lsn, run);
+  if (store.appliedLog !== undefined) {
+    const fault = faultOfAppliedLog(store, lsn, await store.appliedLog(), history);
+    if (fault !== null) throw new BrokenPromiseError("G11", `when it is opened again, ${fault}`);
+  }
   if (entries !== null) checkContents(entries, history, run, lsn);
   return { durable: lsn, offered: lsn, run: null };
 }

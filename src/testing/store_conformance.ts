@@ -44,7 +44,7 @@ export interface ConformanceOptions<S extends Store = Store> {
 
 /**
  * A suite that any store must pass: order, whole runs in `applyBatch()`, also when it fails in the middle, an honest
- * `appliedLsn()`, `sync()`, records that come again, crashes and failures within a call.
+ * `appliedLsn()` and `appliedLog()`, `sync()`, records that come again, crashes and failures within a call.
  *
  * @example With a test runner
  * ```ts ignore

@@ -6,7 +6,7 @@ import { type AppliedRun, type LSN, OpType, type Store, type WALRecord } from ".
 import { BrokenPromiseError, type PromiseNumber, textOf } from "./broken_promise.ts";
 import { closeStore } from "./crash_life.ts";
 import { SimulatedCrash } from "./fault_plan.ts";
-import { checkOpened } from "./opened_store.ts";
+import { checkOpened, faultOfAppliedLog } from "./opened_store.ts";
 import { findPrefixes, PairModel, type ReadContents, recordText, type StoreEntry } from "./pair_model.ts";
 import { Home, SimulatedFailure, type StoreHome } from "./store_home.ts";
 import type { StoreDebt } from "./watched_store.ts";
@@ -41,6 +41,8 @@ export class Trial<S extends Store> implements AsyncDisposable {
   #life = 0;
   /** The log that records come from, now. */
   #logId = newId();
+  /** The log that each record came from. */
+  readonly #logs = new Map<LSN, string>();
   readonly #lines: string[] = [];
 
   private constructor(maker: StoreMaker<S>) {
@@ -95,6 +97,24 @@ export class Trial<S extends Store> implements AsyncDisposable {
     this.noteDurable(false);
   }
 
+  /** Whether the store says which log its LSN belongs to, and is told. */
+  get savesLog(): boolean {
+    const { appliedLog, appliedLsn, applyBatch } = this.#store;
+    return appliedLog !== undefined && appliedLsn !== undefined && applyBatch !== undefined;
+  }
+
+  /** Records come from another log from now on, as after a restoration. */
+  changeLog(): void {
+    this.#logId = newId();
+    this.#note(`The log is another one: ${this.#logId}`);
+  }
+
+  /** The log that a record came from. */
+  logsOf(lsn: LSN): readonly string[] {
+    const logId = this.#logs.get(lsn);
+    return logId === undefined ? [] : [logId];
+  }
+
   /** What a consumer says of a run. */
   runOf(records: readonly WALRecord[]): AppliedRun {
     return { logId: this.#logId, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
@@ -102,7 +122,10 @@ export class Trial<S extends Store> implements AsyncDisposable {
 
   /** Notes what the store is going to be called with. */
   offer(records: readonly WALRecord[]): void {
-    for (const record of records) if (record.lsn > this.last) this.#records.push(record);
+    for (const record of records) {
+      if (record.lsn > this.last) this.#records.push(record);
+      if (record.lsn > this.#given) this.#logs.set(record.lsn, this.#logId);
+    }
     const run = { first: records[0]!.lsn, last: records.at(-1)!.lsn };
     this.#debt = { ...this.#debt, offered: Math.max(this.#debt.offered, run.last), run };
   }
@@ -139,9 +162,18 @@ export class Trial<S extends Store> implements AsyncDisposable {
     if (lsn < this.#debt.durable) {
       this.fail("G11", `appliedLsn() is ${lsn}, though the store has LSN ${this.#debt.durable} durably (H28)`);
     }
+    await this.#checkLog(lsn);
     this.#debt = { ...this.#debt, durable: lsn };
     this.#home.keepImage();
     return lsn;
+  }
+
+  async #checkLog(lsn: LSN): Promise<void> {
+    if (this.#store.appliedLog === undefined) return;
+    const said = await this.#store.appliedLog();
+    this.#note(`appliedLog() is ${said}`);
+    const fault = faultOfAppliedLog(this.#store, lsn, said, this);
+    if (fault !== null) this.fail("G11", fault);
   }
 
   /** Crashes the store's machine and opens it again: it must have what it owes and say so. Returns what it says. */
@@ -155,7 +187,10 @@ export class Trial<S extends Store> implements AsyncDisposable {
     } catch { /* it is dead */ }
     await this.#open();
     try {
-      this.#debt = await checkOpened(this.#store, await this.read(), { data: (lsn) => this.data(lsn) }, this.#debt);
+      this.#debt = await checkOpened(this.#store, await this.read(), {
+        data: (lsn) => this.data(lsn),
+        logsOf: (lsn) => this.logsOf(lsn),
+      }, this.#debt);
     } catch (error) {
       if (error instanceof BrokenPromiseError) this.fail(error.promise, error.finding);
       throw error;

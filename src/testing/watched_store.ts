@@ -4,6 +4,7 @@ import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
 import type { CrashClock } from "./crash_clock.ts";
 import type { LogHistory } from "./log_history.ts";
+import { faultOfAppliedLog } from "./opened_store.ts";
 import { PairModel, recordText, type StoreEntry } from "./pair_model.ts";
 import type { Random } from "./random.ts";
 import { type Home, SimulatedFailure } from "./store_home.ts";
@@ -19,6 +20,8 @@ export interface StoreWatch {
   readonly history: LogHistory;
   readonly home: Home;
   readonly random: Random;
+  /** The log's id, now. */
+  readonly logId: () => string;
   /** The highest durable LSN of the log, now. */
   readonly durable: () => LSN;
   /** A promise is broken; the life is of no further interest. */
@@ -56,6 +59,8 @@ export class WatchedStore {
   /** A later consumer may not start after this LSN. */
   #durable: LSN;
   #offered: LSN;
+  /** What its `appliedLsn()` was last. */
+  #saidLsn: LSN = 0;
   #run: StoreDebt["run"];
   #callsSinceImage = 0;
   #pending: Promise<unknown> = Promise.resolve();
@@ -100,7 +105,10 @@ export class WatchedStore {
       store.applyBatch = (records, run) =>
         this.#apply(records, `store.applyBatch() gets ${rangeText(records)}`, () => inner.applyBatch!(records, run));
     }
-    if (inner.appliedLsn !== undefined) store.appliedLsn = () => this.#askAppliedLsn();
+    if (inner.appliedLsn !== undefined) {
+      store.appliedLsn = () => this.#askAppliedLsn();
+      if (inner.appliedLog !== undefined) store.appliedLog = () => this.#askAppliedLog();
+    }
     if (inner.sync !== undefined) store.sync = () => this.#sync();
     return store;
   }
@@ -109,7 +117,7 @@ export class WatchedStore {
     this.#check(records);
     const last = records[records.length - 1]!.lsn;
     this.#offered = Math.max(this.#offered, last);
-    this.#watch.history.offered = Math.max(this.#watch.history.offered, last);
+    this.#watch.history.noteOffered(records, this.#watch.logId());
     this.#run = { first: records[0]!.lsn, last };
     await this.#call(what, apply, () => this.#checkNothingApplied(records));
     this.#applied = Math.max(this.#applied, last);
@@ -120,7 +128,9 @@ export class WatchedStore {
     } else {
       this.#imageMaybe();
     }
-    if (this.#inner.appliedLsn !== undefined && this.#watch.random.chance(ASK_CHANCE)) await this.#askAppliedLsn();
+    if (this.#inner.appliedLsn !== undefined && this.#watch.random.chance(ASK_CHANCE)) {
+      await this.#askPosition();
+    }
     if (this.#watch.random.chance(this.#watch.stopChance)) this.#watch.stop();
   }
 
@@ -128,6 +138,7 @@ export class WatchedStore {
   async #checkNothingApplied(records: readonly WALRecord[]): Promise<void> {
     // Without appliedLsn(), records that come again may be there already.
     if (this.#inner.applyBatch === undefined || this.#inner.appliedLsn === undefined) return;
+    if (this.#inner.appliedLog !== undefined) await this.#askPosition();
     const entries = await this.#watch.read();
     if (entries === null) return;
     const difference = PairModel.after(this.#watch.history.data(this.#applied)).difference(entries);
@@ -138,6 +149,7 @@ export class WatchedStore {
   async #askAppliedLsn(): Promise<LSN> {
     const lsn = await this.#call("store.appliedLsn()", () => this.#inner.appliedLsn!());
     this.#watch.clock.note(`        it is ${lsn}`);
+    this.#saidLsn = lsn;
     if (Number.isSafeInteger(lsn)) {
       if (lsn > this.#offered) {
         this.#fail(
@@ -153,6 +165,20 @@ export class WatchedStore {
       this.#imageNow();
     }
     return lsn;
+  }
+
+  async #askPosition(): Promise<void> {
+    await this.#askAppliedLsn();
+    if (this.#inner.appliedLog !== undefined) await this.#askAppliedLog();
+  }
+
+  /** Asks the store which log it has that LSN from. */
+  async #askAppliedLog(): Promise<string | null> {
+    const said = await this.#call("store.appliedLog()", () => this.#inner.appliedLog!());
+    this.#watch.clock.note(`        it is ${said}`);
+    const fault = faultOfAppliedLog(this.#inner, this.#saidLsn, said, this.#watch.history);
+    if (fault !== null) this.#fail("G11", fault);
+    return said;
   }
 
   async #sync(): Promise<void> {

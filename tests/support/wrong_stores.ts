@@ -1,6 +1,6 @@
 // A store that does everything right, and stores that each do one thing wrong: what the kit for users must tell apart.
 
-import { OpType, type WALRecord } from "../../mod.ts";
+import { type AppliedRun, OpType, type WALRecord } from "../../mod.ts";
 import type { StoreEntry, StoreHome } from "../../testing.ts";
 
 /** What lies on the store's disk. */
@@ -63,6 +63,101 @@ export class GoodSyncingStore extends GoodStore {
 
   override entries(): readonly StoreEntry[] {
     return this.memory.entries;
+  }
+}
+
+/** What lies on the disk of a store that knows its log. */
+interface SavedWithLog extends Saved {
+  log: string | null;
+}
+
+/** Saves the log's id with the LSN. */
+export class GoodLogStore {
+  protected readonly disk: { saved: SavedWithLog };
+  protected readonly home: StoreHome;
+
+  constructor(home: StoreHome) {
+    this.home = home;
+    this.disk = home.saved(() => ({ saved: { entries: [] as StoreEntry[], applied: 0, log: null as string | null } }));
+  }
+
+  applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    const entries = after(this.disk.saved.entries, records);
+    this.home.step();
+    this.disk.saved = { entries, applied: run.lastLsn, log: run.logId };
+  }
+
+  appliedLsn(): number {
+    return this.disk.saved.applied;
+  }
+
+  appliedLog(): string | null {
+    return this.disk.saved.log;
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.disk.saved.entries;
+  }
+}
+
+/** The same, and writes when it is told to. */
+export class GoodSyncingLogStore extends GoodLogStore {
+  protected memory: SavedWithLog = this.disk.saved;
+
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    const missing = records.filter(({ lsn }) => lsn > this.memory.applied);
+    if (missing.length === 0) return;
+    this.memory = { entries: after(this.memory.entries, missing), applied: run.lastLsn, log: run.logId };
+  }
+
+  sync(): void {
+    this.home.step();
+    this.disk.saved = this.memory;
+  }
+
+  override entries(): readonly StoreEntry[] {
+    return this.memory.entries;
+  }
+}
+
+/** The log's id is saved after data and LSN: a crash in between leaves the LSN of one log with the id of another. */
+export class LogAfterLsn extends GoodLogStore {
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    const { entries, log } = this.disk.saved;
+    this.disk.saved = { entries: after(entries, records), applied: run.lastLsn, log };
+    this.home.step();
+    this.disk.saved = { ...this.disk.saved, log: run.logId };
+  }
+}
+
+/** The log's id is saved before data and LSN. */
+export class LogBeforeLsn extends GoodLogStore {
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    this.disk.saved = { ...this.disk.saved, log: run.logId };
+    super.applyBatch(records, run);
+  }
+}
+
+/** Saves the id of the first log only. */
+export class KeepsFirstLog extends GoodLogStore {
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    const { log } = this.disk.saved;
+    super.applyBatch(records, log === null ? run : { ...run, logId: log });
+  }
+}
+
+/** Never saves the id. */
+export class ForgetsLog extends GoodLogStore {
+  override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    super.applyBatch(records, run);
+    this.disk.saved = { ...this.disk.saved, log: null };
+  }
+}
+
+/** Says the id that it has in memory, with the LSN that it has on disk. */
+export class LogAheadOfDisk extends GoodSyncingLogStore {
+  override appliedLog(): string | null {
+    return this.memory.log;
   }
 }
 

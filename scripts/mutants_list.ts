@@ -666,6 +666,25 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("detached"),
   },
   {
+    name: "the wall clock is followed wherever it jumps",
+    hazard: "H43",
+    edits: edit("src/clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),
+    tests: faults("clock"),
+    quick: true,
+  },
+  {
+    name: "the time that a log was closed counts as a jump",
+    hazard: "H43",
+    edits: edit("src/wal.ts", "    this.#clock.restart();\n", ""),
+    tests: faults("clock"),
+  },
+  {
+    name: "a log whose time is ahead of the clock does not say so",
+    hazard: "H43",
+    edits: edit("src/log.ts", "aheadMs > LEAST_AHEAD_MS", "aheadMs > Infinity"),
+    tests: faults("clock"),
+  },
+  {
     name: "a batch's memory is another's too while it is read",
     hazard: "H39",
     edits: edit("src/items.ts", "  spare = null;\n", ""),

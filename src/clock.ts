@@ -2,6 +2,10 @@
 //
 // Kulkarni, Demirbas, Madappa, Avva, Leone: "Logical physical clocks and consistent snapshots in globally distributed
 // databases" (OPODIS 2014): the greatest physical time seen, and a counter that orders what happens while it stands still.
+//
+// A time that was given cannot be taken back, so one wrong reading from the far future would push all
+// later times there. Hence a reading that is far ahead is believed only if a clock that nobody sets
+// has gone on as far since the reading before.
 
 import { assert } from "./assert.ts";
 import { MAX_U32, MAX_U64 } from "./numbers.ts";
@@ -24,19 +28,31 @@ export class HybridClock {
   seq = 0;
 
   readonly #now: () => number;
+  readonly #monotonic: () => number;
+  readonly #maxJumpMs: number;
   /**
    * The last reading of the wall clock, in whole milliseconds; 0 before the first one, and where it
    * made no sense.
    */
   #wallMs = 0;
+  /** The last reading that was followed, 0 for none since `restart()`; and the monotonic clock's then. */
+  #followedMs = 0;
+  #followedAtMs = 0;
+  #unconfirmedMs = 0;
   /** A reading that the next `tick()` takes; 0 for none. */
   #pendingMs = 0;
   #timesUntilReading = 0;
   #isReading = false;
 
-  /** @param now the wall clock, in milliseconds since 1970; it may stall, jump and go back. */
-  constructor(now: () => number) {
+  /**
+   * @param now the wall clock, in milliseconds since 1970; it may stall, jump and go back.
+   * @param monotonic a clock that nobody sets, in milliseconds since any time.
+   * @param maxJumpMs how far the wall clock is followed beyond what `monotonic` confirms.
+   */
+  constructor(now: () => number, monotonic: () => number = () => 0, maxJumpMs = Infinity) {
     this.#now = now;
+    this.#monotonic = monotonic;
+    this.#maxJumpMs = maxJumpMs;
   }
 
   /** Nanoseconds of the last time given, 0 to 2^64 − 1. */
@@ -60,6 +76,20 @@ export class HybridClock {
     return BigInt(this.#wallMs) * NANOS_PER_MS;
   }
 
+  /**
+   * By how many milliseconds the last reading is ahead of what the monotonic clock confirms; 0 if it
+   * was followed.
+   */
+  get unconfirmedMs(): number {
+    return this.#unconfirmedMs;
+  }
+
+  /** The next reading is followed: nothing is known of the time that has passed since the last one. */
+  restart(): void {
+    this.#followedMs = 0;
+    this.#unconfirmedMs = 0;
+  }
+
   /** Reads the wall clock if that is due, before a `tick()`. */
   readIfDue(): void {
     if (this.#timesUntilReading > 0) return;
@@ -78,11 +108,36 @@ export class HybridClock {
       const now = this.#now;
       const ms = Math.floor(now());
       const isSensible = Number.isSafeInteger(ms) && ms > 0;
-      if (isSensible && ms !== this.#wallMs) this.#pendingMs = ms;
       this.#wallMs = isSensible ? ms : 0;
+      if (isSensible) this.#follow(ms);
     } finally {
       this.#isReading = false;
     }
+  }
+
+  /** Has the next `tick()` take a reading, unless it is a jump. */
+  #follow(ms: number): void {
+    if (ms === this.#followedMs) {
+      this.#unconfirmedMs = 0;
+      return;
+    }
+    const atMs = this.#monotonic();
+    this.#unconfirmedMs = this.#followedMs === 0 ? 0 : this.#jumpMs(ms, atMs);
+    if (this.#unconfirmedMs > 0) return;
+    this.#followedMs = this.#pendingMs = ms;
+    this.#followedAtMs = atMs;
+  }
+
+  /**
+   * How far a reading jumps ahead, 0 if no further than is followed. It is compared with the reading
+   * before and with the time that has passed since; and with the log's time, where nothing is far
+   * ahead that is near: a machine without a battery for its clock starts in 1970.
+   */
+  #jumpMs(ms: number, atMs: number): number {
+    const confirmedMs = this.#followedMs + atMs - this.#followedAtMs;
+    if (!(ms - confirmedMs > this.#maxJumpMs)) return 0;
+    const jumpMs = ms - Math.max(confirmedMs, Number(this.#nanos / NANOS_PER_MS));
+    return jumpMs > this.#maxJumpMs ? jumpMs : 0;
   }
 
   /** Moves on: `nanos` and `seq` are the new time. Allocates only when the wall clock has moved. */

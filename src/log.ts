@@ -60,6 +60,8 @@ const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
 const SUSPECT_SYNC_MS = 0.005;
 const SUSPECT_SYNCS = 32;
+/** A log whose time is ahead of the clock by more than this says so: no clock that is kept right is set back so far. */
+const LEAST_AHEAD_MS = 60_000;
 
 /**
  * Up to where a caller confirms, and the last record up to there that stores are given, 0 if none
@@ -210,7 +212,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   nowMs(): number {
-    return this.#options.hasSimulatedTime ? this.#clock.wallMs : performance.now();
+    const { monotonic } = this.#options;
+    return monotonic === null ? this.#clock.wallMs : monotonic();
   }
 
   get isWanted(): boolean {
@@ -913,6 +916,27 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
     }
     if (this.#storeWarning !== null) warnings.push(this.#storeWarning);
+    return [...warnings, ...this.#clockWarnings()];
+  }
+
+  /** What is wrong between the log's time and the wall clock, which has just been read. */
+  #clockWarnings(): readonly string[] {
+    const { nanos, wallMs, wallNanos, unconfirmedMs } = this.#clock;
+    const logMs = Number(nanos / 1_000_000n);
+    const aheadMs = Math.floor(Number(nanos - wallNanos) / 1e6);
+    const warnings = [];
+    if (wallMs > 0 && aheadMs > LEAST_AHEAD_MS) {
+      warnings.push(
+        `The log's time, ${new Date(logMs).toISOString()}, is ${aheadMs} ms ahead of the clock: ` +
+          "new records take this time and are told apart by its sequence number until the clock gets there",
+      );
+    }
+    if (unconfirmedMs > 0) {
+      warnings.push(
+        `The clock has jumped ahead by ${Math.round(unconfirmedMs)} ms, which no other clock confirms: ` +
+          "the log's time stands still until the clock is back, or the log is closed and opened again",
+      );
+    }
     return warnings;
   }
 

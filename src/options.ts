@@ -32,10 +32,10 @@ export interface CheckedOptions {
   readonly maxClockDriftMs: number;
   readonly now: () => number;
   /**
-   * All times come from `now`, whose clock may stall: on a simulated disk this makes a run
-   * repeatable.
+   * A clock that nobody sets, in milliseconds; null where all times come from `now`: on a simulated
+   * disk this makes a run repeatable.
    */
-  readonly hasSimulatedTime: boolean;
+  readonly monotonic: (() => number) | null;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;
 }
@@ -131,7 +131,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     shard: options.shard ?? 0,
     maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
     now: now ?? Date.now,
-    hasSimulatedTime: storage !== undefined && now !== undefined,
+    monotonic: storage !== undefined && now !== undefined ? null : () => performance.now(),
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };

@@ -268,8 +268,17 @@ export interface WALOptions {
    */
   shard?: number | undefined;
   /**
-   * How far a given time may lie ahead of the wall clock, in milliseconds. One time from the far future would push all
-   * later ones there.
+   * How far a given time may lie ahead of the wall clock, in milliseconds, and how far the wall clock
+   * is followed when it jumps ahead while the log is open. One time from the far future would push
+   * all later ones there.
+   *
+   * A reading of the wall clock is a jump if it is ahead by more than this of the reading before plus
+   * the time that has passed since by `performance.now()`, and also of the log's time. The log's time
+   * then stands still, with a sequence number that goes on, and `stats().warnings` says so: until the
+   * wall clock is back, or the log is closed and opened again, since the first reading of an opening
+   * is always followed. On Linux, Deno's `performance.now()` does not count the time that the machine
+   * sleeps, so a longer sleep is a jump. `Infinity`: every reading is followed, and any given time is
+   * taken. With both `now` and `storage`, no time passes between two readings.
    *
    * @default {86400000}
    */
@@ -381,7 +390,10 @@ export interface WALStats {
   readonly fileSystem: string;
   /** False where no sync outlives power loss (tmpfs, anonymous memory). */
   readonly durableMedium: boolean;
-  /** What an operator should know at this moment, one sentence each; what is over is left out. */
+  /**
+   * What an operator should know at this moment, one sentence each; what is over is left out. Among
+   * it: the log's time is more than a minute ahead of the wall clock, and by how much.
+   */
   readonly warnings: readonly string[];
   /** Size of the file. */
   readonly sizeBytes: number;

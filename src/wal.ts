@@ -68,7 +68,8 @@ export class WAL implements Disposable, AsyncDisposable {
     if (arguments.length > 0 && arguments[0] === undefined) throw noPath();
     this.#path = checkPath(path);
     this.#options = checkOptions(options);
-    this.#clock = new HybridClock(this.#options.now);
+    const { now, monotonic, maxClockDriftMs } = this.#options;
+    this.#clock = new HybridClock(now, monotonic ?? undefined, maxClockDriftMs);
   }
 
   /**
@@ -106,6 +107,7 @@ export class WAL implements Disposable, AsyncDisposable {
   open(): void;
   open(): void {
     if (this.isOpen) return;
+    this.#clock.restart();
     this.#clock.read();
     if (this.isOpen) return; // the wall clock opened it
     const options = this.#options;

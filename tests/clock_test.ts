@@ -1,5 +1,6 @@
-// Fault: the wall clock stalls, jumps, goes back, says NaN; the log is restarted under an earlier clock (H32).
-// Promise: hybrid time never goes backwards within a log (G10).
+// Fault: the wall clock stalls, jumps, goes back, says NaN; the log is restarted under an earlier clock (H32); one reading is years
+//   ahead (H43).
+// Promise: hybrid time never goes backwards within a log, and follows no jump ahead that no other clock confirms (G10).
 // Method: a clock that does each of these, by itself and in random sequences.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -174,6 +175,132 @@ test("a wall clock that throws is read again before the next time", () => {
   assertThrows(() => clock.readIfDue(), Error, "no clock");
   mustThrow = false;
   assertEquals(next(clock), { nanos: 5_000_000n, seq: 0 });
+});
+
+/** A clock whose wall clock and monotonic clock are set by hand, at the first reading in the year 2026. */
+class TwoClocks {
+  wallMs = Date.UTC(2026, 0, 1);
+  monotonicMs = 5;
+  readonly clock: HybridClock;
+
+  constructor(maxJumpMs: number) {
+    this.clock = new HybridClock(() => this.wallMs, () => this.monotonicMs, maxJumpMs);
+    this.next();
+  }
+
+  /** Both clocks, or only the wall clock, go on. @returns what the next time is ahead of the first one's. */
+  pass(wallMs: number, monotonicMs = wallMs): number {
+    this.wallMs += wallMs;
+    this.monotonicMs += monotonicMs;
+    return this.next();
+  }
+
+  next(): number {
+    this.clock.refresh();
+    return Number(next(this.clock).nanos / 1_000_000n) - Date.UTC(2026, 0, 1);
+  }
+}
+
+const DAY_MS = 86_400_000;
+const YEARS_MS = 75 * 365 * DAY_MS;
+
+test("tick() counts on from the last time when the wall clock jumps further than is allowed, for as long as it stays there", () => {
+  const clocks = new TwoClocks(DAY_MS);
+  const seqs: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    assertEquals(clocks.pass(i === 0 ? YEARS_MS : 1, 1), 0);
+    assertEquals(clocks.clock.unconfirmedMs, YEARS_MS - 1);
+    seqs.push(clocks.clock.seq);
+  }
+  assertEquals(seqs, Array.from({ length: 100 }, (_, i) => i + 1));
+  // Back, and on.
+  assertEquals(clocks.pass(2 - YEARS_MS, 1), 101);
+  assertEquals([clocks.clock.unconfirmedMs, clocks.clock.seq], [0, 0]);
+});
+
+test("tick() follows a jump up to the limit, and none beyond it", () => {
+  for (const limit of [0, 1, 1000, DAY_MS]) {
+    for (const passed of [0, 1, 3_600_000]) {
+      assertEquals(new TwoClocks(limit).pass(limit + passed, passed), limit + passed, `${limit} after ${passed}`);
+      assertEquals(new TwoClocks(limit).pass(limit + passed + 1, passed), 0, `more than ${limit} after ${passed}`);
+    }
+  }
+});
+
+test("tick() follows the wall clock over any time that the monotonic clock confirms, stalls included", () => {
+  const clocks = new TwoClocks(1000);
+  assertEquals(clocks.pass(YEARS_MS), YEARS_MS);
+  // It stood still for an hour, and is right again.
+  assertEquals(clocks.pass(0, 3_600_000), YEARS_MS);
+  assertEquals(clocks.pass(3_600_000, 0), YEARS_MS + 3_600_000);
+  // It was set back by an hour, and later forward by as much.
+  assertEquals(clocks.pass(-3_600_000, 1), YEARS_MS + 3_600_000);
+  assertEquals(clocks.pass(3_600_002, 1), YEARS_MS + 3_600_002, "no further than the log's own time");
+});
+
+test("tick() takes no part of a jump for confirmed because it has seen it", () => {
+  const clocks = new TwoClocks(1000);
+  for (let i = 0; i < 50; i++) assertEquals(clocks.pass(1001, 0), 0);
+  assertEquals(clocks.clock.unconfirmedMs, 50 * 1001);
+  assertEquals(clocks.pass(0, 49 * 1001 + 1), 50 * 1001);
+});
+
+test("restart() has the next reading followed, and observe() brings near what is near the time observed", () => {
+  const clocks = new TwoClocks(1000);
+  assertEquals(clocks.pass(YEARS_MS, 0), 0);
+  clocks.clock.restart();
+  assertEquals([clocks.clock.unconfirmedMs, clocks.next()], [0, YEARS_MS]);
+  // In 1970 at first, as a machine without a battery for its clock.
+  let wallMs = 1000;
+  const clock = new HybridClock(() => wallMs, () => 0, 1000);
+  clock.observe(BigInt(YEARS_MS) * 1_000_000n, 0);
+  clock.read();
+  wallMs = YEARS_MS + 1000;
+  clock.refresh();
+  assertEquals(next(clock), { nanos: BigInt(wallMs) * 1_000_000n, seq: 0 });
+});
+
+test("tick() follows every reading without a limit", () => {
+  const clocks = new TwoClocks(Infinity);
+  assertEquals([clocks.pass(YEARS_MS, 0), clocks.clock.unconfirmedMs], [YEARS_MS, 0]);
+});
+
+test("tick() carries into the nanoseconds while a jump is not followed", () => {
+  const clocks = new TwoClocks(1000);
+  const nanos = clocks.clock.nanos + 5n;
+  clocks.clock.observe(nanos, MAX_U32 - 1);
+  clocks.pass(YEARS_MS, 0);
+  assertEquals([clocks.clock.nanos, clocks.clock.seq], [nanos, MAX_U32]);
+  clocks.next();
+  assertEquals([clocks.clock.nanos, clocks.clock.seq], [nanos + 1n, 0]);
+});
+
+test("what makes no sense is no jump, and does not hide one", () => {
+  const clocks = new TwoClocks(1000);
+  const { wallMs } = clocks;
+  for (const nonsense of [NaN, Infinity, -1, 0, 2 ** 60]) {
+    clocks.wallMs = nonsense;
+    assertEquals([clocks.next(), clocks.clock.wallMs], [0, 0]);
+    clocks.wallMs = wallMs + YEARS_MS;
+    assertEquals(clocks.next(), 0);
+  }
+});
+
+test("no time is ahead of all that the clocks, observed times and the limit allow", () => {
+  const step = fc.record({
+    wall: fc.oneof(fc.integer({ min: -5000, max: 5000 }), fc.constantFrom(YEARS_MS, -YEARS_MS)),
+    monotonic: fc.nat(5000),
+  });
+  fc.assert(fc.property(fc.nat(3000), fc.array(step, { maxLength: 40 }), (limit, steps) => {
+    const clocks = new TwoClocks(limit);
+    let [passed, most] = [0, 0];
+    for (const { wall, monotonic } of steps) {
+      passed += monotonic;
+      most += limit;
+      const now = clocks.pass(wall, monotonic);
+      assert(now <= passed + most, `${now} after ${passed}, with jumps of ${most}`);
+    }
+  }));
 });
 
 test("tick() goes up over every sequence of readings, restarts and observed times", () => {

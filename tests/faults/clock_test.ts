@@ -1,12 +1,13 @@
-// Fault: the wall clock stalls, jumps, goes back, overflows or talks nonsense, while the log is open and between two openings (H32).
-// Promise: hybrid time never goes backwards within a log, whatever the clock says; one given time cannot push all later ones into the far
-//   future (G10).
+// Fault: the wall clock stalls, jumps, goes back, overflows or talks nonsense, while the log is open and between two openings (H32);
+//   one reading is years ahead (H43).
+// Promise: hybrid time never goes backwards within a log, whatever the clock says; neither one given time nor one reading of the clock
+//   can push all later ones into the far future, and a log that is ahead says so (G10).
 // Method: a clock under the test's control, every kind of jump before each record and each opening, clean and after crashes of both kinds.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import type { WAL } from "../../mod.ts";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { WAL, type WALOptions } from "../../mod.ts";
 import { Random } from "../../testing.ts";
-import { Simulation } from "../support/simulation.ts";
+import { LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
 function assertAscends(wal: WAL, where: string): void {
@@ -94,5 +95,201 @@ test("logInsert() refuses a time before the log's, or too far ahead of the clock
   assertEquals(times[1]!.slice(1), [2 ** 32 - 1, 7]);
   assert(times[2]![0] > times[1]![0]);
   assertAscends(wal, "carried");
+  wal.close();
+});
+
+const DAY_MS = 86_400_000;
+const IN_2026 = Date.UTC(2026, 5, 1);
+const IN_2101 = Date.UTC(2101, 0, 1);
+
+/** Milliseconds of the newest record's time. */
+function newestMs(wal: WAL): number {
+  return Number(Array.from(wal.records({ from: wal.head - 1 })).at(-1)!.time[0] / 1_000_000n);
+}
+
+/** What the log warns of its clock. */
+function clockWarnings(wal: WAL): string[] {
+  return wal.stats().warnings.filter((warning) => /clock/.test(warning));
+}
+
+/** A log whose wall clock says what it is told to, in memory or on a simulated disk. */
+function* logsWithClock(options: WALOptions = {}): Generator<{ wal: WAL; set: (ms: number) => void; where: string }> {
+  for (const where of ["memory", "disk"]) {
+    let ms = IN_2026;
+    const now = () => ms;
+    const storage = where === "disk" ? { storage: new Simulation().disk.storage } : {};
+    const path = where === "disk" ? LOG : null;
+    const wal = WAL.open(path, { size: 65536, idleHeaderDelayMs: Infinity, ...options, ...storage, now });
+    yield { wal, set: (to) => void (ms = to), where };
+    wal.close();
+  }
+}
+
+test("one wrong clock leaves no log in another century, however many records meet it", async () => {
+  for (const { wal, set, where } of logsWithClock()) {
+    wal.logInsertSync(1, 1, 2, 2);
+    set(IN_2101);
+    await null;
+    wal.logInsertSync(1, 1, 2, 2);
+    await wal.logInsert(1, 1, 2, 2);
+    for (let turn = 0; turn < 20; turn++) {
+      await wal.batchInsert([[1, 1, 2, 2], [1, 1, 2, 2]]);
+      wal.logDeleteSync(1, 1);
+    }
+    wal.checkpoint();
+    assertEquals(newestMs(wal), IN_2026, where);
+    const [warning, ...others] = clockWarnings(wal);
+    assertMatch(warning!, /^The clock has jumped ahead by 23\d{11} ms, which no other clock confirms/);
+    assertEquals(others, []);
+    set(IN_2026 + 1000);
+    await null; // each turn asks for the time
+    await wal.logInsert(1, 1, 2, 2);
+    assertEquals([newestMs(wal), clockWarnings(wal)], [IN_2026 + 1000, []], where);
+    assertAscends(wal, where);
+  }
+});
+
+test("stats() says by how much the log's time is ahead of the clock, in each opening, until the clock gets there", () => {
+  const wrongs: readonly [how: string, open: (simulation: Simulation) => void][] = [
+    ["the first reading", (simulation) => {
+      simulation.disk.clock.set(IN_2101);
+      const wal = simulation.open();
+      wal.logInsertSync(1, 1, 2, 2);
+      wal.flush();
+    }],
+    ["any reading, without a limit", (simulation) => {
+      simulation.disk.clock.set(IN_2026);
+      const wal = simulation.open({ maxClockDriftMs: Infinity });
+      simulation.disk.clock.set(IN_2101);
+      wal.logInsertSync(1, 1, 2, 2);
+      wal.flush();
+    }],
+    ["a given time, without a limit", (simulation) => {
+      simulation.disk.clock.set(IN_2026);
+      const wal = simulation.open({ maxClockDriftMs: Infinity });
+      wal.logInsertSync(1, 1, 2, 2, [BigInt(IN_2101) * 1_000_000n, 0, 0]);
+      wal.flush();
+    }],
+  ];
+  for (const [how, open] of wrongs) {
+    for (const end of ["close", "kill", "power"] as const) {
+      const simulation = new Simulation();
+      const { clock } = simulation.disk;
+      clock.stall();
+      open(simulation);
+      clock.set(IN_2026);
+      const ahead = (ms: number) => {
+        const warning = `The log's time, 2101-01-01T00:00:00.000Z, is ${ms} ms ahead of the clock`;
+        return (warnings: string[]) => {
+          assertEquals(warnings.length, 1, `${how}, ${end}`);
+          assert(warnings[0]!.startsWith(warning), warnings[0]);
+        };
+      };
+      ahead(IN_2101 - IN_2026)(clockWarnings(simulation.wal!));
+      let wal: WAL;
+      if (end === "close") {
+        simulation.wal!.close();
+        wal = simulation.open();
+      } else wal = simulation.reopen(end === "kill" ? { mode: "kill" } : { keep: "none" });
+      ahead(IN_2101 - IN_2026)(clockWarnings(wal));
+      wal.logInsertSync(1, 1, 2, 2);
+      assertEquals(newestMs(wal), IN_2101);
+      assertAscends(wal, how);
+      wal.close();
+      // A minute is no more than clocks may be apart.
+      clock.set(IN_2101 - 60_001);
+      wal = simulation.open();
+      ahead(60_001)(clockWarnings(wal));
+      wal.close();
+      clock.set(IN_2101 - 60_000);
+      wal = simulation.open();
+      assertEquals(clockWarnings(wal), []);
+      wal.close();
+    }
+  }
+});
+
+test("a log that was closed for a week, or longer, takes the clock's time when it is opened again", () => {
+  for (const end of ["close", "kill"] as const) {
+    const simulation = new Simulation();
+    let wal = simulation.open();
+    wal.logInsertSync(1, 1, 2, 2);
+    wal.flush();
+    for (const [days, isSame] of [[7, false], [10_000, false], [7, true]] as const) {
+      if (isSame || end === "close") wal.close();
+      else simulation.crash({ mode: "kill" });
+      simulation.disk.clock.advance(days * DAY_MS);
+      const { timeMs } = simulation.disk.clock;
+      if (isSame) wal.open();
+      else wal = simulation.open();
+      wal.logInsertSync(1, 1, 2, 2);
+      assert(newestMs(wal) >= timeMs, `${newestMs(wal)} at ${timeMs}`);
+      assertEquals(clockWarnings(wal), []);
+    }
+    wal.close();
+  }
+});
+
+test("a clock that is set right after open() is followed when the log is opened again, and at once if the log was there a moment ago", () => {
+  for (const [lastMs, follows] of [[IN_2026 - 3_600_000, true], [IN_2026 - 2 * DAY_MS, false]] as const) {
+    const simulation = new Simulation();
+    const { clock } = simulation.disk;
+    clock.set(lastMs);
+    let wal = simulation.open();
+    wal.logInsertSync(1, 1, 2, 2);
+    wal.close();
+    clock.set(1000);
+    wal = simulation.open();
+    clock.set(IN_2026);
+    wal.logInsertSync(1, 1, 2, 2);
+    assertEquals(newestMs(wal) >= IN_2026, follows);
+    assertEquals(clockWarnings(wal).length, follows ? 0 : 1);
+    wal.close();
+    wal = simulation.open();
+    wal.logInsertSync(1, 1, 2, 2);
+    assert(newestMs(wal) >= IN_2026);
+    assertEquals(clockWarnings(wal), []);
+    assertAscends(wal, "set right");
+    wal.close();
+  }
+});
+
+test("maxClockDriftMs is how far the clock is followed, Infinity for any distance", () => {
+  for (
+    const [maxClockDriftMs, jump, follows] of [[1000, 500, true], [1000, 600_000, false], [0, 600_000, false], [
+      Infinity,
+      1e12,
+      true,
+    ]] as const
+  ) {
+    for (const { wal, set, where } of logsWithClock({ maxClockDriftMs })) {
+      wal.logInsertSync(1, 1, 2, 2);
+      set(IN_2026 + jump);
+      wal.checkpoint();
+      assertEquals(newestMs(wal), follows ? IN_2026 + jump : IN_2026, `${where}, ${maxClockDriftMs}`);
+      assertEquals(clockWarnings(wal).length, follows ? 0 : 1);
+    }
+  }
+});
+
+test("a clock that jumps by years and back, between records and between openings, takes no log with it", () => {
+  const random = new Random(43);
+  const simulation = new Simulation();
+  const { clock } = simulation.disk;
+  clock.set(IN_2026);
+  let wal = simulation.open();
+  for (let i = 0; i < 300; i++) {
+    clock.set(random.pick([IN_2026, IN_2026 + i, IN_2101, IN_2101 + i, 0, NaN, 1000]));
+    wal.logInsertSync(1, i, 2, i);
+    assert(newestMs(wal) < IN_2026 + DAY_MS);
+    if (!random.chance(0.1)) continue;
+    wal.flush();
+    clock.set(random.pick([IN_2026, 1000]));
+    if (random.chance(0.5)) wal.close();
+    else simulation.crash({ mode: "kill" });
+    wal = simulation.open();
+  }
+  assertEquals(wal.length, 300);
+  assertAscends(wal, "jumps");
   wal.close();
 });

@@ -460,6 +460,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("lineage"),
   },
   {
+    name: "SQLiteStore saves the LSN without the log's id",
+    hazard: "H38",
+    edits: edit("src/stores/sqlite.ts", "run?.logId ?? null", "null"),
+    tests: faults("lineage"),
+  },
+  {
     name: "a copy shares nothing with its log",
     hazard: "H38",
     edits: edit("src/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),

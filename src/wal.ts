@@ -292,7 +292,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * store, durably, and may be released. It releases nothing by itself unless the ring is full.
    *
    * @param appliedThrough defaults to what a consumer's store is known to have durably; one below an earlier checkpoint is taken
-   * as that.
+   * as that. It has no log id: the caller answers for it that it is an LSN of this log.
    * @returns the LSN of the checkpoint record.
    * @throws {RangeError} if `appliedThrough` was not appended yet, or is past what a running consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
@@ -310,6 +310,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * was released before is no error. The file learns of it with a later header write, so after a crash released records may
    * be there again.
    *
+   * @param confirmedThroughPos has no log id: the caller answers for it that it is an LSN of this log.
    * @throws {RangeError} if records up to there are not durable yet, or, while a consumer runs, not durable in its store; or if
    * it is no integer.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
@@ -367,7 +368,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
    * @throws whatever the store throws, unless `onError` asks for a retry; nothing is lost or skipped then.
    * @throws {WALConsumingError} if a consumer runs.
-   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log.
+   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, or lacks what the log has released.
    * @throws {WALCorruptError} if a record is damaged.
    */
   consumeAsync(store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
-import { WAL } from "../mod.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
+import { WAL, WALStoreError } from "../mod.ts";
 import { forked, type Lineage, logIdBytes, logIdText, sharedThrough } from "../src/lineage.ts";
 import { SimulatedDisk } from "../testing.ts";
+import { readLineage } from "./support/format_reader.ts";
 import { fill, openInMemory, openOn, PATH } from "./support/logs.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -145,6 +146,29 @@ test("Salvage shares with the damaged log what it keeps, not what it discards at
   disk.damage.flipBit(PATH, 16384 + 59 * 64 + 50, 2); // LSN 60, of a group that nothing proves to be acknowledged
   using saved = openOn(disk, { recovery: "salvage" });
   assertEquals([saved.recovery.lastLsn, saved.recovery.origin], [59, { logId: wal.logId, lastLsn: 59 }]);
+});
+
+test("A reader made from docs/format.md finds the public id, the origin and the fork", async () => {
+  const disk = new SimulatedDisk();
+  const open = (path: string) => WAL.open(path, { storage: disk.storage, size: 65536, idleHeaderDelayMs: Infinity });
+  const read = (path: string) => readLineage(disk.image(path));
+  const wal = open(PATH);
+  assertEquals(read(PATH), { publicId: wal.logId, shared: [] });
+  fill(wal, 9);
+  wal.flush();
+  wal.backup(COPY);
+  const copy = open(COPY);
+  assertEquals(read(COPY), { publicId: copy.logId, shared: [[wal.logId, 9]] });
+  const before = copy.logId;
+  // What nobody but a log that went back in time can hear.
+  const store = { applyBatch() {}, appliedLsn: () => 20, appliedLog: () => before };
+  await assertRejects(() => copy.consumeAsync(store), WALStoreError);
+  assertNotEquals(copy.logId, before);
+  const expected = { publicId: copy.logId, shared: [[wal.logId, 9], [before, 9]] as const };
+  assertEquals(read(COPY), expected);
+  copy.close();
+  wal.close();
+  assertEquals(read(COPY), expected);
 });
 
 test("An origin is the same on the real disk", () =>

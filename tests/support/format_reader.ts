@@ -42,6 +42,13 @@ export interface ReadLog {
   readonly records: readonly ReadRecord[];
 }
 
+/** Whose history a log has. */
+export interface ReadLineage {
+  readonly publicId: string;
+  /** The ids of other histories, each with the last LSN that both share. */
+  readonly shared: readonly (readonly [id: string, lastLsn: number])[];
+}
+
 interface Header {
   readonly capacity: number;
   readonly logId: Uint8Array;
@@ -318,4 +325,23 @@ function lookAtRest(ring: Ring, tail: number, head: number): { phantoms: number[
     else torn++;
   }
   return { phantoms, torn };
+}
+
+// Lineage.
+
+/** Reads whose history a log has, from the copy that counts. */
+export function readLineage(file: Uint8Array): ReadLineage {
+  const copies = [file.slice(0, 4096), file.slice(4096, 8192)].filter((copy) => readHeader(copy) !== null);
+  const copy = copies.reduce((a, b) => readHeader(b)!.writeCounter > readHeader(a)!.writeCounter ? b : a);
+  const view = viewOf(copy);
+  const idAt = (at: number) => [...copy.slice(at, at + 16)].map((byte) => (byte + 256).toString(16).slice(1)).join("");
+  const hasForked = !isZeros(copy.slice(136, 152));
+  const isCopy = !isZeros(copy.slice(112, 128));
+  return {
+    publicId: idAt(hasForked ? 136 : 24),
+    shared: [
+      ...(isCopy ? [[idAt(112), u64(view, 128)] as const] : []),
+      ...(hasForked ? [[idAt(152), u64(view, 168)] as const] : []),
+    ],
+  };
 }

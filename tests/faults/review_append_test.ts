@@ -48,9 +48,11 @@ test("an append settles when letting in another one has just poisoned the log", 
 test("close() lets nobody in who waits for room: the clean mark covers synced records only", async () => {
   for (let hops = 0; hops < 24; hops++) {
     const disk = new SimulatedDisk({ seed: 1, asyncTicks: "manual" });
-    const wal = openOn(disk, { flush: "offload" });
-    fill(wal, 600);
-    wal.flush();
+    {
+      using before = openOn(disk);
+      fill(before, 600);
+    }
+    const wal = openOn(disk, { flush: "offload" }); // which may have handed out what its store has
     const gate = Promise.withResolvers<void>();
     const store = Object.assign(new ListStore(), { appliedLsn: () => 300 });
     store.before = () => gate.promise;

@@ -44,6 +44,8 @@ export function makeContests(options: ContestOptions): readonly Contest[] {
     eventLoop(),
     appliedLatency(),
     opening(options),
+    copying(),
+    figures(),
   ];
 }
 
@@ -214,5 +216,33 @@ function opening({ quick }: ContestOptions): Contest {
       entry("killed 64 MiB", "opening", FULL_64_MIB, true),
       { label: "limit", workload: "verify", system: "limit", parameter: FULL_64_MIB },
     ],
+  };
+}
+
+function copying(): Contest {
+  const entry = (label: string, workload: string): Entrant => ({
+    label,
+    workload,
+    system: "wal",
+    parameter: FULL_64_MIB,
+    prepared: { records: FULL_64_MIB },
+  });
+  return {
+    id: "W10",
+    title: "copying a full log of 64 MiB",
+    entrants: [
+      entry("plain verified copy", "plainCopy"),
+      entry("backup()", "backup"),
+      entry("backupAsync()", "backupAsync"),
+      entry("salvage", "salvage"),
+    ],
+  };
+}
+
+function figures(): Contest {
+  return {
+    id: "W11",
+    title: "stats(), called again and again",
+    entrants: [{ label: "wal", workload: "stats", system: "wal", parameter: 0 }],
   };
 }

@@ -15,8 +15,11 @@ const SHOWN: readonly [metric: string, heading: string][] = [
   ["p99Us", "p99 µs"],
   ["delayP50Ms", "delay p50 ms"],
   ["delayP99Ms", "delay p99 ms"],
+  ["delayMaxMs", "delay max ms"],
   ["idleP99Ms", "idle p99 ms"],
   ["openMs", "open ms"],
+  ["copyMs", "copy ms"],
+  ["callUs", "call µs"],
   ["peakMiB", "peak MiB"],
 ];
 

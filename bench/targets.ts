@@ -88,6 +88,15 @@ export function makeTargets(runtime: string): readonly Target[] {
       against: "clean 64 MiB",
       atMost: 2,
     })),
+    ...["backup()", "salvage"].map((label) => ({
+      contest: "W10",
+      what: `${label} ÷ plain verified copy`,
+      label,
+      metric: "copyMs",
+      against: "plain verified copy",
+      atMost: 3,
+    })),
+    { contest: "W10", what: "backupAsync(), delay p99, ms", label: "backupAsync()", metric: "delayP99Ms", atMost: 5 },
     { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
   ];
 }

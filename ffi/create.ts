@@ -2,12 +2,16 @@
 
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { RegionError } from "./region.ts";
+import { runNow, type Steps, TURN } from "./steps.ts";
 import { type System, SystemError } from "./system.ts";
 
 /**
  * Larger writes would leave large folios in the page cache, of which a store through a mapping makes all bytes dirty (H35).
  */
 const BLOCK_BYTES = 4096;
+/** Written at once, and synced now and then if others are to have their turn: with too much unwritten, the kernel stops the writer. */
+const PIECE_BYTES = 256 * 1024;
+const SYNC_BYTES = 64 * PIECE_BYTES;
 /** How often another creator may get in between before we give up. */
 const ATTEMPTS = 100;
 
@@ -18,6 +22,12 @@ export interface NewFile {
   readonly sizeBytes: number;
   /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
   readonly chunks: () => Iterable<Uint8Array>;
+  /**
+   * Bytes that are written at once; more than a page only where the file is closed before anything is stored into it.
+   *
+   * @default {4096}
+   */
+  readonly blockBytes?: number | undefined;
   /** Put it in the place of this file. */
   readonly replaces?: OldFile | undefined;
   /** Looks at the empty file; may refuse by throwing. */
@@ -67,10 +77,15 @@ function fnv1a(text: string): bigint {
  * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is as it was.
  */
 export function createFile(system: System, file: NewFile): number | null {
+  return runNow(creation(system, file));
+}
+
+/** `createFile()` in steps: each chunk is asked for in a turn of its own. */
+export function* creation(system: System, file: NewFile): Steps<number | null> {
   try {
     checkLimit(system, file);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const made = tryToCreate(system, file);
+      const made = yield* tryToCreate(system, file);
       if (made !== "again") return made;
     }
   } catch (error) {
@@ -96,7 +111,7 @@ export function locked(path: string, ownerPid: number | null): RegionError {
   return new RegionError("LOCKED", message, ownerPid === null ? { path } : { path, ownerPid });
 }
 
-function tryToCreate(system: System, file: NewFile): number | null | "again" {
+function* tryToCreate(system: System, file: NewFile): Steps<number | null | "again"> {
   const temporary = temporaryPath(file.path);
   const undo = new Undo();
   try {
@@ -111,13 +126,14 @@ function tryToCreate(system: System, file: NewFile): number | null | "again" {
     const disown = undo.add(() => system.unlink(temporary));
     const { replaces, path } = file;
     const isTaken = replaces === undefined && system.lstat(path) !== null;
-    if (!isTaken) fill(system, fd, file);
+    if (!isTaken) yield* fill(system, fd, file);
     if (replaces !== undefined) replace(system, temporary, path, replaces, undo, disown);
     else if (isTaken || !place(system, temporary, path, undo, disown)) {
       undo.run();
       return null;
     }
-    system.syncDirectory(splitPath(path).directory);
+    const { directory } = splitPath(path);
+    yield { now: () => system.syncDirectory(directory), later: () => system.syncDirectoryAsync(directory) };
     return fd;
   } catch (error) {
     undo.run();
@@ -138,45 +154,59 @@ function claimTemporary(system: System, fd: number, temporary: string): boolean 
   return false;
 }
 
-function fill(system: System, fd: number, file: NewFile): void {
+function* fill(system: System, fd: number, file: NewFile): Steps<void> {
   system.truncate(fd, 0);
   // Only an empty file takes the attribute.
   system.setNoCopyOnWrite(fd);
   file.inspect?.(fd);
   system.allocate(fd, file.sizeBytes);
-  writeBlocks(system, fd, file.chunks(), file.sizeBytes);
-  system.fsync(fd);
+  yield* writeBlocks(system, fd, file);
+  yield { now: () => system.fsync(fd), later: () => system.fsyncAsync(fd) };
 }
 
 /**
  * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync a journal commit (H15).
  */
-function writeBlocks(system: System, fd: number, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
-  const block = new Uint8Array(BLOCK_BYTES);
+function* writeBlocks(system: System, fd: number, file: NewFile): Steps<void> {
+  const { sizeBytes, blockBytes = BLOCK_BYTES } = file;
+  const block = new Uint8Array(blockBytes);
   let offset = 0;
   let filled = 0;
   const flush = () => {
-    const bytes = Math.min(BLOCK_BYTES, sizeBytes - offset);
+    const bytes = Math.min(blockBytes, sizeBytes - offset);
     if (filled > bytes) {
       throw new RangeError(`the chunks are longer than the file's ${sizeBytes} bytes`);
     }
-    system.write(fd, bytes === BLOCK_BYTES ? block : block.subarray(0, bytes), offset);
+    system.write(fd, bytes === blockBytes ? block : block.subarray(0, bytes), offset);
     offset += bytes;
     filled = 0;
   };
-  for (const chunk of chunks) {
+  let synced = 0;
+  function* pause(): Steps<void> {
+    if (offset - synced >= SYNC_BYTES) {
+      synced = offset;
+      yield { now: () => {}, later: () => system.fsyncAsync(fd) };
+    }
+    yield TURN;
+  }
+  yield TURN;
+  for (const chunk of file.chunks()) {
     for (let from = 0; from < chunk.length;) {
-      const count = Math.min(BLOCK_BYTES - filled, chunk.length - from);
+      const count = Math.min(blockBytes - filled, chunk.length - from);
       block.set(chunk.subarray(from, from + count), filled);
       filled += count;
       from += count;
-      if (filled === BLOCK_BYTES) flush();
+      if (filled === blockBytes) flush();
     }
+    yield* pause();
   }
   block.fill(0, filled);
   if (filled > 0) flush();
   block.fill(0);
-  while (offset < sizeBytes) flush();
+  while (offset < sizeBytes) {
+    flush();
+    if (offset % PIECE_BYTES === 0) yield* pause();
+  }
 }
 
 /** Gives the file its name if that is free. A link, as a rename would replace a file that came there meanwhile. */

@@ -33,6 +33,15 @@ export class LinuxSystem extends PosixSystem {
     if (this.libc.fsync(fd) !== 0) throw this.failure("fsync");
   }
 
+  fsyncAsync(fd: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.fsync(fd, (cause) => {
+        if (cause) reject(new SystemError("fsync", errnoOf(cause), undefined, { cause }));
+        else resolve();
+      });
+    });
+  }
+
   fileSystem(fd: number): string {
     this.retry("fstatfs", () => this.libc.fstatfs(fd, this.scratchAddress));
     // f_type is a long; its upper half holds nothing.

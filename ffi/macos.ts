@@ -27,6 +27,17 @@ export class MacosSystem extends PosixSystem {
     this.syncData(fd, false);
   }
 
+  async fsyncAsync(fd: number): Promise<void> {
+    const { fcntlAsync } = this.libc;
+    if (fcntlAsync === null || !this.#canFullSync) return this.fsync(fd);
+    if (await fcntlAsync(fd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");
+  }
+
+  /** What a directory's file system cannot do shows in the error number, which another thread's call does not tell. */
+  override syncDirectoryAsync(path: string): Promise<void> {
+    return new Promise((resolve) => resolve(this.syncDirectory(path)));
+  }
+
   syncData(fd: number, barrierOnly: boolean): void {
     if (this.#canFullSync) {
       if (this.libc.fcntl(fd, barrierOnly ? c.F_BARRIERFSYNC : c.F_FULLFSYNC, 0) !== -1) return;

@@ -162,4 +162,9 @@ export interface Storage {
    * @throws {RegionError} `IO` with errno `EEXIST` if there is a file at `path`.
    */
   write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void;
+  /**
+   * As `write()`, without holding the event loop: each chunk is asked for in a turn of its own, and the medium is waited for
+   * off the JavaScript thread. A storage without it writes all at once.
+   */
+  writeAsync?(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): Promise<void>;
 }

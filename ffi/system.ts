@@ -78,8 +78,12 @@ export interface System {
   allocate(fd: number, sizeBytes: number): void;
   /** Data and metadata durable (F_FULLFSYNC on macOS). */
   fsync(fd: number): void;
+  /** The same off the JavaScript thread. */
+  fsyncAsync(fd: number): Promise<void>;
   /** The directory's entries durable. */
   syncDirectory(path: string): void;
+  /** The same off the JavaScript thread. */
+  syncDirectoryAsync(path: string): Promise<void>;
   rename(from: string, to: string): void;
   /** A second name for a file; EEXIST if the name is taken. */
   link(from: string, to: string): void;

@@ -53,6 +53,11 @@ function status(found: fs.BigIntStats): FileStatus {
   return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
 }
 
+/** A file system that cannot sync a directory says EINVAL; anything else is thrown. */
+function mustBeUnable(error: unknown): void {
+  if (!(error instanceof SystemError) || error.errno !== "EINVAL") throw error;
+}
+
 /** What Linux and macOS share. */
 export abstract class PosixSystem implements System {
   readonly maxMappingBytes: number;
@@ -170,16 +175,25 @@ export abstract class PosixSystem implements System {
 
   abstract allocate(fd: number, sizeBytes: number): void;
   abstract fsync(fd: number): void;
+  abstract fsyncAsync(fd: number): Promise<void>;
 
   syncDirectory(path: string): void {
     const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
     try {
       this.fsync(fd);
     } catch (error) {
-      // A file system that cannot sync a directory says EINVAL.
-      if (!(error instanceof SystemError) || error.errno !== "EINVAL") {
-        throw error;
-      }
+      mustBeUnable(error);
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  async syncDirectoryAsync(path: string): Promise<void> {
+    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
+    try {
+      await this.fsyncAsync(fd);
+    } catch (error) {
+      mustBeUnable(error);
     } finally {
       this.close(fd);
     }

@@ -204,13 +204,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the directory is not synced after a creation",
     hazard: "H9",
-    edits: edit("ffi/create.ts", "    system.syncDirectory(splitPath(path).directory);", ""),
+    edits: edit("ffi/create.ts", "yield { now: () => system.syncDirectory(directory)", "yield { now: () => {}"),
     tests: ["tests/create_crash_test.ts"],
   },
   {
     name: "a new file is not synced before it gets its name",
     hazard: "H9",
-    edits: edit("ffi/create.ts", "  system.fsync(fd);", ""),
+    edits: edit("ffi/create.ts", "yield { now: () => system.fsync(fd)", "yield { now: () => {}"),
     tests: ["tests/create_crash_test.ts"],
   },
   {
@@ -328,8 +328,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H29",
     edits: edit(
       "src/log.ts",
-      "if (end > this.#writer.settledTail + this.#slots.count) {",
-      "if (end > this.#tail + this.#slots.count) {",
+      "if (end > this.#freeBefore + this.#slots.count) {\n      if",
+      "if (end > this.#tail + this.#slots.count) {\n      if",
     ),
     tests: faults("tail_reuse", "histories"),
     quick: true,
@@ -843,6 +843,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/stored_record_test.ts"],
   },
   {
+    name: "slots that a backup has still to read are used again",
+    hazard: "H34",
+    edits: edit(
+      "src/log.ts",
+      "return Math.min(this.#writer.settledTail, this.#oldestUnread);",
+      "return this.#writer.settledTail;",
+    ),
+    tests: ["tests/backup_async_test.ts"],
+  },
+  {
     name: "backup() copies records that are not durable",
     hazard: "H34",
     edits: edit("src/log.ts", "const last = this.commit.durable;", "const last = this.#head - 1;"),
@@ -857,7 +867,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the blocks of a new file are promised, but not written",
     hazard: "H15",
-    edits: edit("ffi/create.ts", "while (offset < sizeBytes) flush();", ""),
+    edits: edit("ffi/create.ts", "while (offset < sizeBytes) {", "while (offset < 0) {"),
     tests: faults("unwritten"),
   },
   {

@@ -38,7 +38,7 @@ export interface ReadSource {
 }
 
 /** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
-const COPY_BYTES = 1024 * 1024;
+const COPY_BYTES = 256 * 1024;
 const COPY_RECORDS = COPY_BYTES / RECORD_BYTES;
 const WORDS = RECORD_BYTES / 4;
 

@@ -57,7 +57,7 @@ export interface ImageRequest {
 }
 
 /** Bytes of a copied log that are made at once. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
 const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
 
 /**

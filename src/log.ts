@@ -72,6 +72,15 @@ interface Confirmation {
   readonly given: LSN;
 }
 
+/** A log as it is copied. */
+export interface LogCopy {
+  readonly pieces: Iterable<Uint8Array>;
+  readonly first: LSN;
+  readonly last: LSN;
+  /** Says that nothing more is read. */
+  readonly end: () => void;
+}
+
 /** Always `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`. */
 export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly path: string | null;
@@ -118,6 +127,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #storeWarning: string | null = null;
   /** The last released record that stores are given, 0 if this opening has released none. */
   #releasedGiven: LSN = 0;
+  /** The oldest record that each running backup has still to read: its slot is not used again, though it be released. */
+  readonly #unread = new Set<{ readonly lsn: LSN }>();
+  #oldestUnread: LSN = Infinity;
   /** Pages are there to be stored into for records below this LSN. */
   #prefaulted: LSN;
   /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
@@ -334,9 +346,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     }
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
     const end = this.#head + count;
-    if (end > this.#writer.settledTail + this.#slots.count) {
+    if (end > this.#freeBefore + this.#slots.count) {
       if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
       this.#settleTail(end);
+      if (end > this.#freeBefore + this.#slots.count) {
+        throw this.#fullError(count, ", and a backup has still to read the oldest records");
+      }
     }
     this.#prefaultTo(end);
     this.#setStop();
@@ -385,21 +400,27 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #setStop(): void {
-    this.#stop = Math.min(this.#writer.settledTail + this.#slots.count, this.#prefaulted);
+    this.#stop = Math.min(this.#freeBefore + this.#slots.count, this.#prefaulted);
     const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
     if (mustLook) this.#stop = 0;
   }
 
+  /** The slots of records before this LSN may be used again. */
+  get #freeBefore(): LSN {
+    return Math.min(this.#writer.settledTail, this.#oldestUnread);
+  }
+
   #hasRoom(count: number): boolean {
-    return this.#head + count <= this.#writer.settledTail + this.#slots.count;
+    return this.#head + count <= this.#freeBefore + this.#slots.count;
   }
 
   /** What becomes of an async append that could not be done: it waits for room if there can be some, or rejects. */
   later(error: unknown, count: number, retry: () => Promise<void>): Promise<void> {
-    if (!(error instanceof WALFullError) || this.#consuming === null || count > this.#slots.count) {
-      return Promise.reject(error);
-    }
-    if (isInStoreCall(this)) {
+    const isBackedUp = this.#unread.size > 0;
+    const canWait = this.#consuming !== null || isBackedUp;
+    if (!(error instanceof WALFullError) || !canWait || count > this.#slots.count) return Promise.reject(error);
+    const isReleased = this.#room.length === 0 && this.#head + count <= this.#tail + this.#slots.count;
+    if (isInStoreCall(this) && !(isBackedUp && isReleased)) {
       return Promise.reject(this.#fullError(count, ", and only the store that this is called from can make room"));
     }
     const waiting = this.#room.enter(
@@ -977,11 +998,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     clearTimeout(timer);
   }
 
-  /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. */
-  copy(): { pieces: Iterable<Uint8Array>; first: LSN; last: LSN } {
+  /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. To be ended, whatever comes. */
+  copy(): LogCopy {
     this.#mustBeGood("back up");
     const first = this.#tail;
     const last = this.commit.durable;
+    const unread = { lsn: first };
+    this.#unread.add(unread);
+    this.#moveUnread();
     const pieces = imagePieces({
       capacity: this.#slots.count,
       tail: first,
@@ -991,8 +1015,39 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
       originId: this.lineage.logId,
-      read: (from, to, seed) => copyVerified(this, from, to).reseal(seed),
+      read: (from, to, seed) => {
+        const copy = copyVerified(this, from, to).reseal(seed);
+        if (from === unread.lsn) {
+          unread.lsn = to + 1;
+          this.#moveUnread();
+        }
+        return copy;
+      },
     });
-    return { pieces, first, last };
+    const end = () => {
+      if (this.#unread.delete(unread)) this.#moveUnread();
+    };
+    return { pieces: this.#whileGood(pieces, end), first, last, end };
+  }
+
+  /** The log may be closed, or fail, between two pieces. */
+  *#whileGood(pieces: Iterable<Uint8Array>, end: () => void): Generator<Uint8Array, void, undefined> {
+    for (const piece of pieces) {
+      yield piece;
+      this.#mustBeGood("back up");
+    }
+    end();
+  }
+
+  /** Lets in those who waited for a backup to read on. After the last one, none waits whom only a consumer could make room for. */
+  #moveUnread(): void {
+    this.#oldestUnread = Math.min(Infinity, ...Array.from(this.#unread, ({ lsn }) => lsn));
+    this.#setStop();
+    if (this.#room.length === 0 || this.#poison !== null) return;
+    if (this.#unread.size === 0) this.#settleTail(this.#tail + this.#slots.count);
+    this.#admit();
+    if (this.#unread.size === 0 && this.#consuming === null) {
+      this.#room.rejectAll((records) => this.#fullError(records, ""));
+    }
   }
 }

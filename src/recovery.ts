@@ -244,16 +244,24 @@ function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): voi
 
 /** The LSNs from `first` to `last` that are no records, as ranges. */
 function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[]): void {
-  let start = 0;
-  for (let lsn = first; lsn <= last; lsn++) {
-    if (hasRecord(slots, lsn)) {
-      if (start !== 0) damaged.push({ first: start, last: lsn - 1 });
-      start = 0;
-    } else if (start === 0) {
-      start = lsn;
-    }
+  for (let lsn = firstBad(slots, first, last + 1); lsn <= last; lsn = firstBad(slots, lsn, last + 1)) {
+    const start = lsn;
+    while (lsn <= last && !hasRecord(slots, lsn)) lsn++;
+    damaged.push({ first: start, last: lsn - 1 });
   }
-  if (start !== 0) damaged.push({ first: start, last });
+}
+
+/** The first LSN from `lsn` on, and at most `end`, that is no record. */
+export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
+  // More each time, since in a log that is damaged all over few records follow each other.
+  for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
+    const slot = slotOf(lsn, slots.count);
+    const count = Math.min(end - lsn, slots.count - slot, most);
+    const { good } = slots.lookRun(slot, lsn, count);
+    lsn += good;
+    if (good < count) break;
+  }
+  return lsn;
 }
 
 function hasRecord(slots: Slots, lsn: LSN): boolean {

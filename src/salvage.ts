@@ -4,9 +4,8 @@ import { HybridClock } from "./clock.ts";
 import { copySlots, type ReadSource } from "./cursor.ts";
 import { imagePieces, type ImageRequest } from "./image.ts";
 import type { Slots } from "./record.ts";
-import type { LsnRange } from "./recovery.ts";
+import { firstBad, type LsnRange } from "./recovery.ts";
 import { lossOf, slotOf } from "./ring.ts";
-import { RUN_RECORDS } from "./run_codec.ts";
 import { type Loss, type LSN, OpType } from "./types.ts";
 
 /** A salvaged log. */
@@ -52,19 +51,6 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
 /** The first LSN past the acknowledged ones that is no record. */
 function endOfSalvage(slots: Slots, tail: LSN, proved: LSN): LSN {
   return firstBad(slots, Math.max(tail, proved + 1), tail + slots.count);
-}
-
-/** The first LSN from `lsn` on, and at most `end`, that is no record. */
-function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
-  // More each time, since in a log that is damaged all over few records follow each other.
-  for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
-    const slot = slotOf(lsn, slots.count);
-    const count = Math.min(end - lsn, slots.count - slot, most);
-    const { good } = slots.lookRun(slot, lsn, count);
-    lsn += good;
-    if (good < count) break;
-  }
-  return lsn;
 }
 
 /** Marks what is a record, from `tail` on. */

@@ -171,6 +171,7 @@ test("every method that needs an open log throws WALClosedError once it is close
     () => wal.flushAsync(),
     () => wal.consumeAsync(store),
     () => wal.whenApplied(0),
+    () => wal.backupAsync("/sim/copy"),
   ];
   for (const call of promises) await assertRejects(call, WALClosedError);
   // What was known stays known.

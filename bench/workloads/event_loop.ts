@@ -26,7 +26,7 @@ export async function eventLoopDelay(request: CellRequest): Promise<Measurements
 }
 
 /** Sets timers of one millisecond, one after the other, and notes how much later than that each one runs. */
-function watch(): { stop(): Float64Array } {
+export function watch(): { stop(): Float64Array } {
   const delays = new Samples();
   let before = performance.now();
   let timer: ReturnType<typeof setTimeout>;

@@ -39,6 +39,8 @@ export type SystemCall =
   | "syncMapped"
   | "syncMappedAsync"
   | "syncMappedAsync ends"
+  | "fsyncAsync"
+  | "fsyncAsync ends"
   | "syncData"
   | "preparePath"
   | "pathIs";

@@ -66,6 +66,8 @@ const C_NAMES: Partial<Record<SystemCall, string>> = {
   syncMapped: "msync",
   syncMappedAsync: "msync",
   "syncMappedAsync ends": "msync",
+  fsyncAsync: "fsync",
+  "fsyncAsync ends": "fsync",
   syncData: "fdatasync",
   preparePath: "statx",
   pathIs: "statx",
@@ -326,17 +328,26 @@ export class SimulatedSystem implements System {
     try {
       const description = this.#description("msync", this.asyncUsesSpare ? spareFd : fd);
       const { offset } = this.#mapped("msync", address, lengthBytes);
-      const { file } = description.node;
-      const { entry, fault } = this.#enter("syncMappedAsync", description.path);
-      if (fault?.kind === "crash" && fault.when === "before") throw this.#crashIn(entry);
       // A spare descriptor is synced as a whole.
-      const images = this.asyncUsesSpare ? file.beginSync(0, file.sizeBytes) : file.beginSync(offset, lengthBytes);
-      if (fault?.kind === "crash") throw this.#crashIn(entry);
-      entry.outcome = "begun";
-      return this.#finishLater(() => this.#endAsync(description, images, fault));
+      return this.asyncUsesSpare
+        ? this.#syncAsync("syncMappedAsync", description, 0, description.node.file.sizeBytes)
+        : this.#syncAsync("syncMappedAsync", description, offset, lengthBytes);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  fsyncAsync(fd: number): Promise<void> {
+    try {
+      const description = this.#description("fsync", fd);
+      return this.#syncAsync("fsyncAsync", description, 0, description.node.file.sizeBytes);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  syncDirectoryAsync(path: string): Promise<void> {
+    return new Promise((resolve) => resolve(this.syncDirectory(path)));
   }
 
   preparePath(path: string): PreparedPath {
@@ -473,9 +484,29 @@ export class SimulatedSystem implements System {
     });
   }
 
-  #endAsync(description: Description, images: readonly PageImage[], begun: Fault | null): void {
+  #syncAsync(
+    call: "syncMappedAsync" | "fsyncAsync",
+    description: Description,
+    offset: number,
+    length: number,
+  ): Promise<void> {
     const { file } = description.node;
-    const { entry, fault: atEnd } = this.#enter("syncMappedAsync ends", description.path);
+    const { entry, fault } = this.#enter(call, description.path);
+    if (fault?.kind === "crash" && fault.when === "before") throw this.#crashIn(entry);
+    const images = file.beginSync(offset, length);
+    if (fault?.kind === "crash") throw this.#crashIn(entry);
+    entry.outcome = "begun";
+    return this.#finishLater(() => this.#endAsync(`${call} ends`, description, images, fault));
+  }
+
+  #endAsync(
+    call: "syncMappedAsync ends" | "fsyncAsync ends",
+    description: Description,
+    images: readonly PageImage[],
+    begun: Fault | null,
+  ): void {
+    const { file } = description.node;
+    const { entry, fault: atEnd } = this.#enter(call, description.path);
     const fault = atEnd ?? begun;
     if (fault?.kind === "crash") {
       if (fault.when === "after") file.finishSync(images);

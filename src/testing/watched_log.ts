@@ -154,6 +154,10 @@ export function watchedStorage(disk: SimulatedDisk, clock: CrashClock, observe: 
       if (clock.step(`write ${path}`) !== null) throw clock.crash();
       disk.storage.write(path, chunks, sizeBytes);
     },
+    async writeAsync(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): Promise<void> {
+      if (clock.step(`write ${path}`) !== null) throw clock.crash();
+      await disk.storage.writeAsync!(path, chunks, sizeBytes);
+    },
   };
 }
 

@@ -39,8 +39,8 @@ export class HybridClock {
   #followedMs = 0;
   #followedAtMs = 0;
   #unconfirmedMs = 0;
-  /** A reading that the next `tick()` takes; 0 for none. */
-  #pendingMs = 0;
+  /** Whether the next `tick()` takes the last reading that was followed. */
+  #isPending = false;
   #timesUntilReading = 0;
   #isReading = false;
 
@@ -87,14 +87,16 @@ export class HybridClock {
   /** The next reading is followed: nothing is known of the time that has passed since the last one. */
   restart(): void {
     this.#followedMs = 0;
+    this.#isPending = false;
     this.#unconfirmedMs = 0;
   }
 
   /** Reads the wall clock if that is due, before a `tick()`. */
   readIfDue(): void {
-    if (this.#timesUntilReading > 0) return;
+    if (--this.#timesUntilReading >= 0) return;
+    this.#timesUntilReading = 0; // if reading fails, it is due again
     this.read();
-    this.#timesUntilReading = TIMES_PER_READING;
+    this.#timesUntilReading = TIMES_PER_READING - 1;
   }
 
   /**
@@ -124,7 +126,8 @@ export class HybridClock {
     const atMs = this.#monotonic();
     this.#unconfirmedMs = this.#followedMs === 0 ? 0 : this.#jumpMs(ms, atMs);
     if (this.#unconfirmedMs > 0) return;
-    this.#followedMs = this.#pendingMs = ms;
+    this.#followedMs = ms;
+    this.#isPending = true;
     this.#followedAtMs = atMs;
   }
 
@@ -142,8 +145,7 @@ export class HybridClock {
 
   /** Moves on: `nanos` and `seq` are the new time. Allocates only when the wall clock has moved. */
   tick(): void {
-    this.#timesUntilReading--;
-    if (this.#pendingMs === 0 || !this.#takeReading()) this.next();
+    if (!this.#isPending || !this.#takeReading()) this.next();
   }
 
   /**
@@ -151,8 +153,8 @@ export class HybridClock {
    * time.
    */
   #takeReading(): boolean {
-    const physical = BigInt(this.#pendingMs) * NANOS_PER_MS;
-    this.#pendingMs = 0;
+    this.#isPending = false;
+    const physical = BigInt(this.#followedMs) * NANOS_PER_MS;
     if (physical <= this.#nanos || physical > MAX_U64) return false;
     this.#setNanos(physical);
     this.seq = 0;

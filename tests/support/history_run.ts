@@ -13,14 +13,29 @@ const WATCHDOG_MS = 20_000;
 
 /** What histories went through, by hazard. */
 export class Tally {
+  /** Is told every system call and every verdict of recovery, in order. */
+  readonly witness: ((line: string) => void) | null;
   histories = 0;
   steps = 0;
   crashes = 0;
   opens = 0;
   readonly hazards: Map<string, number> = new Map<string, number>();
 
-  met(hazard: string): void {
-    this.hazards.set(hazard, (this.hazards.get(hazard) ?? 0) + 1);
+  constructor(witness: Tally["witness"] = null) {
+    this.witness = witness;
+  }
+
+  met(hazard: string, times = 1): void {
+    this.hazards.set(hazard, (this.hazards.get(hazard) ?? 0) + times);
+  }
+
+  /** Counts what another one counted. */
+  add(other: Tally): void {
+    this.histories += other.histories;
+    this.steps += other.steps;
+    this.crashes += other.crashes;
+    this.opens += other.opens;
+    for (const [hazard, times] of other.hazards) this.met(hazard, times);
   }
 }
 
@@ -54,6 +69,7 @@ export async function runHistory(history: History, tally: Tally = new Tally()): 
     throw new HistoryFailure(history, run.at, run.disk.describe(40), error);
   } finally {
     clearTimeout(watchdog);
+    run.testify();
     run.bury();
     restoreTime();
   }
@@ -100,7 +116,7 @@ class Run {
   constructor(history: History, tally: Tally) {
     this.#history = history;
     this.#tally = tally;
-    this.disk = new SimulatedDisk(history.disk);
+    this.disk = new SimulatedDisk(tally.witness === null ? history.disk : { ...history.disk, traceLimit: Infinity });
     this.#random = new Random(history.seed).fork("run");
     this.#store = history.store === null
       ? null
@@ -132,6 +148,13 @@ class Run {
     this.#wal?.close();
     this.#wal = null;
     this.#open();
+  }
+
+  /** Tells the witness what the disk was asked for. */
+  testify(): void {
+    const { witness } = this.#tally;
+    if (witness === null) return;
+    for (const { step, call, subject, outcome } of this.disk.trace) witness(`${step} ${call} ${subject}: ${outcome}`);
   }
 
   bury(): void {
@@ -215,7 +238,7 @@ class Run {
         return await this.#settle();
       case "turns":
         for (let i = 0; i < step.count; i++) {
-          await (i % 3 === 2 ? new Promise((resolve) => setTimeout(resolve, 0)) : null);
+          await (i % 3 === 2 ? new Promise((resolve) => setImmediate(resolve)) : null);
         }
         return;
       case "consume":
@@ -326,7 +349,7 @@ class Run {
     const stop = new AbortController();
     const options = {
       signal: stop.signal,
-      pollIntervalMs: this.#random.pick([0, Infinity]),
+      pollIntervalMs: this.#pollIntervalMs(),
       batchSize: this.#random.pick([1, 7, 1024]),
     };
     this.#consumer = stop;
@@ -338,6 +361,12 @@ class Run {
       if (this.#consumer === stop) this.#consumer = null;
     });
     this.#consuming = running;
+  }
+
+  /** A timer races with the steps; a witness is to see the same each time. */
+  #pollIntervalMs(): number {
+    const picked = this.#random.pick([0, Infinity]);
+    return this.#tally.witness === null ? picked : Infinity;
   }
 
   #consuming: Promise<void> = Promise.resolve();
@@ -461,6 +490,7 @@ class Run {
     this.#wal = wal;
     if (this.#store !== null) this.#store.wal = wal;
     const { recovery } = wal;
+    this.#tally.witness?.(verdictText(wal));
     if (recovery.phantomsErased > 0) {
       this.#tally.met("H4");
       this.#hadPhantoms = true;
@@ -520,6 +550,12 @@ class Run {
     }
     copy.close();
   }
+}
+
+/** What recovery found, as far as a history decides it. */
+function verdictText(wal: WAL): string {
+  const { created, clean, firstLsn, lastLsn, tornRecords, phantomsErased, headerDamaged, losses } = wal.recovery;
+  return JSON.stringify([created, clean, firstLsn, lastLsn, tornRecords, phantomsErased, headerDamaged, losses]);
 }
 
 /** Waits for all of them, then throws what the first that failed did. */

@@ -697,6 +697,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("callers_code"),
   },
   {
+    name: "a batch is as long as a Proxy says",
+    hazard: "H39",
+    edits: edit("src/items.ts", "Math.max(0, Math.trunc(Number(items.length)) || 0)", "items.length"),
+    tests: faults("callers_code"),
+  },
+  {
     name: "a given time is read again when it is written",
     hazard: "H39",
     edits: edit("src/numbers.ts", "return [nanos, seq, shard];", "return time as unknown as HybridTime;"),

@@ -12,6 +12,8 @@ import type { DeleteItem, InsertItem, U64 } from "./types.ts";
 
 /** The memory of a batch has room for at least so many items … */
 const LEAST_ROOM = 1024;
+/** … is made for as many as an array says that it has, up to 64 MiB, and doubled for more … */
+const MOST_FIRST_ROOM = 1 << 20;
 /** … and is kept for the next batch if it has room for so many or fewer: up to 1 MiB. */
 const MOST_KEPT_ROOM = 16384;
 
@@ -37,18 +39,28 @@ let spare: Room | null = null;
 
 /** Reads a batch of `batchInsert()`. */
 export function readInserts(items: Iterable<InsertItem>): Batch {
-  const { list, count } = listOf(items);
-  const { view, words } = takeRoom(count);
-  for (let i = 0; i < count; i++) storeInsert(view, i * RECORD_BYTES, list[i]!, i);
-  return { view, words, count };
+  const listed = listOf(items);
+  if (listed.list === null) return readEach(listed.iterable, storeInsert);
+  const { list, length } = listed;
+  let { view, words } = takeRoom(length);
+  for (let i = 0; i < length; i++) {
+    if (i * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
+    storeInsert(view, i * RECORD_BYTES, list[i]!, i);
+  }
+  return { view, words, count: length };
 }
 
 /** Reads a batch of `batchDelete()`. */
 export function readDeletes(items: Iterable<DeleteItem>): Batch {
-  const { list, count } = listOf(items);
-  const { view, words } = takeRoom(count);
-  for (let i = 0; i < count; i++) storeDelete(view, i * RECORD_BYTES, list[i]!, i);
-  return { view, words, count };
+  const listed = listOf(items);
+  if (listed.list === null) return readEach(listed.iterable, storeDelete);
+  const { list, length } = listed;
+  let { view, words } = takeRoom(length);
+  for (let i = 0; i < length; i++) {
+    if (i * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
+    storeDelete(view, i * RECORD_BYTES, list[i]!, i);
+  }
+  return { view, words, count: length };
 }
 
 /** Gives the memory of a batch back, for the next one. The batch must not be used any more. */
@@ -61,24 +73,55 @@ export function keepBatch({ count, view }: Batch): Batch {
   return { ...roomIn(view.buffer.slice(0, count * RECORD_BYTES) as ArrayBuffer), count };
 }
 
-function takeRoom(count: number): Room {
+function takeRoom(items: number): Room {
+  const room = Math.min(items, MOST_FIRST_ROOM);
   const taken = spare;
   spare = null;
-  if (taken !== null && taken.words.length >= count * (RECORD_BYTES / 4)) return taken;
-  return roomIn(new ArrayBuffer(Math.max(LEAST_ROOM, count) * RECORD_BYTES));
+  if (taken !== null && taken.words.length >= room * (RECORD_BYTES / 4)) return taken;
+  return roomIn(new ArrayBuffer(Math.max(LEAST_ROOM, room) * RECORD_BYTES));
+}
+
+function twiceThe(words: Int32Array): Room {
+  const room = roomIn(new ArrayBuffer(2 * words.byteLength));
+  room.words.set(words);
+  return room;
 }
 
 function roomIn(buffer: ArrayBuffer): Room {
   return { view: new DataView(buffer), words: new Int32Array(buffer) };
 }
 
-/** The items, not read yet, and how many there are. */
-function listOf<Item>(items: Iterable<Item>): { list: readonly Item[]; count: number } {
+/** How the items are to be read. */
+type Listed<Item> =
+  | { readonly list: readonly Item[]; readonly length: number }
+  | { readonly list: null; readonly iterable: Iterable<Item> };
+
+/** An array that is iterated by index is a list; of anything else, its iterator has been read. */
+function listOf<Item>(items: Iterable<Item>): Listed<Item> {
   const iterator: unknown = items === null || items === undefined ? undefined : items[Symbol.iterator];
   if (typeof iterator !== "function") throw new TypeError(`Cannot append a batch: ${show(items)} is not iterable`);
-  if (Array.isArray(items) && iterator === arrayIterator) return { list: items, count: Number(items.length) };
-  const list = Array.from({ [Symbol.iterator]: () => iterator.call(items) as Iterator<Item> });
-  return { list, count: list.length };
+  if (Array.isArray(items) && iterator === arrayIterator) return { list: items, length: lengthOf(items) };
+  return { list: null, iterable: { [Symbol.iterator]: () => iterator.call(items) as Iterator<Item> } };
+}
+
+/** An integer of at least 0, as the array's iterator takes it: a Proxy may say anything. */
+function lengthOf(items: readonly unknown[]): number {
+  return Math.max(0, Math.trunc(Number(items.length)) || 0);
+}
+
+/** Reads each item before the iterator is asked for the next, which may be the same array. */
+function readEach<Item>(
+  items: Iterable<Item>,
+  store: (view: DataView, at: number, item: Item, index: number) => void,
+): Batch {
+  let { view, words } = takeRoom(0);
+  let count = 0;
+  for (const item of items) {
+    if (count * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
+    store(view, count * RECORD_BYTES, item, count);
+    count++;
+  }
+  return { view, words, count };
 }
 
 /** @throws {TypeError} or {RangeError} that names the half which cannot be used. */

@@ -459,6 +459,56 @@ test("an array is read by index once, its length too, whatever Proxy stands befo
   assertEquals([counts.size, wal.length], [52, 50]);
 });
 
+test("a batch is as long as the items that were read, whatever a Proxy says of its length", async () => {
+  const saying = <Item>(list: Item[], length: unknown): Item[] =>
+    new Proxy(list, { get: (target, name) => name === "length" ? length : Reflect.get(target, name) });
+  const none = [NaN, -1, -3, -Infinity, -0, 0.9, "no number", undefined, null, {}];
+  const one = [1, 1.5, "1", true, { valueOf: () => 1 }];
+  for (const [lengths, count] of [[none, 0], [one, 1]] as const) {
+    for (const length of lengths) {
+      using wal = openInMemory();
+      wal.batchInsertSync(items(1, 5));
+      wal.flush();
+      wal.batchInsertSync(saying(items(6, 3), length));
+      wal.batchDeleteSync(saying<DeleteItem>([[7, 0], [8, 0], [9, 0]], length));
+      await wal.batchInsert(saying(items(6, 3), length));
+      await wal.batchDelete(saying<DeleteItem>([[7, 0], [8, 0], [9, 0]], length));
+      assertEquals(wal.head, 6 + 4 * count, String(length));
+      assertEquals(wal.logInsertSync(10, 0, 0, 0), wal.head - 1);
+      assertEquals(lsns(wal.replay()), range(1, 6 + 4 * count));
+    }
+  }
+});
+
+test("a batch with more places than items is refused at the first that is empty, however many there are", () => {
+  using wal = openInMemory();
+  for (const batch of [new Array(5), new Array(2 ** 32 - 1), Object.assign(items(1, 2), { length: 2 ** 31 })]) {
+    assertThrows(() => wal.batchInsertSync(batch), TypeError, "is not [keyHigh, keyLow, valueHigh, valueLow]");
+    assertThrows(() => wal.batchDeleteSync(batch), TypeError, "is not [keyHigh, keyLow]");
+  }
+  assertEquals(wal.head, 1);
+});
+
+test("an item is read before the iterator is asked for the next, which may be the same array", () => {
+  using wal = openInMemory();
+  let isClosed = false;
+  function* reusing<Item extends number[]>(item: Item, count: number): Generator<Item> {
+    try {
+      for (item[0] = 1; item[0] <= count; item[0]++) yield item;
+      item.length = 0;
+      yield item;
+    } finally {
+      isClosed = true;
+    }
+  }
+  wal.batchInsertSync(reusing<[number, number, number, number]>([0, 0, 0, 0], 200).take(150));
+  wal.batchDeleteSync(reusing<[number, number]>([0, 0], 200).take(150));
+  assertEquals(wal.replay().map(({ keyHigh }) => Number(keyHigh)), [...range(1, 150), ...range(1, 150)]);
+  isClosed = false;
+  assertThrows(() => wal.batchInsertSync(reusing<[number, number, number, number]>([0, 0, 0, 0], 3)), TypeError);
+  assertEquals([isClosed, wal.head], [true, 301]);
+});
+
 test("a batch is read by its iterator: that of a subclass, or of the array's own", () => {
   class Backwards extends Array<InsertItem> {
     override [Symbol.iterator]() {

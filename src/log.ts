@@ -841,8 +841,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       return this.refuseConsumer(error);
     }
     this.#consuming = Promise.resolve(); // there is one from now on, also to what it calls first
-    this.#consuming = this.#consume(given);
-    return this.#consuming;
+    const consuming = this.#consume(given);
+    // It is over already if the caller's signal throws.
+    if (this.#consuming !== null) this.#consuming = consuming;
+    return consuming;
   }
 
   /** A consumer does not begin, because of this error. */
@@ -854,10 +856,10 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   async #consume(given: TakenConsumer): Promise<void> {
     const stop = this.#consumerStop = new AbortController();
     const abort = () => stop.abort();
-    if (given.signal?.aborted) stop.abort();
-    given.signal?.addEventListener("abort", abort);
     let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
     try {
+      if (given.signal?.aborted) stop.abort();
+      given.signal?.addEventListener("abort", abort);
       await new Consumer(this, given, stop.signal).run();
       this.watch.stops();
     } catch (error) {
@@ -868,11 +870,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       throw error;
     } finally {
       this.#milestones.rejectAll(ending);
-      given.signal?.removeEventListener("abort", abort);
       this.#consuming = null;
-      if (this.#isOpen) {
-        this.#room.rejectAll((records) => this.#fullError(records, ""));
-      }
+      if (this.#isOpen) this.#room.rejectAll((records) => this.#fullError(records, ""));
+      given.signal?.removeEventListener("abort", abort);
     }
   }
 

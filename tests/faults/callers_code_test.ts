@@ -725,3 +725,31 @@ test("a batch of each size is whole, though each of its items writes batches of 
     log.close();
   }
 });
+
+test("a signal that throws has its error thrown, and the next consumer may begin", async () => {
+  using wal = openInMemory();
+  const thrower = (): never => {
+    throw new Error("the signal's own");
+  };
+  for (const method of ["aborted", "addEventListener", "removeEventListener"] as const) {
+    const stop = new AbortController();
+    const signal = Object.defineProperty(
+      stop.signal,
+      method,
+      method === "aborted" ? { get: thrower } : { value: thrower },
+    );
+    const failing = wal.consumeAsync(new ListStore(), { signal });
+    // Only this one lets the consumer begin.
+    if (method === "removeEventListener") stop.abort();
+    await assertRejects(() => failing, Error, "the signal's own", method);
+    assertEquals(wal.stats().consuming, false, method);
+    const store = new ListStore();
+    const consuming = wal.consumeAsync(store);
+    const lsn = wal.logInsertSync(1, 1, 1, 1);
+    await wal.whenApplied();
+    assertEquals(store.applied.at(-1), lsn, method);
+    await wal[Symbol.asyncDispose]();
+    await consuming;
+    wal.open();
+  }
+});

@@ -693,7 +693,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a batch's memory is another's too while it is read",
     hazard: "H39",
-    edits: edit("src/items.ts", "  spare = null;\n", ""),
+    edits: edit("src/items.ts", "  if (isLarge) largeSpare = null;\n  else spare = null;\n", ""),
     tests: faults("callers_code"),
   },
   {

@@ -14,7 +14,7 @@ import type { DeleteItem, InsertItem, U64 } from "./types.ts";
 const LEAST_ROOM = 1024;
 /** … is made for as many as an array says that it has, up to 64 MiB, and doubled for more … */
 const MOST_FIRST_ROOM = 1 << 20;
-/** … and is kept for the next batch if it has room for so many or fewer: up to 1 MiB. */
+/** … and is kept for the next batch: with room for more than so many, 1 MiB, until memory is collected. */
 const MOST_KEPT_ROOM = 16384;
 
 /**
@@ -36,6 +36,8 @@ const arrayIterator: unknown = Array.prototype[Symbol.iterator];
 
 /** The memory of a batch that has been written; null while another one uses it. */
 let spare: Room | null = null;
+/** The same of a large one. A new one for each batch would take half as long again as the batch. */
+let largeSpare: WeakRef<Room> | null = null;
 
 /** Reads a batch of `batchInsert()`. */
 export function readInserts(items: Iterable<InsertItem>): Batch {
@@ -66,6 +68,7 @@ export function readDeletes(items: Iterable<DeleteItem>): Batch {
 /** Gives the memory of a batch back, for the next one. The batch must not be used any more. */
 export function releaseBatch(batch: Batch): void {
   if (batch.words.length <= MOST_KEPT_ROOM * (RECORD_BYTES / 4)) spare = batch;
+  else largeSpare = new WeakRef(batch);
 }
 
 /** The batch in memory of its own, no larger than it must be: for a batch that waits. */
@@ -75,9 +78,11 @@ export function keepBatch({ count, view }: Batch): Batch {
 
 function takeRoom(items: number): Room {
   const room = Math.min(items, MOST_FIRST_ROOM);
-  const taken = spare;
-  spare = null;
-  if (taken !== null && taken.words.length >= room * (RECORD_BYTES / 4)) return taken;
+  const isLarge = room > MOST_KEPT_ROOM;
+  const taken = isLarge ? largeSpare?.deref() : spare;
+  if (isLarge) largeSpare = null;
+  else spare = null;
+  if (taken && taken.words.length >= room * (RECORD_BYTES / 4)) return taken;
   return roomIn(new ArrayBuffer(Math.max(LEAST_ROOM, room) * RECORD_BYTES));
 }
 

@@ -697,13 +697,13 @@ test("checkpoint() in a full ring that meets damage, or can free nothing, confir
 });
 
 test("a batch of each size is whole, though each of its items writes batches of others and of its own log", async () => {
-  const other = openInMemory({ size: 2 ** 22 });
-  const wal = openInMemory({ size: 2 ** 22 });
+  const other = openInMemory({ size: 2 ** 23 });
+  const wal = openInMemory({ size: 2 ** 23 });
   const expected: bigint[] = [];
   const otherExpected: bigint[] = [];
   let key = 1;
-  for (const count of [1, 15, 16, 1024, 1025, 3000]) {
-    for (const nested of [1, 16, 1100]) {
+  for (const count of [1, 15, 16, 1024, 1025, 3000, 17_000]) {
+    for (const nested of count > 16_384 ? [1, count] : [1, 16, 1100]) {
       const add = (log: WAL, list: bigint[]) => {
         log.batchInsertSync(items(key, nested));
         for (let i = 0; i < nested; i++) list.push(BigInt(key++));
@@ -752,4 +752,30 @@ test("a signal that throws has its error thrown, and the next consumer may begin
     await consuming;
     wal.open();
   }
+});
+
+test("a batch is read into the memory of the one before, a small one and a large one", () => {
+  const made: number[] = [];
+  const { ArrayBuffer } = globalThis;
+  using wal = openInMemory({ size: 2 ** 23 });
+  for (const count of [10, 2000, 17_000, 40_000]) {
+    const inserts = items(1, count);
+    const deletes = inserts.map(([high, low]) => [high, low] as const);
+    wal.batchInsertSync(inserts);
+    globalThis.ArrayBuffer = new Proxy(ArrayBuffer, {
+      construct: (type, [bytes]) => {
+        made.push(bytes);
+        return new type(bytes);
+      },
+    });
+    try {
+      wal.batchInsertSync(inserts);
+      wal.batchDeleteSync(deletes);
+    } finally {
+      globalThis.ArrayBuffer = ArrayBuffer;
+    }
+    wal.flush();
+    wal.truncate(wal.durable);
+  }
+  assertEquals(made, []);
 });

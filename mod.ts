@@ -24,8 +24,8 @@
  */
 
 export { WALAssertionError } from "./src/assert.ts";
-export { consume } from "./src/consume.ts";
-export type { Cursor } from "./src/cursor.ts";
+export { consume } from "./src/consume/consume.ts";
+export type { Cursor } from "./src/read/cursor.ts";
 export {
   WALClosedError,
   WALConsumingError,

@@ -42,24 +42,28 @@
 
 export type * from "./mod.ts";
 export { BrokenPromiseError, type PromiseNumber } from "./src/testing/broken_promise.ts";
-export { SimulatedClock } from "./src/testing/clock.ts";
-export { type DamagedPlace, DiskDamage } from "./src/testing/disk_damage.ts";
-export { crashTest } from "./src/testing/crash_kit.ts";
-export type { CrashTestOptions, CrashTestResult, WorkloadContext } from "./src/testing/crash_options.ts";
-export type { CrashOptions, SimulatedDiskOptions } from "./src/testing/disk_options.ts";
+export { SimulatedClock } from "./src/testing/disk/clock.ts";
+export { type DamagedPlace, DiskDamage } from "./src/testing/disk/damage.ts";
+export { crashTest } from "./src/testing/crash/kit.ts";
+export type { CrashTestOptions, CrashTestResult, WorkloadContext } from "./src/testing/crash/options.ts";
+export type { CrashOptions, SimulatedDiskOptions } from "./src/testing/disk/options.ts";
 export {
   type FailingCall,
   type Moment,
   SimulatedCrash,
   type SystemCall,
   type TraceEntry,
-} from "./src/testing/fault_plan.ts";
-export { type DirtyPiece, everySubset, type Keep } from "./src/testing/keep.ts";
-export type { Fate, FilePiece } from "./src/testing/simulated_file.ts";
-export type { EntryPiece } from "./src/testing/simulated_tree.ts";
-export { OtherProgram } from "./src/testing/other_program.ts";
+} from "./src/testing/disk/fault_plan.ts";
+export { type DirtyPiece, everySubset, type Keep } from "./src/testing/disk/keep.ts";
+export type { Fate, FilePiece } from "./src/testing/disk/simulated_file.ts";
+export type { EntryPiece } from "./src/testing/disk/simulated_tree.ts";
+export { OtherProgram } from "./src/testing/disk/other_program.ts";
 export type { ReadContents, StoreEntry } from "./src/testing/pair_model.ts";
 export { Random, type RandomState } from "./src/testing/random.ts";
-export { type DiskSnapshot, SimulatedDisk } from "./src/testing/simulated_disk.ts";
-export { type ConformanceCase, type ConformanceOptions, storeConformance } from "./src/testing/store_conformance.ts";
-export { SimulatedFailure, type StoreHome } from "./src/testing/store_home.ts";
+export { type DiskSnapshot, SimulatedDisk } from "./src/testing/disk/simulated_disk.ts";
+export {
+  type ConformanceCase,
+  type ConformanceOptions,
+  storeConformance,
+} from "./src/testing/conformance/store_conformance.ts";
+export { SimulatedFailure, type StoreHome } from "./src/testing/conformance/store_home.ts";

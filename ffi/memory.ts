@@ -1,7 +1,7 @@
 // A region without a file: zeroed memory of the runtime's own, without libc and without a permission.
 
 import { setImmediate } from "node:timers";
-import { detach } from "./libc.ts";
+import { detach } from "./libc/libc.ts";
 import type { Region } from "./region.ts";
 
 /** Anonymous memory behind the interface of a file. Nothing in it outlives the process; its syncs have nothing to do. */

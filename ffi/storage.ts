@@ -1,10 +1,10 @@
 // The disk, as the log gets it where nothing else is asked for.
 
-import { mappedStorage } from "./mapped_file.ts";
-import { runtimePermissions } from "./permissions.ts";
-import { posixSystem } from "./posix.ts";
+import { mappedStorage } from "./file/opening.ts";
+import { runtimePermissions } from "./file/permissions.ts";
+import { posixSystem } from "./system/current.ts";
 import type { Storage } from "./region.ts";
-import type { System } from "./system.ts";
+import type { System } from "./system/system.ts";
 
 let system: System | undefined;
 let storage: Storage | undefined;

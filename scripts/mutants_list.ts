@@ -27,7 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "recovery trusts the header's durable LSN and looks no further",
     hazard: "H1",
     edits: edit(
-      "src/recovery.ts",
+      "src/recovery/recovery.ts",
       "let walked = walk(slots, tail, tail + slots.count)",
       "let walked = walk(slots, tail, Math.max(tail, header.durable + 1))",
     ),
@@ -37,21 +37,21 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "phantoms are not erased",
     hazard: "H4",
-    edits: edit("src/open.ts", "  erase(region, slots, verdict.debris);", ""),
+    edits: edit("src/recovery/open.ts", "  erase(region, slots, verdict.debris);", ""),
     tests: faults("phantom", "histories"),
     quick: true,
   },
   {
     name: "phantoms are erased, but the erasure is not synced",
     hazard: "H4",
-    edits: edit("src/open.ts", "region.sync(offsetOf(lowest)", "void region; Math.max(offsetOf(lowest)"),
+    edits: edit("src/recovery/open.ts", "region.sync(offsetOf(lowest)", "void region; Math.max(offsetOf(lowest)"),
     tests: faults("phantom", "histories"),
   },
   {
     name: "the rest of a cut batch is not erased",
     hazard: "H7",
     edits: edit(
-      "src/recovery.ts",
+      "src/recovery/recovery.ts",
       "let beyond = lookBeyond(slots, tail, walked.head)",
       "let beyond = lookBeyond(slots, tail, walked.end)",
     ),
@@ -98,7 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a group off the thread is acknowledged before its sync",
     hazard: "H1",
     edits: edit(
-      "src/group_commit.ts",
+      "src/engine/group_commit.ts",
       "const group = this.#open;\n    this.#open = null;\n    this.#inFlight",
       "const group = this.#open;\n    group?.resolve();\n    this.#open = null;\n    this.#inFlight",
     ),
@@ -108,7 +108,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "an inline group is acknowledged before its sync",
     hazard: "H10",
     edits: edit(
-      "src/group_commit.ts",
+      "src/engine/group_commit.ts",
       "      if (last >= first) this.#syncInline(first, last);",
       "      this.#open?.resolve();\n      if (last >= first) this.#syncInline(first, last);",
     ),
@@ -118,7 +118,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what is stored while a sync runs counts as durable when it ends",
     hazard: "H1",
     edits: edit(
-      "src/group_commit.ts",
+      "src/engine/group_commit.ts",
       "this.#account(performance.now() - startMs, first, last, true);",
       "this.#account(performance.now() - startMs, first, this.#target.head - 1, true);",
     ),
@@ -128,7 +128,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the second half of a cut group is acknowledged with the first",
     hazard: "H1",
     edits: edit(
-      "src/group_commit.ts",
+      "src/engine/group_commit.ts",
       "    group?.resolve();\n    if (synced !== null)",
       "    group?.resolve();\n    next?.group?.resolve();\n    if (synced !== null)",
     ),
@@ -138,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a failed sync is tried again",
     hazard: "H10",
     edits: edit(
-      "ffi/mapped_region.ts",
+      "ffi/file/mapped_file.ts",
       "} else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);",
       "} else {\n        try {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        } catch {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        }\n      }",
     ),
@@ -148,13 +148,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the region forgets that a sync failed",
     hazard: "H10",
-    edits: edit("ffi/mapped_region.ts", "return this.#failure ??= asSyncError(", "return asSyncError("),
+    edits: edit("ffi/file/mapped_file.ts", "return this.#failure ??= asSyncError(", "return asSyncError("),
     tests: faults("late_failure"),
   },
   {
     name: "a sync beside a pending one takes the same descriptor",
     hazard: "H10",
-    edits: edit("ffi/mapped_region.ts", "if (this.#isPending && !this.#system.asyncUsesSpare) {", "if (false) {"),
+    edits: edit("ffi/file/mapped_file.ts", "if (this.#isPending && !this.#system.asyncUsesSpare) {", "if (false) {"),
     tests: faults("late_failure", "failed_sync", "libc", "histories"),
   },
   {
@@ -170,14 +170,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a new file may be longer than the process may write",
     hazard: "H47",
-    edits: edit("ffi/create.ts", "    checkLimit(system, file);\n", ""),
+    edits: edit("ffi/file/creation.ts", "    checkLimit(system, file);\n", ""),
     tests: faults("signal"),
   },
   {
     name: "a temporary name is longer than the log's",
     hazard: "H49",
     edits: edit(
-      "ffi/create.ts",
+      "ffi/file/creation.ts",
       '/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;',
       '/.${folded}.wal-new-${fnv1a("")}`;',
     ),
@@ -186,38 +186,38 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a damaged file's name is not cut",
     hazard: "H49",
-    edits: edit("src/open.ts", "if (left < 0) break;", ""),
+    edits: edit("src/recovery/open.ts", "if (left < 0) break;", ""),
     tests: faults("long_name"),
   },
   {
     name: "hard links are not counted",
     hazard: "H50",
-    edits: edit("ffi/mapped_region.ts", "if (links > 1) {", "if (links > 2) {"),
+    edits: edit("ffi/file/mapped_file.ts", "if (links > 1) {", "if (links > 2) {"),
     tests: faults("other_names"),
   },
   {
     name: "the temporary name that a crash left is taken for a snapshot",
     hazard: "H50",
-    edits: edit("ffi/mapped_file.ts", "status.links > 1 && this.#dropTemporaryName(real, status)", "false"),
+    edits: edit("ffi/file/opening.ts", "status.links > 1 && this.#dropTemporaryName(real, status)", "false"),
     tests: faults("other_names"),
   },
   {
     name: "the directory is not synced after a creation",
     hazard: "H9",
-    edits: edit("ffi/create.ts", "yield { now: () => system.syncDirectory(directory)", "yield { now: () => {}"),
+    edits: edit("ffi/file/creation.ts", "yield { now: () => system.syncDirectory(directory)", "yield { now: () => {}"),
     tests: ["tests/create_crash_test.ts"],
   },
   {
     name: "a new file is not synced before it gets its name",
     hazard: "H9",
-    edits: edit("ffi/create.ts", "yield { now: () => system.fsync(fd)", "yield { now: () => {}"),
+    edits: edit("ffi/file/creation.ts", "yield { now: () => system.fsync(fd)", "yield { now: () => {}"),
     tests: ["tests/create_crash_test.ts"],
   },
   {
     name: "a record of an earlier lap is accepted",
     hazard: "H3",
     edits: edit(
-      "src/record.ts",
+      "src/format/record.ts",
       "return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);",
       "return word >= 0 && lsn >= 0;",
     ),
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a record's place is taken for its LSN modulo the ring",
     hazard: "H33",
     edits: edit(
-      "src/record.ts",
+      "src/format/record.ts",
       "return this.words[word + 2] === (lsn | 0) && ",
       "return ((this.words[word + 2] ^ lsn) & 255) === 0 && ",
     ),
@@ -236,14 +236,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "checksums are not seeded with the log's id",
     hazard: "H3",
-    edits: edit("src/record.ts", "return updateBytes(INITIAL_STATE, logId);", "return INITIAL_STATE;"),
+    edits: edit("src/format/record.ts", "return updateBytes(INITIAL_STATE, logId);", "return INITIAL_STATE;"),
     tests: faults("stale_lap"),
   },
   {
     name: "checksums are not compared",
     hazard: "H2",
     edits: edit(
-      "src/record.ts",
+      "src/format/record.ts",
       "if (words[word] !== ",
       "if (false && words[word] !== ",
     ),
@@ -254,7 +254,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "checksums of runs are not compared",
     hazard: "H25",
     edits: edit(
-      "src/run_codec.ts",
+      "src/format/run_codec.ts",
       "leaveIf(binary(NE, CHECKSUM, field(CRC_AT)), 1),",
       "",
     ),
@@ -263,25 +263,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "each record of a long batch ends it",
     hazard: "H7",
-    edits: edit("src/record.ts", "const headOn = head | (FLAG_BATCH_GOES_ON << 8);", "const headOn = head;"),
+    edits: edit("src/format/record.ts", "const headOn = head | (FLAG_BATCH_GOES_ON << 8);", "const headOn = head;"),
     tests: faults("batch", "histories"),
   },
   {
     name: "all records of a long batch have the first one's distance",
     hazard: "H6",
-    edits: edit("src/run_codec.ts", "constant64(0x1_0000_0001n)", "constant64(1n)"),
+    edits: edit("src/format/run_codec.ts", "constant64(0x1_0000_0001n)", "constant64(1n)"),
     tests: faults("bit_rot", "histories"),
   },
   {
     name: "of a long log that was closed only the oldest records are verified",
     hazard: "H6",
-    edits: edit("src/recovery.ts", ", { first: head - END_RECORDS, last: head - 1 }];", "];"),
+    edits: edit("src/recovery/recovery.ts", ", { first: head - END_RECORDS, last: head - 1 }];", "];"),
     tests: faults("bit_rot"),
   },
   {
     name: "the slot behind a clean head is looked at before it is known to be readable",
     hazard: "H18",
-    edits: edit("src/open.ts", "if (cleanHead !== 0) read(refutingRange(header, verify));", ""),
+    edits: edit("src/recovery/open.ts", "if (cleanHead !== 0) read(refutingRange(header, verify));", ""),
     tests: faults("review_unreadable"),
   },
   {
@@ -300,7 +300,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a record is not verified when it is read",
     hazard: "H25",
     edits: edit(
-      "src/cursor.ts",
+      "src/read/cursor.ts",
       "if (good < count) throw damage(source, first + slot + good);",
       "",
     ),
@@ -309,7 +309,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a batch is recovered in part",
     hazard: "H7",
-    edits: edit("src/recovery.ts", "if (run.whole > 0) head = lsn + run.whole;", "head = lsn + run.good;"),
+    edits: edit("src/recovery/recovery.ts", "if (run.whole > 0) head = lsn + run.whole;", "head = lsn + run.good;"),
     tests: faults("batch", "histories"),
     quick: true,
   },
@@ -338,7 +338,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "slots are used again when one header copy of two has the new tail",
     hazard: "H29",
     edits: edit(
-      "src/header_writer.ts",
+      "src/engine/header_writer.ts",
       "= this.#latest;\n    this.#nextSettledTail = latest.tail;",
       "= this.#latest;\n    this.#nextSettledTail = positions.tail;",
     ),
@@ -347,14 +347,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an old header's tail is believed though its slots were used again",
     hazard: "H29",
-    edits: edit("src/recovery.ts", "if (overwritten >= tail) {", "if (false) {"),
+    edits: edit("src/recovery/recovery.ts", "if (overwritten >= tail) {", "if (false) {"),
     tests: faults("tail_reuse"),
   },
   {
     name: "an old header that says the log was closed is refuted by the next record only",
     hazard: "H40",
     edits: edit(
-      "src/recovery.ts",
+      "src/recovery/recovery.ts",
       "if (slots.lsnAt(slotOf(lsn, slots.count)) >= cleanHead) return false;",
       "if (hasRecord(slots, lsn)) return false;",
     ),
@@ -364,7 +364,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an old header that says the log was closed is refuted by its own head's slot only",
     hazard: "H40",
-    edits: edit("src/recovery.ts", "const count = verify === false ? 1", "const count = verify !== null ? 1"),
+    edits: edit("src/recovery/recovery.ts", "const count = verify === false ? 1", "const count = verify !== null ? 1"),
     tests: faults("stale_header"),
   },
   {
@@ -372,7 +372,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H26",
     edits: [
       {
-        file: "src/consumer.ts",
+        file: "src/consume/consumer.ts",
         find: "if (this.#log.durable < this.#next) {",
         replace: "if ((this.#log as unknown as { head: number }).head <= this.#next) {",
       },
@@ -388,7 +388,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the tail moves before the store has the records",
     hazard: "H27",
     edits: edit(
-      "src/consumer.ts",
+      "src/consume/consumer.ts",
       "const run = this.#log.readRun(this.#next, this.#options.batchSize);",
       "const run = this.#log.readRun(this.#next, this.#options.batchSize);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
     ),
@@ -398,7 +398,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the tail moves before the store has synced",
     hazard: "H27",
     edits: edit(
-      "src/consumer.ts",
+      "src/consume/consumer.ts",
       "await this.#call(() => this.#answer(this.#store.sync!()));",
       "",
     ),
@@ -407,27 +407,27 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the consumer does not ask the store what it has",
     hazard: "H28",
-    edits: edit("src/consumer.ts", "applied = Math.max(position.lsn, log.tail - 1);", ""),
+    edits: edit("src/consume/consumer.ts", "applied = Math.max(position.lsn, log.tail - 1);", ""),
     tests: faults("consumer_crash", "histories"),
   },
   {
     name: "a store of another log is taken as soon as the log has grown past its LSN",
     hazard: "H38",
-    edits: edit("src/position.ts", "if (lsn > shared) {", "if (lsn > shared && lsn > durable) {"),
+    edits: edit("src/consume/position.ts", "if (lsn > shared) {", "if (lsn > shared && lsn > durable) {"),
     tests: faults("lineage"),
     quick: true,
   },
   {
     name: "a store without an id is taken as soon as the log has grown past its LSN",
     hazard: "H38",
-    edits: edit("src/position.ts", "if (lsn > reachable) {", "if (lsn > durable) {"),
+    edits: edit("src/consume/position.ts", "if (lsn > reachable) {", "if (lsn > durable) {"),
     tests: faults("lineage"),
   },
   {
     name: "a log that was put back keeps its id when its store shows it",
     hazard: "H38",
     edits: edit(
-      "src/consumer.ts",
+      "src/consume/consumer.ts",
       "if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();",
       "",
     ),
@@ -456,7 +456,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a copy shares all LSNs with its log, those after the copy too",
     hazard: "H38",
-    edits: edit("src/image.ts", "lastLsn: request.head - 1 }", "lastLsn: Number.MAX_SAFE_INTEGER }"),
+    edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: Number.MAX_SAFE_INTEGER }"),
     tests: faults("lineage"),
   },
   {
@@ -468,7 +468,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a copy shares nothing with its log",
     hazard: "H38",
-    edits: edit("src/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),
+    edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),
     tests: faults("lineage"),
   },
   {
@@ -481,7 +481,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "damage below a watermark is taken for a torn tail",
     hazard: "H6",
     edits: edit(
-      "src/recovery.ts",
+      "src/recovery/recovery.ts",
       "if (proved >= walked.head) collectDamage(",
       "if (proved < 0) collectDamage(",
     ),
@@ -491,7 +491,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a good record behind a bad one is taken for damage",
     hazard: "H1",
-    edits: edit("src/recovery.ts", "header.cleanHead - 1, beyond.watermark)", "header.cleanHead - 1, beyond.highest)"),
+    edits: edit(
+      "src/recovery/recovery.ts",
+      "header.cleanHead - 1, beyond.watermark)",
+      "header.cleanHead - 1, beyond.highest)",
+    ),
     tests: faults("torn_write", "histories"),
   },
   {
@@ -504,7 +508,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "both header copies are overwritten at once",
     hazard: "H9",
     edits: edit(
-      "src/header_writer.ts",
+      "src/engine/header_writer.ts",
       "    writeHeader(this.#region.buffer, copy, this.#latest);",
       "    writeHeader(this.#region.buffer, copy, this.#latest);\n    writeHeader(this.#region.buffer, copy === 0 ? 1 : 0, this.#latest);",
     ),
@@ -514,7 +518,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "always the same header copy is written",
     hazard: "H9",
     edits: edit(
-      "src/header_writer.ts",
+      "src/engine/header_writer.ts",
       "const copy = this.#latestCopy === 0 ? 1 : 0;",
       "const copy = this.#latestCopy;",
     ),
@@ -524,7 +528,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a header's checksum is not compared",
     hazard: "H9",
     edits: edit(
-      "src/header.ts",
+      "src/format/header.ts",
       'if (!hasChecksum(buffer, copy)) return "checksum";',
       "",
     ),
@@ -544,7 +548,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "recovery's header is written before the data that it speaks of",
     hazard: "H1",
     edits: edit(
-      "src/open.ts",
+      "src/recovery/open.ts",
       "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
       "  writer.write(positions);\n  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
     ),
@@ -554,7 +558,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what recovery accepts is not synced",
     hazard: "H11",
     edits: edit(
-      "src/open.ts",
+      "src/recovery/open.ts",
       "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
       "",
     ),
@@ -563,14 +567,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what recovery accepts is synced, but not made dirty again",
     hazard: "H11",
-    edits: edit("src/open.ts", "    region.prefault(offset, length);\n    const words", "    const words"),
+    edits: edit("src/recovery/open.ts", "    region.prefault(offset, length);\n    const words", "    const words"),
     tests: faults("page_cache", "histories"),
   },
   {
     name: "a file that was cut is not noticed at open",
     hazard: "H19",
     edits: edit(
-      "src/open.ts",
+      "src/recovery/open.ts",
       "const isCut = fileBytesOf(header.capacity) > memory.byteLength;",
       "const isCut = false;",
     ),
@@ -579,13 +583,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an open file that was deleted or replaced is not noticed",
     hazard: "H36",
-    edits: edit("ffi/mapped_region.ts", "if (!isThere) throw gone(this.path);", "void isThere;"),
+    edits: edit("ffi/file/mapped_file.ts", "if (!isThere) throw gone(this.path);", "void isThere;"),
     tests: faults("gone"),
   },
   {
     name: "a relative path is resolved at each opening",
     hazard: "H42",
-    edits: edit("src/options.ts", "return absolutePath(path);", "return path;"),
+    edits: edit("src/arguments/options.ts", "return absolutePath(path);", "return path;"),
     tests: faults("path_meaning"),
   },
   {
@@ -597,14 +601,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an error that Bun returns is taken for a library",
     hazard: "H48",
-    edits: edit("ffi/bun.ts", "if (answer instanceof Error) throw answer;", ""),
+    edits: edit("ffi/libc/bun.ts", "if (answer instanceof Error) throw answer;", ""),
     tests: faults("ffi_answers"),
   },
   {
     name: "only the first name of the C library is tried",
     hazard: "H48",
     edits: edit(
-      "ffi/libc.ts",
+      "ffi/libc/libc.ts",
       "for (const library of on.libraries) {",
       "for (const library of on.libraries.slice(0, 1)) {",
     ),
@@ -613,26 +617,26 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a look that fails is taken for a file that is gone",
     hazard: "H41",
-    edits: edit("ffi/mapped_region.ts", "isThere = !isAbsence(error) && this.#isHeld();", "isThere = false;"),
+    edits: edit("ffi/file/mapped_file.ts", "isThere = !isAbsence(error) && this.#isHeld();", "isThere = false;"),
     tests: faults("look"),
   },
   {
     name: "a file without a name is not noticed behind a closed directory",
     hazard: "H41",
-    edits: edit("ffi/mapped_region.ts", "return links > 0 && sizeBytes === this.#parts.sizeBytes;", "return true;"),
+    edits: edit("ffi/file/mapped_file.ts", "return links > 0 && sizeBytes === this.#parts.sizeBytes;", "return true;"),
     tests: faults("look"),
   },
   {
     name: "the lock is not taken",
     hazard: "H22",
-    edits: edit("ffi/mapped_file.ts", "if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));", ""),
+    edits: edit("ffi/file/opening.ts", "if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));", ""),
     tests: faults("openers"),
   },
   {
     name: "salvage gives up the damaged file's lock before the new one is in its place",
     hazard: "H22",
     edits: edit(
-      "ffi/mapped_region.ts",
+      "ffi/file/mapped_file.ts",
       "    return this.#parts.replace(",
       "    this.#system.unlock(this.#parts.fd);\n    return this.#parts.replace(",
     ),
@@ -642,7 +646,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "salvage gives up the new file's lock before it is open",
     hazard: "H22",
     edits: edit(
-      "ffi/mapped_file.ts",
+      "ffi/file/opening.ts",
       "const region = fd === null ? null : this.#finish(",
       "if (fd !== null) system.unlock(fd);\n      const region = fd === null ? null : this.#finish(",
     ),
@@ -653,12 +657,12 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H22",
     edits: [
       {
-        file: "ffi/mapped_file.ts",
+        file: "ffi/file/opening.ts",
         find: "if (!prepared.is(status.device, status.inode, status.sizeBytes)) {",
         replace: "if (false) {",
       },
       {
-        file: "ffi/mapped_file.ts",
+        file: "ffi/file/opening.ts",
         find: "if (mapped.inode !== status.inode || mapped.device !== status.device) {",
         replace: "if (false) {",
       },
@@ -668,13 +672,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the memory of a closed log is not detached",
     hazard: "H23",
-    edits: edit("ffi/mapped_region.ts", "    detach(this.buffer);", ""),
+    edits: edit("ffi/file/mapped_file.ts", "    detach(this.buffer);", ""),
     tests: faults("detached"),
   },
   {
     name: "the wall clock is followed wherever it jumps",
     hazard: "H43",
-    edits: edit("src/clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),
+    edits: edit("src/engine/clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),
     tests: faults("clock"),
     quick: true,
   },
@@ -693,19 +697,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a batch's memory is another's too while it is read",
     hazard: "H39",
-    edits: edit("src/items.ts", "  if (isLarge) largeSpare = null;\n  else spare = null;\n", ""),
+    edits: edit("src/arguments/items.ts", "  if (isLarge) largeSpare = null;\n  else spare = null;\n", ""),
     tests: faults("callers_code"),
   },
   {
     name: "a batch is as long as a Proxy says",
     hazard: "H39",
-    edits: edit("src/items.ts", "Math.max(0, Math.trunc(Number(items.length)) || 0)", "items.length"),
+    edits: edit("src/arguments/items.ts", "Math.max(0, Math.trunc(Number(items.length)) || 0)", "items.length"),
     tests: faults("callers_code"),
   },
   {
     name: "a given time is read again when it is written",
     hazard: "H39",
-    edits: edit("src/numbers.ts", "return [nanos, seq, shard];", "return time as unknown as HybridTime;"),
+    edits: edit("src/arguments/numbers.ts", "return [nanos, seq, shard];", "return time as unknown as HybridTime;"),
     tests: faults("callers_code"),
   },
   {
@@ -766,7 +770,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "recovery takes a full ring for one with a free slot",
     hazard: "H8",
     edits: edit(
-      "src/recovery.ts",
+      "src/recovery/recovery.ts",
       "let walked = walk(slots, tail, tail + slots.count)",
       "let walked = walk(slots, tail, tail + slots.count - 1)",
     ),
@@ -781,7 +785,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append that waits for room is never turned away",
     hazard: "H31",
-    edits: edit("src/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
+    edits: edit("src/engine/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
     tests: faults("full_ring"),
   },
   {
@@ -793,7 +797,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the lock is on what is mapped, and outlasts its thread",
     hazard: "H45",
-    edits: edit("ffi/mapped_file.ts", "system.map(mappedFd, sizeBytes)", "system.map(fd, sizeBytes)"),
+    edits: edit("ffi/file/opening.ts", "system.map(mappedFd, sizeBytes)", "system.map(fd, sizeBytes)"),
     tests: faults("reload"),
   },
   {
@@ -805,7 +809,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "whenApplied() does not say what the consumer failed with",
     hazard: "H46",
-    edits: edit("src/consumer_watch.ts", 'if (this.#state === "failed") return this.#lastError;', ""),
+    edits: edit("src/consume/consumer_watch.ts", 'if (this.#state === "failed") return this.#lastError;', ""),
     tests: faults("dead_consumer"),
   },
   {
@@ -818,7 +822,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a store is called while an abandoned call to it runs",
     hazard: "H46",
     edits: edit(
-      "src/consumer_watch.ts",
+      "src/consume/consumer_watch.ts",
       "return abandoned && this.waitFor(abandoned);",
       "return abandoned && undefined;",
     ),
@@ -827,25 +831,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a symbolic link is followed at creation",
     hazard: "H9",
-    edits: edit("ffi/unix.ts", "fs.constants.O_RDWR | fs.constants.O_NOFOLLOW", "fs.constants.O_RDWR"),
+    edits: edit("ffi/system/posix.ts", "fs.constants.O_RDWR | fs.constants.O_NOFOLLOW", "fs.constants.O_RDWR"),
     tests: faults("planted_link"),
   },
   {
     name: "a new log can be read by everybody",
     hazard: "H9",
-    edits: edit("ffi/unix.ts", "fs.constants.O_CREAT, 0o600)", "fs.constants.O_CREAT, 0o644)"),
+    edits: edit("ffi/system/posix.ts", "fs.constants.O_CREAT, 0o600)", "fs.constants.O_CREAT, 0o644)"),
     tests: faults("planted_link"),
   },
   {
     name: "whether a batch goes on makes two records of it different values",
     hazard: "H51",
-    edits: edit("src/stored_record.ts", "const ALL_BUT_FLAGS = ~0xff00;", "const ALL_BUT_FLAGS = ~0;"),
+    edits: edit("src/read/stored_record.ts", "const ALL_BUT_FLAGS = ~0xff00;", "const ALL_BUT_FLAGS = ~0;"),
     tests: ["tests/stored_record_test.ts"],
   },
   {
     name: "a record can be cloned, without its fields",
     hazard: "H51",
-    edits: edit("src/stored_record.ts", "  readonly toClone: () => void = cloneWhatToObjectReturns;\n", ""),
+    edits: edit("src/read/stored_record.ts", "  readonly toClone: () => void = cloneWhatToObjectReturns;\n", ""),
     tests: ["tests/stored_record_test.ts"],
   },
   {
@@ -867,19 +871,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "backup() copies records that it has not verified",
     hazard: "H34",
-    edits: edit("src/cursor.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
+    edits: edit("src/read/cursor.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
     tests: ["tests/backup_test.ts", ...faults("backup")],
   },
   {
     name: "the blocks of a new file are promised, but not written",
     hazard: "H15",
-    edits: edit("ffi/create.ts", "while (offset < sizeBytes) {", "while (offset < 0) {"),
+    edits: edit("ffi/file/creation.ts", "while (offset < sizeBytes) {", "while (offset < 0) {"),
     tests: faults("unwritten"),
   },
   {
     name: "a new file is zeroed in large pieces",
     hazard: "H35",
-    edits: edit("ffi/create.ts", "const BLOCK_BYTES = 4096;", "const BLOCK_BYTES = 65536;"),
+    edits: edit("ffi/file/creation.ts", "const BLOCK_BYTES = 4096;", "const BLOCK_BYTES = 65536;"),
     tests: faults("unwritten"),
   },
 ];

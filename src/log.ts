@@ -4,10 +4,16 @@ import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
-import type { HybridClock } from "./clock.ts";
-import { type ConsumableLog, Consumer, isInStoreCall, type TakenConsumer, type WakeReason } from "./consumer.ts";
-import { ConsumerWatch } from "./consumer_watch.ts";
-import { copyRecords, copyVerified, damage, type ReadSource } from "./cursor.ts";
+import type { HybridClock } from "./engine/clock.ts";
+import {
+  type ConsumableLog,
+  Consumer,
+  isInStoreCall,
+  type TakenConsumer,
+  type WakeReason,
+} from "./consume/consumer.ts";
+import { ConsumerWatch } from "./consume/consumer_watch.ts";
+import { copyRecords, copyVerified, damage, type ReadSource } from "./read/cursor.ts";
 import {
   toWALError,
   WALClosedError,
@@ -18,19 +24,19 @@ import {
   WALSpaceError,
   WALTruncatedError,
 } from "./errors.ts";
-import { type CommitTarget, GroupCommit } from "./group_commit.ts";
-import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
-import { imagePieces, newLogId } from "./image.ts";
-import type { Batch } from "./items.ts";
-import { forked, type Lineage } from "./lineage.ts";
-import { Milestones } from "./milestones.ts";
-import { checkInteger, checkLsn, LONGEST_TIMER_MS } from "./numbers.ts";
-import type { OpenedLog } from "./open.ts";
-import type { CheckedOptions } from "./options.ts";
-import { QuietTimer } from "./quiet_timer.ts";
-import { type Slots, SlotState } from "./record.ts";
-import { type Range, rangesOf, slotOf } from "./ring.ts";
-import { RUN_RECORDS } from "./run_codec.ts";
+import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
+import type { HeaderPositions, HeaderWriter } from "./engine/header_writer.ts";
+import { imagePieces, newLogId } from "./recovery/image.ts";
+import type { Batch } from "./arguments/items.ts";
+import { forked, type Lineage } from "./format/lineage.ts";
+import { Milestones } from "./consume/milestones.ts";
+import { checkInteger, checkLsn, LONGEST_TIMER_MS } from "./arguments/numbers.ts";
+import type { OpenedLog } from "./recovery/open.ts";
+import type { CheckedOptions } from "./arguments/options.ts";
+import { QuietTimer } from "./engine/quiet_timer.ts";
+import { type Slots, SlotState } from "./format/record.ts";
+import { type Range, rangesOf, slotOf } from "./format/ring.ts";
+import { RUN_RECORDS } from "./format/run_codec.ts";
 import {
   type HybridTime,
   type LatencyHistogram,
@@ -42,7 +48,7 @@ import {
   type WALRecord,
   type WALStats,
 } from "./types.ts";
-import { WaitingRoom } from "./waiting_room.ts";
+import { WaitingRoom } from "./engine/waiting_room.ts";
 
 /** Records whose pages are faulted in at once, ahead of the head: 64 KiB. A fault for each page would cost ten times as much. */
 const PREFAULT_RECORDS = 1024;

@@ -2,17 +2,25 @@
 
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
-import { HybridClock } from "./clock.ts";
-import { takeConsumer, type TakenConsumer } from "./consumer.ts";
-import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./cursor.ts";
+import { HybridClock } from "./engine/clock.ts";
+import { takeConsumer, type TakenConsumer } from "./consume/consumer.ts";
+import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./read/cursor.ts";
 import { toWALError, WALClosedError, WALLockedError } from "./errors.ts";
-import { type Batch, checkKey, checkPair, keepBatch, readDeletes, readInserts, releaseBatch } from "./items.ts";
+import {
+  type Batch,
+  checkKey,
+  checkPair,
+  keepBatch,
+  readDeletes,
+  readInserts,
+  releaseBatch,
+} from "./arguments/items.ts";
 import { Log, type LogCopy } from "./log.ts";
-import { isU64, takeTime } from "./numbers.ts";
-import { type LogRequest, type OpenedLog, openLog } from "./open.ts";
+import { isU64, takeTime } from "./arguments/numbers.ts";
+import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
 import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
-import { type CheckedOptions, checkOptions, checkPath } from "./options.ts";
-import { fileBytesOf, roundFileBytes } from "./ring.ts";
+import { type CheckedOptions, checkOptions, checkPath } from "./arguments/options.ts";
+import { fileBytesOf, roundFileBytes } from "./format/ring.ts";
 import {
   type ApplicableStore,
   type ConsumeOptions,

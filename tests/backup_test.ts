@@ -3,8 +3,8 @@
 // Method: back up in each state, open the copy, compare.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { newLogId } from "../src/image.ts";
-import { readHeaders } from "../src/header.ts";
+import { newLogId } from "../src/recovery/image.ts";
+import { readHeaders } from "../src/format/header.ts";
 import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";

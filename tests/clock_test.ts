@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { HybridClock } from "../src/clock.ts";
+import { HybridClock } from "../src/engine/clock.ts";
 import { SimulatedClock } from "../testing.ts";
 import { test } from "./support/test.ts";
 

@@ -1,6 +1,13 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { crc32c, INITIAL_STATE, recordChecksum, RecordChecksums, updateBytes, updateWords } from "../src/crc32c.ts";
+import {
+  crc32c,
+  INITIAL_STATE,
+  recordChecksum,
+  RecordChecksums,
+  updateBytes,
+  updateWords,
+} from "../src/format/crc32c.ts";
 import { Random } from "../testing.ts";
 import { shiftCrc, slowCrc } from "./support/reference.ts";
 import { test } from "./support/test.ts";

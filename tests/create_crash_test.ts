@@ -4,7 +4,7 @@
 // pieces; and fail each with every error.
 
 import { assert, assertEquals } from "@std/assert";
-import { temporaryPath } from "../ffi/create.ts";
+import { temporaryPath } from "../ffi/file/creation.ts";
 import { type OpenRequest, RegionError } from "../ffi/region.ts";
 import { everySubset, type Moment, SimulatedCrash, SimulatedDisk, type SimulatedDiskOptions } from "../testing.ts";
 import { test } from "./support/test.ts";

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
-import { createFile, splitPath, temporaryPath } from "../ffi/create.ts";
-import { posixSystem } from "../ffi/posix.ts";
+import { createFile, splitPath, temporaryPath } from "../ffi/file/creation.ts";
+import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";
 import { checkWhole, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";

@@ -3,11 +3,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
-import { mappedStorage } from "../ffi/mapped_file.ts";
-import { posixSystem } from "../ffi/posix.ts";
+import { mappedStorage } from "../ffi/file/opening.ts";
+import { posixSystem } from "../ffi/system/current.ts";
 import { REFRESH_BYTES, type Region, RegionError } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";
-import type { System } from "../ffi/system.ts";
+import type { System } from "../ffi/system/system.ts";
 import { loopDevice, loopDeviceSkip } from "./support/loop_device.ts";
 import { held, openRequest } from "./support/region.ts";
 import { withTempDir } from "./support/temp.ts";

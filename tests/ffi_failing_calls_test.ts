@@ -5,14 +5,14 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
-import * as bun from "../ffi/bun.ts";
-import { splitPath, temporaryPath } from "../ffi/create.ts";
-import * as deno from "../ffi/deno.ts";
-import { platform } from "../ffi/libc.ts";
-import { mappedStorage } from "../ffi/mapped_file.ts";
-import { posixSystem } from "../ffi/posix.ts";
+import * as bun from "../ffi/libc/bun.ts";
+import { splitPath, temporaryPath } from "../ffi/file/creation.ts";
+import * as deno from "../ffi/libc/deno.ts";
+import { platform } from "../ffi/libc/libc.ts";
+import { mappedStorage } from "../ffi/file/opening.ts";
+import { posixSystem } from "../ffi/system/current.ts";
 import { type Region, RegionError } from "../ffi/region.ts";
-import type { System } from "../ffi/system.ts";
+import type { System } from "../ffi/system/system.ts";
 import {
   checkWhole,
   failingLibc,

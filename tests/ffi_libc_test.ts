@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { constants } from "node:os";
 import process from "node:process";
-import * as bun from "../ffi/bun.ts";
-import * as deno from "../ffi/deno.ts";
-import { errnoName, type Libc, MAP_SHARED, platform, PROT_READ, verifyLibc } from "../ffi/libc.ts";
-import { posixSystem } from "../ffi/posix.ts";
+import * as bun from "../ffi/libc/bun.ts";
+import * as deno from "../ffi/libc/deno.ts";
+import { errnoName, type Libc, MAP_SHARED, platform, PROT_READ, verifyLibc } from "../ffi/libc/libc.ts";
+import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
-import { SystemError } from "../ffi/system.ts";
+import { SystemError } from "../ffi/system/system.ts";
 import { runtime } from "./support/runtime.ts";
 import { test } from "./support/test.ts";
 

@@ -1,13 +1,13 @@
-// The format's tables in docs/format.md and in src/layout.ts, held against the constants that the code uses.
+// The format's tables in docs/format.md and in src/format/layout.ts, held against the constants that the code uses.
 
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
-import * as layout from "../src/layout.ts";
+import * as layout from "../src/format/layout.ts";
 import { OpType } from "../src/types.ts";
 import { test } from "./support/test.ts";
 
 const doc = readFileSync(new URL("../docs/format.md", import.meta.url), "utf8");
-const source = readFileSync(new URL("../src/layout.ts", import.meta.url), "utf8");
+const source = readFileSync(new URL("../src/format/layout.ts", import.meta.url), "utf8");
 
 interface Field {
   readonly offset: number;

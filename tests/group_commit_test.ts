@@ -10,7 +10,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { GroupCommit } from "../src/group_commit.ts";
+import { GroupCommit } from "../src/engine/group_commit.ts";
 import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 

@@ -1,6 +1,13 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
-import { claimedVersion, type Header, type HeaderFault, readHeader, readHeaders, writeHeader } from "../src/header.ts";
+import {
+  claimedVersion,
+  type Header,
+  type HeaderFault,
+  readHeader,
+  readHeaders,
+  writeHeader,
+} from "../src/format/header.ts";
 import { headerBytes, LOG_ID, type ReferenceHeader } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 

@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Region } from "../ffi/region.ts";
 import { WALAssertionError } from "../src/assert.ts";
-import { readHeader, readHeaders } from "../src/header.ts";
-import { type HeaderPositions, HeaderWriter } from "../src/header_writer.ts";
+import { readHeader, readHeaders } from "../src/format/header.ts";
+import { type HeaderPositions, HeaderWriter } from "../src/engine/header_writer.ts";
 import { headerBytes } from "./support/reference.ts";
 import { makeHeader } from "./support/rings.ts";
 import { test } from "./support/test.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Histogram } from "../src/histogram.ts";
+import { Histogram } from "../src/engine/histogram.ts";
 import { test } from "./support/test.ts";
 
 test("Histogram counts each duration once, below its bound and not below the one before", () => {

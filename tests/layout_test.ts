@@ -1,10 +1,10 @@
 // The bytes on disk, written out: whoever changes them by accident breaks every log there is.
 
 import { assertEquals } from "@std/assert";
-import { type Header, readHeader, writeHeader } from "../src/header.ts";
-import * as layout from "../src/layout.ts";
-import { checksumSeed, Slots, SlotState } from "../src/record.ts";
-import { fileBytesOf } from "../src/ring.ts";
+import { type Header, readHeader, writeHeader } from "../src/format/header.ts";
+import * as layout from "../src/format/layout.ts";
+import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
+import { fileBytesOf } from "../src/format/ring.ts";
 import { WAL } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { LOG_ID, recordBytes, slowCrc } from "./support/reference.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { WAL, WALStoreError } from "../mod.ts";
-import { forked, type Lineage, logIdBytes, logIdText, sharedThrough } from "../src/lineage.ts";
+import { forked, type Lineage, logIdBytes, logIdText, sharedThrough } from "../src/format/lineage.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { readLineage } from "./support/format_reader.ts";
 import { fill, openInMemory, openOn, PATH } from "./support/logs.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { Milestones } from "../src/milestones.ts";
+import { Milestones } from "../src/consume/milestones.ts";
 import { settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { checkDelayMs, checkInteger, checkLsn, checkU64, show, takeTime } from "../src/numbers.ts";
+import { checkDelayMs, checkInteger, checkLsn, checkU64, show, takeTime } from "../src/arguments/numbers.ts";
 import type { HybridTimeInput, U64 } from "../src/types.ts";
 import { test } from "./support/test.ts";
 

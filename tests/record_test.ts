@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { HybridClock } from "../src/clock.ts";
-import { checksumSeed, getSafeU64, setU64, Slots, SlotState } from "../src/record.ts";
+import { HybridClock } from "../src/engine/clock.ts";
+import { checksumSeed, getSafeU64, setU64, Slots, SlotState } from "../src/format/record.ts";
 import type { OpType, U64 } from "../src/types.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
 import { test } from "./support/test.ts";

@@ -5,8 +5,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { recover, type Verdict } from "../src/recovery.ts";
-import { SlotState } from "../src/record.ts";
+import { recover, type Verdict } from "../src/recovery/recovery.ts";
+import { SlotState } from "../src/format/record.ts";
 import { LOG_ID, recordBytes } from "./support/reference.ts";
 import { makeHeader, RingBuilder, torn } from "./support/rings.ts";
 import { test } from "./support/test.ts";

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { capacityOf, fileBytesOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "../src/ring.ts";
+import { capacityOf, fileBytesOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "../src/format/ring.ts";
 import { test } from "./support/test.ts";
 
 const capacity = fc.integer({ min: 1, max: 0xffffffff });

@@ -6,11 +6,11 @@
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { SWIZZLE } from "../src/assembler.ts";
-import { HybridClock } from "../src/clock.ts";
-import { readDeletes, readInserts } from "../src/items.ts";
-import { checksumSeed, Slots, SlotState } from "../src/record.ts";
-import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/run_codec.ts";
+import { SWIZZLE } from "../src/format/assembler.ts";
+import { HybridClock } from "../src/engine/clock.ts";
+import { readDeletes, readInserts } from "../src/arguments/items.ts";
+import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
+import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/format/run_codec.ts";
 import { type InsertItem, OpType } from "../src/types.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
 import { test } from "./support/test.ts";

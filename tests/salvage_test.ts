@@ -4,13 +4,13 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mappedStorage } from "../ffi/mapped_file.ts";
-import { SystemError } from "../ffi/system.ts";
+import { mappedStorage } from "../ffi/file/opening.ts";
+import { SystemError } from "../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALFormatError, WALIOError } from "../mod.ts";
-import { recordChecksum } from "../src/crc32c.ts";
-import { HEADER_LOG_ID_AT, LOG_ID_BYTES } from "../src/layout.ts";
-import { checksumSeed } from "../src/record.ts";
-import { salvage } from "../src/salvage.ts";
+import { recordChecksum } from "../src/format/crc32c.ts";
+import { HEADER_LOG_ID_AT, LOG_ID_BYTES } from "../src/format/layout.ts";
+import { checksumSeed } from "../src/format/record.ts";
+import { salvage } from "../src/recovery/salvage.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openOn, PATH, range } from "./support/logs.ts";
 import { RingBuilder, torn } from "./support/rings.ts";

@@ -3,7 +3,7 @@
 // Method: each property by itself, through the system calls, in a case that comes out otherwise if the property is missing.
 
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { type System, SystemError } from "../ffi/system.ts";
+import { type System, SystemError } from "../ffi/system/system.ts";
 import {
   type DirtyPiece,
   everySubset,

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { WaitingRoom } from "../src/waiting_room.ts";
+import { WaitingRoom } from "../src/engine/waiting_room.ts";
 import { settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { pathToFileURL } from "node:url";
 import { OpType, WAL, WALClosedError, WALNotFoundError, type WALRecord } from "../mod.ts";
-import { Histogram } from "../src/histogram.ts";
+import { Histogram } from "../src/engine/histogram.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { withTempDir } from "./support/temp.ts";

@@ -3,7 +3,7 @@
 // Method: read the watermarks off the medium after each way in which records become durable.
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { readHeaders } from "../src/header.ts";
+import { readHeaders } from "../src/format/header.ts";
 import { WALCorruptError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { fill, items, openOn, PATH, range, until } from "./support/logs.ts";

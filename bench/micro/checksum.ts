@@ -2,7 +2,7 @@
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { crc32 } from "node:zlib";
-import { crc32c, INITIAL_STATE, recordChecksum, updateWords } from "../../src/crc32c.ts";
+import { crc32c, INITIAL_STATE, recordChecksum, updateWords } from "../../src/format/crc32c.ts";
 
 const RECORDS = 1024;
 const WORDS = 16;

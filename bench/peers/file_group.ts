@@ -6,7 +6,7 @@
 import { close, fdatasync, openSync, readFileSync, write } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { INITIAL_STATE, recordChecksum } from "../../src/crc32c.ts";
+import { INITIAL_STATE, recordChecksum } from "../../src/format/crc32c.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 
 const RECORD_BYTES = 64;

@@ -18,7 +18,7 @@
  * @module
  */
 
-import { checkLsn, show } from "../numbers.ts";
+import { checkLsn, show } from "../arguments/numbers.ts";
 import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import { type Entry, PairTable, type Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";

@@ -1,7 +1,7 @@
 // A run of records as it reaches a store: checked as a whole before any of it is applied, so that a store that cannot roll back can
 // still apply all or nothing.
 
-import { halvesHint, MAX_U64, show } from "../numbers.ts";
+import { halvesHint, MAX_U64, show } from "../arguments/numbers.ts";
 import { type LSN, OpType, type WALRecordFields } from "../types.ts";
 
 /**

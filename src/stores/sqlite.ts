@@ -20,9 +20,9 @@
 
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { fileURLToPath } from "node:url";
-import { absolutePath } from "../../ffi/working_directory.ts";
+import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { toWALError, WALError } from "../errors.ts";
-import { show } from "../numbers.ts";
+import { show } from "../arguments/numbers.ts";
 import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";

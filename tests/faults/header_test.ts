@@ -7,7 +7,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type WAL, WALCorruptError, WALFormatError } from "../../mod.ts";
-import { readHeaders } from "../../src/header.ts";
+import { readHeaders } from "../../src/format/header.ts";
 import { everySubset } from "../../testing.ts";
 import { append, assertHolds, assertRefused, CAPACITY, HEADER_BYTES, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";

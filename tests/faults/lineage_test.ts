@@ -8,7 +8,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { copyFileSync, rmSync } from "node:fs";
 import { type AppliedRun, type Store, WAL, type WALRecord, WALStoreError } from "../../mod.ts";
-import { readHeaders } from "../../src/header.ts";
+import { readHeaders } from "../../src/format/header.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../../testing.ts";

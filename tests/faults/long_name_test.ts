@@ -7,7 +7,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import process from "node:process";
-import { temporaryPath } from "../../ffi/create.ts";
+import { temporaryPath } from "../../ffi/file/creation.ts";
 import { type RecoveryReport, WAL, WALIOError, type WALOptions } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { tempDir } from "../support/temp.ts";

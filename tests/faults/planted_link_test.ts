@@ -6,7 +6,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import { basename } from "node:path";
 import process from "node:process";
-import { temporaryPath } from "../../ffi/create.ts";
+import { temporaryPath } from "../../ffi/file/creation.ts";
 import { WAL, WALError } from "../../mod.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";

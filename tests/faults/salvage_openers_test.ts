@@ -7,8 +7,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
-import { mappedStorage } from "../../ffi/mapped_file.ts";
-import type { Mapping, PreparedPath, System } from "../../ffi/system.ts";
+import { mappedStorage } from "../../ffi/file/opening.ts";
+import type { Mapping, PreparedPath, System } from "../../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALError, WALLockedError, type WALOptions } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, spawnSnippet } from "../support/child.ts";

@@ -5,11 +5,11 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WAL, WALCorruptError } from "../../mod.ts";
-import { type Header, readHeaders } from "../../src/header.ts";
-import { emptyImage } from "../../src/image.ts";
-import { HEADER_AT, HEADER_BYTES, RING_AT } from "../../src/layout.ts";
-import { checksumSeed, Slots, SlotState } from "../../src/record.ts";
-import { recover, type Verdict } from "../../src/recovery.ts";
+import { type Header, readHeaders } from "../../src/format/header.ts";
+import { emptyImage } from "../../src/recovery/image.ts";
+import { HEADER_AT, HEADER_BYTES, RING_AT } from "../../src/format/layout.ts";
+import { checksumSeed, Slots, SlotState } from "../../src/format/record.ts";
+import { recover, type Verdict } from "../../src/recovery/recovery.ts";
 import { Random } from "../../testing.ts";
 import { BytesStorage } from "../support/bytes_storage.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "../support/reference.ts";

@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
-import { temporaryPath } from "../../ffi/create.ts";
+import { temporaryPath } from "../../ffi/file/creation.ts";
 import { WAL } from "../../mod.ts";
 import { runScript } from "../support/child.ts";
 import { tempDir } from "../support/temp.ts";

@@ -5,8 +5,8 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type WAL, WALCorruptError } from "../../mod.ts";
-import { readHeaders } from "../../src/header.ts";
-import { HEADER_AT } from "../../src/layout.ts";
+import { readHeaders } from "../../src/format/header.ts";
+import { HEADER_AT } from "../../src/format/layout.ts";
 import type { Keep, SimulatedDisk } from "../../testing.ts";
 import {
   append,

@@ -1,6 +1,6 @@
 // A log as group commit sees it, made of numbers: what is appended, what was asked of the medium, and how that ends.
 
-import type { CommitTarget } from "../../src/group_commit.ts";
+import type { CommitTarget } from "../../src/engine/group_commit.ts";
 
 /** Counts syncs and lets them end as told. */
 export class FakeTarget implements CommitTarget {

@@ -1,9 +1,9 @@
 // What the tests of ffi/ share: a request, a count of what the process holds, and systems that fail on demand.
 
 import * as fs from "node:fs";
-import type { Libc } from "../../ffi/libc.ts";
+import type { Libc } from "../../ffi/libc/libc.ts";
 import type { OpenRequest } from "../../ffi/region.ts";
-import { type System, SystemError } from "../../ffi/system.ts";
+import { type System, SystemError } from "../../ffi/system/system.ts";
 
 /** Bytes of the files that the tests make. */
 export const SIZE_BYTES = 65536;

@@ -1,9 +1,9 @@
 // A worker for the tests of ffi/: says how its own libc fails, or how an opening of a file ends.
 
-import { posixSystem } from "../../ffi/posix.ts";
+import { posixSystem } from "../../ffi/system/current.ts";
 import { RegionError } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";
-import type { SystemError } from "../../ffi/system.ts";
+import type { SystemError } from "../../ffi/system/system.ts";
 import { openRequest } from "./region.ts";
 
 const scope = globalThis as unknown as {

@@ -1,7 +1,7 @@
 // Rings and headers as recovery meets them, put together slot by slot.
 
-import { type Header, readHeader } from "../../src/header.ts";
-import { checksumSeed, Slots } from "../../src/record.ts";
+import { type Header, readHeader } from "../../src/format/header.ts";
+import { checksumSeed, Slots } from "../../src/format/record.ts";
 import { headerBytes, LOG_ID, recordBytes, type ReferenceHeader, type ReferenceRecord } from "./reference.ts";
 
 /** A header that recovery gets, as it would be read from a file. */

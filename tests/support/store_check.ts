@@ -1,7 +1,7 @@
 // What the tests of the stores that come with the library share: a record by hand, and the comparison with the model.
 
 import { assert, assertEquals } from "@std/assert";
-import { recordOf } from "../../src/stored_record.ts";
+import { recordOf } from "../../src/read/stored_record.ts";
 import { OpType, type RecordStore, type WALRecordFields } from "../../src/types.ts";
 import { type Pair, sorted, type StoreModel } from "./store_model.ts";
 

@@ -1,0 +1,35 @@
+// The System of the machine at hand.
+
+import { openLibc as openInBun } from "../libc/bun.ts";
+import { openLibc as openInDeno } from "../libc/deno.ts";
+import { type Libc, type Platform, platform, unsupported, verifyLibc } from "../libc/libc.ts";
+import { LinuxSystem } from "./linux.ts";
+import { MacosSystem } from "./macos.ts";
+import { RegionError } from "../region.ts";
+import type { System } from "./system.ts";
+
+/** Opens libc in whichever runtime this is. */
+function openLibc(on: Platform): Libc {
+  if ("Deno" in globalThis) return openInDeno(on);
+  if ("Bun" in globalThis) return openInBun(on);
+  throw unsupported("with this runtime");
+}
+
+/**
+ * The operating system's calls, for the calling thread.
+ *
+ * @param libc another C library, for tests.
+ * @throws {RegionError} `PLATFORM`, or `PERMISSION` where the runtime does not let us call libc.
+ */
+export function posixSystem(libc?: Libc): System {
+  const on = platform();
+  try {
+    libc ??= openLibc(on);
+    const pageBytes = verifyLibc(libc, on);
+    return on.os === "macos" ? new MacosSystem(libc, on, pageBytes) : new LinuxSystem(libc, on, pageBytes);
+  } catch (error) {
+    if (error instanceof RegionError) throw error;
+    // A runtime whose FFI is not what we know: a call is missing, or refuses what it is given.
+    throw unsupported(`with this runtime's FFI (${error instanceof Error ? error.message : String(error)})`, error);
+  }
+}

@@ -1,0 +1,287 @@
+// What Linux and macOS share of a System: node:fs where both runtimes have it, libc for the rest.
+
+import * as fs from "node:fs";
+import * as c from "../libc/libc.ts";
+import type { Libc, Platform } from "../libc/libc.ts";
+import {
+  errnoOf,
+  type FileStatus,
+  isAbsence,
+  type Mapping,
+  type PreparedPath,
+  type System,
+  SystemError,
+} from "./system.ts";
+
+/** Runtimes set O_CLOEXEC on every descriptor that they open. */
+const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
+const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
+/** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a fstore_t (32). */
+const SCRATCH_BYTES = 4096;
+/**
+ * Bun opens a file and asks the kernel for its path. Of a file that another is renamed over at that moment it is told the path with
+ * this behind it, or says itself that there is none.
+ */
+const DELETED = " (deleted)";
+/** What Bun puts in the place of bytes that are not UTF-8: a path with it may lead to nothing. */
+const REPLACED = "\uFFFD";
+/** How often that can happen in a row. */
+const ATTEMPTS = 100;
+
+/** Runs a call of node:fs, again if a signal came first, and names what failed. */
+function call<T>(name: string, path: string | undefined, body: () => T): T {
+  for (;;) {
+    try {
+      return body();
+    } catch (cause) {
+      const errno = errnoOf(cause);
+      if (errno !== "EINTR") {
+        throw new SystemError(name, errno, path, { cause });
+      }
+    }
+  }
+}
+
+function status(found: fs.BigIntStats): FileStatus {
+  const kind = found.isFile()
+    ? "file"
+    : found.isDirectory()
+    ? "directory"
+    : found.isSymbolicLink()
+    ? "symlink"
+    : "other";
+  return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
+}
+
+/** A file system that cannot sync a directory says EINVAL; anything else is thrown. */
+function mustBeUnable(error: unknown): void {
+  if (!(error instanceof SystemError) || error.errno !== "EINVAL") throw error;
+}
+
+/** What Linux and macOS share. */
+export abstract class PosixSystem implements System {
+  readonly maxMappingBytes: number;
+  abstract readonly asyncUsesSpare: boolean;
+  /** Where calls leave their answers; an ArrayBuffer's memory does not move. */
+  protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
+  protected readonly scratchView: DataView = new DataView(this.scratch);
+  protected readonly scratchAddress: number;
+  protected readonly libc: Libc;
+  protected readonly on: Platform;
+  readonly pageBytes: number;
+
+  constructor(libc: Libc, on: Platform, pageBytes: number) {
+    this.libc = libc;
+    this.on = on;
+    this.pageBytes = pageBytes;
+    this.maxMappingBytes = libc.maxViewBytes;
+    this.scratchAddress = libc.addressOf(this.scratch);
+  }
+
+  fileSizeLimit(): number {
+    // struct rlimit: u64 rlim_cur, u64 rlim_max. No limit is 2^64 − 1 or, on macOS, 2^63 − 1.
+    if (this.libc.getrlimit(c.RLIMIT_FSIZE, this.scratchAddress) !== 0) return Infinity;
+    return Number(this.scratchView.getBigUint64(0, true));
+  }
+
+  /** The error that the last call left, read before anything else is called. */
+  protected failure(name: string, path?: string): SystemError {
+    return new SystemError(name, c.errnoName(this.on, this.libc.errno()), path);
+  }
+
+  /** Calls again for as long as a signal comes first. */
+  protected retry(name: string, body: () => number): void {
+    while (body() !== 0) {
+      const error = this.failure(name);
+      if (error.errno !== "EINTR") throw error;
+    }
+  }
+
+  realPath(path: string): string {
+    for (let attempt = 1;; attempt++) {
+      try {
+        const real = call("realpath", path, () => fs.realpathSync(path));
+        const isDoubtful = real.endsWith(DELETED) || real.includes(REPLACED);
+        if (!isDoubtful || this.#isAt(path, real)) return real;
+        if (real.includes(REPLACED) && this.stat(path) !== null) throw new SystemError("realpath", "EILSEQ", path);
+        if (attempt === ATTEMPTS) return real;
+      } catch (error) {
+        const isGone = error instanceof SystemError && error.errno === "ENOENT";
+        if (!isGone || attempt === ATTEMPTS || this.stat(path) === null) throw error;
+      }
+    }
+  }
+
+  /** Does a path lead to what is at another one? */
+  #isAt(path: string, real: string): boolean {
+    const [there, found] = [this.stat(path), this.lstat(real)];
+    return there !== null && there.inode === found?.inode && there.device === found.device;
+  }
+
+  lstat(path: string): FileStatus | null {
+    const found = call("lstat", path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+    return found === undefined ? null : status(found);
+  }
+
+  stat(path: string): FileStatus | null {
+    const found = call("stat", path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
+    return found === undefined ? null : status(found);
+  }
+
+  /** The same, and null where a directory of the path is none. */
+  #statIfThere(path: string): FileStatus | null {
+    try {
+      return this.stat(path);
+    } catch (error) {
+      if (isAbsence(error)) return null;
+      throw error;
+    }
+  }
+
+  fstat(fd: number): FileStatus {
+    return status(call("fstat", undefined, () => fs.fstatSync(fd, { bigint: true })));
+  }
+
+  open(path: string): number {
+    return call("open", path, () => fs.openSync(path, OPEN_FLAGS));
+  }
+
+  openOrCreate(path: string): number {
+    return call("open", path, () => fs.openSync(path, OPEN_FLAGS | fs.constants.O_CREAT, 0o600));
+  }
+
+  read(fd: number, bytes: Uint8Array, offset: number): number {
+    let done = 0;
+    while (done < bytes.length) {
+      const count = call("pread", undefined, () => fs.readSync(fd, bytes, done, bytes.length - done, offset + done));
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  write(fd: number, bytes: Uint8Array, offset: number): void {
+    let done = 0;
+    while (done < bytes.length) {
+      const count = call("pwrite", undefined, () => fs.writeSync(fd, bytes, done, bytes.length - done, offset + done));
+      if (count === 0) throw new SystemError("pwrite", "ENOSPC");
+      done += count;
+    }
+  }
+
+  truncate(fd: number, sizeBytes: number): void {
+    call("ftruncate", undefined, () => fs.ftruncateSync(fd, sizeBytes));
+  }
+
+  abstract allocate(fd: number, sizeBytes: number): void;
+  abstract fsync(fd: number): void;
+  abstract fsyncAsync(fd: number): Promise<void>;
+
+  syncDirectory(path: string): void {
+    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
+    try {
+      this.fsync(fd);
+    } catch (error) {
+      mustBeUnable(error);
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  async syncDirectoryAsync(path: string): Promise<void> {
+    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
+    try {
+      await this.fsyncAsync(fd);
+    } catch (error) {
+      mustBeUnable(error);
+    } finally {
+      this.close(fd);
+    }
+  }
+
+  rename(from: string, to: string): void {
+    call("rename", to, () => fs.renameSync(from, to));
+  }
+
+  link(from: string, to: string): void {
+    call("link", to, () => fs.linkSync(from, to));
+  }
+
+  unlink(path: string): void {
+    call("unlink", path, () => fs.unlinkSync(path));
+  }
+
+  close(fd: number): void {
+    // Never again after EINTR: the descriptor is gone, and its number may be another's.
+    try {
+      fs.closeSync(fd);
+    } catch (cause) {
+      throw new SystemError("close", errnoOf(cause), undefined, { cause });
+    }
+  }
+
+  lock(fd: number): boolean {
+    for (;;) {
+      if (this.libc.flock(fd, c.LOCK_EX | c.LOCK_NB) === 0) return true;
+      const error = this.failure("flock");
+      if (error.errno === "EAGAIN") return false;
+      if (error.errno !== "EINTR") throw error;
+    }
+  }
+
+  unlock(fd: number): void {
+    this.retry("flock", () => this.libc.flock(fd, c.LOCK_UN));
+  }
+
+  abstract fileSystem(fd: number): string;
+  abstract setNoCopyOnWrite(fd: number): boolean;
+  abstract isNoCopyOnWrite(fd: number): boolean;
+  abstract dropCache(fd: number, offset: number, lengthBytes: number): void;
+  abstract forget(address: number, lengthBytes: number): void;
+  abstract populateForReading(address: number, lengthBytes: number): void;
+  abstract readAhead(fd: number, offset: number, lengthBytes: number): void;
+
+  map(fd: number, lengthBytes: number): Mapping {
+    const { libc } = this;
+    const address = libc.mmap(0, lengthBytes, c.PROT_READ | c.PROT_WRITE, c.MAP_SHARED, fd, 0);
+    if (!(address > 0)) throw this.failure("mmap");
+    try {
+      return { address, buffer: libc.view(address, lengthBytes) };
+    } catch (cause) {
+      libc.munmap(address, lengthBytes);
+      throw new SystemError("mmap", "ENOMEM", undefined, { cause });
+    }
+  }
+
+  unmap(mapping: Mapping, lengthBytes: number): void {
+    if (mapping.buffer.byteLength > 0) c.detach(mapping.buffer);
+    if (this.libc.munmap(mapping.address, lengthBytes) !== 0) {
+      throw this.failure("munmap");
+    }
+  }
+
+  abstract populate(address: number, lengthBytes: number): void;
+  abstract syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
+  abstract syncMappedAsync(
+    fd: number,
+    spareFd: number,
+    address: number,
+    lengthBytes: number,
+    barrierOnly: boolean,
+  ): Promise<void>;
+  abstract syncData(fd: number, barrierOnly: boolean): void;
+
+  preparePath(path: string): PreparedPath {
+    let links = 0;
+    return {
+      get links() {
+        return links;
+      },
+      is: (device, inode, sizeBytes) => {
+        const found = this.#statIfThere(path);
+        links = found?.links ?? 0;
+        return found !== null && found.inode === inode && found.device === device && found.sizeBytes === sizeBytes;
+      },
+    };
+  }
+}

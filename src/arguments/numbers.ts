@@ -1,0 +1,99 @@
+// The numbers that callers hand in: what is allowed, checked at the door, before a byte is written.
+
+import type { HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
+
+export const MAX_U16 = 0xffff;
+export const MAX_U32 = 0xffffffff;
+export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+/** The latest time that can be given: a millisecond before the last one, so that the clock can go on for 2^52 records. */
+const LAST_NANOS = MAX_U64 - 1_000_000n;
+
+/** How a value is shown in a message; never throws. */
+export function show(value: unknown): string {
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "string") {
+    return value.length > 40 ? `a string of ${value.length} characters` : JSON.stringify(value);
+  }
+  if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) {
+    return String(value);
+  }
+  if (ArrayBuffer.isView(value)) return "an array of bytes";
+  return `a value of type ${typeof value}`;
+}
+
+/** True if it can be stored as 64 bits: what `checkU64()` asks, for the way that is taken a million times. */
+export function isU64(value: U64): boolean {
+  // Not BigInt.asUintN(64, value) === value, which V8 allocates for.
+  if (typeof value === "bigint") return value >= 0n && value <= MAX_U64;
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+/** What to say to somebody who may have a key or a value in one piece. */
+export function halvesHint(given: unknown, name: string): string {
+  const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
+  if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
+  const hint = `; a ${what} is given as two halves of 64 bits`;
+  if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
+  if (ArrayBuffer.isView(given)) return `${hint}, of 16 bytes getBigUint64(0) and getBigUint64(8) of a DataView`;
+  return typeof given === "string" ? `${hint}, of a text those of its hash` : hint;
+}
+
+/**
+ * @throws {TypeError} if it is neither a bigint nor a number.
+ * @throws {RangeError} if it is not from 0 to 2^64 − 1, or a number that is not a safe integer.
+ */
+export function checkU64(value: U64, name: string): void {
+  if (typeof value === "bigint") {
+    if (isU64(value)) return;
+    throw new RangeError(
+      `Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1${halvesHint(value, name)}`,
+    );
+  }
+  if (typeof value !== "number") {
+    throw new TypeError(
+      `Cannot use ${show(value)} as ${name}: it must be a bigint or a number${halvesHint(value, name)}`,
+    );
+  }
+  if (isU64(value)) return;
+  throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);
+}
+
+/** As `checkU64()`, for a number with an upper bound. */
+export function checkInteger(value: number, name: string, least: number, most: number): void {
+  if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);
+  if (Number.isSafeInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`Cannot use ${value} as ${name}: it must be an integer from ${least} to ${most}`);
+}
+
+/** As `checkInteger()`, for an LSN; 0 stands for "none". */
+export function checkLsn(value: LSN, name: string): void {
+  checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count as `Infinity`. */
+export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
+
+/** A time limit or delay: 0 or more milliseconds, `Infinity` allowed. */
+export function checkDelayMs(value: number, name: string): void {
+  if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);
+  if (!(value >= 0)) throw new RangeError(`Cannot use ${value} as ${name}: it must be 0 or more`);
+}
+
+/**
+ * Reads a hybrid time, each part once. Its shape and ranges are checked, not its place among other
+ * times.
+ */
+export function takeTime(time: HybridTimeInput): HybridTime {
+  if (!Array.isArray(time) || time.length !== 3) {
+    throw new TypeError(`Cannot use ${show(time)} as time: it must be [nanos, seq, shard]`);
+  }
+  const [given, seq, shard] = [time[0], time[1], time[2]];
+  checkU64(given, "time[0] (nanos)");
+  const nanos = BigInt(given);
+  if (nanos > LAST_NANOS) {
+    throw new RangeError(`Cannot use ${show(given)} as time[0] (nanos): no later time would be left`);
+  }
+  checkInteger(seq, "time[1] (seq)", 0, MAX_U32);
+  checkInteger(shard, "time[2] (shard)", 0, MAX_U16);
+  return [nanos, seq, shard];
+}

@@ -1,0 +1,155 @@
+// How to open a log: which options there are is in types.ts; here they are checked, and get their defaults.
+
+import { fileURLToPath } from "node:url";
+import type { Storage } from "../../ffi/region.ts";
+import { diskStorage } from "../../ffi/storage.ts";
+import { absolutePath } from "../../ffi/file/working_directory.ts";
+import { toWALError } from "../errors.ts";
+import type { FlushOption } from "../engine/group_commit.ts";
+import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "../format/layout.ts";
+import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
+import type { WALOptions } from "../types.ts";
+
+/** Where wall time could push the clock at most, by default: a day. */
+const DEFAULT_DRIFT_MS = 86_400_000;
+const DEFAULT_IDLE_HEADER_MS = 100;
+const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
+
+/** Options with every default in its place. */
+export interface CheckedOptions {
+  readonly size: number;
+  /** The caller named a size. */
+  readonly sizeIsGiven: boolean;
+  readonly create: boolean;
+  readonly recovery: "strict" | "salvage";
+  readonly verify: NonNullable<WALOptions["verify"]>;
+  readonly flush: FlushOption;
+  readonly fullTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  readonly durability: "full" | "barrier";
+  readonly idleHeaderDelayMs: number;
+  readonly shard: number;
+  readonly maxClockDriftMs: number;
+  readonly now: () => number;
+  /**
+   * A clock that nobody sets, in milliseconds; null where all times come from `now`: on a simulated
+   * disk this makes a run repeatable.
+   */
+  readonly monotonic: (() => number) | null;
+  readonly allowUnsafeFileSystem: boolean;
+  readonly storage: () => Storage;
+}
+
+/**
+ * An absolute path; null for anonymous memory.
+ *
+ * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no working directory.
+ */
+export function checkPath(path: string | URL | null): string | null {
+  if (path === null) return null;
+  if (path instanceof URL) return pathOfURL(path);
+  if (typeof path !== "string") {
+    throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
+  }
+  const problem = problemOf(path);
+  if (problem !== null) throw new RangeError(`Cannot use ${show(path)} as path: ${problem}`);
+  try {
+    return absolutePath(path);
+  } catch (error) {
+    throw toWALError(error, path, 0);
+  }
+}
+
+function pathOfURL(url: URL): string {
+  let path = "";
+  try {
+    path = fileURLToPath(url);
+  } catch (cause) {
+    if (!(cause instanceof URIError)) throw cause;
+  }
+  // Bun returns nothing for what Deno throws at.
+  if (path === "") throw new TypeError(`Cannot use ${url.href} as path: its escapes are not UTF-8`);
+  return path;
+}
+
+/** Why a text would make a file that nobody meant. */
+function problemOf(path: string): string | null {
+  if (path === "") return "it is empty; a log in memory is null";
+  if (path === ":memory:") return 'a log in memory is null, and a file of that name "./:memory:"';
+  if (/^file:/i.test(path)) return "it is the text of a URL; give new URL(path)";
+  return /\p{Surrogate}/u.test(path) ? "half of a surrogate pair in it is no character" : null;
+}
+
+/** Every option; one that is misspelt would be left out silently otherwise. */
+export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
+  "size",
+  "create",
+  "recovery",
+  "verify",
+  "flush",
+  "fullTimeoutMs",
+  "closeTimeoutMs",
+  "durability",
+  "idleHeaderDelayMs",
+  "shard",
+  "maxClockDriftMs",
+  "now",
+  "allowUnsafeFileSystem",
+  "storage",
+];
+
+/**
+ * Puts in the defaults.
+ *
+ * @throws {TypeError} or {RangeError} if an option cannot be used.
+ */
+export function checkOptions(options: WALOptions): CheckedOptions {
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!(OPTION_NAMES as readonly string[]).includes(name)) {
+      throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
+    }
+  }
+  // Each once: an option may be a getter.
+  const { size, storage, now } = options;
+  const recovery = options.recovery ?? "strict";
+  const verify = options.verify ?? "ends";
+  const checked: CheckedOptions = {
+    size: size ?? DEFAULT_FILE_BYTES,
+    sizeIsGiven: size !== undefined,
+    create: options.create ?? true,
+    recovery,
+    // What is to be saved has to be known.
+    verify: recovery === "salvage" && verify === "ends" ? true : verify,
+    flush: options.flush ?? "adaptive",
+    fullTimeoutMs: options.fullTimeoutMs ?? Infinity,
+    closeTimeoutMs: options.closeTimeoutMs ?? DEFAULT_CLOSE_TIMEOUT_MS,
+    durability: options.durability ?? "full",
+    idleHeaderDelayMs: options.idleHeaderDelayMs ?? DEFAULT_IDLE_HEADER_MS,
+    shard: options.shard ?? 0,
+    maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
+    now: now ?? Date.now,
+    monotonic: storage !== undefined && now !== undefined ? null : () => performance.now(),
+    allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
+    storage: storage === undefined ? diskStorage : () => storage,
+  };
+  checkInteger(checked.size, "size", MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
+  checkInteger(checked.shard, "shard", 0, MAX_U16);
+  checkDelayMs(checked.fullTimeoutMs, "fullTimeoutMs");
+  checkDelayMs(checked.closeTimeoutMs, "closeTimeoutMs");
+  checkDelayMs(checked.idleHeaderDelayMs, "idleHeaderDelayMs");
+  checkDelayMs(checked.maxClockDriftMs, "maxClockDriftMs");
+  checkChoice(checked.recovery, "recovery", ["strict", "salvage"]);
+  checkChoice(checked.verify, "verify", [true, false, "ends"]);
+  checkChoice(checked.flush, "flush", ["adaptive", "inline", "offload"]);
+  checkChoice(checked.durability, "durability", ["full", "barrier"]);
+  if (typeof checked.now !== "function") throw new TypeError("Cannot use now: it must be a function");
+  return checked;
+}
+
+function checkChoice<Choice>(value: Choice, name: string, choices: readonly Choice[]): void {
+  if (choices.includes(value)) return;
+  throw new RangeError(`Cannot use ${show(value)} as ${name}: it must be one of ${choices.join(", ")}`);
+}

@@ -1,0 +1,363 @@
+// The loop: hand durable records to the store, then release them.
+//
+// Apply, let the store become durable, write a checkpoint, truncate: in this order, so that a crash anywhere repeats records and
+// never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { setImmediate } from "node:timers";
+import type { ConsumerWatch } from "./consumer_watch.ts";
+import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
+import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
+import {
+  type ApplicableStore,
+  type AppliedRun,
+  type ConsumeOptions,
+  type LSN,
+  OpType,
+  type Store,
+  type WALRecord,
+} from "../types.ts";
+
+/** Why a wait for records ended. */
+export type WakeReason = "durable" | "time" | "stopped";
+
+/** What the consumer asks of the log. */
+export interface ConsumableLog extends PositionedLog {
+  readonly applied: LSN;
+  /** What the store is known to have durably; a store that does not say for itself goes on from here. */
+  readonly confirmed: LSN;
+  readonly capacity: number;
+  readonly isOpen: boolean;
+  /** Told how the consumer is. */
+  readonly watch: ConsumerWatch;
+  /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
+  nowMs(): number;
+  /** True while appends wait for room. */
+  readonly isWanted: boolean;
+  /** Durable records from `first` on, about `count`, whole batches; verified copies. */
+  readRun(first: LSN, count: number): WALRecord[];
+  /**
+   * Resolves when `lsn` is durable, when an append begins to wait for room, when the time is up, when the signal aborts or the
+   * log closes; rejects once a sync has failed.
+   */
+  whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason>;
+  /** Resolves when the time is up, the signal aborts or the log closes. */
+  pause(delayMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * A store has an LSN of this log that the log never handed out: its file was put back to an earlier state. From now on the log
+   * has another id, durably; it stays as it is where that cannot be written, or was done in this opening.
+   */
+  fork(): void;
+  /** A store begins that has everything up to here, and no more. @param warning what an operator should know of it. */
+  begin(applied: LSN, warning: string | null): void;
+  /** The store has everything up to here; durably, or perhaps not yet. */
+  noteApplied(lsn: LSN, durably: boolean): void;
+  /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
+  confirm(lsn: LSN, record: boolean): Promise<void>;
+}
+
+/** A call to a store, as everything sees it that the call does and awaits. */
+export interface StoreCall {
+  readonly log: ConsumableLog;
+  /** False once it has returned: what it has left running in the background may wait for the consumer. */
+  isRunning: boolean;
+}
+
+/** The call to a store from within which code runs. */
+export const storeCalls: AsyncLocalStorage<StoreCall> = new AsyncLocalStorage();
+
+/** True in code that a store of this log runs: to wait there for the consumer would be to wait for itself. */
+export function isInStoreCall(log: ConsumableLog): boolean {
+  const call = storeCalls.getStore();
+  return call !== undefined && call.isRunning && call.log === log;
+}
+
+const DEFAULT_BATCH_SIZE = 1024;
+const MOST_BATCH_SIZE = 1 << 20;
+const DEFAULT_POLL_MS = 100;
+/** The longest poll interval that may be given as a bare number, in seconds. */
+const MOST_POLL_SECONDS = 60;
+const FIRST_RETRY_MS = 10;
+const LONGEST_RETRY_MS = 1000;
+/** Records that a consumer of a synchronous store applies before timers and sockets get their turn … */
+const TURN_RECORDS = 1024;
+/** … or milliseconds, if that is sooner. */
+const TURN_BUDGET_MS = 1;
+/** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
+const CHECKPOINT_PART = 8;
+/** … or this many records. */
+const CHECKPOINT_RECORDS = 65536;
+
+/** What a caller of `consumeAsync()` gives: read once, checked, with every default in its place. */
+export interface TakenConsumer {
+  readonly store: StoreMethods;
+  /** The store itself, to tell it from others; nothing of it is read any more. */
+  readonly storeItself: object;
+  readonly signal: AbortSignal | undefined;
+  readonly batchSize: number;
+  readonly pollIntervalMs: number;
+  readonly onError: ConsumeOptions["onError"];
+}
+
+/** A store's methods, bound to it. */
+export type StoreMethods = { readonly [Name in MethodName]: Store[Name] | undefined };
+type MethodName = Exclude<keyof Store, "declaredAsStore">;
+
+/**
+ * @param options as `consumeAsync()` takes them; a number is a poll interval in seconds.
+ * @throws {TypeError} or {RangeError} if one of them cannot be used.
+ */
+export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
+  const methods = takeMethods(store as Store);
+  const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
+  if (given === null || typeof given !== "object") {
+    throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
+  }
+  const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
+  checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);
+  checkDelayMs(pollIntervalMs, "pollIntervalMs");
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("Cannot consume the log: signal must be an AbortSignal");
+  }
+  if (onError !== undefined && typeof onError !== "function") {
+    throw new TypeError("Cannot consume the log: onError must be a function");
+  }
+  return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
+}
+
+/** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
+function secondsToMs(seconds: number): number {
+  if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
+  const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";
+  throw new RangeError(
+    `Cannot poll every ${seconds} seconds: a number is seconds, from 0 to ${MOST_POLL_SECONDS}${hint}`,
+  );
+}
+
+function takeMethods(store: Store): StoreMethods {
+  if (store === null || typeof store !== "object") {
+    throw new TypeError("Cannot consume the log: the store must be an object");
+  }
+  const methods = {
+    insert: takeMethod(store, "insert"),
+    delete: takeMethod(store, "delete"),
+    deleteValue: takeMethod(store, "deleteValue"),
+    applyBatch: takeMethod(store, "applyBatch"),
+    appliedLsn: takeMethod(store, "appliedLsn"),
+    appliedLog: takeMethod(store, "appliedLog"),
+    sync: takeMethod(store, "sync"),
+  };
+  for (const name of ["insert", "delete", "deleteValue"] as const) {
+    if (methods[name] === undefined && methods.applyBatch === undefined) {
+      throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
+    }
+  }
+  return methods;
+}
+
+function takeMethod<Name extends MethodName>(store: Store, name: Name): Store[Name] | undefined {
+  const method: unknown = store[name];
+  if (method === undefined) return undefined;
+  if (typeof method === "function") return method.bind(store);
+  throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
+}
+
+/** One run of a consumer, from its start to its stop. */
+export class Consumer {
+  readonly #log: ConsumableLog;
+  readonly #store: StoreMethods;
+  readonly #options: TakenConsumer;
+  readonly #signal: AbortSignal;
+  /** The next record to apply. */
+  #next: LSN = 0;
+  /** Up to here the log knows by a checkpoint what the store has. */
+  #confirmed: LSN = 0;
+  /** The last record applied that was not a checkpoint; those are not worth one of their own. */
+  #lastData: LSN = 0;
+  /** How often `sync()` has failed in a row. */
+  #syncFailures = 0;
+
+  /** @param signal stops the consumer; that of `options` is the caller's. */
+  constructor(log: ConsumableLog, options: TakenConsumer, signal: AbortSignal) {
+    this.#log = log;
+    this.#store = options.store;
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  /** Resolves when it was stopped; rejects with what the store threw. */
+  async run(): Promise<void> {
+    await this.#log.watch.begins(this.#options.storeItself);
+    if (!this.#log.isOpen) return;
+    await this.#start();
+    let turnStart = this.#next;
+    let turnStartMs = this.#log.nowMs();
+    while (this.#goesOn()) {
+      if (this.#next - turnStart >= TURN_RECORDS || this.#log.nowMs() - turnStartMs > TURN_BUDGET_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnStart = this.#next;
+        turnStartMs = this.#log.nowMs();
+        continue;
+      }
+      if (this.#log.durable < this.#next) {
+        await this.#idle();
+        continue;
+      }
+      const run = this.#log.readRun(this.#next, this.#options.batchSize);
+      await this.#call(() => this.#applyRun(run));
+      if (this.#isCheckpointDue()) await this.#confirm();
+    }
+    if (this.#log.isOpen) await this.#confirm();
+  }
+
+  #goesOn(): boolean {
+    return this.#log.isOpen && !this.#signal.aborted;
+  }
+
+  async #start(): Promise<void> {
+    const log = this.#log;
+    let applied = Math.max(log.confirmed, log.tail - 1);
+    let warning: string | null = null;
+    if (this.#store.appliedLsn !== undefined) {
+      const position = await this.#call(() => this.#answer(positionOf(this.#store)));
+      if (!log.isOpen || position === undefined) return;
+      if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
+      const refusal = refusalOf(position, log);
+      if (refusal !== null) throw refusal;
+      if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {
+        warning = `The store does not know which log its LSN ${position.lsn} belongs to; it was taken for this log's`;
+      }
+      applied = Math.max(position.lsn, log.tail - 1);
+    }
+    this.#next = applied + 1;
+    this.#lastData = 0;
+    this.#confirmed = log.tail - 1;
+    log.begin(applied, warning);
+  }
+
+  /** Waits for records; a pause is the time for a checkpoint. */
+  async #idle(): Promise<void> {
+    if (this.#log.isWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
+    const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
+    if (reason === "time") await this.#confirm();
+  }
+
+  #isCheckpointDue(): boolean {
+    const unconfirmed = this.#next - 1 - this.#confirmed;
+    return unconfirmed > 0 &&
+      (this.#log.isWanted || unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.capacity / CHECKPOINT_PART));
+  }
+
+  async #confirm(): Promise<void> {
+    const applied = this.#next - 1;
+    if (applied <= this.#confirmed || !this.#log.isOpen) return;
+    if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
+    this.#log.noteApplied(applied, true);
+    const record = this.#lastData > this.#confirmed;
+    await this.#log.confirm(applied, record);
+    this.#confirmed = applied;
+  }
+
+  /** True when everything applied is durable in the store; false if it is not, and is to be applied again. */
+  async #syncStore(applied: LSN): Promise<boolean> {
+    if (this.#store.sync === undefined) return true;
+    try {
+      await this.#call(() => this.#answer(this.#store.sync!()));
+      this.#syncFailures = 0;
+      this.#log.watch.recovers();
+      return true;
+    } catch (error) {
+      if (!await this.#retries(error, this.#log.confirmed + 1, applied, ++this.#syncFailures)) return false;
+    }
+    // A second sync may succeed without what the first one could not write: apply it again.
+    const { confirmed } = this.#log;
+    this.#next = confirmed + 1;
+    this.#log.noteApplied(confirmed, false);
+    return false;
+  }
+
+  async #applyRun(records: WALRecord[]): Promise<void> {
+    const data = records.filter((record) => record.opType !== OpType.Checkpoint);
+    let done = 0;
+    for (let attempt = 1; done < data.length; attempt++) {
+      try {
+        if (this.#store.applyBatch !== undefined) {
+          await this.#answer(this.#store.applyBatch(data, this.#runOf(data)));
+          done = data.length;
+        } else {
+          for (; done < data.length; done++) {
+            // Awaiting what is no promise would cost a synchronous store more than its own work.
+            const pending = this.#applyOne(data[done]!);
+            if (pending !== undefined) await this.#answer(pending);
+            attempt = 1;
+            this.#lastData = data[done]!.lsn;
+            this.#advance(this.#lastData);
+            if (!this.#goesOn()) return;
+          }
+        }
+      } catch (error) {
+        if (!await this.#retries(error, data[done]!.lsn, data[data.length - 1]!.lsn, attempt)) return;
+      }
+    }
+    if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
+    this.#advance(records[records.length - 1]!.lsn);
+  }
+
+  #runOf(data: readonly WALRecord[]): AppliedRun {
+    return { logId: this.#log.lineage.logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
+  }
+
+  #advance(applied: LSN): void {
+    this.#next = applied + 1;
+    // While sync() fails, records that are applied again are no success.
+    if (this.#syncFailures === 0) this.#log.watch.recovers();
+    // A store without sync() has nothing more to do for what it has taken.
+    this.#log.noteApplied(applied, this.#store.sync === undefined);
+  }
+
+  #applyOne(record: WALRecord): void | Promise<void> {
+    const store = this.#store;
+    const { keyHigh, keyLow } = record;
+    switch (record.opType) {
+      case OpType.Insert:
+        return store.insert!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+      case OpType.Delete:
+        return store.delete!(keyHigh, keyLow, record);
+      case OpType.DeleteValue:
+        return store.deleteValue!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+    }
+  }
+
+  /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */
+  async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
+    const { onError } = this.#options;
+    this.#log.watch.fails(error, attempt);
+    if (onError === undefined) throw error;
+    const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
+    const answer = await this.#answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
+    if (answer !== "retry") throw error;
+    if (!this.#goesOn()) return false;
+    await this.#log.pause(delayMs, this.#signal);
+    return this.#goesOn();
+  }
+
+  /** What the store or `onError` answers; undefined if the log is closed before they do. */
+  #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
+    return isPromise(pending) ? this.#log.watch.waitFor(pending) : pending;
+  }
+
+  /** Calls the store, known as a call to the store until it has returned. */
+  async #call<T>(work: () => T | Promise<T>): Promise<T> {
+    const call = { log: this.#log, isRunning: true };
+    try {
+      return await storeCalls.run(call, work);
+    } finally {
+      call.isRunning = false;
+    }
+  }
+}
+
+/** True for anything that `await` would wait for. */
+function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}

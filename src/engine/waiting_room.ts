@@ -1,0 +1,75 @@
+// Appends that wait for room in a full ring, first come, first served.
+
+import { clearTimeout, setTimeout } from "node:timers";
+import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
+import { Queue } from "./queue.ts";
+
+/** One append that waits. */
+interface Waiter {
+  readonly records: number;
+  /** Appends, and returns the promise of its group. Throws what appending throws. */
+  readonly append: () => Promise<void>;
+  readonly resolve: (group: Promise<void>) => void;
+  readonly reject: (error: unknown) => void;
+  readonly timer: ReturnType<typeof setTimeout> | null;
+  isThere: boolean;
+}
+
+/** A queue of appends. Each one's promise settles on every path: when it has been appended and synced, timed out or rejected. */
+export class WaitingRoom {
+  /** In order of arrival. Some behind the first may have left. */
+  readonly #waiters = new Queue<Waiter>();
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Waits in line.
+   *
+   * @param timeoutMs how long at most, `Infinity` for no limit.
+   * @param timedOut makes the error for one that has waited too long.
+   */
+  enter(records: number, append: () => Promise<void>, timeoutMs: number, timedOut: () => unknown): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const expire = () => {
+      this.#leave(waiter);
+      reject(timedOut());
+    };
+    const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(expire, timeoutMs);
+    const waiter: Waiter = { records, append, resolve, reject, timer, isThere: true };
+    this.#waiters.push(waiter);
+    this.#length++;
+    return promise;
+  }
+
+  /** Lets those in whom there is room for, in order. */
+  admit(hasRoom: (records: number) => boolean): void {
+    while (this.#waiters.first !== undefined && hasRoom(this.#waiters.first.records)) {
+      const waiter = this.#waiters.first;
+      this.#leave(waiter);
+      try {
+        waiter.resolve(waiter.append());
+      } catch (error) {
+        waiter.reject(error);
+      }
+    }
+  }
+
+  /** Turns all away. */
+  rejectAll(makeError: (records: number) => unknown): void {
+    while (this.#waiters.first !== undefined) {
+      const waiter = this.#waiters.first;
+      this.#leave(waiter);
+      waiter.reject(makeError(waiter.records));
+    }
+  }
+
+  #leave(waiter: Waiter): void {
+    waiter.isThere = false;
+    this.#length--;
+    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    while (this.#waiters.first?.isThere === false) this.#waiters.shift();
+  }
+}

@@ -1,0 +1,200 @@
+// The two header copies: write the older one, read the newest valid one.
+
+import { INITIAL_STATE, updateWords } from "./crc32c.ts";
+import {
+  FORMAT_VERSION,
+  HEADER_AT,
+  HEADER_BYTES,
+  HEADER_CAPACITY_AT,
+  HEADER_CHECKPOINT_AT,
+  HEADER_CLEAN_HEAD_AT,
+  HEADER_CRC_AT,
+  HEADER_CREATED_AT,
+  HEADER_DURABLE_AT,
+  HEADER_FORK_ID_AT,
+  HEADER_FORK_LSN_AT,
+  HEADER_LOG_ID_AT,
+  HEADER_OPENER_PID_AT,
+  HEADER_ORIGIN_ID_AT,
+  HEADER_ORIGIN_LSN_AT,
+  HEADER_PUBLIC_ID_AT,
+  HEADER_RECORD_BYTES_AT,
+  HEADER_STATE_AT,
+  HEADER_TAIL_AT,
+  HEADER_TIME_NANOS_AT,
+  HEADER_TIME_SEQ_AT,
+  HEADER_VERSION_AT,
+  HEADER_WRITE_COUNTER_AT,
+  LOG_ID_BYTES,
+  MAGIC,
+  MAX_CAPACITY,
+  RECORD_BYTES,
+  STATE_CLEAN,
+  STATE_ERASING,
+} from "./layout.ts";
+import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
+import { getSafeU64, setU64 } from "./record.ts";
+import type { LogOrigin, LSN } from "../types.ts";
+
+/** What a header copy says. */
+export interface Header {
+  readonly capacity: number;
+  readonly logId: Uint8Array;
+  readonly writeCounter: number;
+  /** The oldest record kept. */
+  readonly tail: LSN;
+  /** A watermark: this was durable when the header was written. */
+  readonly durable: LSN;
+  /** Everything up to here is in the store. */
+  readonly checkpoint: LSN;
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+  /** The next LSN at a clean close; 0 while the log is open or after a crash. */
+  readonly cleanHead: LSN;
+  /** Nanoseconds since 1970. */
+  readonly created: bigint;
+  readonly openerPid: number;
+  readonly lineage: Lineage;
+  /** Recovery is erasing what lies behind the end; left out if not. */
+  readonly erasing?: true;
+}
+
+/** Which copy: 0 is A, 1 is B. */
+export type CopyIndex = 0 | 1;
+
+/** Why a copy cannot be used; in the order in which it is checked. */
+export type HeaderFault = "magic" | "version" | "sizes" | "checksum" | "fields";
+
+/** Writes a whole copy, padding too, into memory that starts with the file's first byte. */
+export function writeHeader(buffer: ArrayBuffer, copy: CopyIndex, header: Header): void {
+  const view = new DataView(buffer, HEADER_AT[copy], HEADER_BYTES);
+  const bytes = new Uint8Array(buffer, HEADER_AT[copy], HEADER_BYTES);
+  bytes.fill(0);
+  bytes.set(MAGIC, 0);
+  view.setUint32(HEADER_VERSION_AT, FORMAT_VERSION, true);
+  view.setUint32(HEADER_RECORD_BYTES_AT, RECORD_BYTES, true);
+  setU64(view, HEADER_CAPACITY_AT, header.capacity);
+  bytes.set(header.logId, HEADER_LOG_ID_AT);
+  setU64(view, HEADER_WRITE_COUNTER_AT, header.writeCounter);
+  setU64(view, HEADER_TAIL_AT, header.tail);
+  setU64(view, HEADER_DURABLE_AT, header.durable);
+  setU64(view, HEADER_CHECKPOINT_AT, header.checkpoint);
+  setU64(view, HEADER_TIME_NANOS_AT, header.timeNanos);
+  view.setUint32(HEADER_TIME_SEQ_AT, header.timeSeq, true);
+  view.setUint32(HEADER_STATE_AT, stateOf(header), true);
+  setU64(view, HEADER_CLEAN_HEAD_AT, header.cleanHead);
+  setU64(view, HEADER_CREATED_AT, header.created);
+  view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
+  writeLineage(bytes, view, header.lineage);
+  view.setInt32(HEADER_CRC_AT, checksum(buffer, copy), true);
+}
+
+function writeLineage(bytes: Uint8Array, view: DataView, { logId, origin, fork }: Lineage): void {
+  if (origin !== null) {
+    bytes.set(logIdBytes(origin.logId), HEADER_ORIGIN_ID_AT);
+    setU64(view, HEADER_ORIGIN_LSN_AT, origin.lastLsn);
+  }
+  if (fork === null) return;
+  bytes.set(logIdBytes(logId), HEADER_PUBLIC_ID_AT);
+  bytes.set(logIdBytes(fork.logId), HEADER_FORK_ID_AT);
+  setU64(view, HEADER_FORK_LSN_AT, fork.lastLsn);
+}
+
+function stateOf(header: Header): number {
+  return (header.cleanHead === 0 ? 0 : STATE_CLEAN) | (header.erasing ? STATE_ERASING : 0);
+}
+
+/** Reads a copy, or says why it cannot be used. */
+export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | HeaderFault {
+  const view = new DataView(buffer, HEADER_AT[copy], HEADER_BYTES);
+  for (let i = 0; i < MAGIC.length; i++) {
+    if (view.getUint8(i) !== MAGIC[i]) return "magic";
+  }
+  if (view.getUint32(HEADER_VERSION_AT, true) !== FORMAT_VERSION) return "version";
+  const capacity = getSafeU64(view, HEADER_CAPACITY_AT);
+  if (view.getUint32(HEADER_RECORD_BYTES_AT, true) !== RECORD_BYTES || capacity === 0) return "sizes";
+  if (!hasChecksum(buffer, copy)) return "checksum";
+  const logId = idAt(view, HEADER_LOG_ID_AT);
+  const header = {
+    capacity,
+    logId,
+    writeCounter: getSafeU64(view, HEADER_WRITE_COUNTER_AT),
+    tail: getSafeU64(view, HEADER_TAIL_AT),
+    durable: getSafeU64(view, HEADER_DURABLE_AT),
+    checkpoint: getSafeU64(view, HEADER_CHECKPOINT_AT),
+    timeNanos: view.getBigUint64(HEADER_TIME_NANOS_AT, true),
+    timeSeq: view.getUint32(HEADER_TIME_SEQ_AT, true),
+    cleanHead: (view.getUint32(HEADER_STATE_AT, true) & STATE_CLEAN) === 0 ? 0 : getSafeU64(view, HEADER_CLEAN_HEAD_AT),
+    created: view.getBigUint64(HEADER_CREATED_AT, true),
+    openerPid: view.getUint32(HEADER_OPENER_PID_AT, true),
+    lineage: readLineage(view, logId),
+    ...(view.getUint32(HEADER_STATE_AT, true) & STATE_ERASING) === 0 ? {} : { erasing: true as const },
+  };
+  return isConsistent(header) ? header : "fields";
+}
+
+function readLineage(view: DataView, logId: Uint8Array): Lineage {
+  const originId = idAt(view, HEADER_ORIGIN_ID_AT);
+  const publicId = idAt(view, HEADER_PUBLIC_ID_AT);
+  const forkId = idAt(view, HEADER_FORK_ID_AT);
+  const hasForked = !isZeros(publicId);
+  return {
+    logId: logIdText(hasForked ? publicId : logId),
+    origin: isZeros(originId) ? null : { logId: logIdText(originId), lastLsn: getSafeU64(view, HEADER_ORIGIN_LSN_AT) },
+    fork: hasForked ? { logId: logIdText(forkId), lastLsn: getSafeU64(view, HEADER_FORK_LSN_AT) } : null,
+  };
+}
+
+/** Zeros stand for no id. */
+function isZeros(id: Uint8Array): boolean {
+  return id.every((byte) => byte === 0);
+}
+
+function idAt(view: DataView, offset: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, LOG_ID_BYTES).slice();
+}
+
+/** True if the positions fit each other. A checksum keeps out damage, not what a faulty or hostile writer put under it. */
+function isConsistent(header: Header): boolean {
+  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage } = header;
+  const end = tail + capacity;
+  return capacity <= MAX_CAPACITY && Number.isSafeInteger(writeCounter) && tail >= 1 && Number.isSafeInteger(end) &&
+    durable < end && checkpoint < end && (cleanHead === 0 || (cleanHead >= tail && cleanHead <= end)) &&
+    isSafe(lineage.origin) && isSafe(lineage.fork);
+}
+
+function isSafe(shared: LogOrigin | null): boolean {
+  return shared === null || Number.isSafeInteger(shared.lastLsn);
+}
+
+/** The format version that a copy claims, valid or not. */
+export function claimedVersion(buffer: ArrayBuffer, copy: CopyIndex): number {
+  return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getUint32(HEADER_VERSION_AT, true);
+}
+
+/** True if a copy's checksum is right, whatever its version. */
+export function hasChecksum(buffer: ArrayBuffer, copy: CopyIndex): boolean {
+  return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getInt32(HEADER_CRC_AT, true) === checksum(buffer, copy);
+}
+
+/** The two copies, and the one that counts. */
+export interface HeaderPair {
+  readonly copies: readonly [Header | HeaderFault, Header | HeaderFault];
+  /** The valid copy with the higher write counter; null if neither is valid. */
+  readonly newest: Header | null;
+  readonly newestCopy: CopyIndex;
+}
+
+/** Reads both copies. */
+export function readHeaders(buffer: ArrayBuffer): HeaderPair {
+  const copies = [readHeader(buffer, 0), readHeader(buffer, 1)] as const;
+  const [a, b] = copies;
+  if (typeof a === "string") return { copies, newest: typeof b === "string" ? null : b, newestCopy: 1 };
+  if (typeof b === "string" || a.writeCounter >= b.writeCounter) return { copies, newest: a, newestCopy: 0 };
+  return { copies, newest: b, newestCopy: 1 };
+}
+
+function checksum(buffer: ArrayBuffer, copy: CopyIndex): number {
+  const words = new Int32Array(buffer, HEADER_AT[copy], HEADER_BYTES / 4);
+  return ~updateWords(INITIAL_STATE, words, 0, HEADER_CRC_AT / 4);
+}

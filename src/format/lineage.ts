@@ -1,0 +1,40 @@
+// Which logs share a history, and up to which LSN: what makes a store's saved LSN a position in this log and in no other.
+//
+// Every log has a public id. A copy has a new one, and records its origin: the id of the log it was copied from, and the last
+// LSN that both share. A log whose file went back in time cannot tell by itself; once a store shows it, the log takes another
+// public id: it has parted from the history that the store knows.
+
+import { LOG_ID_BYTES } from "./layout.ts";
+import type { LogOrigin, LSN } from "../types.ts";
+
+/** A log's public id, and what it shares with other histories. */
+export interface Lineage {
+  /** The public id, as `WAL.logId` gives it. */
+  readonly logId: string;
+  /** The log that this one was copied from; null for a log that was made empty. */
+  readonly origin: LogOrigin | null;
+  /** The history that this file has parted from; null while the public id is the one that seeds checksums. */
+  readonly fork: LogOrigin | null;
+}
+
+/** The last LSN up to which a log has the same history as the log of that id: Infinity for the log itself, 0 for a strange one. */
+export function sharedThrough({ logId, origin, fork }: Lineage, otherId: string): LSN {
+  if (otherId === logId) return Infinity;
+  if (otherId === fork?.logId) return fork.lastLsn;
+  return otherId === origin?.logId ? origin.lastLsn : 0;
+}
+
+/** The lineage after a log has parted from its history behind an LSN. */
+export function forked(lineage: Lineage, newId: Uint8Array, lastLsn: LSN): Lineage {
+  return { logId: logIdText(newId), origin: lineage.origin, fork: { logId: lineage.logId, lastLsn } };
+}
+
+/** The bytes of a log id as text: two lowercase hex digits each. */
+export function logIdText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The bytes of a log id that is given as text. */
+export function logIdBytes(text: string): Uint8Array {
+  return Uint8Array.from({ length: LOG_ID_BYTES }, (_, index) => parseInt(text.slice(2 * index, 2 * index + 2), 16));
+}

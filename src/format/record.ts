@@ -1,0 +1,335 @@
+// One 64-byte record: encode it into its slot, verify it there, decode it from a copy.
+
+import { assert } from "../assert.ts";
+import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
+import {
+  DISTANCE_AT,
+  FLAG_BATCH_GOES_ON,
+  FLAGS_AT,
+  KEY_HIGH_AT,
+  KEY_LOW_AT,
+  MAX_OPCODE,
+  OPCODE_MASK,
+  RECORD_BYTES,
+  RECORD_VERSION,
+  RING_AT,
+  TIME_NANOS_AT,
+  TIME_SEQ_AT,
+  VALUE_HIGH_AT,
+  VALUE_LOW_AT,
+  VERSION_AND_UNKNOWN_FLAGS,
+  VERSION_OP_AT,
+  VERSION_SHIFT,
+} from "./layout.ts";
+import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
+import { type LSN, OpType, type U64 } from "../types.ts";
+
+const TWO_TO_32 = 0x1_0000_0000;
+const WORDS = RECORD_BYTES / 4;
+/** `version` and `opcode` in one byte. */
+const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
+
+/** Fewer records are looked at one by one: they are not worth making a codec for. */
+const LEAST_LOOKED = 64;
+/** Fewer records are written one by one: a run takes longer to begin. */
+const LEAST_WRITTEN = 16;
+
+/** Stores a checked 64-bit number. A bigint is never split: that allocates. */
+export function setU64(view: DataView, offset: number, value: U64): void {
+  if (typeof value === "bigint") {
+    view.setBigUint64(offset, value, true);
+  } else {
+    view.setUint32(offset, value % TWO_TO_32, true);
+    view.setUint32(offset + 4, value / TWO_TO_32, true);
+  }
+}
+
+/** Stores a safe integer as two words. */
+function setNumber(words: Int32Array, word: number, value: number): void {
+  words[word] = value | 0;
+  words[word + 1] = (value / TWO_TO_32) | 0;
+}
+
+/** Reads a 64-bit number that must be a safe integer; anything greater comes out as a number that is not. */
+export function getSafeU64(view: DataView, offset: number): number {
+  return view.getUint32(offset + 4, true) * TWO_TO_32 + view.getUint32(offset, true);
+}
+
+/** What a slot holds, seen with the LSN that is expected there. */
+export const SlotState = {
+  /** Checksum, LSN, version and opcode are right. */
+  Record: 0,
+  /** Checksum and LSN are right, but a later version of this library wrote it. */
+  Unsupported: 1,
+  /** Anything else. */
+  Other: 2,
+} as const;
+/** One of {@linkcode SlotState}. */
+export type SlotState = (typeof SlotState)[keyof typeof SlotState];
+
+/** A hybrid time's nanoseconds as two words, and its sequence number. */
+export interface TimeWords {
+  readonly nanosLow: number;
+  readonly nanosHigh: number;
+  readonly seq: number;
+}
+
+/** A clock that can give the next time. */
+export interface RunClock extends TimeWords {
+  /** Moves on by one sequence number. */
+  next(): void;
+  /** Moves on by so many. The counter must not carry: `seq + count` is at most 2^32 − 1. */
+  skip(count: number): void;
+}
+
+/** What a record's checksum starts from: the state after the log id, so that other logs' records never verify. */
+export function checksumSeed(logId: Uint8Array): number {
+  return updateBytes(INITIAL_STATE, logId);
+}
+
+/** Some items of a batch, one after another. */
+export interface BatchPart {
+  readonly opType: OpType;
+  /** Keys and values of the batch's items, each at its place in a record: 16 words an item. */
+  readonly words: Int32Array;
+  /** Index of the part's first item. */
+  readonly from: number;
+  /** How many, at most `RUN_RECORDS`. */
+  readonly count: number;
+  /** Whether the last of them is the last of the batch. */
+  readonly endsBatch: boolean;
+}
+
+/**
+ * Record slots in memory: the ring itself, or a copy of a part of it. The one place that reads and writes a record's bytes.
+ */
+export class Slots {
+  readonly view: DataView;
+  readonly words: Int32Array;
+  readonly #seed: number;
+  readonly #checksums: RecordChecksums;
+  /** Index of the first word of slot 0. */
+  readonly #firstWord: number;
+  /** Byte offset of slot 0. */
+  readonly base: number;
+  readonly count: number;
+
+  /** @param base offset of the first slot in the buffer, a multiple of 4. */
+  constructor(buffer: ArrayBuffer, base: number, count: number, seed: number) {
+    assert(base % 4 === 0 && base + count * RECORD_BYTES <= buffer.byteLength, "slots lie inside their memory");
+    this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+    this.#seed = seed;
+    this.#checksums = new RecordChecksums(seed);
+    this.#firstWord = base / 4;
+    this.base = base;
+    this.count = count;
+  }
+
+  /** The ring of a mapped file. */
+  static ofRing(buffer: ArrayBuffer, capacity: number, seed: number): Slots {
+    return new Slots(buffer, RING_AT, capacity, seed);
+  }
+
+  /** Slots over a copy of their bytes, verified with the same seed. */
+  copyOf(buffer: ArrayBuffer, count: number): Slots {
+    return new Slots(buffer, 0, count, this.#seed);
+  }
+
+  /**
+   * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments were checked.
+   *
+   * @param distance `lsn` minus the highest durable LSN.
+   * @param time where the clock stands.
+   */
+  write(
+    slot: number,
+    opType: OpType,
+    flags: number,
+    lsn: LSN,
+    distance: number,
+    time: TimeWords,
+    timeShard: number,
+    keyHigh: U64,
+    keyLow: U64,
+    valueHigh: U64,
+    valueLow: U64,
+  ): void {
+    assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
+    const words = this.words;
+    const word = this.#firstWord + slot * WORDS;
+    this.#writeFront(word, VERSION_BITS | opType | (flags << 8) | (timeShard << 16), lsn, distance, time);
+    // A bigint is never split: that allocates.
+    const view = this.view;
+    const at = word * 4;
+    if (typeof keyHigh === "bigint") view.setBigUint64(at + KEY_HIGH_AT, keyHigh, true);
+    else setNumber(words, word + 8, keyHigh);
+    if (typeof keyLow === "bigint") view.setBigUint64(at + KEY_LOW_AT, keyLow, true);
+    else setNumber(words, word + 10, keyLow);
+    if (typeof valueHigh === "bigint") view.setBigUint64(at + VALUE_HIGH_AT, valueHigh, true);
+    else setNumber(words, word + 12, valueHigh);
+    if (typeof valueLow === "bigint") view.setBigUint64(at + VALUE_LOW_AT, valueLow, true);
+    else setNumber(words, word + 14, valueLow);
+    words[word] = this.#checksums.of(words, word);
+  }
+
+  /** Writes what comes before a record's key, without the checksum. */
+  #writeFront(word: number, head: number, lsn: LSN, distance: number, time: TimeWords): void {
+    // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
+    const words = this.words;
+    words[word + 1] = head;
+    words[word + 2] = lsn | 0;
+    words[word + 3] = (lsn / TWO_TO_32) | 0;
+    words[word + 4] = time.nanosLow;
+    words[word + 5] = time.nanosHigh;
+    words[word + 6] = time.seq | 0;
+    words[word + 7] = distance | 0;
+  }
+
+  /**
+   * Writes a part of a batch into slots one after another: `write()` for many.
+   *
+   * @param distance of the first record.
+   * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
+   */
+  writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
+    const { words: items, from, count } = part;
+    assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
+    const head = VERSION_BITS | part.opType | (timeShard << 16);
+    const headOn = head | (FLAG_BATCH_GOES_ON << 8);
+    const lastHead = part.endsBatch ? head : headOn;
+    const codec = count < LEAST_WRITTEN ? null : runCodec();
+    if (codec === null) return this.#writeOneByOne(slot, part, headOn, lastHead, lsn, distance, clock);
+    const { nanosLow, nanosHigh, seq } = clock;
+    const given = items.subarray(from * WORDS, (from + count) * WORDS);
+    const words = codec.encode(given, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
+    this.words.set(words, this.#word(slot));
+    clock.skip(count - 1);
+  }
+
+  #writeOneByOne(
+    slot: number,
+    { words: items, from, count }: BatchPart,
+    headOn: number,
+    lastHead: number,
+    lsn: LSN,
+    distance: number,
+    clock: RunClock,
+  ): void {
+    const words = this.words;
+    for (let i = 0; i < count; i++) {
+      if (i > 0) clock.next();
+      const word = this.#word(slot + i);
+      this.#writeFront(word, i < count - 1 ? headOn : lastHead, lsn + i, distance + i, clock);
+      for (let at = KEY_HIGH_AT / 4; at < WORDS; at++) words[word + at] = items[(from + i) * WORDS + at]!;
+      words[word] = this.#checksums.of(words, word);
+    }
+  }
+
+  /** True if a slot bears this LSN, whatever else is in it. */
+  hasLsn(slot: number, lsn: LSN): boolean {
+    const word = this.#word(slot);
+    return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);
+  }
+
+  /** What a slot holds, where this LSN belongs. */
+  look(slot: number, lsn: LSN): SlotState {
+    if (!this.hasLsn(slot, lsn)) return SlotState.Other;
+    const word = this.#word(slot);
+    const words = this.words;
+    if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
+    const head = words[word + 1]!;
+    const opcode = head & OPCODE_MASK;
+    const known = (head & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE;
+    return known ? SlotState.Record : SlotState.Unsupported;
+  }
+
+  /**
+   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold these records: `look()` for many.
+   *
+   * @param count slots to look at; no more than `RUN_RECORDS` are.
+   */
+  lookRun(slot: number, lsn: LSN, count: number): Run {
+    const most = Math.min(count, RUN_RECORDS);
+    const codec = most < LEAST_LOOKED ? null : runCodec();
+    if (codec === null) return this.#lookOneByOne(slot, lsn, most);
+    const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.#at(slot), most * RECORD_BYTES);
+    return codec.verify(bytes, this.#seed, lsn);
+  }
+
+  #lookOneByOne(slot: number, lsn: LSN, count: number): Run {
+    let good = 0;
+    let whole = 0;
+    let hasCheckpoint = false;
+    for (; good < count && this.look(slot + good, lsn + good) === SlotState.Record; good++) {
+      if (!this.batchGoesOn(slot + good)) whole = good + 1;
+      if (this.opTypeAt(slot + good) === OpType.Checkpoint) hasCheckpoint = true;
+    }
+    return { good, whole, hasCheckpoint };
+  }
+
+  /** True if the slot's bytes and its checksum agree, whatever they mean. */
+  checksumMatches(slot: number): boolean {
+    const word = this.#word(slot);
+    return this.words[word] === this.#checksums.of(this.words, word);
+  }
+
+  /** The LSN field of a slot, whatever else is in it; not a safe integer where the bytes are no LSN. */
+  lsnAt(slot: number): number {
+    const word = this.#word(slot);
+    return (this.words[word + 3]! >>> 0) * TWO_TO_32 + (this.words[word + 2]! >>> 0);
+  }
+
+  /** True if the batch goes on after this record. */
+  batchGoesOn(slot: number): boolean {
+    return (this.view.getUint8(this.#at(slot) + FLAGS_AT) & FLAG_BATCH_GOES_ON) !== 0;
+  }
+
+  opTypeAt(slot: number): OpType {
+    return (this.view.getUint8(this.#at(slot) + VERSION_OP_AT) & OPCODE_MASK) as OpType;
+  }
+
+  /** LSN minus the highest LSN that was durable when the record was written. */
+  distanceAt(slot: number): number {
+    return this.view.getUint32(this.#at(slot) + DISTANCE_AT, true);
+  }
+
+  timeNanosAt(slot: number): bigint {
+    return this.view.getBigUint64(this.#at(slot) + TIME_NANOS_AT, true);
+  }
+
+  timeSeqAt(slot: number): number {
+    return this.view.getUint32(this.#at(slot) + TIME_SEQ_AT, true);
+  }
+
+  /** Of a checkpoint: the LSN up to which the store has everything. */
+  checkpointAt(slot: number): LSN {
+    return getSafeU64(this.view, this.#at(slot) + VALUE_LOW_AT);
+  }
+
+  /**
+   * Makes all records here those of another log, whose seed is given. A record that does not verify under this log's seed does not
+   * verify under the other one either: nothing becomes good by it.
+   */
+  reseal(seed: number): Slots {
+    const difference = checksumDifference(this.#seed, seed);
+    const { words } = this;
+    const end = this.#word(this.count);
+    for (let word = this.#firstWord; word < end; word += WORDS) words[word]! ^= difference;
+    return new Slots(this.view.buffer as ArrayBuffer, this.base, this.count, seed);
+  }
+
+  /** Writes zeros, which never verify. */
+  erase(slot: number): void {
+    const word = this.#word(slot);
+    this.words.fill(0, word, word + WORDS);
+  }
+
+  #at(slot: number): number {
+    return this.base + slot * RECORD_BYTES;
+  }
+
+  #word(slot: number): number {
+    return this.#firstWord + slot * WORDS;
+  }
+}

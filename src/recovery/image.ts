@@ -1,0 +1,116 @@
+// A new log file with records of an old one: for backups, and for what salvage saves.
+
+import { writeHeader } from "../format/header.ts";
+import { LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "../format/layout.ts";
+import { type Lineage, logIdText } from "../format/lineage.ts";
+import { checksumSeed, Slots } from "../format/record.ts";
+import { slotOf } from "../format/ring.ts";
+import type { LogOrigin, LSN } from "../types.ts";
+
+/** A random log id, not zeros, under which a slot of zeros does not verify. */
+export function newLogId(): Uint8Array {
+  for (;;) {
+    const logId = crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES));
+    const zeros = new Slots(new ArrayBuffer(RECORD_BYTES), 0, 1, checksumSeed(logId));
+    if (!zeros.checksumMatches(0) && logId.some((byte) => byte !== 0)) return logId;
+  }
+}
+
+/** What a new file starts with: both header copies, for an empty log. */
+export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
+  const image = new Uint8Array(RING_AT);
+  const header = {
+    capacity,
+    logId,
+    tail: 1,
+    durable: 0,
+    checkpoint: 0,
+    timeNanos: 0n,
+    timeSeq: 0,
+    cleanHead: 1,
+    created: createdNanos,
+    openerPid: 0,
+    lineage: lineageOf(logId, null),
+  };
+  writeHeader(image.buffer, 0, { ...header, writeCounter: 1 });
+  writeHeader(image.buffer, 1, { ...header, writeCounter: 2 });
+  return image;
+}
+
+/** What goes into a copied log. */
+export interface ImageRequest {
+  readonly capacity: number;
+  readonly tail: LSN;
+  readonly head: LSN;
+  readonly checkpoint: LSN;
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+  readonly createdNanos: bigint;
+  /** The public id of the log that the records come from. It shares all LSNs before `head` with the copy. */
+  readonly originId: string;
+  /**
+   * A private copy of records that stand one after another, as records of the new log.
+   *
+   * @param seed what the new log's checksums start from.
+   */
+  readonly read: (first: LSN, last: LSN, seed: number) => Slots;
+}
+
+/** Bytes of a copied log that are made at once. */
+const PIECE_BYTES = 256 * 1024;
+const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
+
+/**
+ * A cleanly closed log of the same LSNs, in the same slots, under a new log id and with its source as origin; each piece is made
+ * when it is asked for.
+ *
+ * @returns the file's bytes from its first one on, as far as they are not zeros.
+ */
+export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void, undefined> {
+  const { capacity, tail, head, read } = request;
+  const logId = newLogId();
+  const seed = checksumSeed(logId);
+  function* records(first: LSN, last: LSN) {
+    for (let lsn = first; lsn <= last; lsn += PIECE_RECORDS) {
+      yield new Uint8Array(read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).view.buffer as ArrayBuffer);
+    }
+  }
+  yield headersOf(request, logId);
+  // In the order of the slots. Where records go over the end of the ring, newer ones stand before older ones.
+  const start = slotOf(tail, capacity);
+  const nextLap = tail + capacity - start;
+  yield* records(nextLap, head - 1);
+  yield* zeros(start - Math.max(0, head - nextLap));
+  yield* records(tail, Math.min(nextLap, head) - 1);
+}
+
+function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
+  for (let done = 0; done < slots; done += PIECE_RECORDS) {
+    yield new Uint8Array(Math.min(PIECE_RECORDS, slots - done) * RECORD_BYTES);
+  }
+}
+
+/** Both header copies, and the zeros up to the ring. */
+function headersOf(request: ImageRequest, logId: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(RING_AT);
+  const header = {
+    capacity: request.capacity,
+    logId,
+    tail: request.tail,
+    durable: request.head - 1,
+    checkpoint: request.checkpoint,
+    timeNanos: request.timeNanos,
+    timeSeq: request.timeSeq,
+    cleanHead: request.head,
+    created: request.createdNanos,
+    openerPid: 0,
+    lineage: lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 }),
+  };
+  writeHeader(bytes.buffer, 0, { ...header, writeCounter: 1 });
+  writeHeader(bytes.buffer, 1, { ...header, writeCounter: 2 });
+  return bytes;
+}
+
+function lineageOf(logId: Uint8Array, origin: LogOrigin | null): Lineage {
+  return { logId: logIdText(logId), origin, fork: null };
+}

@@ -1,0 +1,278 @@
+// From bytes to a verdict: where the log ends, and why. A pure function: it changes nothing.
+//
+// docs/format.md says what recovery decides, step by step, with the table of what a slot may show; only there. This file does
+// the same, and tests/format_reader_test.ts compares it with a reader that was written from the document alone.
+//
+// Of a log that was closed cleanly only the two ends are walked, unless more is asked for: what stands between is verified by whoever
+// reads it.
+//
+// A watermark is an LSN that was durable when a record or the header was written. It counts wherever it stands, also in a record
+// after the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record after
+// a bad one is no proof of damage by itself, since the pages of an unacknowledged group reach the disk in any order.
+//
+// Intact records after the end are phantoms: were they left, new records could come to stand just before them, and a later
+// recovery would take them for successors. The verdict lists them, with everything else that bears an LSN from after the end, to be
+// erased before the first append.
+
+import type { Header } from "../format/header.ts";
+import { slotOf } from "../format/ring.ts";
+import { OpType } from "../types.ts";
+import type { LSN, WALOptions } from "../types.ts";
+import { type Slots, SlotState } from "../format/record.ts";
+import { RUN_RECORDS } from "../format/run_codec.ts";
+
+/** Consecutive LSNs. */
+export interface LsnRange {
+  readonly first: LSN;
+  readonly last: LSN;
+}
+
+/** What recovery found. */
+export interface Verdict {
+  readonly clean: boolean;
+  /** The oldest record kept. */
+  readonly tail: LSN;
+  /** The next LSN to write. */
+  readonly head: LSN;
+  /** The highest LSN that is proved to have been acknowledged; it may lie below the tail. */
+  readonly proved: LSN;
+  /** Acknowledged records that cannot be read, in LSN order; none in a good log. */
+  readonly damaged: readonly LsnRange[];
+  /** A record that a later version of this library wrote; 0 if there is none. */
+  readonly unsupported: LSN;
+  /** Slots that bear an LSN from past the end, but no intact record in its place. */
+  readonly torn: number;
+  /** Intact records past the end. */
+  readonly phantoms: number;
+  /** Slots to be erased: the phantoms and the torn ones. */
+  readonly debris: readonly number[];
+  /** Everything up to here is in the store, by the header or a checkpoint record; below `head`, whatever they say. */
+  readonly checkpoint: LSN;
+  /** The highest hybrid time in the header and the records read. */
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+}
+
+/** Which records of a cleanly closed log are verified: all, none, or so many at either end. */
+export type Verify = NonNullable<WALOptions["verify"]>;
+/** Records at either end: read in a fraction of a millisecond. */
+const END_RECORDS = 4096;
+
+/** What `recover()` verifies of a cleanly closed log, oldest first. */
+export function verifiedRanges({ tail, cleanHead: head }: Header, verify: Verify): readonly LsnRange[] {
+  if (verify === false || head === tail) return [];
+  if (verify === true || head - tail <= 2 * END_RECORDS) return [{ first: tail, last: head - 1 }];
+  return [{ first: tail, last: tail + END_RECORDS - 1 }, { first: head - END_RECORDS, last: head - 1 }];
+}
+
+/** How far a walk came. */
+interface Walk {
+  /** The first LSN that is not a record in its place. */
+  readonly end: LSN;
+  /** The end of the last whole batch: `end`, unless a batch breaks off there. */
+  readonly head: LSN;
+  readonly unsupported: LSN;
+  readonly checkpoint: LSN;
+}
+
+/**
+ * Recovers a log.
+ *
+ * @param slots the ring.
+ * @param header the newest valid header copy.
+ * @param verify what to read of a log that was closed cleanly; for the rest the header's word is taken.
+ */
+export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
+  return isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
+}
+
+/**
+ * The slots that may refute a header which says that the log was closed cleanly, as LSNs: those from `cleanHead` on that hold no
+ * record of the log.
+ */
+export function refutingRange({ tail, cleanHead, capacity }: Header, verify: Verify): LsnRange {
+  const free = tail + capacity - cleanHead;
+  const count = verify === false ? 1 : verify === true ? free : Math.min(free, END_RECORDS);
+  // The slot of a full log's head holds the oldest record: a newer one there refutes the header too.
+  return { first: cleanHead, last: cleanHead + Math.max(1, count) - 1 };
+}
+
+/**
+ * True if the header says that the log was closed cleanly, and no slot refutes it. Nothing in a closed log has an LSN of `cleanHead` or
+ * more. So a slot that bears one, intact or not, was written after the close, and the header is an old copy.
+ */
+export function isClean(slots: Slots, header: Header, verify: Verify): boolean {
+  const { cleanHead } = header;
+  if (cleanHead === 0) return false;
+  const { first, last } = refutingRange(header, verify);
+  for (let lsn = first; lsn <= last; lsn++) {
+    if (slots.lsnAt(slotOf(lsn, slots.count)) >= cleanHead) return false;
+  }
+  return true;
+}
+
+function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
+  const { tail, cleanHead: head } = header;
+  const damaged: LsnRange[] = [];
+  let unsupported = 0;
+  let batchEnd = head;
+  for (const { first, last } of verifiedRanges(header, verify)) {
+    const walked = walk(slots, first, last + 1);
+    batchEnd = walked.head;
+    if (walked.end > last) continue;
+    // The oldest LSN that is no record decides what is reported.
+    if (damaged.length === 0 && walked.unsupported !== 0) {
+      unsupported = walked.unsupported;
+      break;
+    }
+    collectDamage(slots, walked.end, last, damaged);
+  }
+  // The last batch was to go on: its end is lost.
+  if (damaged.length === 0 && unsupported === 0 && batchEnd < head) damaged.push({ first: head, last: head });
+  return {
+    clean: true,
+    tail,
+    head,
+    proved: head - 1,
+    damaged,
+    unsupported,
+    torn: 0,
+    phantoms: 0,
+    debris: [],
+    checkpoint: Math.min(header.checkpoint, head - 1),
+    timeNanos: header.timeNanos,
+    timeSeq: header.timeSeq,
+  };
+}
+
+function recoverCrashed(slots: Slots, header: Header): Verdict {
+  let tail = header.tail;
+  let walked = walk(slots, tail, tail + slots.count);
+  let beyond = lookBeyond(slots, tail, walked.head);
+  const damaged: LsnRange[] = [];
+  const overwritten = beyond.highest - slots.count;
+  if (overwritten >= tail) {
+    // Slots are used again only when both header copies say so. Whatever this header is, it is not the log's last but one.
+    damaged.push({ first: tail, last: overwritten });
+    tail = overwritten + 1;
+    walked = walk(slots, tail, tail + slots.count);
+    beyond = lookBeyond(slots, tail, walked.head);
+  }
+  const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
+  if (proved >= walked.head) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
+  const last = walked.end > tail ? slotOf(walked.end - 1, slots.count) : -1;
+  const time = laterTime(header, slots, last);
+  return {
+    clean: false,
+    tail,
+    head: walked.head,
+    proved,
+    damaged,
+    unsupported: walked.unsupported,
+    torn: beyond.torn,
+    phantoms: beyond.phantoms,
+    debris: beyond.debris,
+    checkpoint: Math.min(Math.max(header.checkpoint, walked.checkpoint), walked.head - 1),
+    timeNanos: time.nanos,
+    timeSeq: time.seq,
+  };
+}
+
+/** Takes each next record from `first` on, up to and without `limit`. */
+function walk(slots: Slots, first: LSN, limit: LSN): Walk {
+  let lsn = first;
+  let head = first;
+  let checkpoint = 0;
+  for (let asked = 0, good = 0; lsn < limit && good === asked; lsn += good) {
+    const slot = slotOf(lsn, slots.count);
+    asked = Math.min(limit - lsn, slots.count - slot, RUN_RECORDS);
+    const run = slots.lookRun(slot, lsn, asked);
+    good = run.good;
+    if (run.whole > 0) head = lsn + run.whole;
+    if (run.hasCheckpoint) checkpoint = Math.max(checkpoint, highestCheckpoint(slots, slot, good));
+  }
+  const isUnsupported = lsn < limit && slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
+  return { end: lsn, head, unsupported: isUnsupported ? lsn : 0, checkpoint: Math.min(checkpoint, lsn - 1) };
+}
+
+/** The highest LSN that checkpoints among these records name. */
+function highestCheckpoint(slots: Slots, first: number, count: number): LSN {
+  let highest = 0;
+  for (let slot = first; slot < first + count; slot++) {
+    if (slots.opTypeAt(slot) === OpType.Checkpoint) highest = Math.max(highest, slots.checkpointAt(slot));
+  }
+  return highest;
+}
+
+/** What lies after the last whole batch. */
+interface Beyond {
+  /** The highest LSN of an intact record in its place, 0 if there is none. */
+  highest: LSN;
+  /** The highest watermark that an intact record past the end remembers. */
+  watermark: LSN;
+  torn: number;
+  phantoms: number;
+  debris: number[];
+}
+
+/** Looks at every slot that holds no record of the log from `tail` to `head`. */
+function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
+  const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
+  const count = slots.count - (head - tail);
+  let slot = slotOf(head, slots.count);
+  for (let i = 0; i < count; i++) {
+    const lsn = slots.lsnAt(slot);
+    // A stale record of an earlier lap is the normal case; it is left where it is.
+    if (lsn >= head) lookBeyondAt(slots, slot, lsn, beyond);
+    if (++slot === slots.count) slot = 0;
+  }
+  return beyond;
+}
+
+function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): void {
+  const inPlace = Number.isSafeInteger(lsn) && slotOf(lsn, slots.count) === slot;
+  const intact = inPlace && slots.look(slot, lsn) !== SlotState.Other;
+  beyond.debris.push(slot);
+  if (!intact) {
+    beyond.torn++;
+    return;
+  }
+  beyond.phantoms++;
+  beyond.highest = Math.max(beyond.highest, lsn);
+  beyond.watermark = Math.max(beyond.watermark, lsn - slots.distanceAt(slot));
+}
+
+/** The LSNs from `first` to `last` that are no records, as ranges. */
+function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[]): void {
+  for (let lsn = firstBad(slots, first, last + 1); lsn <= last; lsn = firstBad(slots, lsn, last + 1)) {
+    const start = lsn;
+    while (lsn <= last && !hasRecord(slots, lsn)) lsn++;
+    damaged.push({ first: start, last: lsn - 1 });
+  }
+}
+
+/** The first LSN from `lsn` on, and at most `end`, that is no record. */
+export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
+  // More each time, since in a log that is damaged all over few records follow each other.
+  for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
+    const slot = slotOf(lsn, slots.count);
+    const count = Math.min(end - lsn, slots.count - slot, most);
+    const { good } = slots.lookRun(slot, lsn, count);
+    lsn += good;
+    if (good < count) break;
+  }
+  return lsn;
+}
+
+function hasRecord(slots: Slots, lsn: LSN): boolean {
+  return slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Record;
+}
+
+function laterTime(header: Header, slots: Slots, slot: number): { nanos: bigint; seq: number } {
+  const inHeader = { nanos: header.timeNanos, seq: header.timeSeq };
+  if (slot < 0) return inHeader;
+  const inRecord = { nanos: slots.timeNanosAt(slot), seq: slots.timeSeqAt(slot) };
+  const recordIsLater = inRecord.nanos > inHeader.nanos ||
+    (inRecord.nanos === inHeader.nanos && inRecord.seq > inHeader.seq);
+  return recordIsLater ? inRecord : inHeader;
+}

@@ -1,0 +1,48 @@
+// Records as a log hands them out, made for tests.
+
+import { recordOf } from "../../read/stored_record.ts";
+import { OpType, type WALRecord } from "../../types.ts";
+import type { StoreEntry } from "../pair_model.ts";
+import type { Random } from "../random.ts";
+
+/** Unsigned 64-bit numbers that stores mistake for others: signed, as doubles, cut to 32 bits. */
+export const U64_ENDS: readonly bigint[] = [0n, 1n, 2n ** 32n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
+
+/** A record. */
+export function makeRecord(lsn: number, opType: OpType, pair: StoreEntry): WALRecord {
+  const [keyHigh, keyLow, valueHigh, valueLow] = pair;
+  return recordOf({ lsn, opType, version: 1, time: [BigInt(lsn), 0, 0], keyHigh, keyLow, valueHigh, valueLow });
+}
+
+/** Inserts that no other record repeats. */
+export function makeInserts(count: number, first: number): WALRecord[] {
+  return Array.from({ length: count }, (_, i) => {
+    const lsn = first + i;
+    return makeRecord(lsn, OpType.Insert, [77n, BigInt(lsn), 88n, BigInt(lsn)]);
+  });
+}
+
+/** Inserts, deletes and deletes of one value, of so few keys and values that most records meet an earlier one. */
+export function randomRecords(random: Random, count: number, first = 1): WALRecord[] {
+  const types: readonly OpType[] = [OpType.Insert, OpType.Insert, OpType.Insert, OpType.Delete, OpType.DeleteValue];
+  return Array.from({ length: count }, (_, i) => {
+    const opType = random.pick(types);
+    const key = BigInt(random.below(3));
+    const value = opType === OpType.Delete ? 0n : BigInt(random.below(4));
+    return makeRecord(first + i, opType, [key, 5n, value, value]);
+  });
+}
+
+/** A record of a type that there is not: a store that looks at the type fails there, whatever it did before. */
+export function unknownType(record: WALRecord): WALRecord {
+  return recordOf({ ...record.toObject(), opType: 63 as OpType });
+}
+
+/** A record whose key and value cannot be read: as with one that a database refuses, any store fails there. */
+export function unreadable(record: WALRecord): WALRecord {
+  const fail = (): never => {
+    throw new Error(`LSN ${record.lsn} cannot be read (simulated)`);
+  };
+  const names = ["keyHigh", "keyLow", "valueHigh", "valueLow"];
+  return Object.create(record, Object.fromEntries(names.map((name) => [name, { get: fail, enumerable: true }])));
+}

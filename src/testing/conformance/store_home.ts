@@ -1,0 +1,162 @@
+// Where a store under test keeps what it keeps, and what a crash leaves of it.
+
+import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { absolutePath } from "../../../ffi/file/working_directory.ts";
+
+/** Thrown by `home.step()`: a write of the store that failed, and that may succeed when it is done again. */
+export class SimulatedFailure extends Error {
+  /** Always `SimulatedFailure`. */
+  override name = "SimulatedFailure";
+}
+
+/**
+ * The machine that a store runs on, from one crash to the next. A store that is opened takes from it what it works on, and
+ * finds there what the last crash has left; a new one is empty.
+ */
+export interface StoreHome {
+  /**
+   * A real directory of the store's own, made when it is first asked for. A crash leaves a copy of the files as they are at that
+   * moment, or, if it is power loss, as they were after any call to the store since its last `sync()`. The path is another
+   * one then. It is removed when the test ends.
+   */
+  readonly directory: string;
+  /**
+   * Plain data (numbers, strings, arrays, `Map`s, bytes) that stands for a disk: each change to it is a write. A crash leaves a copy,
+   * as with `directory`. Ask for it once; whatever else the store has in memory is lost.
+   */
+  saved<T>(initial: () => T): T;
+  /** Something that does not crash with the log, such as a server elsewhere, or a store in memory: the same object in each life. */
+  outside<T>(make: () => T): T;
+  /**
+   * Call it between two writes of the store. A crash may come here, and the write may fail: then it throws, and the store has
+   * to let that error through. Without it, crashes come between and after calls to the store, and where it awaits something.
+   */
+  step(): void;
+}
+
+/** What a crash at some moment would leave. */
+interface Image {
+  readonly directory: string | null;
+  readonly saved: { readonly value: unknown } | null;
+}
+
+/** A home over all the crashes of one history. */
+export class Home implements Disposable {
+  #parent: string | null = null;
+  #directories = 0;
+  #now: Image = { directory: null, saved: null };
+  #outside: { readonly value: unknown } | null = null;
+  readonly #temporary: string | undefined;
+  #life = 0;
+  /** What power loss would leave, if it is to take what was not synced. */
+  #older: Image | null = null;
+
+  /** @param temporary where directories are made. */
+  constructor(temporary: string | undefined) {
+    // The workload may change the working directory.
+    this.#temporary = temporary === undefined ? undefined : absolutePath(temporary);
+  }
+
+  /** The home as a store sees it until the next crash. */
+  open(step: () => void): StoreHome {
+    const life = this.#life;
+    // Data and files of a life that is over are still its own: nothing it does now can reach the next one.
+    let last = this.#now;
+    const image = () => life === this.#life ? this.#now : last;
+    const change = (to: Image) => {
+      last = to;
+      if (life === this.#life) this.#now = to;
+      return to;
+    };
+    const makeDirectory = () => this.#makeDirectory();
+    return {
+      get directory(): string {
+        return image().directory ?? change({ ...image(), directory: makeDirectory() }).directory!;
+      },
+      saved<T>(initial: () => T): T {
+        return (image().saved ?? change({ ...image(), saved: { value: initial() } }).saved!).value as T;
+      },
+      outside: <T>(make: () => T): T => (this.#outside ??= { value: make() }).value as T,
+      step,
+    };
+  }
+
+  /** Whether this is what does not crash. */
+  isOutside(value: unknown): boolean {
+    return this.#outside !== null && this.#outside.value === value;
+  }
+
+  /** Power loss, if it comes, leaves the home as it is now. */
+  keepImage(): void {
+    if (this.#older !== null) this.#drop(this.#older);
+    this.#older = this.#copy(this.#now);
+  }
+
+  /** The machine crashes: what is left is the home as it is now, or at the last `keepImage()`. */
+  crash(leaves: "now" | "image"): void {
+    const left = leaves === "image" && this.#older !== null ? this.#older : this.#copy(this.#now);
+    if (this.#older !== null && left !== this.#older) this.#drop(this.#older);
+    this.#older = null;
+    this.#now = left;
+    this.#life++;
+  }
+
+  /** Removes all directories. */
+  [Symbol.dispose](): void {
+    if (this.#parent !== null) rmSync(this.#parent, { recursive: true, force: true, maxRetries: 3 });
+    this.#parent = null;
+  }
+
+  #makeDirectory(): string {
+    this.#parent ??= mkdtempSync(join(this.#temporary ?? absolutePath(temporaryDirectory()), "wal-crash-"));
+    const path = join(this.#parent, String(++this.#directories));
+    mkdirSync(path);
+    return path;
+  }
+
+  #copy({ directory, saved }: Image): Image {
+    const copy = directory === null ? null : this.#makeDirectory();
+    if (copy !== null) copyFiles(directory!, copy);
+    return { directory: copy, saved: saved === null ? null : { value: copyOf(saved.value) } };
+  }
+
+  #drop({ directory }: Image): void {
+    if (directory !== null) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+/** In memory where the system has such a place: stores sync their files often, and nothing here has to last. */
+function temporaryDirectory(): string {
+  try {
+    accessSync("/dev/shm", constants.W_OK);
+    return "/dev/shm";
+  } catch { /* there is none, or Deno keeps it from a program that may not do everything */ }
+  try {
+    return tmpdir();
+  } catch {
+    // Deno without --allow-env.
+    return "/tmp";
+  }
+}
+
+function copyOf<T>(value: T): T {
+  try {
+    return structuredClone(value);
+  } catch (cause) {
+    throw new TypeError("home.saved() stands for a disk and holds plain data only: it cannot be copied", { cause });
+  }
+}
+
+function copyFiles(from: string, to: string): void {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) {
+      mkdirSync(target);
+      copyFiles(source, target);
+    } else if (entry.isFile()) {
+      copyFileSync(source, target);
+    }
+  }
+}

@@ -1,0 +1,262 @@
+// A store on trial: given records, crashed, opened again, and compared with what it was given.
+
+import { LOG_ID_BYTES } from "../../format/layout.ts";
+import { logIdText } from "../../format/lineage.ts";
+import { type AppliedRun, type LSN, OpType, type Store, type WALRecord } from "../../types.ts";
+import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
+import { closeStore } from "../crash/life.ts";
+import { SimulatedCrash } from "../disk/fault_plan.ts";
+import { checkOpened, faultOfAppliedLog } from "../crash/opened_store.ts";
+import { findPrefixes, PairModel, type ReadContents, recordText, type StoreEntry } from "../pair_model.ts";
+import { Home, SimulatedFailure, type StoreHome } from "./store_home.ts";
+import type { StoreDebt } from "../crash/watched_store.ts";
+
+/** How stores are made and read. */
+export interface StoreMaker<S extends Store> {
+  readonly make: (home: StoreHome) => S | Promise<S>;
+  readonly contents: ReadContents<S> | undefined;
+  readonly temporary: string | undefined;
+}
+
+/** What `home.step()` does at a later call: a crash, or a failed write. */
+export interface StepFault {
+  /** Which call, from 1. */
+  readonly nth: number;
+  readonly kind: "crash" | "failure";
+}
+
+/** A new store, until it is disposed. */
+export class Trial<S extends Store> implements AsyncDisposable {
+  readonly #maker: StoreMaker<S>;
+  readonly #home: Home;
+  #store!: S;
+  /** Everything it was given. */
+  readonly #records: WALRecord[] = [];
+  /** Up to here it has been given everything, as far as crashes have left it. */
+  #given: LSN = 0;
+  #debt: StoreDebt = { durable: 0, offered: 0, run: null };
+  #fault: StepFault | null = null;
+  #steps = 0;
+  /** Counts the lives of the store: what a dead one still does is of no interest. */
+  #life = 0;
+  /** The log that records come from, now. */
+  #logId = newId();
+  /** The log that each record came from. */
+  readonly #logs = new Map<LSN, string>();
+  readonly #lines: string[] = [];
+
+  private constructor(maker: StoreMaker<S>) {
+    this.#maker = maker;
+    this.#home = new Home(maker.temporary);
+  }
+
+  /** Opens a new store. */
+  static async start<S extends Store>(maker: StoreMaker<S>): Promise<Trial<S>> {
+    const trial = new Trial(maker);
+    await trial.#open();
+    return trial;
+  }
+
+  get store(): S {
+    return this.#store;
+  }
+
+  get last(): LSN {
+    return this.#records.at(-1)?.lsn ?? 0;
+  }
+
+  /** How often the store has called `home.step()` since the last `arm()`. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Whether a crash leaves the store as it is. */
+  get isOutside(): boolean {
+    return this.#home.isOutside(this.#store);
+  }
+
+  /** Lets a step to come crash or fail; null: none. */
+  arm(fault: StepFault | null): void {
+    this.#fault = fault;
+    this.#steps = 0;
+  }
+
+  /** Gives records to the store as a consumer does. What the store throws is thrown. */
+  async give(records: readonly WALRecord[]): Promise<void> {
+    this.offer(records);
+    const store = this.#store;
+    const life = this.#life;
+    if (store.applyBatch !== undefined) {
+      this.#note(`applyBatch() of LSN ${records[0]!.lsn} to ${records.at(-1)!.lsn}`);
+      await store.applyBatch(records, this.runOf(records));
+    } else {
+      for (const record of records) await this.#giveOne(record);
+    }
+    if (life !== this.#life) return;
+    this.#given = Math.max(this.#given, records.at(-1)!.lsn);
+    this.noteDurable(false);
+  }
+
+  /** Whether the store says which log its LSN belongs to, and is told. */
+  get savesLog(): boolean {
+    const { appliedLog, appliedLsn, applyBatch } = this.#store;
+    return appliedLog !== undefined && appliedLsn !== undefined && applyBatch !== undefined;
+  }
+
+  /** Records come from another log from now on, as after a restoration. */
+  changeLog(): void {
+    this.#logId = newId();
+    this.#note(`The log is another one: ${this.#logId}`);
+  }
+
+  /** The log that a record came from. */
+  logsOf(lsn: LSN): readonly string[] {
+    const logId = this.#logs.get(lsn);
+    return logId === undefined ? [] : [logId];
+  }
+
+  /** What a consumer says of a run. */
+  runOf(records: readonly WALRecord[]): AppliedRun {
+    return { logId: this.#logId, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
+  }
+
+  /** Notes what the store is going to be called with. */
+  offer(records: readonly WALRecord[]): void {
+    for (const record of records) {
+      if (record.lsn > this.last) this.#records.push(record);
+      if (record.lsn > this.#given) this.#logs.set(record.lsn, this.#logId);
+    }
+    const run = { first: records[0]!.lsn, last: records.at(-1)!.lsn };
+    this.#debt = { ...this.#debt, offered: Math.max(this.#debt.offered, run.last), run };
+  }
+
+  async #giveOne(record: WALRecord): Promise<void> {
+    const { opType, keyHigh, keyLow, valueHigh, valueLow } = record;
+    const store = this.#store;
+    this.#note(recordText(record));
+    if (opType === OpType.Insert) await store.insert!(keyHigh, keyLow, valueHigh, valueLow, record);
+    else if (opType === OpType.Delete) await store.delete!(keyHigh, keyLow, record);
+    else if (opType === OpType.DeleteValue) await store.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record);
+  }
+
+  /** A call has ended: what it did is durable if the store has no `sync()`, or if this was one. */
+  noteDurable(wasSync: boolean): void {
+    if (!wasSync && this.#store.sync !== undefined) return;
+    this.#debt = { ...this.#debt, durable: Math.max(this.#debt.durable, this.#given) };
+    this.#home.keepImage();
+  }
+
+  async sync(): Promise<void> {
+    this.#note("sync()");
+    await this.#store.sync?.();
+    this.noteDurable(true);
+  }
+
+  /** What the store says it has durably; null if it cannot say. */
+  async applied(): Promise<LSN | null> {
+    if (this.#store.appliedLsn === undefined) return null;
+    const lsn = await this.#store.appliedLsn();
+    this.#note(`appliedLsn() is ${lsn}`);
+    if (!Number.isSafeInteger(lsn) || lsn < 0) this.fail("G11", `appliedLsn() is ${String(lsn)}, which is no LSN`);
+    if (lsn > this.last) this.fail("G11", `appliedLsn() is ${lsn}, but the store was given LSN ${this.last} at most`);
+    if (lsn < this.#debt.durable) {
+      this.fail("G11", `appliedLsn() is ${lsn}, though the store has LSN ${this.#debt.durable} durably (H28)`);
+    }
+    await this.#checkLog(lsn);
+    this.#debt = { ...this.#debt, durable: lsn };
+    this.#home.keepImage();
+    return lsn;
+  }
+
+  async #checkLog(lsn: LSN): Promise<void> {
+    if (this.#store.appliedLog === undefined) return;
+    const said = await this.#store.appliedLog();
+    this.#note(`appliedLog() is ${said}`);
+    const fault = faultOfAppliedLog(this.#store, lsn, said, this);
+    if (fault !== null) this.fail("G11", fault);
+  }
+
+  /** Crashes the store's machine and opens it again: it must have what it owes and say so. Returns what it says. */
+  async crash(mode: "power" | "kill"): Promise<LSN | null> {
+    this.#note(mode === "power" ? "Power is lost, and with it what was not synced." : "The process is killed.");
+    const dead = this.#store;
+    this.#home.crash(mode === "power" ? "image" : "now");
+    this.#life++;
+    try {
+      await closeStore(dead, this.#home);
+    } catch { /* it is dead */ }
+    await this.#open();
+    try {
+      this.#debt = await checkOpened(this.#store, await this.read(), {
+        data: (lsn) => this.data(lsn),
+        logsOf: (lsn) => this.logsOf(lsn),
+      }, this.#debt);
+    } catch (error) {
+      if (error instanceof BrokenPromiseError) this.fail(error.promise, error.finding);
+      throw error;
+    }
+    if (this.#store.appliedLsn === undefined) return null;
+    return this.#given = this.#debt.durable;
+  }
+
+  async #open(): Promise<void> {
+    this.arm(null);
+    const life = this.#life;
+    try {
+      this.#store = await this.#maker.make(this.#home.open(() => this.#step(life)));
+    } catch (error) {
+      this.fail("G11", `the store cannot be opened: ${textOf(error)}`, error);
+    }
+    this.#home.keepImage();
+  }
+
+  #step(life: number): void {
+    if (life !== this.#life) throw new SimulatedCrash("This process is dead");
+    this.#steps++;
+    if (this.#fault === null || this.#fault.nth !== this.#steps) return;
+    this.#note(`step ${this.#steps} within the store: ${this.#fault.kind}`);
+    if (this.#fault.kind === "failure") throw new SimulatedFailure("A write of the store failed (simulated)");
+    throw new SimulatedCrash("Simulated crash within the store");
+  }
+
+  /** Records up to an LSN, or all. */
+  data(through: LSN = Infinity): WALRecord[] {
+    return this.#records.filter(({ lsn }) => lsn <= through);
+  }
+
+  async read(): Promise<StoreEntry[] | null> {
+    return this.#maker.contents === undefined ? null : [...await this.#maker.contents(this.#store)];
+  }
+
+  /** The store must contain what the records up to an LSN make of an empty one. */
+  async expect(promise: PromiseNumber, through: LSN, when: string): Promise<void> {
+    const entries = await this.read();
+    const difference = entries === null ? null : PairModel.after(this.data(through)).difference(entries);
+    if (difference === null) return;
+    const found = findPrefixes(this.data(), entries!).at(-1);
+    const state = found === undefined ? "" : `; its contents are those of LSN ${found}`;
+    this.fail(promise, `${when}, ${difference}${state}`);
+  }
+
+  fail(promise: PromiseNumber, finding: string, cause?: unknown): never {
+    const lines = this.#lines.slice(-40).map((line) => `    ${line}`);
+    throw new BrokenPromiseError(promise, finding, ["  What happened to the store:", ...lines].join("\n"), { cause });
+  }
+
+  #note(line: string): void {
+    this.#lines.push(line);
+  }
+
+  /** Closes the store and removes what it kept. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      if (this.#store !== undefined) await closeStore(this.#store, this.#home);
+    } catch { /* what it does wrong was found before */ }
+    this.#home[Symbol.dispose]();
+  }
+}
+
+/** A log id like any other. */
+function newId(): string {
+  return logIdText(crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES)));
+}

@@ -1,0 +1,127 @@
+// One history: an empty disk, lives that end in crashes, and a last one in which everything is checked. A seed and a crash point
+// decide all of it.
+
+import type { Store, WALOptions } from "../../types.ts";
+import { Life, type LifePlan, type Machine } from "./life.ts";
+import type { Subject } from "./options.ts";
+import type { CrashOptions, SimulatedDiskOptions } from "../disk/options.ts";
+import type { Moment } from "../disk/fault_plan.ts";
+import type { Keep } from "../disk/keep.ts";
+import { LogHistory } from "./log_history.ts";
+import { Random } from "../random.ts";
+import { SimulatedDisk } from "../disk/simulated_disk.ts";
+import { Home } from "../conformance/store_home.ts";
+
+/** Which history. */
+export interface HistoryPlan {
+  readonly seed: number;
+  /** The step of the first life at which it crashes; 0: it does not. One that is never reached: after the last step. */
+  readonly point: number;
+  /** Most crashes. */
+  readonly crashes: number;
+  /** How many steps the first life has without a crash. */
+  readonly length: number;
+  readonly failures: number;
+  readonly log: Omit<WALOptions, "storage" | "now"> | undefined;
+}
+
+/** How it went. */
+export interface HistoryOutcome {
+  /** Steps of the first life. */
+  readonly steps: number;
+  readonly crashes: number;
+  readonly records: number;
+  /** What happened, a line for each step. */
+  readonly lines: readonly string[];
+  /** What was found to be wrong. */
+  readonly failure: { readonly error: unknown } | null;
+}
+
+/** How the disk and the consumer are in the histories of a seed. */
+interface Habits {
+  readonly disk: SimulatedDiskOptions;
+  readonly batchSize: number;
+  readonly stopChance: number;
+  readonly failureShare: number;
+  readonly writeBackChance: number;
+}
+
+const MOMENTS: readonly Moment[] = ["before", "during", "after"];
+const KEEPS: readonly Keep[] = ["none", "random", "random", "all"];
+/** About as many system calls as making a log takes. */
+const OPENING_CALLS = 30;
+
+/** The chance that the log is restored from a backup before it is opened again. Once: a log knows its nearest origin only. */
+const RESTORE_CHANCE = 0.5;
+
+/** Goes through a history. */
+export async function runHistory<S extends Store>(subject: Subject<S>, plan: HistoryPlan): Promise<HistoryOutcome> {
+  using home = new Home(subject.temporary);
+  const habits = habitsOf(plan.seed);
+  const machine: Machine = {
+    disk: new SimulatedDisk(habits.disk),
+    home,
+    history: new LogHistory(),
+    lines: [],
+    debt: { durable: 0, offered: 0, run: null },
+  };
+  const lives = 1 + (plan.point === 0 ? 0 : new Random(plan.seed, plan.point).between(1, plan.crashes));
+  let steps = 0;
+  let number = 0;
+  let failure: HistoryOutcome["failure"] = null;
+  try {
+    // Without a crash there are two lives too: what was closed properly is opened again.
+    for (; number < Math.max(2, lives); number++) {
+      const life = new Life(subject, machine, lifeOf(plan, habits, number, lives));
+      await life.run().finally(() => number === 0 && (steps = life.steps));
+    }
+  } catch (error) {
+    failure = { error };
+  }
+  const crashes = Math.min(number, lives - 1);
+  return { steps, crashes, records: machine.history.data().length, lines: machine.lines, failure };
+}
+
+function habitsOf(seed: number): Habits {
+  const random = new Random(seed).fork("habits");
+  return {
+    disk: {
+      seed,
+      pieceBytes: random.pick([64, 512, 4096] as const),
+      tearChance: random.pick([0, 0.3]),
+      directoryOrder: random.pick(["journal", "any"] as const),
+      asyncUsesSpare: random.chance(0.5),
+      asyncTicks: random.pick([1, 8, 20]),
+      traceLimit: 100,
+    },
+    batchSize: random.pick([1, 2, 5, 64, 1024]),
+    stopChance: random.pick([0, 0.1, 0.3]),
+    failureShare: random.pick([0, 1, 1]),
+    writeBackChance: random.pick([0, 0.1]),
+  };
+}
+
+/** What is decided about one life. Each has random numbers of its own: fewer crashes leave the first ones as they were. */
+function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number): LifePlan {
+  const { seed, point, length } = plan;
+  const random = new Random(seed, 2 ** 20 + 16 * point + number);
+  const isLast = number === Math.max(2, lives) - 1;
+  const crash: CrashOptions = random.chance(0.3) ? { mode: "kill" } : { mode: "power", keep: random.pick(KEEPS) };
+  const when = random.pick(MOMENTS);
+  const later = 1 + random.below(length + 2);
+  return {
+    number,
+    point: isLast || point === 0 ? null : { step: number === 0 ? point : later, when },
+    end: isLast ? "check" : point === 0 ? "close" : "crash",
+    crash,
+    losesWrites: random.chance(0.6),
+    depth: random.between(1, OPENING_CALLS),
+    log: { size: 65536, flush: "offload", idleHeaderDelayMs: Infinity, ...plan.log },
+    batchSize: habits.batchSize,
+    stopChance: habits.stopChance,
+    failureChance: plan.failures * habits.failureShare,
+    writeBackChance: habits.writeBackChance,
+    restoresLog: number === 1 && random.fork(`restore ${point}`).chance(RESTORE_CHANCE),
+    random,
+  };
+}

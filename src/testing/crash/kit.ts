@@ -1,0 +1,160 @@
+// Crash tests of a store and a workload: histories by the hundred, and for one that fails the shortest that fails in the same way.
+
+import type { ApplicableStore, Store } from "../../types.ts";
+import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
+import { type HistoryOutcome, type HistoryPlan, runHistory } from "./history.ts";
+import type { CrashTestOptions, CrashTestResult, Subject } from "./options.ts";
+import { Random } from "../random.ts";
+
+const DEFAULT_SEEDS = 20;
+const DEFAULT_POINTS = 20;
+const DEFAULT_CRASHES = 2;
+const DEFAULT_FAILURES = 0.1;
+const DEFAULT_TIMEOUT_MS = 10_000;
+/** How long to look for a shorter history. */
+const SHORTEN_MS = 3000;
+/** The last steps of a history tell the most. */
+const LINES_SHOWN = 80;
+
+/**
+ * Runs a workload on a log, with a consumer and your store, on a simulated machine that crashes at hundreds of points; after each
+ * crash it opens log and store again, lets the consumer catch up, and checks that
+ *
+ * - every acknowledged record is there, and none that was never appended (G1, G2, G4),
+ * - batches are there whole or not at all, in the log and in the store (G3),
+ * - the store gets every durable record in order, and none twice if it has `appliedLsn()` (G11),
+ * - `appliedLsn()` says what the store has, neither more nor less, after crashes that take what it did not sync (G11),
+ * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored from a backup (G11),
+ * - the store's contents are what the records make of them, and `check()` agrees (G11).
+ *
+ * @example A store whose disk is plain data
+ * ```ts
+ * import { OpType, type WALRecord } from "@cidstore/wal";
+ * import { crashTest } from "@cidstore/wal/testing";
+ *
+ * interface Saved {
+ *   applied: number;
+ *   values: bigint[];
+ * }
+ *
+ * class ValueStore {
+ *   readonly disk: { saved: Saved };
+ *
+ *   constructor(disk: { saved: Saved }) {
+ *     this.disk = disk;
+ *   }
+ *
+ *   applyBatch(records: readonly WALRecord[]) {
+ *     const inserts = records.filter(({ opType }) => opType === OpType.Insert);
+ *     const values = [...this.disk.saved.values, ...inserts.map((record) => record.valueLow)];
+ *     this.disk.saved = { applied: records.at(-1)!.lsn, values }; // one write: both or neither
+ *   }
+ *
+ *   appliedLsn() {
+ *     return this.disk.saved.applied;
+ *   }
+ * }
+ *
+ * const { crashes } = await crashTest({
+ *   store: (home) => new ValueStore(home.saved(() => ({ saved: { applied: 0, values: [] as bigint[] } }))),
+ *   workload: async ({ wal, random }) => {
+ *     for (let i = 0; i < 5; i++) await wal.logInsert(1, 2, 3, random.uint64());
+ *   },
+ *   check: (store, records) => {
+ *     if (store.disk.saved.values.length !== records.length) throw new Error("Values are missing");
+ *   },
+ * });
+ * console.log(crashes > 100); // true
+ * ```
+ *
+ * @returns how much was tried.
+ * @throws {BrokenPromiseError} if a promise is broken: which one, at which seed and crash point, and how to replay it.
+ */
+export async function crashTest<S extends ApplicableStore>(options: CrashTestOptions<S>): Promise<CrashTestResult> {
+  const subject: Subject<S> = { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS };
+  const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
+  if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);
+  const total = { histories: 0, crashes: 0, records: 0 };
+  for (const seed of seedsOf(options.seeds ?? DEFAULT_SEEDS)) {
+    const whole: HistoryPlan = { seed, point: 0, crashes, failures, log, length: 0 };
+    const calm = await runHistory(subject, whole);
+    await judge(subject, whole, calm, total);
+    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, calm.steps, seed)) {
+      const plan = { ...whole, point, length: calm.steps };
+      await judge(subject, plan, await runHistory(subject, plan), total);
+    }
+  }
+  return total;
+}
+
+function seedsOf(seeds: number | readonly number[]): readonly number[] {
+  return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds;
+}
+
+/** Every step of a life and the time after the last one, or so many of them. */
+function pointsOf(points: number | readonly number[], steps: number, seed: number): readonly number[] {
+  if (typeof points !== "number") return points.filter((point) => point !== 0);
+  const all = steps + 1;
+  if (points >= all) return Array.from({ length: all }, (_, index) => index + 1);
+  // One in each part of the life, each seed at other places.
+  const random = new Random(seed).fork("crash points");
+  return Array.from({ length: points }, (_, part) => {
+    const first = Math.floor(part * all / points) + 1;
+    return random.between(first, Math.floor((part + 1) * all / points));
+  });
+}
+
+async function judge<S extends Store>(
+  subject: Subject<S>,
+  plan: HistoryPlan,
+  outcome: HistoryOutcome,
+  total: { histories: number; crashes: number; records: number },
+): Promise<void> {
+  total.histories++;
+  total.crashes += outcome.crashes;
+  total.records += outcome.records;
+  if (outcome.failure === null) return;
+  const [shortestPlan, shortest] = await shorten(subject, plan, outcome);
+  const { error } = shortest.failure!;
+  const where = report(shortestPlan, shortest);
+  if (error instanceof BrokenPromiseError) {
+    throw new BrokenPromiseError(error.promise, error.finding, where, { cause: error.cause ?? error });
+  }
+  const text = error instanceof Error && error.name === "Error" ? error.message : textOf(error);
+  throw new Error(`${text}\n${where}`, { cause: error });
+}
+
+/** The earliest single crash of the same seed that breaks the same promise, as far as time allows. */
+async function shorten<S extends Store>(
+  subject: Subject<S>,
+  plan: HistoryPlan,
+  outcome: HistoryOutcome,
+): Promise<[HistoryPlan, HistoryOutcome]> {
+  if (!(outcome.failure!.error instanceof BrokenPromiseError)) return [plan, outcome];
+  const startMs = performance.now();
+  const length = plan.point === 0 ? outcome.steps : plan.length;
+  for (let point = 1; point <= length + 1; point++) {
+    if (performance.now() - startMs > SHORTEN_MS) break;
+    const shorter = { ...plan, point, crashes: 1, length };
+    const other = await runHistory(subject, shorter);
+    if (other.lines.length <= outcome.lines.length && brokenPromise(other) === brokenPromise(outcome)) {
+      return [shorter, other];
+    }
+  }
+  return [plan, outcome];
+}
+
+function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {
+  return failure?.error instanceof BrokenPromiseError ? failure.error.promise : null;
+}
+
+function report({ seed, point, crashes }: HistoryPlan, { lines }: HistoryOutcome): string {
+  const shown = lines.slice(-LINES_SHOWN);
+  return [
+    point === 0 ? `  Seed ${seed}, without a crash` : `  Seed ${seed}, crash at step ${point}`,
+    `  Replay: crashTest({ …, seeds: [${seed}], crashPoints: [${point}], crashes: ${crashes} })`,
+    `  The history:`,
+    ...(lines.length > shown.length ? [`    … ${lines.length - shown.length} lines before`] : []),
+    ...shown.map((line) => `    ${line}`),
+  ].join("\n");
+}

@@ -1,0 +1,356 @@
+// One life of a simulated machine: the log is opened, the store is, a consumer feeds it, the workload runs, until the crash.
+
+import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { WALError, WALStoreError } from "../../errors.ts";
+import type { Store, WALOptions } from "../../types.ts";
+import { WAL } from "../../wal.ts";
+import { BrokenPromiseError, textOf } from "../broken_promise.ts";
+import { CrashClock, type CrashPoint } from "./crash_points.ts";
+import type { CrashOptions } from "../disk/options.ts";
+import type { LogHistory } from "./log_history.ts";
+import { checkOpened, faultOfAppliedLog } from "./opened_store.ts";
+import { PairModel, type ReadContents, type StoreEntry } from "../pair_model.ts";
+import type { Random } from "../random.ts";
+import type { SimulatedDisk } from "../disk/simulated_disk.ts";
+import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
+import type { Subject } from "./options.ts";
+import { WatchedLog, watchedStorage } from "./watched_log.ts";
+import { type StoreDebt, WatchedStore } from "./watched_store.ts";
+
+/** Where the log lies on the simulated disk. */
+export const LOG_PATH = "/sim/log";
+
+/** What is decided beforehand about a life. */
+export interface LifePlan {
+  /** Which life of the history, from 0. */
+  readonly number: number;
+  readonly point: CrashPoint | null;
+  /** After the last step, if there was no crash: crash, close, or check everything and close. */
+  readonly end: "crash" | "close" | "check";
+  readonly crash: CrashOptions;
+  /** If power is lost, the store loses writes that it did not sync. */
+  readonly losesWrites: boolean;
+  /** Which of the system calls of an opening the crash hits. */
+  readonly depth: number;
+  readonly log: WALOptions;
+  readonly batchSize: number;
+  readonly stopChance: number;
+  readonly failureChance: number;
+  readonly writeBackChance: number;
+  /** Before it is opened, the log is restored from a backup of itself. */
+  readonly restoresLog: boolean;
+  readonly random: Random;
+}
+
+/** What outlives a life. */
+export interface Machine {
+  readonly disk: SimulatedDisk;
+  readonly home: Home;
+  readonly history: LogHistory;
+  readonly lines: string[];
+  debt: StoreDebt;
+}
+
+/** How long the work of a dead process may go on before the next life begins all the same. */
+const AFTERMATH_MS = 1000;
+
+/** A life, to be lived once. */
+export class Life<S extends Store> {
+  readonly #subject: Subject<S>;
+  readonly #machine: Machine;
+  readonly #plan: LifePlan;
+  readonly #clock: CrashClock;
+  readonly #failed = Promise.withResolvers<never>();
+  #log: WatchedLog | null = null;
+  #store: S | null = null;
+  #watched: WatchedStore | null = null;
+  #session = new AbortController();
+  #isStopping = false;
+  /** What goes on at the same time as the life itself, and may outlast it. */
+  readonly #running: Promise<unknown>[] = [];
+
+  constructor(subject: Subject<S>, machine: Machine, plan: LifePlan) {
+    this.#subject = subject;
+    this.#machine = machine;
+    this.#plan = plan;
+    this.#failed.promise.catch(() => {});
+    this.#clock = new CrashClock(plan.point, machine.lines, () => this.#crash(), () => this.#tick());
+  }
+
+  get steps(): number {
+    return this.#clock.steps;
+  }
+
+  /** Resolves when the life is over; rejects if it showed that something is wrong. */
+  async run(): Promise<void> {
+    const { end, number } = this.#plan;
+    this.#clock.note(number === 0 ? "The machine starts." : "The machine starts again.");
+    const life = this.#live();
+    life.catch(() => {}); // looked at below, unless the crash comes first
+    const timer = setTimeout(() => {
+      this.#failed.reject(
+        new Error(`Nothing happens any more: this life did not end in ${this.#subject.timeoutMs} ms`),
+      );
+    }, this.#subject.timeoutMs);
+    try {
+      await Promise.race([this.#clock.ended, this.#failed.promise, life]);
+      if (end === "crash" && !this.#clock.hasCrashed) this.#clock.crash();
+    } catch (error) {
+      if (!this.#clock.hasCrashed || error instanceof BrokenPromiseError) throw error;
+    } finally {
+      clearTimeout(timer);
+      await this.#bury();
+    }
+  }
+
+  async #live(): Promise<void> {
+    const { end } = this.#plan;
+    const log = this.#openLog();
+    await this.#openStore();
+    this.#running.push(this.#consume().catch((error) => this.#fail(this.#explain(error))));
+    if (end !== "check") await this.#work(log);
+    await this.#catchUp(log);
+    if (end === "crash") return;
+    this.#isStopping = true;
+    this.#session.abort();
+    await Promise.all(this.#running);
+    if (end === "check") await this.#checkAll();
+    this.#machine.debt = this.#watched!.debt;
+    this.#machine.history.observe(log);
+    log.close();
+    this.#machine.history.acknowledge(log.durable);
+    await closeStore(this.#store!, this.#machine.home);
+    this.#store = null;
+    this.#clock.note("Log and store are closed.");
+  }
+
+  #openLog(): WatchedLog {
+    const { disk, history } = this.#machine;
+    const observe = () => {
+      if (this.#log !== null) history.observe(this.#log);
+    };
+    if (this.#plan.restoresLog && disk.exists(LOG_PATH)) this.#restoreLog();
+    const storage = watchedStorage(disk, this.#clock, observe, this.#plan.depth);
+    const options = { ...this.#plan.log, storage, now: disk.clock.now };
+    const watch = { clock: this.#clock, history, fail: (error: BrokenPromiseError) => this.#fail(error) };
+    this.#log = new WatchedLog(LOG_PATH, options, watch);
+    this.#log.open();
+    this.#clock.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
+    return this.#log;
+  }
+
+  /** The same records, in a log with another id. A store takes it, if it knows which log its LSN belongs to. */
+  #restoreLog(): void {
+    const { disk } = this.#machine;
+    const backup = `${LOG_PATH}.backup`;
+    {
+      using log = WAL.open(LOG_PATH, { ...this.#plan.log, storage: disk.storage, now: disk.clock.now });
+      log.backup(backup);
+    }
+    disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));
+    disk.outsider.unlink(backup);
+    this.#clock.note("The log is restored from a backup of itself.");
+  }
+
+  async #openStore(): Promise<void> {
+    const { home, history } = this.#machine;
+    if (this.#clock.step("open the store") !== null) throw this.#clock.crash();
+    try {
+      this.#store = await this.#subject.store(home.open(() => this.#stepWithin()));
+    } catch (error) {
+      this.#clock.check();
+      throw new BrokenPromiseError("G11", `the store cannot be opened: ${textOf(error)}`, "", { cause: error });
+    }
+    this.#clock.check();
+    const store = this.#store;
+    const entries = await this.#read();
+    this.#machine.debt = await checkOpened(store, entries, history, this.#machine.debt);
+    this.#clock.check();
+    this.#watched = new WatchedStore(store, {
+      clock: this.#clock,
+      history,
+      home,
+      random: this.#plan.random,
+      logId: () => this.#log!.logId,
+      durable: () => this.#log!.durable,
+      fail: (error) => this.#fail(error),
+      losesWrites: this.#plan.losesWrites,
+      read: () => this.#read(),
+      stopChance: this.#plan.stopChance,
+      stop: () => this.#stopConsumer(),
+    }, this.#machine.debt);
+  }
+
+  /** What `home.step()` does. While the store is being opened, no write fails. */
+  #stepWithin(): void {
+    if (this.#clock.step("within the store") !== null) throw this.#clock.crash();
+    if (this.#watched !== null && this.#plan.random.chance(this.#plan.failureChance)) {
+      throw new SimulatedFailure("A write of the store failed (simulated)");
+    }
+  }
+
+  /** One consumer after the other, as if the application had stopped and started it. */
+  async #consume(): Promise<void> {
+    const log = this.#log!;
+    while (!this.#isStopping && !this.#clock.hasCrashed) {
+      if (!log.isOpen) {
+        await turn();
+        continue;
+      }
+      this.#session = new AbortController();
+      this.#watched!.begin();
+      await log.consumeAsync(this.#watched!.store, {
+        batchSize: this.#plan.batchSize,
+        // Only steps make a difference, never the time.
+        pollIntervalMs: Infinity,
+        signal: this.#session.signal,
+      });
+    }
+  }
+
+  /** Appends that wait for room reject when the consumer ends: it ends only where there is plenty. */
+  #stopConsumer(): void {
+    const log = this.#log!;
+    if (log.isOpen && log.length < log.capacity / 4 && log.stats().waiting === 0) this.#session.abort();
+  }
+
+  async #work(wal: WAL): Promise<void> {
+    const { number, random } = this.#plan;
+    try {
+      const work = Promise.resolve(
+        this.#subject.workload({
+          wal,
+          store: this.#store!,
+          crashes: number,
+          random: random.fork(`workload ${number}`),
+        }),
+      );
+      this.#running.push(work.catch(() => {}));
+      await work;
+    } catch (error) {
+      this.#clock.check();
+      // If the store broke the consumer, that is why.
+      await turn();
+      const where = number === 0 ? "though nothing had crashed" : `though nothing had crashed since crash ${number}`;
+      throw new Error(`The workload failed, ${where}: ${textOf(error)}`, { cause: error });
+    }
+  }
+
+  async #catchUp(log: WatchedLog): Promise<void> {
+    if (!log.isOpen) log.open();
+    await log.flushAsync();
+    const { history } = this.#machine;
+    history.observe(log);
+    const last = history.data().at(-1)?.lsn ?? 0;
+    while (log.applied < last) {
+      this.#clock.check();
+      await turn();
+    }
+  }
+
+  async #checkAll(): Promise<void> {
+    const { history } = this.#machine;
+    const store = this.#store!;
+    const records = history.data();
+    const last = records.at(-1)?.lsn ?? 0;
+    if (store.appliedLsn !== undefined) {
+      const lsn = await store.appliedLsn();
+      if (lsn < last) {
+        throw new BrokenPromiseError(
+          "G11",
+          `appliedLsn() is ${lsn} when the store has been given LSN ${last} and synced`,
+        );
+      }
+      const fault = store.appliedLog === undefined
+        ? null
+        : faultOfAppliedLog(store, lsn, await store.appliedLog(), history);
+      if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
+    }
+    const entries = await this.#read();
+    const difference = entries === null ? null : PairModel.after(records).difference(entries);
+    if (difference !== null) {
+      throw new BrokenPromiseError("G11", `the store was given every record up to LSN ${last}, and ${difference}`);
+    }
+    try {
+      await this.#subject.check?.(store, records);
+    } catch (error) {
+      throw new BrokenPromiseError("G11", `check() failed after LSN ${last}: ${textOf(error)}`, "", { cause: error });
+    }
+  }
+
+  async #read(): Promise<StoreEntry[] | null> {
+    const contents: ReadContents<S> | undefined = this.#subject.contents;
+    return contents === undefined ? null : [...await contents(this.#store!)];
+  }
+
+  /** What a consumer's failure means for the promises. */
+  #explain(error: unknown): unknown {
+    if (error instanceof BrokenPromiseError || this.#clock.hasCrashed) return error;
+    if (error instanceof WALStoreError) {
+      return new BrokenPromiseError("G11", `the log and the store do not fit together (H27): ${error.message}`);
+    }
+    if (error instanceof WALError && error.code !== "SQLITE") return error;
+    return new BrokenPromiseError("G11", `the store threw: ${textOf(error)}`, "", { cause: error });
+  }
+
+  #fail(error: unknown): void {
+    this.#failed.reject(error);
+  }
+
+  #tick(): void {
+    const { disk } = this.#machine;
+    if (!disk.halted && this.#plan.random.chance(this.#plan.writeBackChance)) disk.writeBackSome();
+  }
+
+  #crash(): void {
+    const { disk, home, history } = this.#machine;
+    const { crash, losesWrites } = this.#plan;
+    if (this.#log !== null) {
+      if (!disk.halted) history.observe(this.#log);
+      history.acknowledge(this.#log.durable);
+    }
+    if (this.#watched !== null) this.#machine.debt = this.#watched.debt;
+    if (disk.halted) disk.restart(crash);
+    else disk.crash(crash);
+    disk.clearFaults();
+    const loses = crash.mode === "power" && losesWrites;
+    home.crash(loses ? "image" : "now");
+    const kept = typeof crash.keep === "string" ? ` (unsynced pages of the log: ${crash.keep})` : "";
+    this.#clock.note(
+      crash.mode === "kill"
+        ? "The process is killed."
+        : `Power is lost${kept}${loses ? "; the store loses what it did not sync" : ""}.`,
+    );
+  }
+
+  /** Ends what is still going on in a process that is dead or done. */
+  async #bury(): Promise<void> {
+    this.#isStopping = true;
+    this.#session.abort();
+    try {
+      this.#log?.close();
+    } catch { /* it says that it is dead */ }
+    if (this.#watched !== null) this.#running.push(this.#watched.idle);
+    let settled = false;
+    Promise.allSettled(this.#running).then(() => settled = true);
+    for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await turn();
+    if (this.#store === null) return;
+    try {
+      await closeStore(this.#store, this.#machine.home);
+    } catch { /* and so does the store */ }
+  }
+}
+
+/** Gives back what a store holds, unless it lives elsewhere and goes on. */
+export async function closeStore(store: Store, home: Home): Promise<void> {
+  if (home.isOutside(store)) return;
+  const { close, [Symbol.dispose]: dispose, [Symbol.asyncDispose]: asyncDispose } = store as Partial<
+    AsyncDisposable & Disposable & { close(): unknown }
+  >;
+  await (asyncDispose ?? dispose ?? close)?.call(store);
+}
+
+/** Lets everything run that can run without waiting for anything outside. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,237 @@
+// A log whose every append, sync and opening is a step at which its machine may crash.
+
+import { setImmediate } from "node:timers";
+import type { OpenRequest, Region, Storage } from "../../../ffi/region.ts";
+import { storeCalls } from "../../consume/consumer.ts";
+import { WALClosedError } from "../../errors.ts";
+import { RING_AT } from "../../format/layout.ts";
+import type { DeleteItem, HybridTimeInput, InsertItem, LSN, U64, WALOptions } from "../../types.ts";
+import { WAL } from "../../wal.ts";
+import { BrokenPromiseError } from "../broken_promise.ts";
+import type { CrashClock } from "./crash_points.ts";
+import type { LogHistory } from "./log_history.ts";
+import type { SimulatedDisk } from "../disk/simulated_disk.ts";
+
+/** What watches a log. */
+export interface LogWatch {
+  readonly clock: CrashClock;
+  readonly history: LogHistory;
+  /** A promise is broken; the life is of no further interest. */
+  fail(error: BrokenPromiseError): void;
+}
+
+/** A log as the workload gets it. */
+export class WatchedLog extends WAL {
+  readonly #watch: LogWatch;
+  /** How often it was opened. */
+  #openings = 0;
+
+  constructor(path: string, options: WALOptions, watch: LogWatch) {
+    super(path, options);
+    this.#watch = watch;
+  }
+
+  override open(): void {
+    if (this.isOpen) return;
+    super.open();
+    this.#openings++;
+    this.#watch.history.checkRecovered(this);
+  }
+
+  override whenApplied(lsn?: LSN): Promise<void> {
+    const applied = this.#whenApplied(lsn);
+    // A rejection that nobody waits for must not end the process.
+    applied.catch(() => {});
+    return applied;
+  }
+
+  /** The test stops consumers that an application would leave running: who waits for one waits for the next. */
+  async #whenApplied(lsn: LSN = this.head - 1): Promise<void> {
+    const opening = this.#openings;
+    for (;;) {
+      try {
+        return await super.whenApplied(lsn);
+      } catch (error) {
+        this.#watch.clock.check();
+        const isStopped = error instanceof WALClosedError && this.isOpen && this.#openings === opening;
+        if (!isStopped || storeCalls.getStore()?.isRunning) throw error;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  override logInsert(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): Promise<void> {
+    return this.#acknowledged(() => super.logInsert(keyHigh, keyLow, valueHigh, valueLow, time));
+  }
+
+  override logDelete(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): Promise<void> {
+    return this.#acknowledged(() => super.logDelete(keyHigh, keyLow, time));
+  }
+
+  override logDeleteValue(
+    keyHigh: U64,
+    keyLow: U64,
+    valueHigh: U64,
+    valueLow: U64,
+    time?: HybridTimeInput,
+  ): Promise<void> {
+    return this.#acknowledged(() => super.logDeleteValue(keyHigh, keyLow, valueHigh, valueLow, time));
+  }
+
+  override batchInsert(items: Iterable<InsertItem>): Promise<void> {
+    return this.#acknowledged(() => this.#appends("batch insert", () => super.batchInsert(items)));
+  }
+
+  override batchDelete(items: Iterable<DeleteItem>): Promise<void> {
+    return this.#acknowledged(() => this.#appends("batch delete", () => super.batchDelete(items)));
+  }
+
+  // The asynchronous methods above append through the first three of these.
+
+  override logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
+    return this.#appends("insert", () => super.logInsertSync(keyHigh, keyLow, valueHigh, valueLow, time));
+  }
+
+  override logDeleteSync(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): LSN {
+    return this.#appends("delete", () => super.logDeleteSync(keyHigh, keyLow, time));
+  }
+
+  override logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
+    return this.#appends("delete value", () => super.logDeleteValueSync(keyHigh, keyLow, valueHigh, valueLow, time));
+  }
+
+  override batchInsertSync(items: Iterable<InsertItem>): LSN {
+    return this.#appends("batch insert", () => super.batchInsertSync(items));
+  }
+
+  override batchDeleteSync(items: Iterable<DeleteItem>): LSN {
+    return this.#appends("batch delete", () => super.batchDeleteSync(items));
+  }
+
+  /** Appends, with room for a crash before and after, and notes what was appended. */
+  #appends<T>(what: string, append: () => T): T {
+    const { clock, history } = this.#watch;
+    const first = this.head;
+    const when = clock.step(`append LSN ${first}: ${what}`);
+    if (when === "before") throw clock.crash();
+    const result = append();
+    if (this.head > first) history.noteBatch(first, this.head - 1);
+    history.observe(this);
+    if (when === null) return result;
+    // Nobody waits for this append any more.
+    if (result instanceof Promise) result.catch(() => {});
+    throw clock.crash();
+  }
+
+  /** What resolves must be durable. */
+  #acknowledged(call: () => Promise<void>): Promise<void> {
+    const first = this.head;
+    let appended: Promise<void>;
+    try {
+      appended = call();
+    } catch (error) {
+      appended = Promise.reject(error);
+    }
+    const last = this.head > first ? this.head - 1 : 0;
+    // Looked at from the side, which also keeps a rejection that nobody waits for from ending the process.
+    appended.then(() => {
+      if (this.#watch.clock.hasCrashed || this.durable >= last) return;
+      this.#watch.fail(
+        new BrokenPromiseError("G1", `LSN ${last} was acknowledged while only LSN ${this.durable} was durable`),
+      );
+    }, () => {});
+    return appended;
+  }
+}
+
+/** A disk's storage for one life: its openings and syncs are steps. */
+export function watchedStorage(disk: SimulatedDisk, clock: CrashClock, observe: () => void, depth: number): Storage {
+  return {
+    open(path: string, request: OpenRequest): Region {
+      return watchedOpening("open the log", () => disk.storage.open(path, request), disk, clock, observe, depth);
+    },
+    write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
+      if (clock.step(`write ${path}`) !== null) throw clock.crash();
+      disk.storage.write(path, chunks, sizeBytes);
+    },
+    async writeAsync(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): Promise<void> {
+      if (clock.step(`write ${path}`) !== null) throw clock.crash();
+      await disk.storage.writeAsync!(path, chunks, sizeBytes);
+    },
+  };
+}
+
+/** Opening is many calls; the crash comes at one of them. */
+function watchedOpening(
+  what: string,
+  open: () => Region,
+  disk: SimulatedDisk,
+  clock: CrashClock,
+  observe: () => void,
+  depth: number,
+): Region {
+  const when = clock.step(what);
+  if (when !== null) disk.crashAt(disk.steps + depth, when);
+  let region: Region;
+  try {
+    region = open();
+  } catch (error) {
+    if (when !== null) throw clock.crash();
+    throw error;
+  }
+  if (when !== null) throw clock.crash();
+  return watchedRegion(region, disk, clock, observe, depth);
+}
+
+/** Whatever else regions can do, they do as before. */
+function watchedRegion(
+  region: Region,
+  disk: SimulatedDisk,
+  clock: CrashClock,
+  observe: () => void,
+  depth: number,
+): Region {
+  const watched: Pick<Region, "sync" | "syncAsync" | "replace"> = {
+    sync(offset: number, length: number): void {
+      observe();
+      const when = clock.step(`sync ${nameOf(offset, length)}`);
+      if (when === "before") throw clock.crash();
+      if (when === "during") disk.crashAt(disk.steps + 1, "during");
+      try {
+        region.sync(offset, length);
+      } finally {
+        if (when !== null) clock.crash();
+      }
+      clock.check();
+    },
+    async syncAsync(offset: number, length: number): Promise<void> {
+      observe();
+      const when = clock.step(`sync ${nameOf(offset, length)} off the thread`);
+      if (when === "before") throw clock.crash();
+      const done = region.syncAsync(offset, length);
+      if (when === "during") {
+        done.catch(() => {});
+        throw clock.crash();
+      }
+      await done;
+      clock.check();
+      observe();
+      if (when !== null || clock.step("that sync has ended") !== null) throw clock.crash();
+    },
+    replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
+      const open = () => region.replace(chunks, sizeBytes, keepAs);
+      return watchedOpening("replace the log", open, disk, clock, observe, depth);
+    },
+  };
+  return new Proxy(region, {
+    get(_, name) {
+      if (name === "sync" || name === "syncAsync" || name === "replace") return watched[name];
+      const found: unknown = Reflect.get(region, name, region);
+      return typeof found === "function" ? found.bind(region) : found;
+    },
+  });
+}
+
+function nameOf(offset: number, length: number): string {
+  return offset < RING_AT ? "header" : `records, bytes ${offset} to ${offset + length - 1}`;
+}

@@ -1,0 +1,73 @@
+// What survives of that which was not synced: the choice, seeded or enumerated.
+
+import type { Random } from "../random.ts";
+import type { Fate, FilePiece } from "./simulated_file.ts";
+import type { EntryPiece } from "./simulated_tree.ts";
+
+/** What power loss may keep or lose: bytes of a file, its new size, or a change of names. */
+export type DirtyPiece = (FilePiece & { readonly path: string }) | EntryPiece;
+
+/**
+ * What survives power loss of what was not synced: nothing, everything, a seeded choice, or what the function says of each
+ * piece; `"torn"` keeps some of its bytes. The pieces come in the order of `disk.dirtyPieces()`. A size or a change of names
+ * is whole or not at all: torn, it is kept.
+ */
+export type Keep = "none" | "all" | "random" | ((piece: DirtyPiece, index: number) => Fate);
+
+/** Turns a choice into an answer for each piece, and notes what was kept. */
+export function chooser(keep: Keep, random: Random, tearChance: number): Chooser {
+  // Whole or nothing is as likely as any mixture in between: most faults show at the ends.
+  const share = [0, 1, 0.5, random.uint32() / 2 ** 32][random.below(4)]!;
+  const kept: DirtyPiece[] = [];
+  let index = 0;
+  const fateOf = (piece: DirtyPiece): Fate => {
+    if (keep === "none" || keep === "all") return keep === "all";
+    if (keep !== "random") return keep(piece, index);
+    if (!random.chance(share)) return false;
+    return random.chance(tearChance) ? "torn" : true;
+  };
+  return {
+    kept,
+    get asked() {
+      return index;
+    },
+    decide: (piece) => {
+      const fate = fateOf(piece);
+      index++;
+      if (fate !== false) kept.push(piece);
+      return fate;
+    },
+  };
+}
+
+/** Answers, and what they were. */
+export interface Chooser {
+  readonly decide: (piece: DirtyPiece) => Fate;
+  readonly kept: readonly DirtyPiece[];
+  readonly asked: number;
+}
+
+/** The greatest number of pieces whose subsets are few enough to try them all: 4096. */
+const MAX_PIECES = 12;
+
+/**
+ * Every way in which so many pieces can be kept or lost, nothing first.
+ *
+ * @throws {RangeError} if there are more than 12 pieces, hence more than 4096 ways.
+ */
+export function* everySubset(count: number): Generator<(piece: DirtyPiece, index: number) => boolean> {
+  if (count > MAX_PIECES) throw new RangeError(`${count} pieces have too many subsets to try them all`);
+  for (let mask = 0; mask < 2 ** count; mask++) yield (_piece, index) => (mask >> index & 1) === 1;
+}
+
+/** A piece as one short text, for reports. */
+export function pieceText(piece: DirtyPiece): string {
+  switch (piece.kind) {
+    case "bytes":
+      return `${piece.path} bytes ${piece.offset}+${piece.length}`;
+    case "size":
+      return `${piece.path} size ${piece.from} to ${piece.to}`;
+    case "entry":
+      return piece.operation;
+  }
+}

@@ -247,11 +247,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws as {@linkcode WAL.logInsert} rejects; {@linkcode WALFullError} at once if no slot is free.
    */
   logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
-    // What takePair() does, here: appends on Deno took a twentieth longer.
-    if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
-      checkPair(keyHigh, keyLow, valueHigh, valueLow);
-    }
-    const taken = this.#takeTime(time);
+    const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
     return this.#opened("append").append(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, taken);
   }
 

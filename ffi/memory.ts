@@ -24,11 +24,9 @@ export function memoryRegion(sizeBytes: number): Region {
       // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop otherwise.
       await new Promise((resolve) => setImmediate(resolve));
     },
-    prefault: check,
-    readAhead: check,
+    pageIn: check,
+    release: check,
     readable: () => buffer.slice(),
-    forget: check,
-    refresh: check,
     verify: check,
     replace() {
       throw new TypeError("Cannot replace a file where there is none");

@@ -84,27 +84,23 @@ export interface Region {
   /** As `sync()`, off the JavaScript thread. Only bytes stored before the call are promised. One at a time. */
   syncAsync(offset: number, length: number): Promise<void>;
   /**
-   * Makes sure that stores to [offset, offset + length) have real pages behind them. Contents do not change.
+   * Gives the bytes of [offset, offset + length) real pages, so that a load or a store cannot kill the process. Contents do
+   * not change. Pages that are brought in to be loaded keep later stores cheap.
    *
-   * @throws {RegionError} `NO_SPACE` or `GONE` where a store would have killed the process.
+   * @throws {RegionError} `GONE` where the file was cut; `NO_SPACE` where a store finds no space, `IO` where a load cannot be done.
    */
-  prefault(offset: number, length: number): void;
+  pageIn(offset: number, length: number, before: "load" | "store"): void;
   /**
-   * Brings bytes into memory that are about to be read, in a way that keeps later stores cheap.
+   * Releases pages. Contents do not change. Never fails.
    *
-   * @throws {RegionError} `IO` or `GONE` where a load would have killed the process.
+   * - `"process"`: the bytes will not be read soon, so this process holds less memory.
+   * - `"kernel"`: the kernel drops its pages too and reads the bytes back page by page, because a store into a larger piece
+   *   would be written with all of that piece. A piece counts only if all of it is in the range, so ranges should start and
+   *   end at multiples of `REFRESH_BYTES`.
    */
-  readAhead(offset: number, length: number): void;
+  release(offset: number, length: number, from: "process" | "kernel"): void;
   /** A copy of the whole file, with zeros where it cannot be read. */
   readable(): ArrayBuffer;
-  /** Says that bytes will not be read soon: the process holds less memory. Contents do not change. Never fails. */
-  forget(offset: number, length: number): void;
-  /**
-   * Has the kernel hold bytes page by page, whoever read or copied the file before: a store into a larger piece would be
-   * written with all of it. Contents do not change. Never fails. A piece counts only if all of it is in the range, so
-   * ranges should start and end at multiples of `REFRESH_BYTES`.
-   */
-  refresh(offset: number, length: number): void;
   /**
    * Checks that the file is still at its path, with the inode and the size it was opened with. Costs about a microsecond.
    * A path that cannot be looked at is a warning for as long as that lasts, if the open file has a name and its size.

@@ -567,7 +567,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what recovery accepts is synced, but not made dirty again",
     hazard: "H11",
-    edits: edit("src/recovery/open.ts", "    region.prefault(offset, length);\n    const words", "    const words"),
+    edits: edit(
+      "src/recovery/open.ts",
+      '    region.pageIn(offset, length, "store");\n    const words',
+      "    const words",
+    ),
     tests: faults("page_cache", "histories"),
   },
   {

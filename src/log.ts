@@ -248,7 +248,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#look();
     try {
       // What was stored a moment ago, too: the kernel may have written it and let go of it.
-      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) this.#region.readAhead(offset, length);
+      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
+        this.#region.pageIn(offset, length, "load");
+      }
     } catch (error) {
       // What cannot be read is no reason to stop appending.
       const translated = toWALError(error, this.path, this.commit.durable);
@@ -257,7 +259,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   forget(offset: number, length: number): void {
-    this.#region.forget(offset, length);
+    this.#region.release(offset, length, "process");
   }
 
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
@@ -387,7 +389,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count) as [Range];
     try {
       if (last < this.#staleBefore) this.#refresh(region, offset);
-      region.prefault(offset, length);
+      region.pageIn(offset, length, "store");
     } catch (error) {
       // Without space nothing was stored and nothing is lost: only this append fails.
       const translated = toWALError(error, region.path, this.commit.durable);
@@ -402,7 +404,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (chunk === this.#freshChunk) return;
     this.#freshChunk = chunk;
     const start = chunk * REFRESH_BYTES;
-    region.refresh(start, Math.min(REFRESH_BYTES, region.buffer.byteLength - start));
+    region.release(start, Math.min(REFRESH_BYTES, region.buffer.byteLength - start), "kernel");
   }
 
   #setStop(): void {

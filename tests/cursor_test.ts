@@ -114,10 +114,10 @@ test("replay() has the kernel read each record once", () => {
     ...disk.storage,
     open: (path, request) => {
       const region = disk.storage.open(path, request);
-      const { readAhead } = region;
-      region.readAhead = (offset, length) => {
-        read.push([offset, length]);
-        readAhead.call(region, offset, length);
+      const { pageIn } = region;
+      region.pageIn = (offset, length, before) => {
+        if (before === "load") read.push([offset, length]);
+        pageIn.call(region, offset, length, before);
       };
       return region;
     },

@@ -70,7 +70,7 @@ for (const [type, skip] of skips) {
     fillUp(device.path);
     const bytes = new Uint8Array(region.buffer);
     for (let lap = 1; lap <= 3; lap++) {
-      region.prefault(0, bytes.length);
+      region.pageIn(0, bytes.length, "store");
       bytes.fill(lap, 16384);
       region.sync(0, bytes.length);
     }
@@ -88,7 +88,7 @@ for (const [type, skip] of skips) {
     const measure = (region: Region): number => {
       const commits = 100;
       const bytes = new Uint8Array(region.buffer);
-      for (let at = 0; at < bytes.length; at += REFRESH_BYTES) region.refresh(at, REFRESH_BYTES);
+      for (let at = 0; at < bytes.length; at += REFRESH_BYTES) region.release(at, REFRESH_BYTES, "kernel");
       // Settle what the file system itself still has to write.
       execFileSync("sync", ["-f", device.path]);
       const before = device.bytesWritten();

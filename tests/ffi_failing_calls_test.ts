@@ -36,7 +36,7 @@ const REASONS = ["PERMISSION", "NO_SPACE", "FILE_SYSTEM", "SYNC", "IO", "PLATFOR
 function life(system: System, path: string): void {
   const region = mappedStorage(system).open(path, openRequest());
   try {
-    region.prefault(0, SIZE_BYTES);
+    region.pageIn(0, SIZE_BYTES, "store");
     region.sync(0, 64);
     region.verify();
   } finally {
@@ -162,7 +162,7 @@ test("syncAsync() rejects when libc's msync fails off the thread", () =>
   }), { skip: runtime !== "deno" && "Bun has no call off the thread" });
 
 test(
-  "prefault() is NO_SPACE where a page has nothing behind it, and nothing where the kernel cannot tell",
+  "pageIn() before a store is NO_SPACE where a page has nothing behind it, and nothing where the kernel cannot tell",
   () =>
     withTempDir((directory) => {
       const on = platform();
@@ -172,11 +172,11 @@ test(
         const failing = failingLibc(libc, on.errno, (call) => call === "madvise" ? (calls++, errno) : null);
         const region = mappedStorage(posixSystem(failing)).open(`${directory}/log`, openRequest());
         if (errno === "EINVAL") {
-          region.prefault(0, 4096);
-          region.prefault(0, 4096);
+          region.pageIn(0, 4096, "store");
+          region.pageIn(0, 4096, "store");
           // One is the mapping's own advice, and after one refusal no more are tried.
           assertEquals(calls, 2);
-        } else assertEquals(assertThrows(() => region.prefault(0, 4096), RegionError).reason, "NO_SPACE");
+        } else assertEquals(assertThrows(() => region.pageIn(0, 4096, "store"), RegionError).reason, "NO_SPACE");
         region.close();
       }
     }),

@@ -49,7 +49,7 @@ test("open() finds again what was synced", () =>
     first.sync(20001, 1);
     await first.syncAsync(SIZE_BYTES - 1, 1);
     first.sync(0, SIZE_BYTES);
-    first.prefault(0, SIZE_BYTES);
+    first.pageIn(0, SIZE_BYTES, "store");
     first.verify();
     first.close();
     const second = storage.open(path, openRequest({ initialBytes: () => assert(false, "made again") as never }));
@@ -168,12 +168,12 @@ test("verify() throws when the file is deleted, replaced or cut", () =>
     }
   }));
 
-test("prefault() throws where the file was cut, instead of a signal", () =>
+test("pageIn() throws where the file was cut, instead of a signal", () =>
   withTempDir((directory) => {
     const region = diskStorage().open(`${directory}/log`, openRequest());
-    region.prefault(0, SIZE_BYTES);
+    region.pageIn(0, SIZE_BYTES, "store");
     fs.truncateSync(`${directory}/log`, 16384);
-    fails("GONE", () => region.prefault(32768, 4096));
+    fails("GONE", () => region.pageIn(32768, 4096, "store"));
     region.close();
   }), { skip: notLinux });
 
@@ -190,7 +190,7 @@ test("close() detaches the buffer, so that a late access is a TypeError", () =>
       assertEquals(bytes[0], undefined);
       assertEquals(region.buffer.byteLength, 0);
       assertThrows(() => region.sync(0, 1), TypeError);
-      assertThrows(() => region.prefault(0, 1), TypeError);
+      assertThrows(() => region.pageIn(0, 1, "store"), TypeError);
       assertThrows(() => region.verify(), TypeError);
       await assertRejects(() => region.syncAsync(0, 1), TypeError);
     }

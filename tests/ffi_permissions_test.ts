@@ -23,7 +23,7 @@ async function open(path: string, create: boolean, flags: string[]): Promise<str
       region.sync(0, 64);
       await region.syncAsync(0, 64);
       region.verify();
-      region.prefault(0, 65536);
+      region.pageIn(0, 65536, "store");
       region.close();
       console.log("opened", region.created);
     } catch (error) {

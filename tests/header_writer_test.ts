@@ -32,7 +32,7 @@ function start(newestCopy: 0 | 1 = 0) {
       assert(typeof readHeader(medium.slice().buffer, offset === 0 ? 1 : 0) === "object");
       land(offset, length);
     },
-    prefault() {},
+    pageIn() {},
     syncAsync(offset: number, length: number) {
       syncs.push(offset);
       const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -98,12 +98,10 @@ class MapStorage implements Storage {
       async syncAsync(offset, length) {
         sync(offset, length);
       },
-      prefault() {},
-      readAhead() {},
+      pageIn() {},
       readable: () => buffer.slice(),
-      forget() {},
-      refresh: (offset, length) => {
-        if (offset % REFRESH_BYTES === 0) this.refreshed += length;
+      release: (offset, length, from) => {
+        if (from === "kernel" && offset % REFRESH_BYTES === 0) this.refreshed += length;
       },
       verify: () => {
         if (this.files.get(path) !== saved) {

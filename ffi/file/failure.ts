@@ -74,6 +74,26 @@ export function asSyncError(error: unknown, path: string): RegionError {
   return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
 }
 
+/** Pages that could not be brought in. */
+export function asPageError(
+  error: unknown,
+  before: "load" | "store",
+  path: string,
+  offset: number,
+  length: number,
+): RegionError {
+  if (before === "load") {
+    const message = `Cannot read ${JSON.stringify(path)} from byte ${offset} to ${
+      offset + length
+    }: the medium gives an error`;
+    return new RegionError("IO", message, { path, call: "madvise", errno: "EIO", cause: error });
+  }
+  const found = asRegionError(error, "prefault", path);
+  // EFAULT: the file system has no block for a page.
+  if (found.details.errno !== "EFAULT") return found;
+  return new RegionError("NO_SPACE", `Cannot prefault ${JSON.stringify(path)}: no space behind it`, found.details);
+}
+
 /** The file of an open region is no longer what its path leads to, or not whole. */
 export function gone(path: string, cause?: unknown): RegionError {
   const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;

@@ -1,8 +1,8 @@
 // MappedFile, the real Region: a locked file in memory; sync, verify, detach, unmap.
 
-import { asRegionError, asSyncError, gone, Undo } from "./failure.ts";
+import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
 import { detach } from "../libc/libc.ts";
-import { type FileSystemInfo, type Region, RegionError } from "../region.ts";
+import type { FileSystemInfo, Region, RegionError } from "../region.ts";
 import { isAbsence, type Mapping, type PreparedPath, type System, SystemError } from "../system/system.ts";
 
 /** What an opening hands over: all of it is the region's to give back. */
@@ -88,36 +88,18 @@ export class MappedFile implements Region {
     }
   }
 
-  prefault(offset: number, length: number): void {
+  pageIn(offset: number, length: number, before: "load" | "store"): void {
     const range = this.#pages(offset, length);
     try {
-      this.#system.populate(range.address, range.lengthBytes);
+      if (before === "store") this.#system.populate(range.address, range.lengthBytes);
+      else {
+        this.#startReading(offset, length);
+        // At once, because a fault for each page costs more than reading it.
+        this.#system.populateForReading(range.address, range.lengthBytes);
+      }
     } catch (error) {
       this.#mustBeWhole(error);
-      const found = asRegionError(error, "prefault", this.path);
-      // EFAULT: the file system has no block for a page.
-      if (found.details.errno !== "EFAULT") throw found;
-      throw new RegionError(
-        "NO_SPACE",
-        `Cannot prefault ${JSON.stringify(this.path)}: no space behind it`,
-        found.details,
-      );
-    }
-  }
-
-  readAhead(offset: number, length: number): void {
-    const range = this.#pages(offset, length);
-    this.#startReading(offset, length);
-    try {
-      // At once, since a fault for each page costs more than reading it.
-      this.#system.populateForReading(range.address, range.lengthBytes);
-    } catch (error) {
-      this.#mustBeWhole(error);
-      throw new RegionError(
-        "IO",
-        `Cannot read ${JSON.stringify(this.path)} from byte ${offset} to ${offset + length}: the medium gives an error`,
-        { path: this.path, call: "madvise", errno: "EIO", cause: error },
-      );
+      throw asPageError(error, before, this.path, offset, length);
     }
   }
 
@@ -143,13 +125,10 @@ export class MappedFile implements Region {
     } catch { /* an advice: what is not read now is read when it is needed */ }
   }
 
-  forget(offset: number, length: number): void {
+  release(offset: number, length: number, from: "process" | "kernel"): void {
     const range = this.#pages(offset, length);
     this.#system.forget(range.address, range.lengthBytes);
-  }
-
-  refresh(offset: number, length: number): void {
-    this.forget(offset, length);
+    if (from === "process") return;
     try {
       this.#system.dropCache(this.#parts.fd, offset, length);
     } catch { /* an advice: what stays is slower, not wrong */ }

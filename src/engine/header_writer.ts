@@ -52,7 +52,7 @@ export class HeaderWriter {
    */
   settle(): void {
     const offset = HEADER_AT[this.#latestCopy];
-    this.#region.prefault(offset, HEADER_BYTES);
+    this.#region.pageIn(offset, HEADER_BYTES, "store");
     writeHeader(this.#region.buffer, this.#latestCopy, this.#latest);
     this.#sync();
   }
@@ -80,7 +80,7 @@ export class HeaderWriter {
 
   #store(positions: HeaderPositions): number {
     const copy = this.#latestCopy === 0 ? 1 : 0;
-    this.#region.prefault(HEADER_AT[copy], HEADER_BYTES);
+    this.#region.pageIn(HEADER_AT[copy], HEADER_BYTES, "store");
     const { erasing: _, ...latest } = this.#latest;
     this.#nextSettledTail = latest.tail;
     this.#latest = { ...latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };

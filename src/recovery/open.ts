@@ -84,10 +84,10 @@ interface Salvaged {
 
 function openRegion(request: LogRequest, region: Region, startMs: number, salvaged: Salvaged | null): OpenedLog {
   try {
-    const memory = readableMemory(request, region, () => region.readAhead(0, RING_AT));
+    const memory = readableMemory(request, region, () => region.pageIn(0, RING_AT, "load"));
     const pair = readHeaders(memory);
     // Zeros in the place of what cannot be read say nothing: the medium's error does.
-    if (pair.newest === null && memory !== region.buffer) region.readAhead(0, RING_AT);
+    if (pair.newest === null && memory !== region.buffer) region.pageIn(0, RING_AT, "load");
     const header = chooseHeader(pair, memory, region);
     const verify = salvaged === null ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
@@ -137,7 +137,7 @@ function readAhead(region: Region, header: Header, verify: Verify): void {
   if (region.created) return;
   const { tail, cleanHead, capacity, logId } = header;
   const read = ({ first, last }: LsnRange) => {
-    for (const { offset, length } of rangesOf(first, last, capacity)) region.readAhead(offset, length);
+    for (const { offset, length } of rangesOf(first, last, capacity)) region.pageIn(offset, length, "load");
   };
   if (cleanHead !== 0) read(refutingRange(header, verify));
   const isCleanLog = isClean(Slots.ofRing(region.buffer, capacity, checksumSeed(logId)), header, verify);
@@ -347,7 +347,7 @@ function repair(
  */
 function dirtyAndSync(region: Region, slots: Slots, first: LSN, last: LSN): void {
   for (const { offset, length } of rangesOf(first, last, slots.count)) {
-    region.prefault(offset, length);
+    region.pageIn(offset, length, "store");
     const words = slots.words;
     for (let at = offset; at < offset + length; at += PAGE_BYTES) {
       // Atomic, so that no compiler may drop a store of what is there already.
@@ -365,7 +365,7 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
   let prefaulted = -1;
   for (const slot of debris) {
     const page = Math.floor(offsetOf(slot) / PAGE_BYTES);
-    if (page !== prefaulted) region.prefault(page * PAGE_BYTES, PAGE_BYTES);
+    if (page !== prefaulted) region.pageIn(page * PAGE_BYTES, PAGE_BYTES, "store");
     prefaulted = page;
     slots.erase(slot);
     lowest = Math.min(lowest, slot);

@@ -325,7 +325,11 @@ test("WAL.open() of a closed log pages in the slots that it looks at, and no oth
       write: () => {},
       open: (...request: Parameters<BytesStorage["open"]>) => {
         const region = storage.open(...request);
-        return { ...region, readAhead: (offset: number, length: number) => void paged.push([offset, length]) };
+        return {
+          ...region,
+          pageIn: (offset: number, length: number, before: "load" | "store") =>
+            void (before === "load" && paged.push([offset, length])),
+        };
       },
     };
     WAL.open("/log", { storage: watching, verify }).close();

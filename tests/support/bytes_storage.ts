@@ -30,11 +30,9 @@ export class BytesStorage implements Storage {
       syncsRangeAside: false,
       sync: () => {},
       syncAsync: () => Promise.resolve(),
-      prefault: () => {},
-      readAhead: () => {},
+      pageIn: () => {},
+      release: () => {},
       readable: () => buffer.slice(),
-      refresh: () => {},
-      forget: () => {},
       verify: () => {},
       replace() {
         throw new Error("not in this test");

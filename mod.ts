@@ -9,28 +9,29 @@
  * await using wal = WAL.open(null); // a path, or null for memory
  * await wal.logInsert(0x0123n, 0x4567n, 0x89abn, 0xcdefn); // durable
  *
- * const stop = new AbortController();
- * await consume(wal, {
+ * const consumption = consume(wal, {
  *   insert: (keyHigh, keyLow, valueHigh, valueLow) => {
  *     console.log(keyHigh, keyLow, valueHigh, valueLow); // 291n 17767n 35243n 52719n
- *     stop.abort();
  *   },
  *   delete: () => {},
  *   deleteValue: () => {},
- * }, { signal: stop.signal });
+ * });
+ * await wal.whenApplied(); // rejects with the store's error if the consumer fails
+ * await consumption.stop();
  * ```
  *
  * @module
  */
 
 export { WALAssertionError } from "./src/assert.ts";
-export { consume } from "./src/consume/consume.ts";
+export { consume, type Consumption } from "./src/consume/consume.ts";
 export type { Cursor } from "./src/read/cursor.ts";
 export {
   WALClosedError,
   WALConsumingError,
   WALCorruptError,
   WALError,
+  type WALErrorCode,
   WALFileGoneError,
   WALFileSystemError,
   WALFormatError,

@@ -4,15 +4,38 @@ import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
 import type { Loss, LSN } from "./types.ts";
 
+/**
+ * What happened, for programs: {@linkcode WALError.code}. Each class names its own; `"SQLITE"` is that of
+ * `SQLiteStoreError`. The list is complete, so a `switch` over it can be exhaustive.
+ */
+export type WALErrorCode =
+  | "CLOSED"
+  | "CONSUMING"
+  | "CORRUPT"
+  | "FILE_SYSTEM"
+  | "FORMAT"
+  | "FULL"
+  | "GONE"
+  | "IO"
+  | "LOCKED"
+  | "NO_SPACE"
+  | "NOT_FOUND"
+  | "PERMISSION"
+  | "PLATFORM"
+  | "SQLITE"
+  | "STORE"
+  | "SYNC"
+  | "TRUNCATED";
+
 /** Base of every error that is the world's fault rather than the caller's (those are `TypeError` and `RangeError`). */
 export class WALError extends Error {
   /** The class's name. */
   override name = "WALError";
   /** What happened, for programs: `"FULL"`, `"CLOSED"`, … as each class says. */
-  readonly code: string;
+  readonly code: WALErrorCode;
 
   /** Made by the log. */
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: WALErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }

@@ -284,17 +284,6 @@ test("one consumer at a time: a second one rejects with WALConsumingError", asyn
   await third;
 });
 
-test("consume() does what consumeAsync() does", async () => {
-  await using wal = openInMemory();
-  const store = new ListStore();
-  const consuming = consume(wal, store, { batchSize: 2 });
-  fill(wal, 5);
-  await wal.whenApplied();
-  wal.close();
-  await consuming;
-  assertEquals(store.applied, range(1, 5));
-});
-
 test("a number for options is the poll interval in seconds", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
@@ -308,7 +297,8 @@ test("a number for options is the poll interval in seconds", async () => {
 test("a number of more than 60 seconds was meant as milliseconds: the error says so", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
-  for (const start of [(number: number) => wal.consumeAsync(store, number), consume.bind(null, wal, store)]) {
+  const consumeAsync = (number: number) => wal.consumeAsync(store, number);
+  for (const start of [consumeAsync, (number: number) => consume(wal, store, number).done]) {
     for (const number of [60.001, 100, 1e9, Infinity]) {
       const error = await assertRejects(() => start(number), RangeError, "a number is seconds, from 0 to 60");
       assertStringIncludes(error.message, `use { pollIntervalMs: ${number} }`);

@@ -67,14 +67,14 @@ test("consumeAsync() and consume() take a literal, and any value of a type that 
 
   const wal = WAL.open(null, { size: 65536 });
   wal.logInsertSync(1, 2, 3, 4);
-  const stop = new AbortController();
   const lsns: LSN[] = [];
-  await consume(wal, {
+  const consumption = consume(wal, {
     applyBatch(records) {
       for (const { lsn } of records) lsns.push(lsn);
-      stop.abort();
     },
-  }, { signal: stop.signal });
+  });
+  await wal.whenApplied();
+  await consumption.stop();
   await wal.consumeAsync({ applyBatch: (records) => assertEquals(records, []) }, { signal: AbortSignal.abort() });
   wal.close();
   assertEquals(lsns, [1]);

@@ -1,14 +1,104 @@
-// The consumer as a function beside the method of the same kind.
+// A consumer as an object: the handle that stops it.
 
-import type { ApplicableStore, ConsumeOptions } from "../types.ts";
+import { secondsToMs, storeCalls } from "./consumer.ts";
+import type { ApplicableStore, ConsumeOptions, LSN } from "../types.ts";
 import type { WAL } from "../wal.ts";
 
+/** A consumer that {@linkcode consume} started. */
+export interface Consumption extends AsyncDisposable {
+  /**
+   * What {@linkcode WAL.consumeAsync} returns: resolves when the consumer was stopped or the log
+   * closed, rejects when the consumer was refused or failed.
+   */
+  readonly done: Promise<void>;
+  /** The highest LSN that is in the store, as {@linkcode WAL.applied} says. */
+  readonly applied: LSN;
+  /**
+   * Stops the consumer and returns `done`. The running call to the store is waited for, for as long
+   * as the log is open. In code that the store runs, the promise resolves at once, because the
+   * consumer cannot end before its store returns.
+   */
+  stop(): Promise<void>;
+  /** As {@linkcode Consumption.stop}. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
 /**
- * Applies a log's durable records to a store until it is stopped: {@linkcode WAL.consumeAsync} as a function.
+ * Starts to apply a log's durable records to a store, as {@linkcode WAL.consumeAsync} does, and
+ * returns the handle that stops it.
  *
- * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
- * @throws as {@linkcode WAL.consumeAsync} rejects.
+ * It throws nothing: `done` rejects with whatever `consumeAsync()` would reject with. Await `done` or
+ * `stop()`: if the consumer fails first, and nobody waits in `whenApplied()`, the rejection of `done`
+ * ends the process.
+ *
+ * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes
+ * milliseconds. A `signal` stops the consumer as well.
+ *
+ * @example
+ * ```ts
+ * import { consume, WAL } from "@cidstore/wal";
+ * import { MemoryStore } from "@cidstore/wal/stores/memory";
+ *
+ * await using wal = WAL.open(null);
+ * const store = new MemoryStore();
+ * {
+ *   await using consumption = consume(wal, store); // stopped at the end of the block
+ *   await wal.logInsert(1, 2, 3, 4);
+ *   await wal.whenApplied();
+ *   console.log(consumption.applied, store.has(1n, 2n)); // 1 true
+ * }
+ * ```
  */
-export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {
-  return wal.consumeAsync(store, options);
+export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number = {}): Consumption {
+  return new StoppableConsumer(wal, store, options);
+}
+
+class StoppableConsumer implements Consumption {
+  readonly #wal: WAL;
+  readonly #stopping = new AbortController();
+  /** Ours, or one that aborts with ours or with the caller's. */
+  #signal = this.#stopping.signal;
+  /** The promise of `consumeAsync()` itself: one made of it would report a failure a second time. */
+  readonly done: Promise<void>;
+
+  constructor(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number) {
+    this.#wal = wal;
+    this.done = wal.consumeAsync(store, this.#withSignal(options));
+  }
+
+  get applied(): LSN {
+    return this.#wal.applied;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping.abort();
+    const call = storeCalls.getStore();
+    return call?.isRunning && call.signal === this.#signal ? Promise.resolve() : this.done;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** The caller's options with our signal: `consumeAsync()` reads each once, and says what is wrong with them. */
+  #withSignal(options: ConsumeOptions | number): ConsumeOptions {
+    const given: ConsumeOptions = typeof options === "number"
+      ? {
+        get pollIntervalMs() {
+          return secondsToMs(options);
+        },
+      }
+      : options;
+    if (given === null || typeof given !== "object") return given;
+    return new Proxy<ConsumeOptions>({}, {
+      get: (_, name) => name === "signal" ? this.#signalWith(given.signal) : Reflect.get(given, name),
+    });
+  }
+
+  #signalWith(signal: AbortSignal | undefined): AbortSignal {
+    if (signal === undefined) return this.#signal;
+    // What is no signal is not ours to refuse.
+    if (!(signal instanceof AbortSignal)) return signal;
+    return this.#signal = AbortSignal.any([this.#signal, signal]);
+  }
 }

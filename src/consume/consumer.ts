@@ -59,6 +59,8 @@ export interface ConsumableLog extends PositionedLog {
 /** A call to a store, as everything sees it that the call does and awaits. */
 export interface StoreCall {
   readonly log: ConsumableLog;
+  /** The signal that the consumer's caller gave. */
+  readonly signal: AbortSignal | undefined;
   /** False once it has returned: what it has left running in the background may wait for the consumer. */
   isRunning: boolean;
 }
@@ -126,7 +128,7 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
 }
 
 /** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
-function secondsToMs(seconds: number): number {
+export function secondsToMs(seconds: number): number {
   if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
   const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";
   throw new RangeError(
@@ -348,7 +350,7 @@ export class Consumer {
 
   /** Calls the store, known as a call to the store until it has returned. */
   async #call<T>(work: () => T | Promise<T>): Promise<T> {
-    const call = { log: this.#log, isRunning: true };
+    const call = { log: this.#log, signal: this.#options.signal, isRunning: true };
     try {
       return await storeCalls.run(call, work);
     } finally {

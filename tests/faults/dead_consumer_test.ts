@@ -324,17 +324,30 @@ test("a store gets no call of a new consumer before the one that outlasted its l
 });
 
 test("a failure that whenApplied() tells is no unhandled rejection, and one that nobody asks for is", async () => {
-  const program = (wait: string) => `
-    import { WAL } from "${projectUrl("mod.ts")}";
+  const program = (start: string, wait: string) => `
+    import { consume, WAL } from "${projectUrl("mod.ts")}";
     const wal = WAL.open(null, { size: 65536 });
     wal.logInsertSync(1, 2, 3, 4);
-    wal.consumeAsync({ applyBatch() { throw new Error("no store"); } });
+    const store = { applyBatch() { throw new Error("no store"); } };
+    ${start};
     try { ${wait} } catch (error) { console.log("told:", error.message); }
     await new Promise((resolve) => setTimeout(resolve, 0));
     console.log("goes on");`;
-  const told = await runSnippet(program("await wal.whenApplied();"));
-  assertEquals([told.code, told.stdout, told.stderr], [0, "told: no store\ngoes on\n", ""]);
-  const untold = await runSnippet(program("await wal.flushAsync();"));
-  assert(untold.code !== 0);
-  assertStringIncludes(untold.stderr, "no store");
+  const [method, handle] = ["wal.consumeAsync(store)", "const consumption = consume(wal, store)"];
+  for (
+    const [start, wait] of [
+      [method, "await wal.whenApplied();"],
+      [handle, "await wal.whenApplied();"],
+      [handle, "wal.flush(); await consumption.done;"],
+      [handle, "await using _ = consumption; await wal.whenApplied().catch(() => {});"],
+    ] as const
+  ) {
+    const told = await runSnippet(program(start, wait));
+    assertEquals([told.code, told.stdout, told.stderr], [0, "told: no store\ngoes on\n", ""], `${start}, ${wait}`);
+  }
+  for (const start of [method, handle]) {
+    const untold = await runSnippet(program(start, "await wal.flushAsync();"));
+    assert(untold.code !== 0);
+    assertStringIncludes(untold.stderr, "no store");
+  }
 });

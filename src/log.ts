@@ -2,8 +2,11 @@
 
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { REFRESH_BYTES, type Region } from "../ffi/region.ts";
+import type { Region } from "../ffi/region.ts";
 import { assert } from "./assert.ts";
+import { Health } from "./engine/health.ts";
+import { Positions } from "./engine/positions.ts";
+import { RingMemory } from "./engine/ring_memory.ts";
 import type { HybridClock } from "./engine/clock.ts";
 import {
   type ConsumableLog,
@@ -14,16 +17,7 @@ import {
 } from "./consume/consumer.ts";
 import { ConsumerWatch } from "./consume/consumer_watch.ts";
 import { copyRecords, copyVerified, damage, type ReadSource } from "./read/cursor.ts";
-import {
-  toWALError,
-  WALClosedError,
-  WALConsumingError,
-  WALError,
-  WALFullError,
-  WALIOError,
-  WALSpaceError,
-  WALTruncatedError,
-} from "./errors.ts";
+import { WALClosedError, WALConsumingError, WALFullError, WALTruncatedError } from "./errors.ts";
 import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./engine/header_writer.ts";
 import { imagePieces, newLogId } from "./recovery/image.ts";
@@ -35,7 +29,7 @@ import type { OpenedLog } from "./recovery/open.ts";
 import type { CheckedOptions } from "./arguments/options.ts";
 import { QuietTimer } from "./engine/quiet_timer.ts";
 import { type Slots, SlotState } from "./format/record.ts";
-import { type Range, rangesOf, slotOf } from "./format/ring.ts";
+import { slotOf } from "./format/ring.ts";
 import { RUN_RECORDS } from "./format/run_codec.ts";
 import {
   type HybridTime,
@@ -50,17 +44,11 @@ import {
 } from "./types.ts";
 import { WaitingRoom } from "./engine/waiting_room.ts";
 
-/** Records whose pages are faulted in at once, ahead of the head: 64 KiB. A fault for each page would cost ten times as much. */
-const PREFAULT_RECORDS = 1024;
 /**
  * A group of more records than this is cut: appending so many takes as long as a sync, and longer than it takes to hear of one that ran
  * off the thread. A small ring's groups are cut before they fill it.
  */
 const CUT_RECORDS = 1536;
-/** After so long without a look at the file, an append looks before it stores: a store into a file that was cut kills the process. */
-const LOOK_EVERY_MS = 5;
-/** Records before and behind one that is looked at in place that are read with it. */
-const READABLE_RECORDS = 64;
 /** A header with the new tail is written when this part of the ring has been released since the last, or as much as is free. */
 const HEADER_PART = 8;
 /** Syncs that take less than this on average, over so many, are faster than any medium that keeps data without power. */
@@ -93,7 +81,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly recovery: RecoveryReport;
   readonly commit: GroupCommit;
   readonly watch: ConsumerWatch;
-  readonly #region: Region;
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly memory: RingMemory;
   readonly #openWarnings: readonly string[];
   readonly #slots: Slots;
   readonly #writer: HeaderWriter;
@@ -102,29 +92,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly #room = new WaitingRoom();
   /** Callers of `whenApplied()`. */
   readonly #milestones = new Milestones();
-  readonly #firstLsn: LSN;
-  /** Below this LSN, the pages of a log that was there before have not been refreshed since it was opened. */
-  readonly #staleBefore: LSN;
-  /** Records of an earlier opening whose pages were made sure to be readable last. */
-  #readableFrom: LSN = 0;
-  #readableEnd: LSN = 0;
-  /** The piece of the file that was refreshed last. */
-  #freshChunk = -1;
-
-  #isOpen = true;
-  /** Why nothing more is promised until the log is reopened. */
-  #poison: WALError | null = null;
-
-  /** The next LSN to write. */
-  #head: LSN;
-  /** Its slot. */
+  /** Slot of the head. */
   #slot: number;
-  /** The oldest record kept. */
-  #tail: LSN;
-  #applied: LSN;
-  /** What the store is known to have durably. */
-  #confirmed: LSN;
-  #checkpointed: LSN;
   /** Records up to here were handed out to a consumer of this opening. */
   #handedOut: LSN = 0;
   /** A store has shown in this opening that the file had gone back in time. */
@@ -135,18 +104,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #releasedGiven: LSN = 0;
   /** The oldest record that each running backup has still to read: its slot is not used again, though it be released. */
   readonly #unread = new Set<{ readonly lsn: LSN }>();
-  #oldestUnread: LSN = Infinity;
-  /** Pages are there to be stored into for records below this LSN. */
-  #prefaulted: LSN;
-  /** An append at or past this LSN has to look at things first; 0 while appending is not possible at all. */
-  #stop: LSN = 0;
   /**
    * The first append of each turn of the event loop looks at the file now and then; the wall clock
    * is read before.
    */
   #turnIsOpen = false;
-  /** When the file was last looked at. */
-  #lookedMs = 0;
   #headerRequested = false;
   readonly #idleTimer = new QuietTimer();
 
@@ -166,27 +128,37 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.path = region.path;
     this.recovery = report;
     this.#openWarnings = warnings;
-    this.#region = region;
+    this.positions = new Positions({
+      head: verdict.head,
+      tail: verdict.tail,
+      settledTail: writer.settledTail,
+      checkpointed: verdict.checkpoint,
+      capacity: slots.count,
+    });
+    writer.positions = this.positions;
+    this.health = new Health(region.path, this.positions);
+    this.memory = new RingMemory(region, slots, this.positions, this.health, () => this.nowMs());
     this.#slots = slots;
     this.#writer = writer;
     this.#options = options;
     this.watch = new ConsumerWatch(() => this.nowMs());
     this.#clock = clock;
-    this.#head = this.#prefaulted = this.#firstLsn = verdict.head;
     this.#slot = slotOf(verdict.head, slots.count);
-    this.#tail = verdict.tail;
-    this.#checkpointed = verdict.checkpoint;
-    this.#applied = this.#confirmed = Math.min(Math.max(verdict.checkpoint, verdict.tail - 1), verdict.head - 1);
-    this.#staleBefore = region.created ? 0 : verdict.head + slots.count;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
     clock.refresh();
     const cutRecords = region.syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(slots.count / 8)) : Infinity;
-    this.commit = new GroupCommit(this, options.flush, verdict.head - 1, cutRecords);
+    this.commit = new GroupCommit(this, this.positions, options.flush, cutRecords);
+    this.health.onFailure((poison) => {
+      this.commit.stop(poison);
+      this.#room.rejectAll(() => poison);
+      this.#milestones.rejectAll(poison);
+      this.#wakeConsumer("durable");
+    });
     this.#setStop();
   }
 
   get isOpen(): boolean {
-    return this.#isOpen;
+    return this.health.isOpen;
   }
 
   get lineage(): Lineage {
@@ -194,31 +166,31 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   get reachable(): LSN {
-    return Math.max(this.#firstLsn - 1, this.#handedOut, this.#checkpointed, this.#tail - 1);
+    return Math.max(this.positions.firstLsn - 1, this.#handedOut, this.positions.checkpointed, this.positions.tail - 1);
   }
 
   get head(): LSN {
-    return this.#head;
+    return this.positions.head;
   }
 
   get tail(): LSN {
-    return this.#tail;
+    return this.positions.tail;
   }
 
   get durable(): LSN {
-    return this.commit.durable;
+    return this.positions.durable;
   }
 
   get applied(): LSN {
-    return this.#applied;
+    return this.positions.applied;
   }
 
   get confirmed(): LSN {
-    return this.#confirmed;
+    return this.positions.confirmed;
   }
 
   get checkpointed(): LSN {
-    return this.#checkpointed;
+    return this.positions.checkpointed;
   }
 
   get capacity(): number {
@@ -226,7 +198,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   get sizeBytes(): number {
-    return this.#region.buffer.byteLength;
+    return this.memory.region.buffer.byteLength;
   }
 
   nowMs(): number {
@@ -239,57 +211,44 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   slots(): Slots {
-    if (!this.#isOpen) throw new WALClosedError("read");
-    return this.#slots;
+    return this.memory.slots();
   }
 
   check(first: LSN, last: LSN): void {
-    if (!this.#isOpen) throw new WALClosedError("read");
-    this.#look();
-    try {
-      // What was stored a moment ago, too: the kernel may have written it and let go of it.
-      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
-        this.#region.pageIn(offset, length, "load");
-      }
-    } catch (error) {
-      // What cannot be read is no reason to stop appending.
-      const translated = toWALError(error, this.path, this.commit.durable);
-      throw translated instanceof WALIOError ? translated : this.#fail(error);
-    }
+    this.memory.check(first, last);
   }
 
   forget(offset: number, length: number): void {
-    this.#region.release(offset, length, "process");
+    this.memory.forget(offset, length);
   }
 
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
   close(): void {
-    if (!this.#isOpen) return;
+    if (!this.health.isOpen) return;
     const closed = new WALClosedError("append");
     this.#room.rejectAll(() => closed); // first, lest one of them get in behind the last sync
     try {
-      if (this.#poison === null) this.#closeCleanly();
-      if (this.#poison !== null && this.#head - 1 > this.commit.durable) throw this.#poison;
+      if (this.health.poison === null) this.#closeCleanly();
+      if (this.health.poison !== null && this.positions.head - 1 > this.positions.durable) throw this.health.poison;
     } finally {
       this.commit.stop(closed);
       this.#milestones.rejectAll(new WALClosedError("wait for the consumer"));
       this.#idleTimer.clear();
-      this.#isOpen = false;
-      this.#stop = 0;
+      this.health.end();
       this.#wakeConsumer("stopped");
       this.watch.isOver();
-      this.#region.close();
+      this.memory.region.close();
     }
   }
 
   #closeCleanly(): void {
     try {
       this.commit.flush();
-      assert(this.commit.durable === this.#head - 1, "a log is marked clean when all of it is durable");
-      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });
-      this.#region.verify();
+      assert(this.positions.durable === this.positions.head - 1, "a log is marked clean when all of it is durable");
+      this.#writer.write({ ...this.#positions(), cleanHead: this.positions.head });
+      this.memory.region.verify();
     } catch (error) {
-      this.#fail(error);
+      this.health.fail(error);
     }
   }
 
@@ -299,7 +258,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** Appends one record. @returns its LSN. */
   append(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTime): LSN {
     if (time !== undefined) this.#checkTime(time);
-    if (this.#head >= this.#stop || !this.#turnIsOpen) this.#prepare(1);
+    if (this.positions.head >= this.positions.gate || !this.#turnIsOpen) this.#prepare(1);
     const clock = this.#clock;
     let shard = this.#options.shard;
     if (time === undefined) {
@@ -308,27 +267,27 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       clock.observe(time[0], time[1]);
       shard = time[2];
     }
-    const lsn = this.#head;
+    const lsn = this.positions.head;
     const slot = this.#slot;
-    const distance = lsn - this.commit.durable;
+    const distance = lsn - this.positions.durable;
     this.#slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
-    this.#head = lsn + 1;
+    this.positions.head = lsn + 1;
     this.#slot = slot + 1 === this.#slots.count ? 0 : slot + 1;
     return lsn;
   }
 
   /** Appends a batch. @returns the LSN of the last one, of the newest record for an empty batch. */
   appendBatch(opType: OpType, { count, words }: Batch): LSN {
-    this.#mustBeGood("append");
-    if (count === 0) return this.#head - 1;
+    this.health.mustBeGood("append");
+    if (count === 0) return this.positions.head - 1;
     this.#prepare(count);
     const clock = this.#clock;
     const slots = this.#slots;
     const capacity = slots.count;
-    const durable = this.commit.durable;
+    const durable = this.positions.durable;
     const shard = this.#options.shard;
-    const end = this.#head + count;
-    let lsn = this.#head;
+    const end = this.positions.head + count;
+    let lsn = this.positions.head;
     let slot = this.#slot;
     clock.tick();
     for (let done = 0; lsn < end;) {
@@ -340,28 +299,28 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       done += run;
       slot = slot + run === capacity ? 0 : slot + run;
     }
-    this.#head = end;
+    this.positions.head = end;
     this.#slot = slot;
-    return this.#head - 1;
+    return this.positions.head - 1;
   }
 
   /** Everything that need not be looked at for each append. */
   #prepare(count: number): void {
-    this.#mustBeGood("append");
+    this.health.mustBeGood("append");
     if (!this.#turnIsOpen) this.#openTurn();
     if (count > this.#slots.count) {
       throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${this.#slots.count}`);
     }
     if (this.#room.length > 0 && !this.#isAdmitting) throw this.#fullError(count, ", and others wait for room");
-    const end = this.#head + count;
-    if (end > this.#freeBefore + this.#slots.count) {
-      if (end > this.#tail + this.#slots.count) throw this.#fullError(count, "");
+    const end = this.positions.head + count;
+    if (end > this.positions.freeBefore + this.#slots.count) {
+      if (end > this.positions.tail + this.#slots.count) throw this.#fullError(count, "");
       this.#settleTail(end);
-      if (end > this.#freeBefore + this.#slots.count) {
+      if (end > this.positions.freeBefore + this.#slots.count) {
         throw this.#fullError(count, ", and a backup has still to read the oldest records");
       }
     }
-    this.#prefaultTo(end);
+    this.memory.prefaultTo(end);
     this.#setStop();
   }
 
@@ -371,55 +330,16 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #openTurn(): void {
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
-    this.#lookNowAndThen();
+    this.memory.checkFileNowAndThen();
     // Somebody waits for these records, though perhaps not their caller.
     if (this.#consuming !== null) this.commit.schedule();
   }
 
-  #prefaultTo(end: LSN): void {
-    while (this.#prefaulted < end) this.#prefault();
-  }
-
-  /** Faults in the pages of the next records, as far as the next multiple of the step or the end of the ring. */
-  #prefault(): void {
-    const slot = slotOf(this.#prefaulted, this.#slots.count);
-    const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
-    const last = this.#prefaulted + step - 1;
-    const region = this.#region;
-    const [{ offset, length }] = rangesOf(this.#prefaulted, last, this.#slots.count) as [Range];
-    try {
-      if (last < this.#staleBefore) this.#refresh(region, offset);
-      region.pageIn(offset, length, "store");
-    } catch (error) {
-      // Without space nothing was stored and nothing is lost: only this append fails.
-      const translated = toWALError(error, region.path, this.commit.durable);
-      throw translated instanceof WALSpaceError ? translated : this.#fail(error);
-    }
-    this.#prefaulted = last + 1;
-  }
-
-  /** In the first lap after opening, the file's pages may be held in pieces that would be written whole. */
-  #refresh(region: Region, offset: number): void {
-    const chunk = Math.floor(offset / REFRESH_BYTES);
-    if (chunk === this.#freshChunk) return;
-    this.#freshChunk = chunk;
-    const start = chunk * REFRESH_BYTES;
-    region.release(start, Math.min(REFRESH_BYTES, region.buffer.byteLength - start), "kernel");
-  }
-
   #setStop(): void {
-    this.#stop = Math.min(this.#freeBefore + this.#slots.count, this.#prefaulted);
-    const mustLook = this.#poison !== null || !this.#isOpen || (this.#room.length > 0 && !this.#isAdmitting);
-    if (mustLook) this.#stop = 0;
-  }
-
-  /** The slots of records before this LSN may be used again. */
-  get #freeBefore(): LSN {
-    return Math.min(this.#writer.settledTail, this.#oldestUnread);
-  }
-
-  #hasRoom(count: number): boolean {
-    return this.#head + count <= this.#freeBefore + this.#slots.count;
+    this.positions.gate = Math.min(this.positions.freeBefore + this.#slots.count, this.memory.storableEnd);
+    const mustLook = this.health.poison !== null || !this.health.isOpen ||
+      (this.#room.length > 0 && !this.#isAdmitting);
+    if (mustLook) this.positions.closeGate();
   }
 
   /** What becomes of an async append that could not be done: it waits for room if there can be some, or rejects. */
@@ -427,7 +347,8 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const isBackedUp = this.#unread.size > 0;
     const canWait = this.#consuming !== null || isBackedUp;
     if (!(error instanceof WALFullError) || !canWait || count > this.#slots.count) return Promise.reject(error);
-    const isReleased = this.#room.length === 0 && this.#head + count <= this.#tail + this.#slots.count;
+    const isReleased = this.#room.length === 0 &&
+      this.positions.head + count <= this.positions.tail + this.#slots.count;
     if (isInStoreCall(this) && !(isBackedUp && isReleased)) {
       return Promise.reject(this.#fullError(count, ", and only the store that this is called from can make room"));
     }
@@ -440,14 +361,14 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
         return this.#fullError(count, ` after ${this.#options.fullTimeoutMs} ms`);
       },
     );
-    this.#stop = 0;
+    this.positions.closeGate();
     this.commit.schedule();
     this.#wakeConsumer("durable");
     return waiting;
   }
 
   #admit(): void {
-    if (this.#room.length > 0) this.#aheadOfOthers(() => this.#room.admit((count) => this.#hasRoom(count)));
+    if (this.#room.length > 0) this.#aheadOfOthers(() => this.#room.admit((count) => this.positions.hasRoom(count)));
   }
 
   /** Appends though others wait for room. */
@@ -463,7 +384,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   #fullError(count: number, why: string): WALFullError {
     const { why: blame, cause } = this.watch.blame();
-    return new WALFullError(this.#slots.count, this.#tail, this.#head, count, why + blame, cause);
+    return new WALFullError(this.#slots.count, this.positions.tail, this.positions.head, count, why + blame, cause);
   }
 
   /** A given time's place among other times. */
@@ -491,23 +412,23 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   advanced(): void {
     this.#setStop();
     this.#admit();
-    if (this.commit.durable > this.#writer.latest.durable) this.#armIdleTimer();
+    if (this.positions.durable > this.#writer.latest.durable) this.#armIdleTimer();
     this.#wakeConsumer("durable");
   }
 
   headerWanted(): boolean {
-    const unwritten = this.#tail - this.#writer.latest.tail;
-    const unsettled = this.#tail - this.#writer.settledTail;
-    const free = this.#writer.settledTail + this.#slots.count - this.#head;
+    const unwritten = this.positions.tail - this.#writer.latest.tail;
+    const unsettled = this.positions.tail - this.positions.settledTail;
+    const free = this.positions.settledTail + this.#slots.count - this.positions.head;
     return this.#headerRequested || unwritten >= this.#slots.count / HEADER_PART ||
       (unsettled > 0 && (this.#room.length > 0 || unsettled >= free));
   }
 
   #positions(): HeaderPositions {
     return {
-      tail: this.#tail,
-      durable: this.commit.durable,
-      checkpoint: Math.min(this.#checkpointed, this.commit.durable),
+      tail: this.positions.tail,
+      durable: this.positions.durable,
+      checkpoint: Math.min(this.positions.checkpointed, this.positions.durable),
       timeNanos: this.#clock.nanos,
       timeSeq: this.#clock.seq,
       cleanHead: 0,
@@ -516,15 +437,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   syncRecords(first: LSN, last: LSN): void {
-    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) this.#region.sync(offset, length);
-    this.#look();
+    this.memory.sync(first, last);
   }
 
-  async syncRecordsAsync(first: LSN, last: LSN): Promise<void> {
-    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
-      await this.#region.syncAsync(offset, length);
-    }
-    if (this.#isOpen) this.#look();
+  syncRecordsAsync(first: LSN, last: LSN): Promise<void> {
+    return this.memory.syncAsync(first, last);
   }
 
   syncHeader(): void {
@@ -537,12 +454,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   failed(error: unknown): void {
-    this.#fail(error);
+    this.health.fail(error);
   }
 
   /** Makes room for the records before an LSN, as far as slots are released: one header write or two. */
   #settleTail(end: LSN): void {
-    while (end > this.#writer.settledTail + this.#slots.count && this.#writer.settledTail < this.#tail) {
+    while (end > this.positions.settledTail + this.#slots.count && this.positions.settledTail < this.positions.tail) {
       this.#writeHeader();
     }
   }
@@ -552,9 +469,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     this.#headerRequested = false;
     try {
       this.#writer.write({ ...this.#positions(), ...change });
-      this.#look();
+      this.memory.checkFile();
     } catch (error) {
-      throw this.#fail(error);
+      throw this.health.fail(error);
     }
   }
 
@@ -562,49 +479,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   #armIdleTimer(): void {
     const { idleHeaderDelayMs } = this.#options;
     if (this.#idleTimer.isSet || idleHeaderDelayMs > LONGEST_TIMER_MS) return;
-    const { durable } = this.commit;
+    const { durable } = this.positions;
     this.#idleTimer.set(idleHeaderDelayMs, () => {
-      if (!this.isOpen || this.#poison !== null) return;
-      if (this.commit.durable !== durable) return this.#armIdleTimer();
+      if (!this.isOpen || this.health.poison !== null) return;
+      if (this.positions.durable !== durable) return this.#armIdleTimer();
       this.#headerRequested = true;
       this.commit.schedule();
     });
-  }
-
-  /** Looks at the file if that was not done a moment ago: before memory is touched that may be past the end of a file that was cut. */
-  #lookNowAndThen(): void {
-    if (Math.abs(this.nowMs() - this.#lookedMs) > LOOK_EVERY_MS) this.#look();
-  }
-
-  /** Looks whether the file is still there. */
-  #look(): void {
-    this.#lookedMs = this.nowMs();
-    try {
-      this.#region.verify();
-    } catch (error) {
-      throw this.#fail(error);
-    }
-  }
-
-  /** Poisons the log; the first failure is the one that counts. */
-  #fail(error: unknown): WALError {
-    if (this.#poison !== null) return this.#poison;
-    const path = this.path;
-    const translated = toWALError(error, path, this.commit.durable);
-    this.#poison = translated instanceof WALError
-      ? translated
-      : new WALIOError(path, null, `Cannot go on with the log: ${String(error)}`, { cause: error });
-    this.#stop = 0;
-    this.commit.stop(this.#poison);
-    this.#room.rejectAll(() => this.#poison);
-    this.#milestones.rejectAll(this.#poison);
-    this.#wakeConsumer("durable");
-    return this.#poison;
-  }
-
-  #mustBeGood(action: string): void {
-    if (!this.#isOpen) throw new WALClosedError(action);
-    if (this.#poison !== null) throw this.#poison;
   }
 
   // Releasing and reading.
@@ -613,32 +494,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     if (lsn > limit) {
       throw new RangeError(`Cannot confirm LSN ${lsn}: records are ${what} up to LSN ${limit}`);
     }
-    if (this.#consuming !== null && lsn > this.#confirmed) {
+    if (this.#consuming !== null && lsn > this.positions.confirmed) {
       throw new RangeError(
-        `Cannot confirm LSN ${lsn}: the running consumer's store has records up to LSN ${this.#confirmed} durably`,
+        `Cannot confirm LSN ${lsn}: the running consumer's store has records up to LSN ${this.positions.confirmed} durably`,
       );
     }
-  }
-
-  /** The slot of a retained record whose page can be read, seen from the oldest on or from the newest. */
-  #readable(lsn: LSN): number {
-    const isKnown = lsn >= this.#firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
-    if (!isKnown) {
-      // Of what was there before, this opening may have read only the ends.
-      const first = Math.max(this.#tail, lsn - READABLE_RECORDS);
-      const end = Math.min(this.#head, lsn + READABLE_RECORDS);
-      this.check(first, end - 1);
-      this.#readableFrom = first;
-      this.#readableEnd = end;
-    }
-    return slotOf(lsn, this.#slots.count);
-  }
-
-  /** The same of a record that is looked at in place, which is damaged if it does not verify. */
-  #verified(lsn: LSN): number {
-    const slot = this.#readable(lsn);
-    if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);
-    return slot;
   }
 
   /**
@@ -646,11 +506,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
    * ever reaches one, so a checkpoint that named one would have every store refused.
    */
   #lastGiven(through: LSN): LSN {
-    if (through < this.#tail) return this.#releasedGiven;
-    this.#lookNowAndThen();
+    if (through < this.positions.tail) return this.#releasedGiven;
+    this.memory.checkFileNowAndThen();
     let lsn = through;
-    while (lsn >= this.#tail && this.#slots.opTypeAt(this.#verified(lsn)) === OpType.Checkpoint) lsn--;
-    return lsn < this.#tail ? this.#releasedGiven : lsn;
+    while (lsn >= this.positions.tail && this.#slots.opTypeAt(this.memory.verified(lsn)) === OpType.Checkpoint) lsn--;
+    return lsn < this.positions.tail ? this.#releasedGiven : lsn;
   }
 
   /** What confirming an LSN comes to. Reads records, which may throw, and changes nothing. */
@@ -663,35 +523,35 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
    * and changes nothing.
    */
   #releasable(through: LSN): Confirmation {
-    this.#lookNowAndThen();
-    let last = Math.min(through, this.#head - 1);
-    while (last >= this.#tail && this.#slots.batchGoesOn(this.#verified(last))) last--;
+    this.memory.checkFileNowAndThen();
+    let last = Math.min(through, this.positions.head - 1);
+    while (last >= this.positions.tail && this.#slots.batchGoesOn(this.memory.verified(last))) last--;
     return this.#confirmation(last);
   }
 
   /** The store has everything up to here durably, says who should know. */
   #note({ through, given }: Confirmation): void {
-    this.#checkpointed = Math.max(this.#checkpointed, given);
-    if (through > this.#confirmed) this.#confirmed = through;
-    if (through > this.#applied) this.#applied = through;
+    this.positions.checkpointed = Math.max(this.positions.checkpointed, given);
+    if (through > this.positions.confirmed) this.positions.confirmed = through;
+    if (through > this.positions.applied) this.positions.applied = through;
   }
 
   /** Moves the tail. */
   #release({ through, given }: Confirmation): void {
-    if (through < this.#tail) return;
+    if (through < this.positions.tail) return;
     this.#releasedGiven = Math.max(this.#releasedGiven, given);
-    this.#tail = through + 1;
-    assert(this.#tail <= this.commit.durable + 1, "only durable records are released");
+    this.positions.tail = through + 1;
+    assert(this.positions.tail <= this.positions.durable + 1, "only durable records are released");
   }
 
   // Consuming.
 
   readRun(first: LSN, count: number): WALRecord[] {
-    this.#mustBeGood("consume");
-    const { durable } = this.commit;
+    this.health.mustBeGood("consume");
+    const { durable } = this.positions;
     const capacity = this.#slots.count;
     let last = Math.min(durable, first + count - 1);
-    while (last < durable && this.#slots.batchGoesOn(this.#readable(last))) last++;
+    while (last < durable && this.#slots.batchGoesOn(this.memory.readable(last))) last++;
     // Looked at in place: a flag that was damaged shows in the copy's checksum.
     const records = copyRecords(this, first, last);
     if (this.#slots.look(slotOf(last, capacity), last) !== SlotState.Record) throw damage(this, last);
@@ -700,12 +560,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
-    if (this.#poison !== null) throw this.#poison;
+    if (this.health.poison !== null) throw this.health.poison;
     if (!this.isOpen || signal.aborted) return "stopped";
-    if (this.commit.durable >= lsn) return "durable";
-    if (this.commit.durable < this.#head - 1) this.commit.schedule();
+    if (this.positions.durable >= lsn) return "durable";
+    if (this.positions.durable < this.positions.head - 1) this.commit.schedule();
     const reason = await this.#sleep(timeoutMs, signal, true);
-    if (this.#poison !== null) throw this.#poison;
+    if (this.health.poison !== null) throw this.health.poison;
     return reason;
   }
 
@@ -732,12 +592,12 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   async confirm(lsn: LSN, record: boolean): Promise<void> {
     this.#clock.read();
-    if (!this.#isOpen) return;
-    this.#mustBeGood("write a checkpoint");
+    if (!this.health.isOpen) return;
+    this.health.mustBeGood("write a checkpoint");
     this.#note(this.#confirmation(lsn));
     // In a full ring the header alone has to do: it holds the same LSN.
-    if (record && this.#room.length === 0 && this.#hasRoom(1)) {
-      this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined);
+    if (record && this.#room.length === 0 && this.positions.hasRoom(1)) {
+      this.append(OpType.Checkpoint, 0, 0, 0, this.positions.checkpointed, undefined);
       await this.commit.wait();
       if (!this.isOpen) return;
     }
@@ -747,7 +607,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   fork(): void {
     // Whoever has an LSN from after this opening's fork says what cannot be; to fork again would lose track of the first.
-    if (this.#hasForked || this.#poison !== null) return;
+    if (this.#hasForked || this.health.poison !== null) return;
     this.#hasForked = true;
     const lineage = forked(this.lineage, newLogId(), this.reachable);
     try {
@@ -758,17 +618,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   begin(applied: LSN, warning: string | null): void {
-    if (!this.#isOpen) return;
+    if (!this.health.isOpen) return;
     this.#storeWarning = warning;
     // Perhaps less than the one before had: what it lacks is not released.
-    this.#applied = this.#confirmed = applied;
+    this.positions.applied = this.positions.confirmed = applied;
     this.#milestones.reached(applied);
   }
 
   noteApplied(lsn: LSN, durably: boolean): void {
-    if (!this.#isOpen) return;
-    this.#applied = lsn;
-    if (durably && lsn > this.#confirmed) this.#confirmed = lsn;
+    if (!this.health.isOpen) return;
+    this.positions.applied = lsn;
+    if (durably && lsn > this.positions.confirmed) this.positions.confirmed = lsn;
     this.#milestones.reached(lsn);
   }
 
@@ -777,52 +637,54 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   flush(): void {
-    this.#mustBeGood("flush");
+    this.health.mustBeGood("flush");
     try {
       this.commit.flush();
     } catch (error) {
-      throw this.#fail(error);
+      throw this.health.fail(error);
     }
   }
 
   flushAsync(): Promise<void> {
     try {
-      this.#mustBeGood("flush");
+      this.health.mustBeGood("flush");
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.commit.durable === this.#head - 1 ? Promise.resolve() : this.commit.wait();
+    return this.positions.durable === this.positions.head - 1 ? Promise.resolve() : this.commit.wait();
   }
 
-  checkpoint(appliedThrough: LSN = this.#confirmed): LSN {
-    this.#mustBeGood("write a checkpoint");
+  checkpoint(appliedThrough: LSN = this.positions.confirmed): LSN {
+    this.health.mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
-    this.#checkConfirmable(appliedThrough, this.#head - 1, "appended");
-    const through = Math.max(appliedThrough, this.#checkpointed);
+    this.#checkConfirmable(appliedThrough, this.positions.head - 1, "appended");
+    const through = Math.max(appliedThrough, this.positions.checkpointed);
     this.flush();
     const confirmation = this.#confirmation(through);
-    const isFull = this.#head - this.#writer.settledTail === this.#slots.count;
+    const isFull = this.positions.head - this.positions.settledTail === this.#slots.count;
     const release = isFull ? this.#releasable(through) : null;
-    if (release !== null && Math.max(this.#tail, release.through + 1) === this.#writer.settledTail) {
+    if (release !== null && Math.max(this.positions.tail, release.through + 1) === this.positions.settledTail) {
       throw this.#fullError(1, "");
     }
-    this.#prefaultTo(this.#head + 1);
+    this.memory.prefaultTo(this.positions.head + 1);
     // Whatever can fail and leave the log as it was has been done.
     this.#note(confirmation);
     if (release !== null) this.#release(release);
-    this.#settleTail(this.#head + 1);
+    this.#settleTail(this.positions.head + 1);
     // Ahead of those who wait for room: it is what makes room for them.
-    const lsn = this.#aheadOfOthers(() => this.append(OpType.Checkpoint, 0, 0, 0, this.#checkpointed, undefined));
+    const lsn = this.#aheadOfOthers(() =>
+      this.append(OpType.Checkpoint, 0, 0, 0, this.positions.checkpointed, undefined)
+    );
     this.flush();
     this.#admit();
     return lsn;
   }
 
   truncate(confirmedThroughPos: LSN): void {
-    this.#mustBeGood("truncate");
+    this.health.mustBeGood("truncate");
     checkLsn(confirmedThroughPos, "confirmedThroughPos");
-    this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");
-    if (confirmedThroughPos >= this.#tail) {
+    this.#checkConfirmable(confirmedThroughPos, this.positions.durable, "durable");
+    if (confirmedThroughPos >= this.positions.tail) {
       const confirmation = this.#confirmation(confirmedThroughPos);
       const release = this.#releasable(confirmedThroughPos);
       this.#note(confirmation);
@@ -832,18 +694,18 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   /** @param range has been read. */
-  checkRange({ from = this.#tail, to = this.#head - 1 }: RecordRange): [first: LSN, last: LSN] {
+  checkRange({ from = this.positions.tail, to = this.positions.head - 1 }: RecordRange): [first: LSN, last: LSN] {
     this.slots();
     checkInteger(from, "from", 1, Number.MAX_SAFE_INTEGER);
     checkLsn(to, "to");
-    if (from < this.#tail) throw new WALTruncatedError(from, this.#tail);
-    return [from, Math.min(to, this.#head - 1)];
+    if (from < this.positions.tail) throw new WALTruncatedError(from, this.positions.tail);
+    return [from, Math.min(to, this.positions.head - 1)];
   }
 
   /** @param given has been read and checked. */
   consume(given: TakenConsumer): Promise<void> {
     try {
-      this.#mustBeGood("consume");
+      this.health.mustBeGood("consume");
       if (this.#consuming !== null) throw new WALConsumingError();
     } catch (error) {
       return this.refuseConsumer(error);
@@ -879,19 +741,19 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     } finally {
       this.#milestones.rejectAll(ending);
       this.#consuming = null;
-      if (this.#isOpen) this.#room.rejectAll((records) => this.#fullError(records, ""));
+      if (this.health.isOpen) this.#room.rejectAll((records) => this.#fullError(records, ""));
       given.signal?.removeEventListener("abort", abort);
     }
   }
 
-  whenApplied(lsn: LSN = this.#head - 1): Promise<void> {
+  whenApplied(lsn: LSN = this.positions.head - 1): Promise<void> {
     try {
-      this.#mustBeGood("wait for the consumer");
+      this.health.mustBeGood("wait for the consumer");
       checkLsn(lsn, "lsn");
-      if (lsn >= this.#head) {
-        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.#head - 1}`);
+      if (lsn >= this.positions.head) {
+        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.positions.head - 1}`);
       }
-      if (lsn <= this.#applied) return Promise.resolve();
+      if (lsn <= this.positions.applied) return Promise.resolve();
       if (isInStoreCall(this)) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
       if (this.#consuming === null) throw this.watch.absence();
     } catch (error) {
@@ -901,9 +763,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   stats(): WALStats {
-    if (!this.#isOpen) throw new WALClosedError("take statistics");
+    if (!this.health.isOpen) throw new WALClosedError("take statistics");
     const isThere = this.#lookForFigures();
-    const region = this.#region;
+    const { region } = this.memory;
     const commit = this.commit;
     const syncLatency = commit.latency.snapshot();
     return {
@@ -913,13 +775,13 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       warnings: this.#warnings(region, syncLatency),
       sizeBytes: region.buffer.byteLength,
       capacity: this.#slots.count,
-      length: this.#head - this.#tail,
-      fillRatio: (this.#head - this.#tail) / this.#slots.count,
-      head: this.#head,
-      tail: this.#tail,
-      durable: commit.durable,
-      applied: this.#applied,
-      appended: this.#head - this.#firstLsn,
+      length: this.positions.head - this.positions.tail,
+      fillRatio: (this.positions.head - this.positions.tail) / this.#slots.count,
+      head: this.positions.head,
+      tail: this.positions.tail,
+      durable: this.positions.durable,
+      applied: this.positions.applied,
+      appended: this.positions.head - this.positions.firstLsn,
       syncs: commit.syncs,
       headerSyncs: this.#writer.syncs,
       recordsPerSync: commit.syncs === 0 ? 0 : commit.synced / commit.syncs,
@@ -929,7 +791,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       oldestUnconsumedAgeMs: isThere ? this.#oldestUnconsumedAgeMs() : 0,
       consuming: this.#consuming !== null,
       consumer: this.watch.stats(),
-      poisoned: this.#poison !== null,
+      poisoned: this.health.poison !== null,
     };
   }
 
@@ -937,7 +799,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
     const warnings = [
       ...region.warnings,
       ...this.#openWarnings,
-      ...this.watch.warnings(this.#head - 1 - this.#applied),
+      ...this.watch.warnings(this.positions.head - 1 - this.positions.applied),
     ];
     const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
     if (isSuspect) {
@@ -972,7 +834,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   /** False if the file is gone. Figures are no place to fail: whoever appends or reads next is told. */
   #lookForFigures(): boolean {
     try {
-      this.#look();
+      this.memory.checkFile();
       return true;
     } catch {
       return false;
@@ -980,11 +842,11 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   }
 
   #oldestUnconsumedAgeMs(): number {
-    const oldest = Math.max(this.#applied + 1, this.#tail);
-    if (oldest >= this.#head) return 0;
+    const oldest = Math.max(this.positions.applied + 1, this.positions.tail);
+    if (oldest >= this.positions.head) return 0;
     let slot: number;
     try {
-      slot = this.#verified(oldest);
+      slot = this.memory.verified(oldest);
     } catch {
       return 0; // as above: no place to fail
     }
@@ -1008,9 +870,9 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
 
   /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. To be ended, whatever comes. */
   copy(): LogCopy {
-    this.#mustBeGood("back up");
-    const first = this.#tail;
-    const last = this.commit.durable;
+    this.health.mustBeGood("back up");
+    const first = this.positions.tail;
+    const last = this.positions.durable;
     const unread = { lsn: first };
     this.#unread.add(unread);
     this.#moveUnread();
@@ -1018,7 +880,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
       capacity: this.#slots.count,
       tail: first,
       head: last + 1,
-      checkpoint: Math.min(this.#checkpointed, last),
+      checkpoint: Math.min(this.positions.checkpointed, last),
       timeNanos: this.#clock.nanos,
       timeSeq: this.#clock.seq,
       createdNanos: this.#writer.latest.created,
@@ -1042,17 +904,17 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   *#whileGood(pieces: Iterable<Uint8Array>, end: () => void): Generator<Uint8Array, void, undefined> {
     for (const piece of pieces) {
       yield piece;
-      this.#mustBeGood("back up");
+      this.health.mustBeGood("back up");
     }
     end();
   }
 
   /** Lets in those who waited for a backup to read on. After the last one, none waits whom only a consumer could make room for. */
   #moveUnread(): void {
-    this.#oldestUnread = Math.min(Infinity, ...Array.from(this.#unread, ({ lsn }) => lsn));
+    this.positions.oldestUnread = Math.min(Infinity, ...Array.from(this.#unread, ({ lsn }) => lsn));
     this.#setStop();
-    if (this.#room.length === 0 || this.#poison !== null) return;
-    if (this.#unread.size === 0) this.#settleTail(this.#tail + this.#slots.count);
+    if (this.#room.length === 0 || this.health.poison !== null) return;
+    if (this.#unread.size === 0) this.#settleTail(this.positions.tail + this.#slots.count);
     this.#admit();
     if (this.#unread.size === 0 && this.#consuming === null) {
       this.#room.rejectAll((records) => this.#fullError(records, ""));

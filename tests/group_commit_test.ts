@@ -16,7 +16,7 @@ import { test } from "./support/test.ts";
 
 function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity) {
   const target = new FakeTarget();
-  const commit = new GroupCommit(target, option, 0, cutRecords);
+  const commit = new GroupCommit(target, target.positions, option, cutRecords);
   target.onFailed = (error) => commit.stop(error);
   /** One durable append. */
   const append = () => {
@@ -41,7 +41,7 @@ test("wait() gives all callers of a group one promise, and syncs once", async ()
   assertEquals(target.syncs.length, 0);
   await Promise.all(promises);
   assertEquals(target.syncs, [{ first: 1, last: 100, where: "inline" }]);
-  assertEquals([commit.durable, commit.syncs, commit.synced, target.advances], [100, 1, 100, 1]);
+  assertEquals([target.positions.durable, commit.syncs, commit.synced, target.advances], [100, 1, 100, 1]);
 });
 
 test("wait() starts a new group once the sync has begun", async () => {
@@ -74,7 +74,7 @@ test("callers woken by one sync join the next group together, also through neste
 });
 
 test("a record appended while a sync runs off the thread is not acknowledged by it", async () => {
-  const { target, commit, append } = start("offload");
+  const { target, append } = start("offload");
   const first = append();
   await untilPending(target, 1);
   const second = new Watched(append());
@@ -82,10 +82,10 @@ test("a record appended while a sync runs off the thread is not acknowledged by 
   await first;
   await untilPending(target, 2);
   await settle();
-  assertEquals([second.state, commit.durable], ["pending", 1]);
+  assertEquals([second.state, target.positions.durable], ["pending", 1]);
   target.pending[1]!.resolve();
   await settle();
-  assertEquals([second.state, commit.durable], ["resolved", 2]);
+  assertEquals([second.state, target.positions.durable], ["resolved", 2]);
 });
 
 test("one sync is in flight at a time, and everything that comes meanwhile makes one group", async () => {
@@ -111,12 +111,12 @@ test("flush() covers what waits and what is in flight, and acknowledges both", a
   const second = new Watched(append());
   commit.flush();
   assertEquals(target.syncs[1], { first: 1, last: 2, where: "inline" });
-  assertEquals(commit.durable, 2);
+  assertEquals(target.positions.durable, 2);
   await settle();
   assertEquals([first.state, second.state], ["resolved", "resolved"]);
   target.pending[0]!.resolve();
   await settle();
-  assertEquals([commit.durable, target.syncs.length], [2, 2]);
+  assertEquals([target.positions.durable, target.syncs.length], [2, 2]);
 });
 
 test("flush() with nothing to make durable asks nothing of the medium", () => {
@@ -142,11 +142,11 @@ for (const option of ["inline", "offload"] as const) {
       assertEquals(waiter.state, "rejected");
       assertStrictEquals(waiter.error, error);
     }
-    assertEquals([target.failures, commit.durable, target.advances], [[error], 0, 0]);
+    assertEquals([target.failures, target.positions.durable, target.advances], [[error], 0, 0]);
     target.error = null;
     commit.schedule();
     await settle();
-    assertEquals([target.syncs.length, commit.durable], [1, 0]);
+    assertEquals([target.syncs.length, target.positions.durable], [1, 0]);
   });
 }
 
@@ -160,7 +160,7 @@ test("a sync off the thread that ends well after flush() has failed acknowledges
   commit.stop(assertThrows(() => commit.flush()));
   target.pending[0]!.resolve();
   await settle();
-  assertEquals([first.state, second.state, commit.durable, target.advances], ["rejected", "rejected", 0, 0]);
+  assertEquals([first.state, second.state, target.positions.durable, target.advances], ["rejected", "rejected", 0, 0]);
 });
 
 test("stop() rejects all who wait, for good", async () => {
@@ -179,7 +179,7 @@ test("stop() rejects all who wait, for good", async () => {
 
 test("the header is written after the records, in the same commit, and its failure takes nothing back", async () => {
   for (const option of ["inline", "offload"] as const) {
-    const { target, commit, append } = start(option);
+    const { target, append } = start(option);
     const error = new Error("no");
     target.isHeaderWanted = true;
     target.headerError = error;
@@ -190,7 +190,7 @@ test("the header is written after the records, in the same commit, and its failu
       target.pending[0]!.resolve();
     }
     await settle();
-    assertEquals([waiter.state, target.headerSyncs, commit.durable], ["resolved", 1, 1]);
+    assertEquals([waiter.state, target.headerSyncs, target.positions.durable], ["resolved", 1, 1]);
     assertEquals(target.failures, [error]);
   }
 });
@@ -216,7 +216,7 @@ test("schedule() during a sync off the thread is remembered", async () => {
   await untilPending(target, 2);
   target.pending[1]!.resolve();
   await settle();
-  assertEquals(commit.durable, 2);
+  assertEquals(target.positions.durable, 2);
 });
 
 test("timers get their turn while inline commits follow one another", async () => {
@@ -316,8 +316,8 @@ test("the halves of a cut group take turns: one is synced while the callers of t
     await settle();
     assertEquals(target.pending.length, 1, "one sync is in flight");
     const { first, last } = target.syncs.at(-1)!;
-    assertEquals(target.head - 1 - last, 30 - (last - first + 1), "the others have appended");
-    assert(commit.durable < first);
+    assertEquals(target.positions.head - 1 - last, 30 - (last - first + 1), "the others have appended");
+    assert(target.positions.durable < first);
     target.pending.shift()!.resolve();
   }
   running = false;
@@ -328,7 +328,7 @@ test("the halves of a cut group take turns: one is synced while the callers of t
 });
 
 test("a group that has become small is not cut, and adaptive commits are inline again", async () => {
-  const { target, commit, append, promises } = startCut(12);
+  const { target, append, promises } = startCut(12);
   target.pending.shift()!.resolve();
   await settle();
   const few = Array.from({ length: 3 }, append);
@@ -340,7 +340,7 @@ test("a group that has become small is not cut, and adaptive commits are inline 
     [13, 15, "inline"],
   ]);
   await Promise.all(Array.from({ length: 10 }, append));
-  assertEquals([target.syncs.at(-1), commit.durable], [{ first: 16, last: 25, where: "inline" }, 25]);
+  assertEquals([target.syncs.at(-1), target.positions.durable], [{ first: 16, last: 25, where: "inline" }, 25]);
 });
 
 test("inline commits cut nothing", async () => {
@@ -351,7 +351,7 @@ test("inline commits cut nothing", async () => {
 
 test("a sync of half a group that fails rejects everybody, and nothing is acknowledged after it", async () => {
   for (const which of [0, 1]) {
-    const { target, commit, watched } = startCut(25);
+    const { target, watched } = startCut(25);
     if (which === 1) {
       target.pending[0]!.resolve();
       await settle();
@@ -361,7 +361,7 @@ test("a sync of half a group that fails rejects everybody, and nothing is acknow
     const acknowledged = which === 0 ? 0 : 11;
     assertEquals(watched.filter(({ state }) => state === "resolved").length, acknowledged);
     assertEquals(watched.filter(({ state }) => state === "rejected").length, 25 - acknowledged);
-    assertEquals([target.failures.length, commit.durable, target.syncs.length], [1, acknowledged, which + 1]);
+    assertEquals([target.failures.length, target.positions.durable, target.syncs.length], [1, acknowledged, which + 1]);
   }
 });
 
@@ -369,7 +369,7 @@ test("flush() covers both halves of a cut group", async () => {
   const { target, commit, watched } = startCut(25);
   commit.flush();
   await settle();
-  assertEquals([states(watched), commit.durable], [new Set(["resolved"]), 25]);
+  assertEquals([states(watched), target.positions.durable], [new Set(["resolved"]), 25]);
   target.pending[0]!.resolve();
   await settle();
   assertEquals([target.syncs.length, commit.asyncRunning], [2, false]);
@@ -382,7 +382,7 @@ test("stop() rejects both halves of a cut group", async () => {
   assertEquals(states(watched), new Set(["rejected"]));
   target.pending[0]!.resolve();
   await settle();
-  assertEquals([target.syncs.length, commit.durable], [1, 0]);
+  assertEquals([target.syncs.length, target.positions.durable], [1, 0]);
 });
 
 test("a header that is wanted is written between the halves of a cut group", async () => {
@@ -402,5 +402,5 @@ test("what is appended by the way while a cut group is synced becomes durable th
   commit.schedule();
   target.pending.shift()!.resolve();
   await settle();
-  assertEquals([states(watched), commit.durable], [new Set(["resolved"]), 14]);
+  assertEquals([states(watched), target.positions.durable], [new Set(["resolved"]), 14]);
 });

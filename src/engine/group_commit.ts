@@ -14,12 +14,11 @@
 import { setImmediate } from "node:timers";
 import { assert } from "../assert.ts";
 import { Histogram } from "./histogram.ts";
+import type { Positions } from "./positions.ts";
 import type { LSN } from "../types.ts";
 
 /** What group commit asks of the log. Each method throws, or rejects, with the error that callers shall see. */
 export interface CommitTarget {
-  /** The next LSN to write. */
-  readonly head: LSN;
   /** Makes the records durable before it returns, and checks that the file they are in is still the log's. */
   syncRecords(first: LSN, last: LSN): void;
   /** The same off the JavaScript thread. */
@@ -71,7 +70,7 @@ interface Flight {
 export class GroupCommit {
   readonly #target: CommitTarget;
   readonly #option: FlushOption;
-  #durable: LSN;
+  readonly #positions: Positions;
   /** Gathers callers until its sync starts. */
   #open: Group | null = null;
   /** Its sync runs off the thread. */
@@ -106,20 +105,15 @@ export class GroupCommit {
   };
 
   /**
-   * @param durable the LSN up to which everything is durable already.
+   * @param positions group commit is the one writer of `durable`.
    * @param cutRecords how many records make a group one that is cut in two; `Infinity` for none.
    */
-  constructor(target: CommitTarget, option: FlushOption, durable: LSN, cutRecords: number = Infinity) {
+  constructor(target: CommitTarget, positions: Positions, option: FlushOption, cutRecords: number = Infinity) {
     this.#cutRecords = option === "inline" ? Infinity : cutRecords;
     this.#target = target;
     this.#option = option;
-    this.#durable = durable;
+    this.#positions = positions;
     this.#offload = option === "offload";
-  }
-
-  /** The highest durable LSN. */
-  get durable(): LSN {
-    return this.#durable;
   }
 
   /** Where the next commit waits. */
@@ -140,7 +134,7 @@ export class GroupCommit {
       this.schedule();
     }
     const { promise } = this.#open;
-    if (this.#target.head > this.#cutAt) this.#commitAsync();
+    if (this.#positions.head > this.#cutAt) this.#commitAsync();
     return promise;
   }
 
@@ -150,15 +144,15 @@ export class GroupCommit {
     if (this.#scheduled || this.#asyncRunning || this.#stopped) return;
     this.#scheduled = true;
     this.#hops = 0;
-    this.#cutAt = this.#durable + 1 + this.#cutRecords;
-    this.#headAtHop = this.#target.head;
+    this.#cutAt = this.#positions.durable + 1 + this.#cutRecords;
+    this.#headAtHop = this.#positions.head;
     queueMicrotask(this.#hop);
   }
 
   /** Makes all that is appended durable before it returns. Throws what `syncRecords()` throws. */
   flush(): void {
-    const first = this.#durable + 1;
-    const last = this.#target.head - 1;
+    const first = this.#positions.durable + 1;
+    const last = this.#positions.head - 1;
     if (last < first) return;
     this.#syncInline(first, last);
     // A group whose sync still runs off the thread has been covered by this one.
@@ -180,7 +174,7 @@ export class GroupCommit {
 
   /** Waits a few microtasks for callers to join, then commits. */
   #gather(): void {
-    const head = this.#target.head;
+    const head = this.#positions.head;
     const hops = ++this.#hops;
     const grew = head !== this.#headAtHop;
     this.#headAtHop = head;
@@ -215,8 +209,8 @@ export class GroupCommit {
 
   #commitInline(): void {
     this.#cutAt = Infinity;
-    const first = this.#durable + 1;
-    const last = this.#target.head - 1;
+    const first = this.#positions.durable + 1;
+    const last = this.#positions.head - 1;
     try {
       if (last >= first) this.#syncInline(first, last);
       this.#resolveOpen();
@@ -250,8 +244,8 @@ export class GroupCommit {
     this.#inFlight = group;
     this.#again = false;
     this.#cutAt = Infinity;
-    const first = this.#durable + 1;
-    const last = this.#target.head - 1;
+    const first = this.#positions.durable + 1;
+    const last = this.#positions.head - 1;
     const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);
     return { group, first, last, startMs: performance.now(), synced };
   }
@@ -264,7 +258,7 @@ export class GroupCommit {
       this.#account(performance.now() - startMs, first, last, true);
     }
     const wantsHeader = this.#target.headerWanted();
-    const isLarge = this.#target.head - first > this.#cutRecords;
+    const isLarge = this.#positions.head - first > this.#cutRecords;
     const next = isLarge && !wantsHeader && this.#open !== null ? this.#start() : null;
     if (next === null) this.#inFlight = null;
     group?.resolve();
@@ -285,7 +279,8 @@ export class GroupCommit {
     this.syncs++;
     this.synced += last - first + 1;
     this.latency.add(ms);
-    if (last > this.#durable) this.#durable = last;
+    if (last > this.#positions.durable) this.#positions.durable = last;
+    this.#positions.assertConsistent();
     // Of a group that was cut, this is also the time in which its callers ran.
     if (wasOff && !this.#offload) return;
     this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;

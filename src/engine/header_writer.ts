@@ -5,6 +5,7 @@ import { assert } from "../assert.ts";
 import { type CopyIndex, type Header, writeHeader } from "../format/header.ts";
 import { HEADER_AT, HEADER_BYTES } from "../format/layout.ts";
 import type { LSN } from "../types.ts";
+import type { Positions } from "./positions.ts";
 
 /** What changes from one header write to the next. */
 export type HeaderPositions =
@@ -19,7 +20,8 @@ export class HeaderWriter {
   #latestCopy: CopyIndex;
   /** A write that is not known to be durable: the other copy is the only good one until it is. */
   #pending = false;
-  #settledTail: LSN;
+  /** Where `settledTail` is kept: whichever copy is lost, the other one names no slot before it. */
+  positions: Pick<Positions, "settledTail">;
   /** The tail that is settled once the write in progress is durable. */
   #nextSettledTail: LSN;
   /** Header syncs so far. */
@@ -29,7 +31,8 @@ export class HeaderWriter {
     this.#region = region;
     this.#latest = latest;
     this.#latestCopy = latestCopy;
-    this.#settledTail = this.#nextSettledTail = latest.tail;
+    this.positions = { settledTail: latest.tail };
+    this.#nextSettledTail = latest.tail;
   }
 
   /**
@@ -37,7 +40,7 @@ export class HeaderWriter {
    * it, so those slots may be used again. Before the first `write()` the other copy may be older than the latest, or damaged.
    */
   get settledTail(): LSN {
-    return this.#settledTail;
+    return this.positions.settledTail;
   }
 
   /** The header as it was last written. */
@@ -98,6 +101,6 @@ export class HeaderWriter {
 
   #written(): void {
     this.#pending = false;
-    this.#settledTail = this.#nextSettledTail;
+    this.positions.settledTail = this.#nextSettledTail;
   }
 }

@@ -1,10 +1,11 @@
 // A log as group commit sees it, made of numbers: what is appended, what was asked of the medium, and how that ends.
 
 import type { CommitTarget } from "../../src/engine/group_commit.ts";
+import { Positions } from "../../src/engine/positions.ts";
 
 /** Counts syncs and lets them end as told. */
 export class FakeTarget implements CommitTarget {
-  head = 1;
+  readonly positions = new Positions({ head: 1, tail: 1, settledTail: 1, checkpointed: 0, capacity: 1 << 20 });
   /** Each sync: from which record to which, and on which side of the event loop. */
   readonly syncs: { readonly first: number; readonly last: number; readonly where: "inline" | "offload" }[] = [];
   headerSyncs = 0;
@@ -23,7 +24,7 @@ export class FakeTarget implements CommitTarget {
 
   /** Appends so many records. */
   append(count = 1): void {
-    this.head += count;
+    this.positions.head += count;
   }
 
   syncRecords(first: number, last: number): void {

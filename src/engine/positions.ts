@@ -1,0 +1,91 @@
+// The positions of one opening of a log, in one object. Each is an LSN, and each has one writer:
+//
+//   position      meaning                                                      writer
+//   head          the next LSN to write                                        Appender
+//   durable       the newest record that power loss cannot take                GroupCommit
+//   tail          the oldest record kept                                       Retention
+//   settledTail   the lower tail of the two header copies, both durable        HeaderWriter
+//   applied       the newest record that is in the store                       Retention
+//   confirmed     the newest record that the store has durably                 Retention
+//   checkpointed  the newest record that was in a store once                   Retention
+//   oldestUnread  the oldest record that a running backup has still to read    Backups
+//   gate          an append at this LSN or after it needs preparation          see `gate`
+//
+// Each writer calls `assertConsistent()` after it has written, except for the append itself.
+
+import { assert } from "../assert.ts";
+import type { LSN } from "../types.ts";
+
+/** Where an opening starts. */
+export type StartPositions = Pick<Positions, "head" | "tail" | "settledTail" | "checkpointed" | "capacity">;
+
+/** The positions of one open log. */
+export class Positions {
+  /** How many records the ring can hold. */
+  readonly capacity: number;
+  /** The first LSN that this opening writes. */
+  readonly firstLsn: LSN;
+  head: LSN;
+  durable: LSN;
+  tail: LSN;
+  /** Whichever header copy is lost, the other one names no slot before this LSN's. */
+  settledTail: LSN;
+  applied: LSN;
+  /** A store without an LSN of its own goes on after this record. */
+  confirmed: LSN;
+  /** A store that lacks this record has lost data. */
+  checkpointed: LSN;
+  /** `Infinity` while no backup runs. */
+  oldestUnread: LSN = Infinity;
+  /**
+   * The appender opens the gate when it has prepared. A failure, the end of the opening, a waiting
+   * append and a new backup close it by `closeGate()`.
+   */
+  gate: LSN = 0;
+
+  constructor({ head, tail, settledTail, checkpointed, capacity }: StartPositions) {
+    this.capacity = capacity;
+    this.head = this.firstLsn = head;
+    this.durable = head - 1;
+    this.tail = tail;
+    this.settledTail = settledTail;
+    this.checkpointed = checkpointed;
+    this.applied = this.confirmed = Math.min(Math.max(checkpointed, tail - 1), head - 1);
+    this.assertConsistent();
+  }
+
+  /** The newest record; one less than the tail if there is none. */
+  get last(): LSN {
+    return this.head - 1;
+  }
+
+  /** How many records are kept. */
+  get length(): number {
+    return this.head - this.tail;
+  }
+
+  /** The slots of records before this LSN can be reused. */
+  get freeBefore(): LSN {
+    return Math.min(this.settledTail, this.oldestUnread);
+  }
+
+  /** True if records can be appended now without overwriting one that is still needed. */
+  hasRoom(count: number): boolean {
+    return this.head + count <= this.freeBefore + this.capacity;
+  }
+
+  /** Makes the next append prepare first. */
+  closeGate(): void {
+    this.gate = 0;
+  }
+
+  /** The invariant of every log. */
+  assertConsistent(): void {
+    assert(this.settledTail <= this.tail, "slots are freed only after the tail has moved past them");
+    assert(this.tail - 1 <= this.applied, "only applied records are released");
+    assert(this.confirmed <= this.applied, "what the store has durably, it has");
+    assert(this.applied <= this.durable, "only durable records are applied");
+    assert(this.durable < this.head, "only appended records are durable");
+    assert(this.head - this.tail <= this.capacity, "no retained record is overwritten");
+  }
+}

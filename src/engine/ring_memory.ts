@@ -1,0 +1,183 @@
+// The ring as memory. No other file above `Region` knows of page faults, folios and SIGBUS:
+//
+//   - A load or a store past the end of a file that was cut kills the process (SIGBUS), and so does
+//     a load that the medium cannot serve. So the file is checked and pages are paged in first.
+//   - A page fault for each page of the ring costs ten times as much as one call for many pages.
+//   - A kernel may hold the pages of an older log in large pieces (folios), and a store makes it
+//     write the whole piece. So the file is released from the kernel's memory once, before the first lap reaches them.
+
+import { REFRESH_BYTES, type Region } from "../../ffi/region.ts";
+import { assert } from "../assert.ts";
+import { WALIOError, WALSpaceError } from "../errors.ts";
+import { type Slots, SlotState } from "../format/record.ts";
+import { type Range, rangesOf, slotOf } from "../format/ring.ts";
+import { damage, type ReadSource } from "../read/cursor.ts";
+import type { LSN } from "../types.ts";
+import type { Health } from "./health.ts";
+import type { Positions } from "./positions.ts";
+
+/** Records whose pages are paged in at once, ahead of the head: 64 KiB. */
+const PREFAULT_RECORDS = 1024;
+/** An append checks the file first if the last check is longer ago than this. */
+const CHECK_EVERY_MS = 5;
+/** Records before and after one that is read in place that are paged in with it. */
+const READABLE_RECORDS = 64;
+
+/** The memory of one open log. */
+export class RingMemory implements ReadSource {
+  readonly path: string | null;
+  readonly region: Region;
+  readonly #slots: Slots;
+  readonly #positions: Positions;
+  readonly #health: Health;
+  readonly #nowMs: () => number;
+  /** Older pages of records below this LSN have not been refreshed in this opening. */
+  readonly #staleBefore: LSN;
+  /** The piece of the file that was refreshed last. */
+  #freshPiece = -1;
+  /** Records below this LSN can be stored. */
+  #prefaulted: LSN;
+  /** Range of older records whose pages were last paged in. */
+  #readableFrom: LSN = 0;
+  #readableEnd: LSN = 0;
+  #checkedMs = 0;
+
+  /** @param nowMs the time between two checks of the file is measured with this clock. */
+  constructor(region: Region, slots: Slots, positions: Positions, health: Health, nowMs: () => number) {
+    this.path = region.path;
+    this.region = region;
+    this.#slots = slots;
+    this.#positions = positions;
+    this.#health = health;
+    this.#nowMs = nowMs;
+    this.#prefaulted = positions.firstLsn;
+    this.#staleBefore = region.created ? 0 : positions.firstLsn + slots.count;
+  }
+
+  get tail(): LSN {
+    return this.#positions.tail;
+  }
+
+  /** The last record that can be stored. */
+  get storableEnd(): LSN {
+    return this.#prefaulted;
+  }
+
+  slots(): Slots {
+    this.#health.mustBeOpen("read");
+    return this.#slots;
+  }
+
+  // Storing.
+
+  /** Pages in what records below `end` are stored into. */
+  prefaultTo(end: LSN): void {
+    while (this.#prefaulted < end) this.#prefault();
+    assert(this.#prefaulted >= end, "a record is stored into a page that is there");
+  }
+
+  /** Pages in the next records, as far as the next multiple of the step or the end of the ring. */
+  #prefault(): void {
+    const slot = slotOf(this.#prefaulted, this.#slots.count);
+    const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
+    const last = this.#prefaulted + step - 1;
+    const ranges = rangesOf(this.#prefaulted, last, this.#slots.count);
+    assert(ranges.length === 1, "a step does not cross the end of the ring");
+    const [{ offset, length }] = ranges as [Range];
+    try {
+      if (last < this.#staleBefore) this.#refresh(offset);
+      this.region.pageIn(offset, length, "store");
+    } catch (error) {
+      // Without space nothing was stored and nothing is lost, so only this append fails.
+      const translated = this.#health.translate(error);
+      throw translated instanceof WALSpaceError ? translated : this.#health.fail(error);
+    }
+    this.#prefaulted = last + 1;
+  }
+
+  #refresh(offset: number): void {
+    const piece = Math.floor(offset / REFRESH_BYTES);
+    if (piece === this.#freshPiece) return;
+    this.#freshPiece = piece;
+    const start = piece * REFRESH_BYTES;
+    this.region.release(start, Math.min(REFRESH_BYTES, this.region.buffer.byteLength - start), "kernel");
+  }
+
+  // Checking the file.
+
+  /** Checks the file if the last check is not recent. */
+  checkFileNowAndThen(): void {
+    if (Math.abs(this.#nowMs() - this.#checkedMs) > CHECK_EVERY_MS) this.checkFile();
+  }
+
+  /** Checks that the file is still there, and poisons the log if it is not. */
+  checkFile(): void {
+    this.#checkedMs = this.#nowMs();
+    try {
+      this.region.verify();
+    } catch (error) {
+      throw this.#health.fail(error);
+    }
+  }
+
+  // Reading.
+
+  check(first: LSN, last: LSN): void {
+    this.#health.mustBeOpen("read");
+    this.checkFile();
+    try {
+      // Recent records too, because the kernel may have written and evicted their pages.
+      for (const { offset, length } of this.#rangesOf(first, last)) this.region.pageIn(offset, length, "load");
+    } catch (error) {
+      // A record that cannot be read is no reason to stop appending.
+      const translated = this.#health.translate(error);
+      throw translated instanceof WALIOError ? translated : this.#health.fail(error);
+    }
+  }
+
+  forget(offset: number, length: number): void {
+    this.region.release(offset, length, "process");
+  }
+
+  /** The slot of a retained record, paged in. Callers go through the records in LSN order, up or down. */
+  readable(lsn: LSN): number {
+    const { firstLsn, tail, head } = this.#positions;
+    assert(lsn >= tail && lsn < head, "only retained records are read");
+    const isKnown = lsn >= firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
+    if (!isKnown) {
+      const first = Math.max(tail, lsn - READABLE_RECORDS);
+      const end = Math.min(head, lsn + READABLE_RECORDS);
+      this.check(first, end - 1);
+      this.#readableFrom = first;
+      this.#readableEnd = end;
+    }
+    return slotOf(lsn, this.#slots.count);
+  }
+
+  /** The slot of a retained record, paged in and verified. */
+  verified(lsn: LSN): number {
+    const slot = this.readable(lsn);
+    if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);
+    return slot;
+  }
+
+  // Syncing.
+
+  /** Makes records durable before it returns, and checks that their file is still the log's. */
+  sync(first: LSN, last: LSN): void {
+    for (const { offset, length } of this.#rangesOf(first, last)) this.region.sync(offset, length);
+    this.checkFile();
+  }
+
+  /** As `sync()`, off the JavaScript thread. */
+  async syncAsync(first: LSN, last: LSN): Promise<void> {
+    for (const { offset, length } of this.#rangesOf(first, last)) {
+      await this.region.syncAsync(offset, length);
+    }
+    if (this.#health.isOpen) this.checkFile();
+  }
+
+  #rangesOf(first: LSN, last: LSN): Range[] {
+    return rangesOf(first, last, this.#slots.count);
+  }
+}

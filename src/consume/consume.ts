@@ -4,7 +4,7 @@ import { secondsToMs, storeCalls } from "./consumer.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "../types.ts";
 import type { WAL } from "../wal.ts";
 
-/** A consumer that {@linkcode consume} started. */
+/** A consumer that {@linkcode consume} started. `await using` stops it. */
 export interface Consumption extends AsyncDisposable {
   /**
    * What {@linkcode WAL.consumeAsync} returns: resolves when the consumer was stopped or the log
@@ -19,8 +19,6 @@ export interface Consumption extends AsyncDisposable {
    * consumer cannot end before its store returns.
    */
   stop(): Promise<void>;
-  /** As {@linkcode Consumption.stop}. */
-  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**

@@ -44,7 +44,7 @@ for (const path of DOCUMENTS) {
 
 test("README.md is about 130 lines, and names every document", () => {
   const readme = read("README.md");
-  assert(readme.split("\n").length <= 145);
+  assert(readme.split("\n").length <= 150);
   for (const path of DOCUMENTS.slice(1)) assert(readme.includes(`](${path})`), path);
 });
 

@@ -7,7 +7,12 @@ import { test } from "./support/test.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const MOST_WORDS = 30;
-const DOCUMENTS = ["README.md", ...readdirSync(new URL("docs/", ROOT)).sort().map((name) => `docs/${name}`)];
+const DOCUMENTS = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  ...readdirSync(new URL("docs/", ROOT)).sort().map((name) => `docs/${name}`),
+];
 
 const read = (path: string) => readFileSync(new URL(path, ROOT), "utf8");
 
@@ -42,6 +47,20 @@ for (const path of DOCUMENTS) {
   });
 }
 
+for (const path of DOCUMENTS.filter((path) => path !== "CHANGELOG.md")) {
+  test(`${path} names source files that exist, with the functions that it says are in them`, () => {
+    const named = [
+      ...withoutGenerated(read(path)).matchAll(
+        /`((?:src|ffi|tests|scripts|bench|examples)\/[\w/]+\.\w+)`(?:: `(\w+)\(\)`)?/g,
+      ),
+    ];
+    const missing = named.filter(([, file = "", name = ""]) =>
+      !existsSync(new URL(file, ROOT)) || (name !== "" && !new RegExp(`\\b${name}\\(`).test(read(file)))
+    );
+    assertEquals(missing.map(([text]) => text), []);
+  });
+}
+
 test("README.md is about 130 lines, and names every document", () => {
   const readme = read("README.md");
   assert(readme.split("\n").length <= 150);
@@ -53,6 +72,11 @@ test("CONTRIBUTING.md maps every file of tests/support", () => {
   const files = readdirSync(new URL("tests/support/", ROOT)).filter((name) => !name.endsWith(".d.ts"));
   assertEquals(files.filter((name) => !contributing.includes(`\`${name}\``)), []);
 });
+
+/** A text without what scripts write into it, which other tests keep true. */
+function withoutGenerated(markdown: string): string {
+  return markdown.replaceAll(/^<!-- (\w+) -->$[^]*?^<!-- \/\1 -->$/gm, "");
+}
 
 function linksOf(path: string): { target: string; file: URL; anchor: string }[] {
   const prose = read(path).replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`\n]*`/g, "code");

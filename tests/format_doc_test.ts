@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import * as layout from "../src/format/layout.ts";
-import { OpType } from "../src/types.ts";
+import { MAX_OPCODE, OPERATIONS, OpType } from "../src/format/operations.ts";
 import { test } from "./support/test.ts";
 
 const doc = readFileSync(new URL("../docs/format.md", import.meta.url), "utf8");
@@ -87,5 +87,6 @@ test("docs/format.md names every opcode", () => {
   const rows = [...doc.matchAll(/^\|\s+(\d+) \| (insert|delete|deleteValue|checkpoint)\s+\|/gm)];
   const named = rows.map(([, opcode, name = ""]) => [name.charAt(0).toUpperCase() + name.slice(1), Number(opcode)]);
   assertEquals(Object.fromEntries(named), { ...OpType });
-  assertEquals(layout.MAX_OPCODE, Math.max(...Object.values(OpType)));
+  assertEquals(OPERATIONS.map(({ opType }) => opType), Object.values(OpType));
+  assertEquals(MAX_OPCODE, Math.max(...Object.values(OpType)));
 });

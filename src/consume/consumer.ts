@@ -7,16 +7,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
+import { type Appliable, APPLYING_METHODS, applyRecord, changesStore } from "../format/operations.ts";
 import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
-import {
-  type ApplicableStore,
-  type AppliedRun,
-  type ConsumeOptions,
-  type LSN,
-  OpType,
-  type Store,
-  type WALRecord,
-} from "../types.ts";
+import type { ApplicableStore, AppliedRun, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
 
 /** Why a wait for records ended. */
 export type WakeReason = "durable" | "time" | "stopped";
@@ -149,7 +142,7 @@ function takeMethods(store: Store): StoreMethods {
     appliedLog: takeMethod(store, "appliedLog"),
     sync: takeMethod(store, "sync"),
   };
-  for (const name of ["insert", "delete", "deleteValue"] as const) {
+  for (const name of APPLYING_METHODS) {
     if (methods[name] === undefined && methods.applyBatch === undefined) {
       throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
     }
@@ -279,7 +272,7 @@ export class Consumer {
   }
 
   async #applyRun(records: WALRecord[]): Promise<void> {
-    const data = records.filter((record) => record.opType !== OpType.Checkpoint);
+    const data = records.filter(({ opType }) => changesStore(opType));
     let done = 0;
     for (let attempt = 1; done < data.length; attempt++) {
       try {
@@ -289,7 +282,7 @@ export class Consumer {
         } else {
           for (; done < data.length; done++) {
             // Awaiting what is no promise would cost a synchronous store more than its own work.
-            const pending = this.#applyOne(data[done]!);
+            const pending = applyRecord(this.#store as Appliable<void | Promise<void>, WALRecord>, data[done]!);
             if (pending !== undefined) await this.#answer(pending);
             attempt = 1;
             this.#lastData = data[done]!.lsn;
@@ -315,19 +308,6 @@ export class Consumer {
     if (this.#syncFailures === 0) this.#log.watch.recovers();
     // A store without sync() has nothing more to do for what it has taken.
     this.#log.noteApplied(applied, this.#store.sync === undefined);
-  }
-
-  #applyOne(record: WALRecord): void | Promise<void> {
-    const store = this.#store;
-    const { keyHigh, keyLow } = record;
-    switch (record.opType) {
-      case OpType.Insert:
-        return store.insert!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
-      case OpType.Delete:
-        return store.delete!(keyHigh, keyLow, record);
-      case OpType.DeleteValue:
-        return store.deleteValue!(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
-    }
   }
 
   /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */

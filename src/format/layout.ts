@@ -114,8 +114,6 @@ export const VERSION_SHIFT = 6;
 export const OPCODE_MASK = 0x3f;
 /** Of `versionOp` and `flags` as one number: the version, and all flags that no record of this version has. */
 export const VERSION_AND_UNKNOWN_FLAGS = 0xfec0;
-/** The highest opcode in use. */
-export const MAX_OPCODE = 4;
 
 /** The smallest file: 64 KiB, which is 768 slots. */
 export const MINIMUM_FILE_BYTES = 65536;

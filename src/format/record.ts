@@ -8,7 +8,6 @@ import {
   FLAGS_AT,
   KEY_HIGH_AT,
   KEY_LOW_AT,
-  MAX_OPCODE,
   OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
@@ -21,8 +20,9 @@ import {
   VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
+import { isOpcode, OpType } from "./operations.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
-import { type LSN, OpType, type U64 } from "../types.ts";
+import type { LSN, U64 } from "../types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
@@ -239,9 +239,8 @@ export class Slots {
     const words = this.words;
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
     const head = words[word + 1]!;
-    const opcode = head & OPCODE_MASK;
-    const known = (head & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && opcode >= 1 && opcode <= MAX_OPCODE;
-    return known ? SlotState.Record : SlotState.Unsupported;
+    const isKnown = (head & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && isOpcode(head & OPCODE_MASK);
+    return isKnown ? SlotState.Record : SlotState.Unsupported;
   }
 
   /**

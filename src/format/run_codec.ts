@@ -70,7 +70,6 @@ import {
   FLAG_BATCH_GOES_ON,
   KEY_HIGH_AT,
   LSN_AT,
-  MAX_OPCODE,
   OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
@@ -80,7 +79,7 @@ import {
   VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
-import { OpType } from "../types.ts";
+import { MAX_OPCODE, OpType } from "./operations.ts";
 
 /** The most records of one call. */
 export const RUN_RECORDS = 1024;

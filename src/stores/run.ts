@@ -2,7 +2,8 @@
 // still apply all or nothing.
 
 import { halvesHint, MAX_U64, show } from "../arguments/numbers.ts";
-import { type LSN, OpType, type WALRecordFields } from "../types.ts";
+import { isOpcode } from "../format/operations.ts";
+import type { LSN, WALRecordFields } from "../types.ts";
 
 /**
  * Checks a run.
@@ -17,7 +18,7 @@ export function checkRun(records: readonly WALRecordFields[]): void {
     if (!Number.isSafeInteger(lsn) || lsn <= previous) {
       throw new RangeError(`Cannot apply LSN ${lsn} after LSN ${previous}: a run is in LSN order`);
     }
-    if (!(opType >= OpType.Insert && opType <= OpType.Checkpoint)) {
+    if (!isOpcode(opType)) {
       throw new RangeError(`Cannot apply LSN ${lsn}: its type ${opType} is unknown`);
     }
     previous = lsn;

@@ -23,6 +23,7 @@ import { fileURLToPath } from "node:url";
 import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { toWALError, WALError } from "../errors.ts";
 import { show } from "../arguments/numbers.ts";
+import { applyRecord } from "../format/operations.ts";
 import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
 import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
@@ -104,6 +105,12 @@ export class SQLiteStore implements Store, Disposable {
   readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements: ReturnType<typeof prepare>;
+  /** Applies one record, inside a transaction. */
+  readonly #appliable = {
+    insert: this.#insert.bind(this),
+    delete: this.#delete.bind(this),
+    deleteValue: this.#deleteValue.bind(this),
+  };
   readonly #key = new BlobWriter();
   readonly #value = new BlobWriter();
   /** Of `PAIRS_AT_ONCE` pairs: key, value, key, value, … */
@@ -186,8 +193,8 @@ export class SQLiteStore implements Store, Disposable {
       while (next < records.length) {
         const end = endOfInserts(records, next);
         for (; next + PAIRS_AT_ONCE <= end; next += PAIRS_AT_ONCE) this.#insertMany(records, next);
-        for (; next < end; next++) this.#apply(records[next]!);
-        if (next < records.length) this.#apply(records[next++]!);
+        for (; next < end; next++) applyRecord(this.#appliable, records[next]!);
+        if (next < records.length) applyRecord(this.#appliable, records[next++]!);
       }
       this.#statements.saveLsn.run(records[records.length - 1]!.lsn, run?.logId ?? null);
       return changes;
@@ -340,12 +347,6 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   // Statements, one change each. They run inside a transaction.
-
-  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): void {
-    if (opType === OpType.Insert) this.#insert(keyHigh, keyLow, valueHigh, valueLow);
-    else if (opType === OpType.Delete) this.#delete(keyHigh, keyLow);
-    else if (opType === OpType.DeleteValue) this.#deleteValue(keyHigh, keyLow, valueHigh, valueLow);
-  }
 
   #insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
     this.#statements.insert.run(this.#key.set(keyHigh, keyLow), this.#value.set(valueHigh, valueLow));

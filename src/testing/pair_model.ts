@@ -1,5 +1,6 @@
 // What a store must contain after some records: a multi-value map, as plain as can be, that tests compare a store with.
 
+import { OPERATIONS } from "../format/operations.ts";
 import { OpType, type WALRecordFields } from "../types.ts";
 
 /** A key with one of its values. */
@@ -74,14 +75,9 @@ export function findPrefixes(records: readonly WALRecordFields[], entries: reado
 
 /** A record as one short text. */
 export function recordText({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): string {
-  switch (opType) {
-    case OpType.Insert:
-      return `LSN ${lsn} insert (${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
-    case OpType.Delete:
-      return `LSN ${lsn} delete (${keyHigh}, ${keyLow})`;
-    case OpType.DeleteValue:
-      return `LSN ${lsn} delete (${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
-    case OpType.Checkpoint:
-      return `LSN ${lsn} checkpoint of LSN ${valueLow}`;
-  }
+  const operation = OPERATIONS[opType - 1];
+  if (operation === undefined) return `LSN ${lsn} of the unknown type ${opType}`;
+  const { name, hasValue, method } = operation;
+  if (method === null) return `LSN ${lsn} ${name} of LSN ${valueLow}`;
+  return `LSN ${lsn} ${name} (${keyHigh}, ${keyLow})${hasValue ? ` → (${valueHigh}, ${valueLow})` : ""}`;
 }

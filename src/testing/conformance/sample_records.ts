@@ -1,6 +1,7 @@
 // Records as a log hands them out, made for tests.
 
 import { recordOf } from "../../read/stored_record.ts";
+import { OPERATIONS } from "../../format/operations.ts";
 import { OpType, type WALRecord } from "../../types.ts";
 import type { StoreEntry } from "../pair_model.ts";
 import type { Random } from "../random.ts";
@@ -24,11 +25,12 @@ export function makeInserts(count: number, first: number): WALRecord[] {
 
 /** Inserts, deletes and deletes of one value, of so few keys and values that most records meet an earlier one. */
 export function randomRecords(random: Random, count: number, first = 1): WALRecord[] {
-  const types: readonly OpType[] = [OpType.Insert, OpType.Insert, OpType.Insert, OpType.Delete, OpType.DeleteValue];
+  const changes = OPERATIONS.filter(({ method }) => method !== null);
+  const types: readonly OpType[] = [OpType.Insert, OpType.Insert, ...changes.map(({ opType }) => opType)];
   return Array.from({ length: count }, (_, i) => {
     const opType = random.pick(types);
     const key = BigInt(random.below(3));
-    const value = opType === OpType.Delete ? 0n : BigInt(random.below(4));
+    const value = !OPERATIONS[opType - 1]!.hasValue ? 0n : BigInt(random.below(4));
     return makeRecord(first + i, opType, [key, 5n, value, value]);
   });
 }

@@ -2,7 +2,8 @@
 
 import { LOG_ID_BYTES } from "../../format/layout.ts";
 import { logIdText } from "../../format/lineage.ts";
-import { type AppliedRun, type LSN, OpType, type Store, type WALRecord } from "../../types.ts";
+import { type Appliable, applyRecord } from "../../format/operations.ts";
+import type { AppliedRun, LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
 import { closeStore } from "../crash/life.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
@@ -131,12 +132,8 @@ export class Trial<S extends Store> implements AsyncDisposable {
   }
 
   async #giveOne(record: WALRecord): Promise<void> {
-    const { opType, keyHigh, keyLow, valueHigh, valueLow } = record;
-    const store = this.#store;
     this.#note(recordText(record));
-    if (opType === OpType.Insert) await store.insert!(keyHigh, keyLow, valueHigh, valueLow, record);
-    else if (opType === OpType.Delete) await store.delete!(keyHigh, keyLow, record);
-    else if (opType === OpType.DeleteValue) await store.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record);
+    await applyRecord(this.#store as Appliable<void | Promise<void>, WALRecord>, record);
   }
 
   /** A call has ended: what it did is durable if the store has no `sync()`, or if this was one. */

@@ -789,7 +789,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append that waits for room is never turned away",
     hazard: "H31",
-    edits: edit("src/engine/waiting_room.ts", "const expire = () => {", "const expire = () => {\n      return;"),
+    edits: edit("src/engine/waiting_line.ts", "const expire = () => {", "const expire = () => {\n      return;"),
     tests: faults("full_ring"),
   },
   {

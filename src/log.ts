@@ -42,7 +42,7 @@ import {
   type WALRecord,
   type WALStats,
 } from "./types.ts";
-import { WaitingRoom } from "./engine/waiting_room.ts";
+import { WaitingLine } from "./engine/waiting_line.ts";
 
 /**
  * A group of more records than this is cut: appending so many takes as long as a sync, and longer than it takes to hear of one that ran
@@ -89,7 +89,7 @@ export class Log implements CommitTarget, ConsumableLog, ReadSource {
   readonly #writer: HeaderWriter;
   readonly #options: CheckedOptions;
   readonly #clock: HybridClock;
-  readonly #room = new WaitingRoom();
+  readonly #room = new WaitingLine();
   /** Callers of `whenApplied()`. */
   readonly #milestones = new Milestones();
   /** Slot of the head. */

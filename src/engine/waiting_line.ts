@@ -16,7 +16,7 @@ interface Waiter {
 }
 
 /** A queue of appends. Each one's promise settles on every path: when it has been appended and synced, timed out or rejected. */
-export class WaitingRoom {
+export class WaitingLine {
   /** In order of arrival. Some behind the first may have left. */
   readonly #waiters = new Queue<Waiter>();
   #length = 0;

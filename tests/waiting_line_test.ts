@@ -1,12 +1,12 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { WaitingRoom } from "../src/engine/waiting_room.ts";
+import { WaitingLine } from "../src/engine/waiting_line.ts";
 import { settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
 const never = () => new Error("timed out");
 
 function fill(sizes: readonly number[]) {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const order: number[] = [];
   const promises = sizes.map((records, index) =>
     room.enter(
@@ -35,7 +35,7 @@ test("admit() lets in first come, first served, and nobody past one that does no
 });
 
 test("a waiter resolves with its group, not when it is let in", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const group = Promise.withResolvers<void>();
   const waiter = new Watched(room.enter(1, () => group.promise, Infinity, never));
   room.admit(() => true);
@@ -47,7 +47,7 @@ test("a waiter resolves with its group, not when it is let in", async () => {
 });
 
 test("a waiter whose append throws is rejected with that, and the next has its turn", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const error = new RangeError("no");
   const first = room.enter(
     1,
@@ -64,7 +64,7 @@ test("a waiter whose append throws is rejected with that, and the next has its t
 });
 
 test("a waiter whose group fails is rejected with that", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const error = new Error("no");
   const waiter = room.enter(1, () => Promise.reject(error), Infinity, never);
   room.admit(() => true);
@@ -81,7 +81,7 @@ test("rejectAll() turns each away with an error of its own", async () => {
 });
 
 test("a waiter that has waited too long is rejected, leaves the line, and never appends", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   let appends = 0;
   const append = () => {
     appends++;
@@ -98,7 +98,7 @@ test("a waiter that has waited too long is rejected, leaves the line, and never 
 });
 
 test("a limit longer than a timer can be is no limit of a millisecond", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const waiter = new Watched(room.enter(1, () => Promise.resolve(), 2 ** 31, never));
   await new Promise((resolve) => setTimeout(resolve, 5));
   assertEquals(waiter.state, "pending");
@@ -108,7 +108,7 @@ test("a limit longer than a timer can be is no limit of a millisecond", async ()
 });
 
 test("those who time out in the middle of a long line are passed over, and nobody else", async () => {
-  const room = new WaitingRoom();
+  const room = new WaitingLine();
   const order: number[] = [];
   const states = Array.from({ length: 5000 }, (_, index) => {
     const enter = () => {

@@ -20,9 +20,9 @@ import { copyRecords, copyVerified, damage, type ReadSource } from "./read/curso
 import { WALClosedError, WALConsumingError, WALFullError, WALTruncatedError } from "./errors.ts";
 import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
 import type { HeaderPositions, HeaderWriter } from "./engine/header_writer.ts";
-import { imagePieces, newLogId } from "./recovery/image.ts";
+import { imagePieces } from "./recovery/image.ts";
 import type { Batch } from "./arguments/items.ts";
-import { forked, type Lineage } from "./format/lineage.ts";
+import { forked, type Lineage, newLogId } from "./format/lineage.ts";
 import { Milestones } from "./consume/milestones.ts";
 import { checkInteger, checkLsn, LONGEST_TIMER_MS } from "./arguments/numbers.ts";
 import type { OpenedLog } from "./recovery/open.ts";

@@ -3,7 +3,7 @@
 // Method: back up in each state, open the copy, compare.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { newLogId } from "../src/recovery/image.ts";
+import { newLogId } from "../src/format/lineage.ts";
 import { readHeaders } from "../src/format/header.ts";
 import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";

@@ -4,7 +4,8 @@
 // LSN that both share. A log whose file went back in time cannot tell by itself; once a store shows it, the log takes another
 // public id: it has parted from the history that the store knows.
 
-import { LOG_ID_BYTES } from "./layout.ts";
+import { LOG_ID_BYTES, RECORD_BYTES } from "./layout.ts";
+import { checksumSeed, Slots } from "./record.ts";
 import type { LogOrigin, LSN } from "../types.ts";
 
 /** A log's public id, and what it shares with other histories. */
@@ -27,6 +28,15 @@ export function sharedThrough({ logId, origin, fork }: Lineage, otherId: string)
 /** The lineage after a log has parted from its history behind an LSN. */
 export function forked(lineage: Lineage, newId: Uint8Array, lastLsn: LSN): Lineage {
   return { logId: logIdText(newId), origin: lineage.origin, fork: { logId: lineage.logId, lastLsn } };
+}
+
+/** A random log id, not zeros, under which a slot of zeros does not verify. */
+export function newLogId(): Uint8Array {
+  for (;;) {
+    const logId = crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES));
+    const zeros = new Slots(new ArrayBuffer(RECORD_BYTES), 0, 1, checksumSeed(logId));
+    if (!zeros.checksumMatches(0) && logId.some((byte) => byte !== 0)) return logId;
+  }
 }
 
 /** The bytes of a log id as text: two lowercase hex digits each. */

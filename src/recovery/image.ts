@@ -1,20 +1,11 @@
 // A new log file with records of an old one: for backups, and for what salvage saves.
 
 import { writeHeader } from "../format/header.ts";
-import { LOG_ID_BYTES, RECORD_BYTES, RING_AT } from "../format/layout.ts";
-import { type Lineage, logIdText } from "../format/lineage.ts";
-import { checksumSeed, Slots } from "../format/record.ts";
+import { RECORD_BYTES, RING_AT } from "../format/layout.ts";
+import { type Lineage, logIdText, newLogId } from "../format/lineage.ts";
+import { checksumSeed, type Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import type { LogOrigin, LSN } from "../types.ts";
-
-/** A random log id, not zeros, under which a slot of zeros does not verify. */
-export function newLogId(): Uint8Array {
-  for (;;) {
-    const logId = crypto.getRandomValues(new Uint8Array(LOG_ID_BYTES));
-    const zeros = new Slots(new ArrayBuffer(RECORD_BYTES), 0, 1, checksumSeed(logId));
-    if (!zeros.checksumMatches(0) && logId.some((byte) => byte !== 0)) return logId;
-  }
-}
 
 /** What a new file starts with: both header copies, for an empty log. */
 export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {

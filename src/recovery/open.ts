@@ -13,7 +13,8 @@ import {
   readHeaders,
 } from "../format/header.ts";
 import { HeaderWriter } from "../engine/header_writer.ts";
-import { emptyImage, newLogId } from "./image.ts";
+import { emptyImage } from "./image.ts";
+import { newLogId } from "../format/lineage.ts";
 import { FORMAT_VERSION, MAX_CAPACITY, RECORD_BYTES, RING_AT } from "../format/layout.ts";
 import { checksumSeed, Slots } from "../format/record.ts";
 import {

@@ -15,7 +15,11 @@ import {
   readInserts,
   releaseBatch,
 } from "./arguments/items.ts";
-import { Log, type LogCopy } from "./log.ts";
+import { Log } from "./log.ts";
+import { NO_ROOM } from "./engine/appender.ts";
+import type { LogCopy } from "./recovery/backups.ts";
+import { checkRange } from "./read/range.ts";
+import { statisticsOf } from "./statistics.ts";
 import { isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
 import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
@@ -121,7 +125,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const options = this.#options;
     const request: LogRequest = {
       path: this.#realPath ?? this.#path,
-      lastId: this.#log?.lineage.logId ?? null,
+      lastId: this.#log?.header.lineage.logId ?? null,
       storage: options.storage,
       sizeBytes: options.size,
       sizeIsGiven: options.sizeIsGiven,
@@ -168,9 +172,9 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const log = this.#log;
-    await log?.stopConsumer();
+    await log?.consumers.stop(this.#options.closeTimeoutMs);
     // What cannot be made durable is reported by close().
-    if (log?.isOpen) await log.flushAsync().catch(() => {});
+    if (log?.health.isOpen) await log.commit.flushAsync().catch(() => {});
     this.#close(log);
   }
 
@@ -248,19 +252,25 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
-    return this.#opened("append").append(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, taken);
+    return this.#lsnOf(
+      1,
+      this.#opened("append").appender.tryAppend(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, taken),
+    );
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
   logDeleteSync(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takeKey(keyHigh, keyLow, time);
-    return this.#opened("append").append(OpType.Delete, keyHigh, keyLow, 0, 0, taken);
+    return this.#lsnOf(1, this.#opened("append").appender.tryAppend(OpType.Delete, keyHigh, keyLow, 0, 0, taken));
   }
 
   /** Appends a delete of one value without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
   logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
-    return this.#opened("append").append(OpType.DeleteValue, keyHigh, keyLow, valueHigh, valueLow, taken);
+    return this.#lsnOf(
+      1,
+      this.#opened("append").appender.tryAppend(OpType.DeleteValue, keyHigh, keyLow, valueHigh, valueLow, taken),
+    );
   }
 
   /**
@@ -283,12 +293,16 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALSyncError} {@linkcode WALFileGoneError} {@linkcode WALClosedError}
    */
   flush(): void {
-    this.#opened("flush").flush();
+    this.#good("flush").commit.flush();
   }
 
   /** Resolves when everything appended before the call is durable. As {@linkcode WAL.flush}, without holding the event loop. */
   flushAsync(): Promise<void> {
-    return this.#log === null ? Promise.reject(new WALClosedError("flush")) : this.#log.flushAsync();
+    try {
+      return this.#good("flush").commit.flushAsync();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -306,7 +320,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   checkpoint(appliedThrough?: LSN): LSN {
     this.#clock.read();
-    return this.#opened("write a checkpoint").checkpoint(appliedThrough);
+    return this.#opened("write a checkpoint").retention.checkpoint(appliedThrough);
   }
 
   /**
@@ -322,7 +336,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * be read, or is of a later version. Nothing is confirmed then.
    */
   truncate(confirmedThroughPos: LSN): void {
-    this.#opened("truncate").truncate(confirmedThroughPos);
+    this.#opened("truncate").retention.truncate(confirmedThroughPos);
   }
 
   /**
@@ -332,8 +346,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALCorruptError} if one of them is damaged.
    */
   replay(): WALRecord[] {
-    const log = this.#opened("read");
-    return copyRecords(log, log.tail, log.head - 1);
+    const { memory, positions } = this.#opened("read");
+    return copyRecords(memory, positions.tail, positions.last);
   }
 
   /**
@@ -348,17 +362,17 @@ export class WAL implements Disposable, AsyncDisposable {
   // deno-lint-ignore no-explicit-any
   records(range: RecordRange = {}): Generator<WALRecord, any, undefined> {
     const { from, to } = range;
-    const log = this.#opened("read");
-    const [first, last] = log.checkRange({ from, to });
-    return iterateRecords(log, first, last);
+    const { memory, positions } = this.#opened("read");
+    const [first, last] = checkRange(memory, positions.head, { from, to });
+    return iterateRecords(memory, first, last);
   }
 
   /** The same through one reused object that reads in place and allocates nothing: see {@linkcode Cursor}. */
   cursor(range: RecordRange = {}): Cursor {
     const { from, to } = range;
-    const log = this.#opened("read");
-    const [first, last] = log.checkRange({ from, to });
-    return new RingCursor(log, first, last);
+    const { memory, positions } = this.#opened("read");
+    const [first, last] = checkRange(memory, positions.head, { from, to });
+    return new RingCursor(memory, first, last);
   }
 
   /**
@@ -380,9 +394,9 @@ export class WAL implements Disposable, AsyncDisposable {
     try {
       given = takeConsumer(store, options);
     } catch (error) {
-      return this.#log === null ? Promise.reject(error) : this.#log.refuseConsumer(error);
+      return this.#log === null ? Promise.reject(error) : this.#log.consumers.refuse(error);
     }
-    return this.#log === null ? Promise.reject(new WALClosedError("consume")) : this.#log.consume(given);
+    return this.#log === null ? Promise.reject(new WALClosedError("consume")) : this.#log.consumers.consume(given);
   }
 
   /**
@@ -395,7 +409,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   whenApplied(lsn?: LSN): Promise<void> {
     const log = this.#log;
-    return log === null ? Promise.reject(new WALClosedError("wait for the consumer")) : log.whenApplied(lsn);
+    return log === null ? Promise.reject(new WALClosedError("wait for the consumer")) : log.consumers.whenApplied(lsn);
   }
 
   /**
@@ -413,7 +427,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const { log, to, copy } = this.#startBackup(path);
     const { first, last } = copy;
     try {
-      this.#options.storage().write(to, copy.pieces, roundFileBytes(fileBytesOf(log.capacity)));
+      this.#options.storage().write(to, copy.pieces, roundFileBytes(fileBytesOf(log.positions.capacity)));
     } catch (error) {
       throw toWALError(error, to, last);
     } finally {
@@ -436,7 +450,7 @@ export class WAL implements Disposable, AsyncDisposable {
   async backupAsync(path: string | URL): Promise<{ first: LSN; last: LSN }> {
     const { log, to, copy } = this.#startBackup(path);
     const { first, last } = copy;
-    const sizeBytes = roundFileBytes(fileBytesOf(log.capacity));
+    const sizeBytes = roundFileBytes(fileBytesOf(log.positions.capacity));
     try {
       const storage = this.#options.storage();
       if (storage.writeAsync === undefined) storage.write(to, copy.pieces, sizeBytes);
@@ -453,7 +467,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const to = checkPath(path);
     if (to === null) throw new TypeError("Cannot back up the log: the path is null");
     const log = this.#opened("back up");
-    return { log, to, copy: log.copy() };
+    return { log, to, copy: log.backups.copy() };
   }
 
   /**
@@ -471,37 +485,37 @@ export class WAL implements Disposable, AsyncDisposable {
    * an id of its own.
    */
   get logId(): string {
-    return this.#log?.lineage.logId ?? "";
+    return this.#log?.header.lineage.logId ?? "";
   }
 
   /** File size in bytes; 0 while the log is closed. */
   get size(): number {
-    return this.isOpen ? this.#log!.sizeBytes : 0;
+    return this.isOpen ? this.#log!.memory.region.buffer.byteLength : 0;
   }
 
   /** How many records the ring can hold; 0 while the log is closed. */
   get capacity(): number {
-    return this.isOpen ? this.#log!.capacity : 0;
+    return this.isOpen ? this.#log!.positions.capacity : 0;
   }
 
   /** The next LSN to write; after `close()`, what it was last. */
   get head(): LSN {
-    return this.#log?.head ?? 1;
+    return this.#log?.positions.head ?? 1;
   }
 
   /** The oldest LSN kept; equal to `head` if nothing is. */
   get tail(): LSN {
-    return this.#log?.tail ?? 1;
+    return this.#log?.positions.tail ?? 1;
   }
 
   /** The highest LSN that power loss cannot take. */
   get durable(): LSN {
-    return this.#log?.durable ?? 0;
+    return this.#log?.positions.durable ?? 0;
   }
 
   /** The highest LSN that is in the store, by what a consumer, a checkpoint or `truncate()` said. */
   get applied(): LSN {
-    return this.#log?.applied ?? 0;
+    return this.#log?.positions.applied ?? 0;
   }
 
   /** Records kept: `head - tail`. */
@@ -511,7 +525,7 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /** True between `open()` and `close()`. */
   get isOpen(): boolean {
-    return this.#log !== null && this.#log.isOpen;
+    return this.#log !== null && this.#log.health.isOpen;
   }
 
   /**
@@ -531,7 +545,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   stats(): WALStats {
     this.#clock.read();
-    return this.#opened("take statistics").stats();
+    return statisticsOf(this.#opened("take statistics"));
   }
 
   #opened(action: string): Log {
@@ -539,8 +553,16 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log;
   }
 
-  #later(error: unknown, count: number, retry: () => Promise<void>): Promise<void> {
-    return this.#log === null ? Promise.reject(error) : this.#log.later(error, count, retry);
+  #good(action: string): Log {
+    const log = this.#opened(action);
+    log.health.mustBeGood(action);
+    return log;
+  }
+
+  /** The LSN of what was appended. @throws {WALFullError} if there was no room. */
+  #lsnOf(count: number, lsn: LSN): LSN {
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(count);
+    return lsn;
   }
 
   /**
@@ -585,17 +607,18 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow: U64,
     time: HybridTime | undefined,
   ): Promise<void> {
+    let lsn: LSN;
     try {
-      this.#opened("append").append(opType, keyHigh, keyLow, valueHigh, valueLow, time);
+      lsn = this.#opened("append").appender.tryAppend(opType, keyHigh, keyLow, valueHigh, valueLow, time);
     } catch (error) {
-      return this.#appendLater(error, opType, keyHigh, keyLow, valueHigh, valueLow, time);
+      return Promise.reject(error);
     }
+    if (lsn === NO_ROOM) return this.#appendLater(opType, keyHigh, keyLow, valueHigh, valueLow, time);
     return this.#log!.commit.wait();
   }
 
   /** Apart, so that its closure costs nothing where there is room. */
   #appendLater(
-    error: unknown,
     opType: OpType,
     keyHigh: U64,
     keyLow: U64,
@@ -603,12 +626,12 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow: U64,
     time: HybridTime | undefined,
   ): Promise<void> {
-    return this.#later(error, 1, () => this.#append(opType, keyHigh, keyLow, valueHigh, valueLow, time));
+    return this.#log!.room.wait(1, () => this.#append(opType, keyHigh, keyLow, valueHigh, valueLow, time));
   }
 
   #batchSync(opType: OpType, batch: Batch): LSN {
     if (batch.count > 0) this.#clock.readIfDue();
-    const lsn = this.#opened("append").appendBatch(opType, batch);
+    const lsn = this.#lsnOf(batch.count, this.#opened("append").appender.tryAppendBatch(opType, batch));
     releaseBatch(batch);
     return lsn;
   }
@@ -625,12 +648,17 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   #appendBatch(opType: OpType, batch: Batch): Promise<void> {
+    let lsn: LSN;
     try {
-      this.#opened("append").appendBatch(opType, batch);
+      lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
     } catch (error) {
+      releaseBatch(batch);
+      return Promise.reject(error);
+    }
+    if (lsn === NO_ROOM) {
       const kept = keepBatch(batch);
       releaseBatch(batch);
-      return this.#later(error, kept.count, () => this.#appendBatch(opType, kept));
+      return this.#log!.room.wait(kept.count, () => this.#appendBatch(opType, kept));
     }
     releaseBatch(batch);
     return batch.count === 0 ? Promise.resolve() : this.#log!.commit.wait();

@@ -5,21 +5,17 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
+import type { Positions } from "../engine/positions.ts";
+import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
 import { type Appliable, APPLYING_METHODS, applyRecord, changesStore } from "../format/operations.ts";
 import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
 import type { ApplicableStore, AppliedRun, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
 
-/** Why a wait for records ended. */
-export type WakeReason = "durable" | "time" | "stopped";
-
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
-  readonly applied: LSN;
-  /** What the store is known to have durably; a store that does not say for itself goes on from here. */
-  readonly confirmed: LSN;
-  readonly capacity: number;
+  readonly positions: Readonly<Positions>;
   readonly isOpen: boolean;
   /** Told how the consumer is. */
   readonly watch: ConsumerWatch;
@@ -44,7 +40,7 @@ export interface ConsumableLog extends PositionedLog {
   /** A store begins that has everything up to here, and no more. @param warning what an operator should know of it. */
   begin(applied: LSN, warning: string | null): void;
   /** The store has everything up to here; durably, or perhaps not yet. */
-  noteApplied(lsn: LSN, durably: boolean): void;
+  noteApplied(lsn: LSN, isDurable: boolean): void;
   /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
@@ -194,7 +190,7 @@ export class Consumer {
         turnStartMs = this.#log.nowMs();
         continue;
       }
-      if (this.#log.durable < this.#next) {
+      if (this.#log.positions.durable < this.#next) {
         await this.#idle();
         continue;
       }
@@ -211,7 +207,7 @@ export class Consumer {
 
   async #start(): Promise<void> {
     const log = this.#log;
-    let applied = Math.max(log.confirmed, log.tail - 1);
+    let applied = Math.max(log.positions.confirmed, log.positions.tail - 1);
     let warning: string | null = null;
     if (this.#store.appliedLsn !== undefined) {
       const position = await this.#call(() => this.#answer(positionOf(this.#store)));
@@ -222,11 +218,11 @@ export class Consumer {
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {
         warning = `The store does not know which log its LSN ${position.lsn} belongs to; it was taken for this log's`;
       }
-      applied = Math.max(position.lsn, log.tail - 1);
+      applied = Math.max(position.lsn, log.positions.tail - 1);
     }
     this.#next = applied + 1;
     this.#lastData = 0;
-    this.#confirmed = log.tail - 1;
+    this.#confirmed = log.positions.tail - 1;
     log.begin(applied, warning);
   }
 
@@ -240,7 +236,8 @@ export class Consumer {
   #isCheckpointDue(): boolean {
     const unconfirmed = this.#next - 1 - this.#confirmed;
     return unconfirmed > 0 &&
-      (this.#log.isWanted || unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.capacity / CHECKPOINT_PART));
+      (this.#log.isWanted ||
+        unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.positions.capacity / CHECKPOINT_PART));
   }
 
   async #confirm(): Promise<void> {
@@ -262,10 +259,10 @@ export class Consumer {
       this.#log.watch.recovers();
       return true;
     } catch (error) {
-      if (!await this.#retries(error, this.#log.confirmed + 1, applied, ++this.#syncFailures)) return false;
+      if (!await this.#retries(error, this.#log.positions.confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
     // A second sync may succeed without what the first one could not write: apply it again.
-    const { confirmed } = this.#log;
+    const { confirmed } = this.#log.positions;
     this.#next = confirmed + 1;
     this.#log.noteApplied(confirmed, false);
     return false;

@@ -2,6 +2,7 @@
 // acknowledged records and release them, so the store is refused, however far the log has grown meanwhile.
 
 import type { StoreMethods } from "./consumer.ts";
+import type { Positions } from "../engine/positions.ts";
 import { WALStoreError } from "../errors.ts";
 import { type Lineage, sharedThrough } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
@@ -17,10 +18,8 @@ export interface StorePosition {
 /** What a position is held against. */
 export interface PositionedLog {
   readonly lineage: Lineage;
-  readonly tail: LSN;
-  readonly durable: LSN;
-  /** Everything up to here was in the store once: a store that lacks it has lost data. */
-  readonly checkpointed: LSN;
+  /** A store that lacks what was checkpointed has lost data. */
+  readonly positions: Pick<Positions, "tail" | "durable" | "checkpointed">;
   /**
    * No store has more of this log: it was there at `open()`, or was handed out to a consumer since, or the caller has said by
    * `checkpoint()` or `truncate()` that it is in the store.
@@ -49,7 +48,8 @@ export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appli
 
 /** The error for a store whose position is none in this log; null if the consumer may start after it. */
 export function refusalOf({ lsn, logId }: StorePosition, log: PositionedLog): WALStoreError | null {
-  const { lineage, tail, durable, checkpointed, reachable } = log;
+  const { lineage, reachable } = log;
+  const { tail, durable, checkpointed } = log.positions;
   const refuse = (why: string) =>
     new WALStoreError({ appliedLsn: lsn, appliedLog: logId, logId: lineage.logId, tail, durable }, why);
   const canBeEmpty = checkpointed === 0 || tail === 1;

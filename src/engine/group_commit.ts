@@ -31,7 +31,7 @@ export interface CommitTarget {
   /** Records or a header have become durable. Must not throw. */
   advanced(): void;
   /** A sync failed; the error is final. Must not throw. */
-  failed(error: unknown): void;
+  failed(error: unknown): unknown;
 }
 
 /** How a commit waits for the medium. */
@@ -55,6 +55,18 @@ const SLOW_SYNC_MS = 1;
 const FAST_SYNC_MS = 0.5;
 /** Weight of the newest sync in the moving average. */
 const AVERAGE_WEIGHT = 0.125;
+
+/**
+ * A group of more records than this is cut, because appending them takes as long as a sync, and longer than it takes to hear of
+ * a sync that ran off the thread. A small ring's groups are cut before they fill it.
+ */
+const CUT_RECORDS = 1536;
+const CUT_PART = 8;
+
+/** @param syncsRangeAside as `Region.syncsRangeAside`. */
+export function cutRecordsOf(capacity: number, syncsRangeAside: boolean): number {
+  return syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(capacity / CUT_PART)) : Infinity;
+}
 
 /** A sync that runs off the thread. */
 interface Flight {
@@ -147,6 +159,11 @@ export class GroupCommit {
     this.#cutAt = this.#positions.durable + 1 + this.#cutRecords;
     this.#headAtHop = this.#positions.head;
     queueMicrotask(this.#hop);
+  }
+
+  /** Resolves when all that is appended now is durable; at once if it is. */
+  flushAsync(): Promise<void> {
+    return this.#positions.durable === this.#positions.head - 1 ? Promise.resolve() : this.wait();
   }
 
   /** Makes all that is appended durable before it returns. Throws what `syncRecords()` throws. */

@@ -4,7 +4,8 @@
 //     a load that the medium cannot serve. So the file is checked and pages are paged in first.
 //   - A page fault for each page of the ring costs ten times as much as one call for many pages.
 //   - A kernel may hold the pages of an older log in large pieces (folios), and a store makes it
-//     write the whole piece. So the file is released from the kernel's memory once, before the first lap reaches them.
+//     write the whole piece. So the kernel releases each piece once, before the first lap stores
+//     into it.
 
 import { REFRESH_BYTES, type Region } from "../../ffi/region.ts";
 import { assert } from "../assert.ts";
@@ -31,11 +32,11 @@ export class RingMemory implements ReadSource {
   readonly #positions: Positions;
   readonly #health: Health;
   readonly #nowMs: () => number;
-  /** Older pages of records below this LSN have not been refreshed in this opening. */
+  /** Records below this LSN lie in pages that the kernel may hold in large pieces. */
   readonly #staleBefore: LSN;
-  /** The piece of the file that was refreshed last. */
-  #freshPiece = -1;
-  /** Records below this LSN can be stored. */
+  /** The piece of the file that the kernel released last. */
+  #releasedPiece = -1;
+  /** The LSN after the last record whose page is there to be stored into. */
   #prefaulted: LSN;
   /** Range of older records whose pages were last paged in. */
   #readableFrom: LSN = 0;
@@ -58,7 +59,7 @@ export class RingMemory implements ReadSource {
     return this.#positions.tail;
   }
 
-  /** The last record that can be stored. */
+  /** Records below this LSN can be stored. */
   get storableEnd(): LSN {
     return this.#prefaulted;
   }
@@ -85,7 +86,7 @@ export class RingMemory implements ReadSource {
     assert(ranges.length === 1, "a step does not cross the end of the ring");
     const [{ offset, length }] = ranges as [Range];
     try {
-      if (last < this.#staleBefore) this.#refresh(offset);
+      if (last < this.#staleBefore) this.#releasePiece(offset);
       this.region.pageIn(offset, length, "store");
     } catch (error) {
       // Without space nothing was stored and nothing is lost, so only this append fails.
@@ -95,10 +96,10 @@ export class RingMemory implements ReadSource {
     this.#prefaulted = last + 1;
   }
 
-  #refresh(offset: number): void {
+  #releasePiece(offset: number): void {
     const piece = Math.floor(offset / REFRESH_BYTES);
-    if (piece === this.#freshPiece) return;
-    this.#freshPiece = piece;
+    if (piece === this.#releasedPiece) return;
+    this.#releasedPiece = piece;
     const start = piece * REFRESH_BYTES;
     this.region.release(start, Math.min(REFRESH_BYTES, this.region.buffer.byteLength - start), "kernel");
   }
@@ -165,7 +166,11 @@ export class RingMemory implements ReadSource {
 
   /** Makes records durable before it returns, and checks that their file is still the log's. */
   sync(first: LSN, last: LSN): void {
-    for (const { offset, length } of this.#rangesOf(first, last)) this.region.sync(offset, length);
+    try {
+      for (const { offset, length } of this.#rangesOf(first, last)) this.region.sync(offset, length);
+    } catch (error) {
+      throw this.#health.fail(error);
+    }
     this.checkFile();
   }
 

@@ -1,0 +1,129 @@
+// The consumers of one opening, one at a time: who starts them, who stops them, who waits for them.
+
+import { clearTimeout, setTimeout } from "node:timers";
+import { checkLsn, LONGEST_TIMER_MS } from "../arguments/numbers.ts";
+import type { EngineParts } from "../engine/parts.ts";
+import type { RoomMaker } from "../engine/waiting_room.ts";
+import { WALClosedError, WALConsumingError } from "../errors.ts";
+import type { LSN } from "../types.ts";
+import { Consumer, isInStoreCall, type TakenConsumer } from "./consumer.ts";
+import { Feed } from "./feed.ts";
+
+/** Starts and stops the consumers of one open log. */
+export class Consumers implements RoomMaker {
+  readonly feed: Feed;
+  readonly #log: EngineParts;
+  /** The running consumer. */
+  #running: Promise<void> | null = null;
+  #stop = new AbortController();
+
+  constructor(log: EngineParts) {
+    this.#log = log;
+    this.feed = new Feed(log);
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== null;
+  }
+
+  isInStoreCall(): boolean {
+    return isInStoreCall(this.feed);
+  }
+
+  hurry(): void {
+    this.feed.alarm.ring("durable");
+  }
+
+  blame(): { why: string; cause: ErrorOptions } {
+    return this.feed.watch.blame();
+  }
+
+  /** @param given has been read and checked. */
+  consume(given: TakenConsumer): Promise<void> {
+    try {
+      this.#log.health.mustBeGood("consume");
+      if (this.#running !== null) throw new WALConsumingError();
+    } catch (error) {
+      return this.refuse(error);
+    }
+    this.#running = Promise.resolve(); // there is one from now on, also to what it calls first
+    const running = this.#run(given);
+    // It is over already if the caller's signal throws.
+    if (this.#running !== null) this.#running = running;
+    return running;
+  }
+
+  /** A consumer does not begin, because of this error. */
+  refuse(error: unknown): Promise<never> {
+    if (this.#running === null) this.feed.watch.dies(error);
+    return Promise.reject(error);
+  }
+
+  async #run(given: TakenConsumer): Promise<void> {
+    const { feed } = this;
+    const stop = this.#stop = new AbortController();
+    const abort = () => stop.abort();
+    let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
+    try {
+      if (given.signal?.aborted) stop.abort();
+      given.signal?.addEventListener("abort", abort);
+      await new Consumer(feed, given, stop.signal).run();
+      feed.watch.stops();
+    } catch (error) {
+      ending = error;
+      feed.watch.dies(error);
+      // Whoever waits for the store is told. That is one report, and the promise of consume() would be a second one.
+      if (!feed.milestones.isEmpty) this.#running?.catch(() => {});
+      throw error;
+    } finally {
+      feed.milestones.rejectAll(ending);
+      this.#running = null;
+      if (this.#log.health.isOpen) this.#log.room.turnAllAway();
+      given.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Resolves when the store has everything up to an LSN. */
+  whenApplied(lsn: LSN = this.#log.positions.last): Promise<void> {
+    const { positions, health } = this.#log;
+    try {
+      health.mustBeGood("wait for the consumer");
+      checkLsn(lsn, "lsn");
+      if (lsn >= positions.head) {
+        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${positions.last}`);
+      }
+      if (lsn <= positions.applied) return Promise.resolve();
+      if (this.isInStoreCall()) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
+      if (this.#running === null) throw this.feed.watch.absence();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.feed.milestones.wait(lsn);
+  }
+
+  /** Stops the consumer and waits for it; its own caller sees its error. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#stop.abort();
+    // From within its store, it ends when the store returns.
+    if (this.#running === null || this.isInStoreCall()) return;
+    const ended = this.#running.catch(() => {});
+    if (timeoutMs > LONGEST_TIMER_MS) return await ended;
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeoutMs);
+    await Promise.race([ended, late]);
+    clearTimeout(timer);
+  }
+
+  /** The log has failed. */
+  fail(poison: unknown): void {
+    this.feed.milestones.rejectAll(poison);
+    this.feed.alarm.ring("durable");
+  }
+
+  /** The opening ends: nothing is waited for any more. */
+  end(): void {
+    this.feed.milestones.rejectAll(new WALClosedError("wait for the consumer"));
+    this.feed.alarm.ring("stopped");
+    this.feed.watch.isOver();
+  }
+}

@@ -1,0 +1,115 @@
+// What a consumer sees of the log: runs of durable records, and where to say what the store has.
+
+import type { EngineParts } from "../engine/parts.ts";
+import type { Positions } from "../engine/positions.ts";
+import { forked, type Lineage, newLogId } from "../format/lineage.ts";
+import { SlotState } from "../format/record.ts";
+import { slotOf } from "../format/ring.ts";
+import { copyRecords, damage } from "../read/cursor.ts";
+import type { LSN, WALRecord } from "../types.ts";
+import { Alarm, type WakeReason } from "./alarm.ts";
+import type { ConsumableLog } from "./consumer.ts";
+import { ConsumerWatch } from "./consumer_watch.ts";
+import { Milestones } from "./milestones.ts";
+
+/** The consumers' port of one open log. */
+export class Feed implements ConsumableLog {
+  readonly positions: Positions;
+  readonly watch: ConsumerWatch;
+  /** Callers of `whenApplied()`. */
+  readonly milestones = new Milestones();
+  readonly alarm = new Alarm();
+  readonly #log: EngineParts;
+  /** Records up to here were handed out to a consumer of this opening. */
+  #handedOut: LSN = 0;
+  /** A store has shown in this opening that the file had gone back in time. */
+  #hasForked = false;
+  /** What an operator should know of the store that a consumer began with last; null for nothing. */
+  storeWarning: string | null = null;
+
+  constructor(log: EngineParts) {
+    this.#log = log;
+    this.positions = log.positions;
+    this.watch = new ConsumerWatch(() => log.nowMs());
+  }
+
+  get isOpen(): boolean {
+    return this.#log.health.isOpen;
+  }
+
+  get lineage(): Lineage {
+    return this.#log.header.lineage;
+  }
+
+  get reachable(): LSN {
+    const { firstLsn, checkpointed, tail } = this.positions;
+    return Math.max(firstLsn - 1, this.#handedOut, checkpointed, tail - 1);
+  }
+
+  get isWanted(): boolean {
+    return this.#log.room.length > 0;
+  }
+
+  nowMs(): number {
+    return this.#log.nowMs();
+  }
+
+  readRun(first: LSN, count: number): WALRecord[] {
+    const { health, memory, slots } = this.#log;
+    health.mustBeGood("consume");
+    const { durable } = this.positions;
+    let last = Math.min(durable, first + count - 1);
+    while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
+    // The flag was read in place. If it was damaged, the copy's checksum shows it.
+    const records = copyRecords(memory, first, last);
+    if (slots.look(slotOf(last, slots.count), last) !== SlotState.Record) throw damage(memory, last);
+    this.#handedOut = Math.max(this.#handedOut, last);
+    return records;
+  }
+
+  async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
+    const { health, commit } = this.#log;
+    if (health.poison !== null) throw health.poison;
+    if (!health.isOpen || signal.aborted) return "stopped";
+    if (this.positions.durable >= lsn) return "durable";
+    if (this.positions.durable < this.positions.last) commit.schedule();
+    const reason = await this.alarm.sleep(timeoutMs, signal, true);
+    if (health.poison !== null) throw health.poison;
+    return reason;
+  }
+
+  async pause(delayMs: number, signal: AbortSignal): Promise<void> {
+    await this.alarm.sleep(delayMs, signal, false);
+  }
+
+  fork(): void {
+    // Whoever has an LSN from after this opening's fork says what cannot be. A second fork would lose track of the first.
+    const { health, header } = this.#log;
+    if (this.#hasForked || health.poison !== null) return;
+    this.#hasForked = true;
+    const lineage = forked(this.lineage, newLogId(), this.reachable);
+    try {
+      // Into both copies, so that the store stays refused whichever is lost later.
+      header.write({ lineage });
+      header.write();
+    } catch { /* the log is poisoned and says so; the store is refused all the same */ }
+  }
+
+  begin(applied: LSN, warning: string | null): void {
+    if (!this.isOpen) return;
+    this.storeWarning = warning;
+    this.#log.retention.begin(applied);
+    this.milestones.reached(applied);
+  }
+
+  noteApplied(lsn: LSN, isDurable: boolean): void {
+    if (!this.isOpen) return;
+    this.#log.retention.noteApplied(lsn, isDurable);
+    this.milestones.reached(lsn);
+  }
+
+  confirm(lsn: LSN, record: boolean): Promise<void> {
+    this.#log.clock.read();
+    return this.#log.retention.confirm(lsn, record);
+  }
+}

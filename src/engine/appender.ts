@@ -1,0 +1,168 @@
+// Appends records at the head. The caller's arguments and the wall clock have been read before, so
+// none of the caller's code runs here.
+
+import type { Batch } from "../arguments/items.ts";
+import { assert } from "../assert.ts";
+import type { Slots } from "../format/record.ts";
+import { slotOf } from "../format/ring.ts";
+import { RUN_RECORDS } from "../format/run_codec.ts";
+import type { HybridTime, LSN, OpType, U64 } from "../types.ts";
+import type { HybridClock } from "./clock.ts";
+import type { HeaderKeeper } from "./header_keeper.ts";
+import type { Health } from "./health.ts";
+import type { Positions } from "./positions.ts";
+import type { RingMemory } from "./ring_memory.ts";
+import type { WaitingRoom } from "./waiting_room.ts";
+
+/** The answer in place of an LSN if the ring is full, or if others wait for room. */
+export const NO_ROOM = -1;
+
+/** What appending needs of its log. */
+export interface AppenderParts {
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly memory: RingMemory;
+  readonly header: HeaderKeeper;
+  readonly room: WaitingRoom;
+  readonly clock: HybridClock;
+}
+
+/** Which records an appender writes. */
+export interface AppenderOptions {
+  /** The shard of times that the log's clock gives. */
+  readonly shard: number;
+  /** How far a given time may be ahead of the clock. */
+  readonly maxClockDriftMs: number;
+}
+
+/** The one writer of `head`. */
+export class Appender {
+  readonly #parts: AppenderParts;
+  readonly #positions: Positions;
+  readonly #slots: Slots;
+  readonly #clock: HybridClock;
+  readonly #options: AppenderOptions;
+  readonly #onTurn: () => void;
+  /** Slot of the head. */
+  #slot: number;
+  /** The first append of each turn of the event loop checks the file, and reads the wall clock. */
+  #turnIsOpen = false;
+
+  readonly #closeTurn = () => {
+    this.#turnIsOpen = false;
+    this.#clock.refresh();
+  };
+
+  /** @param onTurn called before the first append of each turn. */
+  constructor(parts: AppenderParts, slots: Slots, options: AppenderOptions, onTurn: () => void) {
+    this.#parts = parts;
+    this.#positions = parts.positions;
+    this.#slots = slots;
+    this.#clock = parts.clock;
+    this.#options = options;
+    this.#onTurn = onTurn;
+    this.#slot = slotOf(parts.positions.head, slots.count);
+    assert(slots.count === parts.positions.capacity, "the head moves through all slots");
+  }
+
+  /** Appends one record. @returns its LSN, or `NO_ROOM`. */
+  tryAppend(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTime): LSN {
+    if (time !== undefined) this.#checkTime(time);
+    const positions = this.#positions;
+    if ((positions.head >= positions.gate || !this.#turnIsOpen) && !this.#prepare(1)) return NO_ROOM;
+    const clock = this.#clock;
+    let shard = this.#options.shard;
+    if (time === undefined) {
+      clock.tick();
+    } else {
+      clock.observe(time[0], time[1]);
+      shard = time[2];
+    }
+    const lsn = positions.head;
+    const slot = this.#slot;
+    const distance = lsn - positions.durable;
+    this.#slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
+    positions.head = lsn + 1;
+    this.#slot = slot + 1 === this.#slots.count ? 0 : slot + 1;
+    return lsn;
+  }
+
+  /** Appends a batch. @returns the LSN of its last record, of the newest one for an empty batch, or `NO_ROOM`. */
+  tryAppendBatch(opType: OpType, { count, words }: Batch): LSN {
+    this.#parts.health.mustBeGood("append");
+    const positions = this.#positions;
+    if (count === 0) return positions.head - 1;
+    if (!this.#prepare(count)) return NO_ROOM;
+    const clock = this.#clock;
+    const slots = this.#slots;
+    const capacity = slots.count;
+    const { durable } = positions;
+    const shard = this.#options.shard;
+    const end = positions.head + count;
+    let lsn = positions.head;
+    let slot = this.#slot;
+    clock.tick();
+    for (let done = 0; lsn < end;) {
+      if (done > 0) clock.next();
+      const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
+      const part = { opType, words, from: done, count: run, endsBatch: lsn + run === end };
+      slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
+      lsn += run;
+      done += run;
+      slot = slot + run === capacity ? 0 : slot + run;
+    }
+    assert(slot === slotOf(end, capacity), "a batch ends where the next record begins");
+    positions.head = end;
+    this.#slot = slot;
+    return end - 1;
+  }
+
+  /** Everything that is not checked for each append. @returns false if there is no room. */
+  #prepare(count: number): boolean {
+    const positions = this.#positions;
+    const { health, memory, header, room } = this.#parts;
+    health.mustBeGood("append");
+    if (!this.#turnIsOpen) this.#openTurn();
+    if (count > positions.capacity) {
+      throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${positions.capacity}`);
+    }
+    if (room.mustQueue) return false;
+    const end = positions.head + count;
+    if (!positions.hasRoom(count)) {
+      if (end > positions.tail + positions.capacity) return false;
+      header.settleTail(end);
+      if (!positions.hasRoom(count)) return false;
+    }
+    memory.prefaultTo(end);
+    positions.gate = Math.min(positions.freeBefore + positions.capacity, memory.storableEnd);
+    assert(end <= positions.gate, "an append stores into free slots that are paged in");
+    return true;
+  }
+
+  #openTurn(): void {
+    this.#turnIsOpen = true;
+    queueMicrotask(this.#closeTurn);
+    this.#parts.memory.checkFileNowAndThen();
+    this.#onTurn();
+  }
+
+  /** Checks a given time against the log's last one and against the wall clock. */
+  #checkTime([nanos, seq, shard]: HybridTime): void {
+    const clock = this.#clock;
+    const isLater = nanos > clock.nanos || (nanos === clock.nanos && seq >= clock.seq);
+    if (!isLater) {
+      throw new RangeError(
+        `Cannot use [${nanos}, ${seq}, ${shard}] as time: the log is at [${clock.nanos}, ${clock.seq}] already`,
+      );
+    }
+    const { maxClockDriftMs } = this.#options;
+    if (maxClockDriftMs === Infinity) return;
+    const aheadMs = Number(nanos - clock.wallNanos) / 1e6;
+    if (aheadMs > maxClockDriftMs) {
+      throw new RangeError(
+        `Cannot use [${nanos}, ${seq}, ${shard}] as time: it is ${aheadMs} ms ahead of the clock, ` +
+          `${maxClockDriftMs} ms are allowed`,
+      );
+    }
+  }
+}

@@ -1,0 +1,151 @@
+// When a header is due, and what it says. A slot is reused only after both headers name a later tail.
+
+import process from "node:process";
+import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
+import { assert } from "../assert.ts";
+import type { Header } from "../format/header.ts";
+import type { Lineage } from "../format/lineage.ts";
+import type { LSN } from "../types.ts";
+import type { HybridClock } from "./clock.ts";
+import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
+import type { Health } from "./health.ts";
+import type { Positions } from "./positions.ts";
+import { QuietTimer } from "./quiet_timer.ts";
+import type { RingMemory } from "./ring_memory.ts";
+
+/** A header is due when this part of the ring has been released since the last one, or as much as is free. */
+const HEADER_PART = 8;
+
+/** The headers of one open log. */
+export class HeaderKeeper {
+  readonly #writer: HeaderWriter;
+  readonly #memory: RingMemory;
+  readonly #positions: Positions;
+  readonly #health: Health;
+  readonly #clock: HybridClock;
+  readonly #idleDelayMs: number;
+  readonly #schedule: () => void;
+  readonly #idleTimer = new QuietTimer();
+  #isRequested = false;
+
+  /**
+   * @param idleDelayMs after this time without a sync a header is due.
+   * @param schedule has a commit run soon, which writes the header that is due.
+   */
+  constructor(
+    writer: HeaderWriter,
+    memory: RingMemory,
+    positions: Positions,
+    health: Health,
+    clock: HybridClock,
+    idleDelayMs: number,
+    schedule: () => void,
+  ) {
+    assert(writer.settledTail === positions.settledTail, "an opening starts with the tail that both headers know");
+    writer.positions = positions;
+    this.#writer = writer;
+    this.#memory = memory;
+    this.#positions = positions;
+    this.#health = health;
+    this.#clock = clock;
+    this.#idleDelayMs = idleDelayMs;
+    this.#schedule = schedule;
+  }
+
+  /** The header as it was last written. */
+  get latest(): Header {
+    return this.#writer.latest;
+  }
+
+  get lineage(): Lineage {
+    return this.#writer.latest.lineage;
+  }
+
+  /** Header syncs so far. */
+  get syncs(): number {
+    return this.#writer.syncs;
+  }
+
+  /** @param isWaitedFor true while appends wait for room. */
+  isDue(isWaitedFor: boolean): boolean {
+    const { tail, settledTail, head, capacity } = this.#positions;
+    const unwritten = tail - this.#writer.latest.tail;
+    const unsettled = tail - settledTail;
+    const free = settledTail + capacity - head;
+    assert(unwritten >= 0, "no header names a tail that is still to come");
+    return this.#isRequested || unwritten >= capacity / HEADER_PART ||
+      (unsettled > 0 && (isWaitedFor || unsettled >= free));
+  }
+
+  /** Writes the header and makes it durable before it returns. */
+  write(change: Partial<HeaderPositions> = {}): void {
+    this.#isRequested = false;
+    try {
+      this.#writer.write({ ...this.#now(), ...change });
+      this.#memory.checkFile();
+    } catch (error) {
+      throw this.#health.fail(error);
+    }
+    this.#positions.assertConsistent();
+  }
+
+  /** As `write()`, off the JavaScript thread. */
+  async writeAsync(): Promise<void> {
+    this.#isRequested = false;
+    await this.#writer.writeAsync(this.#now());
+  }
+
+  /** Marks the log clean, as the last write of the opening. */
+  writeClean(): void {
+    const { head, durable } = this.#positions;
+    try {
+      assert(durable === head - 1, "a log is marked clean when all of it is durable");
+      this.#writer.write({ ...this.#now(), cleanHead: head });
+      this.#memory.region.verify();
+    } catch (error) {
+      throw this.#health.fail(error);
+    }
+  }
+
+  /** Frees the slots that records below `end` need, as far as they are released: one header write or two. */
+  settleTail(end: LSN): void {
+    const positions = this.#positions;
+    const { capacity } = positions;
+    while (end > positions.settledTail + capacity && positions.settledTail < positions.tail) this.write();
+    const isSettled = positions.settledTail === positions.tail || end <= positions.settledTail + capacity;
+    assert(isSettled, "both headers name the tail before its slots are reused");
+  }
+
+  /** Has a header note what is durable once the log is idle, so that the last group has a witness too. */
+  noteWhenIdle(): void {
+    const { durable } = this.#positions;
+    if (durable <= this.#writer.latest.durable) return;
+    if (this.#idleTimer.isSet || this.#idleDelayMs > LONGEST_TIMER_MS) return;
+    this.#idleTimer.set(this.#idleDelayMs, () => {
+      if (!this.#health.isGood) return;
+      if (this.#positions.durable !== durable) return this.noteWhenIdle();
+      this.#isRequested = true;
+      this.#schedule();
+    });
+  }
+
+  /** Ends the opening: no header is due any more. */
+  end(): void {
+    this.#idleTimer.clear();
+    assert(!this.#idleTimer.isSet, "no timer outlives its log");
+  }
+
+  #now(): HeaderPositions {
+    const { tail, durable, checkpointed } = this.#positions;
+    assert(tail <= durable + 1, "a header names a tail that is durable");
+    return {
+      tail,
+      durable,
+      checkpoint: Math.min(checkpointed, durable),
+      timeNanos: this.#clock.nanos,
+      timeSeq: this.#clock.seq,
+      cleanHead: 0,
+      openerPid: process.pid,
+    };
+  }
+}

@@ -1,0 +1,26 @@
+// The parts of an open log that consumers, backups and statistics are made from.
+
+import type { Slots } from "../format/record.ts";
+import type { HybridClock } from "./clock.ts";
+import type { GroupCommit } from "./group_commit.ts";
+import type { HeaderKeeper } from "./header_keeper.ts";
+import type { Health } from "./health.ts";
+import type { Positions } from "./positions.ts";
+import type { Retention } from "./retention.ts";
+import type { RingMemory } from "./ring_memory.ts";
+import type { WaitingRoom } from "./waiting_room.ts";
+
+/** The engine of one open log. */
+export interface EngineParts {
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly memory: RingMemory;
+  readonly slots: Slots;
+  readonly clock: HybridClock;
+  readonly header: HeaderKeeper;
+  readonly commit: GroupCommit;
+  readonly room: WaitingRoom;
+  readonly retention: Retention;
+  /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
+  nowMs(): number;
+}

@@ -1,0 +1,191 @@
+// What is in the store, and what is released: whole batches, after the store has them.
+
+import { checkLsn } from "../arguments/numbers.ts";
+import { assert } from "../assert.ts";
+import type { Slots } from "../format/record.ts";
+import { type LSN, OpType } from "../types.ts";
+import { type Appender, NO_ROOM } from "./appender.ts";
+import type { GroupCommit } from "./group_commit.ts";
+import type { HeaderKeeper } from "./header_keeper.ts";
+import type { Health } from "./health.ts";
+import type { Positions } from "./positions.ts";
+import type { RingMemory } from "./ring_memory.ts";
+import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
+
+/** What releasing needs of its log. */
+export interface RetentionParts {
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly memory: RingMemory;
+  readonly header: HeaderKeeper;
+  readonly commit: GroupCommit;
+  readonly room: WaitingRoom;
+  readonly appender: Appender;
+}
+
+/** Up to where a caller confirms. */
+interface Confirmation {
+  readonly through: LSN;
+  /** The last record up to there that stores are given; 0 if none is known. */
+  readonly given: LSN;
+}
+
+/** The one writer of `tail`, `applied`, `confirmed` and `checkpointed`. */
+export class Retention {
+  readonly #parts: RetentionParts;
+  readonly #positions: Positions;
+  readonly #slots: Slots;
+  readonly #maker: RoomMaker;
+  /** The last released record that stores are given; 0 if this opening has released none. */
+  #releasedGiven: LSN = 0;
+
+  constructor(parts: RetentionParts, slots: Slots, maker: RoomMaker) {
+    this.#parts = parts;
+    this.#positions = parts.positions;
+    this.#slots = slots;
+    this.#maker = maker;
+  }
+
+  /** A store begins that has everything up to here. It may have less than the store before. */
+  begin(applied: LSN): void {
+    this.#positions.applied = this.#positions.confirmed = applied;
+    this.#positions.assertConsistent();
+  }
+
+  /** The store has everything up to here. @param isDurable false if it may still lose that. */
+  noteApplied(lsn: LSN, isDurable: boolean): void {
+    const positions = this.#positions;
+    positions.applied = lsn;
+    if (isDurable && lsn > positions.confirmed) positions.confirmed = lsn;
+    positions.assertConsistent();
+  }
+
+  /** The consumer's store has everything up to here durably. Writes a checkpoint if `record`, then releases. */
+  async confirm(lsn: LSN, record: boolean): Promise<void> {
+    const { health, header, commit, room } = this.#parts;
+    if (!health.isOpen) return;
+    health.mustBeGood("write a checkpoint");
+    this.#note(this.#confirmation(lsn));
+    // In a full ring the header alone has to do, because it holds the same LSN.
+    if (record && room.length === 0 && this.#positions.hasRoom(1)) {
+      this.#appendCheckpoint();
+      await commit.wait();
+      if (!health.isOpen) return;
+    }
+    this.#release(this.#releasable(lsn));
+    if (header.isDue(room.length > 0)) commit.schedule();
+  }
+
+  /** Writes a checkpoint and makes it durable; releases only if the ring is full. @returns its LSN. */
+  checkpoint(appliedThrough: LSN = this.#positions.confirmed): LSN {
+    const { health, memory, header, commit, room } = this.#parts;
+    const positions = this.#positions;
+    health.mustBeGood("write a checkpoint");
+    checkLsn(appliedThrough, "appliedThrough");
+    this.#checkConfirmable(appliedThrough, positions.last, "appended");
+    const through = Math.max(appliedThrough, positions.checkpointed);
+    commit.flush();
+    const confirmation = this.#confirmation(through);
+    const isFull = positions.head - positions.settledTail === positions.capacity;
+    const release = isFull ? this.#releasable(through) : null;
+    if (release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail) {
+      throw room.fullError(1, "");
+    }
+    memory.prefaultTo(positions.head + 1);
+    // Nothing that leaves the log as it was can fail from here on.
+    this.#note(confirmation);
+    if (release !== null) this.#release(release);
+    header.settleTail(positions.head + 1);
+    // Ahead of those who wait for room, because the checkpoint makes room for them.
+    const lsn = room.aheadOfOthers(() => this.#appendCheckpoint());
+    commit.flush();
+    room.admit();
+    return lsn;
+  }
+
+  /** Releases all records up to an LSN, as whole batches. */
+  truncate(confirmedThroughPos: LSN): void {
+    const { health, header, commit, room } = this.#parts;
+    const positions = this.#positions;
+    health.mustBeGood("truncate");
+    checkLsn(confirmedThroughPos, "confirmedThroughPos");
+    this.#checkConfirmable(confirmedThroughPos, positions.durable, "durable");
+    if (confirmedThroughPos >= positions.tail) {
+      const confirmation = this.#confirmation(confirmedThroughPos);
+      const release = this.#releasable(confirmedThroughPos);
+      this.#note(confirmation);
+      this.#release(release);
+    }
+    if (header.isDue(room.length > 0)) commit.schedule();
+  }
+
+  #appendCheckpoint(): LSN {
+    const lsn = this.#parts.appender.tryAppend(OpType.Checkpoint, 0, 0, 0, this.#positions.checkpointed);
+    if (lsn === NO_ROOM) throw this.#parts.room.fullError(1);
+    return lsn;
+  }
+
+  #checkConfirmable(lsn: LSN, limit: LSN, what: string): void {
+    if (lsn > limit) {
+      throw new RangeError(`Cannot confirm LSN ${lsn}: records are ${what} up to LSN ${limit}`);
+    }
+    const { confirmed } = this.#positions;
+    if (this.#maker.isRunning && lsn > confirmed) {
+      throw new RangeError(
+        `Cannot confirm LSN ${lsn}: the running consumer's store has records up to LSN ${confirmed} durably`,
+      );
+    }
+  }
+
+  /**
+   * The last record up to an LSN that stores are given. Checkpoints are the log's own, so no store's
+   * `appliedLsn()` ever reaches one: a checkpoint that named one would have every store refused.
+   */
+  #lastGiven(through: LSN): LSN {
+    const { tail } = this.#positions;
+    if (through < tail) return this.#releasedGiven;
+    const { memory } = this.#parts;
+    memory.checkFileNowAndThen();
+    let lsn = through;
+    while (lsn >= tail && this.#slots.opTypeAt(memory.verified(lsn)) === OpType.Checkpoint) lsn--;
+    return lsn < tail ? this.#releasedGiven : lsn;
+  }
+
+  /** What confirming an LSN comes to. Reads records, which may throw, and changes nothing. */
+  #confirmation(through: LSN): Confirmation {
+    const given = this.#lastGiven(through);
+    assert(given <= Math.max(through, this.#releasedGiven), "only what is confirmed or released is checkpointed");
+    return { through, given };
+  }
+
+  /** The end of the last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
+  #releasable(through: LSN): Confirmation {
+    const { memory } = this.#parts;
+    memory.checkFileNowAndThen();
+    const { tail, last: newest } = this.#positions;
+    let last = Math.min(through, newest);
+    while (last >= tail && this.#slots.batchGoesOn(memory.verified(last))) last--;
+    assert(last <= through, "only confirmed records are released");
+    return this.#confirmation(last);
+  }
+
+  /** The store has everything up to here durably. */
+  #note({ through, given }: Confirmation): void {
+    const positions = this.#positions;
+    assert(given <= positions.durable, "a checkpoint names a durable record");
+    positions.checkpointed = Math.max(positions.checkpointed, given);
+    if (through > positions.confirmed) positions.confirmed = through;
+    if (through > positions.applied) positions.applied = through;
+    positions.assertConsistent();
+  }
+
+  /** Moves the tail. */
+  #release({ through, given }: Confirmation): void {
+    const positions = this.#positions;
+    if (through < positions.tail) return;
+    this.#releasedGiven = Math.max(this.#releasedGiven, given);
+    positions.tail = through + 1;
+    assert(positions.tail <= positions.durable + 1, "only durable records are released");
+    positions.assertConsistent();
+  }
+}

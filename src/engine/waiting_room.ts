@@ -1,0 +1,111 @@
+// Who may wait for room in a full ring, who goes first, and the error for whoever is turned away.
+
+import { assert } from "../assert.ts";
+import { WALFullError } from "../errors.ts";
+import type { GroupCommit } from "./group_commit.ts";
+import type { Positions } from "./positions.ts";
+import { WaitingLine } from "./waiting_line.ts";
+
+/** Who makes room in a full ring. */
+export interface RoomMaker {
+  /** True while a consumer runs. */
+  readonly isRunning: boolean;
+  /** True in code that the consumer's store runs: to wait there for room would be to wait for itself. */
+  isInStoreCall(): boolean;
+  /** Makes room as soon as possible. */
+  hurry(): void;
+  /** Why there is no room, and the error behind that. */
+  blame(): { readonly why: string; readonly cause: ErrorOptions };
+}
+
+/** The waiting appends of one open log. */
+export class WaitingRoom {
+  readonly #positions: Positions;
+  readonly #commit: GroupCommit;
+  readonly #maker: RoomMaker;
+  readonly #timeoutMs: number;
+  readonly #line = new WaitingLine();
+  /** True while appends go ahead of those who wait. */
+  #isAhead = false;
+
+  /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
+  constructor(positions: Positions, commit: GroupCommit, maker: RoomMaker, timeoutMs: number) {
+    this.#positions = positions;
+    this.#commit = commit;
+    this.#maker = maker;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** How many appends wait. */
+  get length(): number {
+    return this.#line.length;
+  }
+
+  /** True if an append now would overtake another one. */
+  get mustQueue(): boolean {
+    return this.length > 0 && !this.#isAhead;
+  }
+
+  /**
+   * Lets an async append wait that found no room, if a consumer or a backup can free slots.
+   *
+   * @param append appends the records, and returns the promise of their group.
+   */
+  wait(count: number, append: () => Promise<void>): Promise<void> {
+    const { tail, head, capacity, oldestUnread } = this.#positions;
+    assert(count <= capacity, "an append waits only for room that the ring can have");
+    const isBackedUp = oldestUnread !== Infinity;
+    if (!this.#maker.isRunning && !isBackedUp) return Promise.reject(this.fullError(count));
+    const isReleased = this.length === 0 && head + count <= tail + capacity;
+    if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
+      return Promise.reject(this.fullError(count, ", and only the store that this is called from can make room"));
+    }
+    const waiting = this.#line.enter(count, append, this.#timeoutMs, () => {
+      queueMicrotask(() => this.admit()); // the next in line may fit
+      return this.fullError(count, ` after ${this.#timeoutMs} ms`);
+    });
+    this.#positions.closeGate();
+    this.#commit.schedule();
+    this.#maker.hurry();
+    return waiting;
+  }
+
+  /** Lets in those there is room for, in order. */
+  admit(): void {
+    if (this.length > 0) this.aheadOfOthers(() => this.#line.admit((count) => this.#positions.hasRoom(count)));
+  }
+
+  /** Appends although others wait. */
+  aheadOfOthers<T>(append: () => T): T {
+    this.#isAhead = true;
+    try {
+      return append();
+    } finally {
+      this.#isAhead = false;
+      if (this.length > 0) this.#positions.closeGate();
+    }
+  }
+
+  /** Turns all away because nobody makes room any more. */
+  turnAllAway(): void {
+    this.#line.rejectAll((count) => this.fullError(count, ""));
+  }
+
+  /** Rejects all with one error. */
+  rejectAll(error: unknown): void {
+    this.#line.rejectAll(() => error);
+  }
+
+  /** The error for an append that is rejected. Made only then, because its stack costs more than an append. */
+  fullError(count: number, why: string = this.#reason(count)): WALFullError {
+    const { capacity, tail, head } = this.#positions;
+    const { why: blame, cause } = this.#maker.blame();
+    return new WALFullError(capacity, tail, head, count, why + blame, cause);
+  }
+
+  #reason(count: number): string {
+    const { tail, head, capacity } = this.#positions;
+    if (this.mustQueue) return ", and others wait for room";
+    return head + count > tail + capacity ? "" : ", and a backup has still to read the oldest records";
+  }
+}

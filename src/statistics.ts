@@ -1,0 +1,113 @@
+// The figures of an open log, read from its parts.
+
+import type { Consumers } from "./consume/consumers.ts";
+import type { HybridClock } from "./engine/clock.ts";
+import type { EngineParts } from "./engine/parts.ts";
+import type { LatencyHistogram, WALStats } from "./types.ts";
+
+/** Syncs that take less than this on average, over this many, are faster than any medium that keeps data without power. */
+const SUSPECT_SYNC_MS = 0.005;
+const SUSPECT_SYNCS = 32;
+/** A log says so if its time is further ahead of the clock: no clock that is kept right is set back so far. */
+const LEAST_AHEAD_MS = 60_000;
+
+/** What figures are read from. */
+export interface StatisticsParts extends EngineParts {
+  readonly consumers: Consumers;
+  /** What an operator should know of this opening. */
+  readonly openWarnings: readonly string[];
+}
+
+/** The figures at this moment. The wall clock has just been read. */
+export function statisticsOf(log: StatisticsParts): WALStats {
+  log.health.mustBeOpen("take statistics");
+  const isThere = isFileThere(log);
+  const { positions, commit, header, health, room, consumers } = log;
+  const { region } = log.memory;
+  const { head, tail, capacity, length } = positions;
+  const syncLatency = commit.latency.snapshot();
+  return {
+    path: region.path,
+    fileSystem: region.fileSystem.name,
+    durableMedium: region.fileSystem.durable,
+    warnings: warningsOf(log, syncLatency),
+    sizeBytes: region.buffer.byteLength,
+    capacity,
+    length,
+    fillRatio: length / capacity,
+    head,
+    tail,
+    durable: positions.durable,
+    applied: positions.applied,
+    appended: head - positions.firstLsn,
+    syncs: commit.syncs,
+    headerSyncs: header.syncs,
+    recordsPerSync: commit.syncs === 0 ? 0 : commit.synced / commit.syncs,
+    syncLatency,
+    flushMode: commit.mode,
+    waiting: room.length,
+    oldestUnconsumedAgeMs: isThere ? oldestUnconsumedAgeMs(log) : 0,
+    consuming: consumers.isRunning,
+    consumer: consumers.feed.watch.stats(),
+    poisoned: health.poison !== null,
+  };
+}
+
+/** False if the file is gone. Figures do not fail: whoever appends or reads next is told. */
+function isFileThere({ memory }: StatisticsParts): boolean {
+  try {
+    memory.checkFile();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function oldestUnconsumedAgeMs({ positions, memory, slots, clock }: StatisticsParts): number {
+  const oldest = Math.max(positions.applied + 1, positions.tail);
+  if (oldest >= positions.head) return 0;
+  let slot: number;
+  try {
+    slot = memory.verified(oldest);
+  } catch {
+    return 0; // figures do not fail
+  }
+  return Math.max(0, Number(clock.wallNanos - slots.timeNanosAt(slot)) / 1e6);
+}
+
+function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram): readonly string[] {
+  const { region } = log.memory;
+  const { feed } = log.consumers;
+  const warnings = [
+    ...region.warnings,
+    ...log.openWarnings,
+    ...feed.watch.warnings(log.positions.last - log.positions.applied),
+  ];
+  const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
+  if (isSuspect) {
+    const us = Math.round(totalMs / count * 1000);
+    warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
+  }
+  if (feed.storeWarning !== null) warnings.push(feed.storeWarning);
+  return [...warnings, ...clockWarningsOf(log.clock)];
+}
+
+/** What is wrong between the log's time and the wall clock. */
+function clockWarningsOf({ nanos, wallMs, wallNanos, unconfirmedMs }: HybridClock): readonly string[] {
+  const logMs = Number(nanos / 1_000_000n);
+  const aheadMs = Math.floor(Number(nanos - wallNanos) / 1e6);
+  const warnings = [];
+  if (wallMs > 0 && aheadMs > LEAST_AHEAD_MS) {
+    warnings.push(
+      `The log's time, ${new Date(logMs).toISOString()}, is ${aheadMs} ms ahead of the clock: ` +
+        "new records take this time and are told apart by its sequence number until the clock gets there",
+    );
+  }
+  if (unconfirmedMs > 0) {
+    warnings.push(
+      `The clock has jumped ahead by ${Math.round(unconfirmedMs)} ms, which no other clock confirms: ` +
+        "the log's time stands still until the clock is back, or the log is closed and opened again",
+    );
+  }
+  return warnings;
+}

@@ -139,8 +139,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H10",
     edits: edit(
       "ffi/file/mapped_file.ts",
-      "} else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);",
-      "} else {\n        try {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        } catch {\n          this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);\n        }\n      }",
+      "} else mapping.sync(range.offset, range.lengthBytes);",
+      "} else {\n        try {\n          mapping.sync(range.offset, range.lengthBytes);\n        } catch {\n          mapping.sync(range.offset, range.lengthBytes);\n        }\n      }",
     ),
     tests: faults("failed_sync", "histories"),
     quick: true,
@@ -154,7 +154,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a sync beside a pending one takes the same descriptor",
     hazard: "H10",
-    edits: edit("ffi/file/mapped_file.ts", "if (this.#isPending && !this.#system.asyncUsesSpare) {", "if (false) {"),
+    edits: edit("ffi/file/mapped_file.ts", "if (this.#isPending && mapping.syncsRangeAside) {", "if (false) {"),
     tests: faults("late_failure", "failed_sync", "libc", "histories"),
   },
   {
@@ -204,7 +204,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the directory is not synced after a creation",
     hazard: "H9",
-    edits: edit("ffi/file/creation.ts", "yield { now: () => system.syncDirectory(directory)", "yield { now: () => {}"),
+    edits: edit("ffi/file/creation.ts", "    yield directorySync(system, directory);\n", ""),
     tests: ["tests/create_crash_test.ts"],
   },
   {
@@ -662,7 +662,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: "ffi/file/opening.ts",
-        find: "if (!prepared.is(status.device, status.inode, status.sizeBytes)) {",
+        find: "if (!watched.is(status.device, status.inode, status.sizeBytes)) {",
         replace: "if (false) {",
       },
       {
@@ -801,7 +801,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the lock is on what is mapped, and outlasts its thread",
     hazard: "H45",
-    edits: edit("ffi/file/opening.ts", "system.map(mappedFd, sizeBytes)", "system.map(fd, sizeBytes)"),
+    edits: edit("ffi/file/opening.ts", "fd: mappedFd,\n      spareFd: fd,", "fd,\n      spareFd: mappedFd,"),
     tests: faults("reload"),
   },
   {

@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
-import { createFile, splitPath, temporaryPath } from "../ffi/file/creation.ts";
+import { createFile, temporaryPath } from "../ffi/file/creation.ts";
+import { splitPath } from "../ffi/file/directory.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";

@@ -120,8 +120,8 @@ test("open() sets the no-copy-on-write attribute on btrfs, and refuses a file wi
   open(path, openRequest()).close();
   assert(execFileSync("lsattr", [path], { encoding: "utf8" }).split(" ")[0]!.includes("C"));
   const system = posixSystem();
-  const fd = system.open(path);
-  assertEquals([system.isNoCopyOnWrite(fd), system.setNoCopyOnWrite(fd)], [true, true]);
+  const fd = system.open(path, "file");
+  assertEquals([system.noCopyOnWrite(fd, "get"), system.noCopyOnWrite(fd, "set")], [true, true]);
   system.close(fd);
 
   const plain = `${device.path}/plain`;

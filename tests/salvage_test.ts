@@ -14,6 +14,7 @@ import { salvage } from "../src/recovery/salvage.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openOn, PATH, range } from "./support/logs.ts";
 import { RingBuilder, torn } from "./support/rings.ts";
+import { systemWithMapping } from "./support/region.ts";
 import { test } from "./support/test.ts";
 
 /** A log of 12 records, LSN 5 to 8 a batch, and a damaged one among them. */
@@ -215,21 +216,19 @@ test("salvage of a log of which no header can be read says so, and not that it i
     using wal = openOn(disk);
     fill(wal, 20);
   }
-  const system = new Proxy(disk.system, {
+  const unmapped = systemWithMapping(disk.system, (mapping) => ({
+    pageIn(offset, lengthBytes, before) {
+      if (before === "load") throw new SystemError("madvise", "EFAULT");
+      mapping.pageIn(offset, lengthBytes, before);
+    },
+  }));
+  const system = new Proxy(unmapped, {
     get(target, name) {
-      const value = Reflect.get(target, name);
-      if (name === "read") {
-        return (fd: number, bytes: Uint8Array, offset: number) => {
-          if (offset < 8192 && bytes.length <= 4096) throw new SystemError("pread", "EIO");
-          return target.read(fd, bytes, offset);
-        };
-      }
-      if (name === "populateForReading") {
-        return () => {
-          throw new SystemError("madvise", "EFAULT");
-        };
-      }
-      return typeof value === "function" ? value.bind(target) : value;
+      if (name !== "read") return Reflect.get(target, name);
+      return (fd: number, bytes: Uint8Array, offset: number) => {
+        if (offset < 8192 && bytes.length <= 4096) throw new SystemError("pread", "EIO");
+        return target.read(fd, bytes, offset);
+      };
     },
   });
   const storage = mappedStorage(() => system);

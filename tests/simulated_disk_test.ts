@@ -26,14 +26,20 @@ function prepared(options: SimulatedDiskOptions = {}) {
 }
 
 function mapped(system: System) {
-  const fd = system.open(PATH);
-  const spareFd = system.open(PATH);
-  const mapping = system.map(fd, system.fstat(fd).sizeBytes);
+  const fd = system.open(PATH, "file");
+  const spareFd = system.open(PATH, "file");
+  const mapping = system.map({ fd, spareFd, lengthBytes: system.fstat(fd).sizeBytes, barrierOnly: false });
   const bytes = new Uint8Array(mapping.buffer);
-  const sync = (offset: number, length: number) => system.syncMapped(fd, mapping.address + offset, length, false);
-  const syncAsync = (offset: number, length: number) =>
-    system.syncMappedAsync(fd, spareFd, mapping.address + offset, length, false);
+  const sync = (offset: number, length: number) => mapping.sync(offset, length);
+  const syncAsync = (offset: number, length: number) => mapping.syncAsync(offset, length);
   return { system, fd, spareFd, mapping, bytes, sync, syncAsync };
+}
+
+/** Makes the names in the directory durable. */
+function syncDirectory(system: System): void {
+  const fd = system.open("/sim", "directory");
+  system.fsync(fd);
+  system.close(fd);
 }
 
 /** The bytes at these offsets of what power loss would leave. */
@@ -114,7 +120,7 @@ test("SimulatedDisk writes dirty pages back without being asked, and then they s
 
 test("SimulatedDisk detaches a dead process's mappings and refuses its calls for ever", () => {
   const { disk, bytes, mapping, system, fd } = prepared();
-  const look = system.preparePath(PATH);
+  const look = system.watch(PATH);
   bytes[5] = 7;
   disk.crash({ mode: "kill" });
   assertEquals([bytes.length, mapping.buffer.byteLength], [0, 0]);
@@ -129,7 +135,7 @@ test("SimulatedDisk keeps the page cache when a mapping is detached by transfer(
   bytes[5] = 7;
   (mapping.buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
   assertEquals(bytes.length, 0);
-  system.unmap(mapping, SIZE);
+  mapping.close();
   assertEquals(disk.image(PATH, "cache")[5], 7);
   assertEquals(mapped(system).bytes[5], 7);
 });
@@ -151,10 +157,10 @@ test("SimulatedDisk gives a lock to one descriptor, until unlock, close or crash
 test("SimulatedDisk forgets a name until its directory is synced", () => {
   for (const synced of [false, true]) {
     const disk = new SimulatedDisk();
-    const fd = disk.system.openOrCreate("/sim/a");
+    const fd = disk.system.open("/sim/a", "create");
     disk.system.write(fd, Uint8Array.of(1, 2, 3), 0);
     disk.system.fsync(fd);
-    if (synced) disk.system.syncDirectory("/sim");
+    if (synced) syncDirectory(disk.system);
     disk.crash({ keep: "none" });
     assertEquals(disk.exists("/sim/a"), synced);
     if (synced) assertEquals([...disk.image("/sim/a")], [1, 2, 3]);
@@ -163,9 +169,9 @@ test("SimulatedDisk forgets a name until its directory is synced", () => {
 
 test("SimulatedDisk forgets a file's size until the file is synced", () => {
   const disk = new SimulatedDisk();
-  const fd = disk.system.openOrCreate("/sim/a");
+  const fd = disk.system.open("/sim/a", "create");
   disk.system.allocate(fd, 5000);
-  disk.system.syncDirectory("/sim");
+  syncDirectory(disk.system);
   const snapshot = disk.snapshot();
   disk.crash({ keep: "none" });
   assertEquals(disk.image("/sim/a").length, 0);
@@ -177,7 +183,7 @@ test("SimulatedDisk forgets a file's size until the file is synced", () => {
 test("SimulatedDisk keeps names in journal order, or in any", () => {
   const outcomes = () => {
     const disk = new SimulatedDisk();
-    disk.system.openOrCreate("/sim/a");
+    disk.system.open("/sim/a", "create");
     disk.system.link("/sim/a", "/sim/b");
     disk.system.unlink("/sim/a");
     const snapshot = disk.snapshot();
@@ -230,17 +236,17 @@ test("SimulatedDisk marks pages clean when a sync fails, so that the next one su
   }
 });
 
-test("SimulatedDisk rewrites a page that was marked clean after populate(), as a write fault does", () => {
-  const { disk, bytes, sync, mapping, system } = prepared();
+test("SimulatedDisk rewrites a page that was marked clean after pageIn(), as a write fault does", () => {
+  const { disk, bytes, sync, mapping } = prepared();
   bytes[5] = 7;
   disk.fail({ call: "syncMapped" });
   assertThrows(() => sync(0, 4096), SystemError);
-  system.populate(mapping.address, 64);
+  mapping.pageIn(0, 64, "store");
   sync(0, 4096);
   assertEquals(onMedium(disk, 5), [7]);
-  assertThrows(() => system.populate(mapping.address + SIZE - 4096, 8192), SystemError, "ENOMEM");
+  assertThrows(() => mapping.pageIn(SIZE - 4096, 8192, "store"), SystemError, "ENOMEM");
   disk.outsider.truncate(PATH, 4096);
-  assertThrows(() => system.populate(mapping.address + 4096, 64), SystemError, "EFAULT");
+  assertThrows(() => mapping.pageIn(4096, 64, "store"), SystemError, "EFAULT");
 });
 
 test("SimulatedDisk shows the medium again once clean pages leave the page cache", () => {
@@ -254,16 +260,16 @@ test("SimulatedDisk shows the medium again once clean pages leave the page cache
 });
 
 test("SimulatedDisk reports a failed write-back once to each open file description", () => {
-  const { disk, bytes, system, fd, spareFd } = prepared();
+  const { disk, bytes, system, fd, mapping } = prepared();
   bytes[5] = 7;
   disk.failWriteBack(PATH, "ENOSPC");
-  const late = system.open(PATH);
+  const late = system.open(PATH, "file");
   assertThrows(() => system.fsync(fd), SystemError, "ENOSPC");
   system.fsync(fd);
-  assertThrows(() => system.syncData(spareFd, false), SystemError, "ENOSPC");
-  system.syncData(spareFd, false);
+  assertThrows(() => mapping.syncFile(), SystemError, "ENOSPC");
+  mapping.syncFile();
   assertThrows(() => system.fsync(late), SystemError, "ENOSPC");
-  system.fsync(system.open(PATH));
+  system.fsync(system.open(PATH, "file"));
   assertEquals(onMedium(disk, 5), [0]);
 });
 
@@ -369,7 +375,7 @@ test("SimulatedDisk fails the n-th call, so many times, with the error asked for
   assertEquals(disk.paths(), ["/sim/file", "/sim/a", "/sim/d", "/sim/e"]);
   disk.fail({ call: "open", times: Infinity });
   disk.clearFaults();
-  system.close(system.open(PATH));
+  system.close(system.open(PATH, "file"));
 });
 
 test("SimulatedDisk lies: a sync that succeeds and wrote nothing, or elsewhere", () => {
@@ -428,7 +434,7 @@ test("SimulatedDisk shows a prepared path what another program did to the file",
   const check = (act: (disk: SimulatedDisk) => void) => {
     const { disk, system, fd } = prepared();
     const { device, inode, sizeBytes } = system.fstat(fd);
-    const path = system.preparePath(PATH);
+    const path = system.watch(PATH);
     assert(path.is(device, inode, sizeBytes));
     act(disk);
     return path.is(device, inode, sizeBytes);
@@ -453,11 +459,11 @@ test("SimulatedDisk walks symbolic links, and does not open or make a file throu
   assertEquals(system.realPath("/sim/way/file"), "/sim/deep/file");
   assertEquals(system.stat("/sim/dangling"), null);
   for (const path of ["/sim/link", "/sim/dangling", "/sim/loop"]) {
-    assertThrows(() => system.openOrCreate(path), SystemError, "ELOOP");
+    assertThrows(() => system.open(path, "create"), SystemError, "ELOOP");
   }
   assertThrows(() => system.stat("/sim/loop"), SystemError, "ELOOP");
-  assertThrows(() => system.open("/sim/none/file"), SystemError, "ENOENT");
-  assertThrows(() => system.open("/sim/deep/file/x"), SystemError, "ENOTDIR");
+  assertThrows(() => system.open("/sim/none/file", "file"), SystemError, "ENOENT");
+  assertThrows(() => system.open("/sim/deep/file/x", "file"), SystemError, "ENOTDIR");
 });
 
 test("SimulatedDisk goes on from a snapshot in every way, and the same way twice", () => {

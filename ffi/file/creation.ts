@@ -1,5 +1,6 @@
 // A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the directory.
 
+import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { RegionError } from "../region.ts";
 import { runNow, type Steps, TURN } from "./steps.ts";
@@ -42,12 +43,6 @@ export interface OldFile {
   readonly inode: bigint;
   /** Where it is kept, in the same directory. */
   readonly keepAs: string;
-}
-
-/** The directory of an absolute path, and the name in it. */
-export function splitPath(path: string): { directory: string; name: string } {
-  const slash = path.lastIndexOf("/");
-  return { directory: slash <= 0 ? "/" : path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
 /**
@@ -96,7 +91,7 @@ export function* creation(system: System, file: NewFile): Steps<number | null> {
 
 /** Asked first, as the write that goes too far would end the process, and leave the temporary file. */
 function checkLimit(system: System, { path, sizeBytes }: NewFile): void {
-  const limit = system.fileSizeLimit();
+  const limit = system.fileSizeLimit;
   if (sizeBytes <= limit) return;
   const message =
     `Cannot create ${JSON.stringify(path)}: it takes ${sizeBytes} bytes, and this process may write files of ` +
@@ -115,7 +110,7 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
   const temporary = temporaryPath(file.path);
   const undo = new Undo();
   try {
-    const fd = system.openOrCreate(temporary);
+    const fd = system.open(temporary, "create");
     undo.add(() => system.close(fd));
     if (!system.lock(fd)) throw locked(file.path, file.ownerOf?.(fd) ?? null);
     if (!claimTemporary(system, fd, temporary)) {
@@ -133,7 +128,7 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
       return null;
     }
     const { directory } = splitPath(path);
-    yield { now: () => system.syncDirectory(directory), later: () => system.syncDirectoryAsync(directory) };
+    yield directorySync(system, directory);
     return fd;
   } catch (error) {
     undo.run();
@@ -157,7 +152,7 @@ function claimTemporary(system: System, fd: number, temporary: string): boolean 
 function* fill(system: System, fd: number, file: NewFile): Steps<void> {
   system.truncate(fd, 0);
   // Only an empty file takes the attribute.
-  system.setNoCopyOnWrite(fd);
+  system.noCopyOnWrite(fd, "set");
   file.inspect?.(fd);
   system.allocate(fd, file.sizeBytes);
   yield* writeBlocks(system, fd, file);
@@ -247,7 +242,7 @@ function replace(
   const kept = system.lstat(keepAs);
   if (kept === null || kept.inode !== inode || kept.device !== device) throw gone(path);
   // A file system may make names durable in any order: the old file must not be left without one.
-  system.syncDirectory(splitPath(path).directory);
+  directorySync(system, splitPath(path).directory).now();
   system.rename(temporary, path);
   keep();
   disown();

@@ -3,7 +3,7 @@
 import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
 import { detach } from "../libc/libc.ts";
 import type { FileSystemInfo, Region, RegionError } from "../region.ts";
-import { isAbsence, type Mapping, type PreparedPath, type System, SystemError } from "../system/system.ts";
+import { isAbsence, type Mapping, type System, SystemError, type WatchedPath } from "../system/system.ts";
 
 /** What an opening hands over: all of it is the region's to give back. */
 export interface Parts {
@@ -12,7 +12,7 @@ export interface Parts {
   /** Another one, with an error state of its own, that holds the lock. */
   readonly lockedFd: number;
   readonly mapping: Mapping;
-  readonly prepared: PreparedPath;
+  readonly watched: WatchedPath;
   readonly path: string;
   readonly sizeBytes: number;
   readonly device: bigint;
@@ -20,7 +20,6 @@ export interface Parts {
   readonly created: boolean;
   readonly info: FileSystemInfo;
   readonly warnings: readonly string[];
-  readonly barrierOnly: boolean;
   /** Puts a new file in the place of this one, and opens it. */
   readonly replace: (chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string) => Region;
 }
@@ -52,26 +51,25 @@ export class MappedFile implements Region {
     this.path = parts.path;
     this.created = parts.created;
     this.fileSystem = parts.info;
-    this.syncsRangeAside = !system.asyncUsesSpare;
+    this.syncsRangeAside = parts.mapping.syncsRangeAside;
   }
 
   sync(offset: number, length: number): void {
-    const { fd, lockedFd, barrierOnly } = this.#parts;
+    const { mapping } = this.#parts;
     const range = this.#pages(offset, length);
     if (this.#failure !== null) throw this.#failure;
     try {
       // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
-      // does not, so that neither swallows the other's error.
-      if (this.#isPending && !this.#system.asyncUsesSpare) {
-        this.#system.syncData(lockedFd, barrierOnly);
-      } else this.#system.syncMapped(fd, range.address, range.lengthBytes, barrierOnly);
+      // does not, so that neither hides the other's error.
+      if (this.#isPending && mapping.syncsRangeAside) {
+        mapping.syncFile();
+      } else mapping.sync(range.offset, range.lengthBytes);
     } catch (error) {
       throw this.#failed(error);
     }
   }
 
   async syncAsync(offset: number, length: number): Promise<void> {
-    const { fd, lockedFd, barrierOnly } = this.#parts;
     const range = this.#pages(offset, length);
     if (this.#isPending) {
       throw new TypeError("Cannot sync a region twice at a time");
@@ -79,7 +77,7 @@ export class MappedFile implements Region {
     if (this.#failure !== null) throw this.#failure;
     this.#isPending = true;
     try {
-      await this.#system.syncMappedAsync(fd, lockedFd, range.address, range.lengthBytes, barrierOnly);
+      await this.#parts.mapping.syncAsync(range.offset, range.lengthBytes);
     } catch (error) {
       throw this.#failed(error);
     } finally {
@@ -91,12 +89,7 @@ export class MappedFile implements Region {
   pageIn(offset: number, length: number, before: "load" | "store"): void {
     const range = this.#pages(offset, length);
     try {
-      if (before === "store") this.#system.populate(range.address, range.lengthBytes);
-      else {
-        this.#startReading(offset, length);
-        // At once, because a fault for each page costs more than reading it.
-        this.#system.populateForReading(range.address, range.lengthBytes);
-      }
+      this.#parts.mapping.pageIn(range.offset, range.lengthBytes, before);
     } catch (error) {
       this.#mustBeWhole(error);
       throw asPageError(error, before, this.path, offset, length);
@@ -119,25 +112,14 @@ export class MappedFile implements Region {
     return bytes.buffer;
   }
 
-  #startReading(offset: number, length: number): void {
-    try {
-      this.#system.readAhead(this.#parts.fd, offset, length);
-    } catch { /* an advice: what is not read now is read when it is needed */ }
-  }
-
   release(offset: number, length: number, from: "process" | "kernel"): void {
     const range = this.#pages(offset, length);
-    this.#system.forget(range.address, range.lengthBytes);
-    if (from === "process") return;
-    try {
-      this.#system.dropCache(this.#parts.fd, offset, length);
-    } catch { /* an advice: what stays is slower, not wrong */ }
-    this.#startReading(offset, length);
+    this.#parts.mapping.release(range.offset, range.lengthBytes, from);
   }
 
   get warnings(): readonly string[] {
     const warnings = [...this.#parts.warnings];
-    const { links } = this.#parts.prepared;
+    const { links } = this.#parts.watched;
     if (links > 1) {
       warnings.push(
         `The log's file has ${links} names: a hard link is no copy and changes with the log, whereas backup() makes one`,
@@ -154,10 +136,10 @@ export class MappedFile implements Region {
 
   verify(): void {
     this.#check();
-    const { prepared, device, inode, sizeBytes } = this.#parts;
+    const { watched, device, inode, sizeBytes } = this.#parts;
     let isThere: boolean;
     try {
-      isThere = prepared.is(device, inode, sizeBytes);
+      isThere = watched.is(device, inode, sizeBytes);
       this.#unseen = null;
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
@@ -195,11 +177,11 @@ export class MappedFile implements Region {
   }
 
   #release(): void {
-    const { fd, lockedFd, mapping, sizeBytes } = this.#parts;
+    const { fd, lockedFd, mapping } = this.#parts;
     const undo = new Undo();
     undo.add(() => this.#system.close(fd));
     undo.add(() => this.#system.close(lockedFd));
-    undo.add(() => this.#system.unmap(mapping, sizeBytes));
+    undo.add(() => mapping.close());
     undo.run();
   }
 
@@ -223,14 +205,14 @@ export class MappedFile implements Region {
   }
 
   /** The pages of a range of bytes. */
-  #pages(offset: number, length: number): { address: number; lengthBytes: number } {
+  #pages(offset: number, length: number): { offset: number; lengthBytes: number } {
     this.#check();
-    const { mapping, sizeBytes } = this.#parts;
+    const { sizeBytes } = this.#parts;
     if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
       throw new RangeError(`Bytes ${offset} to ${offset + length} are not in a region of ${sizeBytes}`);
     }
     const { pageBytes } = this.#system;
     const start = offset - offset % pageBytes;
-    return { address: mapping.address + start, lengthBytes: offset + length - start };
+    return { offset: start, lengthBytes: offset + length - start };
   }
 }

@@ -1,6 +1,7 @@
 // Opens a file as a region, over any System: check permission, kind and file system, lock, map.
 
-import { createFile, creation, locked, type NewFile, type OldFile, splitPath, temporaryPath } from "./creation.ts";
+import { createFile, creation, locked, type NewFile, type OldFile, temporaryPath } from "./creation.ts";
+import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_systems.ts";
 import { MappedFile } from "./mapped_file.ts";
@@ -181,7 +182,7 @@ class Opening {
     const real = system.realPath(path);
     // A permitted symbolic link must not lead out of what is permitted.
     if (real !== path) requireAccess(permissions, real);
-    const fd = system.open(real);
+    const fd = system.open(real, "file");
     this.#undo.add(() => system.close(fd));
     if (!system.lock(fd)) throw locked(path, this.#ownerOf(fd));
     return [fd, real, "found"];
@@ -192,8 +193,8 @@ class Opening {
     // The lock is on an inode: it counts only if that is the one others find here. From now on none but us may replace it.
     let status = system.fstat(fd);
     if (status.links > 1 && this.#dropTemporaryName(real, status)) status = system.fstat(fd);
-    const prepared = system.preparePath(real);
-    if (!prepared.is(status.device, status.inode, status.sizeBytes)) {
+    const watched = system.watch(real);
+    if (!watched.is(status.device, status.inode, status.sizeBytes)) {
       return null;
     }
     const { sizeBytes } = status;
@@ -206,21 +207,26 @@ class Opening {
     if (origin === "found") this.#settle(fd, real);
 
     // Another than the locked one: a mapping keeps its open file description, and a lock on that would outlast the thread.
-    const mappedFd = system.open(real);
+    const mappedFd = system.open(real, "file");
     this.#undo.add(() => system.close(mappedFd));
     const mapped = system.fstat(mappedFd);
     if (mapped.inode !== status.inode || mapped.device !== status.device) {
       return null;
     }
 
-    const mapping = system.map(mappedFd, sizeBytes);
-    this.#undo.add(() => system.unmap(mapping, sizeBytes));
+    const mapping = system.map({
+      fd: mappedFd,
+      spareFd: fd,
+      lengthBytes: sizeBytes,
+      barrierOnly: request.barrierOnly,
+    });
+    this.#undo.add(() => mapping.close());
     this.#checkMapping(fd, mapping, sizeBytes);
     return new MappedFile(system, {
       fd: mappedFd,
       lockedFd: fd,
       mapping,
-      prepared,
+      watched,
       path: real,
       sizeBytes,
       device: status.device,
@@ -228,7 +234,6 @@ class Opening {
       created: origin === "made",
       info,
       warnings,
-      barrierOnly: request.barrierOnly,
       replace: (chunks, sizeBytes, keepAs) => {
         const { device, inode } = status;
         return new Opening(system, this.permissions, real, request).replace(
@@ -263,7 +268,7 @@ class Opening {
     // (H35): the start goes now, the rest by refresh() before it is stored into. One that we made has none.
     this.system.dropCache(fd, 0, REFRESH_BYTES);
     if (this.permissions.has("read", directory)) {
-      this.system.syncDirectory(directory);
+      directorySync(this.system, directory).now();
     }
   }
 

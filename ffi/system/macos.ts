@@ -1,12 +1,13 @@
 // macOS's System.
 
 import * as c from "../libc/libc.ts";
-import { SystemError } from "./system.ts";
+import type { Libc } from "../libc/libc.ts";
+import { MacosMapping } from "./macos_mapping.ts";
+import { type Mapping, type MapRequest, SystemError } from "./system.ts";
 import { PosixSystem } from "./posix.ts";
 
 /** macOS. Not run on a Mac yet; written from Apple's headers and manual pages. */
 export class MacosSystem extends PosixSystem {
-  readonly asyncUsesSpare = true;
   #canFullSync = true;
 
   allocate(fd: number, sizeBytes: number): void {
@@ -29,15 +30,18 @@ export class MacosSystem extends PosixSystem {
 
   async fsyncAsync(fd: number): Promise<void> {
     const { fcntlAsync } = this.libc;
-    if (fcntlAsync === null || !this.#canFullSync) return this.fsync(fd);
+    // What a directory's file system cannot do shows in the error number, which another thread's call does not tell.
+    const isPlain = fcntlAsync !== null && this.#canFullSync && this.fstat(fd).kind === "file";
+    if (!isPlain) return this.fsync(fd);
     if (await fcntlAsync(fd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");
   }
 
-  /** What a directory's file system cannot do shows in the error number, which another thread's call does not tell. */
-  override syncDirectoryAsync(path: string): Promise<void> {
-    return new Promise((resolve) => resolve(this.syncDirectory(path)));
+  /** Null where a sync has to be made on the JavaScript thread. */
+  get fullSyncAsync(): Libc["fcntlAsync"] {
+    return this.#canFullSync ? this.libc.fcntlAsync : null;
   }
 
+  /** Makes all of a file durable, or orders its writes. */
   syncData(fd: number, barrierOnly: boolean): void {
     if (this.#canFullSync) {
       if (this.libc.fcntl(fd, barrierOnly ? c.F_BARRIERFSYNC : c.F_FULLFSYNC, 0) !== -1) return;
@@ -56,50 +60,13 @@ export class MacosSystem extends PosixSystem {
     return new TextDecoder().decode(name.subarray(0, end < 0 ? 16 : end));
   }
 
-  setNoCopyOnWrite(): boolean {
-    return true;
-  }
-
-  isNoCopyOnWrite(): boolean {
+  noCopyOnWrite(): boolean {
     return true;
   }
 
   dropCache(): void {}
 
-  forget(): void {}
-
-  populateForReading(): void {}
-
-  readAhead(): void {}
-
-  populate(): void {}
-
-  syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void {
-    // msync hands the pages to the file system; the drive's cache is flushed by the second call (H13).
-    if (this.libc.msync(address, lengthBytes, this.on.MS_SYNC) !== 0) {
-      throw this.failure("msync");
-    }
-    this.syncData(fd, barrierOnly);
-  }
-
-  async syncMappedAsync(
-    _fd: number,
-    spareFd: number,
-    address: number,
-    lengthBytes: number,
-    barrierOnly: boolean,
-  ): Promise<void> {
-    const { msyncAsync, fcntlAsync } = this.libc;
-    if (msyncAsync === null || fcntlAsync === null || barrierOnly || !this.#canFullSync) {
-      // Bun has no call off the thread that is sure to reach the medium; late is better than not at all.
-      this.syncMapped(spareFd, address, lengthBytes, barrierOnly);
-      return;
-    }
-    if (await msyncAsync(address, lengthBytes, this.on.MS_SYNC) !== 0) {
-      throw new SystemError("msync", "EUNKNOWN");
-    }
-    if (await fcntlAsync(spareFd, c.F_FULLFSYNC, 0) === -1) {
-      throw new SystemError("fcntl", "EUNKNOWN");
-    }
+  map(request: MapRequest): Mapping {
+    return new MacosMapping(this.libc, this.on, request, this);
   }
 }

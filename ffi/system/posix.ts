@@ -8,9 +8,10 @@ import {
   type FileStatus,
   isAbsence,
   type Mapping,
-  type PreparedPath,
+  type MapRequest,
   type System,
   SystemError,
+  type WatchedPath,
 } from "./system.ts";
 
 /** Runtimes set O_CLOEXEC on every descriptor that they open. */
@@ -53,15 +54,14 @@ function status(found: fs.BigIntStats): FileStatus {
   return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
 }
 
-/** A file system that cannot sync a directory says EINVAL; anything else is thrown. */
-function mustBeUnable(error: unknown): void {
-  if (!(error instanceof SystemError) || error.errno !== "EINVAL") throw error;
+/** The error that the last call left, read before anything else is called. */
+export function lastError(libc: Libc, on: Platform, call: string, path?: string): SystemError {
+  return new SystemError(call, c.errnoName(on, libc.errno()), path);
 }
 
 /** What Linux and macOS share. */
 export abstract class PosixSystem implements System {
   readonly maxMappingBytes: number;
-  abstract readonly asyncUsesSpare: boolean;
   /** Where calls leave their answers; an ArrayBuffer's memory does not move. */
   protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
   protected readonly scratchView: DataView = new DataView(this.scratch);
@@ -78,15 +78,14 @@ export abstract class PosixSystem implements System {
     this.scratchAddress = libc.addressOf(this.scratch);
   }
 
-  fileSizeLimit(): number {
+  get fileSizeLimit(): number {
     // struct rlimit: u64 rlim_cur, u64 rlim_max. No limit is 2^64 − 1 or, on macOS, 2^63 − 1.
     if (this.libc.getrlimit(c.RLIMIT_FSIZE, this.scratchAddress) !== 0) return Infinity;
     return Number(this.scratchView.getBigUint64(0, true));
   }
 
-  /** The error that the last call left, read before anything else is called. */
   protected failure(name: string, path?: string): SystemError {
-    return new SystemError(name, c.errnoName(this.on, this.libc.errno()), path);
+    return lastError(this.libc, this.on, name, path);
   }
 
   /** Calls again for as long as a signal comes first. */
@@ -128,7 +127,7 @@ export abstract class PosixSystem implements System {
     return found === undefined ? null : status(found);
   }
 
-  /** The same, and null where a directory of the path is none. */
+  /** As `stat()`, and null where a directory of the path is none. */
   #statIfThere(path: string): FileStatus | null {
     try {
       return this.stat(path);
@@ -142,12 +141,13 @@ export abstract class PosixSystem implements System {
     return status(call("fstat", undefined, () => fs.fstatSync(fd, { bigint: true })));
   }
 
-  open(path: string): number {
-    return call("open", path, () => fs.openSync(path, OPEN_FLAGS));
-  }
-
-  openOrCreate(path: string): number {
-    return call("open", path, () => fs.openSync(path, OPEN_FLAGS | fs.constants.O_CREAT, 0o600));
+  open(path: string, what: "file" | "create" | "directory"): number {
+    return call("open", path, () => {
+      if (what === "directory") return fs.openSync(path, DIRECTORY_FLAGS);
+      return what === "file"
+        ? fs.openSync(path, OPEN_FLAGS)
+        : fs.openSync(path, OPEN_FLAGS | fs.constants.O_CREAT, 0o600);
+    });
   }
 
   read(fd: number, bytes: Uint8Array, offset: number): number {
@@ -176,28 +176,6 @@ export abstract class PosixSystem implements System {
   abstract allocate(fd: number, sizeBytes: number): void;
   abstract fsync(fd: number): void;
   abstract fsyncAsync(fd: number): Promise<void>;
-
-  syncDirectory(path: string): void {
-    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
-    try {
-      this.fsync(fd);
-    } catch (error) {
-      mustBeUnable(error);
-    } finally {
-      this.close(fd);
-    }
-  }
-
-  async syncDirectoryAsync(path: string): Promise<void> {
-    const fd = call("open", path, () => fs.openSync(path, DIRECTORY_FLAGS));
-    try {
-      await this.fsyncAsync(fd);
-    } catch (error) {
-      mustBeUnable(error);
-    } finally {
-      this.close(fd);
-    }
-  }
 
   rename(from: string, to: string): void {
     call("rename", to, () => fs.renameSync(from, to));
@@ -234,44 +212,11 @@ export abstract class PosixSystem implements System {
   }
 
   abstract fileSystem(fd: number): string;
-  abstract setNoCopyOnWrite(fd: number): boolean;
-  abstract isNoCopyOnWrite(fd: number): boolean;
+  abstract noCopyOnWrite(fd: number, action: "set" | "get"): boolean;
   abstract dropCache(fd: number, offset: number, lengthBytes: number): void;
-  abstract forget(address: number, lengthBytes: number): void;
-  abstract populateForReading(address: number, lengthBytes: number): void;
-  abstract readAhead(fd: number, offset: number, lengthBytes: number): void;
+  abstract map(request: MapRequest): Mapping;
 
-  map(fd: number, lengthBytes: number): Mapping {
-    const { libc } = this;
-    const address = libc.mmap(0, lengthBytes, c.PROT_READ | c.PROT_WRITE, c.MAP_SHARED, fd, 0);
-    if (!(address > 0)) throw this.failure("mmap");
-    try {
-      return { address, buffer: libc.view(address, lengthBytes) };
-    } catch (cause) {
-      libc.munmap(address, lengthBytes);
-      throw new SystemError("mmap", "ENOMEM", undefined, { cause });
-    }
-  }
-
-  unmap(mapping: Mapping, lengthBytes: number): void {
-    if (mapping.buffer.byteLength > 0) c.detach(mapping.buffer);
-    if (this.libc.munmap(mapping.address, lengthBytes) !== 0) {
-      throw this.failure("munmap");
-    }
-  }
-
-  abstract populate(address: number, lengthBytes: number): void;
-  abstract syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
-  abstract syncMappedAsync(
-    fd: number,
-    spareFd: number,
-    address: number,
-    lengthBytes: number,
-    barrierOnly: boolean,
-  ): Promise<void>;
-  abstract syncData(fd: number, barrierOnly: boolean): void;
-
-  preparePath(path: string): PreparedPath {
+  watch(path: string): WatchedPath {
     let links = 0;
     return {
       get links() {

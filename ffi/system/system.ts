@@ -1,4 +1,4 @@
-// The system calls a mapped file needs, as one interface: the real ones in posix.ts, and simulated ones in tests.
+// System: what a file asks of an operating system. Linux and macOS answer, and the simulated disk.
 
 /** A failed system call. */
 export class SystemError extends Error {
@@ -43,23 +43,60 @@ export interface FileStatus {
   readonly sizeBytes: number;
 }
 
-/** A shared mapping of a file. */
+/** A file's first bytes in memory, shared with everybody who maps the file. Offsets are multiples of a page. */
 export interface Mapping {
-  readonly address: number;
+  /** Detached by `close()`. */
   readonly buffer: ArrayBuffer;
+  /**
+   * True if `syncAsync()` syncs its range through the mapped descriptor; false if it syncs the whole file through the spare one.
+   * The kernel reports a failed write-back once to each open file description.
+   */
+  readonly syncsRangeAside: boolean;
+
+  /** Makes a range durable, through the mapped descriptor. */
+  sync(offset: number, lengthBytes: number): void;
+  /** Makes at least a range durable, off the JavaScript thread. */
+  syncAsync(offset: number, lengthBytes: number): Promise<void>;
+  /** Makes all of the file's dirty pages durable, through the spare descriptor: data and what is needed to read it back. */
+  syncFile(): void;
+  /**
+   * Gives a range real pages: an error where a load or a store would be SIGBUS. Pages that are brought in for loads come one
+   * by one, because a store into a larger piece would be written with all of it. No-op where the kernel has no such call.
+   */
+  pageIn(offset: number, lengthBytes: number, before: "load" | "store"): void;
+  /**
+   * Takes pages out of this mapping, and with `"kernel"` out of the page cache, which then reads them back one by one. An
+   * advice: it never fails.
+   */
+  release(offset: number, lengthBytes: number, from: "process" | "kernel"): void;
+  /** Detaches `buffer` and unmaps. The descriptors stay open. */
+  close(): void;
+}
+
+/** How to map a file. */
+export interface MapRequest {
+  /** The descriptor to map. */
+  readonly fd: number;
+  /** Another open file description of the same file, with an error state of its own. */
+  readonly spareFd: number;
+  /** How many of the file's first bytes. */
+  readonly lengthBytes: number;
+  /** macOS: syncs order writes, and do not wait for the medium. */
+  readonly barrierOnly: boolean;
 }
 
 /**
- * System calls. Each throws `SystemError`; a write is complete or an error; EINTR is retried inside, but for a sync, where any
- * error is final. A descriptor is a number that only this system understands. Descriptors are closed on exec.
+ * What a file asks of an operating system: plain POSIX. Each call throws `SystemError`; a write is complete or an error; EINTR is
+ * retried inside, but for a sync, where any error is final. A descriptor is a number that only this system understands.
+ * Descriptors are closed on exec.
  */
 export interface System {
   readonly pageBytes: number;
   /** The greatest mapping that one ArrayBuffer can stand for. */
   readonly maxMappingBytes: number;
-
   /** Bytes of the longest file that this process may write; past them, a write ends the process with a signal (SIGXFSZ). */
-  fileSizeLimit(): number;
+  readonly fileSizeLimit: number;
+
   /** An absolute path without symbolic links; throws ENOENT if the file does not exist, EILSEQ if a name is not UTF-8. */
   realPath(path: string): string;
   /** Does not follow a final symbolic link; null where there is nothing. */
@@ -67,77 +104,49 @@ export interface System {
   /** Follows symbolic links; null where there is nothing. */
   stat(path: string): FileStatus | null;
   fstat(fd: number): FileStatus;
-  /** Opens an existing file for reading and writing. */
-  open(path: string): number;
-  /** Opens for reading and writing, makes the file with mode 0600 if there is none, and refuses a symbolic link. */
-  openOrCreate(path: string): number;
+  /** As `stat()`, cheap enough to call at each group commit: nothing is allocated but the answer. */
+  watch(path: string): WatchedPath;
+
+  /**
+   * Opens a file for reading and writing, or a directory for `fsync()`. `"create"` makes the file with mode 0600 if there is none.
+   * Refuses a symbolic link to a file.
+   */
+  open(path: string, what: "file" | "create" | "directory"): number;
+  close(fd: number): void;
   read(fd: number, bytes: Uint8Array, offset: number): number;
   write(fd: number, bytes: Uint8Array, offset: number): void;
   truncate(fd: number, sizeBytes: number): void;
   /** Reserves space for the whole file; a file system that cannot is no error. */
   allocate(fd: number, sizeBytes: number): void;
-  /** Data and metadata durable (F_FULLFSYNC on macOS). */
+  /** A file's data and metadata durable, or a directory's entries (F_FULLFSYNC on macOS). */
   fsync(fd: number): void;
-  /** The same off the JavaScript thread. */
+  /** As `fsync()`, off the JavaScript thread. */
   fsyncAsync(fd: number): Promise<void>;
-  /** The directory's entries durable. */
-  syncDirectory(path: string): void;
-  /** The same off the JavaScript thread. */
-  syncDirectoryAsync(path: string): Promise<void>;
+  /** Drops clean pages of a part of the file from the page cache, large folios with them; mapped pages stay. */
+  dropCache(fd: number, offset: number, lengthBytes: number): void;
+  map(request: MapRequest): Mapping;
+
   rename(from: string, to: string): void;
   /** A second name for a file; EEXIST if the name is taken. */
   link(from: string, to: string): void;
   unlink(path: string): void;
-  close(fd: number): void;
 
   /** Takes the exclusive lock of this open file without waiting; false if another holds it. */
   lock(fd: number): boolean;
   unlock(fd: number): void;
+
   /** The file system's type: its usual name, or its magic number as `0x…`. */
   fileSystem(fd: number): string;
-  /** Asks for overwriting in place on a copy-on-write file system (an empty file only); true if it is so. */
-  setNoCopyOnWrite(fd: number): boolean;
-  /** True if the file is overwritten in place, or the file system has no copy-on-write flag. */
-  isNoCopyOnWrite(fd: number): boolean;
-  /** Drops clean pages of a part of the file from the page cache, large folios with them; mapped pages stay. */
-  dropCache(fd: number, offset: number, lengthBytes: number): void;
-  /** Takes pages out of this mapping; their contents stay in the page cache. An advice. */
-  forget(address: number, lengthBytes: number): void;
-  /** Starts to read a part of the file into the page cache, in folios of one page; an advice, and no-op where there is none. */
-  readAhead(fd: number, offset: number, lengthBytes: number): void;
-
-  /** Maps the file's first bytes, shared, for reading and writing. */
-  map(fd: number, lengthBytes: number): Mapping;
-  /** `address` is page-aligned, as in the following. */
-  unmap(mapping: Mapping, lengthBytes: number): void;
-  /** Faults pages in for reading: an error where a load would be SIGBUS. No-op where the kernel has no such call. */
-  populateForReading(address: number, lengthBytes: number): void;
-  /** Faults pages in for writing: an error where a store would be SIGBUS. No-op where the kernel has no such call. */
-  populate(address: number, lengthBytes: number): void;
-
-  /** Makes a mapped range durable. `fd` is the mapped file's descriptor. */
-  syncMapped(fd: number, address: number, lengthBytes: number, barrierOnly: boolean): void;
   /**
-   * The same off the JavaScript thread. `spareFd` is a second open file description of the same file: an implementation uses
-   * either, and says by `asyncUsesSpare` which one learns of the failure.
+   * True if the file is overwritten in place, or its file system has no flag for copying on write. `"set"` sets the flag first,
+   * which only an empty file takes.
    */
-  syncMappedAsync(
-    fd: number,
-    spareFd: number,
-    address: number,
-    lengthBytes: number,
-    barrierOnly: boolean,
-  ): Promise<void>;
-  readonly asyncUsesSpare: boolean;
-  /** Makes all of a file's dirty pages durable through a descriptor: data and what is needed to read it back. */
-  syncData(fd: number, barrierOnly: boolean): void;
-  /** As `stat()`, cheap enough to call at each group commit: a prepared path in, nothing allocated but the answer. */
-  preparePath(path: string): PreparedPath;
+  noCopyOnWrite(fd: number, action: "set" | "get"): boolean;
 }
 
-/** A path whose file can be looked at often. */
-export interface PreparedPath {
-  /** How many names the file has, by the last look; 0 before the first. */
+/** A path whose file is looked at often. */
+export interface WatchedPath {
+  /** How many names the file had when it was last looked at; 0 before that. */
   readonly links: number;
   /**
    * True if the path leads to this inode and it has this size; false if it leads elsewhere or to nothing.

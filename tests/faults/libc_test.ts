@@ -15,7 +15,7 @@ import { mappedStorage } from "../../ffi/file/opening.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import type { Storage } from "../../ffi/region.ts";
 import { type System, SystemError } from "../../ffi/system/system.ts";
-import { failingLibc, failingSystem, held, type Verdict } from "../support/region.ts";
+import { failingLibc, failingSystem, held, systemWithMapping, type Verdict } from "../support/region.ts";
 import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -103,7 +103,7 @@ async function life(path: string, options: WALOptions, witness: Witness, onOpen:
   if (await witness.try(() => wal.close())) { if (!witness.isSyncLost) witness.acknowledge(last); }
 }
 
-const SYNCS = new Set(["msync", "msyncAsync", "fdatasync", "syncMapped", "syncMappedAsync", "syncData"]);
+const SYNCS = new Set(["msync", "msyncAsync", "fdatasync", "sync", "syncAsync", "syncFile"]);
 
 /** Runs the life with each call failing, and looks at what it leaves. */
 async function sweep(make: (verdict: Verdict) => Storage, options: WALOptions): Promise<number> {
@@ -196,26 +196,27 @@ interface Controlled {
 function controlled(): Controlled {
   const real = posixSystem();
   const state: Controlled = { system: real, errno: null, syncs: 0, pending: [], holds: false };
-  const sync = (name: "syncMapped" | "syncData") => (...values: unknown[]) => {
+  const fail = (call: string): void => {
     state.syncs++;
-    if (state.errno !== null) throw new SystemError(name === "syncData" ? "fdatasync" : "msync", state.errno);
-    return (real[name] as (...values: unknown[]) => unknown).apply(real, values);
+    if (state.errno !== null) throw new SystemError(call, state.errno);
   };
-  const system = new Proxy(real, {
-    get(target, name) {
-      if (name === "syncMapped" || name === "syncData") return sync(name);
-      const value = Reflect.get(target, name, target) as unknown;
-      if (typeof value !== "function") return value;
-      if (name !== "syncMappedAsync") return value.bind(target);
-      return (...values: unknown[]) => {
-        state.syncs++;
-        if (!state.holds) return Reflect.apply(value, target, values);
-        return new Promise<void>((resolve, reject) => {
-          state.pending.push({ resolve, reject: (errno) => reject(new SystemError("msync", errno)) });
-        });
-      };
+  const system = systemWithMapping(real, (mapping) => ({
+    sync(offset, lengthBytes) {
+      fail("msync");
+      mapping.sync(offset, lengthBytes);
     },
-  });
+    syncFile() {
+      fail("fdatasync");
+      mapping.syncFile();
+    },
+    syncAsync(offset, lengthBytes) {
+      state.syncs++;
+      if (!state.holds) return mapping.syncAsync(offset, lengthBytes);
+      return new Promise<void>((resolve, reject) => {
+        state.pending.push({ resolve, reject: (errno) => reject(new SystemError("msync", errno)) });
+      });
+    },
+  }));
   return Object.assign(state, { system });
 }
 

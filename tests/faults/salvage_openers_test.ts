@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
 import { mappedStorage } from "../../ffi/file/opening.ts";
-import type { Mapping, PreparedPath, System } from "../../ffi/system/system.ts";
+import type { Mapping, System } from "../../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALError, WALLockedError, type WALOptions } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, spawnSnippet } from "../support/child.ts";
@@ -31,7 +31,7 @@ class Process {
   readonly options: WALOptions;
   readonly #system: System;
   readonly #descriptors = new Set<number>();
-  readonly #mappings = new Map<Mapping, number>();
+  readonly #mappings = new Set<Mapping>();
   #calls = 0;
   #isDead = false;
 
@@ -53,8 +53,8 @@ class Process {
           return (...values: unknown[]) => {
             enter();
             const result: unknown = Reflect.apply(value, target, values);
-            this.#note(String(name), values, result);
-            return name === "preparePath" ? watched(result as PreparedPath) : result;
+            this.#note(target, String(name), values, result);
+            return name === "watch" || name === "map" ? watched(result as object) : result;
           };
         },
       });
@@ -78,17 +78,18 @@ class Process {
     return this.#isDead;
   }
 
-  #note(name: string, values: unknown[], result: unknown): void {
-    if (name === "open" || name === "openOrCreate") this.#descriptors.add(result as number);
-    if (name === "close") this.#descriptors.delete(values[0] as number);
-    if (name === "map") this.#mappings.set(result as Mapping, values[1] as number);
-    if (name === "unmap") this.#mappings.delete(values[0] as Mapping);
+  #note(target: object, name: string, values: unknown[], result: unknown): void {
+    if (name === "open") this.#descriptors.add(result as number);
+    if (name === "map") this.#mappings.add(result as Mapping);
+    if (name !== "close") return;
+    if (target === this.#system) this.#descriptors.delete(values[0] as number);
+    else this.#mappings.delete(target as Mapping);
   }
 
   /** The kernel takes back what a dead process had. */
   #kill(): void {
     this.#isDead = true;
-    for (const [mapping, length] of this.#mappings) this.#system.unmap(mapping, length);
+    for (const mapping of this.#mappings) mapping.close();
     for (const fd of this.#descriptors) this.#system.close(fd);
   }
 }

@@ -151,11 +151,11 @@ const open: typeof deno.openLibc = runtime === "deno" ? deno.openLibc : bun.open
 
 test("fileSizeLimit() is what getrlimit says, and none where that fails", () => {
   const libc = open(platform());
-  const limit = posixSystem(libc).fileSizeLimit();
+  const limit = posixSystem(libc).fileSizeLimit;
   const told = execFileSync("/bin/sh", ["-c", "ulimit -f"], { encoding: "utf8" }).trim();
   if (told === "unlimited") assert(limit > 2 ** 62);
   else assert([512, 1024].map((unit) => unit * Number(told)).includes(limit));
-  assertEquals(posixSystem({ ...libc, getrlimit: () => -1 }).fileSizeLimit(), Infinity);
+  assertEquals(posixSystem({ ...libc, getrlimit: () => -1 }).fileSizeLimit, Infinity);
 }, { skip: noShell });
 
 test("a new log may be as long as the limit, and not a byte longer", () => {

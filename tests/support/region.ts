@@ -3,7 +3,7 @@
 import * as fs from "node:fs";
 import type { Libc } from "../../ffi/libc/libc.ts";
 import type { OpenRequest } from "../../ffi/region.ts";
-import { type System, SystemError } from "../../ffi/system/system.ts";
+import { type Mapping, type MapRequest, type System, SystemError } from "../../ffi/system/system.ts";
 
 /** Bytes of the files that the tests make. */
 export const SIZE_BYTES = 65536;
@@ -54,33 +54,59 @@ export type Verdict = (call: string, index: number) => string | null;
 /** A system whose calls fail as told. What a failed close or unmap does to resources is done: Linux does the same. */
 export function failingSystem(system: System, verdict: Verdict): System {
   let index = 0;
+  const failing = <T extends object>(calls: T): T =>
+    new Proxy(calls, {
+      get(target, name) {
+        const value = Reflect.get(target, name, target) as unknown;
+        // An advice never fails.
+        if (typeof value !== "function" || name === "release") return bound(value, target);
+        return (...values: unknown[]) => {
+          const errno = verdict(String(name), index++);
+          const releases = name === "close" || name === "unlock";
+          if (errno === null || releases) {
+            const result = Reflect.apply(value, target, values) as unknown;
+            if (errno === null) return name === "map" ? failing(result as Mapping) : result;
+          }
+          const error = new SystemError(CALLS[String(name)] ?? String(name), errno!);
+          if (name === "syncAsync") return Promise.reject(error);
+          throw error;
+        };
+      },
+    });
+  return failing(system);
+}
+
+function bound(value: unknown, target: object): unknown {
+  return typeof value === "function" ? value.bind(target) : value;
+}
+
+const CALLS: Readonly<Record<string, string>> = {
+  sync: "msync",
+  syncAsync: "msync",
+  syncFile: "fdatasync",
+  map: "mmap",
+  pageIn: "madvise",
+};
+
+/** A system with other calls in place of a mapping's. */
+export function systemWithMapping(system: System, changed: (mapping: Mapping) => Partial<Mapping>): System {
   return new Proxy(system, {
     get(target, name) {
       const value = Reflect.get(target, name, target) as unknown;
-      if (typeof value !== "function") return value;
-      return (...values: unknown[]) => {
-        const errno = verdict(String(name), index++);
-        const releases = name === "close" || name === "unmap" || name === "unlock";
-        if (errno === null || releases) {
-          const result = Reflect.apply(value, target, values) as unknown;
-          if (errno === null) return result;
-        }
-        const error = new SystemError(CALLS[String(name)] ?? String(name), errno!);
-        if (name === "syncMappedAsync") return Promise.reject(error);
-        throw error;
+      if (name !== "map") return bound(value, target);
+      return (request: MapRequest): Mapping => {
+        const mapping = target.map(request);
+        const changes = changed(mapping);
+        return new Proxy(mapping, {
+          get: (target, name) =>
+            Object.hasOwn(changes, name)
+              ? changes[name as keyof Mapping]
+              : bound(Reflect.get(target, name, target), target),
+        });
       };
     },
   });
 }
-
-const CALLS: Readonly<Record<string, string>> = {
-  syncMapped: "msync",
-  syncMappedAsync: "msync",
-  syncData: "fdatasync",
-  syncDirectory: "fsync",
-  map: "mmap",
-  populate: "madvise",
-};
 
 /** A C library whose calls fail as told, the way C does it: −1 and errno, or the number itself. */
 export function failingLibc(libc: Libc, numbers: Readonly<Record<string, number>>, verdict: Verdict): Libc {

@@ -17,7 +17,9 @@ scope.onmessage = ({ data }) => scope.postMessage(data === "errno" ? failures() 
 export function failures(): string {
   const system = posixSystem();
   const found = new Set<string>();
-  for (const body of [() => system.lock(-1), () => system.map(0, 0)]) {
+  for (
+    const body of [() => system.lock(-1), () => system.map({ fd: 0, spareFd: 0, lengthBytes: 0, barrierOnly: false })]
+  ) {
     for (let round = 0; round < 2000; round++) {
       try {
         body();

@@ -1,6 +1,6 @@
 // Another program on the same machine, which knows nothing of locks.
 
-import type { SimulatedMachine } from "./simulated_system.ts";
+import type { SimulatedMachine } from "./simulated_process.ts";
 
 /** What another program does to files, also to those that a log has open. Its calls are no steps and never fail for a fault. */
 export class OtherProgram {

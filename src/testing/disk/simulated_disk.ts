@@ -49,7 +49,8 @@ import { type Chooser, chooser, type DirtyPiece, type Keep, pieceText } from "./
 import { OtherProgram } from "./other_program.ts";
 import { Random, type RandomState } from "../random.ts";
 import { SimulatedFile } from "./simulated_file.ts";
-import { type SimulatedMachine, SimulatedSystem } from "./simulated_system.ts";
+import type { SimulatedMachine } from "./simulated_process.ts";
+import { SimulatedSystem } from "./simulated_system.ts";
 import { SimulatedTree } from "./simulated_tree.ts";
 
 /** A state of a disk, to go back to. */
@@ -171,12 +172,12 @@ export class SimulatedDisk {
 
   /** How many asynchronous syncs are under way. */
   get pendingAsync(): number {
-    return this.#system.pendingAsync;
+    return this.#system.syncs.pendingAsync;
   }
 
   /** Ends an asynchronous sync: the oldest, or the one of that index. */
   finishAsync(index = 0): void {
-    this.#system.finishAsync(index);
+    this.#system.syncs.finishAsync(index);
   }
 
   // Crashes.
@@ -249,7 +250,7 @@ export class SimulatedDisk {
   restore(snapshot: DiskSnapshot): void {
     const saved = this.#saved.get(snapshot);
     if (saved === undefined) throw new TypeError("This is no snapshot of this disk");
-    this.#system.kill("The simulated disk went back to a snapshot");
+    this.#system.process.kill("The simulated disk went back to a snapshot");
     this.#plan.clear();
     this.#machine.tree = saved.tree.clone();
     this.#steps = snapshot.steps;
@@ -314,7 +315,7 @@ export class SimulatedDisk {
   }
 
   #halt(message: string): void {
-    this.#system.kill(message);
+    this.#system.process.kill(message);
     this.#halted = true;
   }
 

@@ -1,0 +1,121 @@
+// Linux's Mapping.
+
+import * as fs from "node:fs";
+import * as c from "../libc/libc.ts";
+import type { Libc, Platform } from "../libc/libc.ts";
+import { PosixMapping } from "./posix_mapping.ts";
+import { errnoOf, type MapRequest, SystemError } from "./system.ts";
+
+/** One advice to read is cut at the device's limit, which is this or more. */
+const READ_BYTES = 128 * 1024;
+/** For fewer bytes than this, it takes longer to unmap pages than it saves. */
+const UNMAP_BYTES = 32 * 1024;
+
+/** A mapping on Linux. */
+export class LinuxMapping extends PosixMapping {
+  /** Deno's off-thread msync reports to the mapped file description, Bun's fdatasync to the spare one. */
+  readonly syncsRangeAside: boolean;
+  #canPopulate = true;
+
+  constructor(libc: Libc, on: Platform, request: MapRequest) {
+    super(libc, on, request);
+    this.syncsRangeAside = libc.msyncAsync !== null;
+    // Faults must not read ahead, see #startReading(). Only an advice: it may fail.
+    libc.madvise(this.addressOf(0, request.lengthBytes), request.lengthBytes, c.MADV_RANDOM);
+  }
+
+  sync(offset: number, lengthBytes: number): void {
+    const address = this.addressOf(offset, lengthBytes);
+    this.#unmapPages(address, lengthBytes);
+    // Linux writes and waits for the range, then flushes the device: fdatasync of a range (mm/msync.c, vfs_fsync_range).
+    if (this.libc.msync(address, lengthBytes, this.on.MS_SYNC) !== 0) throw this.failure("msync");
+  }
+
+  syncAsync(offset: number, lengthBytes: number): Promise<void> {
+    const { msyncAsync } = this.libc;
+    const address = this.addressOf(offset, lengthBytes);
+    if (msyncAsync === null) return this.#syncFileAsync();
+    this.#unmapPages(address, lengthBytes);
+    return msyncAsync(address, lengthBytes, this.on.MS_SYNC).then((result) => {
+      // The other thread's errno cannot be read from here.
+      if (result !== 0) throw new SystemError("msync", "EUNKNOWN");
+    });
+  }
+
+  #syncFileAsync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.fdatasync(this.request.spareFd, (cause) => {
+        if (cause) reject(new SystemError("fdatasync", errnoOf(cause), undefined, { cause }));
+        else resolve();
+      });
+    });
+  }
+
+  syncFile(): void {
+    if (this.libc.fdatasync(this.request.spareFd) !== 0) throw this.failure("fdatasync");
+  }
+
+  pageIn(offset: number, lengthBytes: number, before: "load" | "store"): void {
+    const address = this.addressOf(offset, lengthBytes);
+    if (before === "store") this.#populate(address, lengthBytes);
+    else {
+      this.#startReading(offset, lengthBytes);
+      // At once, because a fault for each page costs more than reading it.
+      this.#populateForLoads(address, lengthBytes);
+    }
+  }
+
+  release(offset: number, lengthBytes: number, from: "process" | "kernel"): void {
+    this.#releasePages(this.addressOf(offset, lengthBytes), lengthBytes);
+    if (from === "process") return;
+    // What stays is slower, not wrong.
+    this.#advise(offset, lengthBytes, c.POSIX_FADV_DONTNEED);
+    this.#startReading(offset, lengthBytes);
+  }
+
+  /** On a shared mapping this loses nothing, because what was stored is in the page cache, and dirty there. */
+  #releasePages(address: number, lengthBytes: number): void {
+    this.libc.madvise(address, lengthBytes, c.MADV_DONTNEED);
+  }
+
+  /**
+   * This advice reads folios of one page. Reading ahead of faults makes ever larger ones (16, 64, 256 KiB were seen), and a
+   * store makes all of its folio dirty.
+   */
+  #startReading(offset: number, lengthBytes: number): void {
+    const end = offset + lengthBytes;
+    for (let at = offset; at < end; at += READ_BYTES) {
+      if (!this.#advise(at, Math.min(READ_BYTES, end - at), c.POSIX_FADV_WILLNEED)) return;
+    }
+  }
+
+  /** False if the kernel refuses. */
+  #advise(offset: number, lengthBytes: number, advice: number): boolean {
+    return this.libc.posix_fadvise(this.request.fd, offset, lengthBytes, advice) === 0;
+  }
+
+  #populateForLoads(address: number, lengthBytes: number): void {
+    if (this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_READ) === 0) return;
+    const error = this.failure("madvise");
+    // Anything else says nothing about the pages, and they are read when they are needed.
+    if (error.errno === "EFAULT" || error.errno === "EIO" || error.errno === "EHWPOISON") throw error;
+  }
+
+  #populate(address: number, lengthBytes: number): void {
+    while (this.#canPopulate && this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_WRITE) !== 0) {
+      const error = this.failure("madvise");
+      // Linux before 5.14 does not know this advice.
+      if (error.errno === "EINVAL") this.#canPopulate = false;
+      else if (error.errno !== "EINTR" && error.errno !== "EAGAIN") throw error;
+    }
+  }
+
+  /**
+   * Takes away the page table entries of what is about to be written, all at once. The kernel would write-protect each entry by
+   * itself, and have every processor that runs a thread of ours forget each by itself: 15 µs a page where another thread
+   * stores meanwhile, in a virtual machine.
+   */
+  #unmapPages(address: number, lengthBytes: number): void {
+    if (lengthBytes >= UNMAP_BYTES) this.#releasePages(address, lengthBytes);
+  }
+}

@@ -1,0 +1,60 @@
+// macOS's Mapping.
+
+import * as c from "../libc/libc.ts";
+import type { Libc, Platform } from "../libc/libc.ts";
+import { PosixMapping } from "./posix_mapping.ts";
+import { type MapRequest, SystemError } from "./system.ts";
+
+/** How macOS makes a file durable. */
+export interface FullSync {
+  /** F_FULLFSYNC off the JavaScript thread; null where it cannot be. */
+  readonly fullSyncAsync: Libc["fcntlAsync"];
+  /** Makes all of a file durable, or orders its writes. */
+  syncData(fd: number, barrierOnly: boolean): void;
+}
+
+/** A mapping on macOS. Not run on a Mac yet. */
+export class MacosMapping extends PosixMapping {
+  readonly syncsRangeAside = false;
+  readonly #fullSync: FullSync;
+
+  constructor(libc: Libc, on: Platform, request: MapRequest, fullSync: FullSync) {
+    super(libc, on, request);
+    this.#fullSync = fullSync;
+  }
+
+  sync(offset: number, lengthBytes: number): void {
+    this.#sync(this.request.fd, offset, lengthBytes);
+  }
+
+  async syncAsync(offset: number, lengthBytes: number): Promise<void> {
+    const { spareFd, barrierOnly } = this.request;
+    const { msyncAsync } = this.libc;
+    const { fullSyncAsync } = this.#fullSync;
+    if (msyncAsync === null || fullSyncAsync === null || barrierOnly) {
+      // Bun has no call off the thread that is sure to reach the medium; late is better than not at all.
+      return this.#sync(spareFd, offset, lengthBytes);
+    }
+    const address = this.addressOf(offset, lengthBytes);
+    if (await msyncAsync(address, lengthBytes, this.on.MS_SYNC) !== 0) throw new SystemError("msync", "EUNKNOWN");
+    if (await fullSyncAsync(spareFd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");
+  }
+
+  syncFile(): void {
+    this.#fullSync.syncData(this.request.spareFd, this.request.barrierOnly);
+  }
+
+  /** macOS has no such call. */
+  pageIn(): void {}
+
+  /** macOS keeps its pages. */
+  release(): void {}
+
+  /** msync hands the pages to the file system; the drive's cache is flushed by the second call (H13). */
+  #sync(fd: number, offset: number, lengthBytes: number): void {
+    if (this.libc.msync(this.addressOf(offset, lengthBytes), lengthBytes, this.on.MS_SYNC) !== 0) {
+      throw this.failure("msync");
+    }
+    this.#fullSync.syncData(fd, this.request.barrierOnly);
+  }
+}

@@ -61,9 +61,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "nothing is synced when a group commits inline",
     hazard: "H1",
     edits: edit(
-      "src/log.ts",
-      "rangesOf(first, last, this.#slots.count)) this.#region.sync(offset, length);",
-      "rangesOf(first, last, this.#slots.count)) void [offset, length];",
+      "src/engine/ring_memory.ts",
+      "this.#rangesOf(first, last)) this.region.sync(offset, length);",
+      "this.#rangesOf(first, last)) void [offset, length];",
     ),
     tests: faults("lost_sync", "histories"),
     quick: true,
@@ -71,16 +71,20 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "only the first page of a group is synced",
     hazard: "H1",
-    edits: edit("src/log.ts", "this.#region.sync(offset, length);", "this.#region.sync(offset, Math.min(length, 64));"),
+    edits: edit(
+      "src/engine/ring_memory.ts",
+      "this.region.sync(offset, length);",
+      "this.region.sync(offset, Math.min(length, 64));",
+    ),
     tests: faults("lost_sync", "histories"),
   },
   {
     name: "only the first page of a group is synced off the thread",
     hazard: "H1",
     edits: edit(
-      "src/log.ts",
-      "await this.#region.syncAsync(offset, length);",
-      "await this.#region.syncAsync(offset, Math.min(length, 64));",
+      "src/engine/ring_memory.ts",
+      "await this.region.syncAsync(offset, length);",
+      "await this.region.syncAsync(offset, Math.min(length, 64));",
     ),
     tests: faults("lost_sync", "histories"),
   },
@@ -88,9 +92,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "of a group that goes over the end of the ring only the first half is synced",
     hazard: "H1",
     edits: edit(
-      "src/log.ts",
-      "rangesOf(first, last, this.#slots.count)) this.#region.sync(",
-      "rangesOf(first, last, this.#slots.count).slice(0, 1)) this.#region.sync(",
+      "src/engine/ring_memory.ts",
+      "this.#rangesOf(first, last)) this.region.sync(",
+      "this.#rangesOf(first, last).slice(0, 1)) this.region.sync(",
     ),
     tests: faults("lost_sync", "histories"),
   },
@@ -160,11 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "appends go on after a failed sync",
     hazard: "H10",
-    edits: edit(
-      "src/log.ts",
-      "    if (!this.#isOpen) throw new WALClosedError(action);\n    if (this.#poison !== null) throw this.#poison;",
-      "    if (!this.#isOpen) throw new WALClosedError(action);",
-    ),
+    edits: edit("src/engine/health.ts", "    if (this.#poison !== null) throw this.#poison;\n", ""),
     tests: faults("failed_sync", "libc"),
   },
   {
@@ -287,13 +287,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what is looked at in place is not made readable before",
     hazard: "H18",
-    edits: edit("src/log.ts", "this.check(first, end - 1);", ""),
+    edits: edit("src/engine/ring_memory.ts", "this.check(first, end - 1);", ""),
     tests: faults("review_unreadable"),
   },
   {
     name: "the tail moves to a record that does not verify",
     hazard: "H25",
-    edits: edit("src/log.ts", "if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);", ""),
+    edits: edit(
+      "src/engine/ring_memory.ts",
+      "if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);",
+      "",
+    ),
     tests: faults("bit_rot"),
   },
   {
@@ -317,8 +321,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the tail moves into the middle of a batch",
     hazard: "H7",
     edits: edit(
-      "src/log.ts",
-      "while (last >= this.#tail && this.#slots.batchGoesOn(this.#verified(last))) last--;",
+      "src/engine/retention.ts",
+      "while (last >= tail && this.#slots.batchGoesOn(memory.verified(last))) last--;",
       "",
     ),
     tests: faults("batch", "histories"),
@@ -327,9 +331,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "slots are used again before the new tail is durable",
     hazard: "H29",
     edits: edit(
-      "src/log.ts",
-      "if (end > this.#freeBefore + this.#slots.count) {\n      if",
-      "if (end > this.#tail + this.#slots.count) {\n      if",
+      "src/engine/positions.ts",
+      "return Math.min(this.settledTail, this.oldestUnread);",
+      "return Math.min(this.tail, this.oldestUnread);",
     ),
     tests: faults("tail_reuse", "histories"),
     quick: true,
@@ -371,16 +375,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the consumer reads records that are not durable",
     hazard: "H26",
     edits: [
-      {
-        file: "src/consume/consumer.ts",
-        find: "if (this.#log.durable < this.#next) {",
-        replace: "if ((this.#log as unknown as { head: number }).head <= this.#next) {",
-      },
-      {
-        file: "src/log.ts",
-        find: "const { durable } = this.commit;\n    const capacity",
-        replace: "const durable = this.#head - 1;\n    const capacity",
-      },
+      ...edit(
+        "src/consume/consumer.ts",
+        "if (this.#log.positions.durable < this.#next) {",
+        "if (this.#log.positions.head <= this.#next) {",
+      ),
+      ...edit(
+        "src/consume/feed.ts",
+        "const { durable } = this.positions;\n    let last",
+        "const durable = this.positions.last;\n    let last",
+      ),
     ],
     tests: faults("consumer_crash", "histories"),
   },
@@ -407,7 +411,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the consumer does not ask the store what it has",
     hazard: "H28",
-    edits: edit("src/consume/consumer.ts", "applied = Math.max(position.lsn, log.tail - 1);", ""),
+    edits: edit("src/consume/consumer.ts", "applied = Math.max(position.lsn, log.positions.tail - 1);", ""),
     tests: faults("consumer_crash", "histories"),
   },
   {
@@ -437,9 +441,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a fork is written to one header copy of two",
     hazard: "H38",
     edits: edit(
-      "src/log.ts",
-      "this.#writeHeader({ lineage });\n      this.#writeHeader();",
-      "this.#writeHeader({ lineage });",
+      "src/consume/feed.ts",
+      "header.write({ lineage });\n      header.write();",
+      "header.write({ lineage });",
     ),
     tests: faults("lineage"),
   },
@@ -447,9 +451,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a log forks again and again",
     hazard: "H38",
     edits: edit(
-      "src/log.ts",
-      "if (this.#hasForked || this.#poison !== null) return;",
-      "if (this.#poison !== null) return;",
+      "src/consume/feed.ts",
+      "if (this.#hasForked || health.poison !== null) return;",
+      "if (health.poison !== null) return;",
     ),
     tests: faults("lineage"),
   },
@@ -474,7 +478,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the watermark stays at zero",
     hazard: "H6",
-    edits: edit("src/log.ts", "const distance = lsn - this.commit.durable;", "const distance = lsn;"),
+    edits: edit("src/engine/appender.ts", "const distance = lsn - positions.durable;", "const distance = lsn;"),
     tests: faults("bit_rot"),
   },
   {
@@ -501,7 +505,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an idle log does not note what is durable",
     hazard: "H6",
-    edits: edit("src/log.ts", "if (this.commit.durable > this.#writer.latest.durable) this.#armIdleTimer();", ""),
+    edits: edit("src/engine/header_keeper.ts", "      this.#isRequested = true;\n", ""),
     tests: faults("bit_rot"),
   },
   {
@@ -537,11 +541,18 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "close() marks the log clean before its records are durable",
     hazard: "H1",
-    edits: edit(
-      "src/log.ts",
-      '      this.commit.flush();\n      assert(this.commit.durable === this.#head - 1, "a log is marked clean when all of it is durable");\n      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });',
-      "      this.#writer.write({ ...this.#positions(), cleanHead: this.#head });\n      this.commit.flush();",
-    ),
+    edits: [
+      ...edit(
+        "src/log.ts",
+        "      this.commit.flush();\n      this.header.writeClean();",
+        "      this.header.writeClean();\n      this.commit.flush();",
+      ),
+      ...edit(
+        "src/engine/header_keeper.ts",
+        '      assert(durable === head - 1, "a log is marked clean when all of it is durable");\n',
+        "",
+      ),
+    ],
     tests: [...faults("header"), "tests/crash_test.ts"],
   },
   {
@@ -695,7 +706,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a log whose time is ahead of the clock does not say so",
     hazard: "H43",
-    edits: edit("src/log.ts", "aheadMs > LEAST_AHEAD_MS", "aheadMs > Infinity"),
+    edits: edit("src/statistics.ts", "aheadMs > LEAST_AHEAD_MS", "aheadMs > Infinity"),
     tests: faults("clock"),
   },
   {
@@ -726,7 +737,7 @@ export const MUTANTS: readonly Mutant[] = [
         "    if (time === undefined) {",
       ),
       ...edit(
-        "src/log.ts",
+        "src/engine/appender.ts",
         "    if (time === undefined) {\n",
         "    if (time === undefined) {\n      clock.readIfDue();\n",
       ),
@@ -738,7 +749,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "truncate() confirms before it has read what it needs",
     hazard: "H39",
     edits: edit(
-      "src/log.ts",
+      "src/engine/retention.ts",
       "      const release = this.#releasable(confirmedThroughPos);\n      this.#note(confirmation);",
       "      this.#note(confirmation);\n      const release = this.#releasable(confirmedThroughPos);",
     ),
@@ -754,20 +765,27 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the header does not note the time",
     hazard: "H32",
     edits: edit(
-      "src/log.ts",
-      "      timeNanos: this.#clock.nanos,\n      timeSeq: this.#clock.seq,\n      cleanHead",
-      "      timeNanos: 0n,\n      timeSeq: 0,\n      cleanHead",
+      "src/engine/header_keeper.ts",
+      "      timeNanos: this.#clock.nanos,\n      timeSeq: this.#clock.seq,\n",
+      "      timeNanos: 0n,\n      timeSeq: 0,\n",
     ),
     tests: faults("clock"),
   },
   {
     name: "a full ring takes one record more",
     hazard: "H8",
-    edits: edit(
-      "src/log.ts",
-      "if (end > this.#tail + this.#slots.count) throw",
-      "if (end > this.#tail + this.#slots.count + 1) throw",
-    ),
+    edits: [
+      ...edit(
+        "src/engine/positions.ts",
+        "return this.head + count <= this.freeBefore + this.capacity;",
+        "return this.head + count <= this.freeBefore + this.capacity + 1;",
+      ),
+      ...edit(
+        "src/engine/appender.ts",
+        "if (end > positions.tail + positions.capacity) return false;",
+        "if (end > positions.tail + positions.capacity + 1) return false;",
+      ),
+    ],
     tests: faults("full_ring"),
   },
   {
@@ -783,7 +801,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "truncate() lets go of records that are not durable",
     hazard: "H30",
-    edits: edit("src/log.ts", 'this.#checkConfirmable(confirmedThroughPos, this.commit.durable, "durable");', ""),
+    edits: edit(
+      "src/engine/retention.ts",
+      'this.#checkConfirmable(confirmedThroughPos, positions.durable, "durable");',
+      "",
+    ),
     tests: faults("full_ring"),
   },
   {
@@ -819,7 +841,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a consumer outlasts its log in a call to the store",
     hazard: "H46",
-    edits: edit("src/log.ts", "      this.watch.isOver();\n", ""),
+    edits: edit("src/consume/consumers.ts", "    this.feed.watch.isOver();\n", ""),
     tests: faults("dead_consumer"),
   },
   {
@@ -860,16 +882,20 @@ export const MUTANTS: readonly Mutant[] = [
     name: "slots that a backup has still to read are used again",
     hazard: "H34",
     edits: edit(
-      "src/log.ts",
-      "return Math.min(this.#writer.settledTail, this.#oldestUnread);",
-      "return this.#writer.settledTail;",
+      "src/engine/positions.ts",
+      "return Math.min(this.settledTail, this.oldestUnread);",
+      "return this.settledTail;",
     ),
     tests: ["tests/backup_async_test.ts"],
   },
   {
     name: "backup() copies records that are not durable",
     hazard: "H34",
-    edits: edit("src/log.ts", "const last = this.commit.durable;", "const last = this.#head - 1;"),
+    edits: edit(
+      "src/recovery/backups.ts",
+      "const { tail: first, durable: last } = positions;",
+      "const { tail: first, last } = positions;",
+    ),
     tests: faults("backup", "histories"),
   },
   {

@@ -1,4 +1,5 @@
-// What only a bug in this library can break: one condition, worded as the truth it protects, left on in production.
+// What only a bug in this library can break: one condition, worded as the truth it protects, left
+// on in production.
 
 /** Thrown where the library contradicts itself. Please report it. */
 export class WALAssertionError extends Error {

@@ -1,10 +1,14 @@
-// A region without a file: zeroed memory of the runtime's own, without libc and without a permission.
+// A region without a file: zeroed memory of the runtime's own, without libc and without a
+// permission.
 
 import { setImmediate } from "node:timers";
 import { detach } from "./libc/libc.ts";
 import type { Region } from "./region.ts";
 
-/** Anonymous memory behind the interface of a file. Nothing in it outlives the process; its syncs have nothing to do. */
+/**
+ * Anonymous memory behind the interface of a file. Nothing in it outlives the process; its syncs
+ * have nothing to do.
+ */
 export function memoryRegion(sizeBytes: number): Region {
   const buffer = new ArrayBuffer(sizeBytes);
   let isOpen = true;
@@ -21,7 +25,8 @@ export function memoryRegion(sizeBytes: number): Region {
     sync: check,
     async syncAsync() {
       check();
-      // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop otherwise.
+      // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop
+      // otherwise.
       await new Promise((resolve) => setImmediate(resolve));
     },
     pageIn: check,

@@ -9,7 +9,10 @@ import type { System } from "./system/system.ts";
 let system: System | undefined;
 let storage: Storage | undefined;
 
-/** The operating system's files. One for each thread, made at the first call; libc is opened when a file is. */
+/**
+ * The operating system's files. One for each thread, made at the first call; libc is opened when a
+ * file is.
+ */
 export function diskStorage(): Storage {
   storage ??= mappedStorage(() => system ??= posixSystem(), runtimePermissions());
   return storage;

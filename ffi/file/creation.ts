@@ -1,4 +1,5 @@
-// A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the directory.
+// A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the
+// directory.
 
 import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
@@ -7,10 +8,14 @@ import { runNow, type Steps, TURN } from "./steps.ts";
 import { type System, SystemError } from "../system/system.ts";
 
 /**
- * Larger writes would leave large folios in the page cache, of which a store through a mapping makes all bytes dirty (H35).
+ * Larger writes would leave large folios in the page cache, of which a store through a mapping
+ * makes all bytes dirty (H35).
  */
 const BLOCK_BYTES = 4096;
-/** Written at once, and synced now and then if others are to have their turn: with too much unwritten, the kernel stops the writer. */
+/**
+ * Written at once, and synced now and then if others are to have their turn: with too much
+ * unwritten, the kernel stops the writer.
+ */
 const PIECE_BYTES = 256 * 1024;
 const SYNC_BYTES = 64 * PIECE_BYTES;
 /** How often another creator may get in between before we give up. */
@@ -24,7 +29,8 @@ export interface NewFile {
   /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
   readonly chunks: () => Iterable<Uint8Array>;
   /**
-   * Bytes that are written at once; more than a page only where the file is closed before anything is stored into it.
+   * Bytes that are written at once; more than a page only where the file is closed before anything
+   * is stored into it.
    *
    * @default {4096}
    */
@@ -46,9 +52,9 @@ export interface OldFile {
 }
 
 /**
- * Where a file is built. One fixed name for each path, so that a crash leaves at most one, which the next creation takes over; and of
- * one length, so that whatever name a file may have, this one fits too. Names that some file system takes for the same one have the
- * same one here.
+ * Where a file is built. One fixed name for each path, so that a crash leaves at most one, which
+ * the next creation takes over; and of one length, so that whatever name a file may have, this one
+ * fits too. Names that some file system takes for the same one have the same one here.
  */
 export function temporaryPath(path: string): string {
   const { directory, name } = splitPath(path);
@@ -66,10 +72,12 @@ function fnv1a(text: string): bigint {
 }
 
 /**
- * Makes a file. Its lock is held from before its first byte, so that whoever finds it at its path finds it locked.
+ * Makes a file. Its lock is held from before its first byte, so that whoever finds it at its path
+ * finds it locked.
  *
  * @returns its descriptor, locked; null if there is a file at the path and `replaces` is not given.
- * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is as it was.
+ * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is
+ * as it was.
  */
 export function createFile(system: System, file: NewFile): number | null {
   return runNow(creation(system, file));
@@ -89,7 +97,9 @@ export function* creation(system: System, file: NewFile): Steps<number | null> {
   throw locked(file.path, null);
 }
 
-/** Asked first, as the write that goes too far would end the process, and leave the temporary file. */
+/**
+ * Asked first, as the write that goes too far would end the process, and leave the temporary file.
+ */
 function checkLimit(system: System, { path, sizeBytes }: NewFile): void {
   const limit = system.fileSizeLimit;
   if (sizeBytes <= limit) return;
@@ -137,8 +147,9 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
 }
 
 /**
- * Is the locked inode still at the temporary name? Its last owner may have given it its final name, or removed it, between
- * our open and our lock. A second link means that it crashed in between: then the inode is the log, and only the name is ours.
+ * Is the locked inode still at the temporary name? Its last owner may have given it its final name,
+ * or removed it, between our open and our lock. A second link means that it crashed in between:
+ * then the inode is the log, and only the name is ours.
  */
 function claimTemporary(system: System, fd: number, temporary: string): boolean {
   const locked = system.fstat(fd);
@@ -160,7 +171,8 @@ function* fill(system: System, fd: number, file: NewFile): Steps<void> {
 }
 
 /**
- * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync a journal commit (H15).
+ * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync
+ * a journal commit (H15).
  */
 function* writeBlocks(system: System, fd: number, file: NewFile): Steps<void> {
   const { sizeBytes, blockBytes = BLOCK_BYTES } = file;
@@ -204,7 +216,10 @@ function* writeBlocks(system: System, fd: number, file: NewFile): Steps<void> {
   }
 }
 
-/** Gives the file its name if that is free. A link, as a rename would replace a file that came there meanwhile. */
+/**
+ * Gives the file its name if that is free. A link, as a rename would replace a file that came there
+ * meanwhile.
+ */
 function place(system: System, temporary: string, path: string, undo: Undo, disown: () => void): boolean {
   let isLinked = false;
   try {
@@ -225,8 +240,8 @@ function place(system: System, temporary: string, path: string, undo: Undo, diso
 }
 
 /**
- * Gives the old file its other name, and the new file the old one's. At each moment there is a file at the path. Should the
- * directory's sync fail after that, both files stay.
+ * Gives the old file its other name, and the new file the old one's. At each moment there is a file
+ * at the path. Should the directory's sync fail after that, both files stay.
  */
 function replace(
   system: System,
@@ -238,7 +253,8 @@ function replace(
 ): void {
   system.link(path, keepAs);
   const keep = undo.add(() => system.unlink(keepAs));
-  // What is kept must be what is locked: programs that know nothing of the lock can move other files to the path.
+  // What is kept must be what is locked: programs that know nothing of the lock can move other
+  // files to the path.
   const kept = system.lstat(keepAs);
   if (kept === null || kept.inode !== inode || kept.device !== device) throw gone(path);
   // A file system may make names durable in any order: the old file must not be left without one.

@@ -23,9 +23,11 @@ const NAME_BYTES = 255;
 const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 
 /**
- * What a failed system call means to the caller. Exhausted space comes before a failed sync, as it has a remedy.
+ * What a failed system call means to the caller. Exhausted space comes before a failed sync, as it
+ * has a remedy.
  *
- * @param error a `SystemError`, or a `RegionError`, which is returned; anything else is thrown as it is.
+ * @param error a `SystemError`, or a `RegionError`, which is returned; anything else is thrown as
+ * it is.
  * @param action what could not be done, as in `open`.
  */
 export function asRegionError(error: unknown, action: string, path: string): RegionError {
@@ -39,7 +41,10 @@ export function asRegionError(error: unknown, action: string, path: string): Reg
   return new RegionError(reason, message, { path, call, errno, cause: error });
 }
 
-/** What to say where it is not the file that is missing; null where it is, or something else is wrong. */
+/**
+ * What to say where it is not the file that is missing; null where it is, or something else is
+ * wrong.
+ */
 function missingDirectory({ call, errno, path: asked }: SystemError, path: string): string | null {
   if (errno === "ENOTDIR") return "a part of its path is no directory";
   if (errno !== "ENOENT" || call !== "realpath" || asked === undefined || asked === path) return null;
@@ -58,7 +63,10 @@ function utf8Bytes(text: string): number {
   return new TextEncoder().encode(text).length;
 }
 
-/** Which name is too long: it need not be the file's own, and it may be that of a directory, or all of the path. */
+/**
+ * Which name is too long: it need not be the file's own, and it may be that of a directory, or all
+ * of the path.
+ */
 function longName({ errno, path: asked }: SystemError, path: string): string | null {
   if (errno !== "ENAMETOOLONG") return null;
   const tried = asked ?? path;
@@ -100,7 +108,10 @@ export function gone(path: string, cause?: unknown): RegionError {
   return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
 }
 
-/** Runs the steps back in reverse order; what fails on the way back must not hide why we turned round. */
+/**
+ * Runs the steps back in reverse order; what fails on the way back must not hide why we turned
+ * round.
+ */
 export class Undo {
   readonly #steps: (() => void)[] = [];
 

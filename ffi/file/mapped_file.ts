@@ -37,8 +37,9 @@ export class MappedFile implements Region {
   /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
   #isPending = false;
   /**
-   * The first sync that failed. Its pages may count as clean, and its error has been reported: another sync would succeed without
-   * them, and could be called before the log has heard of the failure, which takes a few turns of the microtask queue.
+   * The first sync that failed. Its pages may count as clean, and its error has been reported:
+   * another sync would succeed without them, and could be called before the log has heard of the
+   * failure, which takes a few turns of the microtask queue.
    */
   #failure: RegionError | null = null;
   /** Why the last look at the path failed. */
@@ -59,8 +60,8 @@ export class MappedFile implements Region {
     const range = this.#pages(offset, length);
     if (this.#failure !== null) throw this.#failure;
     try {
-      // The kernel reports a failed write-back once to each open file description: take the one that the pending sync
-      // does not, so that neither hides the other's error.
+      // The kernel reports a failed write-back once to each open file description: take the one
+      // that the pending sync does not, so that neither hides the other's error.
       if (this.#isPending && mapping.syncsRangeAside) {
         mapping.syncFile();
       } else mapping.sync(range.offset, range.lengthBytes);
@@ -149,7 +150,10 @@ export class MappedFile implements Region {
     if (!isThere) throw gone(this.path);
   }
 
-  /** What the open descriptor says where the path cannot be looked at: is there a name for the file, and is it whole? */
+  /**
+   * What the open descriptor says where the path cannot be looked at: is there a name for the file,
+   * and is it whole?
+   */
   #isHeld(): boolean {
     try {
       const { links, sizeBytes } = this.#system.fstat(this.#parts.fd);

@@ -12,7 +12,10 @@ import { type FileStatus, type Mapping, type System, SystemError } from "../syst
 
 /** No crash of ours leaves this. */
 const EMPTY = "it is empty, it has 0 bytes: another program made it, or its bytes are lost; remove it, and open again";
-/** What `write()` writes at once: it takes half of the time of pages, and whoever opens the file refreshes it (H35). */
+/**
+ * What `write()` writes at once: it takes half of the time of pages, and whoever opens the file
+ * refreshes it (H35).
+ */
 const WRITTEN_BYTES = 8192;
 /** How much of a file's start a lock's owner is read from. */
 const OWNER_BYTES = 8192;
@@ -95,7 +98,10 @@ function* writing(
   throw new RegionError("IO", message, { path, errno: "EEXIST" });
 }
 
-/** Where the file of an opening comes from: it was there, it was made, or it was made in the place of another. */
+/**
+ * Where the file of an opening comes from: it was there, it was made, or it was made in the place
+ * of another.
+ */
 type Origin = "found" | "made" | "replaced";
 
 /** One attempt to open a file, step by step; whatever fails, nothing stays open. */
@@ -190,7 +196,8 @@ class Opening {
 
   #finish(fd: number, real: string, origin: Origin): Region | null {
     const { system, path, request } = this;
-    // The lock is on an inode: it counts only if that is the one others find here. From now on none but us may replace it.
+    // The lock is on an inode: it counts only if that is the one others find here. From now on none
+    // but us may replace it.
     let status = system.fstat(fd);
     if (status.links > 1 && this.#dropTemporaryName(real, status)) status = system.fstat(fd);
     const watched = system.watch(real);
@@ -206,7 +213,8 @@ class Opening {
     this.#checkSize(sizeBytes);
     if (origin === "found") this.#settle(fd, real);
 
-    // Another than the locked one: a mapping keeps its open file description, and a lock on that would outlast the thread.
+    // Another than the locked one: a mapping keeps its open file description, and a lock on that
+    // would outlast the thread.
     const mappedFd = system.open(real, "file");
     this.#undo.add(() => system.close(mappedFd));
     const mapped = system.fstat(mappedFd);
@@ -245,7 +253,10 @@ class Opening {
     });
   }
 
-  /** Whoever made this file may have died before its temporary name was gone. Under the lock, that name is nobody else's. */
+  /**
+   * Whoever made this file may have died before its temporary name was gone. Under the lock, that
+   * name is nobody else's.
+   */
   #dropTemporaryName(real: string, { device, inode }: FileStatus): boolean {
     const { system, permissions } = this;
     const temporary = temporaryPath(real);
@@ -264,8 +275,9 @@ class Opening {
   #settle(fd: number, real: string): void {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
-    // A file that was copied, restored or read has large folios in the page cache, of which each store dirties the whole
-    // (H35): the start goes now, the rest by refresh() before it is stored into. One that we made has none.
+    // A file that was copied, restored or read has large folios in the page cache, of which each
+    // store dirties the whole (H35): the start goes now, the rest by refresh() before it is stored
+    // into. One that we made has none.
     this.system.dropCache(fd, 0, REFRESH_BYTES);
     if (this.permissions.has("read", directory)) {
       directorySync(this.system, directory).now();
@@ -280,7 +292,10 @@ class Opening {
     throw this.#failure("FILE_SYSTEM", "a mapping does not show the bytes of the file");
   }
 
-  /** The first page that can be read. Of one that cannot, the log has to say what is lost with it: opening must not end there. */
+  /**
+   * The first page that can be read. Of one that cannot, the log has to say what is lost with it:
+   * opening must not end there.
+   */
   #readPage(fd: number, sizeBytes: number): { bytes: Uint8Array; count: number; offset: number } {
     const { system } = this;
     for (let offset = 0;; offset += system.pageBytes) {

@@ -6,7 +6,10 @@ import { RegionError } from "../region.ts";
 
 /** The sandbox, as far as files and libc go. */
 export interface Permissions {
-  /** @throws {RegionError} `PERMISSION`, with the flags of all that is missing to use the path: reading, writing and libc. */
+  /**
+   * @throws {RegionError} `PERMISSION`, with the flags of all that is missing to use the path:
+   * reading, writing and libc.
+   */
   require(access: "read" | "write", path: string): void;
   /** @throws {RegionError} `PERMISSION`. */
   requireFFI(): void;
@@ -30,7 +33,8 @@ function denoPermissions(deno: DenoPermissions): Permissions {
   return {
     require(access, path) {
       if (get({ name: access, path })) return;
-      // Whoever needs one of them needs all three: to be told of one at each run would be a run for each.
+      // Whoever needs one of them needs all three: to be told of one at each run would be a run for
+      // each.
       const all: Descriptor[] = [{ name: "read", path }, { name: "write", path }, { name: "ffi" }];
       throw denied(path, all.filter((descriptor) => !has(descriptor)));
     },

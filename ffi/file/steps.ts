@@ -1,4 +1,5 @@
-// Work in steps, written once as a generator: run at once, or with a turn of the event loop for everybody else between the steps.
+// Work in steps, written once as a generator: run at once, or with a turn of the event loop for
+// everybody else between the steps.
 
 import { setTimeout } from "node:timers";
 
@@ -10,7 +11,10 @@ export interface Step {
   readonly later: () => Promise<void>;
 }
 
-/** Others may have their turn: timers and sockets. A timer, since on Deno setImmediate() lets hardly any socket in. */
+/**
+ * Others may have their turn: timers and sockets. A timer, since on Deno setImmediate() lets hardly
+ * any socket in.
+ */
 export const TURN: Step = {
   now: () => {},
   later: () => new Promise((resolve) => setTimeout(resolve, 0)),

@@ -1,4 +1,5 @@
-// A relative path means another file once the process has changed its directory: it is resolved when it is given.
+// A relative path means another file once the process has changed its directory: it is resolved
+// when it is given.
 
 import { existsSync } from "node:fs";
 import process from "node:process";
@@ -6,11 +7,11 @@ import { RegionError } from "../region.ts";
 import { errnoOf, SystemError } from "../system/system.ts";
 
 /**
- * The path from the root, with its symbolic links and its `..` as they are. An absolute path is returned as it is, and the
- * working directory not asked for.
+ * The path from the root, with its symbolic links and its `..` as they are. An absolute path is
+ * returned as it is, and the working directory not asked for.
  *
- * @throws {RegionError} `NOT_FOUND` if the working directory was deleted, `IO` if its name is not UTF-8, `PERMISSION` if it may
- * not be asked for.
+ * @throws {RegionError} `NOT_FOUND` if the working directory was deleted, `IO` if its name is not
+ * UTF-8, `PERMISSION` if it may not be asked for.
  */
 export function absolutePath(path: string): string {
   if (path.startsWith("/")) return path;

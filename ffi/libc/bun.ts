@@ -2,7 +2,8 @@
 
 import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
 
-// Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno could not resolve.
+// Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno
+// could not resolve.
 type Definition = { args: readonly string[]; returns: string };
 type Call = (...values: number[]) => number;
 /** Each of these may return its error instead of throwing it. */
@@ -12,7 +13,10 @@ export interface BunFFI {
   toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer | Error;
 }
 
-/** JavaScriptCore refuses a longer ArrayBuffer (measured: 4 GiB works, one page more is "Out of memory"). */
+/**
+ * JavaScriptCore refuses a longer ArrayBuffer (measured: 4 GiB works, one page more is "Out of
+ * memory").
+ */
 const MAX_VIEW_BYTES = 2 ** 32;
 
 /** A `_fast` result is a number as long as it fits one, and a bigint only beyond. */

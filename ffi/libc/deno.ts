@@ -3,7 +3,8 @@
 import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
 import { RegionError } from "../region.ts";
 
-// Just as much of Deno's types as is used, so that this file type-checks where Deno's are not known.
+// Just as much of Deno's types as is used, so that this file type-checks where Deno's are not
+// known.
 declare const pointerBrand: unique symbol;
 type Pointer = { [pointerBrand]: unknown };
 type Definition = {
@@ -44,7 +45,10 @@ function open(deno: DenoFFI, library: string, symbols: Record<string, Definition
   }
 }
 
-/** Finds libc under one of its names. The library stays open for the life of the process, as it is anyway. */
+/**
+ * Finds libc under one of its names. The library stays open for the life of the process, as it is
+ * anyway.
+ */
 function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   const wanted: Record<string, Definition> = {
     errnoLocation: { name: on.errnoLocation, parameters: [], result: "usize" },
@@ -64,7 +68,8 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
 /**
  * Opens the C library for the calling thread.
  *
- * @throws {RegionError} `PERMISSION` without `--allow-ffi`, `PLATFORM` where there is no libc that we know.
+ * @throws {RegionError} `PERMISSION` without `--allow-ffi`, `PLATFORM` where there is no libc that
+ * we know.
  */
 export function openLibc(on: Platform): Libc {
   const deno = (globalThis as unknown as { Deno: DenoFFI }).Deno;

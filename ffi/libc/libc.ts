@@ -1,18 +1,23 @@
-// The C functions and constants we use, for each operating system: one table, verified when it is loaded.
+// The C functions and constants we use, for each operating system: one table, verified when it is
+// loaded.
 
 import process from "node:process";
 import { RegionError } from "../region.ts";
 
 /**
- * The C library. Addresses are numbers (user space ends below 2^53), a failed call returns −1 and leaves its error number to
- * `errno()`, which must be read before anything else is called on this thread. `ffi/libc/deno.ts` and `ffi/libc/bun.ts` make one each.
+ * The C library. Addresses are numbers (user space ends below 2^53), a failed call returns −1 and
+ * leaves its error number to `errno()`, which must be read before anything else is called on this
+ * thread. `ffi/libc/deno.ts` and `ffi/libc/bun.ts` make one each.
  */
 export interface Libc {
   /** The error number that the last failing call left to this thread. */
   errno(): number;
   /** `long sysconf(int name)` */
   sysconf(name: number): number;
-  /** `void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)`; −1 (all bits set) is MAP_FAILED. */
+  /**
+   * `void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)`; −1 (all
+   * bits set) is MAP_FAILED.
+   */
   mmap(address: number, lengthBytes: number, protection: number, flags: number, fd: number, offset: number): number;
   /** `int munmap(void *addr, size_t length)` */
   munmap(address: number, lengthBytes: number): number;
@@ -36,11 +41,14 @@ export interface Libc {
   ioctl(fd: number, request: number, address: number): number;
   /** `int posix_fallocate(int fd, off_t offset, off_t length)`; returns the error number; Linux. */
   posix_fallocate(fd: number, offset: number, lengthBytes: number): number;
-  /** `int posix_fadvise(int fd, off_t offset, off_t length, int advice)`; returns the error number; Linux. */
+  /**
+   * `int posix_fadvise(int fd, off_t offset, off_t length, int advice)`; returns the error number;
+   * Linux.
+   */
   posix_fadvise(fd: number, offset: number, lengthBytes: number, advice: number): number;
   /**
-   * `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)`; Linux, null where the library is
-   * older than the call (glibc before 2.28, musl before 1.2.5).
+   * `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)`; Linux,
+   * null where the library is older than the call (glibc before 2.28, musl before 1.2.5).
    */
   readonly statx:
     | ((directoryFd: number, pathAddress: number, flags: number, mask: number, address: number) => number)
@@ -50,7 +58,9 @@ export interface Libc {
   /** The same off the JavaScript thread, where the runtime can. */
   readonly fcntlAsync: ((fd: number, command: number, argument: number) => Promise<number>) | null;
 
-  /** The address of a buffer's first byte. It holds as long as the buffer lives and is not detached. */
+  /**
+   * The address of a buffer's first byte. It holds as long as the buffer lives and is not detached.
+   */
   addressOf(buffer: ArrayBuffer): number;
   /** An ArrayBuffer over foreign memory, which it does not own. */
   view(address: number, lengthBytes: number): ArrayBuffer;
@@ -58,7 +68,10 @@ export interface Libc {
   readonly maxViewBytes: number;
 }
 
-/** A C type as the FFI of both runtimes can name it: `size` stands for `size_t`, `long`, `off_t` and every pointer. */
+/**
+ * A C type as the FFI of both runtimes can name it: `size` stands for `size_t`, `long`, `off_t` and
+ * every pointer.
+ */
 export type CType = "int" | "uint" | "size" | "long";
 /** Parameters, then the result. */
 export type CSignature = readonly [parameters: readonly CType[], result: CType];
@@ -75,7 +88,10 @@ const SIGNATURES = {
   getrlimit: [["int", "size"], "int"],
 } as const satisfies Record<string, CSignature>;
 
-/** What only Linux has. `ioctl` is variadic, which on both processors passes its third argument like any other. */
+/**
+ * What only Linux has. `ioctl` is variadic, which on both processors passes its third argument like
+ * any other.
+ */
 const LINUX_SIGNATURES = {
   ...SIGNATURES,
   ioctl: [["int", "size", "size"], "int"],
@@ -88,8 +104,9 @@ const LINUX_SIGNATURES = {
 export const STATX_SIGNATURE: CSignature = [["int", "size", "int", "uint", "size"], "int"];
 
 /**
- * `fcntl` is variadic. On arm64 Apple passes variadic arguments on the stack, after the eight argument registers; six
- * integers in between fill those, so that the ninth lands where the callee looks. Not run on a Mac yet.
+ * `fcntl` is variadic. On arm64 Apple passes variadic arguments on the stack, after the eight
+ * argument registers; six integers in between fill those, so that the ninth lands where the callee
+ * looks. Not run on a Mac yet.
  */
 const FCNTL_ON_APPLE_ARM64: CSignature = [
   ["int", "int", "size", "size", "size", "size", "size", "size", "size"],
@@ -166,8 +183,9 @@ const MACOS_ERRNO = {
 function linux(muslName: string): Platform {
   return {
     os: "linux",
-    // glibc, then musl at the place that its ABI names: not run with musl, nor on arm64, yet. Bun looks for a bare name that the
-    // system does not have in the working directory, which may be anybody's.
+    // glibc, then musl at the place that its ABI names: not run with musl, nor on arm64, yet. Bun
+    // looks for a bare name that the system does not have in the working directory, which may be
+    // anybody's.
     libraries: ["libc.so.6", `/lib/libc.musl-${muslName}.so.1`, `/lib/ld-musl-${muslName}.so.1`],
     signatures: LINUX_SIGNATURES,
     symbols: {},
@@ -181,7 +199,8 @@ function linux(muslName: string): Platform {
 }
 
 function macos(arm64: boolean): Platform {
-  // Not run on a Mac yet: numbers are from the system's headers, and the self-test below refuses if they do not hold.
+  // Not run on a Mac yet: numbers are from the system's headers, and the self-test below refuses if
+  // they do not hold.
   return {
     os: "macos",
     libraries: ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
@@ -215,8 +234,8 @@ export function unsupported(what: string, cause?: unknown): RegionError {
  * Opens libc by the first of its names that has every function wanted.
  *
  * @param open throws where the library or a function is missing.
- * @throws {RegionError} `PLATFORM`, whose message says for each name why not, and whose cause is the first reason; or the
- * `RegionError` that `open` throws, which holds for every name.
+ * @throws {RegionError} `PLATFORM`, whose message says for each name why not, and whose cause is
+ * the first reason; or the `RegionError` that `open` throws, which holds for every name.
  */
 export function firstLibrary<T>(on: Platform, open: (library: string) => T): T {
   const reasons: unknown[] = [];
@@ -255,7 +274,8 @@ export function errnoName(on: Platform, number: number): string {
 }
 
 /**
- * Tries the constants on a page of anonymous memory, so that a wrong table is an error and not a damaged file.
+ * Tries the constants on a page of anonymous memory, so that a wrong table is an error and not a
+ * damaged file.
  *
  * @returns the size of a page.
  * @throws {RegionError} `PLATFORM`.
@@ -292,7 +312,10 @@ export function verifyLibc(libc: Libc, on: Platform): number {
   return pageBytes;
 }
 
-/** Takes a buffer's memory away: afterwards it has length 0, views read undefined, and a DataView throws TypeError. */
+/**
+ * Takes a buffer's memory away: afterwards it has length 0, views read undefined, and a DataView
+ * throws TypeError.
+ */
 export function detach(buffer: ArrayBuffer): void {
   (buffer as ArrayBuffer & { transfer(lengthBytes: number): ArrayBuffer })
     .transfer(0);

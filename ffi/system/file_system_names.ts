@@ -1,6 +1,9 @@
 // What Linux's magic numbers of file systems are called.
 
-/** Linux names a file system by a magic number (linux/magic.h, and the sources of those outside the kernel). */
+/**
+ * Linux names a file system by a magic number (linux/magic.h, and the sources of those outside the
+ * kernel).
+ */
 // deno-fmt-ignore
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0xef53, "ext4"], [0x58465342, "xfs"], [0x9123683e, "btrfs"], [0xf2f52010, "f2fs"], [0x3153464a, "jfs"],

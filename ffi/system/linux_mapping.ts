@@ -13,7 +13,10 @@ const UNMAP_BYTES = 32 * 1024;
 
 /** A mapping on Linux. */
 export class LinuxMapping extends PosixMapping {
-  /** Deno's off-thread msync reports to the mapped file description, Bun's fdatasync to the spare one. */
+  /**
+   * Deno's off-thread msync reports to the mapped file description, Bun's fdatasync to the spare
+   * one.
+   */
   readonly syncsRangeAside: boolean;
   #canPopulate = true;
 
@@ -27,7 +30,8 @@ export class LinuxMapping extends PosixMapping {
   sync(offset: number, lengthBytes: number): void {
     const address = this.addressOf(offset, lengthBytes);
     this.#unmapPages(address, lengthBytes);
-    // Linux writes and waits for the range, then flushes the device: fdatasync of a range (mm/msync.c, vfs_fsync_range).
+    // Linux writes and waits for the range, then flushes the device: fdatasync of a range
+    // (mm/msync.c, vfs_fsync_range).
     if (this.libc.msync(address, lengthBytes, this.on.MS_SYNC) !== 0) throw this.failure("msync");
   }
 
@@ -73,14 +77,17 @@ export class LinuxMapping extends PosixMapping {
     this.#startReading(offset, lengthBytes);
   }
 
-  /** On a shared mapping this loses nothing, because what was stored is in the page cache, and dirty there. */
+  /**
+   * On a shared mapping this loses nothing, because what was stored is in the page cache, and dirty
+   * there.
+   */
   #releasePages(address: number, lengthBytes: number): void {
     this.libc.madvise(address, lengthBytes, c.MADV_DONTNEED);
   }
 
   /**
-   * This advice reads folios of one page. Reading ahead of faults makes ever larger ones (16, 64, 256 KiB were seen), and a
-   * store makes all of its folio dirty.
+   * This advice reads folios of one page. Reading ahead of faults makes ever larger ones (16, 64,
+   * 256 KiB were seen), and a store makes all of its folio dirty.
    */
   #startReading(offset: number, lengthBytes: number): void {
     const end = offset + lengthBytes;
@@ -111,9 +118,9 @@ export class LinuxMapping extends PosixMapping {
   }
 
   /**
-   * Takes away the page table entries of what is about to be written, all at once. The kernel would write-protect each entry by
-   * itself, and have every processor that runs a thread of ours forget each by itself: 15 µs a page where another thread
-   * stores meanwhile, in a virtual machine.
+   * Takes away the page table entries of what is about to be written, all at once. The kernel would
+   * write-protect each entry by itself, and have every processor that runs a thread of ours forget
+   * each by itself: 15 µs a page where another thread stores meanwhile, in a virtual machine.
    */
   #unmapPages(address: number, lengthBytes: number): void {
     if (lengthBytes >= UNMAP_BYTES) this.#releasePages(address, lengthBytes);

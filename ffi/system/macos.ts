@@ -30,7 +30,8 @@ export class MacosSystem extends PosixSystem {
 
   async fsyncAsync(fd: number): Promise<void> {
     const { fcntlAsync } = this.libc;
-    // What a directory's file system cannot do shows in the error number, which another thread's call does not tell.
+    // What a directory's file system cannot do shows in the error number, which another thread's
+    // call does not tell.
     const isPlain = fcntlAsync !== null && this.#canFullSync && this.fstat(fd).kind === "file";
     if (!isPlain) return this.fsync(fd);
     if (await fcntlAsync(fd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");

@@ -32,7 +32,8 @@ export class MacosMapping extends PosixMapping {
     const { msyncAsync } = this.libc;
     const { fullSyncAsync } = this.#fullSync;
     if (msyncAsync === null || fullSyncAsync === null || barrierOnly) {
-      // Bun has no call off the thread that is sure to reach the medium; late is better than not at all.
+      // Bun has no call off the thread that is sure to reach the medium; late is better than not at
+      // all.
       return this.#sync(spareFd, offset, lengthBytes);
     }
     const address = this.addressOf(offset, lengthBytes);
@@ -50,7 +51,10 @@ export class MacosMapping extends PosixMapping {
   /** macOS keeps its pages. */
   release(): void {}
 
-  /** msync hands the pages to the file system; the drive's cache is flushed by the second call (H13). */
+  /**
+   * msync hands the pages to the file system; the drive's cache is flushed by the second call
+   * (H13).
+   */
   #sync(fd: number, offset: number, lengthBytes: number): void {
     if (this.libc.msync(this.addressOf(offset, lengthBytes), lengthBytes, this.on.MS_SYNC) !== 0) {
       throw this.failure("msync");

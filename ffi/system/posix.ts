@@ -17,11 +17,14 @@ import {
 /** Runtimes set O_CLOEXEC on every descriptor that they open. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
-/** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a fstore_t (32). */
+/**
+ * Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a
+ * fstore_t (32).
+ */
 const SCRATCH_BYTES = 4096;
 /**
- * Bun opens a file and asks the kernel for its path. Of a file that another is renamed over at that moment it is told the path with
- * this behind it, or says itself that there is none.
+ * Bun opens a file and asks the kernel for its path. Of a file that another is renamed over at that
+ * moment it is told the path with this behind it, or says itself that there is none.
  */
 const DELETED = " (deleted)";
 /** What Bun puts in the place of bytes that are not UTF-8: a path with it may lead to nothing. */

@@ -19,7 +19,10 @@ export class SystemError extends Error {
   }
 }
 
-/** True of a failed call's answer that nothing is there; any other failure of a look says nothing about the file. */
+/**
+ * True of a failed call's answer that nothing is there; any other failure of a look says nothing
+ * about the file.
+ */
 export function isAbsence(error: unknown): boolean {
   return error instanceof SystemError && (error.errno === "ENOENT" || error.errno === "ENOTDIR");
 }
@@ -43,13 +46,17 @@ export interface FileStatus {
   readonly sizeBytes: number;
 }
 
-/** A file's first bytes in memory, shared with everybody who maps the file. Offsets are multiples of a page. */
+/**
+ * A file's first bytes in memory, shared with everybody who maps the file. Offsets are multiples of
+ * a page.
+ */
 export interface Mapping {
   /** Detached by `close()`. */
   readonly buffer: ArrayBuffer;
   /**
-   * True if `syncAsync()` syncs its range through the mapped descriptor; false if it syncs the whole file through the spare one.
-   * The kernel reports a failed write-back once to each open file description.
+   * True if `syncAsync()` syncs its range through the mapped descriptor; false if it syncs the
+   * whole file through the spare one. The kernel reports a failed write-back once to each open file
+   * description.
    */
   readonly syncsRangeAside: boolean;
 
@@ -57,16 +64,20 @@ export interface Mapping {
   sync(offset: number, lengthBytes: number): void;
   /** Makes at least a range durable, off the JavaScript thread. */
   syncAsync(offset: number, lengthBytes: number): Promise<void>;
-  /** Makes all of the file's dirty pages durable, through the spare descriptor: data and what is needed to read it back. */
+  /**
+   * Makes all of the file's dirty pages durable, through the spare descriptor: data and what is
+   * needed to read it back.
+   */
   syncFile(): void;
   /**
-   * Gives a range real pages: an error where a load or a store would be SIGBUS. Pages that are brought in for loads come one
-   * by one, because a store into a larger piece would be written with all of it. No-op where the kernel has no such call.
+   * Gives a range real pages: an error where a load or a store would be SIGBUS. Pages that are
+   * brought in for loads come one by one, because a store into a larger piece would be written with
+   * all of it. No-op where the kernel has no such call.
    */
   pageIn(offset: number, lengthBytes: number, before: "load" | "store"): void;
   /**
-   * Takes pages out of this mapping, and with `"kernel"` out of the page cache, which then reads them back one by one. An
-   * advice: it never fails.
+   * Takes pages out of this mapping, and with `"kernel"` out of the page cache, which then reads
+   * them back one by one. An advice: it never fails.
    */
   release(offset: number, lengthBytes: number, from: "process" | "kernel"): void;
   /** Detaches `buffer` and unmaps. The descriptors stay open. */
@@ -86,30 +97,38 @@ export interface MapRequest {
 }
 
 /**
- * What a file asks of an operating system: plain POSIX. Each call throws `SystemError`; a write is complete or an error; EINTR is
- * retried inside, but for a sync, where any error is final. A descriptor is a number that only this system understands.
- * Descriptors are closed on exec.
+ * What a file asks of an operating system: plain POSIX. Each call throws `SystemError`; a write is
+ * complete or an error; EINTR is retried inside, but for a sync, where any error is final. A
+ * descriptor is a number that only this system understands. Descriptors are closed on exec.
  */
 export interface System {
   readonly pageBytes: number;
   /** The greatest mapping that one ArrayBuffer can stand for. */
   readonly maxMappingBytes: number;
-  /** Bytes of the longest file that this process may write; past them, a write ends the process with a signal (SIGXFSZ). */
+  /**
+   * Bytes of the longest file that this process may write; past them, a write ends the process with
+   * a signal (SIGXFSZ).
+   */
   readonly fileSizeLimit: number;
 
-  /** An absolute path without symbolic links; throws ENOENT if the file does not exist, EILSEQ if a name is not UTF-8. */
+  /**
+   * An absolute path without symbolic links; throws ENOENT if the file does not exist, EILSEQ if a
+   * name is not UTF-8.
+   */
   realPath(path: string): string;
   /** Does not follow a final symbolic link; null where there is nothing. */
   lstat(path: string): FileStatus | null;
   /** Follows symbolic links; null where there is nothing. */
   stat(path: string): FileStatus | null;
   fstat(fd: number): FileStatus;
-  /** As `stat()`, cheap enough to call at each group commit: nothing is allocated but the answer. */
+  /**
+   * As `stat()`, cheap enough to call at each group commit: nothing is allocated but the answer.
+   */
   watch(path: string): WatchedPath;
 
   /**
-   * Opens a file for reading and writing, or a directory for `fsync()`. `"create"` makes the file with mode 0600 if there is none.
-   * Refuses a symbolic link to a file.
+   * Opens a file for reading and writing, or a directory for `fsync()`. `"create"` makes the file
+   * with mode 0600 if there is none. Refuses a symbolic link to a file.
    */
   open(path: string, what: "file" | "create" | "directory"): number;
   close(fd: number): void;
@@ -122,7 +141,10 @@ export interface System {
   fsync(fd: number): void;
   /** As `fsync()`, off the JavaScript thread. */
   fsyncAsync(fd: number): Promise<void>;
-  /** Drops clean pages of a part of the file from the page cache, large folios with them; mapped pages stay. */
+  /**
+   * Drops clean pages of a part of the file from the page cache, large folios with them; mapped
+   * pages stay.
+   */
   dropCache(fd: number, offset: number, lengthBytes: number): void;
   map(request: MapRequest): Mapping;
 
@@ -138,8 +160,8 @@ export interface System {
   /** The file system's type: its usual name, or its magic number as `0x…`. */
   fileSystem(fd: number): string;
   /**
-   * True if the file is overwritten in place, or its file system has no flag for copying on write. `"set"` sets the flag first,
-   * which only an empty file takes.
+   * True if the file is overwritten in place, or its file system has no flag for copying on write.
+   * `"set"` sets the flag first, which only an empty file takes.
    */
   noCopyOnWrite(fd: number, action: "set" | "get"): boolean;
 }
@@ -149,7 +171,8 @@ export interface WatchedPath {
   /** How many names the file had when it was last looked at; 0 before that. */
   readonly links: number;
   /**
-   * True if the path leads to this inode and it has this size; false if it leads elsewhere or to nothing.
+   * True if the path leads to this inode and it has this size; false if it leads elsewhere or to
+   * nothing.
    *
    * @throws {SystemError} if the file cannot be looked at, which says nothing about it.
    */

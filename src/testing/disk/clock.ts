@@ -1,6 +1,9 @@
 // A wall clock that does what tests want: it stalls, jumps, goes back.
 
-/** A wall clock under a test's control, in milliseconds since 1970. Give `now` to whoever asks for the time. */
+/**
+ * A wall clock under a test's control, in milliseconds since 1970. Give `now` to whoever asks for
+ * the time.
+ */
 export class SimulatedClock {
   #timeMs: number;
   #tickMs: number;
@@ -17,7 +20,10 @@ export class SimulatedClock {
     this.#tickMs = tickMs;
   }
 
-  /** Reads the clock, and moves it on by a tick unless it is stalled. Bound: it can be handed out as a function. */
+  /**
+   * Reads the clock, and moves it on by a tick unless it is stalled. Bound: it can be handed out as
+   * a function.
+   */
   readonly now = (): number => {
     const reading = this.#timeMs;
     if (!this.#stalled) this.#timeMs += this.#tickMs;

@@ -2,14 +2,17 @@
 
 import type { SimulatedTree } from "./simulated_tree.ts";
 
-/** The medium alone: programs go on reading good bytes until they come from the medium again. Or the page cache too. */
+/**
+ * The medium alone: programs go on reading good bytes until they come from the medium again. Or the
+ * page cache too.
+ */
 export type DamagedPlace = "medium" | "both";
 
 const SECTOR_BYTES = 512;
 
 /**
- * Damages the files of a disk, closed, crashed or open. Sectors have 512 bytes and are counted from the file's first byte.
- * Every method throws `RangeError` for bytes that the file does not have.
+ * Damages the files of a disk, closed, crashed or open. Sectors have 512 bytes and are counted from
+ * the file's first byte. Every method throws `RangeError` for bytes that the file does not have.
  */
 export class DiskDamage {
   readonly #machine: { readonly tree: SimulatedTree };
@@ -40,13 +43,17 @@ export class DiskDamage {
     this.overwrite(path, other * SECTOR_BYTES, first, where);
   }
 
-  /** Puts a copy of a sector in another's place: a write that went to two places, or to the wrong one. */
+  /**
+   * Puts a copy of a sector in another's place: a write that went to two places, or to the wrong
+   * one.
+   */
   copySector(path: string, from: number, to: number, where: DamagedPlace = "both"): void {
     this.overwrite(path, to * SECTOR_BYTES, this.#read(path, from * SECTOR_BYTES, SECTOR_BYTES, where), where);
   }
 
   /**
-   * Brings back what a sector of the medium held `back` writes ago. Asks for the disk's option `keepVersions`.
+   * Brings back what a sector of the medium held `back` writes ago. Asks for the disk's option
+   * `keepVersions`.
    *
    * @returns false if that is not known.
    */

@@ -1,14 +1,16 @@
 // Which system call fails, and where the machine crashes.
 
-/** Thrown by every call of a process that a simulated crash has ended, from the call that it hit. */
+/**
+ * Thrown by every call of a process that a simulated crash has ended, from the call that it hit.
+ */
 export class SimulatedCrash extends Error {
   /** `"SimulatedCrash"`. */
   override name = "SimulatedCrash";
 }
 
 /**
- * A call that can fail and be crashed in. An asynchronous sync is two: its beginning, and its end some time later. `pathIs` is
- * the look at the log's own path.
+ * A call that can fail and be crashed in. An asynchronous sync is two: its beginning, and its end
+ * some time later. `pathIs` is the look at the log's own path.
  */
 export type SystemCall =
   | "realPath"
@@ -45,7 +47,10 @@ export type SystemCall =
   | "preparePath"
   | "pathIs";
 
-/** When within a call: before anything is done, after a part of it, or when all is done but the caller does not know. */
+/**
+ * When within a call: before anything is done, after a part of it, or when all is done but the
+ * caller does not know.
+ */
 export type Moment = "before" | "during" | "after";
 
 /** A crash that is to come. */
@@ -85,15 +90,16 @@ export interface FailingCall {
    */
   readonly when?: Moment | undefined;
   /**
-   * What a failed sync of a file leaves: as Linux does, pages that count as clean although they were not written (`"clean"`), so
-   * that the next sync succeeds without them; or pages that are still dirty (`"dirty"`).
+   * What a failed sync of a file leaves: as Linux does, pages that count as clean although they
+   * were not written (`"clean"`), so that the next sync succeeds without them; or pages that are
+   * still dirty (`"dirty"`).
    *
    * @default {"clean"}
    */
   readonly pages?: "clean" | "dirty" | undefined;
   /**
-   * What happens to a sync: an error; or success is reported although the medium has nothing (`"lost"`), or has it elsewhere
-   * (`"misplaced"`, by `byBytes`).
+   * What happens to a sync: an error; or success is reported although the medium has nothing
+   * (`"lost"`), or has it elsewhere (`"misplaced"`, by `byBytes`).
    *
    * @default {"error"}
    */

@@ -8,9 +8,9 @@ import type { EntryPiece } from "./simulated_tree.ts";
 export type DirtyPiece = (FilePiece & { readonly path: string }) | EntryPiece;
 
 /**
- * What survives power loss of what was not synced: nothing, everything, a seeded choice, or what the function says of each
- * piece; `"torn"` keeps some of its bytes. The pieces come in the order of `disk.dirtyPieces()`. A size or a change of names
- * is whole or not at all: torn, it is kept.
+ * What survives power loss of what was not synced: nothing, everything, a seeded choice, or what
+ * the function says of each piece; `"torn"` keeps some of its bytes. The pieces come in the order
+ * of `disk.dirtyPieces()`. A size or a change of names is whole or not at all: torn, it is kept.
  */
 export type Keep = "none" | "all" | "random" | ((piece: DirtyPiece, index: number) => Fate);
 

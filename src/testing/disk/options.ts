@@ -59,14 +59,15 @@ export interface SimulatedDiskOptions {
    */
   readonly dropsCache?: boolean | undefined;
   /**
-   * An asynchronous sync goes through the spare descriptor and covers the whole file, as on Bun; otherwise it is one of its
-   * range, as on Deno.
+   * An asynchronous sync goes through the spare descriptor and covers the whole file, as on Bun;
+   * otherwise it is one of its range, as on Deno.
    *
    * @default {false}
    */
   readonly asyncUsesSpare?: boolean | undefined;
   /**
-   * Most turns of the microtask queue that an asynchronous sync takes, at least 1; `"manual"`: it ends with `finishAsync()`.
+   * Most turns of the microtask queue that an asynchronous sync takes, at least 1; `"manual"`: it
+   * ends with `finishAsync()`.
    *
    * @default {8}
    */

@@ -2,7 +2,10 @@
 
 import type { SimulatedMachine } from "./simulated_process.ts";
 
-/** What another program does to files, also to those that a log has open. Its calls are no steps and never fail for a fault. */
+/**
+ * What another program does to files, also to those that a log has open. Its calls are no steps and
+ * never fail for a fault.
+ */
 export class OtherProgram {
   readonly #machine: SimulatedMachine;
   readonly #note: (text: string) => void;
@@ -13,7 +16,10 @@ export class OtherProgram {
     this.#note = note;
   }
 
-  /** Makes a file with these bytes, durable at once; a file that is there is replaced, not overwritten. */
+  /**
+   * Makes a file with these bytes, durable at once; a file that is there is replaced, not
+   * overwritten.
+   */
   writeFile(path: string, bytes: Uint8Array): void {
     const { tree } = this.#machine;
     if (tree.walk("open", path, false).node !== null) tree.unlink(path);

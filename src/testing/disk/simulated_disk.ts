@@ -1,35 +1,48 @@
-// A disk, and the machine around it, that crash, fail and rot as a test tells them, and do so again for the same seed.
+// A disk, and the machine around it, that crash, fail and rot as a test tells them, and do so again
+// for the same seed.
 //
 // The fault model
 //
 // What happens on any machine:
-//   - A file is its page cache, which programs read, write and map, and its medium, which survives power loss. A store is in the
-//     page cache only, until a sync of its range returns, or until the kernel writes its page back on its own.
-//   - What is dirty is written back in pieces of 64, 512 or 4096 bytes (`pieceBytes`), in any order, any subset, at any time: at a
-//     crash, and without one (`writeBackSome()`, or at random calls with `writeBackChance`). A piece may be torn at any byte
-//     (`tearPieces`). A sync makes the pages of its range durable and the file's size, nothing else.
-//   - An asynchronous sync writes its pages as they were when it was called. A later store needs a later sync.
+//   - A file is its page cache, which programs read, write and map, and its medium, which survives
+//     power loss. A store is in the page cache only, until a sync of its range returns, or until
+//     the kernel writes its page back on its own.
+//   - What is dirty is written back in pieces of 64, 512 or 4096 bytes (`pieceBytes`), in any
+//     order, any subset, at any time: at a crash, and without one (`writeBackSome()`, or at random
+//     calls with `writeBackChance`). A piece may be torn at any byte (`tearPieces`). A sync makes
+//     the pages of its range durable and the file's size, nothing else.
+//   - An asynchronous sync writes its pages as they were when it was called. A later store needs a
+//     later sync.
 //   - Space that was never written reads as zeros.
-//   - A name made, moved or removed is durable once its directory is synced. Power loss keeps some of the changes that were
-//     not: the first few of them, or any (`directoryOrder`). Syncing a file does not make its name durable.
-//   - Locks, descriptors and mappings end with their process. Power loss takes the page cache; a kill does not.
+//   - A name made, moved or removed is durable once its directory is synced. Power loss keeps some
+//     of the changes that were not: the first few of them, or any (`directoryOrder`). Syncing a
+//     file does not make its name durable.
+//   - Locks, descriptors and mappings end with their process. Power loss takes the page cache; a
+//     kill does not.
 //
 // What can be made to happen:
-//   - A crash before, within or after any system call (`crashAt()`), also while an asynchronous sync is under way, and between two
-//     calls (`crash()`); of the machine (power) or of the process (kill); again and again.
-//   - A failure of any call, once or for ever (`fail()`). After a failed sync the pages count as clean although the medium does not
-//     have them, so that the next sync succeeds without writing them. Each open file description learns of a failed
-//     write-back once. Opening does not re-read pages; dropping clean pages from the page cache does.
+//   - A crash before, within or after any system call (`crashAt()`), also while an asynchronous
+//     sync is under way, and between two calls (`crash()`); of the machine (power) or of the
+//     process (kill); again and again.
+//   - A failure of any call, once or for ever (`fail()`). After a failed sync the pages count as
+//     clean although the medium does not have them, so that the next sync succeeds without writing
+//     them. Each open file description learns of a failed write-back once. Opening does not re-read
+//     pages; dropping clean pages from the page cache does.
 //   - Lying: a sync that reports success and wrote nothing, or wrote elsewhere.
-//   - Damage: flipped bits, wiped, swapped, copied, stale and misplaced sectors, on the medium alone or in the page cache too.
-//   - Another program that deletes, replaces or cuts an open file. A clock that stalls, jumps and goes back.
+//   - Damage: flipped bits, wiped, swapped, copied, stale and misplaced sectors, on the medium
+//     alone or in the page cache too.
+//   - Another program that deletes, replaces or cuts an open file. A clock that stalls, jumps and
+//     goes back.
 //
 // Outside the model:
-//   - Stores cannot be observed, only their outcome at the next call. A store that changes no byte makes no page dirty, but a
-//     `populate()` of its page does. What a crash finds in a piece is its state at the last call before that, or now.
+//   - Stores cannot be observed, only their outcome at the next call. A store that changes no byte
+//     makes no page dirty, but a `populate()` of its page does. What a crash finds in a piece is
+//     its state at the last call before that, or now.
 //   - SIGBUS: a load or store past the end of a cut file goes unpunished.
-//   - Directories are never moved or removed. One process at a time; mappings of one file share one buffer.
-//   - Time: calls take none. Writes of one piece are never older than writes of that piece that had ended before.
+//   - Directories are never moved or removed. One process at a time; mappings of one file share one
+//     buffer.
+//   - Time: calls take none. Writes of one piece are never older than writes of that piece that had
+//     ended before.
 
 import { mappedStorage } from "../../../ffi/file/opening.ts";
 import type { Storage } from "../../../ffi/region.ts";
@@ -69,7 +82,8 @@ interface SavedState {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
- * A disk that loses, tears and damages what real disks do; see the fault model at the top of this file.
+ * A disk that loses, tears and damages what real disks do; see the fault model at the top of this
+ * file.
  */
 export class SimulatedDisk {
   /** The wall clock of the machine: pass `disk.clock.now` to the log. */
@@ -126,7 +140,8 @@ export class SimulatedDisk {
   // Calls, and what they meet.
 
   /**
-   * The system calls of the process that runs now; those of a process that has crashed throw `SimulatedCrash`.
+   * The system calls of the process that runs now; those of a process that has crashed throw
+   * `SimulatedCrash`.
    *
    * @internal For this library's own tests.
    */
@@ -182,7 +197,9 @@ export class SimulatedDisk {
 
   // Crashes.
 
-  /** Crashes here and now, and starts again. Regions of before are detached and of no use any more. */
+  /**
+   * Crashes here and now, and starts again. Regions of before are detached and of no use any more.
+   */
   crash(options: CrashOptions = {}): void {
     if (!this.#halted) this.#halt("Simulated crash between two calls");
     this.restart(options);
@@ -198,7 +215,10 @@ export class SimulatedDisk {
     this.#halted = false;
   }
 
-  /** Everything that power loss would keep or lose now, in the order in which `keep` is asked; of one path or of all. */
+  /**
+   * Everything that power loss would keep or lose now, in the order in which `keep` is asked; of
+   * one path or of all.
+   */
   dirtyPieces(path?: string): DirtyPiece[] {
     const pieces: DirtyPiece[] = [];
     this.#eachFile((file, name) => {
@@ -209,7 +229,10 @@ export class SimulatedDisk {
     return path === undefined ? [...pieces, ...this.#machine.tree.pieces()] : pieces;
   }
 
-  /** The kernel writes some of the dirty pieces back, at nobody's request: a seeded choice, or the one given. */
+  /**
+   * The kernel writes some of the dirty pieces back, at nobody's request: a seeded choice, or the
+   * one given.
+   */
   writeBackSome(keep: Keep = "random"): void {
     const random = this.#randoms[2];
     const choice = chooser(keep, random, 0);
@@ -218,7 +241,10 @@ export class SimulatedDisk {
     if (choice.kept.length > 0) this.#noteChoice("written back", choice);
   }
 
-  /** The kernel fails to write a file's dirty pages back, at nobody's request: the next sync of each descriptor says so. */
+  /**
+   * The kernel fails to write a file's dirty pages back, at nobody's request: the next sync of each
+   * descriptor says so.
+   */
   failWriteBack(path: string, errno = "EIO"): void {
     const { file } = this.#machine.tree.file("write-back", path);
     file.failSync(0, file.sizeBytes, false, () => false);
@@ -228,13 +254,19 @@ export class SimulatedDisk {
     this.#note(`write-back of ${path} fails with ${errno}`);
   }
 
-  /** The kernel drops a file's clean pages from the page cache, and reads them from the medium again. */
+  /**
+   * The kernel drops a file's clean pages from the page cache, and reads them from the medium
+   * again.
+   */
   evict(path: string): void {
     this.#machine.tree.file("evict", path).file.evict();
     this.#note(`clean pages of ${path} dropped`);
   }
 
-  /** The state of the disk. A running process is not part of it: what it mapped is in the page cache. */
+  /**
+   * The state of the disk. A running process is not part of it: what it mapped is in the page
+   * cache.
+   */
   snapshot(): DiskSnapshot {
     const snapshot = { steps: this.#steps };
     this.#saved.set(snapshot, {
@@ -246,7 +278,10 @@ export class SimulatedDisk {
     return snapshot;
   }
 
-  /** Goes back to a state, as often as you like. The process that runs ends as in a crash; faults to come are forgotten. */
+  /**
+   * Goes back to a state, as often as you like. The process that runs ends as in a crash; faults to
+   * come are forgotten.
+   */
   restore(snapshot: DiskSnapshot): void {
     const saved = this.#saved.get(snapshot);
     if (saved === undefined) throw new TypeError("This is no snapshot of this disk");
@@ -261,7 +296,10 @@ export class SimulatedDisk {
     if (!this.#halted) this.#system = new SimulatedSystem(this.#machine);
   }
 
-  /** The bytes of a file: what power loss with nothing kept would leave, or what programs read. A copy. */
+  /**
+   * The bytes of a file: what power loss with nothing kept would leave, or what programs read. A
+   * copy.
+   */
   image(path: string, of: "medium" | "cache" = "medium"): Uint8Array<ArrayBuffer> {
     return this.#machine.tree.file("read", path).file.image(of);
   }

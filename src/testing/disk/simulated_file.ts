@@ -1,8 +1,10 @@
-// One file twice: its page cache, which programs see and map, and its medium, which survives power loss.
+// One file twice: its page cache, which programs see and map, and its medium, which survives power
+// loss.
 //
-// Stores through a mapping cannot be observed, so a page is dirty if the page cache differs from what the kernel believes the
-// medium to hold. That belief is the medium's own content, except for pages in `#believed` (a write-back failed or was lost, and
-// the page counts as clean all the same) and pages in `#queued` (being written, and stored into again).
+// Stores through a mapping cannot be observed, so a page is dirty if the page cache differs from
+// what the kernel believes the medium to hold. That belief is the medium's own content, except for
+// pages in `#believed` (a write-back failed or was lost, and the page counts as clean all the same)
+// and pages in `#queued` (being written, and stored into again).
 
 import type { Random } from "../random.ts";
 
@@ -42,7 +44,10 @@ export class SimulatedFile {
   durableSizeBytes = 0;
   /** Bytes written to the medium so far, whole pages. */
   bytesWritten = 0;
-  /** Raised with each failed write-back (Linux: errseq_t); every open file description learns of it once. */
+  /**
+   * Raised with each failed write-back (Linux: errseq_t); every open file description learns of it
+   * once.
+   */
   errorSequence = 0;
   errorName = "EIO";
   /** Some description has learned of the last error. */
@@ -89,7 +94,10 @@ export class SimulatedFile {
     return this.#mapping;
   }
 
-  /** Detaches the mapping, as the end of its process does: no stale view can reach the page cache any more. */
+  /**
+   * Detaches the mapping, as the end of its process does: no stale view can reach the page cache
+   * any more.
+   */
   detach(): void {
     if (this.#mapping === null) return;
     this.#assertAttached();
@@ -175,7 +183,10 @@ export class SimulatedFile {
     this.durableSizeBytes = this.sizeBytes;
   }
 
-  /** A sync that fails: some pieces may still be written; then the pages count as clean, or stay dirty. */
+  /**
+   * A sync that fails: some pieces may still be written; then the pages count as clean, or stay
+   * dirty.
+   */
   failSync(offset: number, length: number, leaveDirty: boolean, decide: Decide): void {
     for (const page of this.#pages(offset, length)) {
       this.#finishQueued(page);
@@ -222,7 +233,10 @@ export class SimulatedFile {
     }
   }
 
-  /** What is on the way or dirty: everything that power loss may keep or lose, in the order in which `land()` asks. */
+  /**
+   * What is on the way or dirty: everything that power loss may keep or lose, in the order in which
+   * `land()` asks.
+   */
   pieces(): FilePiece[] {
     const pieces: FilePiece[] = [];
     this.#landAll((piece) => {
@@ -252,7 +266,10 @@ export class SimulatedFile {
 
   // Damage.
 
-  /** Puts bytes on the medium behind the kernel's back; into the page cache too, if the kernel is to have read them. */
+  /**
+   * Puts bytes on the medium behind the kernel's back; into the page cache too, if the kernel is to
+   * have read them.
+   */
   damage(offset: number, bytes: Uint8Array, where: "medium" | "both"): void {
     if (offset < 0 || offset + bytes.length > this.sizeBytes) {
       throw new RangeError(`No such bytes: ${offset} to ${offset + bytes.length - 1} of ${this.sizeBytes}`);
@@ -364,7 +381,8 @@ export class SimulatedFile {
       const queued = this.#queued.get(page);
       if (queued !== undefined) this.#landPage(page, queued, decide, random);
       if (!this.#isDirty(page)) continue;
-      // Later bytes do not overtake earlier ones of the same page: if they arrive, those have arrived.
+      // Later bytes do not overtake earlier ones of the same page: if they arrive, those have
+      // arrived.
       const base = queued ?? this.#page(this.#medium, page);
       this.#landPage(page, this.#page(this.#cache, page), decide, random, base, queued !== undefined);
     }

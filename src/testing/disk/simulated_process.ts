@@ -1,4 +1,5 @@
-// A simulated process: its calls are numbered, meet their faults, and end with the crash that ends it.
+// A simulated process: its calls are numbered, meet their faults, and end with the crash that ends
+// it.
 
 import { SystemError } from "../../../ffi/system/system.ts";
 import { type Fault, SimulatedCrash, type SystemCall, type TraceEntry } from "./fault_plan.ts";
@@ -25,7 +26,10 @@ export interface SystemSettings {
   readonly noCopyOnWrite: boolean;
   readonly dropsCache: boolean;
   readonly asyncUsesSpare: boolean;
-  /** Most turns of the microtask queue that an asynchronous sync takes; `"manual"`: until `finishAsync()`. */
+  /**
+   * Most turns of the microtask queue that an asynchronous sync takes; `"manual"`: until
+   * `finishAsync()`.
+   */
   readonly asyncTicks: number | "manual";
 }
 

@@ -1,4 +1,5 @@
-// The syncs of a simulated process, at once and in the background: what they write, lose, and report.
+// The syncs of a simulated process, at once and in the background: what they write, lose, and
+// report.
 
 import type { Fault, SystemCall, TraceEntry } from "./fault_plan.ts";
 import type { Description } from "./simulated_descriptors.ts";
@@ -60,7 +61,10 @@ export class SimulatedSyncs {
     return effect === "misplaced" ? { kind: "misplaced", byBytes } : { kind: "lost" };
   }
 
-  /** Throws the last write-back error if this description has not learned of it (Linux: file_check_and_advance_wb_err). */
+  /**
+   * Throws the last write-back error if this description has not learned of it (Linux:
+   * file_check_and_advance_wb_err).
+   */
   #report(entry: TraceEntry, description: Description): void {
     const { file } = description.node;
     if (description.errorSequence === file.errorSequence) return;

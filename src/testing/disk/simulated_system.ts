@@ -17,7 +17,9 @@ import type { SimulatedNode, SimulatedTree } from "./simulated_tree.ts";
 const DEVICE = 42n;
 const MAX_MAPPING_BYTES = 2 ** 31;
 
-/** One process's system calls. Once it has crashed, each of them throws `SimulatedCrash`, for ever. */
+/**
+ * One process's system calls. Once it has crashed, each of them throws `SimulatedCrash`, for ever.
+ */
 export class SimulatedSystem implements System {
   readonly pageBytes: number;
   readonly maxMappingBytes: number = MAX_MAPPING_BYTES;

@@ -1,7 +1,7 @@
 // The names of files, twice: as programs see them, and as power loss would leave them.
 //
-// A change of a directory (a name made, removed, moved) is one operation, and whole or not at all. It waits in a journal until
-// its directory is synced; power loss keeps some of what waits.
+// A change of a directory (a name made, removed, moved) is one operation, and whole or not at all.
+// It waits in a journal until its directory is synced; power loss keeps some of what waits.
 
 import { SystemError } from "../../../ffi/system/system.ts";
 import type { SimulatedFile } from "./simulated_file.ts";
@@ -65,7 +65,8 @@ export class SimulatedTree {
   /**
    * Walks a path.
    *
-   * @throws {SystemError} `ENOENT` or `ENOTDIR` if a directory on the way is missing; only the last name may lead to nothing.
+   * @throws {SystemError} `ENOENT` or `ENOTDIR` if a directory on the way is missing; only the last
+   * name may lead to nothing.
    */
   walk(call: string, path: string, followLast: boolean, depth = 0): Place {
     if (depth > MAX_SYMLINKS) throw new SystemError(call, "ELOOP", path);
@@ -121,7 +122,10 @@ export class SimulatedTree {
     }
   }
 
-  /** Every file by its inode, in the order of their making; also one that only a durable name leads to. */
+  /**
+   * Every file by its inode, in the order of their making; also one that only a durable name leads
+   * to.
+   */
   files(): [inode: bigint, file: SimulatedFile][] {
     const found = new Map<bigint, SimulatedFile>();
     const visit = (node: SimulatedNode | null) => {
@@ -218,7 +222,9 @@ export class SimulatedTree {
     });
   }
 
-  /** Power loss: some of the changes that wait arrive, and the durable names are all that is left. */
+  /**
+   * Power loss: some of the changes that wait arrive, and the durable names are all that is left.
+   */
   losePower(decide: (piece: EntryPiece) => boolean): void {
     this.writeBack(decide);
     this.#journal = [];

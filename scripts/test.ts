@@ -1,53 +1,148 @@
-// The whole suite, or the part of it under the paths given, on both runtimes.
+// The whole suite, or the part of it under the paths given, on both runtimes side by side.
 //
-//   scripts/test.ts [--only deno|bun] [--filter text] [--seed N] [path…]
+//   scripts/test.ts [--only deno|bun] [--quick] [--filter text] [--seed N] [--jobs N] [--times] [path…]
+//
+// Files are divided over as many processes at once as there are processors. What a process said is
+// printed whole if it failed, and always with a path or --filter. --quick leaves the long files
+// out; --times says what each process took.
 
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { denoFlags, findRuntime, run, type Runtime } from "./tools.ts";
+import { type Batch, findTestFiles, isSlow, planBatches } from "./test_plan.ts";
+import { checkTypes, killAll, type Outcome, runTests, type TestSettings } from "./test_process.ts";
+import { findBinary, type Runtime } from "./tools.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     only: { type: "string" },
+    quick: { type: "boolean", default: false },
     filter: { type: "string" },
     seed: { type: "string" },
+    jobs: { type: "string", default: String(availableParallelism()) },
+    times: { type: "boolean", default: false },
   },
 });
-const { only, filter, seed } = values;
+const { only, quick, filter, seed, times } = values;
+const jobs = Number(values.jobs);
 if (only !== undefined && only !== "deno" && only !== "bun") throw new RangeError(`--only ${only}: deno or bun`);
+if (!(Number.isSafeInteger(jobs) && jobs > 0)) throw new RangeError(`--jobs ${values.jobs}: an integer above 0`);
 
-/** The command line of one runtime's test runner. */
-function testArguments(runtime: Runtime): string[] {
-  if (runtime === "deno") {
-    const filters = filter === undefined ? [] : [`--filter=${filter}`];
-    return ["test", ...denoFlags, "--allow-all", ...filters, ...(positionals.length === 0 ? ["tests"] : positionals)];
-  }
-  const filters = filter === undefined ? [] : ["--test-name-pattern", RegExp.escape(filter)];
-  // A bare word is a filter of names to Bun; with ./ it is a path.
-  return ["test", ...filters, ...positionals.map((path) => path.startsWith("/") ? path : `./${path}`)];
-}
-
-// The random tests take their seed from the environment, so that each runtime's own runner can replay one too.
+// The random tests take their seed from the environment, so that each runtime's own runner can
+// replay one too.
 if (seed !== undefined) process.env["SEED"] = seed;
 
-const outcomes: string[] = [];
+const startedAt = performance.now();
+const commands = { deno: "", bun: "" };
+const summary: string[] = [];
 let failed = false;
-const runtimes: readonly Runtime[] = only === undefined ? ["deno", "bun"] : [only];
-for (const runtime of runtimes) {
-  const command = findRuntime(runtime);
-  if (command === null) {
-    // Asked for by name it must be there; otherwise its half is left out, visibly.
-    failed ||= only !== undefined;
-    outcomes.push(`${runtime}: skipped, no ${runtime} found (npm ci installs one)`);
+const runtimes: Runtime[] = [];
+for (const runtime of ["deno", "bun"] as const) {
+  if (only !== undefined && only !== runtime) continue;
+  const command = findBinary(runtime);
+  if (command !== null) {
+    commands[runtime] = command;
+    runtimes.push(runtime);
     continue;
   }
-  console.log(`\n--- ${runtime}`);
-  const startedAt = performance.now();
-  const code = await run(command, testArguments(runtime));
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  failed ||= code !== 0;
-  outcomes.push(`${runtime}: ${code === 0 ? "passed" : `failed with exit code ${code}`} in ${seconds} s`);
+  // Asked for by name it must be there; otherwise its half is left out, visibly.
+  failed ||= only !== undefined;
+  summary.push(`Skipped: ${runtime}, as no ${runtime} was found (npm ci installs one)`);
 }
-console.log(`\n${outcomes.join("\n")}`);
+
+const all = findTestFiles(positionals.length === 0 ? ["tests"] : positionals);
+if (all.length === 0) throw new Error(`There are no tests under ${positionals.join(", ")}`);
+const files = quick ? all.filter((file) => !isSlow(file)) : all;
+if (files.length < all.length) {
+  summary.push(`Skipped by --quick: ${all.filter((file) => !files.includes(file)).join(", ")}`);
+}
+// A filter is for one process: of those that have no such test, Bun's would fail.
+const batches = filter === undefined ? planBatches(runtimes, files) : runtimes.map((runtime) => ({ runtime, files }));
+const isShown = positionals.length > 0 || filter !== undefined;
+const settings: TestSettings = { commands, filter, isLive: isShown && batches.length === 1 };
+
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+  process.once(signal, () => {
+    killAll();
+    process.exit(code);
+  });
+}
+
+const outcomes: Outcome[] = [];
+const types = runtimes.includes("deno") ? checkTypes(files, commands.deno) : Promise.resolve(null);
+const queue: Batch[] = [...batches];
+await Promise.all([types, ...Array.from({ length: jobs }, work)]);
+
+const wrongTypes = await types;
+if (wrongTypes !== null) {
+  failed = true;
+  console.log(`\n--- types, as Deno checks them\n${wrongTypes}`);
+}
+if (times) printTimes();
+console.log();
+for (const runtime of runtimes) summarize(runtime);
+if (wrongTypes !== null) console.log("FAILED | the types are wrong");
+for (const line of summary) console.log(line);
+console.log(`in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 process.exitCode = failed ? 1 : 0;
+
+/** Runs one batch after the other until there is none. */
+async function work(): Promise<void> {
+  for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+    const outcome = await runTests(batch, settings);
+    outcomes.push(outcome);
+    failed ||= isFailed(outcome);
+    if ((isShown || isFailed(outcome)) && !settings.isLive) printOutput(outcome);
+    console.log(lineOf(outcome));
+  }
+}
+
+function isFailed({ failed, problem }: Outcome): boolean {
+  return failed > 0 || problem !== null;
+}
+
+/** As in `ok      deno  12 passed, 1 skipped in 3.2 s: tests/a_test.ts and 4 more`. */
+function lineOf(outcome: Outcome): string {
+  const { batch: { runtime, files }, passed, failed, skipped, problem, seconds } = outcome;
+  const counts = [`${passed} passed`];
+  if (failed > 0) counts.push(`${failed} FAILED`);
+  if (skipped.length > 0) counts.push(`${skipped.length} skipped`);
+  if (problem !== null) counts.push(problem);
+  const more = files.length > 1 ? ` and ${files.length - 1} more` : "";
+  const mark = isFailed(outcome) ? "FAILED" : "ok    ";
+  return `${mark}  ${runtime.padEnd(4)}  ${seconds.toFixed(1).padStart(6)} s  ${files[0]}${more}: ${counts.join(", ")}`;
+}
+
+function printOutput(outcome: Outcome): void {
+  const { batch: { runtime, files }, output } = outcome;
+  console.log(`\n--- ${runtime}: ${files.join(" ")}\n${output}`);
+}
+
+/** What each process took, the longest first. */
+function printTimes(): void {
+  console.log();
+  for (const { batch: { runtime, files }, seconds, peakMiB } of outcomes.toSorted((a, b) => b.seconds - a.seconds)) {
+    console.log(
+      `${runtime.padEnd(4)}  ${seconds.toFixed(1).padStart(6)} s  ${peakMiB.toFixed(0).padStart(5)} MiB  ${
+        files.join(" ")
+      }`,
+    );
+  }
+}
+
+/** How a runtime did, and what it skipped for which reason. */
+function summarize(runtime: Runtime): void {
+  const own = outcomes.filter(({ batch }) => batch.runtime === runtime);
+  const sum = (count: (outcome: Outcome) => number) => own.reduce((total, outcome) => total + count(outcome), 0);
+  const skipped = own.flatMap((outcome) => outcome.skipped);
+  const problems = own.filter(({ problem }) => problem !== null);
+  const seconds = sum((outcome) => outcome.seconds).toFixed(0);
+  console.log(
+    `${own.some(isFailed) ? "FAILED" : "ok"} | ${runtime}: ${sum(({ passed }) => passed)} passed | ` +
+      `${sum(({ failed }) => failed)} failed | ${skipped.length} skipped (${own.length} processes, ${seconds} s)`,
+  );
+  for (const { batch, problem } of problems) console.log(`  ${batch.files.join(" ")}: ${problem}`);
+  const reasons = Map.groupBy(skipped, (name) => /\(skipped: (.*)\)$/.exec(name)?.[1] ?? "no reason");
+  for (const [reason, names] of reasons) console.log(`  ${runtime}: ${names.length} (skipped: ${reason})`);
+}

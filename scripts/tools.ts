@@ -21,6 +21,14 @@ export function findRuntime(name: Runtime): string | null {
   return candidates.find((command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0) ?? null;
 }
 
+/** The binary of a runtime: npm's command for Deno is a script that starts it, and would take the signals meant for it. */
+export function findBinary(name: Runtime): string | null {
+  const command = findRuntime(name);
+  if (name === "bun" || command === null) return command;
+  const { stdout } = spawnSync(command, ["eval", "--print", "Deno.execPath()"], { encoding: "utf8" });
+  return stdout.trim() || command;
+}
+
 /**
  * Flags for `deno run`, `test` and `check` to find the development dependencies: in node_modules if that is there, otherwise
  * the few that the tests import come into Deno's own cache.

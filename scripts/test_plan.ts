@@ -1,0 +1,94 @@
+// What `npm test` runs: which files, in which processes, the longest first.
+
+import { globSync, statSync } from "node:fs";
+import { relative, resolve, sep } from "node:path";
+import { PROJECT, type Runtime } from "./tools.ts";
+
+/**
+ * Seconds that a file takes on one core, where they are many: `--times` shows them. The order
+ * of running and what `--quick` leaves out follow from them, and nothing else does.
+ */
+export const SECONDS: Readonly<Record<string, number>> = {
+  "tests/crash_test.ts": 16,
+  "tests/create_crash_test.ts": 4,
+  "tests/example_kit_test.ts": 9,
+  "tests/examples_test.ts": 3,
+  "tests/faults/bit_rot_test.ts": 6,
+  "tests/faults/disk_full_test.ts": 5,
+  "tests/faults/failed_sync_test.ts": 4,
+  "tests/faults/fuzz_test.ts": 11,
+  "tests/faults/gone_test.ts": 3,
+  "tests/faults/histories_test.ts": 5,
+  "tests/faults/kill_test.ts": 12,
+  "tests/faults/libc_test.ts": 6,
+  "tests/faults/openers_test.ts": 8,
+  "tests/faults/review_unreadable_test.ts": 7,
+  "tests/faults/salvage_openers_test.ts": 8,
+  "tests/faults/strace_test.ts": 5,
+  "tests/faults/use_after_close_test.ts": 4,
+  "tests/ffi_disk_test.ts": 3,
+  "tests/format_reader_test.ts": 3,
+  "tests/packaging_test.ts": 6,
+  "tests/salvage_test.ts": 4,
+  "tests/testing_kit_test.ts": 21,
+};
+/** For a file that is not listed. */
+const DEFAULT_SECONDS = 1;
+/** Files of more than this are left out by `--quick`. */
+const QUICK_SECONDS = 3;
+/**
+ * Files are put together in one process up to this: starting one takes a while, and each is to end
+ * soon.
+ */
+const BATCH_SECONDS = 8;
+
+/** Files that one process runs. */
+export interface Batch {
+  readonly runtime: Runtime;
+  readonly files: readonly string[];
+}
+
+/** The test files under paths of the project, or of elsewhere, each once and in order. */
+export function findTestFiles(paths: readonly string[]): string[] {
+  const files = paths.flatMap((path) => {
+    const full = resolve(PROJECT, path);
+    return statSync(full).isFile()
+      ? [full]
+      : globSync("**/*_test.ts", { cwd: full }).map((file) => resolve(full, file));
+  });
+  const local = files.map((file) => file.startsWith(PROJECT) ? relative(PROJECT, file).replaceAll(sep, "/") : file);
+  return [...new Set(local)].sort();
+}
+
+/** Whether a file takes so long that a quick run leaves it out. */
+export function isSlow(file: string): boolean {
+  return secondsOf(file) > QUICK_SECONDS;
+}
+
+/** The processes of each runtime, in the order in which to start them. */
+export function planBatches(runtimes: readonly Runtime[], files: readonly string[]): Batch[] {
+  const batches = batchesOf(files.toSorted((a, b) => secondsOf(b) - secondsOf(a)));
+  return batches.flatMap((batch) => runtimes.map((runtime) => ({ runtime, files: batch })));
+}
+
+function secondsOf(file: string): number {
+  return SECONDS[file] ?? DEFAULT_SECONDS;
+}
+
+/**
+ * Puts files together, longest first, so that no batch but one of a single file is longer than
+ * `BATCH_SECONDS`.
+ */
+function batchesOf(files: readonly string[]): string[][] {
+  const batches: string[][] = [];
+  let room = 0;
+  for (const file of files) {
+    room -= secondsOf(file);
+    if (room < 0 || batches.length === 0) {
+      batches.push([]);
+      room = BATCH_SECONDS - secondsOf(file);
+    }
+    batches.at(-1)!.push(file);
+  }
+  return batches;
+}

@@ -1,0 +1,151 @@
+// One process of a runtime's own test runner: started, listened to, and its answer read.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import type { Batch } from "./test_plan.ts";
+import { denoFlags, hasNodeModules, PROJECT, type Runtime } from "./tools.ts";
+
+/** How tests are run, whichever they are. */
+export interface TestSettings {
+  /** The runtimes' binaries: not wrappers, which would take the signals meant for them. */
+  readonly commands: Readonly<Record<Runtime, string>>;
+  readonly filter: string | undefined;
+  /** Print what the process prints, while it runs. */
+  readonly isLive: boolean;
+}
+
+/** What a process came to. */
+export interface Outcome {
+  readonly batch: Batch;
+  readonly passed: number;
+  readonly failed: number;
+  /** Names of the tests that were skipped, each with its reason. */
+  readonly skipped: readonly string[];
+  /** What went wrong apart from tests; null if nothing did. */
+  readonly problem: string | null;
+  readonly output: string;
+  readonly seconds: number;
+  /** The most memory that the process itself had, in MiB; 0 where the system does not say. */
+  readonly peakMiB: number;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Ends every process that runs, and what it has started. */
+export function killAll(): void {
+  for (const child of running) {
+    try {
+      process.kill(-child.pid!, "SIGKILL");
+    } catch { /* it has ended */ }
+  }
+}
+
+function argumentsOf({ runtime, files }: Batch, filter: string | undefined): string[] {
+  if (runtime === "deno") {
+    const filters = filter === undefined ? [] : [`--filter=${filter}`];
+    // Types are checked once for all files, not in each process.
+    return ["test", ...denoFlags, "--no-check", "--allow-all", ...filters, ...files];
+  }
+  const filters = filter === undefined ? [] : ["--test-name-pattern", RegExp.escape(filter)];
+  // A bare word is a filter of names to Bun; with ./ it is a path.
+  return ["test", ...filters, ...files.map((path) => path.startsWith("/") ? path : `./${path}`)];
+}
+
+/** Runs the tests of some files. Rejects only if the process cannot be started. */
+export function runTests(batch: Batch, { commands, filter, isLive }: TestSettings): Promise<Outcome> {
+  return runProcess(commands[batch.runtime], argumentsOf(batch, filter), isLive, (ended) => judge(batch, ended));
+}
+
+/** Checks the types of test files, as `deno test` does. */
+export function checkTypes(files: readonly string[], command: string): Promise<string | null> {
+  return runProcess(
+    command,
+    ["check", ...denoFlags, ...files],
+    false,
+    ({ ending, output }) => ending === null ? null : output,
+  );
+}
+
+interface Ended {
+  /** Null if it ended with exit code 0. */
+  readonly ending: string | null;
+  readonly output: string;
+  readonly seconds: number;
+  readonly peakMiB: number;
+}
+
+function runProcess<T>(command: string, args: string[], isLive: boolean, conclude: (ended: Ended) => T): Promise<T> {
+  const env: NodeJS.ProcessEnv = { ...process.env };
+  if (!hasNodeModules) env["DENO_NO_PACKAGE_JSON"] = "1";
+  const startedAt = performance.now();
+  return new Promise((resolve, reject) => {
+    // A group of its own, so that it can be ended together with what it starts.
+    const child = spawn(command, args, { cwd: PROJECT, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    running.add(child);
+    let output = "";
+    let peakMiB = 0;
+    const hear = (text: string) => {
+      output += text;
+      if (isLive) process.stdout.write(text);
+    };
+    child.stdout.setEncoding("utf8").on("data", hear);
+    child.stderr.setEncoding("utf8").on("data", hear);
+    const watch = setInterval(() => peakMiB = Math.max(peakMiB, residentMiB(child.pid!)), 500);
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      clearInterval(watch);
+      running.delete(child);
+      const ending = code === 0 ? null : signal === null ? `exit code ${code}` : String(signal);
+      resolve(conclude({ ending, output, seconds: (performance.now() - startedAt) / 1000, peakMiB }));
+    });
+  });
+}
+
+function residentMiB(pid: number): number {
+  try {
+    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
+  } catch {
+    return 0;
+  }
+}
+
+function judge(batch: Batch, { ending, output, seconds, peakMiB }: Ended): Outcome {
+  const said = batch.runtime === "deno" ? readDeno(output) : readBun(output);
+  const { passed, failed, skipped } = said ?? { passed: 0, failed: 0, skipped: [] };
+  const problem = said === null
+    ? "the process did not say what it ran"
+    : ending !== null && failed === 0
+    ? `the process ended with ${ending}`
+    : null;
+  return { batch, passed, failed, skipped, problem, output, seconds, peakMiB };
+}
+
+type Said = Pick<Outcome, "passed" | "failed" | "skipped">;
+
+/**
+ * From `ok | 12 passed (3 steps) | 0 failed | 2 ignored (10s)`, and lines of tests. Tests may print
+ * such lines too: the last one is the runner's.
+ */
+function readDeno(output: string): Said | null {
+  const line = [...output.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm)].at(-1);
+  if (line === undefined) return null;
+  const skipped = [...output.matchAll(/^(.*) \.\.\. ignored \(.*\)$/gm)].map(([, name = ""]) => name);
+  return { passed: Number(line[1]), failed: Number(line[2]), skipped };
+}
+
+/**
+ * From ` 12 pass`, ` 2 skip`, ` 0 fail`, each on its line, and lines of tests, of which a long run
+ * repeats some.
+ */
+function readBun(output: string): Said | null {
+  const last = (word: string) => [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1];
+  const failed = last("fail");
+  if (failed === undefined) return null;
+  const skipped = [...output.matchAll(/^\(skip\) (.*)$/gm)].map(([, name = ""]) => name);
+  return {
+    passed: Number(last("pass") ?? 0),
+    failed: Number(failed),
+    skipped: skipped.slice(0, Number(last("skip") ?? 0)),
+  };
+}

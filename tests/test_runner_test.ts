@@ -1,0 +1,132 @@
+// `npm test` itself: what it counts, what it shows, how it ends.
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { SECONDS } from "../scripts/test_plan.ts";
+import { type ChildResult, PROJECT_URL, projectUrl, runScript, spawnScript } from "./support/child.ts";
+import { runtime } from "./support/runtime.ts";
+import { type TempDir, tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const HEAD = `import { test } from "${projectUrl("tests/support/test.ts")}";\n`;
+const PASSES = `test("one that passes", () => {});\n`;
+const SKIPS = `test("one to skip", () => {}, { skip: "there is no moon" });\n`;
+const FAILS = `test("one that fails", () => { console.log("seen before"); throw new Error("on purpose"); });\n`;
+
+/** Writes test files into a directory. */
+function writeTests(directory: TempDir, files: Readonly<Record<string, string>>): void {
+  for (const [name, tests] of Object.entries(files)) writeFileSync(directory.join(name), HEAD + tests);
+}
+
+/** Runs what is in a directory on the runtime at hand. */
+async function runTests(directory: TempDir, ...args: string[]): Promise<ChildResult> {
+  return await runScript("scripts/test.ts", { args: ["--only", runtime, ...args, directory.path] });
+}
+
+test("scripts/test.ts counts what passed and what was skipped for which reason, over all processes", async () => {
+  using directory = tempDir();
+  writeTests(directory, {
+    "a_test.ts": PASSES + SKIPS,
+    "b_test.ts": PASSES + PASSES.replace("one", "two"),
+    "no.ts": FAILS,
+  });
+  const { code, stdout, stderr } = await runTests(directory);
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, new RegExp(`^ok \\| ${runtime}: 3 passed \\| 0 failed \\| 1 skipped`, "m"));
+  assertMatch(stdout, new RegExp(`^  ${runtime}: 1 \\(skipped: there is no moon\\)$`, "m"));
+});
+
+test("scripts/test.ts shows all that a failing file said, and ends with exit code 1", async () => {
+  using directory = tempDir();
+  writeTests(directory, { "a_test.ts": PASSES, "b_test.ts": PASSES + FAILS });
+  const { code, stdout } = await runTests(directory);
+  assertEquals(code, 1);
+  for (const text of ["seen before", "on purpose", "one that fails"]) assertStringIncludes(stdout, text);
+  assertMatch(stdout, new RegExp(`^FAILED \\| ${runtime}: 2 passed \\| 1 failed \\| 0 skipped`, "m"));
+});
+
+test("scripts/test.ts fails for a file that cannot be loaded, and for one that ends its process", async () => {
+  for (const source of [`import "./none.ts";\n`, `test("ends", () => { process.kill(process.pid, "SIGKILL"); });\n`]) {
+    using directory = tempDir();
+    writeTests(directory, { "a_test.ts": PASSES });
+    writeFileSync(directory.join("b_test.ts"), `import process from "node:process";\n${HEAD}${source}`);
+    const { code, stdout } = await runTests(directory);
+    assertEquals(code, 1, stdout);
+    assertMatch(stdout, /^FAILED \|/m);
+  }
+});
+
+test("scripts/test.ts fails for wrong types, on Deno, which checks them", async () => {
+  using directory = tempDir();
+  writeTests(directory, { "a_test.ts": `const text: string = 5;\ntest("text", () => void text);\n` });
+  const { code, stdout } = await runTests(directory);
+  assertEquals(code, runtime === "deno" ? 1 : 0, stdout);
+  if (runtime === "deno") assertStringIncludes(stdout, "not assignable to type 'string'");
+});
+
+test("scripts/test.ts --filter runs the tests of that name, and --seed gives them a seed", async () => {
+  using directory = tempDir();
+  const seed = `test("says its seed", () => console.log("seed", process.env.SEED));\n`;
+  writeTests(directory, { "a_test.ts": PASSES + FAILS });
+  writeFileSync(
+    directory.join("b_test.ts"),
+    `import process from "node:process";\n${HEAD}${seed.replace(".SEED", '["SEED"]')}`,
+  );
+  const { code, stdout } = await runTests(directory, "--filter", "says its", "--seed", "17");
+  assertEquals(code, 0, stdout);
+  assertStringIncludes(stdout, "seed 17\n");
+  assertMatch(stdout, /^ok \| \w+: 1 passed \| 0 failed/m);
+});
+
+test("scripts/test.ts knows the time of files that there are", () => {
+  for (const file of Object.keys(SECONDS)) assert(existsSync(new URL(file, PROJECT_URL)), file);
+});
+
+test("scripts/test.ts --quick says which files it leaves out", async () => {
+  const { code, stdout } = await runScript("scripts/test.ts", {
+    args: ["--only", runtime, "--quick", "tests/ring_test.ts", "tests/faults/fuzz_test.ts"],
+  });
+  assertEquals(code, 0, stdout);
+  assertMatch(stdout, /^Skipped by --quick: tests\/faults\/fuzz_test\.ts$/m);
+  assertMatch(stdout, /^ok \| \w+: 6 passed/m);
+});
+
+test("scripts/test.ts ends the tests, and what they have started, when it is told to end", async () => {
+  using directory = tempDir();
+  const pids = directory.join("pids");
+  writeFileSync(
+    directory.join("a_test.ts"),
+    `import { spawn } from "node:child_process";
+    import { writeFileSync, renameSync } from "node:fs";
+    import process from "node:process";
+    ${HEAD}
+    test("hangs", async () => {
+      const child = spawn("sleep", ["1000"]);
+      writeFileSync("${pids}.new", process.pid + " " + child.pid);
+      renameSync("${pids}.new", "${pids}");
+      await new Promise(() => setInterval(() => {}, 1000));
+    });\n`,
+  );
+  await using runner = spawnScript("scripts/test.ts", { args: ["--only", runtime, directory.path] });
+  const isOver = runner.result.then(() => true);
+  while (!existsSync(pids)) {
+    const hasEnded = await Promise.race([isOver, new Promise<false>((resolve) => setTimeout(() => resolve(false), 5))]);
+    assert(!hasEnded, "it ended before the test had begun");
+  }
+  // Not runner.kill(): Deno's takes the signal for the child's end.
+  process.kill(runner.pid, "SIGINT");
+  assertEquals((await runner.result).code, 130);
+  for (const pid of readFileSync(pids, "utf8").split(" ").map(Number)) {
+    while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}, { skip: process.platform !== "linux" && "looks into /proc" });
+
+/** Whether a process is there and has not ended; one that nobody has collected has. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}

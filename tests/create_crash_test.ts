@@ -4,6 +4,7 @@
 // pieces; and fail each with every error.
 
 import { assert, assertEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { temporaryPath } from "../ffi/file/creation.ts";
 import { type OpenRequest, RegionError } from "../ffi/region.ts";
 import { everySubset, type Moment, SimulatedCrash, SimulatedDisk, type SimulatedDiskOptions } from "../testing.ts";
@@ -31,9 +32,12 @@ const REQUEST: OpenRequest = {
 };
 
 function same(one: Uint8Array, other: Uint8Array): boolean {
-  if (one.length !== other.length) return false;
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
-  return true;
+  return Buffer.compare(one, other) === 0;
+}
+
+/** Says what happened on the disk if it should not have. */
+function check(holds: boolean, problem: string, disk: SimulatedDisk): void {
+  if (!holds) throw new Error(`${problem}\n${disk.describe()}`);
 }
 
 /** Calls that fail before the temporary file is known to be ours, and the one that removes it. */
@@ -42,7 +46,7 @@ const UNTIL_OURS: ReadonlySet<string> = new Set(["openOrCreate", "lock", "fstat"
 /** What programs find at the path: nothing or a whole file. */
 function assertNothingOrWhole(disk: SimulatedDisk): void {
   if (!disk.exists(PATH)) return;
-  assert(same(disk.image(PATH, "cache"), WHOLE), `The file at the path is not whole\n${disk.describe()}`);
+  check(same(disk.image(PATH, "cache"), WHOLE), "The file at the path is not whole", disk);
 }
 
 /** Opens, and loses power right after: what open() returned must be there to stay. */
@@ -53,10 +57,10 @@ function assertOpens(disk: SimulatedDisk): void {
   } catch (error) {
     throw new Error(`The next opening fails\n${disk.describe()}`, { cause: error });
   }
-  assert(same(new Uint8Array(region.buffer), WHOLE), `The opened file is not whole\n${disk.describe()}`);
+  check(same(new Uint8Array(region.buffer), WHOLE), "The opened file is not whole", disk);
   disk.crash({ mode: "power", keep: "none" });
-  assert(disk.exists(PATH), `The name of an opened file was not durable\n${disk.describe()}`);
-  assert(same(disk.image(PATH), WHOLE), `The bytes of an opened file were not durable\n${disk.describe()}`);
+  check(disk.exists(PATH), "The name of an opened file was not durable", disk);
+  check(same(disk.image(PATH), WHOLE), "The bytes of an opened file were not durable", disk);
 }
 
 /** How many calls a clean creation takes. */
@@ -254,8 +258,8 @@ test("Region.replace() replaces a file whole or not at all, and the old one is n
           disk.crash({ mode, keep });
           const at = disk.image(PATH, "cache");
           const isOld = same(at, old);
-          assert(isOld || same(at, WHOLE), `neither old nor new\n${disk.describe()}`);
-          assert(isOld || same(disk.image(kept, "cache"), old), `the old file is lost\n${disk.describe()}`);
+          check(isOld || same(at, WHOLE), "neither old nor new", disk);
+          check(isOld || same(disk.image(kept, "cache"), old), "the old file is lost", disk);
         }
       }
     }

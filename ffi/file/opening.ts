@@ -1,5 +1,6 @@
 // Opens a file as a region, over any System: check permission, kind and file system, lock, map.
 
+import { Buffer } from "node:buffer";
 import { createFile, creation, locked, type NewFile, type OldFile, temporaryPath } from "./creation.ts";
 import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
@@ -288,7 +289,7 @@ class Opening {
   #checkMapping(fd: number, mapping: Mapping, sizeBytes: number): void {
     const { bytes, count, offset } = this.#readPage(fd, sizeBytes);
     const mapped = new Uint8Array(mapping.buffer, offset, count);
-    if (count === bytes.length && bytes.every((byte, index) => byte === mapped[index])) return;
+    if (Buffer.compare(bytes, mapped) === 0) return;
     throw this.#failure("FILE_SYSTEM", "a mapping does not show the bytes of the file");
   }
 

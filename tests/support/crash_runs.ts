@@ -12,6 +12,7 @@ import {
   type SimulatedDiskOptions,
 } from "../../testing.ts";
 import { LogModel, ModelledLog } from "./log_model.ts";
+import { turn } from "./turn.ts";
 
 export const LOG_PATH = "/sim/log";
 
@@ -141,6 +142,7 @@ export async function crashEverywhere(
   const { disk, snapshot } = start;
   // Timing may add a call or two: go on until a run ends by itself.
   for (let step = 1, over = false; !over; step++) {
+    await turn();
     for (const when of MOMENTS) {
       disk.restore(snapshot);
       const model = start.model.clone();

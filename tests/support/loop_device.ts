@@ -1,6 +1,7 @@
 // A small file system of a test's own, on a loop device: root on Linux only.
 
 import { execFileSync } from "node:child_process";
+import { Buffer } from "node:buffer";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,16 +21,51 @@ export interface LoopDevice extends Disposable {
   readonly path: string;
   /** Bytes written to the device so far. */
   bytesWritten(): number;
-  /** What is on the device, all that was written included. */
-  image(): Uint8Array;
-  /** From this byte of the device on, reading and writing give an error; what was read before is forgotten. */
+  /**
+   * The device's pages of 4 KiB that are not all zeros, with what was written. The bytes are good
+   * until the next one.
+   */
+  pages(): Generator<[offset: number, bytes: Uint8Array]>;
+  /**
+   * From this byte of the device on, reading and writing give an error; what was read before is
+   * forgotten.
+   */
   cutAt(offset: number): void;
-  /** Turns bytes of the device over, behind the file system's back; what was read before is forgotten. */
+  /**
+   * Turns bytes of the device over, behind the file system's back; what was read before is
+   * forgotten.
+   */
   spoil(offsets: readonly number[]): void;
 }
 
+/** What `pages()` reads at a time. */
+const PIECE_BYTES = 64 * 1024;
+/**
+ * Images of file systems lie in memory where there is so much room: a disk would take minutes to
+ * sync them.
+ */
+const MEMORY = "/dev/shm";
+const MEMORY_BYTES = 2 ** 30;
+
+function parentOfImages(): string {
+  try {
+    const { bavail, bsize } = fs.statfsSync(MEMORY);
+    if (bavail * bsize >= MEMORY_BYTES) return MEMORY;
+  } catch { /* there is none */ }
+  return tmpdir();
+}
+
+/** What `loopDeviceSkip()` found, by file system. */
+const found = new Map<string, string | false>();
+
 /** Why `loopDevice()` cannot work here; false if it can. */
 export function loopDeviceSkip(type: string): string | false {
+  const skip = found.get(type) ?? tryLoopDevice(type);
+  found.set(type, skip);
+  return skip;
+}
+
+function tryLoopDevice(type: string): string | false {
   if (process.platform !== "linux") return "loop devices are Linux's";
   if (process.getuid?.() !== 0) return "mounting needs root";
   if (!fs.existsSync("/dev/loop-control")) return "there are no loop devices";
@@ -45,7 +81,7 @@ export function loopDeviceSkip(type: string): string | false {
 
 /** Makes and mounts a file system of so many MiB. */
 export function loopDevice(type: string, sizeMiB: number): LoopDevice {
-  const directory = fs.mkdtempSync(join(tmpdir(), "wal-loop-"));
+  const directory = fs.mkdtempSync(join(parentOfImages(), "wal-loop-"));
   const image = join(directory, "image");
   const path = join(directory, "mount");
   fs.mkdirSync(path);
@@ -65,9 +101,19 @@ export function loopDevice(type: string, sizeMiB: number): LoopDevice {
     path,
     // The seventh number counts sectors of 512 bytes (Linux, Documentation/block/stat.rst).
     bytesWritten: () => Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[6]) * 512,
-    image() {
+    *pages() {
       run("sync", ["-f", path]);
-      return fs.readFileSync(image);
+      const file = fs.openSync(image, "r");
+      try {
+        const piece = Buffer.alloc(PIECE_BYTES);
+        const zeros = Buffer.alloc(PIECE_BYTES);
+        for (let at = 0; fs.readSync(file, piece, 0, PIECE_BYTES, at) === PIECE_BYTES; at += PIECE_BYTES) {
+          if (piece.equals(zeros)) continue;
+          for (let page = 0; page < PIECE_BYTES; page += 4096) yield [at + page, piece.subarray(page, page + 4096)];
+        }
+      } finally {
+        fs.closeSync(file);
+      }
     },
     cutAt(offset) {
       run("umount", [path]);
@@ -78,9 +124,13 @@ export function loopDevice(type: string, sizeMiB: number): LoopDevice {
     },
     spoil(offsets) {
       run("umount", [path]);
-      const bytes = fs.readFileSync(image);
       const file = fs.openSync(image, "r+");
-      for (const offset of offsets) fs.writeSync(file, Uint8Array.of(bytes[offset]! ^ 0xff), 0, 1, offset);
+      const byte = new Uint8Array(1);
+      for (const offset of offsets) {
+        fs.readSync(file, byte, 0, 1, offset);
+        byte[0]! ^= 0xff;
+        fs.writeSync(file, byte, 0, 1, offset);
+      }
       fs.closeSync(file);
       mount();
     },

@@ -6,6 +6,7 @@
 // pages in `#believed` (a write-back failed or was lost, and the page counts as clean all the same)
 // and pages in `#queued` (being written, and stored into again).
 
+import { Buffer } from "node:buffer";
 import type { Random } from "../random.ts";
 
 /** What a crash may keep or lose of a file: bytes, or its new size. */
@@ -449,17 +450,7 @@ function overlay(image: Uint8Array, imageOffset: number, bytes: Uint8Array, offs
   }
 }
 
-/** Compares by words where both lie on words. */
+/** Whether an array, up to its length, has other bytes than the other one. */
 function differ(a: Uint8Array, b: Uint8Array): boolean {
-  const length = a.length;
-  let done = 0;
-  if (((a.byteOffset | b.byteOffset) & 3) === 0) {
-    const words = length >> 2;
-    const wordsA = new Int32Array(a.buffer, a.byteOffset, words);
-    const wordsB = new Int32Array(b.buffer, b.byteOffset, words);
-    for (let i = 0; i < words; i++) if (wordsA[i] !== wordsB[i]) return true;
-    done = words << 2;
-  }
-  for (; done < length; done++) if (a[done] !== b[done]) return true;
-  return false;
+  return Buffer.compare(a, a.length < b.length ? b.subarray(0, a.length) : b) !== 0;
 }

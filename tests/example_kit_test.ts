@@ -78,7 +78,7 @@ test("a Deno program imports testing.ts by URL and needs no permission at all", 
   const result = await runWithServer(server, directory, [], [directory.join("app.js")]);
   assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
   assertEquals([result.code, result.stdout], [0, "true 0\n"]);
-}, { skip: runtime !== "deno" && "import by URL is Deno's", timeoutMs: 120_000 });
+}, { skip: runtime !== "deno" && "import by URL is Deno's" });
 
 test("testing.ts imports nothing but the project's files and node:", () => {
   assert(assertImportsOwnFiles(["testing.ts"]).size > 20);

@@ -108,13 +108,13 @@ test("a Deno program imports mod.ts by URL and needs only ffi and its own files"
   assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
   assertEquals([result.code, result.stdout], [0, PROGRAM_OUTPUT]);
   assert(![...server.requested].some((path) => path.includes("testing") || path.includes("sqlite")));
-}, { skip: runtime !== "deno" && "import by URL is Deno's", timeoutMs: 120_000 });
+}, { skip: runtime !== "deno" && "import by URL is Deno's" });
 
 /** Packs the project as `npm publish` would and returns the tarball's path and the files in it. */
 async function pack(into: string): Promise<{ tarball: string; files: string[] }> {
   const result = await runCommand(
     ["npm", "pack", "--json", "--ignore-scripts", `--pack-destination=${into}`],
-    { cwd: PROJECT, timeoutMs: 120_000 },
+    { cwd: PROJECT },
   );
   assertEquals(result.code, 0, result.stderr);
   const parsed = JSON.parse(result.stdout);
@@ -135,7 +135,7 @@ test("the tarball holds the modules, the papers and nothing else", async () => {
   }
   const expected = /^(mod\.ts|testing\.ts|(ffi|src)\/[\w/]+\.ts|docs\/[\w/]+\.(md|svg)|examples\/[\w/]+\.ts)$/;
   assertEquals(files.filter((path) => !papers.includes(path) && !expected.test(path)), []);
-}, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
+}, { skip: !hasNpm && "npm is not installed" });
 
 /** The paths that a Markdown text links to, outside its code. */
 function linksOf(markdown: string): string[] {
@@ -158,7 +158,7 @@ test("README.md links to files in the tarball, or to what it calls only in the r
     const isPacked = files.some((file) => isIn(file, [path]));
     assertEquals(isPacked, !isIn(path, elsewhere), `${path} is in the tarball, or said not to be`);
   }
-}, { skip: !hasNpm && "npm is not installed", timeoutMs: 150_000 });
+}, { skip: !hasNpm && "npm is not installed" });
 
 /** Unpacks the tarball into `node_modules` of a directory; returns the files in it. */
 async function unpack(into: TempDir): Promise<string[]> {
@@ -228,7 +228,6 @@ test("every module is right by the strictest options that an app's compiler has"
   }
 }, {
   skip: !hasNpm ? "npm is not installed" : skipWithoutTsc,
-  timeoutMs: 300_000,
 });
 
 /** Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else; returns the files in the tarball. */
@@ -257,7 +256,7 @@ test("a Bun program adds the tarball in an empty directory and runs", async () =
     { cwd: directory.path, env },
   );
   assertEquals([result.code, result.stdout, result.stderr], [0, PROGRAM_OUTPUT, ""]);
-}, { skip: runtime !== "bun" ? "bun add is Bun's" : !hasNpm && "npm is not installed", timeoutMs: 180_000 });
+}, { skip: runtime !== "bun" ? "bun add is Bun's" : !hasNpm && "npm is not installed" });
 
 test("the types of a Bun app that has the tarball are right by the settings that bun init writes", async () => {
   using directory = tempDir();
@@ -279,5 +278,4 @@ test("the types of a Bun app that has the tarball are right by the settings that
   assertEquals(await typeErrors(directory.path), []);
 }, {
   skip: runtime !== "bun" ? "bun init is Bun's" : !hasNpm ? "npm is not installed" : skipWithoutTsc,
-  timeoutMs: 300_000,
 });

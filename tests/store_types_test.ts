@@ -1,4 +1,5 @@
-// What the compiler says of stores: which objects are stores, and what it says of those that are none.
+// What the compiler says of stores: which objects are stores, and what it says of those that are
+// none.
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { writeFileSync } from "node:fs";
@@ -130,4 +131,4 @@ test("an object that can apply no records is a type error, which says what is mi
     assertMatch(found[0]!, message);
   }
   assertEquals(errors.length, NO_STORES.length);
-}, { skip: skipWithoutTsc, timeoutMs: 300_000 });
+}, { skip: skipWithoutTsc });

@@ -1,5 +1,5 @@
-// Options that are given as undefined are options that are left out: for the compiler, with `exactOptionalPropertyTypes`,
-// and when the program runs.
+// Options that are given as undefined are options that are left out: for the compiler, with
+// `exactOptionalPropertyTypes`, and when the program runs.
 
 import { assert, assertEquals } from "@std/assert";
 import {
@@ -24,7 +24,9 @@ import {
 } from "../testing.ts";
 import { test } from "./support/test.ts";
 
-/** The options of a type that may be left out, each undefined. The type has none that is not named. */
+/**
+ * The options of a type that may be left out, each undefined. The type has none that is not named.
+ */
 type LeftOut<T> = { [K in keyof T as Record<never, never> extends Pick<T, K> ? K : never]-?: undefined };
 
 const LOG: LeftOut<WALOptions> = {

@@ -93,7 +93,7 @@ for (const [type, skip] of skips) {
       assertEquals(names, before);
       fs.rmSync(`${device.path}/log`, { force: true });
     }
-  }, { skip, timeoutMs: 120_000 });
+  }, { skip });
 
   test(`a log on ${type} goes round and round on a disk that is full, is killed, and goes on`, async () => {
     using device = loopDevice(type, SIZES[type]!);
@@ -117,7 +117,7 @@ for (const [type, skip] of skips) {
       assertEquals(wal.replay().every(({ valueLow }) => valueLow === 3n), true);
       wal.close();
     }
-  }, { skip, timeoutMs: 120_000 });
+  }, { skip });
 
   test(
     `a copy with holes on a full ${type} is WALSpaceError where there is no block, and works once there is space`,
@@ -177,7 +177,7 @@ for (const [type, skip] of skips) {
       const lines = stdout.trim().split("\n");
       assertEquals([lines[0], lines.at(-2)], ["WALSpaceError NO_SPACE true", "goes on"], stdout);
     },
-    { skip, timeoutMs: 120_000 },
+    { skip },
   );
 }
 
@@ -221,4 +221,4 @@ test("a copy that shares its blocks on a full xfs is WALSpaceError, and no SIGBU
     );
     assert(/^WALSpaceError NO_SPACE true\n(.*\n)*kept true\nend\n$/.test(stdout), `${end}: ${stdout}`);
   }
-}, { skip: skips.get("xfs")!, timeoutMs: 120_000 });
+}, { skip: skips.get("xfs")! });

@@ -107,7 +107,7 @@ test("logInsert() waits no longer than it was told when the consumer is stuck", 
   assertEquals(wal.stats().waiting, 0);
   wal.close();
   void running;
-}, { timeoutMs: 5000 });
+});
 
 test("logInsert() that waits for a stuck consumer rejects when the log is closed", async () => {
   const simulation = new Simulation();

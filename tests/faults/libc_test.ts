@@ -231,7 +231,7 @@ async function untilPending(state: Controlled, count = 1): Promise<void> {
 /** How a promise ends; it must have ended by then. */
 async function endOf(promise: Promise<unknown>): Promise<string> {
   const timer = Promise.withResolvers<string>();
-  const timeout = setTimeout(() => timer.resolve("pending"), 500);
+  const timeout = setTimeout(() => timer.resolve("pending"), 60_000);
   const end = await Promise.race([
     promise.then(() => "resolved", (error) => error instanceof WALError ? error.code : String(error)),
     timer.promise,

@@ -111,10 +111,9 @@ test(
         import * as fs from "node:fs";
         import { WAL, WALLockedError } from "${projectUrl("mod.ts")}";
         console.log("ready");
-        while (!fs.existsSync(${JSON.stringify(go)}));
+        while (!fs.existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 1));
         let done = 0, made = 0, locked = 0;
-        const end = Date.now() + 15000;
-        while (done < 20 && Date.now() < end) {
+        while (done < 20) {
           let wal;
           try {
             wal = WAL.open(${JSON.stringify(path)}, { size: ${BYTES} });
@@ -145,5 +144,4 @@ test(
       assertEquals(fs.readdirSync(directory.path).filter((name) => name.includes("wal-new")), []);
     }
   },
-  { timeoutMs: 60_000 },
 );

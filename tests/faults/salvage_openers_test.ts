@@ -287,15 +287,14 @@ test("eight processes salvage a log at once: one does, and no record that any ac
       import * as fs from "node:fs";
       import { WAL, WALLockedError } from "${projectUrl("mod.ts")}";
       const directory = ${JSON.stringify(directory.path)};
-      const end = Date.now() + 25000;
       const rounds = [];
       for (let round = 0; round < ${ROUNDS}; round++) {
         // All of them start a round together.
         fs.writeFileSync(directory + "/ready-" + round + "-${index}", "");
         const isReady = () => fs.readdirSync(directory).filter((name) => name.startsWith("ready-" + round + "-")).length;
-        while (isReady() < ${CHILDREN} && Date.now() < end);
+        while (isReady() < ${CHILDREN}) await new Promise((resolve) => setTimeout(resolve, 1));
         let locked = 0, first = null, done = 0;
-        while (done < 3 && Date.now() < end) {
+        while (done < 3) {
           let wal;
           try {
             wal = WAL.open(directory + "/log" + round, { create: false, recovery: "salvage" });
@@ -334,4 +333,4 @@ test("eight processes salvage a log at once: one does, and no record that any ac
   }
   assert(ends.flat().some(({ locked }) => locked > 0), "nobody was ever turned away");
   assertEquals(fs.readdirSync(directory.path).filter((name) => name.includes("wal-new")), []);
-}, { timeoutMs: 60_000 });
+});

@@ -41,9 +41,9 @@ export interface ChildOptions {
   /** What the child reads from its standard input. @default nothing */
   stdin?: string;
   /**
-   * Milliseconds after which the child is killed and `result` rejects.
+   * Milliseconds after which the child is killed and `result` rejects. A limit for children that hang, as in `TestOptions`.
    *
-   * @default {60000}
+   * @default {300000}
    */
   timeoutMs?: number;
 }
@@ -72,7 +72,7 @@ export class Child implements AsyncDisposable {
     options: ChildOptions,
     cleanUp: () => void = () => {},
   ) {
-    const { cwd, stdin, timeoutMs = 60_000 } = options;
+    const { cwd, stdin, timeoutMs = 300_000 } = options;
     this.#process = spawn(command[0]!, command.slice(1), {
       cwd,
       env: childEnvironment(options.env),

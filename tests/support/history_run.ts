@@ -9,7 +9,7 @@ import { HistoryStore, StoreFailure } from "./history_store.ts";
 const LOG = "/sim/log";
 const COPY = "/sim/copy";
 const RING_AT = 16384;
-const WATCHDOG_MS = 20_000;
+const WATCHDOG_MS = 120_000;
 
 /** What histories went through, by hazard. */
 export class Tally {

@@ -11,7 +11,7 @@ export const skipWithoutTsc: string | false = !existsSync(TSC) && "TypeScript is
 /** Compiles the project in a directory; returns the errors, each with what explains it. */
 export async function typeErrors(directory: string): Promise<string[]> {
   const args = ["--pretty", "false", "--project", directory];
-  const result = await runScript(TSC, { args, cwd: directory, timeoutMs: 300_000 });
+  const result = await runScript(TSC, { args, cwd: directory });
   const errors = `${result.stdout}${result.stderr}`.split(/\n(?=\S)/).filter((text) => text.trim() !== "");
   if ((result.code === 0) !== (errors.length === 0)) throw new Error(`tsc ended with ${result.code}`);
   return errors;

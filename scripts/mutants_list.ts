@@ -470,6 +470,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("lineage"),
   },
   {
+    name: "two logs are consumed into one store at a time",
+    hazard: "H38",
+    edits: edit("src/consume/position.ts", "other.isOpen && !isSameFile(other, log)", "false"),
+    tests: faults("lineage"),
+  },
+  {
+    name: "SQLiteStore skips the records of another log",
+    hazard: "H38",
+    edits: edit("src/stores/sqlite.ts", "checkLog(records, run, saved, this.appliedLog());", ""),
+    tests: faults("lineage"),
+  },
+  {
     name: "a copy shares nothing with its log",
     hazard: "H38",
     edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),

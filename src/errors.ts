@@ -312,7 +312,7 @@ export class WALConsumingError extends WALError {
 
 /**
  * The store and the log do not belong together: the store has an LSN of another log, or one that this log never handed out, or
- * it lacks records that were confirmed and released. Code `STORE`. Nothing was applied, released or skipped.
+ * it lacks records that were confirmed and released, or a consumer of another log is filling it. Code `STORE`. Nothing was applied, released or skipped.
  *
  * To try again does not help. Open the log that the store belongs to, or give the log an empty store; a log that has
  * released records needs a store that has them.

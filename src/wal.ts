@@ -386,7 +386,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
    * @throws whatever the store throws, unless `onError` asks for a retry; nothing is lost or skipped then.
    * @throws {WALConsumingError} if a consumer runs.
-   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, or lacks what the log has released.
+   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, lacks what the log has released, or is being
+   * moved on by a consumer of another log.
    * @throws {WALCorruptError} if a record is damaged.
    */
   consumeAsync(store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {

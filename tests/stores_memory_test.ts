@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PairTable } from "../src/stores/pair_table.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
@@ -85,13 +85,29 @@ test("MemoryStore.appliedLsn() is 0, or what the constructor was given, until a 
   assertThrows(() => new MemoryStore("1" as unknown as number), TypeError);
 });
 
+// Fault: two logs are consumed into one store; the second one's LSNs look like those that the store has (H38).
+// Promise: the store refuses a run that it would skip, and stays as it is.
+test("MemoryStore.applyBatch() refuses a run of another log that starts at or below its LSN", () => {
+  const [a, b] = ["a1".repeat(16), "b2".repeat(16)];
+  const store = new MemoryStore();
+  store.applyBatch(makeInserts(5), { logId: a!, firstLsn: 1, lastLsn: 5 });
+  for (const records of [makeInserts(1), makeInserts(5), makeInserts(9), makeInserts(4, 5)]) {
+    const run = { logId: b!, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
+    const error = assertThrows(() => store.applyBatch(records, run), RangeError, b);
+    assertStringIncludes(error.message, `LSN 5 of log ${a}`);
+    assertEquals([store.appliedLsn(), store.appliedLog(), store.size], [5, a, 5]);
+  }
+  store.applyBatch(makeInserts(4, 6), { logId: b!, firstLsn: 6, lastLsn: 9 });
+  assertEquals([store.appliedLsn(), store.appliedLog(), store.size], [9, b, 9]);
+});
+
 test("MemoryStore.appliedLog() is the log of the last run that changed it", () => {
   const [a, b] = ["a1".repeat(16), "b2".repeat(16)];
   const store = new MemoryStore();
   assertEquals(store.appliedLog(), null);
   store.applyBatch(makeInserts(5), { logId: a!, firstLsn: 1, lastLsn: 5 });
   store.applyBatch(makeInserts(3, 6), { logId: b!, firstLsn: 6, lastLsn: 8 });
-  store.applyBatch(makeInserts(5), { logId: a!, firstLsn: 1, lastLsn: 5 }); // it has them
+  store.applyBatch(makeInserts(3, 6), { logId: b!, firstLsn: 6, lastLsn: 8 }); // it has them
   store.applyBatch(makeInserts(1, 9));
   assertEquals([store.appliedLsn(), store.appliedLog()], [9, b]);
   assertEquals(new MemoryStore(7, a).appliedLog(), a);

@@ -88,8 +88,8 @@ test("SQLiteStore.appliedLog() is null in a new store, then the log of the last 
     assertEquals([store.appliedLsn(), store.appliedLog()], [5, A]);
     const more = makeInserts(4, 6);
     store.applyBatch(more, runOf(more, B));
-    // All of it is there: nothing changes, neither does the log.
-    store.applyBatch(makeInserts(5), runOf(makeInserts(5), A));
+    // All of it is there: nothing changes.
+    store.applyBatch(more, runOf(more, B));
     // By hand: the caller says nothing of a log.
     store.applyBatch(makeInserts(1, 10));
     store.insert(1n, 2n, 3n, 4n, makeRecord(11, OpType.Insert));
@@ -99,6 +99,24 @@ test("SQLiteStore.appliedLog() is null in a new store, then the log of the last 
   assertEquals([store.appliedLsn(), store.appliedLog()], [11, B]);
   store.close();
   assertThrows(() => store.appliedLog(), SQLiteStoreError, "closed");
+});
+
+// Fault: two processes consume two logs into one database; the second one's LSNs look like those that it has (H38).
+// Promise: the store refuses a run that it would skip, and stays as it is.
+// Method: two connections.
+test("SQLiteStore.applyBatch() refuses a run of another log that starts at or below its LSN", () => {
+  using directory = tempDir();
+  const path = directory.join("store.db");
+  using one = new SQLiteStore(path);
+  using other = new SQLiteStore(path);
+  one.applyBatch(makeInserts(5), runOf(makeInserts(5), A));
+  for (const records of [makeInserts(1), makeInserts(5), makeInserts(9), makeInserts(4, 5)]) {
+    assertThrows(() => other.applyBatch(records, runOf(records, B)), SQLiteStoreError, `LSN 5 of log ${A}`);
+    assertEquals([other.appliedLsn(), other.appliedLog(), other.size], [5, A, 5]);
+  }
+  const more = makeInserts(4, 6);
+  other.applyBatch(more, runOf(more, B));
+  assertEquals([one.appliedLsn(), one.appliedLog(), one.size], [9, B, 9]);
 });
 
 // Fault: a run fails or the process dies within it (H28, H38).

@@ -10,13 +10,12 @@ import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
 import { type Appliable, APPLYING_METHODS, applyRecord, changesStore } from "../format/operations.ts";
-import { type PositionedLog, positionOf, refusalOf } from "./position.ts";
+import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
 import type { ApplicableStore, AppliedRun, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
   readonly positions: Readonly<Positions>;
-  readonly isOpen: boolean;
   /** Told how the consumer is. */
   readonly watch: ConsumerWatch;
   /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
@@ -210,6 +209,7 @@ export class Consumer {
     let applied = Math.max(log.positions.confirmed, log.positions.tail - 1);
     let warning: string | null = null;
     if (this.#store.appliedLsn !== undefined) {
+      takePosition(this.#options.storeItself, log);
       const position = await this.#call(() => this.#answer(positionOf(this.#store)));
       if (!log.isOpen || position === undefined) return;
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();

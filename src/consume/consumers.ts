@@ -8,6 +8,7 @@ import { WALClosedError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
 import { Consumer, isInStoreCall, type TakenConsumer } from "./consumer.ts";
 import { Feed } from "./feed.ts";
+import { givePositionBack } from "./position.ts";
 
 /** Starts and stops the consumers of one open log. */
 export class Consumers implements RoomMaker {
@@ -78,6 +79,7 @@ export class Consumers implements RoomMaker {
     } finally {
       feed.milestones.rejectAll(ending);
       this.#running = null;
+      givePositionBack(given.storeItself, feed);
       if (this.#log.health.isOpen) this.#log.room.turnAllAway();
       given.signal?.removeEventListener("abort", abort);
     }

@@ -33,6 +33,10 @@ export class Feed implements ConsumableLog {
     this.watch = new ConsumerWatch(() => log.nowMs());
   }
 
+  get path(): string | null {
+    return this.#log.memory.path;
+  }
+
   get isOpen(): boolean {
     return this.#log.health.isOpen;
   }

@@ -17,9 +17,12 @@ export interface StorePosition {
 
 /** What a position is held against. */
 export interface PositionedLog {
+  /** Its file; null for a log in memory. */
+  readonly path: string | null;
+  readonly isOpen: boolean;
   readonly lineage: Lineage;
   /** A store that lacks what was checkpointed has lost data. */
-  readonly positions: Pick<Positions, "tail" | "durable" | "checkpointed">;
+  readonly positions: Pick<Positions, "tail" | "durable" | "applied" | "checkpointed">;
   /**
    * No store has more of this log: it was there at `open()`, or was handed out to a consumer since, or the caller has said by
    * `checkpoint()` or `truncate()` that it is in the store.
@@ -46,12 +49,49 @@ export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appli
   return { lsn, logId: logId === "" ? null : logId };
 }
 
+/** Stores whose position a consumer is moving, and the log whose consumer that is. */
+const moving = new WeakMap<object, PositionedLog>();
+
+/**
+ * A consumer of a log is to move a store's position. Two logs at a time would each skip records, at the LSNs that the store has of
+ * the other one.
+ *
+ * @throws {WALStoreError} if a consumer of another log that is open moves the position.
+ */
+export function takePosition(store: object, log: PositionedLog): void {
+  const other = moving.get(store);
+  if (other !== undefined && other !== log && other.isOpen && !isSameFile(other, log)) {
+    throw refusal(
+      { lsn: other.positions.applied, logId: other.lineage.logId },
+      log,
+      `a consumer of log ${other.lineage.logId} is filling the store, and this is log ${log.lineage.logId}: ` +
+        "the LSN of a store can be that of one log only; give this log a store of its own",
+    );
+  }
+  moving.set(store, log);
+}
+
+/** Two openings of one file are never alive at a time. */
+function isSameFile(a: PositionedLog, b: PositionedLog): boolean {
+  return a.path !== null && a.path === b.path;
+}
+
+/** The consumer has ended. */
+export function givePositionBack(store: object, log: PositionedLog): void {
+  if (moving.get(store) === log) moving.delete(store);
+}
+
+function refusal({ lsn, logId }: StorePosition, { lineage, positions }: PositionedLog, why: string): WALStoreError {
+  const { tail, durable } = positions;
+  return new WALStoreError({ appliedLsn: lsn, appliedLog: logId, logId: lineage.logId, tail, durable }, why);
+}
+
 /** The error for a store whose position is none in this log; null if the consumer may start after it. */
-export function refusalOf({ lsn, logId }: StorePosition, log: PositionedLog): WALStoreError | null {
+export function refusalOf(position: StorePosition, log: PositionedLog): WALStoreError | null {
+  const { lsn, logId } = position;
   const { lineage, reachable } = log;
-  const { tail, durable, checkpointed } = log.positions;
-  const refuse = (why: string) =>
-    new WALStoreError({ appliedLsn: lsn, appliedLog: logId, logId: lineage.logId, tail, durable }, why);
+  const { tail, checkpointed } = log.positions;
+  const refuse = (why: string) => refusal(position, log, why);
   const canBeEmpty = checkpointed === 0 || tail === 1;
   const remedy = canBeEmpty ? "give this log an empty store" : `give this log a store that has its LSN ${tail - 1}`;
   const shared = logId === null ? Infinity : sharedThrough(lineage, logId);

@@ -22,7 +22,7 @@ import { checkLsn, show } from "../arguments/numbers.ts";
 import { applyRecord } from "../format/operations.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
 import { type Entry, PairTable, type Value } from "./pair_table.ts";
-import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
+import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 
 export type { Entry, Value } from "./pair_table.ts";
 
@@ -108,10 +108,12 @@ export class MemoryStore implements Store {
    * Applies a run of records: all of them or, if it throws, none. It skips those at or below `appliedLsn()`.
    *
    * @param run which log the records come from; left out, `appliedLog()` stays as it is.
-   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
+   * @throws {RangeError} if a record is of no known type, the LSNs do not ascend, or the run is of another log than `appliedLog()`
+   * and starts at or below `appliedLsn()`.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
+    checkLog(records, run, this.#applied, this.#appliedLog);
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
     const pairs = this.#pairs;

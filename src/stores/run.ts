@@ -3,7 +3,7 @@
 
 import { halvesHint, MAX_U64, show } from "../arguments/numbers.ts";
 import { isOpcode } from "../format/operations.ts";
-import type { LSN, WALRecordFields } from "../types.ts";
+import type { AppliedRun, LSN, WALRecordFields } from "../types.ts";
 
 /**
  * Checks a run.
@@ -23,6 +23,27 @@ export function checkRun(records: readonly WALRecordFields[]): void {
     }
     previous = lsn;
   }
+}
+
+/**
+ * Checks which log a run is of. A consumer starts after a store's LSN, so what it brings again it has brought before: as records of
+ * its own log.
+ *
+ * @param applied the highest LSN that the store has, of the log `appliedLog`; null if it does not know which one.
+ * @throws {RangeError} if the run is of another log and starts at or below that LSN: to skip records would lose them silently.
+ */
+export function checkLog(
+  records: readonly WALRecordFields[],
+  run: AppliedRun | undefined,
+  applied: LSN,
+  appliedLog: string | null,
+): void {
+  if (run === undefined || appliedLog === null || run.logId === appliedLog) return;
+  const first = records[0]?.lsn ?? Infinity;
+  if (first > applied) return;
+  throw new RangeError(
+    `Cannot apply LSN ${first} of log ${run.logId}: the store has LSN ${applied} of log ${appliedLog} by now`,
+  );
 }
 
 /** The index of the first record that a store lacks, by the highest LSN it has; `records.length` if it has them all. */

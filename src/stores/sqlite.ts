@@ -26,7 +26,7 @@ import { show } from "../arguments/numbers.ts";
 import { applyRecord } from "../format/operations.ts";
 import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_table.ts";
-import { checkKey, checkPair, checkRun, firstMissing } from "./run.ts";
+import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 
 export type { Entry, Value } from "./pair_table.ts";
 
@@ -181,13 +181,17 @@ export class SQLiteStore implements Store, Disposable {
    * skips records at or below the saved LSN.
    *
    * @param run which log the records come from; left out, the saved id stays as it is.
-   * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
+   * @throws {SQLiteStoreError} if SQLite fails, the store is closed, or the run is of another log than `appliedLog()` and starts
+   * at or below the saved LSN.
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
     this.#transact("apply records", () => {
-      let next = firstMissing(records, this.#savedLsn());
+      const saved = this.#savedLsn();
+      // Here and not where a consumer starts: another connection may have moved the LSN since.
+      checkLog(records, run, saved, this.appliedLog());
+      let next = firstMissing(records, saved);
       if (next === records.length) return 0;
       const changes = records.length - next;
       while (next < records.length) {

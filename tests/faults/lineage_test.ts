@@ -7,10 +7,10 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { copyFileSync, rmSync } from "node:fs";
-import { type AppliedRun, type Store, WAL, type WALRecord, WALStoreError } from "../../mod.ts";
+import { type AppliedRun, type Store, WAL, WALIOError, type WALRecord, WALStoreError } from "../../mod.ts";
 import { readHeaders } from "../../src/format/header.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
-import { SQLiteStore } from "../../src/stores/sqlite.ts";
+import { SQLiteStore, SQLiteStoreError } from "../../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { fill, openOn, PATH, range } from "../support/logs.ts";
 import { turn } from "../support/simulation.ts";
@@ -299,6 +299,91 @@ test("applyBatch() is told the log's id, and the first and last LSN of the run",
   await consumeAll(wal, store.asStore());
   assertEquals(store.runs, [{ logId: wal.logId, firstLsn: 1, lastLsn: 5 }]);
   assertMatch(wal.logId, /^[0-9a-f]{32}$/);
+});
+
+for (const kind of ["a store", "a store without an id"]) {
+  test(`While a consumer of one log fills ${kind}, a consumer of another log is refused`, async () => {
+    const disk = new SimulatedDisk();
+    const [one, other] = ["/sim/one", "/sim/other"].map((path) => openOn(disk, {}, path)) as [WAL, WAL];
+    const line = new LineStore();
+    const store = kind === "a store" ? line.asStore() : line.asOldStore();
+    const stop = new AbortController();
+    const consuming = one.consumeAsync(store, { signal: stop.signal });
+    // Before either has asked the empty store for its position, and when it has one.
+    await refused(other, store);
+    fill(one, 10);
+    await one.whenApplied();
+    fill(other, 5);
+    const error = await refused(other, store);
+    assertMatch(error.message, /a consumer of log [0-9a-f]{32} is filling the store, and this is log [0-9a-f]{32}/);
+    assertEquals([error.appliedLsn, error.appliedLog], [10, one.logId]);
+    assertEquals([error.logId, other.tail], [other.logId, 1]);
+    stop.abort();
+    await consuming;
+    assertEquals(line.applied, range(1, 10));
+    // Its own log takes it again, before and after it was opened anew.
+    await consumeAll(one, store);
+    const again = one.consumeAsync(store);
+    await turn();
+    one.close();
+    one.open();
+    await consumeAll(one, store);
+    await again;
+    one.close();
+    other.close();
+  });
+}
+
+test("A store goes on with its log after a crash, though the consumer of before has not ended", async () => {
+  const disk = new SimulatedDisk();
+  const store = new LineStore();
+  const dead = openOn(disk);
+  const consuming = assertRejects(() => dead.consumeAsync(store.asStore()), WALIOError);
+  fill(dead, 10);
+  await dead.whenApplied();
+  disk.crash();
+  const wal = openOn(disk);
+  fill(wal, 5);
+  await consumeAll(wal, store.asStore());
+  assertEquals(store.applied, range(1, 15));
+  wal.close();
+  dead.close(); // its disk fails it, and nothing is left to be made durable
+  await consuming;
+});
+
+test("Two logs that fill one database over two connections do not skip each other's records", () =>
+  withTempDir(async (_, directory) => {
+    const logs = ["one", "other"].map((name) => WAL.open(directory.join(name), { size: 65536 }));
+    const stores = logs.map(() => new SQLiteStore(directory.join("store.db")));
+    const [one, other] = logs as [WAL, WAL];
+    const consuming = logs.map((wal, index) => wal.consumeAsync(stores[index]!));
+    await turn(); // both have asked the empty store
+    fill(one, 10);
+    await one.whenApplied();
+    fill(other, 5);
+    await assertRejects(() => other.whenApplied(), SQLiteStoreError, `LSN 10 of log ${one.logId}`);
+    assertEquals([other.tail, other.applied], [1, 0]);
+    await assertRejects(() => consuming[1]!, SQLiteStoreError);
+    await one[Symbol.asyncDispose]();
+    await consuming[0];
+    other.close();
+    for (const store of stores) store.close();
+  }));
+
+test("A store that is filled without a position may be that of two logs at a time", async () => {
+  using one = openOn(new SimulatedDisk());
+  using other = openOn(new SimulatedDisk());
+  const applied: number[] = [];
+  const store = { applyBatch: (records: readonly WALRecord[]) => void applied.push(...records.map(({ lsn }) => lsn)) };
+  const consuming = [one, other].map((wal) => wal.consumeAsync(store));
+  fill(one, 3);
+  await one.whenApplied();
+  fill(other, 2);
+  await other.whenApplied();
+  assertEquals(applied, [1, 2, 3, 1, 2]);
+  one.close();
+  other.close();
+  await Promise.all(consuming);
 });
 
 test("A store is taken again by its own log, whatever this opening has handed out", async () => {

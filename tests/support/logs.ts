@@ -11,8 +11,8 @@ export const CAPACITY = 768;
 const SMALL: WALOptions = { size: 65536, idleHeaderDelayMs: Infinity };
 
 /** Opens the log of a simulated disk. */
-export function openOn(disk: SimulatedDisk, options: WALOptions = {}): WAL {
-  return WAL.open(PATH, { ...SMALL, storage: disk.storage, now: disk.clock.now, ...options });
+export function openOn(disk: SimulatedDisk, options: WALOptions = {}, path: string = PATH): WAL {
+  return WAL.open(path, { ...SMALL, storage: disk.storage, now: disk.clock.now, ...options });
 }
 
 /** Opens a log in memory. */

@@ -7,6 +7,8 @@
 export class QuietTimer {
   /** Nobody stores into it: a wait on it ends when its time is up, or when it is cancelled. */
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
+  /** Counts how often it was set or cleared: a time that is up for another count calls nobody back. */
+  #count = 0;
   #isSet = false;
 
   get isSet(): boolean {
@@ -16,16 +18,19 @@ export class QuietTimer {
   /** Calls back after a delay in milliseconds, unless `clear()` is called before. It must not be set already. */
   set(delayMs: number, callBack: () => void): void {
     this.#isSet = true;
+    const count = ++this.#count;
     const wait = Atomics.waitAsync(this.#cell, 0, 0, delayMs);
-    Promise.resolve(wait.value).then((outcome) => {
-      if (outcome !== "timed-out") return;
+    Promise.resolve(wait.value).then(() => {
+      if (this.#count !== count) return;
       this.#isSet = false;
       callBack();
     });
   }
 
   clear(): void {
-    if (this.#isSet) Atomics.notify(this.#cell, 0);
+    if (!this.#isSet) return;
     this.#isSet = false;
+    this.#count++;
+    Atomics.notify(this.#cell, 0);
   }
 }

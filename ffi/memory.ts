@@ -1,7 +1,6 @@
 // A region without a file: zeroed memory of the runtime's own, without libc and without a
 // permission.
 
-import { setImmediate } from "node:timers";
 import { detach } from "./libc/libc.ts";
 import type { Region } from "./region.ts";
 
@@ -23,12 +22,7 @@ export function memoryRegion(sizeBytes: number): Region {
     warnings: [],
     syncsRangeAside: false,
     sync: check,
-    async syncAsync() {
-      check();
-      // In a turn of its own, as every other one: awaited in a loop, it would hold the event loop
-      // otherwise.
-      await new Promise((resolve) => setImmediate(resolve));
-    },
+    syncAsync: () => Promise.try(check),
     pageIn: check,
     release: check,
     readable: () => buffer.slice(),

@@ -393,8 +393,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consume/consumer.ts",
-      "const run = this.#log.readRun(this.#next, this.#options.batchSize);",
-      "const run = this.#log.readRun(this.#next, this.#options.batchSize);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
+      "const run = this.#log.readRun(this.#next, this.#pace.records);",
+      "const run = this.#log.readRun(this.#next, this.#pace.records);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
     ),
     tests: faults("consumer_crash", "histories"),
   },
@@ -486,6 +486,28 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H38",
     edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),
     tests: faults("lineage"),
+  },
+  {
+    name: "the event loop is given up by setImmediate alone",
+    hazard: "H44",
+    edits: edit("ffi/turn.ts", '"Deno" in globalThis ? new Poll() : null', "null as Poll | null"),
+    tests: faults("sockets"),
+  },
+  {
+    name: "a consumer gives way only between runs",
+    hazard: "H44",
+    edits: edit(
+      "src/consume/consumer.ts",
+      "if (!this.#pace.goesOn(run.done - from)) continue;",
+      "if (!this.#pace.goesOn(run.done - from) || run.done > 0) continue;",
+    ),
+    tests: faults("sockets"),
+  },
+  {
+    name: "a run that took long is followed by one as long",
+    hazard: "H44",
+    edits: edit("src/consume/run_size.ts", "if (heldMs > TURN_BUDGET_MS) this.#shrink(eachMs);", ""),
+    tests: faults("sockets"),
   },
   {
     name: "the watermark stays at zero",

@@ -1,5 +1,6 @@
 // One opening of a log: builds its parts, and closes them in order. A `WAL` outlives its openings.
 
+import type { Turn } from "../ffi/turn.ts";
 import type { CheckedOptions } from "./arguments/options.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { Appender } from "./engine/appender.ts";
@@ -35,6 +36,7 @@ export class Log implements EngineParts {
   readonly appender: Appender;
   readonly retention: Retention;
   readonly backups: Backups;
+  readonly makeTurn: () => Turn;
   readonly #monotonic: (() => number) | null;
 
   /** @param clock goes on from the log's highest time. */
@@ -44,6 +46,7 @@ export class Log implements EngineParts {
     this.recovery = report;
     this.openWarnings = warnings;
     this.slots = slots;
+    this.makeTurn = options.makeTurn;
     this.#monotonic = options.monotonic;
     this.clock = clock;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
@@ -60,7 +63,7 @@ export class Log implements EngineParts {
     const schedule = () => this.commit.schedule();
     this.header = new HeaderKeeper(writer, memory, positions, health, clock, options.idleHeaderDelayMs, schedule);
     const cutRecords = cutRecordsOf(slots.count, region.syncsRangeAside);
-    this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords);
+    this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);
     this.room = new WaitingRoom(positions, this.commit, consumers, options.fullTimeoutMs);
     // Whoever reads a consumer's records waits for these, though perhaps not their caller.

@@ -10,13 +10,17 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { LoopTurn, type Turn } from "../ffi/turn.ts";
 import { GroupCommit } from "../src/engine/group_commit.ts";
 import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
-function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity) {
+/** A turn that never ends: the tests count microtasks. */
+const ENDLESS: Turn = { isOver: () => false, end: () => Promise.reject(new Error("it has no end")) };
+
+function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity, turn: Turn = ENDLESS) {
   const target = new FakeTarget();
-  const commit = new GroupCommit(target, target.positions, option, cutRecords);
+  const commit = new GroupCommit(target, target.positions, option, cutRecords, turn);
   target.onFailed = (error) => commit.stop(error);
   /** One durable append. */
   const append = () => {
@@ -220,7 +224,7 @@ test("schedule() during a sync off the thread is remembered", async () => {
 });
 
 test("timers get their turn while inline commits follow one another", async () => {
-  const { append } = start();
+  const { append } = start("inline", Infinity, new LoopTurn());
   let commits = 0;
   let isOver = false;
   const timer = new Promise<number>((resolve) =>

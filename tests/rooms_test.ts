@@ -10,6 +10,7 @@ import { test } from "./support/test.ts";
 const LOOSE: Readonly<Record<string, string>> = {
   "ffi/region.ts": "port",
   "ffi/assert.ts": "port",
+  "ffi/turn.ts": "port",
   "ffi/storage.ts": "disk",
   "ffi/memory.ts": "disk",
   "src/types.ts": "base",
@@ -34,7 +35,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   read: ["arguments", "format", "base"],
   engine: ["read", "arguments", "format", "base", "port"],
   recovery: ["engine", "read", "arguments", "format", "base", "disk", "port"],
-  consume: ["engine", "read", "arguments", "format", "base"],
+  consume: ["engine", "read", "arguments", "format", "base", "port"],
   log: ["recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
   stores: ["arguments", "format", "base"],
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],

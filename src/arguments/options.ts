@@ -3,6 +3,7 @@
 import { fileURLToPath } from "node:url";
 import type { Storage } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";
+import { CountedTurn, LoopTurn, type Turn } from "../../ffi/turn.ts";
 import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { toWALError } from "../errors.ts";
 import type { FlushOption } from "../engine/group_commit.ts";
@@ -36,6 +37,8 @@ export interface CheckedOptions {
    * disk this makes a run repeatable.
    */
   readonly monotonic: (() => number) | null;
+  /** Makes what tells a loop when to give way; on a simulated disk, the same in each run. */
+  readonly makeTurn: () => Turn;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;
 }
@@ -114,6 +117,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   }
   // Each once: an option may be a getter.
   const { size, storage, now } = options;
+  const isSimulated = storage !== undefined && now !== undefined;
   const recovery = options.recovery ?? "strict";
   const verify = options.verify ?? "ends";
   const checked: CheckedOptions = {
@@ -131,7 +135,8 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     shard: options.shard ?? 0,
     maxClockDriftMs: options.maxClockDriftMs ?? DEFAULT_DRIFT_MS,
     now: now ?? Date.now,
-    monotonic: storage !== undefined && now !== undefined ? null : () => performance.now(),
+    monotonic: isSimulated ? null : () => performance.now(),
+    makeTurn: () => isSimulated ? new CountedTurn() : new LoopTurn(),
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };

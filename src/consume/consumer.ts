@@ -4,22 +4,26 @@
 // never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { setImmediate } from "node:timers";
+import type { Turn } from "../../ffi/turn.ts";
 import type { Positions } from "../engine/positions.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
+import { Pace } from "./pace.ts";
+import { isPromise } from "./promises.ts";
 import { type Appliable, APPLYING_METHODS, applyRecord, changesStore } from "../format/operations.ts";
 import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
-import type { ApplicableStore, AppliedRun, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
+import type { ApplicableStore, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
   readonly positions: Readonly<Positions>;
   /** Told how the consumer is. */
   readonly watch: ConsumerWatch;
-  /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
+  /** A clock for how long things take; the caller's on a simulated disk, so that a run repeats. */
   nowMs(): number;
+  /** Makes what tells when to give way to others. */
+  makeTurn(): Turn;
   /** True while appends wait for room. */
   readonly isWanted: boolean;
   /** Durable records from `first` on, about `count`, whole batches; verified copies. */
@@ -69,10 +73,6 @@ const DEFAULT_POLL_MS = 100;
 const MOST_POLL_SECONDS = 60;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
-/** Records that a consumer of a synchronous store applies before timers and sockets get their turn … */
-const TURN_RECORDS = 1024;
-/** … or milliseconds, if that is sooner. */
-const TURN_BUDGET_MS = 1;
 /** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
@@ -152,6 +152,12 @@ function takeMethod<Name extends MethodName>(store: Store, name: Name): Store[Na
   throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
 }
 
+/** Records that the store is given, and how many of them it has. */
+interface Run {
+  readonly data: readonly WALRecord[];
+  done: number;
+}
+
 /** One run of a consumer, from its start to its stop. */
 export class Consumer {
   readonly #log: ConsumableLog;
@@ -166,6 +172,7 @@ export class Consumer {
   #lastData: LSN = 0;
   /** How often `sync()` has failed in a row. */
   #syncFailures = 0;
+  readonly #pace: Pace;
 
   /** @param signal stops the consumer; that of `options` is the caller's. */
   constructor(log: ConsumableLog, options: TakenConsumer, signal: AbortSignal) {
@@ -173,6 +180,13 @@ export class Consumer {
     this.#store = options.store;
     this.#options = options;
     this.#signal = signal;
+    const { batchSize, store } = options;
+    this.#pace = new Pace({
+      batchSize,
+      takesRuns: store.applyBatch !== undefined,
+      turn: log.makeTurn(),
+      nowMs: () => log.nowMs(),
+    });
   }
 
   /** Resolves when it was stopped; rejects with what the store threw. */
@@ -180,21 +194,18 @@ export class Consumer {
     await this.#log.watch.begins(this.#options.storeItself);
     if (!this.#log.isOpen) return;
     await this.#start();
-    let turnStart = this.#next;
-    let turnStartMs = this.#log.nowMs();
     while (this.#goesOn()) {
-      if (this.#next - turnStart >= TURN_RECORDS || this.#log.nowMs() - turnStartMs > TURN_BUDGET_MS) {
-        await new Promise((resolve) => setImmediate(resolve));
-        turnStart = this.#next;
-        turnStartMs = this.#log.nowMs();
+      if (this.#pace.begins()) {
+        await this.#pace.giveWay();
         continue;
       }
       if (this.#log.positions.durable < this.#next) {
         await this.#idle();
         continue;
       }
-      const run = this.#log.readRun(this.#next, this.#options.batchSize);
+      const run = this.#log.readRun(this.#next, this.#pace.records);
       await this.#call(() => this.#applyRun(run));
+      this.#pace.ends();
       if (this.#isCheckpointDue()) await this.#confirm();
     }
     if (this.#log.isOpen) await this.#confirm();
@@ -270,33 +281,65 @@ export class Consumer {
 
   async #applyRun(records: WALRecord[]): Promise<void> {
     const data = records.filter(({ opType }) => changesStore(opType));
-    let done = 0;
-    for (let attempt = 1; done < data.length; attempt++) {
+    const run = { data, done: 0 };
+    for (let attempt = 1; run.done < data.length; attempt++) {
+      const before = run.done;
       try {
         if (this.#store.applyBatch !== undefined) {
-          await this.#answer(this.#store.applyBatch(data, this.#runOf(data)));
-          done = data.length;
+          const { logId } = this.#log.lineage;
+          const about = { logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
+          const call = () => this.#answer(this.#store.applyBatch!(data, about));
+          await this.#pace.handOver(data.length, attempt === 1, call);
+          run.done = data.length;
         } else {
-          for (; done < data.length; done++) {
-            // Awaiting what is no promise would cost a synchronous store more than its own work.
-            const pending = applyRecord(this.#store as Appliable<void | Promise<void>, WALRecord>, data[done]!);
-            if (pending !== undefined) await this.#answer(pending);
-            attempt = 1;
-            this.#lastData = data[done]!.lsn;
-            this.#advance(this.#lastData);
-            if (!this.#goesOn()) return;
-          }
+          await this.#applyEach(run);
+          if (!this.#goesOn()) return;
         }
       } catch (error) {
-        if (!await this.#retries(error, data[done]!.lsn, data[data.length - 1]!.lsn, attempt)) return;
+        if (run.done > before) attempt = 1;
+        if (!await this.#retries(error, data[run.done]!.lsn, data[data.length - 1]!.lsn, attempt)) return;
       }
     }
     if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
     this.#advance(records[records.length - 1]!.lsn);
   }
 
-  #runOf(data: readonly WALRecord[]): AppliedRun {
-    return { logId: this.#log.lineage.logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
+  /** Hands the store the records of a run that it does not have yet, and gives way to others now and then. */
+  async #applyEach(run: Run): Promise<void> {
+    while (run.done < run.data.length) {
+      const from = run.done;
+      const pending = this.#applySome(run, Math.min(run.data.length, from + this.#pace.untilLook));
+      if (pending !== undefined) {
+        await this.#answer(pending);
+        this.#took(run);
+      }
+      if (!this.#goesOn()) return;
+      if (!this.#pace.goesOn(run.done - from)) continue;
+      await this.#pace.giveWay();
+      if (!this.#goesOn()) return;
+    }
+  }
+
+  /**
+   * Hands the store records up to an index. It awaits nothing: to await what is no promise would cost a synchronous store more
+   * than its own work.
+   *
+   * @returns the promise of a record that has to be waited for.
+   */
+  #applySome(run: Run, end: number): void | Promise<void> {
+    const store = this.#store as Appliable<void | Promise<void>, WALRecord>;
+    while (run.done < end) {
+      const pending = applyRecord(store, run.data[run.done]!);
+      if (pending !== undefined) return pending;
+      this.#took(run);
+      if (!this.#goesOn()) return;
+    }
+  }
+
+  /** The store has the next record of the run. */
+  #took(run: Run): void {
+    this.#lastData = run.data[run.done++]!.lsn;
+    this.#advance(this.#lastData);
   }
 
   #advance(applied: LSN): void {
@@ -334,9 +377,4 @@ export class Consumer {
       call.isRunning = false;
     }
   }
-}
-
-/** True for anything that `await` would wait for. */
-function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -1,5 +1,6 @@
 // What a consumer sees of the log: runs of durable records, and where to say what the store has.
 
+import type { Turn } from "../../ffi/turn.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
@@ -56,6 +57,10 @@ export class Feed implements ConsumableLog {
 
   nowMs(): number {
     return this.#log.nowMs();
+  }
+
+  makeTurn(): Turn {
+    return this.#log.makeTurn();
   }
 
   readRun(first: LSN, count: number): WALRecord[] {

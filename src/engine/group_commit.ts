@@ -11,7 +11,7 @@
 // pages clean, and a second sync would report success for data that never reached the medium (Rebello et al.: "Can
 // applications recover from fsync failures?", USENIX ATC 2020).
 
-import { setImmediate } from "node:timers";
+import { LoopTurn, type Turn } from "../../ffi/turn.ts";
 import { assert } from "../assert.ts";
 import { Histogram } from "./histogram.ts";
 import type { Positions } from "./positions.ts";
@@ -47,8 +47,6 @@ interface Group {
 const LEAST_HOPS = 3;
 /** Turns that it stays open at most while each turn still adds records. */
 const MOST_HOPS = 16;
-/** Milliseconds that inline commits may follow one another before timers and sockets get their turn. */
-const TURN_BUDGET_MS = 1;
 /** Adaptive: inline syncs that take longer than this on average go off the thread … */
 const SLOW_SYNC_MS = 1;
 /** … and come back once they take less than this there, waiting included. */
@@ -81,6 +79,7 @@ interface Flight {
 /** The commits of one open log. */
 export class GroupCommit {
   readonly #target: CommitTarget;
+  readonly #turn: Turn;
   readonly #option: FlushOption;
   readonly #positions: Positions;
   /** Gathers callers until its sync starts. */
@@ -93,8 +92,6 @@ export class GroupCommit {
   #scheduled = false;
   #hops = 0;
   #headAtHop: LSN = 0;
-  #turnIsMarked = false;
-  #turnStartedMs = 0;
   /** Starts at nothing, so that one slow sync at the start decides nothing. */
   #averageMs = 0;
   #offload: boolean;
@@ -108,19 +105,21 @@ export class GroupCommit {
   synced = 0;
   readonly latency: Histogram = new Histogram();
   readonly #hop = () => this.#gather();
-  readonly #unmark = () => {
-    this.#turnIsMarked = false;
-  };
-  readonly #macro = () => {
-    this.#turnStartedMs = performance.now();
-    this.#commit();
-  };
+  readonly #next = () => this.#commit();
 
   /**
    * @param positions group commit is the one writer of `durable`.
    * @param cutRecords how many records make a group one that is cut in two; `Infinity` for none.
+   * @param turn tells when commits have held the event loop for long enough.
    */
-  constructor(target: CommitTarget, positions: Positions, option: FlushOption, cutRecords: number = Infinity) {
+  constructor(
+    target: CommitTarget,
+    positions: Positions,
+    option: FlushOption,
+    cutRecords: number = Infinity,
+    turn: Turn = new LoopTurn(),
+  ) {
+    this.#turn = turn;
     this.#cutRecords = option === "inline" ? Infinity : cutRecords;
     this.#target = target;
     this.#option = option;
@@ -199,17 +198,9 @@ export class GroupCommit {
       queueMicrotask(this.#hop);
       return;
     }
-    const now = performance.now();
-    if (!this.#turnIsMarked) this.#markTurn(now);
-    if (!this.#offload && now - this.#turnStartedMs > TURN_BUDGET_MS) setImmediate(this.#macro);
+    // Commits off the thread give way while they wait.
+    if (!this.#offload && this.#turn.isOver(performance.now())) this.#turn.end().then(this.#next);
     else this.#commit();
-  }
-
-  /** Notes when this turn of the event loop began, until the next one begins: elapsed time alone does not tell. */
-  #markTurn(now: number): void {
-    this.#turnIsMarked = true;
-    this.#turnStartedMs = now;
-    setImmediate(this.#unmark);
   }
 
   #commit(): void {
@@ -280,10 +271,16 @@ export class GroupCommit {
     if (next === null) this.#inFlight = null;
     group?.resolve();
     if (synced !== null) this.#target.advanced();
-    if (next !== null || !wantsHeader || this.#stopped) return next;
-    await this.#target.syncHeaderAsync();
-    if (!this.#stopped) this.#target.advanced();
-    return null;
+    if (next === null && wantsHeader && !this.#stopped) {
+      await this.#target.syncHeaderAsync();
+      if (!this.#stopped) this.#target.advanced();
+    }
+    // A sync may end before the event loop has gone to sleep, and then nobody else was served.
+    if (!this.#stopped && this.#turn.isOver(performance.now())) {
+      next?.synced?.catch(() => {}); // who lands it reports its failure, after this turn
+      await this.#turn.end();
+    }
+    return next;
   }
 
   #syncInline(first: LSN, last: LSN): void {

@@ -1,5 +1,6 @@
 // The parts of an open log that consumers, backups and statistics are made from.
 
+import type { Turn } from "../../ffi/turn.ts";
 import type { Slots } from "../format/record.ts";
 import type { HybridClock } from "./clock.ts";
 import type { GroupCommit } from "./group_commit.ts";
@@ -21,6 +22,8 @@ export interface EngineParts {
   readonly commit: GroupCommit;
   readonly room: WaitingRoom;
   readonly retention: Retention;
-  /** A clock for turns of the event loop; the caller's on a simulated disk, so that a run repeats. */
+  /** A clock for how long things take; the caller's on a simulated disk, so that a run repeats. */
   nowMs(): number;
+  /** Makes what tells a loop when to give way; on a simulated disk, the same in each run. */
+  makeTurn(): Turn;
 }

@@ -1,8 +1,9 @@
-// Fault: writers, or a consumer with a backlog, await nothing but the log, and do some work of their own between (H17).
+// Fault: writers, or a consumer with a backlog, await nothing but the log, and do some work of their own between (H17, H44).
 // Promise: the event loop is not held: timers and sockets get their turn meanwhile (G16).
 // Method: count the turns that a chain of timers gets; a clock only makes the work long enough, so a slow machine changes nothing.
 
 import { assert } from "@std/assert";
+import type { Store } from "../../mod.ts";
 import { fill, ListStore, openInMemory } from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
@@ -41,12 +42,43 @@ test("timers get their turn while a writer works between appends that it awaits"
 test("timers get their turn while a writer awaits appends to a log in memory that syncs off the thread", async () => {
   const wal = openInMemory({ flush: "offload" });
   using turns = new Turns();
-  for (let i = 0; i < 3000; i++) {
+  for (let appends = 0; turns.count < 3; appends++) {
+    assert(appends < 1_000_000, `${turns.count} turns in ${appends} appends`);
     await wal.logInsert(1, 2, 3, 4);
     if (wal.length > 500) wal.truncate(wal.durable);
   }
-  assert(turns.count >= 3, `${turns.count} turns in 3000 appends`);
   wal.close();
+});
+
+test("timers get their turn within a run that a synchronous store is given", async () => {
+  const wal = openInMemory();
+  fill(wal, 640);
+  wal.flush();
+  const store = new ListStore();
+  store.before = () => work(0.2);
+  using turns = new Turns();
+  const consuming = wal.consumeAsync(store);
+  await wal.whenApplied();
+  assert(turns.count >= 10, `${turns.count} turns in one run of 640 records`);
+  wal.close();
+  await consuming;
+});
+
+test("timers get their turn between runs that are made shorter for a store that takes them at once", async () => {
+  const wal = openInMemory();
+  fill(wal, 640);
+  wal.flush();
+  let applied = 0;
+  const applyBatch = (records: readonly unknown[]) => {
+    work(0.2 * records.length);
+    applied += records.length;
+  };
+  using turns = new Turns();
+  const consuming = wal.consumeAsync({ applyBatch } as Store);
+  await wal.whenApplied();
+  assert(turns.count >= 3, `${turns.count} turns in ${applied} records`);
+  wal.close();
+  await consuming;
 });
 
 test("timers get their turn while a synchronous store is given a backlog, and its consumer can be stopped", async () => {

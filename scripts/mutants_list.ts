@@ -192,7 +192,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "hard links are not counted",
     hazard: "H50",
-    edits: edit("ffi/file/mapped_file.ts", "if (links > 1) {", "if (links > 2) {"),
+    edits: edit("ffi/file/file_at_path.ts", "if (links > 1) {", "if (links > 2) {"),
     tests: faults("other_names"),
   },
   {
@@ -632,7 +632,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an open file that was deleted or replaced is not noticed",
     hazard: "H36",
-    edits: edit("ffi/file/mapped_file.ts", "if (!isThere) throw gone(this.path);", "void isThere;"),
+    edits: edit(
+      "ffi/file/mapped_file.ts",
+      "if (!this.#place.isThere()) throw gone(this.path);",
+      "this.#place.isThere();",
+    ),
     tests: faults("gone"),
   },
   {
@@ -666,13 +670,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a look that fails is taken for a file that is gone",
     hazard: "H41",
-    edits: edit("ffi/file/mapped_file.ts", "isThere = !isAbsence(error) && this.#isHeld();", "isThere = false;"),
+    edits: edit("ffi/file/file_at_path.ts", "return !isAbsence(error) && this.#isHeld();", "return false;"),
     tests: faults("look"),
   },
   {
     name: "a file without a name is not noticed behind a closed directory",
     hazard: "H41",
-    edits: edit("ffi/file/mapped_file.ts", "return links > 0 && sizeBytes === this.#parts.sizeBytes;", "return true;"),
+    edits: edit(
+      "ffi/file/file_at_path.ts",
+      "return links > 0 && sizeBytes === this.#opened.sizeBytes;",
+      "return true;",
+    ),
     tests: faults("look"),
   },
   {

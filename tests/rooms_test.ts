@@ -53,7 +53,6 @@ const WRONG_WAY: Readonly<Record<string, string>> = {
 const TOO_LARGE: Readonly<Record<string, string>> = {
   "ffi/system/posix.ts PosixSystem": "System alone has 25 members",
   "src/testing/disk/simulated_system.ts SimulatedSystem": "System alone has 25 members",
-  "ffi/file/mapped_file.ts MappedFile": "to be mended",
   "src/consume/consumer_watch.ts ConsumerWatch": "to be mended",
   "src/engine/clock.ts HybridClock": "to be mended",
   "src/engine/group_commit.ts GroupCommit": "to be mended",

@@ -1,22 +1,22 @@
-// MappedFile, the real Region: a locked file in memory; sync, verify, detach, unmap.
+// MappedFile: the Region of a locked file in memory.
 
+import { assert } from "../assert.ts";
 import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
+import { FileAtPath, type OpenedFile } from "./file_at_path.ts";
 import { detach } from "../libc/libc.ts";
 import type { FileSystemInfo, Region, RegionError } from "../region.ts";
-import { isAbsence, type Mapping, type System, SystemError, type WatchedPath } from "../system/system.ts";
+import type { Mapping, System, WatchedPath } from "../system/system.ts";
 
-/** What an opening hands over: all of it is the region's to give back. */
-export interface Parts {
-  /** The open file description that is mapped. */
-  readonly fd: number;
+/**
+ * What an opening hands over. The region gives all of it back when it closes. `fd` is the file
+ * description that is mapped.
+ */
+export interface Parts extends OpenedFile {
   /** Another one, with an error state of its own, that holds the lock. */
   readonly lockedFd: number;
   readonly mapping: Mapping;
   readonly watched: WatchedPath;
   readonly path: string;
-  readonly sizeBytes: number;
-  readonly device: bigint;
-  readonly inode: bigint;
   readonly created: boolean;
   readonly info: FileSystemInfo;
   readonly warnings: readonly string[];
@@ -33,6 +33,7 @@ export class MappedFile implements Region {
   readonly syncsRangeAside: boolean;
   readonly #system: System;
   readonly #parts: Parts;
+  readonly #place: FileAtPath;
   #isOpen = true;
   /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
   #isPending = false;
@@ -42,12 +43,11 @@ export class MappedFile implements Region {
    * failure, which takes a few turns of the microtask queue.
    */
   #failure: RegionError | null = null;
-  /** Why the last look at the path failed. */
-  #unseen: SystemError | null = null;
 
   constructor(system: System, parts: Parts) {
     this.#system = system;
     this.#parts = parts;
+    this.#place = new FileAtPath(system, parts.watched, parts);
     this.buffer = parts.mapping.buffer;
     this.path = parts.path;
     this.created = parts.created;
@@ -92,7 +92,8 @@ export class MappedFile implements Region {
     try {
       this.#parts.mapping.pageIn(range.offset, range.lengthBytes, before);
     } catch (error) {
-      this.#mustBeWhole(error);
+      // A page of a file that was cut cannot be brought in: say that first.
+      if (this.#place.isCut()) throw gone(this.path, error);
       throw asPageError(error, before, this.path, offset, length);
     }
   }
@@ -119,49 +120,12 @@ export class MappedFile implements Region {
   }
 
   get warnings(): readonly string[] {
-    const warnings = [...this.#parts.warnings];
-    const { links } = this.#parts.watched;
-    if (links > 1) {
-      warnings.push(
-        `The log's file has ${links} names: a hard link is no copy and changes with the log, whereas backup() makes one`,
-      );
-    }
-    if (this.#unseen !== null) {
-      const { call, errno } = this.#unseen;
-      warnings.push(
-        `The log's path cannot be looked at (${call} fails with ${errno}): a file that replaces the log there is not noticed`,
-      );
-    }
-    return warnings;
+    return [...this.#parts.warnings, ...this.#place.warnings];
   }
 
   verify(): void {
     this.#check();
-    const { watched, device, inode, sizeBytes } = this.#parts;
-    let isThere: boolean;
-    try {
-      isThere = watched.is(device, inode, sizeBytes);
-      this.#unseen = null;
-    } catch (error) {
-      if (!(error instanceof SystemError)) throw error;
-      isThere = !isAbsence(error) && this.#isHeld();
-      this.#unseen = error;
-    }
-    if (!isThere) throw gone(this.path);
-  }
-
-  /**
-   * What the open descriptor says where the path cannot be looked at: is there a name for the file,
-   * and is it whole?
-   */
-  #isHeld(): boolean {
-    try {
-      const { links, sizeBytes } = this.#system.fstat(this.#parts.fd);
-      return links > 0 && sizeBytes === this.#parts.sizeBytes;
-    } catch (error) {
-      // Not even that: nothing is known, except where a server says that it has the file no more.
-      return error instanceof SystemError && error.errno !== "ESTALE";
-    }
+    if (!this.#place.isThere()) throw gone(this.path);
   }
 
   replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
@@ -181,6 +145,7 @@ export class MappedFile implements Region {
   }
 
   #release(): void {
+    assert(!this.#isPending, "a descriptor stays open while a sync uses it");
     const { fd, lockedFd, mapping } = this.#parts;
     const undo = new Undo();
     undo.add(() => this.#system.close(fd));
@@ -197,15 +162,6 @@ export class MappedFile implements Region {
     if (!this.#isOpen) {
       throw new TypeError("Cannot use a region that is closed");
     }
-  }
-
-  /** What failed may have failed because the file was cut: that is said first. */
-  #mustBeWhole(cause: unknown): void {
-    let { sizeBytes } = this.#parts;
-    try {
-      sizeBytes = this.#system.fstat(this.#parts.fd).sizeBytes;
-    } catch { /* not known to be cut: the cause is what to report */ }
-    if (sizeBytes < this.#parts.sizeBytes) throw gone(this.path, cause);
   }
 
   /** The pages of a range of bytes. */

@@ -15,6 +15,7 @@ import {
   type StoreHome,
   type WorkloadContext,
 } from "../testing.ts";
+import { turn } from "./support/simulation.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 import {
@@ -147,6 +148,25 @@ for (const [store, byCrashTest, bySuite] of WRONG) {
     assert(messages.some((message) => bySuite.test(message)), messages.join("\n"));
   });
 }
+
+test("crashTest() that fails leaves nothing that goes on", async () => {
+  class BrokenStore extends GoodStore {
+    override applyBatch(): void {
+      throw new Error("no such table");
+    }
+  }
+  let looks = 0;
+  const workload = ({ wal }: WorkloadContext) => {
+    Object.defineProperty(wal, "applied", { get: () => looks++ * 0 });
+    wal.logInsertSync(1, 2, 3, 4);
+  };
+  await failureOf(() => crashTest({ store: (home) => new BrokenStore(home), workload, seeds: 1, crashPoints: 0 }));
+  await turn();
+  const before = looks;
+  for (let turns = 0; turns < 10; turns++) await turn();
+  assert(before > 0);
+  assertEquals(looks, before);
+});
 
 test("crashTest() does the same for the same seed, and as its message says", async () => {
   const options: CrashTestOptions<ReadableStore> = {

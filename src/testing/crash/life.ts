@@ -244,6 +244,7 @@ export class Life<S extends Store> {
     const last = history.data().at(-1)?.lsn ?? 0;
     while (log.applied < last) {
       this.#clock.check();
+      if (this.#isStopping) throw new Error("This life has failed, and its consumer with it");
       await turn();
     }
   }

@@ -808,8 +808,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H32",
     edits: edit(
       "src/engine/header_keeper.ts",
-      "      timeNanos: this.#clock.nanos,\n      timeSeq: this.#clock.seq,\n",
-      "      timeNanos: 0n,\n      timeSeq: 0,\n",
+      "const { nanos: timeNanos, seq: timeSeq } = this.#clock;",
+      "const [timeNanos, timeSeq] = [0n, 0];",
     ),
     tests: faults("clock"),
   },

@@ -3,11 +3,11 @@
 import process from "node:process";
 import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
-import type { Header } from "../format/header.ts";
+import { type Header, type HeaderPositions, openPositions } from "../format/header.ts";
 import type { Lineage } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
 import type { HybridClock } from "./clock.ts";
-import type { HeaderPositions, HeaderWriter } from "./header_writer.ts";
+import type { HeaderWriter } from "./header_writer.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 import { QuietTimer } from "./quiet_timer.ts";
@@ -136,16 +136,8 @@ export class HeaderKeeper {
   }
 
   #now(): HeaderPositions {
-    const { tail, durable, checkpointed } = this.#positions;
-    assert(tail <= durable + 1, "a header names a tail that is durable");
-    return {
-      tail,
-      durable,
-      checkpoint: Math.min(checkpointed, durable),
-      timeNanos: this.#clock.nanos,
-      timeSeq: this.#clock.seq,
-      cleanHead: 0,
-      openerPid: process.pid,
-    };
+    const { tail, head, checkpointed: checkpoint, durable } = this.#positions;
+    const { nanos: timeNanos, seq: timeSeq } = this.#clock;
+    return openPositions({ tail, head, checkpoint, timeNanos, timeSeq }, durable, process.pid);
   }
 }

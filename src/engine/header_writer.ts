@@ -2,15 +2,10 @@
 
 import type { Region } from "../../ffi/region.ts";
 import { assert } from "../assert.ts";
-import { type CopyIndex, type Header, writeHeader } from "../format/header.ts";
+import { type CopyIndex, type Header, type HeaderPositions, writeHeader } from "../format/header.ts";
 import { HEADER_AT, HEADER_BYTES } from "../format/layout.ts";
 import type { LSN } from "../types.ts";
 import type { Positions } from "./positions.ts";
-
-/** What changes from one header write to the next. */
-export type HeaderPositions =
-  & Pick<Header, "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing">
-  & Partial<Pick<Header, "lineage">>;
 
 /** The header of one open log. */
 export class HeaderWriter {

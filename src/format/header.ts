@@ -1,5 +1,6 @@
 // The two header copies: write the older one, read the newest valid one.
 
+import { assert } from "../assert.ts";
 import { INITIAL_STATE, updateWords } from "./crc32c.ts";
 import {
   FORMAT_VERSION,
@@ -57,6 +58,36 @@ export interface Header {
   readonly lineage: Lineage;
   /** Recovery is erasing what lies behind the end; left out if not. */
   readonly erasing?: true;
+}
+
+/** What changes from one header write to the next. */
+export type HeaderPositions =
+  & Pick<Header, "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing">
+  & Partial<Pick<Header, "lineage">>;
+
+/** What a log knows of itself when it writes a header. */
+export interface LogState {
+  readonly tail: LSN;
+  /** The next LSN to write. */
+  readonly head: LSN;
+  readonly checkpoint: LSN;
+  readonly timeNanos: bigint;
+  readonly timeSeq: number;
+}
+
+/** The header of an open log whose records up to `durable` are durable. */
+export function openPositions(
+  { tail, checkpoint, timeNanos, timeSeq }: LogState,
+  durable: LSN,
+  openerPid: number,
+): HeaderPositions {
+  assert(tail - 1 <= durable, "a header names a tail that is durable");
+  return { tail, durable, checkpoint: Math.min(checkpoint, durable), timeNanos, timeSeq, cleanHead: 0, openerPid };
+}
+
+/** The header of a log that was closed cleanly: all its records are durable. */
+export function closedPositions(state: LogState, openerPid: number): HeaderPositions {
+  return { ...openPositions(state, state.head - 1, openerPid), cleanHead: state.head };
 }
 
 /** Which copy: 0 is A, 1 is B. */

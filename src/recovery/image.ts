@@ -1,6 +1,6 @@
 // A new log file with records of an old one: for backups, and for what salvage saves.
 
-import { writeHeader } from "../format/header.ts";
+import { closedPositions, type Header, type LogState, writeHeader } from "../format/header.ts";
 import { RECORD_BYTES, RING_AT } from "../format/layout.ts";
 import { type Lineage, logIdText, newLogId } from "../format/lineage.ts";
 import { checksumSeed, type Slots } from "../format/record.ts";
@@ -9,33 +9,13 @@ import type { LogOrigin, LSN } from "../types.ts";
 
 /** What a new file starts with: both header copies, for an empty log. */
 export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
-  const image = new Uint8Array(RING_AT);
-  const header = {
-    capacity,
-    logId,
-    tail: 1,
-    durable: 0,
-    checkpoint: 0,
-    timeNanos: 0n,
-    timeSeq: 0,
-    cleanHead: 1,
-    created: createdNanos,
-    openerPid: 0,
-    lineage: lineageOf(logId, null),
-  };
-  writeHeader(image.buffer, 0, { ...header, writeCounter: 1 });
-  writeHeader(image.buffer, 1, { ...header, writeCounter: 2 });
-  return image;
+  const empty = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0 };
+  return headersOf(empty, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
 }
 
 /** What goes into a copied log. */
-export interface ImageRequest {
+export interface ImageRequest extends LogState {
   readonly capacity: number;
-  readonly tail: LSN;
-  readonly head: LSN;
-  readonly checkpoint: LSN;
-  readonly timeNanos: bigint;
-  readonly timeSeq: number;
   readonly createdNanos: bigint;
   /** The public id of the log that the records come from. It shares all LSNs before `head` with the copy. */
   readonly originId: string;
@@ -66,7 +46,8 @@ export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void,
       yield new Uint8Array(read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).view.buffer as ArrayBuffer);
     }
   }
-  yield headersOf(request, logId);
+  const lineage = lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 });
+  yield headersOf(request, { capacity, logId, created: request.createdNanos, lineage });
   // In the order of the slots. Where records go over the end of the ring, newer ones stand before older ones.
   const start = slotOf(tail, capacity);
   const nextLap = tail + capacity - start;
@@ -81,22 +62,10 @@ function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
   }
 }
 
-/** Both header copies, and the zeros up to the ring. */
-function headersOf(request: ImageRequest, logId: Uint8Array): Uint8Array {
+/** Both header copies of a cleanly closed log, and the zeros up to the ring. */
+function headersOf(state: LogState, fixed: Pick<Header, "capacity" | "logId" | "created" | "lineage">): Uint8Array {
   const bytes = new Uint8Array(RING_AT);
-  const header = {
-    capacity: request.capacity,
-    logId,
-    tail: request.tail,
-    durable: request.head - 1,
-    checkpoint: request.checkpoint,
-    timeNanos: request.timeNanos,
-    timeSeq: request.timeSeq,
-    cleanHead: request.head,
-    created: request.createdNanos,
-    openerPid: 0,
-    lineage: lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 }),
-  };
+  const header = { ...closedPositions(state, 0), ...fixed };
   writeHeader(bytes.buffer, 0, { ...header, writeCounter: 1 });
   writeHeader(bytes.buffer, 1, { ...header, writeCounter: 2 });
   return bytes;

@@ -10,6 +10,7 @@ import {
   hasChecksum,
   type Header,
   type HeaderPair,
+  openPositions,
   readHeaders,
 } from "../format/header.ts";
 import { HeaderWriter } from "../engine/header_writer.ts";
@@ -313,15 +314,7 @@ function repair(
   pid: number,
 ): HeaderWriter {
   const writer = new HeaderWriter(region, header, pair.newestCopy);
-  const positions = {
-    tail: verdict.tail,
-    durable: verdict.head - 1,
-    checkpoint: verdict.checkpoint,
-    timeNanos: verdict.timeNanos,
-    timeSeq: verdict.timeSeq,
-    cleanHead: 0,
-    openerPid: pid,
-  };
+  const positions = openPositions(verdict, verdict.head - 1, pid);
   if (!region.created) writer.settle();
   if (verdict.clean) {
     writer.write(positions);

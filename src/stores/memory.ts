@@ -19,7 +19,7 @@
  */
 
 import { checkLsn, show } from "../arguments/numbers.ts";
-import { applyRecord } from "../format/operations.ts";
+import { OpType } from "../format/operations.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
 import { type Entry, PairTable, type Value } from "./pair_table.ts";
 import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
@@ -119,7 +119,13 @@ export class MemoryStore implements Store {
     const pairs = this.#pairs;
     // What can fail, for want of memory, comes before the first change.
     pairs.reserve(pairs.size + records.length - first);
-    for (let i = first; i < records.length; i++) applyRecord(pairs, records[i]!);
+    // Not applyRecord(): on Deno that takes half as long again.
+    for (let i = first; i < records.length; i++) {
+      const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i]!;
+      if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
+      else if (opType === OpType.Delete) pairs.delete(keyHigh, keyLow);
+      else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+    }
     this.#applied = records[records.length - 1]!.lsn;
     if (run !== undefined) this.#appliedLog = run.logId;
   }

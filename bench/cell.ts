@@ -25,6 +25,8 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   replayLog: async () => (await import("./workloads/recovery.ts")).replayLog,
   replayPeer: async () => (await import("./workloads/replay_peer.ts")).replayPeer,
   salvage: async () => (await import("./workloads/backup.ts")).salvage,
+  requestsBesideConsumer: async () => (await import("./workloads/requests.ts")).requestsBesideConsumer,
+  requestsBesideWriters: async () => (await import("./workloads/requests.ts")).requestsBesideWriters,
   scan: async () => (await import("./workloads/scan.ts")).scan,
   singleWriter: async () => (await import("./workloads/single_writer.ts")).singleWriter,
   stats: async () => (await import("./workloads/backup.ts")).stats,

@@ -42,6 +42,7 @@ export function makeContests(options: ContestOptions): readonly Contest[] {
     appliedToMemory(options),
     appliedToSQLite(options),
     eventLoop(),
+    requests(options),
     appliedLatency(),
     opening(options),
     copying(),
@@ -180,6 +181,33 @@ function eventLoop(): Contest {
     entrants: [
       { label: "wal-offload", workload: "eventLoopDelay", system: "wal-offload", parameter: 4096 },
       { label: "wal", workload: "eventLoopDelay", system: "wal", parameter: 4096 },
+    ],
+  };
+}
+
+function requests({ quick }: ContestOptions): Contest {
+  const writers = (system: string, parameter: number): Entrant => ({
+    label: `${system}, ${parameter} writer${parameter === 1 ? "" : "s"}`,
+    workload: "requestsBesideWriters",
+    system,
+    parameter,
+  });
+  const consumer = (system: string, parameter: number): Entrant => ({
+    label: `backlog, ${system} store, ${parameter} µs`,
+    workload: "requestsBesideConsumer",
+    system,
+    parameter,
+  });
+  const counts = quick ? [1, 4096] : [1, 16, 256, 4096];
+  return {
+    id: "W7b",
+    title: "requests of another process to a server in this one",
+    entrants: [
+      { ...writers("wal", 0), label: "no log" },
+      ...["wal", "wal-adaptive", "wal-offload"].flatMap((system) => counts.map((count) => writers(system, count))),
+      ...(quick ? [20] : [5, 20, 200]).map((us) => consumer("synchronous", us)),
+      consumer("ready", 20),
+      consumer("runs", 20),
     ],
   };
 }

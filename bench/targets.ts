@@ -15,6 +15,17 @@ export interface Target {
   readonly atMost?: number;
 }
 
+/** The loads beside which a server answers within milliseconds. */
+const REQUESTED: readonly string[] = [
+  ...["wal", "wal-adaptive", "wal-offload"].flatMap((system) => [
+    `${system}, 1 writer`,
+    ...[16, 256, 4096].map((count) => `${system}, ${count} writers`),
+  ]),
+  ...[5, 20, 200].map((us) => `backlog, synchronous store, ${us} µs`),
+  "backlog, ready store, 20 µs",
+  "backlog, runs store, 20 µs",
+];
+
 /** A target and what was reached. */
 export interface Verdict {
   readonly target: Target;
@@ -70,6 +81,13 @@ export function makeTargets(runtime: string): readonly Target[] {
     ]),
     rate("W6 memory", "map", 0.5),
     rate("W6 sqlite", "sqlite-full", 0.9),
+    ...REQUESTED.map((label): Target => ({
+      contest: "W7b",
+      what: `request p99, ms, ${label}`,
+      label,
+      metric: "requestP99Ms",
+      atMost: 5,
+    })),
     { contest: "W7", what: "delay p99, ms, offloaded", label: "wal-offload", metric: "delayP99Ms", atMost: 2 },
     {
       contest: "W1",

@@ -105,7 +105,10 @@ export class GroupCommit {
   synced = 0;
   readonly latency: Histogram = new Histogram();
   readonly #hop = () => this.#gather();
-  readonly #next = () => this.#commit();
+  readonly #next = () => {
+    this.#turn.isOver(performance.now()); // its time counts from here
+    this.#commit();
+  };
 
   /**
    * @param positions group commit is the one writer of `durable`.

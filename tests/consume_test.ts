@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { consume, type ConsumeOptions, type Consumption, type Store, WALConsumingError } from "../mod.ts";
-import { fill, ListStore, openInMemory, range } from "./support/logs.ts";
+import { fill, ListStore, openInMemory, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 test("consume() does what consumeAsync() does, until the log is closed", async () => {
@@ -29,7 +29,7 @@ test("stop() ends the consumer after the call to the store that runs, and anothe
   const consumption = consume(wal, { applyBatch });
   fill(wal, 3);
   await wal.flushAsync();
-  while (calls.length === 0) await Promise.resolve();
+  await until(() => calls.length > 0);
   let stopped = false;
   const stopping = consumption.stop().then(() => stopped = true);
   for (let turn = 0; turn < 10; turn++) await Promise.resolve();

@@ -49,7 +49,7 @@ function start(newestCopy: 0 | 1 = 0) {
     },
   } as unknown as Region;
   const writer = new HeaderWriter(region, makeHeader({ writeCounter: 8, tail: 1 }), newestCopy);
-  return { writer, syncs, pending, medium, fail: (error: Error) => failure = error };
+  return { writer, bytes, syncs, pending, medium, fail: (error: Error) => failure = error };
 }
 
 function at(tail: number): HeaderPositions {
@@ -133,3 +133,16 @@ test("a sync that fails settles no tail", () => {
   assertThrows(() => writer.write(at(7)), Error, "no");
   assertEquals(writer.settledTail, 1);
 });
+
+for (const newest of [0, 1] as const) {
+  test(`settle() makes the newest copy durable and changes no byte of it (copy ${"AB"[newest]})`, () => {
+    const { writer, bytes, medium, syncs } = start(newest);
+    const offset = 4096 * newest;
+    // A copy written anew would lose this byte, and for a moment all of them: a kill would tear it.
+    bytes[offset + 4000] = 7;
+    const before = bytes.slice();
+    writer.settle();
+    assertEquals(bytes, before);
+    assertEquals([syncs, medium[offset + 4000]], [[offset], 7]);
+  });
+}

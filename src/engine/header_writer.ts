@@ -44,14 +44,18 @@ export class HeaderWriter {
   }
 
   /**
-   * Makes the newest copy durable, which was read from memory: the write that stored it may have failed.
+   * Makes the newest copy durable, which was read from memory: the write that stored it may have
+   * failed. Its page becomes dirty by a store of what is there. Written anew, the copy would be torn
+   * for a moment, and a kill in that moment would bring the older copy's tail back.
    *
    * @throws {RegionError} `SYNC`.
    */
   settle(): void {
     const offset = HEADER_AT[this.#latestCopy];
     this.#region.pageIn(offset, HEADER_BYTES, "store");
-    writeHeader(this.#region.buffer, this.#latestCopy, this.#latest);
+    const words = new Int32Array(this.#region.buffer, offset, 1);
+    // Atomic, so that no compiler may drop a store of what is there already.
+    Atomics.store(words, 0, Atomics.load(words, 0));
     this.#sync();
   }
 

@@ -1,15 +1,10 @@
 // How often the log asks the medium, and for how much: figures that no machine's speed changes.
 
 import { assert, assertEquals } from "@std/assert";
-import type { WAL, WALOptions } from "../mod.ts";
+import type { WAL } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, ListStore, openInMemory, openOn, PATH, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
-
-/** No header of an idle log comes between: on a slow machine it would be counted. */
-function openQuiet(disk: SimulatedDisk, options: WALOptions = {}): WAL {
-  return openOn(disk, { idleHeaderDelayMs: Infinity, ...options });
-}
 
 /** Syncs of any kind that the disk has seen. */
 function syncCalls(disk: SimulatedDisk): number {
@@ -27,7 +22,7 @@ async function cost(disk: SimulatedDisk, call: () => unknown): Promise<{ syncs: 
 for (const flush of ["inline", "offload"] as const) {
   test(`each awaited append costs one sync of one page (${flush})`, async () => {
     const disk = new SimulatedDisk();
-    const wal = openQuiet(disk, { flush });
+    const wal = openOn(disk, { flush });
     for (let i = 1; i <= 200; i++) {
       assertEquals(await cost(disk, () => wal.logInsert(i, i, i, i)), { syncs: 1, bytes: 4096 }, `append ${i}`);
     }
@@ -37,7 +32,7 @@ for (const flush of ["inline", "offload"] as const) {
 
   test(`appends of one turn cost one sync, of the pages they lie in (${flush})`, async () => {
     const disk = new SimulatedDisk();
-    const wal = openQuiet(disk, { flush, size: 2 ** 20 });
+    const wal = openOn(disk, { flush, size: 2 ** 20 });
     for (const count of [2, 10, 52, 64, 640, 1500]) {
       wal.flush();
       const page = (lsn: number) => Math.floor((lsn - 1) / 64);
@@ -52,7 +47,7 @@ for (const flush of ["inline", "offload"] as const) {
 test("more appends of one turn cost two syncs: the second half is appended while the first is written", async () => {
   for (const [flush, syncs] of [["inline", 1], ["adaptive", 2], ["offload", 2]] as const) {
     const disk = new SimulatedDisk();
-    const wal = openQuiet(disk, { flush, size: 2 ** 20 });
+    const wal = openOn(disk, { flush, size: 2 ** 20 });
     const found = await cost(disk, () => Promise.all(range(1, 4000).map((i) => wal.logInsert(i, i, i, i))));
     // The page in which the first half ends is written twice.
     const pages = Math.ceil(4000 / 64) + syncs - 1;
@@ -63,7 +58,7 @@ test("more appends of one turn cost two syncs: the second half is appended while
 
 test("a batch costs one sync; where it goes over the end of the ring, two", async () => {
   const disk = new SimulatedDisk();
-  await using wal = openQuiet(disk, { flush: "inline" });
+  await using wal = openOn(disk, { flush: "inline" });
   assertEquals((await cost(disk, () => wal.batchInsert(items(1, 700)))).syncs, 1);
   const { headerSyncs } = wal.stats();
   wal.truncate(700);
@@ -76,7 +71,7 @@ test("writers in lockstep make groups as large as there are writers", async () =
   const writers = 50;
   for (const flush of ["inline", "offload"] as const) {
     const disk = new SimulatedDisk();
-    await using wal = openQuiet(disk, { flush });
+    await using wal = openOn(disk, { flush });
     const rounds = 10;
     await Promise.all(
       range(1, writers).map(async () => {
@@ -91,7 +86,7 @@ test("writers in lockstep make groups as large as there are writers", async () =
 
 test("sync appends cost nothing until flush(), and flush() one sync", async () => {
   const disk = new SimulatedDisk();
-  await using wal = openQuiet(disk);
+  await using wal = openOn(disk);
   assertEquals(await cost(disk, () => fill(wal, 100)), { syncs: 0, bytes: 0 });
   assertEquals((await cost(disk, () => wal.flush())).syncs, 1);
   assertEquals(await cost(disk, () => wal.flush()), { syncs: 0, bytes: 0 });
@@ -100,7 +95,7 @@ test("sync appends cost nothing until flush(), and flush() one sync", async () =
 
 test("truncate() writes a header for an eighth of the ring, not for each call", async () => {
   const disk = new SimulatedDisk();
-  await using wal = openQuiet(disk, { flush: "inline" });
+  await using wal = openOn(disk, { flush: "inline" });
   fill(wal, CAPACITY / 2);
   wal.flush();
   const before = wal.stats().headerSyncs;
@@ -114,7 +109,7 @@ test("truncate() writes a header for an eighth of the ring, not for each call", 
 
 test("a lap costs few headers: appends do not pay for truncates", async () => {
   const disk = new SimulatedDisk();
-  await using wal = openQuiet(disk, { flush: "inline" });
+  await using wal = openOn(disk, { flush: "inline" });
   const before = wal.stats().headerSyncs;
   for (let i = 0; i < 4 * CAPACITY; i++) {
     await wal.logInsert(i, i, i, i);
@@ -130,7 +125,7 @@ test("a ring that is kept nearly full costs few headers too, and a full one no m
     const counts = [];
     for (const keep of [600, 700, 760, CAPACITY]) {
       const disk = new SimulatedDisk();
-      await using wal = openQuiet(disk, { flush });
+      await using wal = openOn(disk, { flush });
       fill(wal, keep);
       wal.flush();
       const before = wal.stats().headerSyncs;
@@ -147,7 +142,7 @@ test("a ring that is kept nearly full costs few headers too, and a full one no m
 
 test("reading costs no sync and writes nothing", async () => {
   const disk = new SimulatedDisk();
-  await using wal = openQuiet(disk);
+  await using wal = openOn(disk);
   fill(wal, 500);
   wal.flush();
   const found = await cost(disk, () => {
@@ -164,11 +159,11 @@ test("a clean reopening costs the same whatever the log holds", async () => {
   for (const records of [0, 10, CAPACITY]) {
     const disk = new SimulatedDisk();
     {
-      using wal = openQuiet(disk);
+      using wal = openOn(disk);
       fill(wal, records);
     }
     let wal: WAL | null = null;
-    costs.push((await cost(disk, () => wal = openQuiet(disk))).syncs);
+    costs.push((await cost(disk, () => wal = openOn(disk))).syncs);
     wal!.close();
   }
   assertEquals(new Set(costs).size, 1, `${costs}`);

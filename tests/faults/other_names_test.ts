@@ -17,6 +17,7 @@ import { posixSystem } from "../../ffi/system/current.ts";
 import { type Storage, WAL, WALError, WALFormatError, WALPermissionError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
+import { mountSkip } from "../support/loop_device.ts";
 import { openOn, PATH } from "../support/logs.ts";
 import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
@@ -187,17 +188,7 @@ test(
   { skip: notLinux },
 );
 
-const noMount = (() => {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "mounting needs root on Linux";
-  using directory = tempDir();
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "none", directory.path], { stdio: "ignore" });
-    execFileSync("umount", [directory.path]);
-    return false;
-  } catch {
-    return "mounting is not permitted";
-  }
-})();
+const noMount = mountSkip();
 
 test("open() on a read-only file system says what to do, and a copy opens", () => {
   using directory = tempDir();

@@ -13,6 +13,7 @@ import { type OpenRequest, type Storage, WAL, WALNotFoundError, WALPermissionErr
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
+import { mountSkip } from "../support/loop_device.ts";
 import { openOn, PATH } from "../support/logs.ts";
 import { runtime } from "../support/runtime.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
@@ -269,17 +270,7 @@ test("stats() warns of another log at the path, and not of the same one, its sal
   memory.close();
 });
 
-const noMount = (() => {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "mounting needs root on Linux";
-  using directory = tempDir();
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "none", directory.path], { stdio: "ignore" });
-    execFileSync("umount", [directory.path]);
-    return false;
-  } catch {
-    return "mounting is not permitted";
-  }
-})();
+const noMount = mountSkip();
 
 test("stats() warns when a file system was mounted over the log's directory", () => {
   using directory = twoDirectories();

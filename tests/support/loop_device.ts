@@ -58,6 +58,21 @@ function parentOfImages(): string {
 /** What `loopDeviceSkip()` found, by file system. */
 const found = new Map<string, string | false>();
 
+/** Why a test cannot mount a tmpfs here; false if it can. */
+export function mountSkip(): string | false {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "mounting needs root on Linux";
+  const directory = fs.mkdtempSync(join(tmpdir(), "wal-mount-"));
+  try {
+    execFileSync("mount", ["-t", "tmpfs", "none", directory], { stdio: "ignore" });
+    execFileSync("umount", [directory]);
+    return false;
+  } catch {
+    return "mounting is not permitted";
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
+}
+
 /** Why `loopDevice()` cannot work here; false if it can. */
 export function loopDeviceSkip(type: string): string | false {
   const skip = found.get(type) ?? tryLoopDevice(type);

@@ -17,7 +17,6 @@ import {
 } from "../mod.ts";
 import { Random, SimulatedDisk } from "../testing.ts";
 import { fill, items, ListStore, lsns, openOn, PATH, range } from "./support/logs.ts";
-import { append, assertHolds, Simulation } from "./support/simulation.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -223,40 +222,6 @@ test("backupAsync() that cannot be made durable, or finds damage, rejects and le
   assertEquals((await assertRejects(() => wal.backupAsync(COPY), WALCorruptError)).firstLsn, 20_000);
   assertEquals(disk.paths(), [PATH]);
   fill(wal, 1);
-});
-
-test("backupAsync() leaves no file or a whole one when power fails at any of its calls", async () => {
-  const simulation = new Simulation({ pieceBytes: 4096, traceLimit: 20 });
-  const { disk } = simulation;
-  append(simulation.open(), 50);
-  simulation.wal!.close();
-  const before = disk.snapshot();
-  let crashes = 0;
-  for (let step = 1, over = false; !over; step++) {
-    for (const keep of ["none", "all", "random"] as const) {
-      disk.restore(before);
-      const wal = simulation.open();
-      disk.crashAt(disk.steps + step, step % 2 === 0 ? "during" : "after");
-      try {
-        await wal.backupAsync(COPY);
-        over = true;
-      } catch (error) {
-        if (!disk.halted) throw error;
-      }
-      if (over) break;
-      simulation.crash({ keep });
-      if (disk.exists(COPY)) {
-        const copy = WAL.open(COPY, simulation.options);
-        assertHolds(copy, 1, 50, `step ${step}, ${keep}`);
-        copy.close();
-      }
-      assertHolds(simulation.open(), 1, 50, `step ${step}, ${keep}: the log itself`);
-      await simulation.wal!.backupAsync(`${COPY}2`);
-      simulation.bury();
-      crashes++;
-    }
-  }
-  assert(crashes > 60, `${crashes} crashes`);
 });
 
 test("backupAsync() into a storage without writeAsync() writes all at once", async () => {

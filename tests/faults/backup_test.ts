@@ -35,39 +35,41 @@ test("backup() writes everything durable and nothing else, at any moment, also o
   wal.close();
 });
 
-test("backup() leaves no file or a whole one when power fails at any of its calls", () => {
-  const simulation = new Simulation({ pieceBytes: 4096, traceLimit: 20 });
-  const { disk } = simulation;
-  append(simulation.open(), 50);
-  simulation.wal!.close();
-  const before = disk.snapshot();
-  let crashes = 0;
-  for (let step = 1, over = false; !over; step++) {
-    for (const keep of ["none", "all", "random"] as const) {
-      disk.restore(before);
-      const wal = simulation.open();
-      disk.crashAt(disk.steps + step, step % 2 === 0 ? "during" : "after");
-      try {
-        wal.backup(COPY);
-        over = true;
-      } catch (error) {
-        if (!disk.halted) throw error;
+for (const how of ["backup", "backupAsync"] as const) {
+  test(`${how}() leaves no file or a whole one when power fails at any of its calls`, async () => {
+    const simulation = new Simulation({ pieceBytes: 4096, traceLimit: 20 });
+    const { disk } = simulation;
+    append(simulation.open(), 50);
+    simulation.wal!.close();
+    const before = disk.snapshot();
+    let crashes = 0;
+    for (let step = 1, over = false; !over; step++) {
+      for (const keep of ["none", "all", "random"] as const) {
+        disk.restore(before);
+        const wal = simulation.open();
+        disk.crashAt(disk.steps + step, step % 2 === 0 ? "during" : "after");
+        try {
+          await wal[how](COPY);
+          over = true;
+        } catch (error) {
+          if (!disk.halted) throw error;
+        }
+        if (over) break;
+        simulation.crash({ keep });
+        if (disk.exists(COPY)) {
+          const copy = WAL.open(COPY, simulation.options);
+          assertHolds(copy, 1, 50, `step ${step}, ${keep}`);
+          copy.close();
+        }
+        assertHolds(simulation.open(), 1, 50, `step ${step}, ${keep}: the log itself`);
+        await simulation.wal![how](`${COPY}2`);
+        simulation.bury();
+        crashes++;
       }
-      if (over) break;
-      simulation.crash({ keep });
-      if (disk.exists(COPY)) {
-        const copy = WAL.open(COPY, simulation.options);
-        assertHolds(copy, 1, 50, `step ${step}, ${keep}`);
-        copy.close();
-      }
-      assertHolds(simulation.open(), 1, 50, `step ${step}, ${keep}: the log itself`);
-      simulation.wal!.backup(`${COPY}2`);
-      simulation.bury();
-      crashes++;
     }
-  }
-  assert(crashes > 60, `${crashes} crashes`);
-});
+    assert(crashes > 60, `${crashes} crashes`);
+  });
+}
 
 test("a copy that is written and loses power keeps what it had and what it acknowledged, and no record of before the copy", () => {
   for (let seed = 1; seed <= 150; seed++) {

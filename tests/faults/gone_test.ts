@@ -7,6 +7,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import { type Store, WAL, WALFileGoneError } from "../../mod.ts";
 import { type ChildResult, projectUrl, runSnippet } from "../support/child.ts";
+import { CALLS } from "../support/logs.ts";
 import { held } from "../support/region.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -48,28 +49,15 @@ const LOSSES: Record<string, (path: string) => string | null> = {
 };
 
 /** What a caller does next. Each must fail. */
-const CALLS: Record<string, (wal: WAL) => unknown> = {
-  logInsert: (wal) => wal.logInsert(9, 9, 9, 9),
-  "logInsert by many": (wal) => Promise.all([1, 2, 3].map((key) => wal.logInsert(key, 9, 9, 9))),
-  batchInsert: (wal) => wal.batchInsert([[9, 9, 9, 9], [9, 9, 9, 9]]),
-  "logInsertSync and flush": (wal) => {
-    wal.logInsertSync(9, 9, 9, 9);
-    wal.flush();
-  },
-  "logInsertSync and flushAsync": (wal) => {
-    wal.logInsertSync(9, 9, 9, 9);
-    return wal.flushAsync();
-  },
-  checkpoint: (wal) => wal.checkpoint(1),
-  replay: (wal) => wal.replay(),
+const EACH: typeof CALLS = {
+  ...CALLS,
   records: (wal) => [...wal.records()],
-  cursor: (wal) => wal.cursor().next(),
 };
 
 for (const [name, lose] of Object.entries(LOSSES)) {
   test(`WAL acknowledges nothing once its file is ${name}`, async () => {
     for (const flush of ["inline", "offload"] as const) {
-      for (const [call, body] of Object.entries(CALLS)) {
+      for (const [call, body] of Object.entries(EACH)) {
         using directory = tempDir();
         const path = directory.join("log");
         const wal = WAL.open(path, { size: BYTES, flush, idleHeaderDelayMs: Infinity });

@@ -20,6 +20,24 @@ export function openInMemory(options: WALOptions = {}): WAL {
   return WAL.open(null, { ...SMALL, ...options });
 }
 
+/** What a caller may do next with a log of five records, each call by its name. */
+export const CALLS: Readonly<Record<string, (wal: WAL) => unknown>> = {
+  logInsert: (wal) => wal.logInsert(9, 9, 9, 9),
+  "logInsert by many": (wal) => Promise.all([1, 2, 3].map((key) => wal.logInsert(key, 9, 9, 9))),
+  batchInsert: (wal) => wal.batchInsert([[9, 9, 9, 9], [9, 9, 9, 9]]),
+  "logInsertSync and flush": (wal) => {
+    wal.logInsertSync(9, 9, 9, 9);
+    wal.flush();
+  },
+  "logInsertSync and flushAsync": (wal) => {
+    wal.logInsertSync(9, 9, 9, 9);
+    return wal.flushAsync();
+  },
+  checkpoint: (wal) => wal.checkpoint(1),
+  replay: (wal) => wal.replay(),
+  cursor: (wal) => wal.cursor().next(),
+};
+
 /** Items of a batch: item i holds `first + i` four times. */
 export function items(first: number, count: number): InsertItem[] {
   return Array.from({ length: count }, (_, i) => [first + i, first + i, first + i, first + i]);

@@ -20,11 +20,11 @@
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 
 /** Milliseconds that all loops together hold the event loop in a turn. The poll is due by then. */
-export const TURN_BUDGET_MS = 1.25;
+export const TURN_BUDGET_MS = 1;
 /** Milliseconds until the poll is due; tokio rounds up to the next whole one. */
 const POLL_DELAY_MS = 0.001;
 /** Milliseconds after which it is due: a turn that ends sooner does not wait for it. */
-const POLL_DUE_MS = 1.1;
+const POLL_DUE_MS = 0.9;
 /** Milliseconds that a turn waits for its poll at most. */
 const LONGEST_POLL_MS = 2;
 /** Looks that make a turn where time does not count. */
@@ -97,11 +97,16 @@ class SharedTurn {
   #holdersBefore = 0;
   #isOpen = false;
   #passing: Promise<void> | null = null;
+  /** Resolves when the scheduler knows of the turn's poll. */
+  #polling: Promise<void> = Promise.resolve();
   readonly #close = () => {
     this.number++;
     this.#isOpen = false;
     this.#holdersBefore = this.#holders.size;
     this.#holders.clear();
+    // Where loops go on, the next poll is set now: set when the next turn ends, it would be due a
+    // whole budget later.
+    if (this.#poll !== null && this.#holdersBefore > 0) this.#open();
   };
 
   /** Counts a loop in. */
@@ -118,8 +123,12 @@ class SharedTurn {
 
   #open(): void {
     this.#isOpen = true;
-    if (this.#poll === null) setImmediate(this.#close);
-    else this.#poll.start(this.#close);
+    if (this.#poll === null) {
+      setImmediate(this.#close);
+    } else {
+      this.#poll.start(this.#close);
+      this.#polling = this.#poll.set();
+    }
   }
 
   async #pass(): Promise<void> {
@@ -129,7 +138,7 @@ class SharedTurn {
     } else {
       if (poll.isDue) await poll.wait();
       if (!this.#isOpen) this.#open();
-      await (poll.isSet ? immediate() : poll.set());
+      await (poll.isSet ? immediate() : this.#polling);
     }
     this.#passing = null;
   }

@@ -76,7 +76,9 @@ interface Ended {
 }
 
 function runProcess<T>(command: string, args: string[], isLive: boolean, conclude: (ended: Ended) => T): Promise<T> {
-  const env: NodeJS.ProcessEnv = { ...process.env };
+  // Deno colors what it writes into a pipe too, and colored lines cannot be counted.
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1" };
+  delete env["FORCE_COLOR"];
   if (!hasNodeModules) env["DENO_NO_PACKAGE_JSON"] = "1";
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {

@@ -37,6 +37,17 @@ test("scripts/test.ts counts what passed and what was skipped for which reason, 
   assertMatch(stdout, new RegExp(`^  ${runtime}: 1 \\(skipped: there is no moon\\)$`, "m"));
 });
 
+test("scripts/test.ts counts where the environment asks for colors, or says nothing of them", async () => {
+  using directory = tempDir();
+  writeTests(directory, { "a_test.ts": PASSES + SKIPS });
+  for (const colors of [{ FORCE_COLOR: "1" }, { FORCE_COLOR: undefined }]) {
+    const env = { NO_COLOR: undefined, CI: undefined, ...colors };
+    const { code, stdout } = await runScript("scripts/test.ts", { args: ["--only", runtime, directory.path], env });
+    assertEquals(code, 0, stdout);
+    assertMatch(stdout, new RegExp(`^ok \\| ${runtime}: 1 passed \\| 0 failed \\| 1 skipped`, "m"));
+  }
+});
+
 test("scripts/test.ts shows all that a failing file said, and ends with exit code 1", async () => {
   using directory = tempDir();
   writeTests(directory, { "a_test.ts": PASSES, "b_test.ts": PASSES + FAILS });

@@ -282,13 +282,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the slot behind a clean head is looked at before it is known to be readable",
     hazard: "H18",
     edits: edit("src/recovery/open.ts", "if (cleanHead !== 0) read(refutingRange(header, verify));", ""),
-    tests: faults("review_unreadable"),
+    tests: faults("unreadable_sector"),
   },
   {
     name: "what is looked at in place is not made readable before",
     hazard: "H18",
     edits: edit("src/engine/ring_memory.ts", "this.check(first, end - 1);", ""),
-    tests: faults("review_unreadable"),
+    tests: faults("unreadable_sector"),
   },
   {
     name: "the tail moves to a record that does not verify",

@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { WAL } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, ListStore, openInMemory, openOn, PATH, range, until } from "./support/logs.ts";
+import { offsetOf, Simulation } from "./support/simulation.ts";
 import { test } from "./support/test.ts";
 
 /** Syncs of any kind that the disk has seen. */
@@ -183,4 +184,19 @@ test("a consumer that keeps up costs a sync for each append, and one checkpoint 
   assert(syncs <= count + checkpoints, `${syncs} syncs`);
   wal.close();
   await consuming;
+});
+
+test("WAL faults each page in once to erase in it, not once for each record", () => {
+  const simulation = new Simulation({ seed: 1 });
+  const wal = simulation.open();
+  for (let i = 0; i < wal.capacity; i++) wal.logInsertSync(1, i, 0, 0);
+  // The first page of the unsynced records does not reach the medium: LSN 65 is in the second one.
+  const border = 65;
+  simulation.crash({ keep: (piece) => "offset" in piece && piece.offset >= offsetOf(border) });
+  const before = simulation.disk.steps;
+  const reopened = simulation.open();
+  assertEquals([reopened.length, reopened.recovery.phantomsErased], [0, reopened.capacity - border + 1]);
+  const faults = simulation.disk.trace.filter(({ step, call }) => step > before && call === "populate").length;
+  assert(faults < 50, `${faults} calls for 12 pages`);
+  reopened.close();
 });

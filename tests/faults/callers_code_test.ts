@@ -16,6 +16,7 @@ import {
   type Store,
   WAL,
   WALClosedError,
+  WALConsumingError,
   WALCorruptError,
   WALFullError,
   type WALOptions,
@@ -778,4 +779,49 @@ test("a batch is read into the memory of the one before, a small one and a large
     wal.truncate(wal.durable);
   }
   assertEquals(made, []);
+});
+
+test("a batch item that appends when it is read neither loses its record nor tears the batch", () => {
+  for (let nth = 1; nth <= 4; nth++) {
+    const wal = openInMemory();
+    let reads = 0;
+    let appended = 0;
+    const item = [0, 2, 3, 4];
+    Object.defineProperty(item, 0, {
+      get() {
+        if (++reads === nth) appended = wal.logInsertSync(77, 77, 77, 77);
+        return 1;
+      },
+    });
+    let last = 0;
+    try {
+      last = wal.batchInsertSync([[5, 5, 5, 5], item as unknown as InsertItem, [6, 6, 6, 6]]);
+    } catch { /* refusing it is as good */ }
+    wal.flush();
+    const records = wal.replay();
+    assertEquals(lsns(records), range(1, wal.head - 1), `read ${nth}`);
+    if (appended > 0) assertEquals(records[appended - 1]!.keyHigh, 77n, `read ${nth}`);
+    if (last > 0) assertEquals(records.slice(last - 3, last).map((record) => record.keyHigh), [5n, 1n, 6n]);
+    assertEquals(wal.head - 1, (appended > 0 ? 1 : 0) + (last > 0 ? 3 : 0));
+    wal.close();
+  }
+});
+
+test("consumeAsync() from within appliedLsn() rejects with WALConsumingError", async () => {
+  const wal = openInMemory();
+  await wal.logInsert(1, 1, 1, 1);
+  const other = new ListStore();
+  let second: Promise<unknown> | null = null;
+  const store = Object.assign(new ListStore(), {
+    appliedLsn() {
+      second = wal.consumeAsync(other).then(() => "ran", (error) => error);
+      return 0;
+    },
+  });
+  const run = wal.consumeAsync(store);
+  await wal.whenApplied();
+  await assertRejects(() => wal.consumeAsync(other), WALConsumingError);
+  wal.close();
+  await run;
+  assertEquals([(await second as unknown) instanceof WALConsumingError, store.applied, other.applied], [true, [1], []]);
 });

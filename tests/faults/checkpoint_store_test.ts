@@ -5,6 +5,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import * as fs from "node:fs";
 import { type Store, WAL, type WALRecord, WALStoreError } from "../../mod.ts";
+import { fill, ListStore, openInMemory } from "../support/logs.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -52,4 +53,16 @@ test("consumeAsync() refuses a store that lacks records which were confirmed and
   await using wal = WAL.open(directory.join("log"), { size: 65536 });
   await consumeAll(wal, new CountingStore());
   await assertRejects(() => consumeAll(wal, new CountingStore()), WALStoreError);
+});
+
+test("consumeAsync() refuses a store that lacks records which truncate() let go of without a checkpoint", async () => {
+  const wal = openInMemory();
+  fill(wal, 10);
+  wal.flush();
+  wal.truncate(10);
+  await wal.logInsert(1, 99, 0, 0);
+  const store = Object.assign(new ListStore(), { appliedLsn: () => 3 });
+  await assertRejects(() => wal.consumeAsync(store), WALStoreError);
+  assertEquals(store.applied, []);
+  wal.close();
 });

@@ -351,3 +351,24 @@ test("a failure that whenApplied() tells is no unhandled rejection, and one that
     assertStringIncludes(untold.stderr, "no store");
   }
 });
+
+test("whenApplied() and asyncDispose from within the store settle: they do not wait for the call they are made in", async () => {
+  for (const what of ["whenApplied", "dispose"] as const) {
+    const wal = openInMemory();
+    await wal.logInsert(1, 2, 3, 4);
+    let inner: unknown = "not called";
+    const store = new ListStore();
+    store.before = async () => {
+      const call = what === "dispose" ? wal[Symbol.asyncDispose]() : wal.whenApplied();
+      inner = await call.then(() => "resolved", (error) => error);
+    };
+    const stop = new AbortController();
+    const run = new Watched(wal.consumeAsync(store, { signal: stop.signal }));
+    await until(() => inner !== "not called", `${what} in the store`);
+    assertEquals(what === "dispose" ? inner : inner instanceof WALClosedError, what === "dispose" ? "resolved" : true);
+    stop.abort();
+    await until(() => run.state !== "pending", "the consumer to end");
+    assertEquals(run.state, "resolved");
+    wal.close();
+  }
+});

@@ -1,6 +1,9 @@
-// Fault: a sync of recovery itself fails: memory has what it stored, marked clean, the medium does not; then power is lost (H5, H9, H11).
-// Promise: what a recovery discarded stays discarded, and one good header copy is on the medium at each moment (G4, G6, G12).
-// Method: fail each sync of an opening in turn, open again from the page cache, crash there, and open once more.
+// Fault: a sync of recovery itself fails, so that memory has what recovery stored, marked clean, and
+//   the medium does not; then power is lost (H5, H9, H11).
+// Promise: what a recovery discarded stays discarded, and one good header copy is on the medium at
+//   each moment (G4, G6, G12).
+// Method: fail each sync of an opening in turn, open again from the page cache, crash there, and
+//   open once more.
 
 import { assert, assertEquals } from "@std/assert";
 import { WALSyncError } from "../../mod.ts";
@@ -79,18 +82,4 @@ test("WAL overwrites a header copy only once the other one is on the medium, wha
     }
   }
   assert(crashes >= 40, `only ${crashes} crashes`);
-});
-
-test("WAL faults each page in once to erase in it, not once for each record", () => {
-  const simulation = new Simulation({ seed: 1 });
-  const wal = simulation.open();
-  for (let i = 0; i < wal.capacity; i++) wal.logInsertSync(1, i, 0, 0);
-  // The first page of a run that nobody was promised does not make it.
-  simulation.crash({ keep: (piece) => "offset" in piece && piece.offset >= offsetOf(BORDER) });
-  const before = simulation.disk.steps;
-  const reopened = simulation.open();
-  assertEquals([reopened.length, reopened.recovery.phantomsErased], [0, reopened.capacity - BORDER + 1]);
-  const faults = simulation.disk.trace.filter(({ step, call }) => step > before && call === "populate").length;
-  assert(faults < 50, `${faults} calls for 12 pages`);
-  reopened.close();
 });

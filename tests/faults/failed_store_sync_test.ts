@@ -1,20 +1,11 @@
-// Fault: a store loses what its failed sync() should have saved, or calls the log it is filled from, or is behind it (H10, H27, H28, H31).
-// Promise: no record is let go of that the store does not have durably, and whatever waits is answered (G11, G13).
-// Method: stores that hold records in memory until sync() ends well, and whose calls wait until the test lets them go on.
+// Fault: a store's sync() fails, and the store loses what that sync should have saved (H10, H27).
+// Promise: the log releases no record that the store does not have durably (G11).
+// Method: stores that hold records in memory until sync() ends well, as a page cache does.
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import {
-  type Store,
-  type WAL,
-  WALClosedError,
-  WALConsumingError,
-  WALFullError,
-  type WALRecord,
-  WALStoreError,
-} from "../../mod.ts";
+import type { Store, WAL, WALRecord } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
-import { Watched } from "../support/commit_target.ts";
-import { CAPACITY, fill, ListStore, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
+import { fill, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
 /** Holds records in memory until `sync()`; a sync that fails loses them, as the page cache does. */
@@ -127,131 +118,4 @@ test("checkpoint() without an LSN confirms what a running consumer's store has d
     assertEquals([...medium], range(1, 10));
     reopened.close();
   }
-});
-
-test("checkpoint() in a full ring leaves nobody waiting whom it or the consumer after it makes room for", async () => {
-  for (const flush of ["inline", "offload"] as const) {
-    const wal = openInMemory({ flush });
-    const gate = Promise.withResolvers<void>();
-    fill(wal, CAPACITY);
-    const store = Object.assign(new ListStore(), { sync: () => gate.promise });
-    const run = wal.consumeAsync(store, { pollIntervalMs: 1 });
-    await wal.whenApplied();
-    const first = new Watched(wal.logInsert(2, 2, 2, 2));
-    // It may find no room for its own record; it may not take what the consumer would have made room with.
-    try {
-      wal.checkpoint();
-    } catch (error) {
-      if (!(error instanceof WALFullError)) throw error;
-    }
-    gate.resolve();
-    await until(() => first.state !== "pending", `the append that waited (${flush})`);
-    const second = new Watched(wal.logInsert(3, 3, 3, 3));
-    await until(() => second.state !== "pending", `the append after it (${flush})`);
-    assertEquals([first.state, second.state], ["resolved", "resolved"]);
-    wal.close();
-    await run;
-  }
-});
-
-test("checkpoint() that releases lets those in who wait", async () => {
-  for (const flush of ["inline", "offload"] as const) {
-    const wal = openOn(new SimulatedDisk(), { flush });
-    const gate = Promise.withResolvers<void>();
-    fill(wal, CAPACITY);
-    wal.close();
-    wal.open();
-    const store = Object.assign(new ListStore(), { appliedLsn: () => 300 });
-    store.before = () => gate.promise;
-    const run = wal.consumeAsync(store);
-    await until(() => wal.applied === 300);
-    const waiting = new Watched(wal.logInsert(2, 2, 2, 2));
-    assertEquals([wal.stats().waiting, wal.checkpoint(300)], [1, CAPACITY + 1]);
-    await until(() => waiting.state !== "pending", `the append that waited (${flush})`);
-    assertEquals([waiting.state, wal.tail, wal.head], ["resolved", 301, CAPACITY + 3]);
-    wal.close();
-    gate.resolve();
-    await run;
-  }
-});
-
-test("whenApplied() and asyncDispose from within the store settle: they do not wait for the call they are made in", async () => {
-  for (const what of ["whenApplied", "dispose"] as const) {
-    const wal = openInMemory();
-    await wal.logInsert(1, 2, 3, 4);
-    let inner: unknown = "not called";
-    const store = new ListStore();
-    store.before = async () => {
-      const call = what === "dispose" ? wal[Symbol.asyncDispose]() : wal.whenApplied();
-      inner = await call.then(() => "resolved", (error) => error);
-    };
-    const stop = new AbortController();
-    const run = new Watched(wal.consumeAsync(store, { signal: stop.signal }));
-    await until(() => inner !== "not called", `${what} in the store`);
-    assertEquals(what === "dispose" ? inner : inner instanceof WALClosedError, what === "dispose" ? "resolved" : true);
-    stop.abort();
-    await until(() => run.state !== "pending", "the consumer to end");
-    assertEquals(run.state, "resolved");
-    wal.close();
-  }
-});
-
-test("consumeAsync() refuses a store that lacks records which truncate() let go of without a checkpoint", async () => {
-  const wal = openInMemory();
-  fill(wal, 10);
-  wal.flush();
-  wal.truncate(10);
-  await wal.logInsert(1, 99, 0, 0);
-  const store = Object.assign(new ListStore(), { appliedLsn: () => 3 });
-  await assertRejects(() => wal.consumeAsync(store), WALStoreError);
-  assertEquals(store.applied, []);
-  wal.close();
-});
-
-test("an append from what a store call left running waits for room as any other does", async () => {
-  const wal = openInMemory();
-  const start = Promise.withResolvers<void>();
-  const slow = Promise.withResolvers<void>();
-  let background: Watched | null = null;
-  const store = new ListStore();
-  let calls = 0;
-  store.before = () => {
-    if (++calls === 2) return slow.promise;
-    background ??= new Watched(start.promise.then(() => wal.logInsert(5, 5, 5, 5)));
-    return undefined;
-  };
-  fill(wal, 1);
-  const run = wal.consumeAsync(store, { pollIntervalMs: 1 });
-  await until(() => wal.tail > 1, "the first record to be released");
-  await wal.logInsert(1, 2, 3, 4);
-  await until(() => calls === 2, "the slow call");
-  fill(wal, CAPACITY - wal.length);
-  const elsewhere = new Watched(wal.logInsert(6, 6, 6, 6));
-  start.resolve();
-  await until(() => wal.stats().waiting === 2 || background!.state !== "pending");
-  assertEquals([background!.state, elsewhere.state], ["pending", "pending"], String(background!.error));
-  slow.resolve();
-  await until(() => background!.state !== "pending" && elsewhere.state !== "pending");
-  assertEquals([background!.state, elsewhere.state], ["resolved", "resolved"]);
-  wal.close();
-  await run;
-});
-
-test("consumeAsync() from within appliedLsn() rejects with WALConsumingError", async () => {
-  const wal = openInMemory();
-  await wal.logInsert(1, 1, 1, 1);
-  const other = new ListStore();
-  let second: Promise<unknown> | null = null;
-  const store = Object.assign(new ListStore(), {
-    appliedLsn() {
-      second = wal.consumeAsync(other).then(() => "ran", (error) => error);
-      return 0;
-    },
-  });
-  const run = wal.consumeAsync(store);
-  await wal.whenApplied();
-  await assertRejects(() => wal.consumeAsync(other), WALConsumingError);
-  wal.close();
-  await run;
-  assertEquals([(await second as unknown) instanceof WALConsumingError, store.applied, other.applied], [true, [1], []]);
 });

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Mutant, MUTANTS } from "./mutants_list.ts";
-import { hazardsNamed } from "./fault_table.ts";
+import { hazardsNamed } from "./test_names.ts";
 import { denoFlags, findRuntime, hasNodeModules, PROJECT } from "./tools.ts";
 
 /** What a mutant's trial came to. */

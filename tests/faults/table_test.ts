@@ -4,7 +4,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
-import { faultRows, hazardsNamed, mutantRows, testNames } from "../../scripts/fault_table.ts";
+import { faultRows, hazardsNamed, mutantRows, testNames } from "../../scripts/test_names.ts";
 import { MUTANTS } from "../../scripts/mutants_list.ts";
 import { test } from "../support/test.ts";
 

@@ -3,8 +3,8 @@
 //   scripts/mutants.ts [--quick] [--only text] [--write]
 //
 // Each mutant is tried alone: its test files run, the likeliest first, until one fails. It counts as caught if that file names
-// the mutant's hazard in its first lines. A mutant that no longer applies, and one that no test fails for, fail the run. `--write` puts
-// the table into docs/faults.md.
+// the mutant's hazard in its first lines. A mutant that no longer applies, and one that no test fails for, fail the run. `--write` keeps
+// which test caught each, and writes docs/faults.md.
 
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
@@ -12,6 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { writeCaught, writeDocument } from "./fault_document.ts";
 import { type Mutant, MUTANTS } from "./mutants_list.ts";
 import { hazardsNamed } from "./test_names.ts";
 import { denoFlags, findRuntime, hasNodeModules, PROJECT } from "./tools.ts";
@@ -64,7 +65,10 @@ const missed = outcomes.filter(({ caught }) => !caught);
 const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
 console.log(`\n${outcomes.length - missed.length} of ${outcomes.length} mutants caught in ${seconds} s`);
 for (const { mutant, by } of missed) console.log(`NOT CAUGHT  ${mutant.name} (${mutant.hazard}): ${by}`);
-if (values.write && missed.length === 0) writeTable();
+if (values.write && missed.length === 0) {
+  writeCaught(Object.fromEntries(outcomes.map(({ mutant, by }) => [mutant.name, by.replace("tests/", "")])));
+  writeDocument();
+}
 process.exitCode = missed.length === 0 && outcomes.length > 0 ? 0 : 1;
 
 /** Tries one mutant after the other on a tree of its own. */
@@ -135,18 +139,4 @@ function failingTest(tree: string, test: string): Promise<string | null> {
       resolve(failed ?? (signal !== null ? `${running} (ends with ${signal})` : ""));
     });
   });
-}
-
-/** Puts the table between the markers in docs/faults.md. */
-function writeTable(): void {
-  const path = join(PROJECT, "docs/faults.md");
-  const text = fs.readFileSync(path, "utf8");
-  const rows = outcomes.map(({ mutant, by }) => {
-    const [file = "", name = ""] = by.split(" › ");
-    return `| ${mutant.name} | ${mutant.hazard} | \`${file.replace("tests/", "")}\` › ${name.replaceAll("|", "\\|")} |`;
-  });
-  const table = ["| the fault | hazard | caught by |", "| --- | --- | --- |", ...rows].join("\n");
-  const [before, rest] = text.split("<!-- mutants -->");
-  const after = rest!.split("<!-- /mutants -->")[1];
-  fs.writeFileSync(path, `${before}<!-- mutants -->\n\n${table}\n\n<!-- /mutants -->${after}`);
 }

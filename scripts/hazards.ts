@@ -1,0 +1,822 @@
+// The promises of the log, and the hazards that threaten them: what happens, and which tests would fail if the log did not
+// keep its promises. `fault_document.ts` writes them into docs/faults.md.
+
+/** What the log promises, by number; docs/guarantees.md says more of each. */
+export const PROMISES = {
+  G1: "What was acknowledged survives power loss.",
+  G2:
+    "What recovery returns is a gapless prefix of what was appended: in order, nothing torn, stale, foreign or invented.",
+  G3: "A batch is recovered whole or not at all, and applied whole or not at all.",
+  G4: "What a recovery discarded never comes back, over any number of crashes.",
+  G5: "Damage to acknowledged data is told apart from a torn tail: a typed error, and the file stays as it is.",
+  G6: "A failed sync is final until the log is reopened, and a reopening makes durable what it accepts.",
+  G7: "One writer.",
+  G8: "No SIGBUS for want of space: it is really there before the map is used.",
+  G9: "After `close()` nothing can touch freed memory.",
+  G10: "Hybrid time never goes backwards within a log.",
+  G11:
+    "The store gets durable records only, in order; the tail moves only after the store has them, and slots are reused only after it.",
+  G12: "Creation is whole or not at all; of two header copies the newest valid one counts.",
+  G13: "A full ring is explicit: appends wait, reject or throw, and nothing is overwritten.",
+  G14: "The runtime's sandbox holds; a log is its owner's alone, and no link is followed at creation.",
+  G15: "Bad input throws before a byte is written.",
+  G16: "The event loop is not held by the disk.",
+} as const;
+
+/** A way in which a log in a mapped ring file can break a promise. */
+export interface Hazard {
+  readonly id: `H${number}`;
+  readonly title: string;
+  /** What happens, in a sentence or two. */
+  readonly what: string;
+  readonly threatens: readonly (keyof typeof PROMISES)[];
+  /** Names of tests by their file below tests/. Of a name with cases, one stands for all. */
+  readonly tests: Readonly<Record<string, readonly string[]>>;
+  /** What the tests leave out; for a hazard without a test it starts with "Not run here". */
+  readonly note?: string;
+}
+
+export const HAZARDS: readonly Hazard[] = [
+  {
+    id: "H1",
+    title: "Write-back in any order",
+    what:
+      "The kernel writes dirty pages at any time and in any order. A later record, or the header, can reach the medium before an earlier record.",
+    threatens: ["G1", "G2"],
+    tests: {
+      "crash_test.ts": [
+        "WAL recovers after a crash at any call: groups across a page border",
+      ],
+      "faults/torn_write_test.ts": [
+        "WAL recovers the longest prefix whatever subset of eight unsynced records reached the medium",
+      ],
+      "faults/lost_sync_test.ts": [
+        "WAL has every page of a group on the medium when it acknowledges it, inline",
+      ],
+      "faults/header_test.ts": [
+        "WAL trusts neither a header that lags nor one that has overtaken the data",
+      ],
+      "faults/histories_test.ts": [
+        "WAL keeps its promises in random histories, seeds 1 to 100",
+      ],
+    },
+  },
+  {
+    id: "H2",
+    title: "Torn record",
+    what: "A power cut leaves a record half written.",
+    threatens: ["G2"],
+    tests: {
+      "faults/torn_write_test.ts": [
+        "WAL never takes a record that is cut at any byte, over an earlier lap",
+      ],
+      "crash_test.ts": [
+        "WAL recovers after a crash at any call: appends one after another",
+      ],
+    },
+  },
+  {
+    id: "H3",
+    title: "Stale lap",
+    what: "Where the log ends, a slot still holds a whole record of an earlier lap, or of another log.",
+    threatens: ["G2"],
+    tests: {
+      "faults/stale_lap_test.ts": [
+        "WAL ends where it ended in every slot of three laps, whatever stale records follow",
+        "WAL never takes a record of another log, in the place and with the LSN of its own",
+      ],
+    },
+  },
+  {
+    id: "H4",
+    title: "Phantom successor",
+    what:
+      "Record n is lost, and record n + 1 is whole. After recovery a new record n is written, and the old record n + 1 seems to follow it.",
+    threatens: ["G4"],
+    tests: {
+      "faults/phantom_test.ts": [
+        "WAL does not bring back records behind a hole after appending before them, 6 in pieces of 64",
+        "WAL does not bring back what a recovery discarded when that recovery crashes at any of its calls",
+      ],
+    },
+  },
+  {
+    id: "H5",
+    title: "Append after a torn tail",
+    what: "New acknowledged records lie after a gap, where the next recovery cannot reach them.",
+    threatens: ["G1", "G4"],
+    tests: {
+      "faults/phantom_test.ts": [
+        "WAL finds what was acknowledged after a recovery that cut, over five crashes in a row",
+      ],
+      "faults/page_cache_test.ts": [
+        "WAL acknowledges nothing behind a hole in chains of kills, appends and power cuts",
+      ],
+      "faults/failed_recovery_sync_test.ts": [
+        "WAL erases again what a recovery has erased in memory only, as its sync failed",
+      ],
+    },
+  },
+  {
+    id: "H6",
+    title: "Rot taken for a torn tail",
+    what: "A damaged record is taken for the end of the log, so the acknowledged records after it are lost in silence.",
+    threatens: ["G5"],
+    tests: {
+      "faults/bit_rot_test.ts": [
+        "WAL refuses a closed log with any one bit of a record turned over",
+        "WAL loses nothing to one bit turned over in a crashed log but what no later record or header proves",
+        "WAL notes in each group what was durable before it: the watermark moves",
+      ],
+      "recovery_test.ts": [
+        "recover() reports damage to any record that a later one remembers as durable, and to no other",
+      ],
+      "faults/fuzz_test.ts": [
+        "open() notices sectors wiped, swapped, stale, and files cut, or what is left is a prefix",
+      ],
+    },
+    note: "The last group before a crash is proved only if the log was idle before the crash.",
+  },
+  {
+    id: "H7",
+    title: "Partial batch",
+    what: "A crash leaves a part of a batch on the medium.",
+    threatens: ["G3"],
+    tests: {
+      "faults/batch_test.ts": [
+        "WAL recovers whole batches only, cut at each record, in the ring",
+        "WAL never completes a batch that was cut with records of its next life",
+      ],
+      "recovery_test.ts": [
+        "recover() drops an unfinished batch, cut at each of its records, and erases what was there of it",
+      ],
+    },
+  },
+  {
+    id: "H8",
+    title: "Full taken for empty",
+    what: "Head and tail share a slot in a full ring as in an empty one.",
+    threatens: ["G2", "G13"],
+    tests: {
+      "faults/full_ring_test.ts": [
+        "WAL holds exactly its capacity and is as full after each reopening, starting at LSN 1",
+      ],
+      "recovery_test.ts": [
+        "recover() tells a full ring from an empty one",
+      ],
+    },
+  },
+  {
+    id: "H9",
+    title: "Bad creation or header",
+    what:
+      "A crash during creation leaves a short file, or a header copy is torn or damaged. A link planted at the temporary name leads creation to another file.",
+    threatens: ["G12", "G14"],
+    tests: {
+      "create_crash_test.ts": [
+        "Storage.open() leaves nothing or a whole file when power is lost at any call, with any subset of what was not synced",
+      ],
+      "faults/header_test.ts": [
+        "WAL opens a crashed log with any one byte of either header copy damaged, and loses nothing",
+        "WAL has a whole header copy on the medium at any call, whatever subset of the unsynced pieces arrived",
+      ],
+      "faults/planted_link_test.ts": [
+        "open() does not follow a symbolic link at the log's temporary name",
+      ],
+      "faults/fuzz_test.ts": [
+        "open() stands hostile headers and records under right checksums",
+      ],
+    },
+  },
+  {
+    id: "H10",
+    title: "Success after a failed sync",
+    what: "After a failed sync the kernel marks the pages clean, so the next sync succeeds without their data.",
+    threatens: ["G6"],
+    tests: {
+      "faults/failed_sync_test.ts": [
+        "WAL acknowledges nothing after a failed sync, and loses nothing before it: batches",
+      ],
+      "faults/late_failure_test.ts": [
+        "WAL.flush() confirms nothing while an asynchronous sync's failure is on its way to the log",
+      ],
+      "faults/libc_test.ts": [
+        "flush() during a pending sync acknowledges that group, and a late failure is final all the same",
+      ],
+    },
+  },
+  {
+    id: "H11",
+    title: "Page cache and disk disagree",
+    what: "After a kill or a failed sync the page cache shows records that the medium does not have.",
+    threatens: ["G1", "G6"],
+    tests: {
+      "faults/page_cache_test.ts": [
+        "WAL has made durable what it recovered from the page cache of a killed process when open() returns",
+        "WAL dirties again what a failed sync has marked clean: nothing recovered is lost with power",
+      ],
+      "faults/kill_test.ts": [
+        "WAL keeps its promises through 200 kills in a row on tmpfs",
+      ],
+      "faults/failed_recovery_sync_test.ts": [
+        "WAL overwrites a header copy only once the other one is on the medium, whatever the cache says",
+      ],
+    },
+  },
+  {
+    id: "H12",
+    title: "Sync that reports success wrongly",
+    what:
+      "A sync returns success although the data did not reach the medium. Some network file systems and drives do this.",
+    threatens: ["G1", "G5"],
+    tests: {
+      "faults/lost_sync_test.ts": [
+        "WAL never returns a wrong record after a sync that lied, and refuses what a witness proves to be lost",
+      ],
+      "ffi_disk_test.ts": [
+        "open() judges a file system by its name",
+      ],
+    },
+    note: "Network file systems are refused. A local disk that lies is noticed afterwards, not prevented.",
+  },
+  {
+    id: "H13",
+    title: "macOS sync that stops at the drive's cache",
+    what: "On macOS `msync` and `fsync` return when the data is in the drive's cache, which power loss empties.",
+    threatens: ["G1"],
+    tests: {},
+    note: "Not run here: macOS only. `ffi/system/macos.ts` asks for `F_FULLFSYNC`.",
+  },
+  {
+    id: "H14",
+    title: "Cheap sync that is no sync",
+    what: "A file system such as tmpfs ignores syncs, or a drive answers them without writing.",
+    threatens: ["G1"],
+    tests: {
+      "ffi_disk_test.ts": [
+        "open() says that tmpfs does not last",
+      ],
+      "faults/lost_sync_test.ts": [
+        "WAL never returns a wrong record after a sync that lied, and refuses what a witness proves to be lost",
+      ],
+    },
+    note: "Syncs that are too fast to be true are a warning in `stats().warnings`.",
+  },
+  {
+    id: "H15",
+    title: "Metadata in the sync path",
+    what: "Blocks that were promised and never written make their first sync commit the file system's journal too.",
+    threatens: ["G8"],
+    tests: {
+      "faults/unwritten_test.ts": [
+        "open() writes every block of a new log, a page at a time, and syncs it before it has its name",
+        "flush() writes the pages of its records and no other, in the first lap as in the second",
+      ],
+    },
+    note: "The benchmarks compare the times of the first and the second lap.",
+  },
+  {
+    id: "H16",
+    title: "Write-protect faults",
+    what:
+      "After each sync the kernel write-protects the pages again. The next store into a page faults, and can wait for write-back.",
+    threatens: ["G16"],
+    tests: {
+      "counts_test.ts": [
+        "appends of one turn cost one sync, of the pages they lie in (inline)",
+      ],
+    },
+    note: "The benchmarks measure the delay itself.",
+  },
+  {
+    id: "H17",
+    title: "Blocked event loop",
+    what: "Syncs on the JavaScript thread, and loops that await nothing but the log, keep timers and sockets waiting.",
+    threatens: ["G16"],
+    tests: {
+      "group_commit_test.ts": [
+        "timers get their turn while inline commits follow one another",
+        "adaptive commits leave the thread when syncs are slow, and come back when they are fast",
+      ],
+      "faults/held_event_loop_test.ts": [
+        "timers get their turn while a writer works between appends that it awaits",
+      ],
+    },
+    note: "The benchmarks measure the delay itself.",
+  },
+  {
+    id: "H18",
+    title: "SIGBUS on a full disk",
+    what:
+      "A store into a page without a block, or a load from a sector that cannot be read, is a SIGBUS. No JavaScript can catch it.",
+    threatens: ["G8"],
+    tests: {
+      "faults/disk_full_test.ts": [
+        "WAL.open() on a full ext4 is WALSpaceError and leaves nothing, or makes a log that works",
+      ],
+      "faults/unwritten_test.ts": [
+        "open() writes every block of a new log, a page at a time, and syncs it before it has its name",
+      ],
+      "faults/unreadable_sector_test.ts": [
+        "WAL.open() rejects a log whose medium ends within it, and salvage opens what is left",
+      ],
+    },
+    note: "Loop devices need root. Without root these tests are skipped and say so.",
+  },
+  {
+    id: "H19",
+    title: "SIGBUS on a short file",
+    what:
+      "Another program cuts the file, or its medium ends within it. A touch of the mapping past the end is a SIGBUS.",
+    threatens: ["G8"],
+    tests: {
+      "faults/header_test.ts": [
+        "WAL refuses a file that was cut below what its header says",
+      ],
+      "faults/gone_test.ts": [
+        "a file that was cut while the log was idle is noticed before it is touched",
+      ],
+      "faults/unreadable_sector_test.ts": [
+        "WAL.open() rejects a log with pages that cannot be read, and salvage opens everything around them",
+      ],
+    },
+    note: "A cut between the log's look at the file and its store still ends the process.",
+  },
+  {
+    id: "H20",
+    title: "Copy-on-write file systems",
+    what:
+      "A copy-on-write file system needs new space for each overwrite, so preallocated space does not protect a ring.",
+    threatens: ["G8"],
+    tests: {
+      "ffi_disk_test.ts": [
+        "open() sets the no-copy-on-write attribute on btrfs, and refuses a file without it",
+      ],
+      "faults/disk_full_test.ts": [
+        "a log on btrfs goes round and round on a disk that is full, is killed, and goes on",
+      ],
+    },
+    note: "Loop devices need root. Without root these tests are skipped and say so.",
+  },
+  {
+    id: "H21",
+    title: "File systems without shared maps",
+    what: "Some file systems map a file without showing in the mapping what was written to the file.",
+    threatens: ["G8"],
+    tests: {
+      "ffi_mapped_file_test.ts": [
+        "open() refuses a file system that shows other bytes in the mapping",
+      ],
+    },
+  },
+  {
+    id: "H22",
+    title: "Two openers",
+    what: "Two openings write one ring: of one thread, of two threads, or of two processes.",
+    threatens: ["G7"],
+    tests: {
+      "faults/openers_test.ts": [
+        "open() is refused in the same thread until the log is closed, and the open log goes on",
+        "open() is refused while another process has the log; SIGKILL frees it, SIGSTOP does not",
+      ],
+      "faults/salvage_openers_test.ts": [
+        "salvage loses nothing when another opener comes at any of its system calls and closes it",
+        "eight processes salvage a log at once: one does, and no record that any acknowledged is lost",
+      ],
+    },
+  },
+  {
+    id: "H23",
+    title: "View that outlives the map",
+    what: "JavaScript touches a view of the mapping after `munmap`.",
+    threatens: ["G9"],
+    tests: {
+      "faults/detached_test.ts": [
+        "Region.close() detaches every view before the memory goes",
+      ],
+      "faults/use_after_close_test.ts": [
+        "a closed log, its cursors, iterators and records are safe under garbage collection",
+      ],
+      "faults/leak_test.ts": [
+        "2000 openings and closings leak no descriptor, mapping or memory",
+      ],
+    },
+  },
+  {
+    id: "H24",
+    title: "FFI details",
+    what:
+      "An errno belongs to another thread, an error value is mistaken for an address, or a constant differs between systems.",
+    threatens: ["G8"],
+    tests: {
+      "ffi_libc_test.ts": [
+        "verifyLibc() refuses a library whose answers do not fit the table",
+        "mmap() fails with all bits set and leaves its error number",
+      ],
+      "faults/libc_test.ts": [
+        "flush() that fails during a pending sync rejects all, whatever becomes of the pending one",
+      ],
+      "faults/strace_test.ts": [
+        "WAL is told of strace's inject=fsync:error=EIO:when=1 on a new log, inline",
+      ],
+    },
+  },
+  {
+    id: "H25",
+    title: "Stray writes",
+    what: "A wrong index, or a bit that turns over in memory, damages records of an open log.",
+    threatens: ["G2"],
+    tests: {
+      "faults/bit_rot_test.ts": [
+        "replay(), records(), cursor() and the consumer never hand out a record whose bits have turned over in a live log",
+      ],
+    },
+  },
+  {
+    id: "H26",
+    title: "Applied before durable",
+    what: "The store gets a record that power loss then takes from the log.",
+    threatens: ["G11"],
+    tests: {
+      "faults/consumer_crash_test.ts": [
+        "consumeAsync() hands out no record before its sync has ended, however long that takes",
+      ],
+    },
+  },
+  {
+    id: "H27",
+    title: "Confirmed before applied",
+    what: "The tail moves, and then the store fails or its process dies before the store has the records.",
+    threatens: ["G11"],
+    tests: {
+      "faults/consumer_crash_test.ts": [
+        "consumeAsync() repeats nothing it must not and skips nothing when a crash hits any call of the store, store plain",
+        "consumeAsync() makes the store durable before the tail moves, over more than a lap",
+      ],
+      "faults/failed_store_sync_test.ts": [
+        "consumeAsync() starts from what the store before had durably when that one's sync() failed",
+      ],
+    },
+  },
+  {
+    id: "H28",
+    title: "Applied LSN apart from the data",
+    what: "The store saves its data and its LSN apart. After a crash between the two it skips or repeats records.",
+    threatens: ["G11"],
+    tests: {
+      "faults/consumer_crash_test.ts": [
+        "consumeAsync() repeats nothing it must not and skips nothing when power fails at any call of the disk, store exact",
+        "The checks of this file notice a store that saves its LSN apart from its data",
+      ],
+      "faults/checkpoint_store_test.ts": [
+        "consumeAsync() refuses a store that lacks records which were confirmed and released",
+      ],
+    },
+  },
+  {
+    id: "H29",
+    title: "Reuse before the new tail is durable",
+    what: "Slots are overwritten while a header on the medium still counts their records.",
+    threatens: ["G1", "G11"],
+    tests: {
+      "faults/tail_reuse_test.ts": [
+        "WAL never writes over a slot that the durable header still counts: truncate() and appends",
+        "WAL keeps whole batches and all that was durable when the newer header copy is lost: batches, truncate() in the middle of one",
+        "WAL.open() refuses a log whose only header counts records that were overwritten, and salvage lists them",
+      ],
+    },
+  },
+  {
+    id: "H30",
+    title: "Bad truncate position",
+    what: "`truncate()` gets a position that is stale, repeated, or past what is durable.",
+    threatens: ["G15"],
+    tests: {
+      "faults/full_ring_test.ts": [
+        "truncate() refuses what is not durable and what is no LSN, and takes what is past",
+        "truncate() frees exactly what it names, one record at a time, around the ring",
+      ],
+    },
+  },
+  {
+    id: "H31",
+    title: "Full ring with a stuck consumer",
+    what: "Appends fill the ring while the consumer hangs, or the store itself appends and waits for itself.",
+    threatens: ["G13"],
+    tests: {
+      "faults/full_ring_test.ts": [
+        "logInsert() waits no longer than it was told when the consumer is stuck",
+        "logInsert() from within the store rejects in a full ring rather than wait for itself",
+        "checkpoint() finds room in a full ring by letting go of what it confirms",
+      ],
+      "faults/waiting_append_test.ts": [
+        "an append settles when letting in another one has just poisoned the log",
+        "an append from what a store call left running waits for room as any other does",
+      ],
+    },
+  },
+  {
+    id: "H32",
+    title: "Clock that goes back",
+    what: "The wall clock goes back between records, or between openings.",
+    threatens: ["G10"],
+    tests: {
+      "faults/clock_test.ts": [
+        "WAL's time ascends from record to record whatever the clock does",
+        "WAL's time goes on after everything was let go of: the header remembers it",
+      ],
+    },
+  },
+  {
+    id: "H33",
+    title: "Order of places in place of LSNs",
+    what: "Whole records lie in wrong slots, and the order of the slots is taken for the order of the log.",
+    threatens: ["G2"],
+    tests: {
+      "faults/stale_lap_test.ts": [
+        "WAL takes no record for another in a ring whose slots are rotated by a lap or less",
+      ],
+      "faults/bit_rot_test.ts": [
+        "WAL takes no record out of its place when sectors of a crashed log are swapped, copied or wiped",
+      ],
+    },
+  },
+  {
+    id: "H34",
+    title: "Copy while writing",
+    what: "A copy that is made while the log is written mixes old and new blocks.",
+    threatens: ["G2", "G5"],
+    tests: {
+      "faults/backup_test.ts": [
+        "backup() writes everything durable and nothing else, at any moment, also over the end of the ring",
+        "WAL refuses a copy that was read while the log was written, or takes a prefix from it; never a wrong record",
+      ],
+      "backup_async_test.ts": [
+        "backupAsync() holds what was there at the call, whatever is appended and released meanwhile",
+        "close() during backupAsync() rejects it with WALClosedError, and leaves no file and nothing open",
+      ],
+    },
+  },
+  {
+    id: "H35",
+    title: "Large folios",
+    what: "The page cache holds large folios of the file, so each sync of 64 bytes writes up to a megabyte.",
+    threatens: ["G16"],
+    tests: {
+      "ffi_disk_test.ts": [
+        "a commit of 64 bytes writes 8 KiB or less to ext4, to a new, a reopened and a copied file",
+      ],
+      "faults/unwritten_test.ts": [
+        "open() writes every block of a new log, a page at a time, and syncs it before it has its name",
+      ],
+    },
+    note: "Loop devices need root. Without root these tests are skipped and say so.",
+  },
+  {
+    id: "H36",
+    title: "Lost file",
+    what:
+      "The file is deleted, replaced or cut while the log is open. Stores and syncs into the mapping go on succeeding.",
+    threatens: ["G1", "G8"],
+    tests: {
+      "faults/gone_test.ts": [
+        "WAL acknowledges nothing once its file is deleted",
+        "close() of a log whose file went while it was idle does not mark another's file clean",
+      ],
+    },
+  },
+  {
+    id: "H37",
+    title: "Copy-on-write overwrites in new space",
+    what:
+      "On btrfs a log that is full of written blocks still gets a SIGBUS on a full disk, and each commit of 64 bytes writes many blocks.",
+    threatens: ["G8"],
+    tests: {
+      "ffi_disk_test.ts": [
+        "open() sets the no-copy-on-write attribute on btrfs, and refuses a file without it",
+      ],
+      "faults/disk_full_test.ts": [
+        "a log on btrfs goes round and round on a disk that is full, is killed, and goes on",
+      ],
+    },
+    note: "Loop devices need root. Without root these tests are skipped and say so.",
+  },
+  {
+    id: "H38",
+    title: "Position without a lineage",
+    what: "A log is restored from a copy or made anew. An LSN that a store has saved then names another record.",
+    threatens: ["G11"],
+    tests: {
+      "faults/lineage_test.ts": [
+        "A log that was restored from a backup refuses a store that has more, before, when and after it grows past its LSN",
+        "A log that was put back as a copy of the closed file refuses a store at each try of a supervisor while producers go on",
+        "A log that was deleted and made anew refuses the store in every later opening, closed or crashed",
+        "A log that salvage made takes its store, and refuses one that has what it could not keep",
+        "A fork that crashes at any of its calls leaves a log that forks again or has forked; the store stays refused",
+        "A log on a disk that was restored from a backup refuses its SQLiteStore in every opening",
+        "While a consumer of one log fills a store, a consumer of another log is refused",
+      ],
+      "stores_sqlite_test.ts": [
+        "SQLiteStore.applyBatch() refuses a run of another log that starts at or below its LSN",
+        "SQLiteStore saves LSN and log id in the transaction of the data",
+      ],
+    },
+    note:
+      "The log cannot tell a file that was put back by `cp`, grew, and was closed before its store was consumed. Use `backup()`.",
+  },
+  {
+    id: "H39",
+    title: "Caller's code inside an append",
+    what:
+      "A getter, an iterator, a Proxy or the wall clock runs inside an append, and calls the log that is appending.",
+    threatens: ["G1", "G2", "G3"],
+    tests: {
+      "faults/callers_code_test.ts": [
+        "logInsertSync() writes into no slot that is taken, whatever the caller's code does while it is read",
+        "each value of a caller's is read once: times, items, batches, options, ranges, stores",
+        "an append that waits for room is done with what its call read, however that changes",
+      ],
+    },
+    note: "A file system of the caller's own (`storage`) is trusted.",
+  },
+  {
+    id: "H40",
+    title: 'Stale header that says "closed"',
+    what:
+      "An old header copy comes back after the log has gone on. It says that the log was closed, with fewer records.",
+    threatens: ["G1", "G5"],
+    tests: {
+      "faults/stale_header_test.ts": [
+        "recover() loses nothing in silence with any header copy of before, unless lost records took the slot where it stops",
+        "WAL.open() refuses a log whose header says that it was closed 800 records ago: both copies are old",
+        "recover() does not believe a clean mark that is refuted in any free slot, in any lap, by a torn record",
+      ],
+    },
+    note:
+      'Two old copies are not noticed where lost and erased records took the slot at which the walk stops. With `verify: "ends"` they are not noticed where such records took 4,096 slots from the old head on.',
+  },
+  {
+    id: "H41",
+    title: "Failed look taken for a lost file",
+    what: "The log cannot ask for its file's state for a while, and takes the file for lost.",
+    threatens: ["G1", "G8"],
+    tests: {
+      "faults/look_test.ts": [
+        "WAL goes on, and warns, for as long as a look at its path fails with EACCES",
+        "WAL goes on while its directory is closed for a while, looked at by statx",
+        "WAL notices that its file was deleted though the path cannot be looked at",
+      ],
+    },
+    note: "The next look that works sees a file that replaced the log meanwhile.",
+  },
+  {
+    id: "H42",
+    title: "Name whose meaning changes",
+    what:
+      "The log's path leads to another file later. The working directory changes, a link is turned, or a file system is mounted.",
+    threatens: ["G1", "G2"],
+    tests: {
+      "faults/path_meaning_test.ts": [
+        'WAL opens the log that "log" meant when it was given, whatever the directory is since',
+        "WAL opens the same log again though the symbolic links that led to it were turned",
+        "stats() warns when a file system was mounted over the log's directory",
+      ],
+    },
+    note: "Another log at the path of one that was closed is a warning.",
+  },
+  {
+    id: "H43",
+    title: "One wrong clock",
+    what: "One reading of a wrong clock moves the log's time years ahead, where it stays.",
+    threatens: ["G10"],
+    tests: {
+      "faults/clock_test.ts": [
+        "one wrong clock leaves no log in another century, however many records meet it",
+        "stats() says by how much the log's time is ahead of the clock, in each opening, until the clock gets there",
+        "a log that was closed for a week, or longer, takes the clock's time when it is opened again",
+      ],
+    },
+    note:
+      "The first reading of an opening is followed. Deno's monotonic clock stands still while a Linux machine sleeps.",
+  },
+  {
+    id: "H44",
+    title: "Yield that is none",
+    what: "A loop gives way to timers, but not to sockets. A server in the process does not answer.",
+    threatens: ["G16"],
+    tests: {
+      "faults/sockets_test.ts": [
+        "a server answers while a writer awaits each append, inline",
+        "a server answers while a writer appends and something else keeps the event loop awake",
+        "a server answers while a synchronous store is given a backlog, native",
+        "a server answers while a store that takes runs is given a backlog, node",
+      ],
+      "faults/held_event_loop_test.ts": [
+        "timers get their turn within a run that a synchronous store is given",
+      ],
+    },
+    note:
+      "A sync on the thread, and a call to a store, hold the event loop for as long as they take. The benchmarks measure the delay itself.",
+  },
+  {
+    id: "H45",
+    title: "Same process again",
+    what: "A program is loaded again in its process, or a worker is terminated, while its log is open and locked.",
+    threatens: ["G7"],
+    tests: {
+      "faults/reload_test.ts": [
+        "a program under `deno run --watch` opens the log that it did not close before it was restarted",
+        "a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
+        "a test that follows one that threw is told why the log is locked; in Deno the next file opens it",
+        "a log that a terminated Deno worker had open can be opened again, without its process ending",
+        "a log that a terminated Bun worker had open is locked, and the error says why",
+        "open() takes nothing over from this evaluation of the module, nor from one of another URL",
+      ],
+    },
+    note: "A worker that Bun terminates keeps its descriptors, and with them the lock.",
+  },
+  {
+    id: "H46",
+    title: "Dead consumer that is silent",
+    what: "The consumer fails, is refused, or hangs. Appends go on being acknowledged, and nobody is told.",
+    threatens: ["G11", "G13"],
+    tests: {
+      "faults/dead_consumer_test.ts": [
+        "stats() warns as soon as a consumer has died with records left, and no longer than that",
+        "whenApplied() rejects with what the last consumer said when it failed, until there is another",
+        "WALFullError has the dead consumer's error as its cause, for whoever waits and for whoever comes later",
+        "a call to the store that does not return is in stats(), in a warning after a second, and in WALFullError",
+        "consumeAsync() ends when the log is closed while insert() does not return, and what that does later is nobody's",
+        "a store gets no call of a new consumer before the one that outlasted its log has ended",
+      ],
+    },
+  },
+  {
+    id: "H47",
+    title: "Signal in place of an error",
+    what: "The system sends a signal where an error was expected, as for a file longer than the process may write.",
+    threatens: ["G8", "G12"],
+    tests: {
+      "faults/signal_test.ts": [
+        "WAL.open() of a new log longer than this process may write is WALSpaceError, and leaves nothing",
+        "WAL goes round and round in a log that is longer than this process may write, and refuses to copy it",
+        "The examples and the scripts end by themselves when nobody reads what they print",
+      ],
+    },
+  },
+  {
+    id: "H48",
+    title: "Answer that is not checked",
+    what: "The foreign function interface returns something that is no function and no memory, and the log uses it.",
+    threatens: ["G8"],
+    tests: {
+      "faults/ffi_answers_test.ts": [
+        "WAL.open() without a JIT is WALPlatformError with the first reason as cause; a log in memory works",
+        "openLibc() tries each name of the library, and says of all why not",
+        "openLibc() names a function that the library does not have",
+      ],
+    },
+  },
+  {
+    id: "H49",
+    title: "Derived name that is too long",
+    what: "The name of a temporary or a kept file is too long for the file system, although the log's own name is not.",
+    threatens: ["G5", "G12"],
+    tests: {
+      "faults/long_name_test.ts": [
+        "WAL makes, salvages and backs up a log whose name has 200 to 255 bytes, of n",
+        "WAL makes, salvages and backs up a log with a long name in a temporary directory",
+        "WAL names the name that is too long: the log's, a directory's, the backup's",
+      ],
+    },
+  },
+  {
+    id: "H50",
+    title: "File seen through another name",
+    what:
+      "A file has several names, by hard links or by a crash during creation, or its path is not the one that was meant.",
+    threatens: ["G2", "G15"],
+    tests: {
+      "faults/other_names_test.ts": [
+        "stats() warns of a log with hard links for as long as it has them, looked at by statx",
+        "WAL refuses a path that would make a file which nobody meant, and says what to give",
+        "open() on a read-only file system says what to do, and a copy opens",
+      ],
+    },
+    note: "A reflink and a bind mount cannot be told from the log.",
+  },
+  {
+    id: "H51",
+    title: "Values that are not their own",
+    what: "Records with equal fields compare as different values, or a copy of a record loses its fields.",
+    threatens: ["G2"],
+    tests: {
+      "stored_record_test.ts": [
+        "a record is the same value before and after an append, and however it is read",
+        "records that differ in one field are different values",
+        "structuredClone() and postMessage() refuse a record, alone or in anything else, and take what toObject() gives",
+        "console.log() shows a record's fields, and nothing of what they are made of",
+      ],
+    },
+  },
+];

@@ -283,7 +283,7 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G16"],
     tests: {
       "counts_test.ts": [
-        "appends of one turn cost one sync, of the pages they lie in (inline)",
+        "logInsert() calls of one turn cost one sync, of the pages they lie in (inline)",
       ],
     },
     note: "The benchmarks measure the delay itself.",
@@ -295,11 +295,11 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G16"],
     tests: {
       "group_commit_test.ts": [
-        "timers get their turn while inline commits follow one another",
-        "adaptive commits leave the thread when syncs are slow, and come back when they are fast",
+        "GroupCommit lets timers run while inline commits follow one another",
+        "GroupCommit leaves the thread when adaptive syncs are slow, and comes back when they are fast",
       ],
       "faults/held_event_loop_test.ts": [
-        "timers get their turn while a writer works between appends that it awaits",
+        "logInsert() lets timers run while a writer works between appends that it awaits",
       ],
     },
     note: "The benchmarks measure the delay itself.",
@@ -334,7 +334,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL refuses a file that was cut below what its header says",
       ],
       "faults/gone_test.ts": [
-        "a file that was cut while the log was idle is noticed before it is touched",
+        "WAL notices that its file was cut while it was idle before it touches the file",
       ],
       "faults/unreadable_sector_test.ts": [
         "WAL.open() rejects a log with pages that cannot be read, and salvage opens everything around them",
@@ -353,7 +353,7 @@ export const HAZARDS: readonly Hazard[] = [
         "open() sets the no-copy-on-write attribute on btrfs, and refuses a file without it",
       ],
       "faults/disk_full_test.ts": [
-        "a log on btrfs goes round and round on a disk that is full, is killed, and goes on",
+        "WAL on btrfs goes round and round on a disk that is full, is killed, and goes on",
       ],
     },
     note: "Loop devices need root. Without root these tests are skipped and say so.",
@@ -380,8 +380,8 @@ export const HAZARDS: readonly Hazard[] = [
         "open() is refused while another process has the log; SIGKILL frees it, SIGSTOP does not",
       ],
       "faults/salvage_openers_test.ts": [
-        "salvage loses nothing when another opener comes at any of its system calls and closes it",
-        "eight processes salvage a log at once: one does, and no record that any acknowledged is lost",
+        "salvage() loses nothing when another opener comes at any of its system calls and closes it",
+        "salvage() by eight processes at once is done by one, and no record that any acknowledged is lost",
       ],
     },
   },
@@ -395,10 +395,10 @@ export const HAZARDS: readonly Hazard[] = [
         "Region.close() detaches every view before the memory goes",
       ],
       "faults/use_after_close_test.ts": [
-        "a closed log, its cursors, iterators and records are safe under garbage collection",
+        "WAL that is closed, its cursors, iterators and records are safe under garbage collection",
       ],
       "faults/leak_test.ts": [
-        "2000 openings and closings leak no descriptor, mapping or memory",
+        "WAL leaks no descriptor, mapping or memory over 2000 openings and closings",
       ],
     },
   },
@@ -466,7 +466,7 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/consumer_crash_test.ts": [
         "consumeAsync() repeats nothing it must not and skips nothing when power fails at any call of the disk, store exact",
-        "The checks of this file notice a store that saves its LSN apart from its data",
+        "CrashingStore that saves its LSN apart from its data is noticed by the checks of this file",
       ],
       "faults/checkpoint_store_test.ts": [
         "consumeAsync() refuses a store that lacks records which were confirmed and released",
@@ -510,8 +510,8 @@ export const HAZARDS: readonly Hazard[] = [
         "checkpoint() finds room in a full ring by letting go of what it confirms",
       ],
       "faults/waiting_append_test.ts": [
-        "an append settles when letting in another one has just poisoned the log",
-        "an append from what a store call left running waits for room as any other does",
+        "logInsert() settles when letting in another append has just poisoned the log",
+        "logInsert() from what a store call left running waits for room as any other append does",
       ],
     },
   },
@@ -564,7 +564,7 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G16"],
     tests: {
       "ffi_disk_test.ts": [
-        "a commit of 64 bytes writes 8 KiB or less to ext4, to a new, a reopened and a copied file",
+        "Region.sync() of 64 bytes writes 8 KiB or less to ext4, to a new, a reopened and a copied file",
       ],
       "faults/unwritten_test.ts": [
         "open() writes every block of a new log, a page at a time, and syncs it before it has its name",
@@ -596,7 +596,7 @@ export const HAZARDS: readonly Hazard[] = [
         "open() sets the no-copy-on-write attribute on btrfs, and refuses a file without it",
       ],
       "faults/disk_full_test.ts": [
-        "a log on btrfs goes round and round on a disk that is full, is killed, and goes on",
+        "WAL on btrfs goes round and round on a disk that is full, is killed, and goes on",
       ],
     },
     note: "Loop devices need root. Without root these tests are skipped and say so.",
@@ -608,13 +608,13 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G11"],
     tests: {
       "faults/lineage_test.ts": [
-        "A log that was restored from a backup refuses a store that has more, before, when and after it grows past its LSN",
-        "A log that was put back as a copy of the closed file refuses a store at each try of a supervisor while producers go on",
-        "A log that was deleted and made anew refuses the store in every later opening, closed or crashed",
-        "A log that salvage made takes its store, and refuses one that has what it could not keep",
-        "A fork that crashes at any of its calls leaves a log that forks again or has forked; the store stays refused",
-        "A log on a disk that was restored from a backup refuses its SQLiteStore in every opening",
-        "While a consumer of one log fills a store, a consumer of another log is refused",
+        "consumeAsync() of a log that was restored from a backup refuses a store that has more, before, when and after it grows past its LSN",
+        "consumeAsync() of a log that was put back as a copy of the closed file refuses a store at each try of a supervisor while producers go on",
+        "consumeAsync() of a log that was deleted and made anew refuses the store in every later opening, closed or crashed",
+        "consumeAsync() of a log that salvage made takes its store, and refuses one that has what it could not keep",
+        "consumeAsync() that crashes at any call of a fork leaves a log that forks again or has forked; the store stays refused",
+        "consumeAsync() of a log on a disk that was restored from a backup refuses its SQLiteStore in every opening",
+        "consumeAsync() is refused a store while a consumer of another log fills it",
       ],
       "stores_sqlite_test.ts": [
         "SQLiteStore.applyBatch() refuses a run of another log that starts at or below its LSN",
@@ -633,8 +633,8 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/callers_code_test.ts": [
         "logInsertSync() writes into no slot that is taken, whatever the caller's code does while it is read",
-        "each value of a caller's is read once: times, items, batches, options, ranges, stores",
-        "an append that waits for room is done with what its call read, however that changes",
+        "WAL reads each value of a caller's once: times, items, batches, options, ranges, stores",
+        "logInsert() that waits for room is done with what its call read, however that changes",
       ],
     },
     note: "A file system of the caller's own (`storage`) is trusted.",
@@ -691,9 +691,9 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G10"],
     tests: {
       "faults/clock_test.ts": [
-        "one wrong clock leaves no log in another century, however many records meet it",
+        "WAL is left in no other century by one wrong clock, however many records meet it",
         "stats() says by how much the log's time is ahead of the clock, in each opening, until the clock gets there",
-        "a log that was closed for a week, or longer, takes the clock's time when it is opened again",
+        "WAL.open() of a log that was closed for a week, or longer, takes the clock's time",
       ],
     },
     note:
@@ -706,13 +706,13 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G16"],
     tests: {
       "faults/sockets_test.ts": [
-        "a server answers while a writer awaits each append, inline",
-        "a server answers while a writer appends and something else keeps the event loop awake",
-        "a server answers while a synchronous store is given a backlog, native",
-        "a server answers while a store that takes runs is given a backlog, node",
+        "WAL lets a server answer while a writer awaits each append, inline",
+        "WAL lets a server answer while a writer appends and something else keeps the event loop awake",
+        "WAL lets a server answer while a synchronous store is given a backlog, native",
+        "WAL lets a server answer while a store that takes runs is given a backlog, node",
       ],
       "faults/held_event_loop_test.ts": [
-        "timers get their turn within a run that a synchronous store is given",
+        "consumeAsync() lets timers run within a run that a synchronous store is given",
       ],
     },
     note:
@@ -725,11 +725,11 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G7"],
     tests: {
       "faults/reload_test.ts": [
-        "a program under `deno run --watch` opens the log that it did not close before it was restarted",
-        "a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
-        "a test that follows one that threw is told why the log is locked; in Deno the next file opens it",
-        "a log that a terminated Deno worker had open can be opened again, without its process ending",
-        "a log that a terminated Bun worker had open is locked, and the error says why",
+        "WAL.open() of a program under `deno run --watch` opens the log that it did not close before it was restarted",
+        "WAL.open() of a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
+        "WALLockedError tells a test that follows one that threw why the log is locked; in Deno the next file opens it",
+        "WAL.open() opens a log that a terminated Deno worker had open, without its process ending",
+        "WALLockedError says why a log is locked that a terminated Bun worker had open",
         "open() takes nothing over from this evaluation of the module, nor from one of another URL",
       ],
     },
@@ -745,9 +745,9 @@ export const HAZARDS: readonly Hazard[] = [
         "stats() warns as soon as a consumer has died with records left, and no longer than that",
         "whenApplied() rejects with what the last consumer said when it failed, until there is another",
         "WALFullError has the dead consumer's error as its cause, for whoever waits and for whoever comes later",
-        "a call to the store that does not return is in stats(), in a warning after a second, and in WALFullError",
+        "stats() and WALFullError tell of a call to the store that does not return, with a warning after a second",
         "consumeAsync() ends when the log is closed while insert() does not return, and what that does later is nobody's",
-        "a store gets no call of a new consumer before the one that outlasted its log has ended",
+        "consumeAsync() calls a store only when the call has ended that outlasted its log",
       ],
     },
   },
@@ -760,7 +760,7 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/signal_test.ts": [
         "WAL.open() of a new log longer than this process may write is WALSpaceError, and leaves nothing",
         "WAL goes round and round in a log that is longer than this process may write, and refuses to copy it",
-        "The examples and the scripts end by themselves when nobody reads what they print",
+        "examples/*.ts and scripts/*.ts end by themselves when nobody reads what they print",
       ],
     },
   },
@@ -812,8 +812,8 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G2"],
     tests: {
       "stored_record_test.ts": [
-        "a record is the same value before and after an append, and however it is read",
-        "records that differ in one field are different values",
+        "WALRecord is the same value before and after an append, and however it is read",
+        "WALRecord is another value when one field differs",
         "structuredClone() and postMessage() refuse a record, alone or in anything else, and take what toObject() gives",
         "console.log() shows a record's fields, and nothing of what they are made of",
       ],

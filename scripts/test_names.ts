@@ -10,26 +10,33 @@ export function hazardsNamed(source: string): Set<string> {
   return named;
 }
 
-/**
- * The names of the tests in a source, each as a pattern: what a template puts in may be anything. A name that is made elsewhere is
- * not found.
- */
-export function testNames(source: string): RegExp[] {
-  const names: RegExp[] = [];
+/** What stands in a test's name for what a template puts in. */
+const HOLE = "${}";
+
+/** The names of the tests in a source, with `${}` for what a template puts in. A name that is made elsewhere is not found. */
+export function testNames(source: string): string[] {
+  const names: string[] = [];
   for (const { index, 0: call } of source.matchAll(/(?<![\w.])test\(\s*(?=["'`])/g)) {
     const start = index + call.length;
     const quote = source[start];
-    let pattern = "";
+    let name = "";
     for (let at = start + 1; at < source.length && source[at] !== quote; at++) {
-      if (source[at] === "\\") pattern += RegExp.escape(source[++at]!);
+      if (source[at] === "\\") name += source[++at]!;
       else if (quote === "`" && source.startsWith("${", at)) {
         at = endOfHole(source, at + 2);
-        pattern += ".*";
-      } else pattern += RegExp.escape(source[at]!);
+        name += HOLE;
+      } else name += source[at]!;
     }
-    names.push(new RegExp(`^${pattern}$`));
+    names.push(name);
   }
   return names;
+}
+
+/** Whether a source has a test of this name, which a template may have made. */
+export function hasTest(source: string, name: string): boolean {
+  return testNames(source).some((found) =>
+    new RegExp(`^${found.split(HOLE).map(RegExp.escape).join(".*")}$`).test(name)
+  );
 }
 
 /** The place of the brace that ends a template's hole. */

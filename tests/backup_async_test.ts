@@ -119,7 +119,7 @@ test("backupAsync() holds what was there at the call, whatever is appended and r
   assert(full > 0, "an append met a slot that was still to be read");
 });
 
-test("an append that needs a slot which a backup has still to read waits for it, in order, without a consumer too", async () => {
+test("backupAsync() makes an append wait that needs a slot which the backup has yet to read, without a consumer too", async () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk, LONG);
   fillTo(wal, LONG_CAPACITY);
@@ -143,7 +143,7 @@ test("an append that needs a slot which a backup has still to read waits for it,
   assertEquals([wal.head, wal.stats().waiting], [LONG_CAPACITY + 10_001, 0]);
 });
 
-test("a consumer and its producers go on through a backup of a full log", async () => {
+test("backupAsync() of a full log lets a consumer and its producers go on", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk, LONG);
   fillTo(wal, LONG_CAPACITY);
@@ -160,7 +160,7 @@ test("a consumer and its producers go on through a backup of a full log", async 
   assertEquals(store.applied.length, LONG_CAPACITY + 20_000);
 });
 
-test("two backups at a time are two copies, and one file is for one of them", async () => {
+test("backupAsync() called twice at a time makes two copies, and gives one file to one of them", async () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk, LONG);
   fillTo(wal, 20_000);
@@ -193,7 +193,7 @@ test("close() during backupAsync() rejects it with WALClosedError, and leaves no
   }
 });
 
-test("a log that fails during backupAsync() rejects it, and leaves no file", async () => {
+test("backupAsync() rejects and leaves no file when the log fails meanwhile", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, { ...LONG, flush: "inline" });
   fillTo(wal, 30_000);

@@ -66,7 +66,7 @@ test("backup() of a log in memory is a log on disk", () =>
     assertEquals(lsns(copy.replay()), range(1, 5));
   }));
 
-test("a copy has an id of its own: its records mean nothing to the log it was made from", () => {
+test("backup() gives a copy an id of its own: its records mean nothing to the first log", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   fill(wal, 3);
@@ -76,7 +76,7 @@ test("a copy has an id of its own: its records mean nothing to the log it was ma
   assert(ids[0] !== ids[1]);
 });
 
-test("a copy goes on by itself, later than anything in the log", () => {
+test("backup() makes a copy that goes on by itself, later than anything in the log", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   fill(wal, 3);

@@ -94,7 +94,7 @@ test("open() in a directory that is missing, or that is a file, is a WALNotFound
     refused(directory, `${directory}/log`, WALNotFoundError, "NOT_FOUND", { create: false });
   }));
 
-test("a path of the wrong type is a TypeError, and an empty one a RangeError", () => {
+test("open() of a path of the wrong type is a TypeError, and of an empty one a RangeError", () => {
   for (const path of [5, {}, [], true, Symbol("s")]) assertThrows(() => new WAL(path as unknown as string), TypeError);
   assertThrows(() => new WAL(new URL("https://example.com/log")), TypeError);
   assertThrows(() => new WAL(""), RangeError);
@@ -149,7 +149,7 @@ for (const [what, bytes, errorClass, code, includes] of FILES) {
     }));
 }
 
-test("a WALCorruptError names the damaged LSNs and where the first one lies", () =>
+test("WALCorruptError names the damaged LSNs and where the first one lies", () =>
   withTempDir((directory) => {
     const path = `${directory}/log`;
     const records = [1, 2, 5, 8].map((lsn) => ({ lsn }));
@@ -325,7 +325,7 @@ const BAD_OPTIONS: readonly [options: Record<string, unknown>, errorClass: Error
   [{ now: 5 }, TypeError],
 ];
 
-test("an option that cannot be used is a RangeError or TypeError that names it, before anything is touched", () => {
+test("open() throws a RangeError or TypeError that names an unusable option, before anything is touched", () => {
   for (const recovery of ["strict", "salvage"] as const) {
     for (const verify of ["bogus", 1, 0, ""]) {
       assertThrows(() => new WAL(null, { recovery, verify } as unknown as WALOptions), RangeError, "as verify");
@@ -366,7 +366,7 @@ async function bothFail(
   assertEquals([wal.head, wal.stats().syncs], [head, 0]);
 }
 
-test("a key or value that is no unsigned 64-bit number is refused in every place, and nothing is written", async () => {
+test("logInsert() and its like refuse a key or value that is no unsigned 64-bit number, and write nothing", async () => {
   await using wal = openInMemory();
   for (const [bad, errorClass] of BAD_NUMBERS) {
     for (let place = 0; place < 4; place++) {
@@ -384,7 +384,7 @@ test("a key or value that is no unsigned 64-bit number is refused in every place
   assertEquals(wal.length, 0);
 });
 
-test("a batch that is none, or whose items are none, is a TypeError, and nothing is written", async () => {
+test("batchInsert() of what is no batch, or of items that are none, is a TypeError, and writes nothing", async () => {
   await using wal = openInMemory();
   const batches: unknown[] = [null, undefined, 5, {}, [5], [null], [[1, 2, 3]], [[1, 2, 3, 4, 5]], [{
     0: 1,
@@ -400,7 +400,7 @@ test("a batch that is none, or whose items are none, is a TypeError, and nothing
   }
 });
 
-test("a batch whose iterator throws writes nothing and throws the same", async () => {
+test("batchInsert() throws what the batch's iterator throws, and writes nothing", async () => {
   await using wal = openInMemory();
   const error = new Error("iterator");
   function* broken(): Generator<InsertItem> {
@@ -410,7 +410,7 @@ test("a batch whose iterator throws writes nothing and throws the same", async (
   await bothFail(wal, Error, () => wal.batchInsertSync(broken()), () => wal.batchInsert(broken()));
 });
 
-test("a batch larger than the ring is a RangeError, also while a consumer runs", async () => {
+test("batchInsert() of more records than the ring has is a RangeError, also while a consumer runs", async () => {
   await using wal = openInMemory();
   const large = items(1, CAPACITY + 1);
   await bothFail(wal, RangeError, () => wal.batchInsertSync(large), () => wal.batchInsert(large));
@@ -420,7 +420,7 @@ test("a batch larger than the ring is a RangeError, also while a consumer runs",
   await consuming;
 });
 
-test("a hybrid time that is none is refused, and nothing is written", async () => {
+test("logInsert() refuses what is no hybrid time, and writes nothing", async () => {
   await using wal = openInMemory();
   const bad: [time: unknown, errorClass: ErrorClass][] = [
     [5, TypeError],
@@ -442,7 +442,7 @@ test("a hybrid time that is none is refused, and nothing is written", async () =
   }
 });
 
-test("a range of records that makes no sense is refused", () => {
+test("records() and cursor() refuse a range that makes no sense", () => {
   using wal = openInMemory();
   fill(wal, 3);
   for (const read of [(range: object) => wal.records(range), (range: object) => wal.cursor(range)]) {
@@ -455,13 +455,13 @@ test("a range of records that makes no sense is refused", () => {
   }
 });
 
-test("a path that is undefined is a TypeError, not a log in memory", () => {
+test("open() of an undefined path is a TypeError, not a log in memory", () => {
   const unset = undefined as unknown as string;
   assertThrows(() => WAL.open(unset), TypeError, "undefined as path");
   assertThrows(() => new WAL(unset), TypeError, "undefined as path");
   assertEquals(new WAL().path, null);
 });
 
-test("an option of another name is a TypeError that names it", () => {
+test("open() throws a TypeError that names an option which there is not", () => {
   assertThrows(() => WAL.open(null, { sizeBytes: 65536 } as WALOptions), TypeError, "sizeBytes");
 });

@@ -144,7 +144,7 @@ test("wallNanos is 0 where the clock makes no sense", () => {
   assertEquals([1.5, 0, -1, NaN, Infinity].map(wall), [1_000_000n, 0n, 0n, 0n, 0n]);
 });
 
-test("only read() and readIfDue() run the wall clock, once each, whatever it calls", () => {
+test("read() and readIfDue() alone run the wall clock, once each, whatever it calls", () => {
   let calls = 0;
   const clock: HybridClock = new HybridClock(() => {
     calls++;
@@ -166,7 +166,7 @@ test("only read() and readIfDue() run the wall clock, once each, whatever it cal
   assertEquals([clock.wallMs, calls], [9, 2]);
 });
 
-test("a wall clock that throws is read again before the next time", () => {
+test("HybridClock reads a wall clock that threw again before the next time", () => {
   let mustThrow = true;
   const clock = new HybridClock(() => {
     if (mustThrow) throw new Error("no clock");
@@ -275,7 +275,7 @@ test("tick() carries into the nanoseconds while a jump is not followed", () => {
   assertEquals([clocks.clock.nanos, clocks.clock.seq], [nanos + 1n, 0]);
 });
 
-test("what makes no sense is no jump, and does not hide one", () => {
+test("tick() takes a reading that makes no sense for no jump, and the next jump for one", () => {
   const clocks = new TwoClocks(1000);
   const { wallMs } = clocks;
   for (const nonsense of [NaN, Infinity, -1, 0, 2 ** 60]) {
@@ -286,7 +286,7 @@ test("what makes no sense is no jump, and does not hide one", () => {
   }
 });
 
-test("no time is ahead of all that the clocks, observed times and the limit allow", () => {
+test("HybridClock gives no time ahead of all that the clocks, observed times and the limit allow", () => {
   const step = fc.record({
     wall: fc.oneof(fc.integer({ min: -5000, max: 5000 }), fc.constantFrom(YEARS_MS, -YEARS_MS)),
     monotonic: fc.nat(5000),

@@ -43,7 +43,7 @@ test("stop() ends the consumer after the call to the store that runs, and anothe
   await another.stop();
 });
 
-test("a consumption is stopped at the end of its block, and the log stays open", async () => {
+test("consume() is stopped at the end of its block, and the log stays open", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   {
@@ -71,7 +71,7 @@ test("stop() from within the store resolves at once, and the consumer ends when 
   assertEquals([seen, wal.stats().consuming], [[2], false]);
 });
 
-test("the options' signal stops a consumption too, and each option is read once", async () => {
+test("consume() is stopped by the options' signal too, and reads each option once", async () => {
   await using wal = openInMemory();
   const controller = new AbortController();
   const reads: string[] = [];
@@ -102,7 +102,7 @@ test("the options' signal stops a consumption too, and each option is read once"
   assertEquals(reads.sort(), ["batchSize", "onError", "pollIntervalMs", "signal"]);
 });
 
-test("done rejects with what the store threw, and so does stop()", async () => {
+test("Consumption.done rejects with what the store threw, and so does stop()", async () => {
   await using wal = openInMemory();
   const fault = new Error("the store is away");
   const failing: Store = {
@@ -117,7 +117,7 @@ test("done rejects with what the store threw, and so does stop()", async () => {
   assertStrictEquals(await assertRejects(() => consumption.stop()), fault);
 });
 
-test("done rejects with what cannot be used and where a consumer runs: consume() throws nothing", async () => {
+test("Consumption.done rejects for unusable options and where a consumer runs: consume() throws nothing", async () => {
   await using wal = openInMemory();
   const bad: readonly [unknown, typeof TypeError | typeof RangeError][] = [
     [null, TypeError],

@@ -44,7 +44,7 @@ class DurableStore {
   }
 }
 
-test("a store that throws at any record stops the consumer with that error, and the next one goes on there", async () => {
+test("consumeAsync() ends with what a store throws at any record, and the next consumer goes on there", async () => {
   for (let failing = 1; failing <= 12; failing++) {
     await using wal = openInMemory();
     fill(wal, 12);
@@ -64,7 +64,7 @@ test("a store that throws at any record stops the consumer with that error, and 
   }
 });
 
-test("a store whose promise rejects, and one that throws what is no Error, are treated alike", async () => {
+test("consumeAsync() treats a store whose promise rejects as one that throws what is no Error", async () => {
   await using wal = openInMemory();
   fill(wal, 3);
   const store = new ListStore();
@@ -119,7 +119,7 @@ test("onError is told the whole run where the store takes runs, and the run is a
   assertEquals(contexts, [{ firstLsn: 1, lastLsn: 4, attempt: 1, delayMs: 10 }]);
 });
 
-test("delays between retries end at a second, and attempts count on", async () => {
+test("onError counts attempts on while the delays between them end at a second", async () => {
   await using wal = openInMemory();
   fill(wal, 1);
   const store = new ListStore();
@@ -141,7 +141,7 @@ test("delays between retries end at a second, and attempts count on", async () =
   assertEquals(store.applied, []);
 });
 
-test("an append does not cut a retry's delay short", async () => {
+test("logInsert() does not cut a retry's delay short", async () => {
   await using wal = openInMemory();
   fill(wal, 1);
   const store = new ListStore();
@@ -203,7 +203,7 @@ test("close() and the signal end a consumer that waits to retry, at once", async
   }
 });
 
-test("a store whose sync() throws releases nothing and writes no checkpoint", async () => {
+test("consumeAsync() releases nothing and writes no checkpoint when the store's sync() throws", async () => {
   await using wal = openInMemory();
   fill(wal, 5);
   const error = new Error("no space in the store");
@@ -216,7 +216,7 @@ test("a store whose sync() throws releases nothing and writes no checkpoint", as
   assertEquals([wal.tail, wal.head, wal.applied], [1, 6, 5]);
 });
 
-test("a record that is damaged stops the consumer with WALCorruptError, before it and all after it are applied", async () => {
+test("consumeAsync() ends with WALCorruptError before a damaged record, and all before it are applied", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   fill(wal, 10);
@@ -229,7 +229,7 @@ test("a record that is damaged stops the consumer with WALCorruptError, before i
   wal.close();
 });
 
-test("a consumer of a log whose sync fails ends with WALSyncError, and the store has durable records only", async () => {
+test("consumeAsync() ends with WALSyncError when the log's sync fails, and the store has durable records only", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   fill(wal, 3);
@@ -246,7 +246,7 @@ test("a consumer of a log whose sync fails ends with WALSyncError, and the store
 
 // The store's mark.
 
-test("a store with appliedLsn() is asked once, and starts after it", async () => {
+test("appliedLsn() is asked once, and the consumer starts after it", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk);
   fill(wal, 9);
@@ -268,7 +268,7 @@ function bound(store: DurableStore): Partial<Store> {
   };
 }
 
-test("a store that is ahead of the log is refused with WALStoreError, and nothing is applied or written", async () => {
+test("consumeAsync() refuses a store that is ahead of the log with WALStoreError, and applies and writes nothing", async () => {
   await using wal = openInMemory();
   fill(wal, 3);
   wal.flush();
@@ -280,7 +280,7 @@ test("a store that is ahead of the log is refused with WALStoreError, and nothin
   assertEquals([store.applied, wal.head, wal.tail], [[], 7, 1]);
 });
 
-test("a store that lacks what was confirmed and released is refused with WALStoreError", async () => {
+test("consumeAsync() refuses a store that lacks what was confirmed and released with WALStoreError", async () => {
   await using wal = openInMemory();
   fill(wal, 9);
   wal.checkpoint(6);
@@ -291,7 +291,7 @@ test("a store that lacks what was confirmed and released is refused with WALStor
   assertEquals([error.applied, error.tail, store.applied], [3, 7, []]);
 });
 
-test("a store that lacks what was confirmed but not released gets it again", async () => {
+test("consumeAsync() gives a store again what it lacks and what was confirmed but not released", async () => {
   await using wal = openInMemory();
   fill(wal, 9);
   wal.checkpoint(6);
@@ -304,7 +304,7 @@ test("a store that lacks what was confirmed but not released gets it again", asy
   assertEquals(store.applied, range(3, 9));
 });
 
-test("what a store has not got back yet cannot be released by its predecessor's mark", async () => {
+test("consumeAsync() releases nothing by a predecessor's mark that its store has not got back yet", async () => {
   await using wal = openInMemory();
   fill(wal, 9);
   wal.checkpoint(6);
@@ -335,7 +335,7 @@ test("what a store has not got back yet cannot be released by its predecessor's 
   assertEquals(applied, range(3, 9));
 });
 
-test("an appliedLsn() that is no LSN is a TypeError", async () => {
+test("appliedLsn() that gives no LSN is a TypeError", async () => {
   await using wal = openInMemory();
   for (const mark of [NaN, -1, 0.5, "3", 3n, undefined, null]) {
     const store: Store = { applyBatch() {}, appliedLsn: () => mark as number };
@@ -343,7 +343,7 @@ test("an appliedLsn() that is no LSN is a TypeError", async () => {
   }
 });
 
-test("a store with appliedLsn() gets each record once over crashes, stops and failures of any kind", async () => {
+test("consumeAsync() gives a store with appliedLsn() each record once over crashes, stops and failures of any kind", async () => {
   const step = fc.record({
     appends: fc.nat(30),
     batch: fc.nat(6),
@@ -397,7 +397,7 @@ test("a store with appliedLsn() gets each record once over crashes, stops and fa
   );
 });
 
-test("a consumer that is killed after each second record resumes without a loss, whatever the disk kept", async () => {
+test("consumeAsync() that is killed after each second record resumes without a loss, whatever the disk kept", async () => {
   const disk = new SimulatedDisk();
   const seen = new Set<number>();
   {
@@ -421,7 +421,7 @@ test("a consumer that is killed after each second record resumes without a loss,
   }
 });
 
-test("a full ring of one batch is applied as one run, and released", async () => {
+test("applyBatch() gets a full ring of one batch as one run, which is then released", async () => {
   await using wal = openInMemory();
   const store = new DurableStore();
   const consuming = wal.consumeAsync(store.asStore(), { batchSize: 10, pollIntervalMs: 0 });

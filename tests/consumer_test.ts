@@ -84,7 +84,7 @@ test("consumeAsync() has sync appends made durable, though nobody asked for a fl
   await consuming;
 });
 
-test("an append wakes the consumer at once, without a poll", async () => {
+test("logInsert() wakes the consumer at once, without a poll", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   const consuming = wal.consumeAsync(store, { pollIntervalMs: Infinity });
@@ -126,7 +126,7 @@ test("applyBatch() is not called for a run of checkpoints", async () => {
   assertEquals(store.runs.map(lsns), [[1]]);
 });
 
-test("records of a run stay as they are when the log goes on over their slots", async () => {
+test("WALRecord of a run stays as it is when the log goes on over its slot", async () => {
   await using wal = openInMemory();
   const store = runStore();
   const consuming = wal.consumeAsync(store);
@@ -137,7 +137,7 @@ test("records of a run stay as they are when the log goes on over their slots", 
   assertEquals(store.runs.flat().map(({ keyHigh }) => Number(keyHigh)), range(0, 3 * CAPACITY - 1));
 });
 
-test("a slow store holds the consumer back: one call at a time", async () => {
+test("consumeAsync() makes one call at a time to a slow store", async () => {
   await using wal = openInMemory();
   let running = 0;
   let most = 0;
@@ -155,7 +155,7 @@ test("a slow store holds the consumer back: one call at a time", async () => {
   assertEquals([most, store.applied], [1, range(1, 10)]);
 });
 
-test("an idle consumer makes the store durable, writes a checkpoint and releases, once", async () => {
+test("consumeAsync() that is idle makes the store durable, writes a checkpoint and releases, once", async () => {
   await using wal = openInMemory();
   const events: string[] = [];
   const store = new ListStore();
@@ -173,7 +173,7 @@ test("an idle consumer makes the store durable, writes a checkpoint and releases
   await consuming;
 });
 
-test("the tail moves only after the store's sync() has resolved", async () => {
+test("consumeAsync() moves the tail only after the store's sync() has resolved", async () => {
   await using wal = openInMemory();
   const synced = Promise.withResolvers<void>();
   const entered = Promise.withResolvers<void>();
@@ -194,7 +194,7 @@ test("the tail moves only after the store's sync() has resolved", async () => {
   await consuming;
 });
 
-test("a consumer under load writes a checkpoint for each eighth of the ring, not for each run", async () => {
+test("consumeAsync() under load writes a checkpoint for each eighth of the ring, not for each run", async () => {
   await using wal = openInMemory();
   const consuming = wal.consumeAsync(new ListStore(), { pollIntervalMs: Infinity });
   for (let i = 0; i < 4 * CAPACITY; i += 32) {
@@ -209,7 +209,7 @@ test("a consumer under load writes a checkpoint for each eighth of the ring, not
 
 // Stopping.
 
-test("the signal stops an idle consumer, and leaves no listener or timer behind", async () => {
+test("consumeAsync() that is idle is stopped by the signal, and leaves no listener or timer behind", async () => {
   await using wal = openInMemory();
   const stop = new AbortController();
   let listeners = 0;
@@ -225,7 +225,7 @@ test("the signal stops an idle consumer, and leaves no listener or timer behind"
   assertEquals([listeners, wal.stats().consuming], [0, false]);
 });
 
-test("a signal that has aborted already stops it before the first record", async () => {
+test("consumeAsync() with a signal that has aborted already ends before the first record", async () => {
   await using wal = openInMemory();
   fill(wal, 3);
   const store = new ListStore();
@@ -233,7 +233,7 @@ test("a signal that has aborted already stops it before the first record", async
   assertEquals([store.applied, wal.tail], [[], 1]);
 });
 
-test("the signal stops a busy consumer after the call to the store that runs, and what is applied is confirmed", async () => {
+test("consumeAsync() that is busy is stopped by the signal after the running call to the store, and confirms what is applied", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   const stop = new AbortController();
@@ -256,7 +256,7 @@ test("close() stops a busy consumer after the call to the store that runs", asyn
   assertEquals(store.applied, range(1, 40));
 });
 
-test("a consumer goes on where the one before was stopped", async () => {
+test("consumeAsync() goes on where the consumer before was stopped", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   fill(wal, 60);
@@ -270,7 +270,7 @@ test("a consumer goes on where the one before was stopped", async () => {
   assertEquals(store.applied, range(1, 60));
 });
 
-test("one consumer at a time: a second one rejects with WALConsumingError", async () => {
+test("consumeAsync() runs once at a time: a second consumer rejects with WALConsumingError", async () => {
   await using wal = openInMemory();
   const stop = new AbortController();
   const first = wal.consumeAsync(new ListStore(), { signal: stop.signal });
@@ -284,7 +284,7 @@ test("one consumer at a time: a second one rejects with WALConsumingError", asyn
   await third;
 });
 
-test("a number for options is the poll interval in seconds", async () => {
+test("consumeAsync() takes a number for the poll interval in seconds", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   const consuming = wal.consumeAsync(store, 0.001);
@@ -294,7 +294,7 @@ test("a number for options is the poll interval in seconds", async () => {
   await consuming;
 });
 
-test("a number of more than 60 seconds was meant as milliseconds: the error says so", async () => {
+test("consumeAsync() says of a number of more than 60 seconds that it was meant as milliseconds", async () => {
   await using wal = openInMemory();
   const store = new ListStore();
   const consumeAsync = (number: number) => wal.consumeAsync(store, number);
@@ -394,7 +394,7 @@ test("whenApplied() rejects without a consumer, for a record that is not there, 
   assertStrictEquals(await assertRejects(() => consuming), error);
 });
 
-test("a checkpoint that the consumer applied is a checkpoint record in replay()", async () => {
+test("replay() gives a checkpoint that the consumer applied as a checkpoint record", async () => {
   await using wal = openInMemory();
   const stop = new AbortController();
   fill(wal, 4);

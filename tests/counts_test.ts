@@ -21,7 +21,7 @@ async function cost(disk: SimulatedDisk, call: () => unknown): Promise<{ syncs: 
 }
 
 for (const flush of ["inline", "offload"] as const) {
-  test(`each awaited append costs one sync of one page (${flush})`, async () => {
+  test(`logInsert() that is awaited costs one sync of one page (${flush})`, async () => {
     const disk = new SimulatedDisk();
     const wal = openOn(disk, { flush });
     for (let i = 1; i <= 200; i++) {
@@ -31,7 +31,7 @@ for (const flush of ["inline", "offload"] as const) {
     wal.close();
   });
 
-  test(`appends of one turn cost one sync, of the pages they lie in (${flush})`, async () => {
+  test(`logInsert() calls of one turn cost one sync, of the pages they lie in (${flush})`, async () => {
     const disk = new SimulatedDisk();
     const wal = openOn(disk, { flush, size: 2 ** 20 });
     for (const count of [2, 10, 52, 64, 640, 1500]) {
@@ -45,7 +45,7 @@ for (const flush of ["inline", "offload"] as const) {
   });
 }
 
-test("more appends of one turn cost two syncs: the second half is appended while the first is written", async () => {
+test("logInsert() calls of a large group cost two syncs: the second half is appended while the first is written", async () => {
   for (const [flush, syncs] of [["inline", 1], ["adaptive", 2], ["offload", 2]] as const) {
     const disk = new SimulatedDisk();
     const wal = openOn(disk, { flush, size: 2 ** 20 });
@@ -57,7 +57,7 @@ test("more appends of one turn cost two syncs: the second half is appended while
   }
 });
 
-test("a batch costs one sync; where it goes over the end of the ring, two", async () => {
+test("batchInsert() costs one sync; where it goes over the end of the ring, two", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk, { flush: "inline" });
   assertEquals((await cost(disk, () => wal.batchInsert(items(1, 700)))).syncs, 1);
@@ -68,7 +68,7 @@ test("a batch costs one sync; where it goes over the end of the ring, two", asyn
   assertEquals((await cost(disk, () => wal.batchInsert(items(1, 100)))).syncs, 2);
 });
 
-test("writers in lockstep make groups as large as there are writers", async () => {
+test("logInsert() by writers in lockstep makes groups as large as there are writers", async () => {
   const writers = 50;
   for (const flush of ["inline", "offload"] as const) {
     const disk = new SimulatedDisk();
@@ -85,7 +85,7 @@ test("writers in lockstep make groups as large as there are writers", async () =
   }
 });
 
-test("sync appends cost nothing until flush(), and flush() one sync", async () => {
+test("logInsertSync() costs nothing until flush(), and flush() one sync", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk);
   assertEquals(await cost(disk, () => fill(wal, 100)), { syncs: 0, bytes: 0 });
@@ -108,7 +108,7 @@ test("truncate() writes a header for an eighth of the ring, not for each call", 
   assertEquals(wal.stats().headerSyncs - before, 4);
 });
 
-test("a lap costs few headers: appends do not pay for truncates", async () => {
+test("truncate() costs few headers in a lap: appends do not pay for it", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk, { flush: "inline" });
   const before = wal.stats().headerSyncs;
@@ -121,7 +121,7 @@ test("a lap costs few headers: appends do not pay for truncates", async () => {
   assertEquals(wal.stats().syncs, 4 * CAPACITY);
 });
 
-test("a ring that is kept nearly full costs few headers too, and a full one no more than two for each record", async () => {
+test("truncate() costs few headers in a nearly full ring too, and in a full one no more than two for each record", async () => {
   for (const flush of ["inline", "offload"] as const) {
     const counts = [];
     for (const keep of [600, 700, 760, CAPACITY]) {
@@ -141,7 +141,7 @@ test("a ring that is kept nearly full costs few headers too, and a full one no m
   }
 });
 
-test("reading costs no sync and writes nothing", async () => {
+test("replay(), records() and cursor() cost no sync and write nothing", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk);
   fill(wal, 500);
@@ -155,7 +155,7 @@ test("reading costs no sync and writes nothing", async () => {
   assertEquals(found, { syncs: 0, bytes: 0 });
 });
 
-test("a clean reopening costs the same whatever the log holds", async () => {
+test("open() of a clean log costs the same whatever the log holds", async () => {
   const costs: number[] = [];
   for (const records of [0, 10, CAPACITY]) {
     const disk = new SimulatedDisk();
@@ -170,7 +170,7 @@ test("a clean reopening costs the same whatever the log holds", async () => {
   assertEquals(new Set(costs).size, 1, `${costs}`);
 });
 
-test("a consumer that keeps up costs a sync for each append, and one checkpoint for an eighth of the ring", async () => {
+test("consumeAsync() that keeps up costs a sync for each append, and one checkpoint for an eighth of the ring", async () => {
   await using wal = openInMemory();
   const consuming = wal.consumeAsync(new ListStore(), { pollIntervalMs: Infinity });
   const count = 2 * CAPACITY;

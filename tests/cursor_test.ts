@@ -60,14 +60,14 @@ test("replay(), records() and cursor() agree on every field of every record", ()
   assertEquals([cursor.next(), cursor.lsn], [false, 9]);
 });
 
-test("all three read over the end of the ring in LSN order", () => {
+test("replay(), records() and cursor() read over the end of the ring in LSN order", () => {
   using wal = wrapped();
   assertEquals(lsns(wal.replay()), range(601, 1000));
   assertEquals(lsns(wal.records()), range(601, 1000));
   assertEquals(scan(wal), range(601, 1000));
 });
 
-test("all three find nothing in an empty log", () => {
+test("replay(), records() and cursor() find nothing in an empty log", () => {
   using wal = openInMemory();
   assertEquals([wal.replay(), [...wal.records()], scan(wal)], [[], [], []]);
   fill(wal, 3);
@@ -89,7 +89,7 @@ test("records() and cursor() read any range, both ends included", () => {
   assertEquals(scan(wal, { to: 0 }), []);
 });
 
-test("a range that starts before the tail is a WALTruncatedError with the tail", () => {
+test("records() and cursor() throw WALTruncatedError with the tail for a range that starts before it", () => {
   using wal = wrapped();
   for (const read of [() => wal.records({ from: 600 }), () => wal.cursor({ from: 1 })]) {
     const error = assertThrows(read, WALTruncatedError);
@@ -97,7 +97,7 @@ test("a range that starts before the tail is a WALTruncatedError with the tail",
   }
 });
 
-test("records appended after the call are not read", () => {
+test("records() and cursor() do not read what is appended after the call", () => {
   using wal = openInMemory();
   fill(wal, 2);
   const records = wal.records();
@@ -132,7 +132,7 @@ test("replay() has the kernel read each record once", () => {
   assertEquals(read, [[16384 + 600 * 64, 168 * 64], [16384, 232 * 64]]);
 });
 
-test("a replayed record stays as it is when its slot is used again, and when the log is closed", () => {
+test("replay() gives records that stay as they are when their slots are used again, and when the log is closed", () => {
   using wal = openInMemory();
   fill(wal, CAPACITY);
   const [first] = wal.replay();
@@ -163,7 +163,7 @@ test("records() that the log lets go of while they are read end in a WALTruncate
   assertEquals(found, range(2, found.length + 1));
 });
 
-test("a cursor whose next record was let go of and overwritten throws WALTruncatedError", () => {
+test("cursor() throws WALTruncatedError when its next record was released and overwritten", () => {
   using wal = openInMemory();
   fill(wal, CAPACITY);
   wal.flush();
@@ -174,7 +174,7 @@ test("a cursor whose next record was let go of and overwritten throws WALTruncat
   assertThrows(() => cursor.next(), WALTruncatedError);
 });
 
-test("a cursor shows nothing before the first next(), and the last record after the end", () => {
+test("cursor() shows nothing before the first next(), and the last record after the end", () => {
   using wal = openInMemory();
   fill(wal, 2);
   const cursor = wal.cursor({ from: 2 });
@@ -186,7 +186,7 @@ test("a cursor shows nothing before the first next(), and the last record after 
   assertEquals([cursor.lsn, cursor.keyHigh, cursor.opType], [2, 2n, OpType.Insert]);
 });
 
-test("a cursor over a log that was closed cannot reach its memory", () => {
+test("cursor() over a log that was closed cannot reach its memory", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   fill(wal, 5);
@@ -214,7 +214,7 @@ test("next() throws WALClosedError once the log is closed, wherever the cursor s
   }
 });
 
-test("a cursor notices damage that comes while its reader awaits, in the very next record", async () => {
+test("cursor() notices damage that comes while its reader awaits, in the very next record", async () => {
   for (const stop of [1, 5, 21, 85, 300, 700]) {
     const disk = new SimulatedDisk();
     const wal = openOn(disk);
@@ -229,7 +229,7 @@ test("a cursor notices damage that comes while its reader awaits, in the very ne
   }
 });
 
-test("a cursor whose reader awaits at each record shows every one", async () => {
+test("cursor() shows every record to a reader that awaits at each one", async () => {
   const wal = wrapped();
   const found: number[] = [];
   for (const cursor = wal.cursor(); cursor.next();) {
@@ -239,7 +239,7 @@ test("a cursor whose reader awaits at each record shows every one", async () => 
   assertEquals(found, range(601, 1000));
 });
 
-test("a flipped bit in any retained record is a WALCorruptError that names it, however it is read", () => {
+test("WALCorruptError names a record with any flipped bit, however it is read", () => {
   for (const lsn of [601, 700, 768, 769, 1000]) {
     const disk = new SimulatedDisk();
     const wal = wrapped(openOn(disk));
@@ -257,7 +257,7 @@ test("a flipped bit in any retained record is a WALCorruptError that names it, h
   }
 });
 
-test("swapped slots are no records: each LSN belongs in its place", () => {
+test("replay() takes swapped slots for no records: each LSN belongs in its place", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   fill(wal, 16);
@@ -266,7 +266,7 @@ test("swapped slots are no records: each LSN belongs in its place", () => {
   assertEquals(assertThrows(() => wal.replay(), WALCorruptError).firstLsn, 1);
 });
 
-test("reading a log whose file was cut is a WALFileGoneError", () => {
+test("replay(), records() and cursor() throw WALFileGoneError for a log whose file was cut", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   fill(wal, 5);

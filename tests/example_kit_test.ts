@@ -71,7 +71,7 @@ const PROGRAM = (testing: string) => `
   console.log(histories > 30, new SimulatedDisk({ seed: 7 }).steps);
 `;
 
-test("a Deno program imports testing.ts by URL and needs no permission at all", async () => {
+test("testing.ts is imported by URL in a Deno program, and needs no permission at all", async () => {
   using directory = tempDir();
   await using server = await serveModules();
   writeFileSync(directory.join("app.js"), PROGRAM(`http://${server.origin}/testing.ts`));

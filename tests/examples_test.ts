@@ -37,7 +37,7 @@ test("examples/quickstart.ts runs with the rights it names, and again", async ()
   assertStringIncludes(second.stdout, `LSN 11: delete key …2\n${end}`);
 });
 
-test("the README's programs run one after the other, and again with the files that they left", async () => {
+test("README.md has programs that run one after the other, and again with the files that they left", async () => {
   using directory = tempDir();
   const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
   const [quickStart, feed, ...others] = Array.from(readme.matchAll(/```ts\n([^]*?)```/g), ([, program]) =>
@@ -56,7 +56,7 @@ test("the README's programs run one after the other, and again with the files th
   }
 });
 
-test("a store that forgets is refused by a log that has released its records, with the reason", async () => {
+test("WALStoreError says why a log that has released its records refuses a store that forgets", async () => {
   using directory = tempDir();
   const run = async () => {
     await using wal = WAL.open(directory.join("log"), { size: 65536 });

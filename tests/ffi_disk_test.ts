@@ -62,7 +62,7 @@ for (const [type, skip] of skips) {
 
   // Fault: the disk fills up after the file was made (H18, H20, H37).
   // Promise: every later overwrite works: no signal, no failed sync, no lost byte (G8).
-  test(`a file on ${type} can be overwritten again and again on a full disk`, () => {
+  test(`Storage.open() makes a file on ${type} that can be overwritten again and again on a full disk`, () => {
     using device = loopDevice(type, sizeMiB(type));
     const path = `${device.path}/log`;
     let region = diskStorage().open(path, openRequest({ sizeBytes: 8 * MIB }));
@@ -81,7 +81,7 @@ for (const [type, skip] of skips) {
   }, { skip });
 
   // Fault: large folios in the page cache make a store of 64 bytes dirty a megabyte (H35).
-  test(`a commit of 64 bytes writes 8 KiB or less to ${type}, to a new, a reopened and a copied file`, () => {
+  test(`Region.sync() of 64 bytes writes 8 KiB or less to ${type}, to a new, a reopened and a copied file`, () => {
     using device = loopDevice(type, sizeMiB(type));
     const { open } = diskStorage();
     const request = openRequest({ sizeBytes: 16 * MIB });

@@ -316,7 +316,7 @@ function answerOf(result: Result): Answer {
 // Random logs.
 
 for (const [kind, alter] of Object.entries(KINDS)) {
-  test(`A reader made from docs/format.md agrees with recovery on ${kind} logs`, async () => {
+  test(`docs/format.md makes a reader that agrees with recovery on ${kind} logs`, async () => {
     const verdicts = new Set<string>();
     for (let seed = 1; seed <= LOGS_PER_KIND; seed++) {
       const random = new Random(seed).fork(kind);
@@ -342,12 +342,12 @@ const CASES: readonly Case[] = JSON.parse(
 );
 
 for (const { name, log, expected } of CASES) {
-  test(`Library and reader give the answer of docs/format.md: ${name}`, () => {
+  test(`docs/format.md has the answer that library and reader give: ${name}`, () => {
     assertEquals(answerOf(compare(unpackLog(log), name)), expected);
   });
 }
 
-test("A packed log has everything that recovery looks at", async () => {
+test("packLog() keeps everything that recovery looks at", async () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = new Random(seed);
     const { bytes, capacity } = await makeSample(random);
@@ -550,7 +550,7 @@ const MADE: Readonly<Record<string, Made>> = {
 };
 
 for (const [name, { copies, records, patches = [], expected }] of Object.entries(MADE)) {
-  test(`Library and reader: ${name}`, () => {
+  test(`docs/format.md makes library and reader agree: ${name}`, () => {
     const [a, b] = copies.map((copy) =>
       copy instanceof Uint8Array ? copy : headerBytes({ capacity: CAPACITY, ...copy })
     );

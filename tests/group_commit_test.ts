@@ -62,7 +62,7 @@ test("wait() starts a new group once the sync has begun", async () => {
   await second;
 });
 
-test("callers woken by one sync join the next group together, also through nested async functions", async () => {
+test("GroupCommit has callers that one sync woke join the next group together, also through nested async functions", async () => {
   for (const depths of [[0, 1, 2, 3, 0, 1, 2, 3, 2, 1], [0, 2, 2, 2], [2, 0]]) {
     const { target, append } = start();
     const nested = async (depth: number): Promise<void> => {
@@ -77,7 +77,7 @@ test("callers woken by one sync join the next group together, also through neste
   }
 });
 
-test("a record appended while a sync runs off the thread is not acknowledged by it", async () => {
+test("GroupCommit does not acknowledge a record by a sync off the thread that ran when it was appended", async () => {
   const { target, append } = start("offload");
   const first = append();
   await untilPending(target, 1);
@@ -92,7 +92,7 @@ test("a record appended while a sync runs off the thread is not acknowledged by 
   assertEquals([second.state, target.positions.durable], ["resolved", 2]);
 });
 
-test("one sync is in flight at a time, and everything that comes meanwhile makes one group", async () => {
+test("GroupCommit has one sync in flight at a time, and everything that comes meanwhile makes one group", async () => {
   const { target, append } = start("offload");
   const all: Promise<void>[] = [append()];
   await untilPending(target, 1);
@@ -130,7 +130,7 @@ test("flush() with nothing to make durable asks nothing of the medium", () => {
 });
 
 for (const option of ["inline", "offload"] as const) {
-  test(`a failed ${option} sync rejects all who wait, and nothing is acknowledged later`, async () => {
+  test(`GroupCommit rejects all who wait when a ${option} sync fails, and acknowledges nothing later`, async () => {
     const { target, commit, append } = start(option);
     const error = new Error("no");
     target.error = error;
@@ -154,7 +154,7 @@ for (const option of ["inline", "offload"] as const) {
   });
 }
 
-test("a sync off the thread that ends well after flush() has failed acknowledges nobody", async () => {
+test("GroupCommit acknowledges nobody for a sync off the thread that ends well after flush() has failed", async () => {
   const { target, commit, append } = start("offload");
   const first = new Watched(append());
   await untilPending(target, 1);
@@ -181,7 +181,7 @@ test("stop() rejects all who wait, for good", async () => {
   assertEquals([target.failures, commit.asyncRunning], [[], false]);
 });
 
-test("the header is written after the records, in the same commit, and its failure takes nothing back", async () => {
+test("GroupCommit writes the header after the records, in the same commit, and its failure takes nothing back", async () => {
   for (const option of ["inline", "offload"] as const) {
     const { target, append } = start(option);
     const error = new Error("no");
@@ -223,7 +223,7 @@ test("schedule() during a sync off the thread is remembered", async () => {
   assertEquals(target.positions.durable, 2);
 });
 
-test("timers get their turn while inline commits follow one another", async () => {
+test("GroupCommit lets timers run while inline commits follow one another", async () => {
   const { append } = start("inline", Infinity, new LoopTurn());
   let commits = 0;
   let isOver = false;
@@ -247,7 +247,7 @@ function spin(ms: number): void {
   while (performance.now() < end);
 }
 
-test("adaptive commits leave the thread when syncs are slow, and come back when they are fast", async () => {
+test("GroupCommit leaves the thread when adaptive syncs are slow, and comes back when they are fast", async () => {
   const { target, commit, append } = start("adaptive");
   assertEquals(commit.mode, "inline");
   target.onSync = () => spin(3);
@@ -269,7 +269,7 @@ test("adaptive commits leave the thread when syncs are slow, and come back when 
   assertEquals(target.syncs.at(-1)!.where, "inline");
 });
 
-test("inline and offload stay what they are, however long a sync takes", async () => {
+test("GroupCommit stays inline or off the thread as it was told, however long a sync takes", async () => {
   const { target, commit, append } = start("inline");
   target.onSync = () => spin(3);
   await append();
@@ -288,7 +288,7 @@ function startCut(count: number, option: "inline" | "offload" | "adaptive" = "ad
 
 const states = (watched: readonly Watched[]) => new Set(watched.map(({ state }) => state));
 
-test("a large group is cut: its first part is synced while the others append, and acknowledged by itself", async () => {
+test("GroupCommit cuts a large group: its first part is synced while the others append, and acknowledged by itself", async () => {
   const { target, promises, watched } = startCut(25);
   assertEquals(target.syncs, [{ first: 1, last: 11, where: "offload" }], "at once, before anybody waits");
   assertEquals(new Set(promises).size, 2);
@@ -306,7 +306,7 @@ test("a large group is cut: its first part is synced while the others append, an
   assertEquals([states(watched), target.syncs.length], [new Set(["resolved"]), 2]);
 });
 
-test("the halves of a cut group take turns: one is synced while the callers of the other run", async () => {
+test("GroupCommit has the halves of a cut group take turns: one is synced while the callers of the other run", async () => {
   const { target, commit, append } = start("adaptive", 10);
   let running = true;
   let done = 0;
@@ -331,7 +331,7 @@ test("the halves of a cut group take turns: one is synced while the callers of t
   assert(done >= 20 * 10, `${done} appends`);
 });
 
-test("a group that has become small is not cut, and adaptive commits are inline again", async () => {
+test("GroupCommit does not cut a group that has become small, and is inline again", async () => {
   const { target, append, promises } = startCut(12);
   target.pending.shift()!.resolve();
   await settle();
@@ -347,13 +347,13 @@ test("a group that has become small is not cut, and adaptive commits are inline 
   assertEquals([target.syncs.at(-1), target.positions.durable], [{ first: 16, last: 25, where: "inline" }, 25]);
 });
 
-test("inline commits cut nothing", async () => {
+test("GroupCommit cuts nothing inline", async () => {
   const { target, promises } = startCut(1000, "inline");
   await Promise.all(promises);
   assertEquals(target.syncs, [{ first: 1, last: 1000, where: "inline" }]);
 });
 
-test("a sync of half a group that fails rejects everybody, and nothing is acknowledged after it", async () => {
+test("GroupCommit rejects everybody when a sync of half a group fails, and acknowledges nothing after it", async () => {
   for (const which of [0, 1]) {
     const { target, watched } = startCut(25);
     if (which === 1) {
@@ -389,7 +389,7 @@ test("stop() rejects both halves of a cut group", async () => {
   assertEquals([target.syncs.length, target.positions.durable], [1, 0]);
 });
 
-test("a header that is wanted is written between the halves of a cut group", async () => {
+test("GroupCommit writes a header that is wanted between the halves of a cut group", async () => {
   const { target, watched } = startCut(25);
   target.isHeaderWanted = true;
   target.pending.shift()!.resolve();
@@ -400,7 +400,7 @@ test("a header that is wanted is written between the halves of a cut group", asy
   assertEquals(states(watched), new Set(["resolved"]));
 });
 
-test("what is appended by the way while a cut group is synced becomes durable though nobody waits for it", async () => {
+test("GroupCommit makes durable what is appended by the way while a cut group is synced, though nobody waits for it", async () => {
   const { target, commit, watched } = startCut(11);
   target.append(3);
   commit.schedule();

@@ -92,7 +92,7 @@ test("writeAsync() twice at a time is a bug of ours", async () => {
   await third;
 });
 
-test("a sync that fails leaves the other copy good", async () => {
+test("HeaderWriter leaves the other copy good when a sync fails", async () => {
   const { writer, pending, medium, fail } = start();
   const error = new Error("no");
   fail(error);
@@ -126,7 +126,7 @@ test("settledTail is the lower tail of two durable copies, whoever writes", asyn
   assertEquals(writer.settledTail, 9);
 });
 
-test("a sync that fails settles no tail", () => {
+test("HeaderWriter settles no tail when a sync fails", () => {
   const { writer, fail } = start();
   writer.write(at(5));
   fail(new Error("no"));

@@ -15,7 +15,7 @@ test("Histogram counts each duration once, below its bound and not below the one
   assertEquals(boundsMs, [...boundsMs].sort((a, b) => a - b));
 });
 
-test("a snapshot of a Histogram stays as it is", () => {
+test("Histogram.snapshot() stays as it is", () => {
   const histogram = new Histogram();
   const before = histogram.snapshot();
   histogram.add(1);

@@ -52,7 +52,7 @@ function headerBlock({ start, crc }: typeof CLEAN): Uint8Array<ArrayBuffer> {
   return block;
 }
 
-test("a record is these 64 bytes", () => {
+test("Slots reads these 64 bytes as a record", () => {
   const slots = new Slots(RECORD.slice().buffer, 0, 1, checksumSeed(LOG_ID));
   assertEquals(slots.look(0, 0x0010203040506070), SlotState.Record);
   assertEquals(slots.opTypeAt(0), 3);
@@ -63,7 +63,7 @@ test("a record is these 64 bytes", () => {
   assertEquals(slots.distanceAt(0), 0x11223344);
 });
 
-test("the tests' own encoder writes these 64 bytes", () => {
+test("recordBytes() writes these 64 bytes", () => {
   const bytes = recordBytes({
     lsn: 0x0010203040506070,
     opType: 3,
@@ -99,12 +99,12 @@ test("readHeader() finds the fields in these 4096 bytes", () => {
   assertEquals(readHeader(memory.buffer, 1), HEADER);
 });
 
-test("the checksum of a header covers all of its block but itself", () => {
+test("headerBlock() has a checksum of all of its bytes but the checksum's own", () => {
   const block = headerBlock(CLEAN);
   assertEquals(new DataView(block.buffer).getUint32(4092, true), slowCrc(block.subarray(0, 4092)));
 });
 
-test("the fields of a record lie side by side and fill 64 bytes", () => {
+test("src/format/layout.ts has the fields of a record lie side by side and fill 64 bytes", () => {
   const fields = [
     [layout.CRC_AT, 4],
     [layout.VERSION_OP_AT, 1],
@@ -127,7 +127,7 @@ test("the fields of a record lie side by side and fill 64 bytes", () => {
   assertEquals(end, layout.RECORD_BYTES);
 });
 
-test("the smallest file has 768 slots, and slots fill a file to its end", () => {
+test("fileBytesOf() gives the smallest file 768 slots, and slots fill a file to its end", () => {
   assertEquals(fileBytesOf(768), layout.MINIMUM_FILE_BYTES);
   assertEquals(layout.RING_AT % layout.FILE_GRANULE_BYTES, 0);
 });

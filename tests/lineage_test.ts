@@ -50,7 +50,7 @@ test("WAL.logId is the id in the header, empty before the first open() and kept 
   wal.close();
 });
 
-test("Each log has an id of its own, in memory too", () => {
+test("WAL gives each log an id of its own, in memory too", () => {
   using one = openInMemory();
   using other = openInMemory();
   assertMatch(one.logId, /^[0-9a-f]{32}$/);
@@ -72,7 +72,7 @@ test("backup() gives a copy an id of its own, and the log as its origin", () => 
   assertEquals(wal.recovery.origin, null);
 });
 
-test("A copy of a copy has the nearest log as its origin", () => {
+test("backup() of a copy has the nearest log as its origin", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   fill(wal, 5);
@@ -86,7 +86,7 @@ test("A copy of a copy has the nearest log as its origin", () => {
   assertEquals(second.recovery.origin, { logId: copy.logId, lastLsn: 9 });
 });
 
-test("An origin lasts through appends, header writes, crashes and openings", () => {
+test("WAL keeps an origin through appends, header writes, crashes and openings", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -148,7 +148,7 @@ test("Salvage shares with the damaged log what it keeps, not what it discards at
   assertEquals([saved.recovery.lastLsn, saved.recovery.origin], [59, { logId: wal.logId, lastLsn: 59 }]);
 });
 
-test("A reader made from docs/format.md finds the public id, the origin and the fork", async () => {
+test("docs/format.md makes a reader that finds the public id, the origin and the fork", async () => {
   const disk = new SimulatedDisk();
   const open = (path: string) => WAL.open(path, { storage: disk.storage, size: 65536, idleHeaderDelayMs: Infinity });
   const read = (path: string) => readLineage(disk.image(path));
@@ -171,7 +171,7 @@ test("A reader made from docs/format.md finds the public id, the origin and the 
   assertEquals(read(COPY), expected);
 });
 
-test("An origin is the same on the real disk", () =>
+test("WAL has the same origin on the real disk", () =>
   withTempDir((directory) => {
     using wal = WAL.open(`${directory}/log`, { size: 65536 });
     fill(wal, 7);

@@ -127,7 +127,7 @@ function contents(wal: WAL): [lsn: number, valueLow: bigint][] {
   return wal.replay().map(({ lsn, valueLow }) => [lsn, valueLow]);
 }
 
-test("a Storage of one's own makes, fills, closes and reopens a log", async () => {
+test("Storage of one's own makes, fills, closes and reopens a log", async () => {
   const storage = new MapStorage();
   {
     await using wal = WAL.open("/map/log", { storage, size: SIZE });
@@ -141,7 +141,7 @@ test("a Storage of one's own makes, fills, closes and reopens a log", async () =
   assertEquals(contents(wal), [[1, 4n], [2, 5n], [3, 6n]]);
 });
 
-test("a log on a Storage of one's own loses what was not synced when its machine stops, and nothing else", async () => {
+test("Storage of one's own has a log lose what was not synced when its machine stops, and nothing else", async () => {
   const storage = new MapStorage();
   const wal = WAL.open("/map/log", { storage, size: SIZE, idleHeaderDelayMs: Infinity });
   await wal.logInsert(1, 2, 3, 4);
@@ -154,7 +154,7 @@ test("a log on a Storage of one's own loses what was not synced when its machine
   assertEquals([recovered.recovery.clean, contents(recovered)], [false, [[1, 4n]]]);
 });
 
-test("a Storage of one's own keeps a second opener out, and names the first", () => {
+test("Storage of one's own keeps a second opener out, and names the first", () => {
   const storage = new MapStorage();
   const wal = WAL.open("/map/log", { storage, size: SIZE });
   const error = assertThrows(() => WAL.open("/map/log", { storage }), WALLockedError);
@@ -189,7 +189,7 @@ const OPENING: readonly [RegionFailure, RegionFailureDetails, new (...args: any[
   ["IO", { errno: "EREMOTEIO" }, WALIOError],
 ];
 
-test("a RegionError that a Storage of one's own throws becomes the WALError of its reason", () => {
+test("RegionError that a Storage of one's own throws becomes the WALError of its reason", () => {
   for (const [reason, details, expected] of OPENING) {
     const cause = new RegionError(reason, `Cannot open it: ${reason}`, details);
     const storage: Storage = {
@@ -203,7 +203,7 @@ test("a RegionError that a Storage of one's own throws becomes the WALError of i
   }
 });
 
-test("a failed sync and a lost file of a Storage of one's own poison the log", async () => {
+test("Storage of one's own poisons the log by a failed sync and by a lost file", async () => {
   const storage = new MapStorage();
   const wal = WAL.open("/map/log", { storage, size: SIZE });
   storage.failure = new RegionError("SYNC", "Cannot sync it", { errno: "EREMOTEIO" });
@@ -220,7 +220,7 @@ test("a failed sync and a lost file of a Storage of one's own poison the log", a
   assertThrows(() => second.replay(), WALClosedError);
 });
 
-test("a ring on a Storage of one's own is full, released, and used again", async () => {
+test("Storage of one's own has a ring that is full, released, and used again", async () => {
   const storage = new MapStorage();
   await using wal = WAL.open("/map/log", { storage, size: SIZE });
   for (let i = 0; i < wal.capacity; i++) wal.logInsertSync(0, 0, 0, i);

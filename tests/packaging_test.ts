@@ -96,7 +96,7 @@ test("mod.ts imports nothing but the project's files and node:", () => {
   assertImportsOwnFiles(Object.values<string>(denoJson.exports));
 });
 
-test("a Deno program imports mod.ts by URL and needs only ffi and its own files", async () => {
+test("mod.ts is imported by URL in a Deno program, and needs only ffi and its own files", async () => {
   using directory = tempDir();
   await using server = await serveModules();
   const base = `http://${server.origin}`;
@@ -126,7 +126,7 @@ async function pack(into: string): Promise<{ tarball: string; files: string[] }>
   return { tarball: `${into}/${filename}`, files: files.map(({ path }) => path) };
 }
 
-test("the tarball holds the modules, the papers and nothing else", async () => {
+test("package.json packs the modules, the papers and nothing else", async () => {
   using directory = tempDir();
   const { files } = await pack(directory.path);
   const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
@@ -203,7 +203,7 @@ const SETTINGS = {
   "with a library of no DOM": { module: "Preserve", target: "ESNext", lib: ["ESNext"] },
 };
 
-test("every module is right by the strictest options that an app's compiler has", async () => {
+test("tsconfig.json and every module agree by the strictest options that an app's compiler has", async () => {
   using directory = tempDir();
   const files = await unpack(directory);
   const sources = files.filter((path) => path.endsWith(".ts") && !path.startsWith("examples/"));

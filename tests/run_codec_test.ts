@@ -59,7 +59,7 @@ const fields = fc.record({
   valueLow: u64,
 });
 
-test("the runtimes that tests run on have a codec", () => {
+test("runCodec() is there on the runtimes that tests run on", () => {
   assert(runCodec() !== null);
   assert(codecs.every((each) => each !== null));
   assertEquals(makeCodec(0xff), null, "an instruction that there is not");

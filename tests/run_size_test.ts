@@ -16,13 +16,13 @@ function runs(size: RunSize, count: number, takesMs: (records: number, run: numb
   });
 }
 
-test("runs grow from a few records to the most that were asked for, while the store is fast", () => {
+test("RunSize grows from a few records to the most that were asked for, while the store is fast", () => {
   const lengths = runs(new RunSize(MOST), 12, (records) => 0.0001 * records);
   assertEquals(lengths.slice(0, 8), [16, 32, 64, 128, 256, 512, 1024, 1024]);
   assertEquals(runs(new RunSize(5), 3, () => 0), [5, 5, 5]);
 });
 
-test("runs get as short as a slow store's records need, and never hold the event loop for much longer than a turn", () => {
+test("RunSize gets as short as a slow store's records need, and never holds the event loop for much longer than a turn", () => {
   for (const eachMs of [0.002, 0.02, 0.2, 1]) {
     const lengths = runs(new RunSize(MOST), 200, (records) => eachMs * records);
     const most = Math.max(...lengths.slice(8));
@@ -32,7 +32,7 @@ test("runs get as short as a slow store's records need, and never hold the event
   assertEquals(runs(new RunSize(MOST), 200, (records) => 50 * records).at(-1), 1);
 });
 
-test("runs are not made shorter where that does not help: most of their time is the transaction's", () => {
+test("RunSize does not shrink where that does not help: most of a run's time is the transaction's", () => {
   for (const transactionMs of [1, 5, 50]) {
     const takesMs = (records: number) => transactionMs + 0.002 * records;
     const lengths = runs(new RunSize(MOST), 400, takesMs);
@@ -44,7 +44,7 @@ test("runs are not made shorter where that does not help: most of their time is 
   }
 });
 
-test("runs follow a store that gets slower or faster, and one long run changes little", () => {
+test("RunSize follows a store that gets slower or faster, and one long run changes little", () => {
   const size = new RunSize(MOST);
   runs(size, 50, (records) => 0.0002 * records);
   assertEquals(size.records, MOST);
@@ -56,7 +56,7 @@ test("runs follow a store that gets slower or faster, and one long run changes l
   assertEquals(size.records, MOST);
 });
 
-test("a run that took long by chance does not keep the next ones long", () => {
+test("RunSize keeps the next runs long after one that took long by chance", () => {
   const size = new RunSize(MOST);
   runs(size, 5, (records) => 0.0001 * records);
   size.note(size.records, 1);
@@ -65,7 +65,7 @@ test("a run that took long by chance does not keep the next ones long", () => {
   assert(slow.slice(2).every((records) => records <= 32), `${slow}`);
 });
 
-test("a whole batch that is longer than the run makes no run longer", () => {
+test("RunSize does not grow by a whole batch that is longer than the run", () => {
   const size = new RunSize(MOST);
   for (let run = 0; run < 20; run++) size.note(1000, 5);
   const { records } = size;

@@ -31,7 +31,7 @@ function damagedLog(lsn: number): SimulatedDisk {
 }
 
 for (let lsn = 1; lsn <= 12; lsn++) {
-  test(`salvage of a log whose LSN ${lsn} is damaged keeps the others, whole batches only`, () => {
+  test(`salvage() of a log whose LSN ${lsn} is damaged keeps the others, whole batches only`, () => {
     const disk = damagedLog(lsn);
     const damaged = disk.image(PATH);
     assertThrows(() => openOn(disk), WALCorruptError);
@@ -68,7 +68,7 @@ function longDamagedLog(): SimulatedDisk {
   return disk;
 }
 
-test("damage in the middle of a long log is found when it is read, and nothing is lost until then", () => {
+test("WAL finds damage in the middle of a long log when it reads it, and loses nothing until then", () => {
   const disk = longDamagedLog();
   {
     using wal = openOn(disk);
@@ -84,7 +84,7 @@ test("damage in the middle of a long log is found when it is read, and nothing i
   assertEquals(lsns(wal.replay()), range(1, 10_005));
 });
 
-test("a record of a later version in the middle of a long log is no damage, to whoever reads it", () => {
+test("WAL takes a record of a later version in the middle of a long log for no damage, whoever reads it", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk, { size: 2 ** 20 });
@@ -112,7 +112,7 @@ test("a record of a later version in the middle of a long log is no damage, to w
   assertThrows(() => openOn(disk, { verify: true }), WALFormatError, "later version");
 });
 
-test("a consumer gets what stands before damage in the middle of a long log, and no more", async () => {
+test("consumeAsync() hands out what stands before damage in the middle of a long log, and no more", async () => {
   await using wal = openOn(longDamagedLog());
   const store = new ListStore();
   assertEquals(
@@ -122,7 +122,7 @@ test("a consumer gets what stands before damage in the middle of a long log, and
   assertEquals([store.applied, wal.tail <= 5000], [range(1, 4900), true]);
 });
 
-test("damage in the middle of a long log is found by open() if it is asked to verify, and after a crash", () => {
+test("WAL.open() finds damage in the middle of a long log if it is asked to verify, and after a crash", () => {
   const disk = longDamagedLog();
   assertThrows(() => openOn(disk, { verify: true }), WALCorruptError);
   openOn(disk);
@@ -130,7 +130,7 @@ test("damage in the middle of a long log is found by open() if it is asked to ve
   assertThrows(() => openOn(disk, { verify: false }), WALCorruptError);
 });
 
-test("a salvaged log is a good one: it goes on, and opens strictly from then on", () => {
+test("salvage() makes a good log: it goes on, and opens strictly from then on", () => {
   const disk = damagedLog(3);
   {
     using wal = openOn(disk, { recovery: "salvage" });
@@ -140,7 +140,7 @@ test("a salvaged log is a good one: it goes on, and opens strictly from then on"
   assertEquals([lsns(wal.replay()), wal.recovery.clean, wal.recovery.losses], [range(1, 15), true, []]);
 });
 
-test("salvage of a good log changes nothing and keeps no copy", () => {
+test("salvage() of a good log changes nothing and keeps no copy", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -150,7 +150,7 @@ test("salvage of a good log changes nothing and keeps no copy", () => {
   assertEquals([wal.recovery.losses, wal.recovery.damagedFile, disk.paths()], [[], null, [PATH]]);
 });
 
-test("salvage of a log that was cut keeps what is left", () => {
+test("salvage() of a log that was cut keeps what is left", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -164,14 +164,14 @@ test("salvage of a log that was cut keeps what is left", () => {
   assertEquals(lsns(wal.records({ to: 256 })), range(1, 256));
 });
 
-test("salvage does not touch what is no log, or one of a later version", () => {
+test("salvage() does not touch what is no log, or one of a later version", () => {
   const disk = new SimulatedDisk();
   disk.outsider.writeFile(PATH, new Uint8Array(65536).fill(7));
   assertThrows(() => openOn(disk, { recovery: "salvage" }), WALFormatError);
   assertEquals(disk.paths(), [PATH]);
 });
 
-test("salvage gives back what it holds when writing fails, and the damaged file is still in its place", () => {
+test("salvage() gives back what it holds when writing fails, and the damaged file is still in its place", () => {
   const disk = damagedLog(3);
   const damaged = disk.image(PATH);
   disk.fail({ call: "write", errno: "ENOSPC" });
@@ -179,7 +179,7 @@ test("salvage gives back what it holds when writing fails, and the damaged file 
   assertEquals([disk.openHandles, [...disk.image(PATH)]], [{ descriptors: 0, mappings: 0, locks: 0 }, [...damaged]]);
 });
 
-test("the damaged file keeps a name in whatever order names become durable, wherever salvage is cut off", () => {
+test("salvage() leaves the damaged file a name in whatever order names become durable, wherever it is cut off", () => {
   const disk = new SimulatedDisk({ directoryOrder: "any" });
   {
     using wal = openOn(disk);
@@ -210,7 +210,7 @@ test("the damaged file keeps a name in whatever order names become durable, wher
   assert(crashes > 300, `${crashes} crashes`);
 });
 
-test("salvage of a log of which no header can be read says so, and not that it is none", () => {
+test("salvage() of a log of which no header can be read says so, and not that it is none", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -250,7 +250,7 @@ function joined(pieces: Iterable<Uint8Array>, sizeBytes: number): Uint8Array {
   return bytes;
 }
 
-test("salvage of a long log over the end of the ring keeps each record and its time, and gives lost ones the time before them", () => {
+test("salvage() of a long log over the end of the ring keeps each record and its time, and gives lost ones the time before them", () => {
   const disk = new SimulatedDisk();
   const capacity = 2 ** 21 / 64 - 256;
   {
@@ -363,7 +363,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
   );
 });
 
-test("salvage keeps each damaged file, also two of one millisecond", () => {
+test("salvage() keeps each damaged file, also two of one millisecond", () => {
   const disk = damagedLog(2);
   openOn(disk, { recovery: "salvage" }).close();
   disk.damage.flipBit(PATH, 16384 + 3 * 64 + 50, 2);

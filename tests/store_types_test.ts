@@ -101,34 +101,38 @@ const NO_STORES: readonly [why: string, source: string, message: RegExp][] = [
   ],
 ];
 
-test("an object that can apply no records is a type error, which says what is missing", async () => {
-  using directory = tempDir();
-  const mod = fileURLToPath(new URL("mod.ts", PROJECT_URL));
-  const files = NO_STORES.map(([, source], index) => {
-    const imports = `import { consume, type Store, WAL } from ${JSON.stringify(mod)};\n`;
-    writeFileSync(
-      directory.join(`case_${index}.ts`),
-      `${imports}const wal = new WAL();\nvoid [consume, wal, {} as Store];\n${source};\n`,
-    );
-    return `case_${index}.ts`;
-  });
-  const compilerOptions = {
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    module: "Preserve",
-    target: "ESNext",
-    noEmit: true,
-    allowImportingTsExtensions: true,
-    typeRoots: [fileURLToPath(new URL("node_modules", PROJECT_URL))],
-    types: ["bun-types"],
-    skipLibCheck: true,
-  };
-  writeFileSync(directory.join("tsconfig.json"), JSON.stringify({ compilerOptions, files }));
-  const errors = await typeErrors(directory.path);
-  for (const [index, [why, , message]] of NO_STORES.entries()) {
-    const found = errors.filter((error) => error.startsWith(`case_${index}.ts(`));
-    assertEquals(found.length, 1, `${why}: ${errors.join("\n")}`);
-    assertMatch(found[0]!, message);
-  }
-  assertEquals(errors.length, NO_STORES.length);
-}, { skip: skipWithoutTsc });
+test(
+  "Store is not the type of an object that can apply no records, and the type error says what is missing",
+  async () => {
+    using directory = tempDir();
+    const mod = fileURLToPath(new URL("mod.ts", PROJECT_URL));
+    const files = NO_STORES.map(([, source], index) => {
+      const imports = `import { consume, type Store, WAL } from ${JSON.stringify(mod)};\n`;
+      writeFileSync(
+        directory.join(`case_${index}.ts`),
+        `${imports}const wal = new WAL();\nvoid [consume, wal, {} as Store];\n${source};\n`,
+      );
+      return `case_${index}.ts`;
+    });
+    const compilerOptions = {
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      module: "Preserve",
+      target: "ESNext",
+      noEmit: true,
+      allowImportingTsExtensions: true,
+      typeRoots: [fileURLToPath(new URL("node_modules", PROJECT_URL))],
+      types: ["bun-types"],
+      skipLibCheck: true,
+    };
+    writeFileSync(directory.join("tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+    const errors = await typeErrors(directory.path);
+    for (const [index, [why, , message]] of NO_STORES.entries()) {
+      const found = errors.filter((error) => error.startsWith(`case_${index}.ts(`));
+      assertEquals(found.length, 1, `${why}: ${errors.join("\n")}`);
+      assertMatch(found[0]!, message);
+    }
+    assertEquals(errors.length, NO_STORES.length);
+  },
+  { skip: skipWithoutTsc },
+);

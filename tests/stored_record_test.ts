@@ -72,7 +72,7 @@ function assertDifferent(one: unknown, other: unknown, message = ""): void {
   equalities.forEach((isEqual, i) => assert(!isEqual(one, other), `${message}, equality ${i}`));
 }
 
-test("a record is the same value before and after an append, and however it is read", async () => {
+test("WALRecord is the same value before and after an append, and however it is read", async () => {
   await using wal = openInMemory();
   wal.batchInsertSync(items(1, 300));
   wal.logDeleteSync(1, 2);
@@ -96,7 +96,7 @@ test("a record is the same value before and after an append, and however it is r
   assertSame(before, applied.slice(0, 701), "a consumer");
 });
 
-test("a record is the same value in a copy of the log, where its checksum is another one", () => {
+test("WALRecord is the same value in a copy of the log, where its checksum is another one", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   fill(wal, 20);
@@ -110,7 +110,7 @@ test("a record is the same value in a copy of the log, where its checksum is ano
   assertSame(records, copy.replay());
 });
 
-test("records that differ in one field are different values", () => {
+test("WALRecord is another value when one field differs", () => {
   fc.assert(
     fc.property(fields, fields, (one, other) => {
       assertSame(recordOf(one), recordOf({ ...one }));
@@ -123,7 +123,7 @@ test("records that differ in one field are different values", () => {
   );
 });
 
-test("records that differ in one bit of any word are different values", () => {
+test("WALRecord is another value when one bit of any word differs", () => {
   const one: WALRecordFields = {
     lsn: 5,
     opType: 1,
@@ -152,7 +152,7 @@ test("records that differ in one bit of any word are different values", () => {
   }
 });
 
-test("a record reads back what was written, next to any other", () => {
+test("WALRecord reads back what was written, next to any other", () => {
   fc.assert(fc.property(fc.array(fields, { minLength: 1, maxLength: 8 }), (records) => {
     const bytes = records.flatMap(({ lsn, opType, time: [nanos, seq, shard], ...keys }, i) => [
       ...recordBytes({ lsn, opType, nanos, seq, shard, flags: i & 1, distance: i + 1, ...keys, version: 1 }),
@@ -232,7 +232,7 @@ test("console.log() shows a record's fields, and nothing of what they are made o
   }
 });
 
-test("{ ...record } has no field, as its documentation says", () => {
+test("WALRecord has no field once it is spread, as its documentation says", () => {
   using wal = openInMemory();
   fill(wal, 1);
   const spread: Partial<WALRecord> = { ...wal.replay()[0]! };
@@ -248,7 +248,7 @@ test("records() has the methods of iterators, at run time and in its type", () =
   assertEquals(wal.records({ from: 8 }).toArray().map(({ lsn }) => lsn), [8, 9]);
 });
 
-test("a record keeps no memory of the log's alive: what it reaches is some numbers and no buffer", () => {
+test("WALRecord keeps no memory of the log's alive: what it reaches is some numbers and no buffer", () => {
   using wal = openInMemory();
   fill(wal, 500);
   const reached = new Set<unknown>();

@@ -203,7 +203,7 @@ test("SQLiteStore of before is refused where its LSN was not there at open()", a
   assertEquals([wal.tail, store.size], [1, 1]);
 });
 
-test("A SQLiteStore that was refused goes on once somebody has said in its table what it has of which log", async () => {
+test("SQLiteStore that was refused goes on once somebody has said in its table what it has of which log", async () => {
   using directory = tempDir();
   const path = directory.join("store.db");
   using wal = WAL.open(directory.join("log"), { size: 65536 });

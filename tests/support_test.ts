@@ -69,21 +69,21 @@ test("Child.line() rejects when the child ends without the line", async () => {
   assertMatch(error.message, /something else/);
 });
 
-test("a child that does not end in time is killed", async () => {
+test("Child that does not end in time is killed", async () => {
   await using child = spawnSnippet(`setInterval(() => {}, 1000);`, {
     timeoutMs: 300,
   });
   await assertRejects(() => child.result, Error, "did not end within 300 ms");
 });
 
-test("a child that cannot start rejects", async () => {
+test("runSnippet() rejects when the child cannot start", async () => {
   await assertRejects(
     () => runScript("mod.ts", { wrapper: ["/nonexistent/wrapper"] }),
     Error,
   );
 });
 
-test("the typed assertThrows() returns the error as its class", () => {
+test("assertThrows() returns the error as its class", () => {
   const error = assertThrows(() => {
     throw new RangeError("on purpose");
   }, RangeError);

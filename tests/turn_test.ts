@@ -28,7 +28,7 @@ test("LoopTurn is over once the loop has held the event loop for its budget, and
   assertEquals(turn.isOver(startMs + 100.2), false);
 });
 
-test("loops share a turn's budget", async () => {
+test("LoopTurn shares a turn's budget among loops", async () => {
   const one = await freshTurn();
   const other = new LoopTurn();
   const startMs = performance.now();
@@ -49,7 +49,7 @@ test("CountedTurn is over after the same number of looks each time, whatever the
   assertEquals([await looks(), await looks()], [first, first]);
 });
 
-test("a process lives until its turns are over, and no longer", async () => {
+test("LoopTurn keeps its process alive until it is over, and no longer", async () => {
   const source = `
     import { LoopTurn } from ${JSON.stringify(projectUrl("ffi/turn.ts"))};
     const work = () => {

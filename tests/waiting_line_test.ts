@@ -34,7 +34,7 @@ test("admit() lets in first come, first served, and nobody past one that does no
   await Promise.all(promises);
 });
 
-test("a waiter resolves with its group, not when it is let in", async () => {
+test("WaitingLine resolves a waiter with its group, not when it is let in", async () => {
   const room = new WaitingLine();
   const group = Promise.withResolvers<void>();
   const waiter = new Watched(room.enter(1, () => group.promise, Infinity, never));
@@ -46,7 +46,7 @@ test("a waiter resolves with its group, not when it is let in", async () => {
   assertEquals(waiter.state, "resolved");
 });
 
-test("a waiter whose append throws is rejected with that, and the next has its turn", async () => {
+test("WaitingLine rejects a waiter with what its append throws, and the next has its turn", async () => {
   const room = new WaitingLine();
   const error = new RangeError("no");
   const first = room.enter(
@@ -63,7 +63,7 @@ test("a waiter whose append throws is rejected with that, and the next has its t
   await second;
 });
 
-test("a waiter whose group fails is rejected with that", async () => {
+test("WaitingLine rejects a waiter with what its group fails with", async () => {
   const room = new WaitingLine();
   const error = new Error("no");
   const waiter = room.enter(1, () => Promise.reject(error), Infinity, never);
@@ -80,7 +80,7 @@ test("rejectAll() turns each away with an error of its own", async () => {
   assertEquals([order, room.length], [[], 0]);
 });
 
-test("a waiter that has waited too long is rejected, leaves the line, and never appends", async () => {
+test("WaitingLine rejects a waiter that has waited too long, who leaves the line and never appends", async () => {
   const room = new WaitingLine();
   let appends = 0;
   const append = () => {
@@ -97,7 +97,7 @@ test("a waiter that has waited too long is rejected, leaves the line, and never 
   assertEquals(appends, 1);
 });
 
-test("a limit longer than a timer can be is no limit of a millisecond", async () => {
+test("WaitingLine takes a limit longer than a timer can be for no limit of a millisecond", async () => {
   const room = new WaitingLine();
   const waiter = new Watched(room.enter(1, () => Promise.resolve(), 2 ** 31, never));
   await new Promise((resolve) => setTimeout(resolve, 5));
@@ -107,7 +107,7 @@ test("a limit longer than a timer can be is no limit of a millisecond", async ()
   assertEquals(waiter.state, "rejected");
 });
 
-test("those who time out in the middle of a long line are passed over, and nobody else", async () => {
+test("WaitingLine passes over those who time out in the middle of a long line, and nobody else", async () => {
   const room = new WaitingLine();
   const order: number[] = [];
   const states = Array.from({ length: 5000 }, (_, index) => {

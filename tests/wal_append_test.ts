@@ -19,7 +19,7 @@ function contents(wal: WAL) {
   ]);
 }
 
-test("each method logs its own kind of record, sync and async alike", async () => {
+test("WAL logs its own kind of record by each method, sync and async alike", async () => {
   await using wal = openInMemory();
   assertEquals(wal.logInsertSync(1, 2n, MAX, 0), 1);
   assertEquals(wal.logDeleteSync(3n, 4), 2);
@@ -84,7 +84,7 @@ test("flushAsync() covers what was appended before the call", async () => {
   assertEquals(lsns(reopened.replay()), [1, 2, 3]);
 });
 
-test("callers of one turn share a promise and resolve in LSN order", async () => {
+test("logInsert() calls of one turn share a promise and resolve in LSN order", async () => {
   await using wal = openInMemory();
   const order: number[] = [];
   const promises = range(1, 5).map((i) => wal.logInsert(i, i, i, i));
@@ -95,7 +95,7 @@ test("callers of one turn share a promise and resolve in LSN order", async () =>
   assertEquals(wal.stats().syncs, 1);
 });
 
-test("a batch is recovered whole or not at all, cut at each sector", () => {
+test("batchInsert() is recovered whole or not at all, cut at each sector", () => {
   const disk = new SimulatedDisk({ pieceBytes: 64 });
   const wal = openOn(disk);
   fill(wal, 2);
@@ -110,7 +110,7 @@ test("a batch is recovered whole or not at all, cut at each sector", () => {
   }
 });
 
-test("a batch may be any iterable, is read once, and before anything is written", () => {
+test("batchInsert() takes any iterable, reads it once, and before anything is written", () => {
   using wal = openInMemory();
   let reads = 0;
   const heads: number[] = [];
@@ -128,7 +128,7 @@ test("a batch may be any iterable, is read once, and before anything is written"
   assertEquals(wal.batchInsertSync(new Set(items(1, 2))), 5);
 });
 
-test("a batch may fill the whole ring, and go over its end", () => {
+test("batchInsert() may fill the whole ring, and go over its end", () => {
   using wal = openInMemory();
   assertEquals(wal.batchInsertSync(items(1, 768)), 768);
   wal.flush();
@@ -140,7 +140,7 @@ test("a batch may fill the whole ring, and go over its end", () => {
   assertEquals(lsns(wal.replay()), range(774, 1541));
 });
 
-test("an empty batch writes nothing, resolves, and returns the newest LSN", async () => {
+test("batchInsert() of an empty batch writes nothing, resolves, and returns the newest LSN", async () => {
   await using wal = openInMemory();
   assertEquals([wal.batchInsertSync([]), wal.batchDeleteSync([])], [0, 0]);
   fill(wal, 2);
@@ -150,7 +150,7 @@ test("an empty batch writes nothing, resolves, and returns the newest LSN", asyn
   assertEquals([wal.head, wal.durable], [3, 0]);
 });
 
-test("a caller's array that changes after the call does not change the log", async () => {
+test("batchInsert() logs what a caller's array held at the call, though it changes after it", async () => {
   await using wal = openInMemory();
   const item: [number, number, number, number] = [1, 2, 3, 4];
   const batch = [item];
@@ -163,7 +163,7 @@ test("a caller's array that changes after the call does not change the log", asy
 
 // Hybrid time.
 
-test("the log's own times go up strictly, whatever the clock does, also over a restart", () => {
+test("WAL gives times that go up strictly, whatever the clock does, also over a restart", () => {
   const disk = new SimulatedDisk();
   const { clock } = disk;
   const steps = [
@@ -189,7 +189,7 @@ test("the log's own times go up strictly, whatever the clock does, also over a r
   assertEquals(times.length, 200);
 });
 
-test("the clock resumes after a crash that took the header's time with it, and after everything was released", () => {
+test("WAL resumes its clock after a crash that took the header's time with it, and after everything was released", () => {
   const disk = new SimulatedDisk();
   disk.clock.set(9e11);
   const wal = openOn(disk);
@@ -210,7 +210,7 @@ test("the clock resumes after a crash that took the header's time with it, and a
   assert(empty.replay()[0]!.time[0] >= nanos);
 });
 
-test("a given time is stored as it is, and the log's clock goes on after it", () => {
+test("logInsert() stores a given time as it is, and the log's clock goes on after it", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);
   const nanos = BigInt(disk.clock.timeMs) * 1_000_000n + 5_000_000_123n;
@@ -226,13 +226,13 @@ test("a given time is stored as it is, and the log's clock goes on after it", ()
   ]);
 });
 
-test("a given time may be a number", () => {
+test("logInsert() takes a number for a given time", () => {
   using wal = openInMemory({ now: () => 1 });
   wal.logInsertSync(1, 1, 1, 1, [5_000_000, 0, 0]);
   assertEquals(wal.replay()[0]!.time[0], 5_000_000n);
 });
 
-test("a given time before the log's last one, or far in the future, is refused before anything is written", async () => {
+test("logInsert() refuses a given time before the log's last one, or far in the future, before anything is written", async () => {
   const disk = new SimulatedDisk();
   disk.clock.stall();
   await using wal = openOn(disk, { maxClockDriftMs: 1000 });
@@ -266,7 +266,7 @@ function acting(item: InsertItem, act: () => void): InsertItem {
   }) as unknown as InsertItem;
 }
 
-test("a batch that an item of the caller's breaks off leaves nothing behind", () => {
+test("batchInsert() leaves nothing behind of a batch that an item of the caller's breaks off", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, { size: 2 ** 18 });
   fill(wal, 1);
@@ -287,7 +287,7 @@ test("a batch that an item of the caller's breaks off leaves nothing behind", ()
   assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1, 2], 0]);
 });
 
-test("an item that writes to the log of its batch does so before the batch, which is whole", () => {
+test("batchInsert() logs what its item writes to the same log before the batch, which is whole", () => {
   for (const count of [3, 200]) {
     for (const at of [0, count - 1]) {
       const disk = new SimulatedDisk();
@@ -311,7 +311,7 @@ test("an item that writes to the log of its batch does so before the batch, whic
   }
 });
 
-test("an item that changes its batch's length does not change where the batch ends", () => {
+test("batchInsert() ends where it would have ended when an item changes its batch's length", () => {
   for (const count of [3, 100]) {
     for (
       const change of [(batch: InsertItem[]) => batch.push([1, 1, 1, 1]), (batch: InsertItem[]) => batch.length = count]
@@ -329,7 +329,7 @@ test("an item that changes its batch's length does not change where the batch en
   }
 });
 
-test("an item that takes another out of its batch has the batch refused", () => {
+test("batchInsert() refuses a batch when an item takes another out of it", () => {
   using wal = openInMemory();
   for (const count of [3, 100]) {
     const batch = items(1, count);
@@ -339,7 +339,7 @@ test("an item that takes another out of its batch has the batch refused", () => 
   }
 });
 
-test("an item that appends to another log disturbs neither batch", () => {
+test("batchInsert() and the batch of another log do not disturb each other when an item appends there", () => {
   using wal = openInMemory();
   using other = openInMemory();
   const batch = items(1, 100);
@@ -352,7 +352,7 @@ test("an item that appends to another log disturbs neither batch", () => {
   assertEquals([contents(wal), contents(other)], [contents(expected), contents(otherExpected)]);
 });
 
-test("times go up strictly within a batch whose sequence numbers carry", () => {
+test("batchInsert() gives times that go up strictly where sequence numbers carry", () => {
   for (const room of [0, 1, 40, 98, 99, 100]) {
     using wal = openInMemory({ now: () => 5 });
     const nanos = 6_000_000n;
@@ -368,7 +368,7 @@ test("times go up strictly within a batch whose sequence numbers carry", () => {
   }
 });
 
-test("a wall clock that throws leaves nothing behind of the batch that met it", async () => {
+test("batchInsert() leaves nothing behind when it meets a wall clock that throws", async () => {
   const disk = new SimulatedDisk();
   let calls = -Infinity;
   const now = () => {

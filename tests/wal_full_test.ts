@@ -45,7 +45,7 @@ function asyncCalls(wal: WAL): (() => Promise<void>)[] {
   ];
 }
 
-test("appends to a full ring without a consumer throw or reject with WALFullError, and write nothing", async () => {
+test("WALFullError meets every append to a full ring without a consumer, which writes nothing", async () => {
   await using wal = openInMemory();
   fill(wal, CAPACITY);
   wal.flush();
@@ -59,7 +59,7 @@ test("appends to a full ring without a consumer throw or reject with WALFullErro
   assertEquals(JSON.stringify(wal.replay()), before);
 });
 
-test("a batch that does not fit throws whole, one that does goes in", () => {
+test("batchInsertSync() throws whole where a batch does not fit, and goes in where it does", () => {
   using wal = openInMemory();
   fill(wal, CAPACITY - 3);
   assertEquals(assertThrows(() => wal.batchInsertSync(items(1, 4)), WALFullError).wanted, 4);
@@ -78,7 +78,7 @@ test("truncate() makes room at once", () => {
   assertEquals(lsns(wal.replay()), range(3, CAPACITY + 2));
 });
 
-test("async appends wait while a consumer runs, and go in first come, first served", async () => {
+test("logInsert() waits while a consumer runs, and goes in first come, first served", async () => {
   const { wal, gate, stop, store, consuming } = await stuck();
   const waiting = asyncCalls(wal).map((call) => call());
   assertEquals(wal.stats().waiting, 5);
@@ -93,7 +93,7 @@ test("async appends wait while a consumer runs, and go in first come, first serv
   wal.close();
 });
 
-test("appends that waited are logged in their order, once each", async () => {
+test("logInsert() calls that waited are logged in their order, once each", async () => {
   const { wal, gate, stop, store, consuming } = await stuck();
   const keys: number[] = [];
   store.before = ({ keyHigh, keyLow }) => void (keyHigh === 9000n && keys.push(Number(keyLow)));
@@ -107,7 +107,7 @@ test("appends that waited are logged in their order, once each", async () => {
   wal.close();
 });
 
-test("a batch as large as the ring waits until all of it is free", async () => {
+test("batchInsert() of a batch as large as the ring waits until all of it is free", async () => {
   const { wal, gate, stop, consuming } = await stuck();
   const batch = wal.batchInsert(items(1, CAPACITY));
   gate.resolve();
@@ -118,7 +118,7 @@ test("a batch as large as the ring waits until all of it is free", async () => {
   wal.close();
 });
 
-test("a batch that waits is written as it was when it was handed over", async () => {
+test("batchInsert() that waits writes the batch as it was when it was handed over", async () => {
   const { wal, gate, stop, store, consuming } = await stuck();
   const seen: bigint[] = [];
   store.before = (record) => {
@@ -136,7 +136,7 @@ test("a batch that waits is written as it was when it was handed over", async ()
   wal.close();
 });
 
-test("an append that waits too long rejects with WALFullError and is never written", async () => {
+test("logInsert() that waits too long rejects with WALFullError and is never written", async () => {
   const { wal, gate, stop, store, consuming } = await stuck({ fullTimeoutMs: 2 });
   await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFullError, "after 2 ms");
   await assertRejects(() => wal.batchInsert(items(1, 3)), WALFullError, "after 2 ms");
@@ -149,7 +149,7 @@ test("an append that waits too long rejects with WALFullError and is never writt
   wal.close();
 });
 
-test("an append behind one that timed out goes in as soon as there is room for it", async () => {
+test("logInsert() after one that timed out goes in as soon as there is room for it", async () => {
   // 8 slots are free: too few for the batch in front, enough for the insert behind it.
   const wal = openInMemory({ fullTimeoutMs: 30 });
   const gate = Promise.withResolvers<void>();
@@ -170,7 +170,7 @@ test("an append behind one that timed out goes in as soon as there is room for i
   await consuming;
 });
 
-test("a consumer that ends turns away those who wait, whether it was stopped or failed", async () => {
+test("consumeAsync() that ends turns away those who wait, whether it was stopped or failed", async () => {
   for (const end of ["stopped", "failed"] as const) {
     const { wal, gate, stop, consuming } = await stuck();
     const waiting = new Watched(wal.logInsert(1, 1, 1, 1));
@@ -203,7 +203,7 @@ test("close() turns away those who wait with WALClosedError", async () => {
   assertEquals(wal.isOpen, false);
 });
 
-test("a failed sync turns away those who wait with WALSyncError", async () => {
+test("WALSyncError turns away those who wait after a failed sync", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   const { gate, consuming } = await stuck({}, wal);
@@ -217,7 +217,7 @@ test("a failed sync turns away those who wait with WALSyncError", async () => {
   wal.close();
 });
 
-test("an append from within the store goes in while there is room", async () => {
+test("logInsert() from within the store goes in while there is room", async () => {
   await using wal = openInMemory();
   const applied: bigint[] = [];
   const store: Store = {
@@ -239,7 +239,7 @@ test("an append from within the store goes in while there is room", async () => 
   assertEquals(applied.toSorted(), [1n, 101n, 102n, 2n, 3n]);
 });
 
-test("an append from within the store to a full ring rejects at once: waiting would wait for itself", async () => {
+test("logInsert() from within the store to a full ring rejects at once: waiting would wait for itself", async () => {
   await using wal = openInMemory();
   fill(wal, CAPACITY);
   const errors: unknown[] = [];
@@ -262,7 +262,7 @@ test("an append from within the store to a full ring rejects at once: waiting wo
   assertEquals(wal.head, CAPACITY + 1);
 });
 
-test("many laps under a consumer and writers that wait lose nothing and repeat nothing", async () => {
+test("WAL loses nothing and repeats nothing over many laps under a consumer and writers that wait", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk, { flush: "offload" });
   const store = new ListStore();

@@ -139,7 +139,7 @@ test("checkpoint() in a full ring makes the room that its record needs, if it ma
   assertEquals(wal.tail, 11);
 });
 
-test("applied is resumed from the last checkpoint after a crash, and from the header after a close", () => {
+test("WAL.applied is resumed from the last checkpoint after a crash, and from the header after a close", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   durable(wal, 9);
@@ -155,7 +155,7 @@ test("applied is resumed from the last checkpoint after a crash, and from the he
   assertEquals([closed.applied, closed.tail], [6, 7]);
 });
 
-test("slots are used again only once the new tail is durable: a crash before that loses nothing", () => {
+test("truncate() frees slots only once the new tail is durable: a crash before that loses nothing", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   durable(wal, CAPACITY);
@@ -169,7 +169,7 @@ test("slots are used again only once the new tail is durable: a crash before tha
   assertEquals([reopened.tail, reopened.head], [6, CAPACITY + 2]);
 });
 
-test("a full ring reopens as a full ring, and an empty one as an empty one", () => {
+test("WAL.open() opens a full ring as a full ring, and an empty one as an empty one", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -185,7 +185,7 @@ test("a full ring reopens as a full ring, and an empty one as an empty one", () 
   assertEquals([empty.length, empty.tail, empty.head], [0, CAPACITY + 1, CAPACITY + 1]);
 });
 
-test("tail, applied, durable and head keep their order over any calls", () => {
+test("WAL.tail, applied, durable and head keep their order over any calls", () => {
   const call = fc.record({
     kind: fc.constantFrom("append", "batch", "flush", "truncate", "checkpoint"),
     lsn: fc.oneof(fc.nat(60), fc.double(), fc.integer()),

@@ -95,7 +95,7 @@ test("open() makes no file if create is false", () => {
   openOn(disk, { create: false }).close();
 });
 
-test("using closes the log, also when its block throws", () => {
+test("WAL[Symbol.dispose]() closes the log, also when its block throws", () => {
   const disk = new SimulatedDisk();
   assertThrows(() => {
     using wal = openOn(disk);
@@ -106,7 +106,7 @@ test("using closes the log, also when its block throws", () => {
   assertEquals([wal.recovery.clean, wal.length], [true, 2]);
 });
 
-test("await using makes everything durable, stops the consumer and closes", async () => {
+test("WAL[Symbol.asyncDispose]() makes everything durable, stops the consumer and closes", async () => {
   const disk = new SimulatedDisk();
   let consuming: Promise<void>;
   {
@@ -122,7 +122,7 @@ test("await using makes everything durable, stops the consumer and closes", asyn
   assertEquals([wal.recovery.clean, wal.head >= 5], [true, true]);
 });
 
-test("await using of a log that was closed in its block does nothing", async () => {
+test("WAL[Symbol.asyncDispose]() of a log that was closed in its block does nothing", async () => {
   const disk = new SimulatedDisk();
   {
     await using wal = openOn(disk);
@@ -131,7 +131,7 @@ test("await using of a log that was closed in its block does nothing", async () 
   assertEquals(disk.openHandles, { descriptors: 0, mappings: 0, locks: 0 });
 });
 
-test("every method that needs an open log throws WALClosedError once it is closed, or rejects with it", async () => {
+test("WALClosedError is what every method that needs an open log throws or rejects with once it is closed", async () => {
   const wal = openInMemory();
   const cursor = wal.cursor();
   fill(wal, 1);
@@ -236,7 +236,7 @@ test("stats() tells a medium that no sync makes durable", () => {
   assertEquals([wal.stats().durableMedium, wal.stats().fileSystem, wal.stats().path], [false, "memory", null]);
 });
 
-test("a snapshot of stats() stays as it is", () => {
+test("stats() gives a snapshot that stays as it is", () => {
   using wal = openInMemory();
   const before = wal.stats();
   fill(wal, 3);
@@ -278,7 +278,7 @@ test("oldestUnconsumedAgeMs is the age by the record's own time, never negative"
   assertEquals(wal.stats().oldestUnconsumedAgeMs, 0);
 });
 
-test("recovery tells of a crash what was kept and what was not", () => {
+test("WAL.recovery tells of a crash what was kept and what was not", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   fill(wal, 3);

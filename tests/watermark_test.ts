@@ -20,7 +20,7 @@ function watermarks(disk: SimulatedDisk, count: number): { records: number[]; he
 }
 
 for (const flush of ["inline", "offload"] as const) {
-  test(`each record remembers what was durable when it was written (${flush})`, async () => {
+  test(`WAL notes in each record what was durable when it was written (${flush})`, async () => {
     const disk = new SimulatedDisk();
     const wal = openOn(disk, { flush });
     for (let i = 1; i <= 3; i++) await wal.logInsert(i, i, i, i);
@@ -33,7 +33,7 @@ for (const flush of ["inline", "offload"] as const) {
   });
 }
 
-test("an idle log notes in its header what is durable, once", async () => {
+test("WAL that is idle notes in its header what is durable, once", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, { idleHeaderDelayMs: 1 });
   await wal.logInsert(1, 1, 1, 1);
@@ -50,7 +50,7 @@ test("an idle log notes in its header what is durable, once", async () => {
   assertEquals(assertThrows(() => openOn(disk), WALCorruptError).firstLsn, 4);
 });
 
-test("an idle log notes it also where an offloaded sync made it durable", async () => {
+test("WAL that is idle notes it also where an offloaded sync made it durable", async () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, { idleHeaderDelayMs: 1, flush: "offload" });
   await wal.logInsert(1, 1, 1, 1);
@@ -73,7 +73,7 @@ test("close() and reopening after a crash note it", () => {
   assertEquals([reopened.durable, watermarks(disk, 5).header], [5, 5]);
 });
 
-test("no watermark on the medium is ever ahead of what is on the medium", async () => {
+test("WAL puts no watermark on the medium ahead of what is on the medium", async () => {
   const disk = new SimulatedDisk({ writeBackChance: 0.3, seed: 7 });
   const wal = openOn(disk, { flush: "offload", idleHeaderDelayMs: 0 });
   for (let round = 0; round < 60; round++) {

@@ -71,7 +71,7 @@ for (const how of ["backup", "backupAsync"] as const) {
   });
 }
 
-test("a copy that is written and loses power keeps what it had and what it acknowledged, and no record of before the copy", () => {
+test("backup() makes a copy that keeps, when power fails, what it had and acknowledged, and no record of before", () => {
   for (let seed = 1; seed <= 150; seed++) {
     const random = new Random(seed);
     const simulation = new Simulation({ seed, tearChance: 0.3, traceLimit: 20 });
@@ -110,7 +110,7 @@ test("a copy that is written and loses power keeps what it had and what it ackno
   }
 });
 
-test("a copy that is damaged is refused, or salvaged without its damaged batch and nothing else", () => {
+test("WAL.open() refuses a damaged copy, or salvages all of it but its damaged batch", () => {
   for (let lsn = 1; lsn <= 60; lsn += 7) {
     const simulation = new Simulation();
     const wal = simulation.open();

@@ -110,7 +110,7 @@ test("WAL refuses a long closed log with damage at either end, and hands out not
   }
 });
 
-test("the tail moves to no record in the middle of a long log that does not verify", () => {
+test("truncate() and checkpoint() move the tail to no record in the middle of a long log that does not verify", () => {
   const batchOf = [4501, 4510] as const;
   for (const damaged of [4503, 4510]) {
     for (const byte of [4, 5, 40]) {
@@ -254,7 +254,7 @@ for (const state of ["closed", "crashed"] as const) {
   });
 }
 
-test('recovery: "salvage" keeps every record that can be proved, lists the rest, and keeps the damaged file', () => {
+test('WAL.open() with recovery: "salvage" keeps every record that can be proved, lists the rest, and keeps the damaged file', () => {
   const { simulation, before } = make("closed");
   const { disk } = simulation;
   for (let lsn = 1; lsn <= LAST; lsn++) {

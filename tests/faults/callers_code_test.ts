@@ -270,7 +270,7 @@ for (const { name, opType, ways } of ENTRIES) {
   });
 }
 
-test("a batch whose item closes the log is refused with WALClosedError, and nothing of it is written", () => {
+test("batchInsert() refuses a batch whose item closes the log with WALClosedError, and writes nothing of it", () => {
   for (const count of [3, 200, 2000]) {
     const disk = new SimulatedDisk();
     const wal = openOn(disk, { size: 2 ** 18 });
@@ -283,7 +283,7 @@ test("a batch whose item closes the log is refused with WALClosedError, and noth
   }
 });
 
-test("a wall clock, an item or a store that closes the log and opens it again has its call done by the log that is open", () => {
+test("WAL.open() within a call, by a wall clock, an item or a store, has that call done by the log that is open", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, DRIFT);
   const again = () => {
@@ -377,7 +377,7 @@ class Reads {
   }
 }
 
-test("each value of a caller's is read once: times, items, batches, options, ranges, stores", async () => {
+test("WAL reads each value of a caller's once: times, items, batches, options, ranges, stores", async () => {
   const reads = new Reads();
   const insertItem = (key: number, name: string) => reads.of([key, 1, 2, 3] as const, name) as unknown as InsertItem;
   const deleteItem = (key: number, name: string) => reads.of([key, 1] as const, name) as unknown as DeleteItem;
@@ -446,7 +446,7 @@ test("each value of a caller's is read once: times, items, batches, options, ran
   }
 });
 
-test("an array is read by index once, its length too, whatever Proxy stands before it", () => {
+test("batchInsert() reads an array by index once, its length too, whatever Proxy stands before it", () => {
   using wal = openInMemory();
   const counts = new Map<PropertyKey, number>();
   const batch = new Proxy(items(1, 50), {
@@ -460,7 +460,7 @@ test("an array is read by index once, its length too, whatever Proxy stands befo
   assertEquals([counts.size, wal.length], [52, 50]);
 });
 
-test("a batch is as long as the items that were read, whatever a Proxy says of its length", async () => {
+test("batchInsert() writes as many records as items were read, whatever a Proxy says of its length", async () => {
   const saying = <Item>(list: Item[], length: unknown): Item[] =>
     new Proxy(list, { get: (target, name) => name === "length" ? length : Reflect.get(target, name) });
   const none = [NaN, -1, -3, -Infinity, -0, 0.9, "no number", undefined, null, {}];
@@ -481,7 +481,7 @@ test("a batch is as long as the items that were read, whatever a Proxy says of i
   }
 });
 
-test("a batch with more places than items is refused at the first that is empty, however many there are", () => {
+test("batchInsert() refuses a batch with more places than items at the first empty one, however many there are", () => {
   using wal = openInMemory();
   for (const batch of [new Array(5), new Array(2 ** 32 - 1), Object.assign(items(1, 2), { length: 2 ** 31 })]) {
     assertThrows(() => wal.batchInsertSync(batch), TypeError, "is not [keyHigh, keyLow, valueHigh, valueLow]");
@@ -490,7 +490,7 @@ test("a batch with more places than items is refused at the first that is empty,
   assertEquals(wal.head, 1);
 });
 
-test("an item is read before the iterator is asked for the next, which may be the same array", () => {
+test("batchInsert() reads an item before it asks the iterator for the next, which may be the same array", () => {
   using wal = openInMemory();
   let isClosed = false;
   function* reusing<Item extends number[]>(item: Item, count: number): Generator<Item> {
@@ -510,7 +510,7 @@ test("an item is read before the iterator is asked for the next, which may be th
   assertEquals([isClosed, wal.head], [true, 301]);
 });
 
-test("a batch is read by its iterator: that of a subclass, or of the array's own", () => {
+test("batchInsert() reads a batch by its iterator: that of a subclass, or of the array's own", () => {
   class Backwards extends Array<InsertItem> {
     override [Symbol.iterator]() {
       return [...super[Symbol.iterator]()].reverse().values();
@@ -524,7 +524,7 @@ test("a batch is read by its iterator: that of a subclass, or of the array's own
   }
 });
 
-test("a second reading that would be another number is never made", () => {
+test("WAL never makes a second reading that would give another number", () => {
   const changing = <Tuple extends readonly unknown[]>(tuple: Tuple, index: number): Tuple => {
     const values = [tuple[index], -1, 0.5, "no number", 2n ** 64n];
     return Object.defineProperty([...tuple], index, { get: () => values.shift() }) as unknown as Tuple;
@@ -543,7 +543,7 @@ test("a second reading that would be another number is never made", () => {
   assertEquals(wal.length, 45);
 });
 
-test("an append that waits for room is done with what its call read, however that changes", async () => {
+test("logInsert() that waits for room is done with what its call read, however that changes", async () => {
   const wal = openInMemory(DRIFT);
   const gate = Promise.withResolvers<void>();
   const store = new ListStore();
@@ -573,7 +573,7 @@ test("an append that waits for room is done with what its call read, however tha
   await consuming;
 });
 
-test("an error of the caller's own code is theirs, and no append waits because of it", async () => {
+test("WAL throws an error of the caller's own code as it is, and no append waits because of it", async () => {
   const wal = openInMemory(DRIFT);
   const full = openInMemory();
   fill(full, CAPACITY);
@@ -593,7 +593,7 @@ test("an error of the caller's own code is theirs, and no append waits because o
   await consuming;
 });
 
-test("a wall clock that throws has its error thrown, nothing is written, and the log goes on", async () => {
+test("WAL throws a wall clock's error, writes nothing, and goes on", async () => {
   const disk = new SimulatedDisk();
   let fails = false;
   const wal = openOn(disk, {
@@ -624,7 +624,7 @@ test("a wall clock that throws has its error thrown, nothing is written, and the
   assertEquals([lsns(reopened.replay()), reopened.recovery.phantomsErased], [[1], 0]);
 });
 
-test("a wall clock that closes the log a consumer confirms to lets the consumer end", async () => {
+test("consumeAsync() ends when a wall clock closes the log that it confirms to", async () => {
   const disk = new SimulatedDisk();
   let hook: Hook | null = null;
   const wal = openOn(disk, {
@@ -697,7 +697,7 @@ test("checkpoint() in a full ring that meets damage, or can free nothing, confir
   }
 });
 
-test("a batch of each size is whole, though each of its items writes batches of others and of its own log", async () => {
+test("batchInsert() keeps a batch of each size whole, though each item writes batches of others and of its own log", async () => {
   const other = openInMemory({ size: 2 ** 23 });
   const wal = openInMemory({ size: 2 ** 23 });
   const expected: bigint[] = [];
@@ -727,7 +727,7 @@ test("a batch of each size is whole, though each of its items writes batches of 
   }
 });
 
-test("a signal that throws has its error thrown, and the next consumer may begin", async () => {
+test("consumeAsync() throws a signal's error, and the next consumer may begin", async () => {
   using wal = openInMemory();
   const thrower = (): never => {
     throw new Error("the signal's own");
@@ -755,7 +755,7 @@ test("a signal that throws has its error thrown, and the next consumer may begin
   }
 });
 
-test("a batch is read into the memory of the one before, a small one and a large one", () => {
+test("batchInsert() reads a batch into the memory of the one before, a small one and a large one", () => {
   const made: number[] = [];
   const { ArrayBuffer } = globalThis;
   using wal = openInMemory({ size: 2 ** 23 });
@@ -781,7 +781,7 @@ test("a batch is read into the memory of the one before, a small one and a large
   assertEquals(made, []);
 });
 
-test("a batch item that appends when it is read neither loses its record nor tears the batch", () => {
+test("batchInsert() neither loses the record of an item that appends when it is read, nor tears the batch", () => {
   for (let nth = 1; nth <= 4; nth++) {
     const wal = openInMemory();
     let reads = 0;

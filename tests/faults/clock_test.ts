@@ -125,7 +125,7 @@ function* logsWithClock(options: WALOptions = {}): Generator<{ wal: WAL; set: (m
   }
 }
 
-test("one wrong clock leaves no log in another century, however many records meet it", async () => {
+test("WAL is left in no other century by one wrong clock, however many records meet it", async () => {
   for (const { wal, set, where } of logsWithClock()) {
     wal.logInsertSync(1, 1, 2, 2);
     set(IN_2101);
@@ -209,7 +209,7 @@ test("stats() says by how much the log's time is ahead of the clock, in each ope
   }
 });
 
-test("a log that was closed for a week, or longer, takes the clock's time when it is opened again", () => {
+test("WAL.open() of a log that was closed for a week, or longer, takes the clock's time", () => {
   for (const end of ["close", "kill"] as const) {
     const simulation = new Simulation();
     let wal = simulation.open();
@@ -230,7 +230,7 @@ test("a log that was closed for a week, or longer, takes the clock's time when i
   }
 });
 
-test("a clock that is set right after open() is followed when the log is opened again, and at once if the log was there a moment ago", () => {
+test("WAL.open() follows a clock that was set right since the last open(), and at once if the log was there a moment ago", () => {
   for (const [lastMs, follows] of [[IN_2026 - 3_600_000, true], [IN_2026 - 2 * DAY_MS, false]] as const) {
     const simulation = new Simulation();
     const { clock } = simulation.disk;
@@ -272,7 +272,7 @@ test("maxClockDriftMs is how far the clock is followed, Infinity for any distanc
   }
 });
 
-test("a clock that jumps by years and back, between records and between openings, takes no log with it", () => {
+test("WAL is not taken along by a clock that jumps by years and back, between records and between openings", () => {
   const random = new Random(43);
   const simulation = new Simulation();
   const { clock } = simulation.disk;

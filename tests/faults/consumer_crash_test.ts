@@ -191,7 +191,7 @@ for (const kind of ["exact", "plain"] as const) {
   });
 }
 
-test("The checks of this file notice a store that saves its LSN apart from its data", async () => {
+test("CrashingStore that saves its LSN apart from its data is noticed by the checks of this file", async () => {
   let noticed = 0;
   for (let at = 1; at <= 8; at++) {
     const simulation = new Simulation();

@@ -201,7 +201,7 @@ test("stats() warns as soon as a consumer has died with records left, and no lon
   await consuming;
 });
 
-test("a call to the store that does not return is in stats(), in a warning after a second, and in WALFullError", async () => {
+test("stats() and WALFullError tell of a call to the store that does not return, with a warning after a second", async () => {
   const { wal, disk, answer, stop, consuming } = await hanging();
   const warned = () => wal.stats().warnings.filter((text) => text.includes("for its store to return"));
   const { callMs } = wal.stats().consumer;
@@ -266,7 +266,7 @@ for (const call of ["insert", "applyBatch", "appliedLsn", "sync", "onError"] as 
   });
 }
 
-test("await using gives up a call to the store that does not return after closeTimeoutMs, and closes the log cleanly", async () => {
+test("WAL[Symbol.asyncDispose]() gives up a call to the store that does not return after closeTimeoutMs, and closes the log cleanly", async () => {
   const { wal, consuming, store } = await hanging({ closeTimeoutMs: 5 });
   wal.logInsertSync(9, 9, 9, 9);
   await wal[Symbol.asyncDispose]();
@@ -277,7 +277,7 @@ test("await using gives up a call to the store that does not return after closeT
   wal.close();
 });
 
-test("await using waits for a call to the store that returns in time", async () => {
+test("WAL[Symbol.asyncDispose]() waits for a call to the store that returns in time", async () => {
   for (const closeTimeoutMs of [undefined, Infinity]) {
     const { wal, answer, consuming, store } = await hanging({ closeTimeoutMs });
     const closing = new Watched(wal[Symbol.asyncDispose]());
@@ -289,7 +289,7 @@ test("await using waits for a call to the store that returns in time", async () 
   }
 });
 
-test("a store gets no call of a new consumer before the one that outlasted its log has ended", async () => {
+test("consumeAsync() calls a store only when the call has ended that outlasted its log", async () => {
   const wal = openOn(new SimulatedDisk());
   const answer = Promise.withResolvers<void>();
   const entered = Promise.withResolvers<void>();
@@ -323,7 +323,7 @@ test("a store gets no call of a new consumer before the one that outlasted its l
   await second;
 });
 
-test("a failure that whenApplied() tells is no unhandled rejection, and one that nobody asks for is", async () => {
+test("whenApplied() tells of a failure, which is then no unhandled rejection; one that nobody asks for is", async () => {
   const program = (start: string, wait: string) => `
     import { consume, WAL } from "${projectUrl("mod.ts")}";
     const wal = WAL.open(null, { size: 65536 });

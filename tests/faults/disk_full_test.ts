@@ -95,7 +95,7 @@ for (const [type, skip] of skips) {
     }
   }, { skip });
 
-  test(`a log on ${type} goes round and round on a disk that is full, is killed, and goes on`, async () => {
+  test(`WAL on ${type} goes round and round on a disk that is full, is killed, and goes on`, async () => {
     using device = loopDevice(type, SIZES[type]!);
     const path = `${device.path}/log`;
     WAL.open(path, { size: MIB }).close();
@@ -120,7 +120,7 @@ for (const [type, skip] of skips) {
   }, { skip });
 
   test(
-    `a copy with holes on a full ${type} is WALSpaceError where there is no block, and works once there is space`,
+    `WAL.open() of a copy with holes on a full ${type} is WALSpaceError where there is no block, and works once there is space`,
     async () => {
       using device = loopDevice(type, SIZES[type]!);
       const path = `${device.path}/log`;
@@ -181,7 +181,7 @@ for (const [type, skip] of skips) {
   );
 }
 
-test("a copy that shares its blocks on a full xfs is WALSpaceError, and no SIGBUS", async () => {
+test("WAL.open() of a copy that shares its blocks on a full xfs is WALSpaceError, and no SIGBUS", async () => {
   using device = loopDevice("xfs", SIZES["xfs"]!);
   const path = `${device.path}/log`;
   for (const end of ["closed", "open"]) {

@@ -110,7 +110,7 @@ function answering(changes: Partial<bun.BunFFI>): bun.BunFFI {
   };
 }
 
-test("Bun's openLibc() takes no error, and nothing but functions and memory, for an answer", () => {
+test("openLibc() on Bun takes no error, and nothing but functions and memory, for an answer", () => {
   const on = platform();
   const broken = new Error("broken");
   const odd: Partial<bun.BunFFI>[] = [
@@ -163,7 +163,7 @@ const noCompiler = (() => {
   }
 })();
 
-test("no library is taken from the working directory", async () => {
+test("openLibc() takes no library from the working directory", async () => {
   using directory = tempDir();
   const processor = process.arch === "arm64" ? "aarch64" : "x86_64";
   fs.writeFileSync(

@@ -557,7 +557,7 @@ function salvaged(path: string, sample: Sample, bytes: Bytes): WAL | null {
   return wal;
 }
 
-test("every method stands random arguments, and writes nothing for a bad one", async () => {
+test("WAL stands random arguments to every method, and writes nothing for a bad one", async () => {
   const storage = new BytesStorage();
   const wal = WAL.open("/fuzz", { storage, size: BYTES, idleHeaderDelayMs: Infinity });
   const wild = fc.oneof(

@@ -88,7 +88,7 @@ for (const [name, lose] of Object.entries(LOSSES)) {
   });
 }
 
-test("a consumer ends with WALFileGoneError, and confirms nothing to a file that is gone", async () => {
+test("consumeAsync() ends with WALFileGoneError, and confirms nothing to a file that is gone", async () => {
   using directory = tempDir();
   const path = directory.join("log");
   // An offloaded sync may outlive the log that it fails.
@@ -148,7 +148,7 @@ function cutIn(action: string, bytes: number, before: string = ""): Promise<Chil
 // The next append of a new turn looks at the file if the last look is 5 ms ago; a sync looks after it and before it acknowledges.
 const IDLE = "await new Promise((resolve) => setTimeout(resolve, 20));";
 
-test("a file that was cut while the log was idle is noticed before it is touched", async () => {
+test("WAL notices that its file was cut while it was idle before it touches the file", async () => {
   for (const bytes of [0, 4096, 16384, 20480]) {
     for (
       const action of [
@@ -195,7 +195,7 @@ test("close(), truncate() and flush() of a file that was cut end the log and not
 // What cannot be prevented: between a look and the store after it, any length of time can pass, and a store past the end is a SIGBUS. So
 // the cut that comes right before an append, within the 5 ms since the last look, may kill the process. It must not be acknowledged.
 test(
-  "a file that was cut a moment ago is a typed error or the process's end, and never an acknowledgement",
+  "WAL whose file was cut a moment ago throws a typed error or ends with the process, and acknowledges nothing",
   async () => {
     const ends = new Map<string, number>();
     for (const bytes of [0, 16384]) {

@@ -28,7 +28,7 @@ function work(ms: number): void {
   while (performance.now() - startMs < ms);
 }
 
-test("timers get their turn while a writer works between appends that it awaits", async () => {
+test("logInsert() lets timers run while a writer works between appends that it awaits", async () => {
   const wal = openInMemory();
   using turns = new Turns();
   for (let i = 0; i < 200; i++) {
@@ -39,7 +39,7 @@ test("timers get their turn while a writer works between appends that it awaits"
   wal.close();
 });
 
-test("timers get their turn while a writer awaits appends to a log in memory that syncs off the thread", async () => {
+test("logInsert() lets timers run while a writer awaits appends to a log in memory that syncs off the thread", async () => {
   const wal = openInMemory({ flush: "offload" });
   using turns = new Turns();
   for (let appends = 0; turns.count < 3; appends++) {
@@ -50,7 +50,7 @@ test("timers get their turn while a writer awaits appends to a log in memory tha
   wal.close();
 });
 
-test("timers get their turn within a run that a synchronous store is given", async () => {
+test("consumeAsync() lets timers run within a run that a synchronous store is given", async () => {
   const wal = openInMemory();
   fill(wal, 640);
   wal.flush();
@@ -64,7 +64,7 @@ test("timers get their turn within a run that a synchronous store is given", asy
   await consuming;
 });
 
-test("timers get their turn between runs that are made shorter for a store that takes them at once", async () => {
+test("consumeAsync() lets timers run between runs that are made shorter for a store that takes them at once", async () => {
   const wal = openInMemory();
   fill(wal, 640);
   wal.flush();
@@ -81,7 +81,7 @@ test("timers get their turn between runs that are made shorter for a store that 
   await consuming;
 });
 
-test("timers get their turn while a synchronous store is given a backlog, and its consumer can be stopped", async () => {
+test("consumeAsync() lets timers run while a synchronous store is given a backlog, and can be stopped", async () => {
   const wal = openInMemory();
   fill(wal, 640);
   wal.flush();

@@ -64,7 +64,7 @@ if (SEED !== undefined) {
     });
   }
 
-  test("The random histories meet each hazard that they are about", () => {
+  test("makeHistory() makes random histories that meet each hazard that they are about", () => {
     const about = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 26, 27, 28, 29, 31, 32, 34].map((number) => `H${number}`);
     const missed = about.filter((hazard) => (whole.hazards.get(hazard) ?? 0) === 0);
     assert(missed.length === 0, `never met: ${missed.join(", ")} in ${whole.histories} histories`);

@@ -19,7 +19,7 @@ const notLinux = process.platform !== "linux" && "looks into /proc";
 const descriptors = () => fs.readdirSync("/proc/self/fd").length;
 const mappings = () => fs.readFileSync("/proc/self/maps", "utf8").split("\n").length;
 
-test(`${CYCLES} openings and closings leak no descriptor, mapping or memory`, async () => {
+test(`WAL leaks no descriptor, mapping or memory over ${CYCLES} openings and closings`, async () => {
   using directory = tempDir(fs.existsSync("/dev/shm") ? "/dev/shm" : tmpdir());
   const path = directory.join("log");
   const text = directory.join("text");

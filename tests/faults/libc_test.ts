@@ -247,7 +247,7 @@ function openControlled(state: Controlled, path: string, flush: WALOptions["flus
 for (const nth of [1, 2, 3]) {
   for (const flush of FLUSHES) {
     for (const errno of ["EIO", "ENOSPC", "EDQUOT", "EINTR"]) {
-      test(`a failed sync is final: number ${nth}, ${flush}, ${errno}`, async () => {
+      test(`WAL takes a failed sync for final: number ${nth}, ${flush}, ${errno}`, async () => {
         using directory = tempDir();
         const state = controlled();
         const wal = openControlled(state, directory.join("log"), flush);
@@ -369,7 +369,7 @@ test(
   { skip: notLinux },
 );
 
-test("a header whose sync fails frees no slot and acknowledges nothing after it", async () => {
+test("WAL frees no slot by a header whose sync fails, and acknowledges nothing after it", async () => {
   for (const flush of FLUSHES) {
     using directory = tempDir();
     const state = controlled();

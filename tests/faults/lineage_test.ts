@@ -115,7 +115,7 @@ for (const how of WAYS) {
   for (const kind of ["a store", "a store without an id"]) {
     const asStore = (store: LineStore) => kind === "a store" ? store.asStore() : store.asOldStore();
 
-    test(`A log that was ${how} refuses ${kind} that has more, before, when and after it grows past its LSN`, async () => {
+    test(`consumeAsync() of a log that was ${how} refuses ${kind} that has more, before, when and after it grows past its LSN`, async () => {
       const { disk, store, common } = await prepared(how);
       using wal = openOn(disk);
       assertEquals(wal.durable, common);
@@ -141,7 +141,7 @@ for (const how of WAYS) {
       assertEquals(empty.applied, range(1, last + 1));
     });
 
-    test(`A log that was ${how} and has grown before its first consumer starts refuses ${kind}`, async () => {
+    test(`consumeAsync() of a log that was ${how} and has grown before its first consumer starts refuses ${kind}`, async () => {
       const { disk, store } = await prepared(how);
       using wal = openOn(disk);
       fill(wal, 120);
@@ -150,7 +150,7 @@ for (const how of WAYS) {
       assertEquals(store.lsn, 100);
     });
 
-    test(`A log that was ${how} refuses ${kind} at each try of a supervisor while producers go on`, async () => {
+    test(`consumeAsync() of a log that was ${how} refuses ${kind} at each try of a supervisor while producers go on`, async () => {
       const { disk, store } = await prepared(how);
       using wal = openOn(disk);
       let tries = 0;
@@ -165,7 +165,7 @@ for (const how of WAYS) {
     });
   }
 
-  test(`A log that was ${how} refuses the store in every later opening, closed or crashed`, async () => {
+  test(`consumeAsync() of a log that was ${how} refuses the store in every later opening, closed or crashed`, async () => {
     const { disk, store, logId } = await prepared(how);
     for (let opening = 0; opening < 6; opening++) {
       const wal = openOn(disk);
@@ -181,7 +181,7 @@ for (const how of WAYS) {
     assertEquals(store.applied.length, 100);
   });
 
-  test(`A log that was ${how} says what happened, and what to do`, async () => {
+  test(`WALStoreError of a log that was ${how} says what happened, and what to do`, async () => {
     const { disk, store, logId, common } = await prepared(how);
     using wal = openOn(disk);
     fill(wal, 200);
@@ -197,7 +197,7 @@ for (const how of WAYS) {
 }
 
 for (const how of WAYS.slice(0, 2)) {
-  test(`A log that was ${how} goes on with a store that has no more than both histories share`, async () => {
+  test(`consumeAsync() of a log that was ${how} goes on with a store that has no more than both histories share`, async () => {
     for (const lsn of [0, 1, 49, 50, 51]) {
       const { disk, store, logId } = await prepared(how);
       const wal = openOn(disk);
@@ -223,7 +223,7 @@ for (const how of WAYS.slice(0, 2)) {
   });
 }
 
-test("A copy of a copy takes the store of the copy, and refuses that of the first log: only the nearest origin is known", async () => {
+test("consumeAsync() of a copy of a copy takes the store of the copy, and refuses that of the first log: only the nearest origin is known", async () => {
   const disk = new SimulatedDisk();
   const open = (path: string) => WAL.open(path, { storage: disk.storage, size: 65536, idleHeaderDelayMs: Infinity });
   using first = open("/sim/first");
@@ -238,7 +238,7 @@ test("A copy of a copy takes the store of the copy, and refuses that of the firs
   await consumeAll(third, at(second));
 });
 
-test("A backup takes the store of its log, and its log no longer takes that store", async () => {
+test("consumeAsync() of a backup takes the store of its log, and its log no longer takes that store", async () => {
   const disk = new SimulatedDisk();
   const store = new LineStore();
   const wal = openOn(disk);
@@ -261,7 +261,7 @@ test("A backup takes the store of its log, and its log no longer takes that stor
   await refused(wal, store.asStore());
 });
 
-test("A log that salvage made takes its store, and refuses one that has what it could not keep", async () => {
+test("consumeAsync() of a log that salvage made takes its store, and refuses one that has what it could not keep", async () => {
   const disk = new SimulatedDisk();
   const store = new LineStore();
   let wal = openOn(disk);
@@ -302,7 +302,7 @@ test("applyBatch() is told the log's id, and the first and last LSN of the run",
 });
 
 for (const kind of ["a store", "a store without an id"]) {
-  test(`While a consumer of one log fills ${kind}, a consumer of another log is refused`, async () => {
+  test(`consumeAsync() is refused ${kind} while a consumer of another log fills it`, async () => {
     const disk = new SimulatedDisk();
     const [one, other] = ["/sim/one", "/sim/other"].map((path) => openOn(disk, {}, path)) as [WAL, WAL];
     const line = new LineStore();
@@ -334,7 +334,7 @@ for (const kind of ["a store", "a store without an id"]) {
   });
 }
 
-test("A store goes on with its log after a crash, though the consumer of before has not ended", async () => {
+test("consumeAsync() goes on with its store after a crash, though the consumer of before has not ended", async () => {
   const disk = new SimulatedDisk();
   const store = new LineStore();
   const dead = openOn(disk);
@@ -351,7 +351,7 @@ test("A store goes on with its log after a crash, though the consumer of before 
   await consuming;
 });
 
-test("Two logs that fill one database over two connections do not skip each other's records", () =>
+test("SQLiteStore that two logs fill over two connections skips the records of neither", () =>
   withTempDir(async (_, directory) => {
     const logs = ["one", "other"].map((name) => WAL.open(directory.join(name), { size: 65536 }));
     const stores = logs.map(() => new SQLiteStore(directory.join("store.db")));
@@ -370,7 +370,7 @@ test("Two logs that fill one database over two connections do not skip each othe
     for (const store of stores) store.close();
   }));
 
-test("A store that is filled without a position may be that of two logs at a time", async () => {
+test("consumeAsync() fills a store without a position from two logs at a time", async () => {
   using one = openOn(new SimulatedDisk());
   using other = openOn(new SimulatedDisk());
   const applied: number[] = [];
@@ -386,7 +386,7 @@ test("A store that is filled without a position may be that of two logs at a tim
   await Promise.all(consuming);
 });
 
-test("A store is taken again by its own log, whatever this opening has handed out", async () => {
+test("consumeAsync() takes its log's own store again, whatever this opening has handed out", async () => {
   const disk = new SimulatedDisk();
   const store = new LineStore();
   for (let opening = 0; opening < 4; opening++) {
@@ -400,7 +400,7 @@ test("A store is taken again by its own log, whatever this opening has handed ou
   assertEquals(new Set(store.applied).size, store.applied.length);
 });
 
-test("An empty store is refused by a log that has released records, and the error says which store is right", async () => {
+test("consumeAsync() of a log that has released records refuses an empty store, and the error says which store is right", async () => {
   const disk = new SimulatedDisk();
   const store = new LineStore();
   using wal = openOn(disk);
@@ -418,7 +418,7 @@ test("An empty store is refused by a log that has released records, and the erro
   await consumeAll(wal, store.asStore());
 });
 
-test("What the caller confirms by checkpoint() counts as handed out: the caller says that the store has it", async () => {
+test("checkpoint() counts what the caller confirms as handed out: the caller says that the store has it", async () => {
   using wal = openOn(new SimulatedDisk());
   fill(wal, 20);
   wal.flush();
@@ -429,7 +429,7 @@ test("What the caller confirms by checkpoint() counts as handed out: the caller 
   assertEquals(store.applied, range(13, 20));
 });
 
-test("A store that does not know its log is taken where its LSN was there at open(), with a warning, and learns it", async () => {
+test("consumeAsync() takes a store that does not know its log where its LSN was there at open(), with a warning, and the store learns it", async () => {
   for (const unknown of [null, ""]) {
     const disk = new SimulatedDisk();
     const store = new LineStore();
@@ -451,7 +451,7 @@ test("A store that does not know its log is taken where its LSN was there at ope
   }
 });
 
-test("An appliedLog() that is no id is a TypeError, and none for an LSN of 0 is no warning", async () => {
+test("appliedLog() that gives no id is a TypeError, and none for an LSN of 0 is no warning", async () => {
   using wal = openOn(new SimulatedDisk());
   for (const logId of [7, {}, true]) {
     const store = { applyBatch() {}, appliedLsn: () => 0, appliedLog: () => logId } as unknown as Store;
@@ -470,7 +470,7 @@ async function prepareFork() {
   return { disk, store, logId };
 }
 
-test("A log forks once, whatever a store says after that: a store that lies makes no right one wrong", async () => {
+test("consumeAsync() forks a log once, whatever a store says after that: a store that lies makes no right one wrong", async () => {
   const { disk, logId } = await prepareFork();
   const right = Object.assign(new LineStore(), { lsn: 40, logId });
   using wal = openOn(disk);
@@ -487,7 +487,7 @@ test("A log forks once, whatever a store says after that: a store that lies make
   assertEquals([right.applied, right.logId], [range(41, 59), parted]);
 });
 
-test("A fork is in both header copies before the store hears of it, and keeps the records as they are", async () => {
+test("consumeAsync() writes a fork into both header copies before the store hears of it, and keeps the records as they are", async () => {
   const { disk, store, logId } = await prepareFork();
   const wal = openOn(disk);
   fill(wal, 100);
@@ -510,7 +510,7 @@ test("A fork is in both header copies before the store hears of it, and keeps th
   }
 });
 
-test("A fork that crashes at any of its calls leaves a log that forks again or has forked; the store stays refused", async () => {
+test("consumeAsync() that crashes at any call of a fork leaves a log that forks again or has forked; the store stays refused", async () => {
   for (let step = 1, isOver = false; !isOver; step++) {
     for (const keep of ["none", "all"] as const) {
       const { disk, store, logId } = await prepareFork();
@@ -532,7 +532,7 @@ test("A fork that crashes at any of its calls leaves a log that forks again or h
   }
 });
 
-test("A fork that cannot be written refuses the store, and poisons the log", async () => {
+test("consumeAsync() refuses the store when a fork cannot be written, and poisons the log", async () => {
   const { disk, store } = await prepareFork();
   const wal = openOn(disk);
   disk.fail({ call: "syncMapped", times: Infinity });
@@ -541,7 +541,7 @@ test("A fork that cannot be written refuses the store, and poisons the log", asy
   wal.close();
 });
 
-test("A log that has forked is backed up under the id that it has now", async () => {
+test("backup() of a log that has forked is made under the id that the log has now", async () => {
   const { disk, store } = await prepareFork();
   using wal = openOn(disk);
   await refused(wal, store.asStore());
@@ -555,7 +555,7 @@ test("A log that has forked is backed up under the id that it has now", async ()
 // The real disk, and a real store.
 
 for (const how of WAYS) {
-  test(`A log on a disk that was ${how} refuses its SQLiteStore in every opening`, () =>
+  test(`consumeAsync() of a log on a disk that was ${how} refuses its SQLiteStore in every opening`, () =>
     withTempDir(async (directory) => {
       const [path, copy, database] = [`${directory}/log`, `${directory}/copy`, `${directory}/store.sqlite`];
       const open = () => WAL.open(path, { size: 65536, idleHeaderDelayMs: Infinity });

@@ -115,7 +115,7 @@ for (const [what, parent] of Object.entries(PARENTS)) {
   }, { skip: parent !== undefined && !fs.existsSync(parent) && `there is no ${parent}` });
 }
 
-test("logs whose long names differ in their last byte do not get into each other's way", () => {
+test("WAL keeps logs apart whose long names differ in their last byte", () => {
   using directory = tempDir();
   const names = ["a", "b", "c"].map((last) => "n".repeat(254) + last);
   const logs = names.map((name) => WAL.open(directory.join(name), OPTIONS));

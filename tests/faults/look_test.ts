@@ -123,7 +123,7 @@ test("WAL takes a path that leads to nothing for gone, whichever way it is said"
   }
 });
 
-test("a failed prefault is reported as it is when the file cannot be looked at then", () => {
+test("WAL reports a failed prefault as it is when the file cannot be looked at then", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   disk.fail({ call: "populate", errno: "ENOMEM" });
@@ -147,7 +147,7 @@ test("open() names the errno of a look that fails", () => {
   }
 });
 
-test("recovery: salvage names the errno of a look that fails, and leaves the damaged file as it is", () => {
+test("WAL.open() that is to salvage names the errno of a look that fails, and leaves the damaged file as it is", () => {
   for (const call of ["pathIs", "lstat", "fstat"] as const) {
     for (const nth of [1, 2, 3]) {
       const disk = new SimulatedDisk();
@@ -176,7 +176,7 @@ test("recovery: salvage names the errno of a look that fails, and leaves the dam
 
 const open = (runtime === "deno" ? deno : bun).openLibc;
 
-test("a signal during the look is no failure, and any other errno of libc is named", async () => {
+test("WAL takes a signal during a look for no failure, and names any other errno of libc", async () => {
   using directory = tempDir();
   let errno: string | null = null;
   let failures = 0;

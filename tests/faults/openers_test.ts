@@ -100,7 +100,7 @@ test("open() is refused while another process has the log; SIGKILL frees it, SIG
 });
 
 test(
-  "eight processes race to make a log and then take turns: one makes it, and every append is there once",
+  "WAL.open() by eight processes at once makes one log; they take turns, and every append is there once",
   async () => {
     using directory = tempDir();
     for (let round = 0; round < 2; round++) {

@@ -104,7 +104,7 @@ test("WAL.open(), backup() and SQLiteStore take a relative path as it is meant w
 });
 
 test(
-  "a relative path needs no more of Deno's permissions than the file's, an absolute one asks for no directory",
+  "WAL.open() of a relative path needs no more of Deno's permissions than the file's, and of an absolute one asks for no directory",
   async () => {
     using directory = twoDirectories();
     const flags = ["--allow-read=in", "--allow-write=in", "--allow-ffi", "--no-prompt"];
@@ -129,7 +129,7 @@ test(
   { skip: runtime !== "deno" && "Bun has no sandbox" },
 );
 
-test("a working directory that was deleted is WALNotFoundError for a relative path, and nothing for another", async () => {
+test("WAL.open() in a deleted working directory is WALNotFoundError for a relative path, and nothing for another", async () => {
   using directory = twoDirectories();
   const lines = await inFirst(
     directory,
@@ -157,7 +157,7 @@ function withoutDirectory(failure: Error, body: () => void): void {
   }
 }
 
-test("a working directory that may not be asked for is WALPermissionError for a relative path", () => {
+test("WAL.open() in a working directory that may not be asked for is WALPermissionError for a relative path", () => {
   using directory = tempDir();
   // A sandbox may want the right to read it, and the system says so where a directory above it is closed.
   const denied = Object.assign(new Error("Requires read access to <CWD>"), { name: "NotCapable" });
@@ -179,7 +179,7 @@ test("a working directory that may not be asked for is WALPermissionError for a 
   withoutDirectory(gone, () => assertThrows(() => new WAL("log"), WALNotFoundError, "was deleted"));
 });
 
-test("a storage of the caller's own is given absolute paths", () => {
+test("WAL.open() gives absolute paths to a storage of the caller's own", () => {
   const asked: string[] = [];
   const disk = new SimulatedDisk({ directories: ["/sim"] });
   const storage: Storage = {

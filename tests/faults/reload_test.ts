@@ -67,18 +67,26 @@ async function changed(path: string, text: string, result: Promise<unknown>): Pr
   await done;
 }
 
-test("a program under `deno run --watch` opens the log that it did not close before it was restarted", async () => {
-  await reloads(["--watch"], async (child) => {
-    for (const round of [2, 3]) assertStringIncludes(await child.line(new RegExp(`^round ${round}:`)), "clean true");
-  });
-}, { skip: onBun });
-
-test("a program under `bun --watch` opens the log that it did not close before it was restarted", async () => {
-  await reloads(["--watch"], () => {});
-}, { skip: onDeno });
+test(
+  "WAL.open() of a program under `deno run --watch` opens the log that it did not close before it was restarted",
+  async () => {
+    await reloads(["--watch"], async (child) => {
+      for (const round of [2, 3]) assertStringIncludes(await child.line(new RegExp(`^round ${round}:`)), "clean true");
+    });
+  },
+  { skip: onBun },
+);
 
 test(
-  "a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
+  "WAL.open() of a program under `bun --watch` opens the log that it did not close before it was restarted",
+  async () => {
+    await reloads(["--watch"], () => {});
+  },
+  { skip: onDeno },
+);
+
+test(
+  "WAL.open() of a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
   async () => {
     await reloads(["--hot"], async (child) => {
       for (const round of [2, 3]) {
@@ -109,7 +117,7 @@ async function failingTests(directory: TempDir): Promise<ChildResult> {
   return await new Child([runtimeBinary(), ...command], { cwd: directory.path }).result;
 }
 
-test("a test that follows one that threw is told why the log is locked; in Deno the next file opens it", async () => {
+test("WALLockedError tells a test that follows one that threw why the log is locked; in Deno the next file opens it", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await failingTests(directory);
   const opened = stdout.split("\n").filter((line) => line.startsWith("opened"));
@@ -119,7 +127,7 @@ test("a test that follows one that threw is told why the log is locked; in Deno 
 });
 
 test(
-  "a log that a Deno program left open is closed when the program ends, after its own unload listeners' close() too",
+  "WAL that a Deno program left open is closed when the program ends, after its own unload listeners' close() too",
   async () => {
     using directory = tempDir();
     for (const [round, end] of ["", "Deno.exit(0);", 'addEventListener("unload", () => wal.close());'].entries()) {
@@ -175,19 +183,19 @@ function terminating(directory: TempDir, tries: number): string {
     }`;
 }
 
-test("a log that a terminated Deno worker had open can be opened again, without its process ending", async () => {
+test("WAL.open() opens a log that a terminated Deno worker had open, without its process ending", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await runSnippet(terminating(directory, 5000));
   assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
 }, { skip: onBun });
 
-test("a log that a terminated Bun worker had open is locked, and the error says why", async () => {
+test("WALLockedError says why a log is locked that a terminated Bun worker had open", async () => {
   using directory = tempDir();
   const { stdout } = await runSnippet(terminating(directory, 20));
   assertStringIncludes(stdout, "or a worker that was terminated");
 }, { skip: onDeno });
 
-test("a log that a worker closes before it is terminated can be opened at once", async () => {
+test("WAL.open() opens a log at once that a worker closed before it was terminated", async () => {
   using directory = tempDir();
   const { stdout } = await runSnippet(terminating(directory, 0));
   assertEquals(stdout, "opened 1 true\n");
@@ -213,7 +221,7 @@ test("open() takes nothing over from this evaluation of the module, nor from one
   assertEquals([wal.isOpen, wal.length], [true, 1]);
 });
 
-test("`deno test` with sanitizeOps passes over a log that stays open from one test to the next", async () => {
+test("WAL that stays open from one test to the next is passed over by `deno test` with sanitizeOps", async () => {
   using directory = tempDir();
   const strict = "sanitizeOps: true, sanitizeResources: true";
   fs.writeFileSync(

@@ -177,7 +177,7 @@ function undisturbed(): { whole: number; open: number } {
 }
 
 for (const then of ["closes it", "keeps it open"] as const) {
-  test(`salvage loses nothing when another opener comes at any of its system calls and ${then}`, () => {
+  test(`salvage() loses nothing when another opener comes at any of its system calls and ${then}`, () => {
     const { disk, damaged } = damagedDisk();
     const start = disk.snapshot();
     const { whole, open } = undisturbed();
@@ -211,7 +211,7 @@ for (const then of ["closes it", "keeps it open"] as const) {
   });
 }
 
-test("salvage loses nothing when another salvage is killed at any of its system calls, at any of its own", () => {
+test("salvage() loses nothing when another salvage is killed at any of its system calls, at any of its own", () => {
   const { disk, damaged } = damagedDisk();
   const start = disk.snapshot();
   const { whole, open } = undisturbed();
@@ -243,7 +243,7 @@ test("salvage loses nothing when another salvage is killed at any of its system 
   }
 });
 
-test("a strict opening is refused while another salvages, and opens the salvaged log after it", () => {
+test("WAL.open() is refused while another opening salvages, and opens the salvaged log after it", () => {
   const { disk, damaged } = damagedDisk();
   const start = disk.snapshot();
   const { whole } = undisturbed();
@@ -269,7 +269,7 @@ test("a strict opening is refused while another salvages, and opens the salvaged
   assertEquals([...seen].sort(), ["CORRUPT", "LOCKED", "opened"]);
 });
 
-test("eight processes salvage a log at once: one does, and no record that any acknowledged is lost", async () => {
+test("salvage() by eight processes at once is done by one, and no record that any acknowledged is lost", async () => {
   using directory = tempDir();
   const CHILDREN = 8;
   const ROUNDS = 12;

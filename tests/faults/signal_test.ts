@@ -101,7 +101,7 @@ test(
 );
 
 test(
-  "salvage of a log longer than this process may write is WALSpaceError, and leaves the damaged file as it is",
+  "salvage() of a log longer than this process may write is WALSpaceError, and leaves the damaged file as it is",
   async () => {
     using directory = tempDir();
     const path = directory.join("log");
@@ -158,7 +158,7 @@ test("fileSizeLimit() is what getrlimit says, and none where that fails", () => 
   assertEquals(posixSystem({ ...libc, getrlimit: () => -1 }).fileSizeLimit, Infinity);
 }, { skip: noShell });
 
-test("a new log may be as long as the limit, and not a byte longer", () => {
+test("WAL.open() makes a log as long as the limit, and not a byte longer", () => {
   using directory = tempDir();
   const libc = open(platform());
   /** The real call with another answer: a real limit could not be taken back. */
@@ -202,7 +202,7 @@ test("RLIMIT_FSIZE and struct rlimit are those of this system's headers", () => 
   assertEquals(told, `${RLIMIT_FSIZE} 16 0 8`);
 }, { skip: noCompiler });
 
-test("The examples and the scripts end by themselves when nobody reads what they print", async () => {
+test("examples/*.ts and scripts/*.ts end by themselves when nobody reads what they print", async () => {
   const flags = runtime === "deno" ? ["run", "--quiet", "--no-lock", "--allow-all"] : [];
   for (
     const script of ["examples/quickstart.ts", "bench/main.ts --help", "scripts/mutants.ts --only none-of-this-name"]

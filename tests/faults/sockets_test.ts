@@ -66,7 +66,7 @@ async function write(wal: WAL, steps: Steps, writers: number): Promise<void> {
 
 for (const flush of MODES) {
   for (const [what, writers] of [["a writer awaits each append", 1], ["16 writers await each append", 16]] as const) {
-    test(`a server answers while ${what}, ${flush}`, () =>
+    test(`WAL lets a server answer while ${what}, ${flush}`, () =>
       withTempDir(async (_, directory) => {
         await using server = await AskedServer.start("native");
         for (const path of [directory.join("log"), null]) {
@@ -79,7 +79,7 @@ for (const flush of MODES) {
   }
 }
 
-test("a server answers while a writer appends and something else keeps the event loop awake", async () => {
+test("WAL lets a server answer while a writer appends and something else keeps the event loop awake", async () => {
   await using server = await AskedServer.start("native");
   using wal = openInMemory();
   const steps = new Steps(server);
@@ -122,7 +122,7 @@ function each(apply: () => void | Promise<void>): Store {
 
 for (const [what, makeStore] of Object.entries(STORES)) {
   for (const kind of ["native", "node"] satisfies ServerKind[]) {
-    test(`a server answers while ${what} is given a backlog, ${kind}`, async () => {
+    test(`consumeAsync() lets a server answer while ${what} is given a backlog, ${kind}`, async () => {
       await using server = await AskedServer.start(kind);
       await using wal = openInMemory({ size: 2 ** 20 });
       fill(wal, 12_000);
@@ -139,7 +139,7 @@ for (const [what, makeStore] of Object.entries(STORES)) {
   }
 }
 
-test("writers and a consumer share the event loop, and neither starves the other", async () => {
+test("WAL lets writers and a consumer share the event loop, and neither starves the other", async () => {
   await using wal = openInMemory({ size: 2 ** 20 });
   fill(wal, 8000);
   wal.flush();

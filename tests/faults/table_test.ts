@@ -7,7 +7,7 @@ import * as fs from "node:fs";
 import { readCaught, withGenerated } from "../../scripts/fault_document.ts";
 import { HAZARDS, PROMISES } from "../../scripts/hazards.ts";
 import { MUTANTS } from "../../scripts/mutants_list.ts";
-import { hazardsNamed, testNames } from "../../scripts/test_names.ts";
+import { hasTest, hazardsNamed } from "../../scripts/test_names.ts";
 import { sentencesOf } from "../support/prose.ts";
 import { test } from "../support/test.ts";
 
@@ -22,10 +22,7 @@ const faultFiles = fs.readdirSync(new URL("tests/faults/", ROOT)).filter((name) 
 
 function assertTestExists(who: string, file: string, name: string): void {
   assert(fs.existsSync(new URL(`tests/${file}`, ROOT)), `${who}: there is no tests/${file}`);
-  assert(
-    testNames(read(`tests/${file}`)).some((pattern) => pattern.test(name)),
-    `${who}: ${file} has no test "${name}"`,
-  );
+  assert(hasTest(read(`tests/${file}`), name), `${who}: ${file} has no test "${name}"`);
 }
 
 test("scripts/hazards.ts numbers each hazard, and each promise is threatened by one", () => {
@@ -64,7 +61,7 @@ test("scripts/hazards.ts has no sentence of more than 30 words", () => {
   }
 });
 
-test("tests/faults opens each file with its fault, promise and method, and names hazards and promises", () => {
+test("tests/faults/*_test.ts open with their fault, promise and method, and name hazards and promises", () => {
   for (const file of faultFiles) {
     const opening = read(`tests/${file}`).split("\n\n")[0]!;
     assert(/^\/\/ Fault: [^]*\n\/\/ Promise: [^]*\n\/\/ Method: /.test(opening), file);

@@ -187,7 +187,7 @@ test(
 );
 
 test(
-  "Nothing that looks at a page in the middle of a log, which open() has not read, ends with a signal",
+  "WAL ends with no signal when it looks at a page in the middle of a log, which open() has not read",
   async () => {
     using device = loopDevice("btrfs", 256);
     const bytes = await makeLogBytes(device);

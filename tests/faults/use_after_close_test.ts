@@ -91,7 +91,7 @@ const SCRIPT = `
   }
   console.log("end", refused >= rounds * 17);`;
 
-test("a closed log, its cursors, iterators and records are safe under garbage collection", async () => {
+test("WAL that is closed, its cursors, iterators and records are safe under garbage collection", async () => {
   const { code, signal, stdout, stderr } = await runSnippet(SCRIPT, {
     args: ["150"],
     denoFlags: ["--allow-all", "--v8-flags=--expose-gc"],
@@ -99,7 +99,7 @@ test("a closed log, its cursors, iterators and records are safe under garbage co
   assertEquals([code, signal, stdout, stderr], [0, null, "end true\n", ""]);
 });
 
-test("logs that were dropped without close() are safe under garbage collection", async () => {
+test("WAL objects that were dropped without close() are safe under garbage collection", async () => {
   const { code, signal, stdout, stderr } = await runSnippet(
     `
     import * as fs from "node:fs";

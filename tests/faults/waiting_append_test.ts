@@ -12,7 +12,7 @@ import { Watched } from "../support/commit_target.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
-test("an append settles when letting in another one has just poisoned the log", async () => {
+test("logInsert() settles when letting in another append has just poisoned the log", async () => {
   for (const nth of [1, 2, 3]) {
     const disk = new SimulatedDisk({ seed: 1 });
     const wal = openOn(disk, { size: 16384 + 64 * 4096, flush: "inline" });
@@ -133,7 +133,7 @@ test("checkpoint() that releases lets those in who wait", async () => {
   }
 });
 
-test("an append from what a store call left running waits for room as any other does", async () => {
+test("logInsert() from what a store call left running waits for room as any other append does", async () => {
   const wal = openInMemory();
   const start = Promise.withResolvers<void>();
   const slow = Promise.withResolvers<void>();

@@ -1,4 +1,5 @@
-// An append allocates nothing once it is compiled: counted by the collections it causes, which no clock and no machine changes.
+// An append allocates nothing once it is compiled. The test counts the collections that appends
+// cause, because no clock and no machine changes that count.
 
 import { assert, assertEquals } from "@std/assert";
 import { projectUrl, runSnippet } from "./support/child.ts";
@@ -36,6 +37,7 @@ test("logInsertSync() allocates nothing", async () => {
   assertEquals(code, 0, stderr);
   const counted = stdout.split("start\n")[1]!.split("end\n")[0]!;
   const collections = counted.split("\n").filter((line) => /Scavenge|Mark-Compact|Minor/.test(line));
-  // A single small object in each append would fill the young generation of 16 to 32 MiB several times over.
+  // A single small object in each append would fill the young generation of 16 to 32 MiB several
+  // times.
   assert(collections.length <= 1, `${collections.length} collections in ${APPENDS} appends\n${collections.join("\n")}`);
 }, { skip: runtime === "deno" ? false : "JavaScriptCore does not report its collections" });

@@ -1,6 +1,9 @@
-// Fault: a log is copied a piece at a time while it is appended to, released, used again, closed or fails (H34).
-// Promise: the copy holds what was retained and durable at the call and nothing else, or there is none (G2, G5).
-// Method: do each of these between the pieces of a copy of many; open what came of it, compare; crash at each of its calls.
+// Fault: a log is copied a piece at a time while it is appended to, released, used again or closed,
+//   or while it fails (H34).
+// Promise: the copy holds what was retained and durable at the call and nothing else, or there is
+//   no copy (G2, G5).
+// Method: do each of these between two of the many pieces of a copy, open the copy and compare.
+//   Crash at each of its calls.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { setTimeout } from "node:timers";

@@ -1,6 +1,9 @@
-// Fault: a path, file, option or argument that makes no sense, or that the system refuses (H9, H18, H19, H25, H30).
-// Promise: a typed error with its code, and not a byte written; what was there stays as it was (G7, G8, G12, G14, G15).
-// Method: each item by itself, on a real directory, compared before and after; refusals of the system on a simulated disk.
+// Fault: a path, file, option or argument makes no sense, or the system refuses it (H9, H18, H19,
+//   H25, H30).
+// Promise: a typed error with its code, and not a byte written. What was there stays as it was (G7,
+//   G8, G12, G14, G15).
+// Method: each case by itself, on a real directory that is compared before and after. A simulated
+//   disk refuses what a real system would.
 
 import {
   assert,

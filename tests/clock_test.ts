@@ -1,6 +1,7 @@
-// Fault: the wall clock stalls, jumps, goes back, says NaN; the log is restarted under an earlier clock (H32); one reading is years
-//   ahead (H43).
-// Promise: hybrid time never goes backwards within a log, and follows no jump ahead that no other clock confirms (G10).
+// Fault: the wall clock stalls, jumps, goes back or says NaN. The log is restarted under an earlier
+//   clock (H32). One reading is years ahead (H43).
+// Promise: hybrid time never goes backwards within a log, and follows no jump ahead that no other
+//   clock confirms (G10).
 // Method: a clock that does each of these, by itself and in random sequences.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -177,7 +178,7 @@ test("HybridClock reads a wall clock that threw again before the next time", () 
   assertEquals(next(clock), { nanos: 5_000_000n, seq: 0 });
 });
 
-/** A clock whose wall clock and monotonic clock are set by hand, at the first reading in the year 2026. */
+/** Sets a wall clock and a monotonic clock by hand; the first reading is in the year 2026. */
 class TwoClocks {
   wallMs = Date.UTC(2026, 0, 1);
   monotonicMs = 5;
@@ -188,7 +189,11 @@ class TwoClocks {
     this.next();
   }
 
-  /** Both clocks, or only the wall clock, go on. @returns what the next time is ahead of the first one's. */
+  /**
+   * Moves both clocks, or only the wall clock.
+   *
+   * @returns by how much the next time is ahead of the first.
+   */
   pass(wallMs: number, monotonicMs = wallMs): number {
     this.wallMs += wallMs;
     this.monotonicMs += monotonicMs;

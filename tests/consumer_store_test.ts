@@ -1,7 +1,9 @@
-// Fault: the store throws, at any record, once or for ever; its data and its mark differ from the log's; the process dies between any two
-// steps (H26, H27, H28, H31).
-// Promise: nothing is lost, skipped or handed out of order; nothing is repeated where the store has appliedLsn() (G11).
-// Method: a store that fails where it is told to, and one that saves its mark with its data, over crashes of the log's disk.
+// Fault: the store throws, at any record, once or for ever. Its data and its mark differ from the
+//   log's. The process dies between any two steps (H26, H27, H28, H31).
+// Promise: nothing is lost, skipped or handed out of order. Nothing is repeated where the store has
+//   appliedLsn() (G11).
+// Method: a store that fails where it is told to, and one that saves its mark with its data, over
+//   crashes of the log's disk.
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";

@@ -424,7 +424,8 @@ test("consumeAsync() asks onError when the store's sync() throws, and applies ag
   fill(wal, 3);
   await until(() => wal.tail > 3);
   assertEquals(asked, [[1, 3, 1], [1, 3, 2]]);
-  // A second sync may succeed without what the first one could not write: the records are applied before each.
+  // A second sync may succeed without what the first could not write, so the records are applied
+  // before each.
   assertEquals(store.applied, [1, 2, 3, 1, 2, 3, 1, 2, 3]);
   stop.abort();
   await consuming;

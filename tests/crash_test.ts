@@ -1,9 +1,11 @@
-// Fault: power fails or the process dies at any system call of a working log; any subset of what was not synced survives, torn at
-// any byte; then it happens again (H1, H2, H3, H4, H5, H7, H11, H29).
-// Promise: every acknowledged record is recovered, then a prefix of the rest in whole batches, and nothing else; what a recovery
-// discarded does not come back (G1, G2, G3, G4, G10, G12).
-// Method: count the calls of a workload, crash before, within and after each, with every subset of the dirty pieces where they are
-// few and seeded ones where not; compare with an array; recover again, append, crash, recover.
+// Fault: power fails or the process dies at any system call of a working log. Any subset of what
+//   was not synced survives, torn at any byte. Then the same happens again (H1, H2, H3, H4, H5, H7,
+//   H11, H29).
+// Promise: every acknowledged record is recovered, then a prefix of the rest in whole batches, and
+//   nothing else. What a recovery discarded does not come back (G1, G2, G3, G4, G10, G12).
+// Method: count the calls of a workload, and crash before, within and after each. Try every subset
+//   of the dirty pieces where they are few, and seeded subsets otherwise. Compare with an array,
+//   recover again, append, crash, and recover.
 
 import { assert } from "@std/assert";
 import type { SimulatedDiskOptions } from "../testing.ts";

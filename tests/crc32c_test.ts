@@ -104,7 +104,8 @@ test("RecordChecksums agrees with recordChecksum() on records in any order, alik
   const random = new Random(11);
   const words = new Int32Array(RECORDS * 16);
   for (let i = 0; i < words.length; i++) words[i] = random.uint32();
-  // Runs of records that differ as those of a log do: low bytes that count up, and carry into what is kept.
+  // Runs of records differ as those of a log do: low bytes count up, and carry into bytes that are
+  // kept.
   for (let record = 1; record < RECORDS; record++) {
     if (random.below(20) === 0) continue;
     for (const word of [1, 3, 4, 5]) words[record * 16 + word] = words[record * 16 - 16 + word]!;

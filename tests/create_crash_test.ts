@@ -1,7 +1,9 @@
-// Fault: the machine or the process dies at any call while a log is made, or a call fails; what was not synced is lost in part (H9).
-// Promise: afterwards there is no file at the path or a whole one, and the next opening works without a hand (G12).
-// Method: count the calls of a clean creation, then crash before, within and after each, with every subset of the dirty
-// pieces; and fail each with every error.
+// Fault: the machine or the process dies at any call while a log is made, or a call fails. Part of
+//   what was not synced is lost (H9).
+// Promise: afterwards there is no file at the path, or a whole one, and the next opening works by
+//   itself (G12).
+// Method: count the calls of a clean creation. Crash before, within and after each, with every
+//   subset of the dirty pieces, and fail each with every error.
 
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -70,7 +72,10 @@ function cleanSteps(options: SimulatedDiskOptions): number {
   return disk.steps;
 }
 
-/** A disk whose machine has halted at that call of a creation; null if the creation was over before. */
+/**
+ * Makes a disk whose machine has halted at that call of a creation; null if the creation ended
+ * before.
+ */
 function crashedAt(step: number, when: Moment, options: SimulatedDiskOptions): SimulatedDisk | null {
   const disk = new SimulatedDisk(options);
   disk.crashAt(step, when);

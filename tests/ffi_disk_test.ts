@@ -1,4 +1,5 @@
-// Real file systems, each small and of the test's own: full disks, copy on write, and what a commit writes.
+// Real file systems, each small and of the test's own: full disks, copy on write, and what a commit
+// writes.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";

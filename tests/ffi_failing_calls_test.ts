@@ -1,6 +1,8 @@
 // Fault: any one system call fails, with any of several errors.
-// Promise: the caller gets a RegionError, no descriptor or mapping leaks, and there is no half-made file (G8, G12).
-// Method: count the calls of a clean run, then repeat it with each call failing, once above libc and once below.
+// Promise: the caller gets a RegionError, no descriptor or mapping leaks, and no file is half made
+//   (G8, G12).
+// Method: count the calls of a clean run, then repeat it with each call failing, once above libc
+//   and once below.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
@@ -65,7 +67,8 @@ function sweep(directory: string, errno: string, make: (verdict: Verdict) => Sys
     }
     assertEquals([failed, errno, held(directory)], [failed, errno, []]);
     if (fs.existsSync(path)) checkWhole(path);
-    // A temporary name may stay where the failure kept us from telling that it is ours, or from removing it.
+    // A temporary name may stay where the failure kept the code from telling that it is its own, or
+    // from removing it.
     const mayStay = ["lock", "flock", "fstat", "lstat", "unlink"].includes(failed);
     const names = fs.readdirSync(directory).filter((name) => name !== "log");
     assertEquals([failed, names.filter((name) => !mayStay || name !== TEMPORARY)], [failed, []]);

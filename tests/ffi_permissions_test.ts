@@ -7,7 +7,10 @@ import { test } from "./support/test.ts";
 
 const notDeno = runtime !== "deno" && "Bun has no sandbox";
 
-/** Deno's node:child_process adds --allow-all to a Deno command line without any permission: so allow a thing of no use. */
+/**
+ * Deno's node:child_process adds --allow-all to a command line of Deno without any permission, so
+ * allow something useless.
+ */
 const NOTHING = "--allow-env=WAL_TEST_NOTHING";
 
 /** Opens a file in a child with these permissions. The child has --no-prompt. */

@@ -1,4 +1,5 @@
-// The format's tables in docs/format.md and in src/format/layout.ts, held against the constants that the code uses.
+// The format's tables in docs/format.md and in src/format/layout.ts, compared with the constants
+// that the code uses.
 
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";

@@ -1,7 +1,10 @@
-// Fault: crashes that keep any part of what was not synced, damage to what they leave, and forged fields under right checksums (H1, H2, H6, H40).
-// Promise: docs/format.md says all that recovery decides: a reader made from it alone agrees with the library (G2, G3, G5).
-// Method: random logs on a simulated disk, crashed or closed, then altered in one way or in several; both read the same bytes, and the
-//   reader reads once more what the library left. The cases of before are in tests/cases/format_cases.json.
+// Fault: crashes that keep any part of what was not synced, damage to what they leave, and forged
+//   fields under right checksums (H1, H2, H6, H40).
+// Promise: docs/format.md says all that recovery decides, so a reader made from it alone agrees
+//   with the library (G2, G3, G5).
+// Method: random logs on a simulated disk are crashed or closed, then altered in one way or in
+//   several. Library and reader read the same bytes, and the reader also reads what the library
+//   left. tests/cases/format_cases.json has the cases of before.
 
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
@@ -285,7 +288,11 @@ function newestPositions(bytes: Bytes) {
   };
 }
 
-/** Throws unless both say the same, and again of what the library leaves. @returns what both say. */
+/**
+ * Throws unless library and reader agree, also on what the library leaves.
+ *
+ * @returns what both say.
+ */
 function compare(bytes: Bytes, where: string): Result {
   const read = readLog(bytes);
   const worked = bytes.slice();
@@ -297,7 +304,8 @@ function compare(bytes: Bytes, where: string): Result {
   }
   const again = readLog(worked);
   assert(again.refused === null, `${where}, opened`);
-  // Forged records may tell another time than the last one of before, or than the header of a closed log.
+  // Forged records may tell another time than the last record of before, or than a closed log's
+  // header.
   const { timeNanos, timeSeq } = again;
   const checkpoint = opened.clean ? again.checkpoint : opened.checkpoint;
   const same = { ...opened, clean: false, torn: 0, phantoms: 0, headerDamaged: false, checkpoint, timeNanos, timeSeq };

@@ -1,5 +1,6 @@
 // Fault: a sync fails, at once or off the thread, while groups wait (H10).
-// Promise: what is acknowledged was synced after it was stored; a failure is final and reaches everybody (G1, G6, G16).
+// Promise: what is acknowledged was synced after it was stored. A failure is final and reaches
+//   everybody (G1, G6, G16).
 // Method: a target made of numbers, whose syncs end when and how the test says.
 
 import {

@@ -1,6 +1,9 @@
-// Fault: none but crashes between calls; this is about what any sequence of calls leaves (H3, H8, H29, H30).
-// Promise: the log is an array of records with a tail, a head and a durable mark, over any calls, reopenings and laps (G1, G2, G3, G11).
-// Method: random calls on a log of 768 slots and on a plain array; the seed is printed, MODEL_SEED replays it, MODEL_RUNS does more.
+// Fault: only crashes between calls; the subject is what any sequence of calls leaves (H3, H8, H29,
+//   H30).
+// Promise: the log is an array of records with a tail, a head and a durable mark, over any calls,
+//   reopenings and laps (G1, G2, G3, G11).
+// Method: random calls on a log of 768 slots and on a plain array. The seed is printed, MODEL_SEED
+//   replays it, MODEL_RUNS does more runs.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -47,7 +50,9 @@ function push(model: Model, records: readonly Entry["fields"][]): void {
   for (const fields of records) model.entries.push({ fields, batch });
 }
 
-/** A checkpoint; which LSN it names is not the model's business, as long as it is an earlier one. */
+/**
+ * A checkpoint. The model does not care which LSN it names, as long as that LSN is an earlier one.
+ */
 const CHECKPOINT: Entry["fields"] = [OpType.Checkpoint, 0n, 0n, 0n, 0n];
 
 function fieldsOf({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): Entry["fields"] {
@@ -196,7 +201,8 @@ const consume = (batchSize: number) =>
       .map(({ fields }, i) => [i + 1, ...fields] as const)
       .filter(([lsn, opType]) => lsn >= first && opType !== OpType.Checkpoint);
     assertEquals(found.map((record) => [record.lsn, ...fieldsOf(record)] as const), expected);
-    // What the consumer wrote itself are checkpoints; some of them are released already, but a crash may bring them back.
+    // The consumer itself wrote checkpoints. Some of them are released already, but a crash may
+    // bring them back.
     while (head(model) < wal.head) push(model, [CHECKPOINT]);
     assert(wal.tail <= wal.applied + 1);
     model.tail = wal.tail;

@@ -1,4 +1,5 @@
-// The package as its users get it: imported by URL in Deno, installed from a tarball in Bun; on its own in both.
+// The package as its users get it, by itself: imported by URL in Deno, installed from a tarball in
+// Bun.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { spawnSync } from "node:child_process";
@@ -29,7 +30,10 @@ function read(path: string): string {
   return readFileSync(new URL(path, PROJECT_URL), "utf8");
 }
 
-/** What a user's first program does: log, make durable, read back; then close and find it all again. */
+/**
+ * What a user's first program does: log, make durable, read back, then close and find all of it
+ * again.
+ */
 function program(wal: string, memoryStore: string, sqliteStore: string): string {
   return `
     import process from "node:process";
@@ -171,8 +175,8 @@ async function unpack(into: TempDir): Promise<string[]> {
 }
 
 /**
- * What an app may ask of its compiler: `@tsconfig/strictest` and its like, and that types can be erased, as Node does.
- * Only the declarations that TypeScript itself brings are not checked.
+ * What an app may ask of its compiler: `@tsconfig/strictest` and its like, and types that can be
+ * erased, as Node erases them. The declarations that TypeScript itself brings are not checked.
  */
 const STRICTEST = {
   strict: true,
@@ -230,7 +234,11 @@ test("tsconfig.json and every module agree by the strictest options that an app'
   skip: !hasNpm ? "npm is not installed" : skipWithoutTsc,
 });
 
-/** Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else; returns the files in the tarball. */
+/**
+ * Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else.
+ *
+ * @returns the files in the tarball.
+ */
 async function makeBunApp(directory: TempDir, env: Readonly<Record<string, string>>): Promise<string[]> {
   const { tarball, files } = await pack(directory.path);
   writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
@@ -242,7 +250,7 @@ async function makeBunApp(directory: TempDir, env: Readonly<Record<string, strin
   return files;
 }
 
-/** An empty cache of its own: an earlier tarball of the same version must not be found in its place. */
+/** An empty cache of its own, so that no earlier tarball of this version is found in its place. */
 function ownCache(directory: TempDir): Readonly<Record<string, string>> {
   return { BUN_INSTALL_CACHE_DIR: directory.join(".cache") };
 }
@@ -260,7 +268,8 @@ test("a Bun program adds the tarball in an empty directory and runs", async () =
 
 test("the types of a Bun app that has the tarball are right by the settings that bun init writes", async () => {
   using directory = tempDir();
-  // It fails to install the types it asks for, as it is to download nothing, but has written the settings by then.
+  // It fails to install the types it asks for, because it may download nothing, but has written the
+  // settings by then.
   const env = { ...ownCache(directory), BUN_CONFIG_REGISTRY: "http://localhost:9" };
   await runCommand([runtimeBinary(), "init", "--yes"], { cwd: directory.path, env });
   assertStringIncludes(readFileSync(directory.join("tsconfig.json"), "utf8"), '"noUncheckedIndexedAccess": true');

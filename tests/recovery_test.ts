@@ -1,7 +1,8 @@
 // Fault: whatever a crash, rot or another program leaves in the slots (H1 to H8, H11, H29, H33).
-// Promise: a gapless prefix of what was appended, whole batches, nothing stale or invented; acknowledged records that cannot be read are
-// reported, others are not (G2, G3, G4, G5).
-// Method: the table in docs/format.md, walked over each state of a slot, each header watermark and each later record.
+// Promise: a gapless prefix of what was appended, in whole batches, with nothing stale or invented.
+//   Acknowledged records that cannot be read are reported, others are not (G2, G3, G4, G5).
+// Method: the table in docs/format.md, walked over each state of a slot, each header watermark and
+//   each later record.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -11,7 +12,8 @@ import { LOG_ID, recordBytes } from "./support/reference.ts";
 import { makeHeader, RingBuilder, torn } from "./support/rings.ts";
 import { test } from "./support/test.ts";
 
-// The ring of the table: 8 slots in their second lap. Tail 9, whole records up to 11; the slot in question is that of LSN 12.
+// The ring of the table has 8 slots, in their second lap. Its tail is 9, whole records go up to 11,
+// and the slot in question is that of LSN 12.
 const CAPACITY = 8;
 const TAIL = 9;
 const LSN = 12;
@@ -351,7 +353,8 @@ test("recover() returns after any crash all that was acknowledged, a whole-batch
     const slots = ring.build();
     const verdict = recover(slots, header, true);
     assertEquals([verdict.tail, verdict.head, verdict.damaged], [tail, head, []]);
-    // Once the debris is gone, nothing past the end can pass for a successor, and recovery finds nothing more to do.
+    // Once the debris is gone, nothing past the end can pass for a successor, and recovery finds no
+    // more to do.
     for (const slot of verdict.debris) slots.erase(slot);
     for (let lsn = head; lsn < tail + capacity; lsn++) {
       assertEquals(slots.look((lsn - 1) % capacity, lsn), SlotState.Other);

@@ -1,4 +1,5 @@
-// The house: which room may name which, how wide its doors are, how large a class may be, how long a line of prose.
+// The house: which room may name which, how wide its doors are, how large a class may be, how long
+// a line of prose.
 
 import { assert, assertEquals } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
@@ -41,7 +42,10 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
 };
 
-/** Imports that go the wrong way, each with the reason why it still does. Its owner removes the line with the import. */
+/**
+ * Imports that go the wrong way, each with the reason why it still does. Its owner removes the line
+ * with the import.
+ */
 const WRONG_WAY: Readonly<Record<string, string>> = {
   "src/types.ts names format": "OpType is a column of the one table of operations",
   "src/arguments/options.ts names engine": "an option's type is declared where the engine uses it",
@@ -49,7 +53,10 @@ const WRONG_WAY: Readonly<Record<string, string>> = {
   "src/stores/sqlite.ts names file": "a store's path is made absolute as a log's is",
 };
 
-/** Classes that are larger, with the reason, or `"to be mended"`. Take a class off when it has become smaller. */
+/**
+ * Classes that are larger, with the reason, or `"to be mended"`. Take a class off when it has
+ * become smaller.
+ */
 const TOO_LARGE: Readonly<Record<string, string>> = {
   "ffi/system/posix.ts PosixSystem": "System alone has 25 members",
   "src/testing/disk/simulated_system.ts SimulatedSystem": "System alone has 25 members",
@@ -73,8 +80,11 @@ const TOO_LARGE: Readonly<Record<string, string>> = {
 const MOST_MEMBERS = 25;
 const MOST_LINES = 300;
 
-/** Folders whose comments are wrapped at 100 columns. The list grows until it holds every folder. */
-const WRAPPED: readonly string[] = ["ffi", "src/testing/disk"];
+/**
+ * Folders whose comments are wrapped at 100 columns. The list grows until it holds every folder.
+ */
+const WRAPPED: readonly string[] = ["ffi", "src/testing/disk", "tests"];
+const NOT_YET_WRAPPED = "tests/support/";
 const MOST_COLUMNS = 100;
 
 function read(path: string): string {
@@ -168,7 +178,7 @@ test("no class has more than 25 members or 300 lines, but for those listed", () 
 
 test("comments are wrapped at 100 columns in the folders that are done", () => {
   const long: string[] = [];
-  for (const path of WRAPPED.flatMap(sources)) {
+  for (const path of WRAPPED.flatMap(sources).filter((path) => !path.startsWith(NOT_YET_WRAPPED))) {
     for (const [index, line] of read(path).split("\n").entries()) {
       const isComment = /^\s*(\/\/|\/?\*(?!\w))/.test(line) && !/^\s*\/\/ deno-/.test(line);
       if (isComment && line.length > MOST_COLUMNS) long.push(`${path}:${index + 1}`);

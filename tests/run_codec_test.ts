@@ -1,8 +1,8 @@
-// Fault: the codec that recovery, replay and cursors use takes a record that `Slots.look()` would not, or the other way round; or it
-// encodes a batch otherwise than one record after another.
+// Fault: the codec that recovery, replay and cursors use takes a record that `Slots.look()` would
+//   not, or the other way round. Or it encodes a batch otherwise than one record after another.
 // Promise: only what was written is read (G2, G5).
-// Method: runs of records like and unlike each other, whole and with any bits changed, against one look at each slot; batches of any
-// fields against the reference.
+// Method: runs of records like and unlike each other, whole and with any bits changed, against one
+//   look at each slot; batches of any fields against the reference.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";

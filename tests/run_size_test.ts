@@ -1,4 +1,5 @@
-// The length of runs: short enough for the event loop, long enough for a store whose transactions cost something themselves.
+// The length of runs: short enough for the event loop, long enough for a store whose transactions
+// have a cost of their own.
 
 import { assert, assertEquals } from "@std/assert";
 import { TURN_BUDGET_MS } from "../ffi/turn.ts";

@@ -1,6 +1,8 @@
-// Fault: rot in acknowledged records, a cut file (H6, H9).
-// Promise: strict recovery refuses and touches nothing; salvage keeps what can be proved, lists the rest and keeps the damaged file (G5).
-// Method: damage each record of small logs with and without batches; compare what is kept with what was written.
+// Fault: rot in acknowledged records, and a cut file (H6, H9).
+// Promise: strict recovery refuses and touches nothing. Salvage keeps what can be proved, lists the
+//   rest and keeps the damaged file (G5).
+// Method: damage each record of small logs with and without batches, and compare what is kept with
+//   what was written.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -50,7 +52,8 @@ for (let lsn = 1; lsn <= 12; lsn++) {
       else assertEquals([record.opType, record.keyHigh], [OpType.Insert, BigInt(record.lsn)]);
     }
     assertEquals(lsns(wal.replay()), range(1, 12));
-    // An intact batch goes with a damaged record before it only where that may have been its beginning.
+    // An intact batch goes with a damaged record before it only where that record may have begun
+    // the batch.
     for (let n = 1; n <= 12; n++) if (n < first) assert(!isLost(n), `LSN ${n}`);
     assertEquals([...disk.image(damagedFile!)], [...damaged]);
     assert(damagedFile!.startsWith(`${PATH}.damaged-`));
@@ -355,7 +358,8 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
         const members = ofBatch(batch);
         const count = members.filter((lsn) => keptLsns.has(lsn)).length;
         assert(count === 0 || count === members.length, `batch ${members}`);
-        // Each record remembers that the batch before it was durable, so no intact batch is in doubt.
+        // Each record remembers that the batch before it was durable, so no intact batch is in
+        // doubt.
         const isIntact = members.every((lsn) => !damaged.has(lsn));
         if (isIntact && members.at(-1)! <= proved) assertEquals(count, members.length, `batch ${members} is intact`);
       });

@@ -1,6 +1,8 @@
-// Fault: none; this is about the machine that makes faults (H1, H2, H9, H10, H11, H14).
-// Promise: the simulated disk does what the fault model at its top says, and the same for the same seed.
-// Method: each property by itself, through the system calls, in a case that comes out otherwise if the property is missing.
+// Fault: none; the subject is the machine that makes faults (H1, H2, H9, H10, H11, H14).
+// Promise: the simulated disk does what the fault model at its top says, and does the same for the
+//   same seed.
+// Method: each property by itself, through the system calls, in a case that comes out otherwise
+//   without the property.
 
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { type System, SystemError } from "../ffi/system/system.ts";

@@ -1,6 +1,9 @@
-// Fault: a record that is compared, cloned, spread or shown as what it is made of, not as what it says (H51).
-// Promise: records are values: deeply equal if, and only if, all their fields are; no clone lacks a field; nothing else is kept alive.
-// Method: compare records of many reads with what was logged, by each runtime's own deep equality; change one field at a time.
+// Fault: a record is compared, cloned, spread or shown as what it is made of, not as what it says
+//   (H51).
+// Promise: records are values, deeply equal if, and only if, all their fields are. No clone lacks a
+//   field, and a record keeps nothing else alive.
+// Method: compare records of many reads with what was logged, by each runtime's own deep equality.
+//   Change one field at a time.
 
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -37,7 +40,10 @@ const fields: fc.Arbitrary<WALRecordFields> = fc.record({
   valueLow: u64,
 });
 
-/** Deep equality as tests have it, from each library that this runtime can load; each of them must say the same. */
+/**
+ * Deep equality as tests have it, from each library that this runtime can load. All of them must
+ * agree.
+ */
 const equalities: ((one: unknown, other: unknown) => boolean)[] = [
   isDeepStrictEqual,
   (one, other) => passes(() => deepStrictEqual(one, other)),

@@ -85,7 +85,8 @@ test("MemoryStore.appliedLsn() is 0, or what the constructor was given, until a 
   assertThrows(() => new MemoryStore("1" as unknown as number), TypeError);
 });
 
-// Fault: two logs are consumed into one store; the second one's LSNs look like those that the store has (H38).
+// Fault: two logs are consumed into one store, and the second log's LSNs look like those that the
+//   store has (H38).
 // Promise: the store refuses a run that it would skip, and stays as it is.
 test("MemoryStore.applyBatch() refuses a run of another log that starts at or below its LSN", () => {
   const [a, b] = ["a1".repeat(16), "b2".repeat(16)];

@@ -28,7 +28,9 @@ const withoutStrace = spawnSync("strace", ["-V"]).status === 0 ? false : "no str
 /** SQLite keeps pairs in order, and lists them so. */
 const assertSameInOrder = (store: SQLiteStore, model: StoreModel) => assertSame(store, model, (pairs) => [...pairs]);
 
-/** Copies a database as a crash of its process would leave it: without what SQLite does at close. */
+/**
+ * Copies a database as a crash of its process would leave it, without what SQLite does at close.
+ */
 function copyDatabase(from: string, to: string): void {
   copyFileSync(from, to);
   if (existsSync(`${from}-wal`)) copyFileSync(`${from}-wal`, `${to}-wal`);
@@ -101,7 +103,8 @@ test("SQLiteStore.appliedLog() is null in a new store, then the log of the last 
   assertThrows(() => store.appliedLog(), SQLiteStoreError, "closed");
 });
 
-// Fault: two processes consume two logs into one database; the second one's LSNs look like those that it has (H38).
+// Fault: two processes consume two logs into one database, and the second log's LSNs look like
+//   those that it has (H38).
 // Promise: the store refuses a run that it would skip, and stays as it is.
 // Method: two connections.
 test("SQLiteStore.applyBatch() refuses a run of another log that starts at or below its LSN", () => {
@@ -230,8 +233,10 @@ test("SQLiteStore that was refused goes on once somebody has said in its table w
 });
 
 // Fault: the process dies between any two runs (H27, H28).
-// Promise: data and LSN agree, and applying the log from that LSN on gives the same store as without the crash.
-// Method: copy the files as they are while the store is open, open the copy, apply everything again.
+// Promise: data and LSN agree. Applying the log from that LSN on makes the store that it would be
+//   without the crash.
+// Method: copy the files as they are while the store is open, open the copy, and apply everything
+//   again.
 test("SQLiteStore has data and LSN of the same transaction after a crash", () => {
   using directory = tempDir();
   let round = 0;
@@ -262,7 +267,7 @@ test("SQLiteStore has data and LSN of the same transaction after a crash", () =>
 
 // Fault: SIGKILL while runs are being applied (H28).
 // Promise: whole runs are in the store, with their LSN.
-// Method: a child applies runs of 100 and says so; it kills itself in the middle of one, in the transaction.
+// Method: a child applies runs of 100 and says so, and kills itself in the transaction of one run.
 test("SQLiteStore has whole runs after its process was killed in a transaction", async () => {
   using directory = tempDir();
   const path = directory.join("store.db");
@@ -437,8 +442,9 @@ test("SQLiteStore opens a path or a file URL, and only a store or an empty file"
 });
 
 // Fault: power fails after sync() returned (H26, H27).
-// Promise: what was applied before sync() is on the medium; SQLite wrote no commit record later than its fsync.
-// Method: look at the system calls. That a commit alone does not fsync shows that the test can tell.
+// Promise: what was applied before sync() is on the medium, and SQLite wrote no commit record later
+//   than its fsync.
+// Method: read the system calls. A commit alone does not fsync, which shows that the test can tell.
 test("SQLiteStore.sync() reaches the medium, and a commit alone does not", async () => {
   using directory = tempDir();
   const trace = directory.join("trace");

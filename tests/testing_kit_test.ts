@@ -1,4 +1,5 @@
-// The kit for users: right stores pass, each wrong store fails for the promise that it breaks, and a failure can be replayed.
+// The kit for users: right stores pass, each wrong store fails for the promise that it breaks, and
+// a failure can be replayed.
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readdirSync } from "node:fs";
@@ -97,7 +98,7 @@ for (const [name, store] of Object.entries(RIGHT)) {
   for (const { name: title, run } of storeConformance(store, { contents, name })) test(title, run);
 }
 
-/** What each wrong store is found to do: by a crash test, by the suite. Null: a workload cannot show it. */
+/** What a crash test and the suite find each wrong store to do. Null: a workload cannot show it. */
 const WRONG: readonly (readonly [Make, crashTest: RegExp | null, suite: RegExp])[] = [
   [(home) => new LsnAfterData(home), /^G(3|11) is broken/, /^G11 is broken.*applied twice \(H28\)/],
   [(home) => new LsnBeforeData(home), /^G11 is broken.*is lost \(H28\)/, /^G11 is broken.*is lost \(H28\)/],
@@ -247,7 +248,7 @@ test("crashTest() runs a workload that may not let go of what the store has not 
   );
 });
 
-/** A service that reads its own writes: each one is in the store when whenApplied() has resolved. */
+/** A service that reads its own writes: each is in the store when whenApplied() has resolved. */
 async function readsItsWrites({ wal, store, crashes, random }: WorkloadContext<ReadableStore>): Promise<void> {
   await wal.whenApplied();
   for (let i = 0; i < 6; i++) {

@@ -1,4 +1,5 @@
-// Turns of the event loop: shared fairly, over in time, and no reason for a process to stay or to go.
+// Turns of the event loop: shared fairly, over in time, and no reason for a process to stay or to
+// end.
 
 import { assert, assertEquals } from "@std/assert";
 import { CountedTurn, LoopTurn, TURN_BUDGET_MS } from "../ffi/turn.ts";

@@ -1,6 +1,7 @@
 // Fault: the ring is full, and its consumer is slow, stuck, absent, or appends itself (H31).
-// Promise: nothing is overwritten; sync appends throw, async ones wait while a consumer runs, and every promise settles (G13).
-// Method: 768 slots, filled; a store that waits for the test.
+// Promise: nothing is overwritten. Sync appends throw, async ones wait while a consumer runs, and
+//   every promise settles (G13).
+// Method: 768 slots, filled, and a store that waits for the test.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, type WAL, WALClosedError, WALFullError, type WALOptions, WALSyncError } from "../mod.ts";

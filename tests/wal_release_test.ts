@@ -1,5 +1,7 @@
-// Fault: slots are used again, or let go of, before that is durable; a position that makes no sense (H28, H29, H30).
-// Promise: the tail moves forward only, over durable and applied records only, over whole batches only (G3, G11, G15).
+// Fault: slots are used again or released before that is durable, or a position makes no sense
+//   (H28, H29, H30).
+// Promise: the tail moves forward only, over durable and applied records only, and over whole
+//   batches only (G3, G11, G15).
 // Method: each call by itself, then after a crash that keeps only what was synced.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

@@ -1,5 +1,6 @@
-// Fault: the watermark, by which damage is told from a torn tail, stands still, so that rot passes for a crash (H6).
-// Promise: what was acknowledged is known to have been, by a later record or, once the log is idle, by the header (G5).
+// Fault: the watermark that tells damage from a torn tail stands still, so that rot passes for a
+//   crash (H6).
+// Promise: a later record, or the header once the log is idle, shows what was acknowledged (G5).
 // Method: read the watermarks off the medium after each way in which records become durable.
 
 import { assertEquals, assertThrows } from "@std/assert";
@@ -9,7 +10,9 @@ import { SimulatedDisk } from "../testing.ts";
 import { fill, items, openOn, PATH, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
-/** The watermark in each record from 1 on, and in the newest header, as power loss would leave them. */
+/**
+ * The watermark in each record from 1 on, and in the newest header, as power loss would leave them.
+ */
 function watermarks(disk: SimulatedDisk, count: number): { records: number[]; header: number } {
   const bytes = disk.image(PATH);
   const view = new DataView(bytes.buffer);

@@ -1,8 +1,9 @@
-// Fault: a log is copied while it is written: by backup(), and by a program that reads it piece by piece, so that old and new mix (H34).
-// Promise: backup() gives a good log with everything durable; a mixed copy is refused with a typed error, or holds a gapless prefix of what
-//   was appended, never a wrong record (G2, G5).
-// Method: back up between appends and in the middle of groups, open and compare; copy page by page in seeded orders with appends, wraps and
-//   truncations in between, then open the copy.
+// Fault: a log is copied while it is written, by backup() or by a program that reads it piece by
+//   piece, so that old and new blocks mix (H34).
+// Promise: backup() makes a good log with everything durable. A mixed copy is refused with a typed
+//   error, or holds a gapless prefix of what was appended, and never a wrong record (G2, G5).
+// Method: back up between appends and within groups, open the copy, and compare. Copy page by page
+//   in seeded orders, with appends, wraps and truncations between, and open that copy.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WAL, WALCorruptError, WALIOError } from "../../mod.ts";

@@ -1,6 +1,8 @@
 // Fault: power fails with a part of a batch on the medium (H7).
-// Promise: a batch is recovered whole or not at all, at the head and at the tail, and handed to applyBatch() whole (G3).
-// Method: batches of 1 to 6 records, cut before and behind each record, and every subset of the last batch; over the end of the ring too.
+// Promise: a batch is recovered whole or not at all, at the head and at the tail, and applyBatch()
+//   gets it whole (G3).
+// Method: batches of 1 to 6 records, cut before and after each record, with every subset of the
+//   last batch, also over the end of the ring.
 
 import { assert, assertEquals } from "@std/assert";
 import { everySubset } from "../../testing.ts";

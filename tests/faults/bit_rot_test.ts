@@ -1,7 +1,10 @@
-// Fault: a bit turns over, or a sector is wiped, swapped, copied, shifted, in a log that is closed, crashed or open (H6, H25, H33).
-// Promise: damage to what was provably acknowledged is told apart from a torn tail: a typed error with the LSN, and the file stays as
-//   it is; nothing else is lost but what no record or header proves, and no wrong record is ever returned (G2, G5).
-// Method: every single bit of a log of five groups, closed, crashed and live; every pair of its sectors; salvage of what is left.
+// Fault: a bit turns over, or a sector is wiped, swapped, copied or shifted, in a log that is
+//   closed, crashed or open (H6, H25, H33).
+// Promise: damage to records that were provably acknowledged is a typed error with the LSN, and the
+//   file stays as it is. Only what no record or header proves is lost, and no wrong record is ever
+//   returned (G2, G5).
+// Method: every single bit of a log of five groups, closed, crashed and live; every pair of its
+//   sectors; salvage of what is left.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, type WAL, WALCorruptError } from "../../mod.ts";
@@ -22,7 +25,7 @@ import { test } from "../support/test.ts";
 /** Groups of one sync each; the third is a batch. */
 const GROUPS = [2, 3, 3, 2, 1];
 const LAST = GROUPS.reduce((sum, count) => sum + count, 0);
-/** What the records of the last group remember to be durable; nothing later remembers that group. */
+/** What the records of the last group remember as durable. Nothing later remembers that group. */
 const PROVED = LAST - GROUPS[GROUPS.length - 1]!;
 
 function groupOf(lsn: number): number {
@@ -49,7 +52,11 @@ function make(state: "closed" | "crashed"): { simulation: Simulation; before: Di
   return { simulation, before: simulation.disk.snapshot() };
 }
 
-/** Opens a damaged log, and checks that it is either refused or says nothing wrong. Returns where it ends, 0 if refused. */
+/**
+ * Opens a damaged log, and checks that it is refused or says nothing wrong.
+ *
+ * @returns where the log ends, 0 if it was refused.
+ */
 function openDamaged(simulation: Simulation, where: string): number {
   const { disk } = simulation;
   const damaged = disk.image(LOG);
@@ -242,7 +249,8 @@ for (const state of ["closed", "crashed"] as const) {
           const where = `${how} ${one} ${other}`;
           const last = openDamaged(simulation, where);
           if (last === 0) refused++;
-          // Eight records a sector, groups of four: the last four have no witness, whoever lost them.
+          // A sector has eight records, a group four, so the last four have no witness, whoever
+          // lost them.
           else {assert(
               state === "crashed" && (last >= 40 || one === SECTORS - 1 || other === SECTORS - 1),
               `${where}: ends at ${last}`,
@@ -267,7 +275,8 @@ test('WAL.open() with recovery: "salvage" keeps every record that can be proved,
       Array.from({ length: lastLsn - firstLsn + 1 }, (_, i) => firstLsn + i)
     );
     assert(lost.includes(lsn), `LSN ${lsn} is not listed: ${lost}`);
-    // Whether those behind it in its group belong to its batch cannot be known: nothing of another group is given up.
+    // Nobody can know whether the records after it in its group belong to its batch. No record of
+    // another group is given up.
     assert(lost.every((each) => groupOf(each) === groupOf(lsn)), `LSN ${lsn} is damaged, lost are ${lost}`);
     const kept = wal.replay().filter(({ valueLow }) => valueLow !== 0n).map((record) => Number(record.valueLow));
     assertEquals(kept, Array.from({ length: LAST }, (_, i) => i + 1).filter((each) => !lost.includes(each)));

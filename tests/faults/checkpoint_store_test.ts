@@ -1,6 +1,9 @@
-// Fault: the process is closed or killed after a pause, in which the log has let go of its own checkpoint records too (H27, H28).
-// Promise: a store that saves its LSN is taken again by its log, and is refused only if it lacks records it was given (G11).
-// Method: consume, pause until the tail has passed the checkpoint record, close or copy the file as a kill would leave it, consume again.
+// Fault: the process is closed or killed after a pause in which the log has released its own
+//   checkpoint records too (H27, H28).
+// Promise: a log takes a store again that saves its LSN, and refuses it only if it lacks records
+//   that it was given (G11).
+// Method: consume, pause until the tail has passed the checkpoint record, close the file or copy it
+//   as a kill would leave it, and consume again.
 
 import { assertEquals, assertRejects } from "@std/assert";
 import * as fs from "node:fs";

@@ -1,8 +1,9 @@
-// Fault: the wall clock stalls, jumps, goes back, overflows or talks nonsense, while the log is open and between two openings (H32);
-//   one reading is years ahead (H43).
-// Promise: hybrid time never goes backwards within a log, whatever the clock says; neither one given time nor one reading of the clock
-//   can push all later ones into the far future, and a log that is ahead says so (G10).
-// Method: a clock under the test's control, every kind of jump before each record and each opening, clean and after crashes of both kinds.
+// Fault: the wall clock stalls, jumps, goes back, overflows or makes no sense, while the log is
+//   open and between two openings (H32). One reading is years ahead (H43).
+// Promise: hybrid time never goes backwards within a log. Neither one given time nor one reading of
+//   the clock moves all later times into the far future, and a log that is ahead says so (G10).
+// Method: a clock that the test controls, with every kind of jump before each record and each
+//   opening, after clean closes and after crashes of both kinds.
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { WAL, type WALOptions } from "../../mod.ts";

@@ -1,8 +1,11 @@
-// Fault: power fails, the process dies or the store throws between apply, the store's sync, the checkpoint and the truncate (H26, H27, H28).
-// Promise: the store gets durable records only, in order; the log lets go of a record only when the store has it durably; a store that
-//   saves its LSN with the data gets each record exactly once, another at least once (G11).
-// Method: crash at each call of the disk and at each call of the store, power and kill, and compare what the store has with what was
-//   logged; a store that saves its LSN apart from its data is shown to fail, so that the check can.
+// Fault: power fails, the process dies or the store throws between apply, the store's sync, the
+//   checkpoint and the truncate (H26, H27, H28).
+// Promise: the store gets durable records only, in order. The log releases a record only when the
+//   store has it durably. A store that saves its LSN with the data gets each record exactly once,
+//   any other at least once (G11).
+// Method: crash at each call of the disk and of the store, by power loss and by kill, and compare
+//   the store with what was logged. A store that saves its LSN apart from its data must fail, which
+//   shows that the check can.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Store, WAL, WALRecord } from "../../mod.ts";
@@ -10,7 +13,10 @@ import { WALStoreError } from "../../mod.ts";
 import { append, appendBatch, CAPACITY, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
-/** `exact` saves LSN and data together; `plain` saves none; `apart` saves the LSN first, and the data some time later. */
+/**
+ * `exact` saves LSN and data together, `plain` saves no LSN, `apart` saves the LSN first and the
+ * data later.
+ */
 type Kind = "exact" | "plain" | "apart";
 
 /** Thrown by a store whose machine has crashed. */

@@ -1,6 +1,9 @@
-// Fault: the consumer dies, is refused, or hangs in a call to its store, while appends go on being acknowledged (H46).
-// Promise: whoever asks is told at once and why; the ring fills loudly (G13); closing ends, and a store's calls never overlap (G11).
-// Method: stores that throw, are refused, or never answer; a clock of the test's; children for rejections that nobody handles.
+// Fault: the consumer dies, is refused, or hangs in a call to its store, while appends go on being
+//   acknowledged (H46).
+// Promise: whoever asks is told at once and why, and the ring does not fill in silence (G13).
+//   Closing ends, and calls to a store never overlap (G11).
+// Method: stores that throw, are refused, or never answer; a clock that the test controls; children
+//   for rejections that nobody handles.
 
 import {
   assert,

@@ -1,6 +1,8 @@
 // Fault: a view of the log's memory outlives the mapping (H23).
-// Promise: close() detaches the memory before it is unmapped, so that a stale access is a TypeError or nothing, never a crash (G9).
-// Method: a real file's region, closed at rest and while a sync off the thread is pending; every kind of view is used afterwards.
+// Promise: close() detaches the memory before it is unmapped, so a stale access is a TypeError or
+//   does nothing, and never crashes (G9).
+// Method: close a real file's region at rest and while a sync off the thread is pending, and use
+//   every kind of view afterwards.
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { diskStorage } from "../../ffi/storage.ts";

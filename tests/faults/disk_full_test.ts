@@ -1,8 +1,9 @@
-// Fault: the disk is full when a log is made, or fills up afterwards; a copy has holes or shares its blocks, so that a store needs space
-// that is not there (H18, H20, H37).
-// Promise: WALSpaceError and nothing half made; a log that was made goes round its ring for ever; no store into a page without a block
-// behind it, so no SIGBUS (G8, G12).
-// Method: small file systems on loop devices, filled to the last block; all in a child, whose end tells of a signal.
+// Fault: the disk is full when a log is made, or fills up afterwards. A copy has holes or shares
+//   its blocks, so that a store needs space that is not there (H18, H20, H37).
+// Promise: open() throws WALSpaceError and leaves nothing half made. A log that was made goes round
+//   its ring for ever. No store touches a page without a block, so there is no SIGBUS (G8, G12).
+// Method: small file systems on loop devices, filled to the last block, all in a child, because a
+//   signal ends it.
 
 import { assert, assertEquals } from "@std/assert";
 import { execFileSync } from "node:child_process";
@@ -173,7 +174,8 @@ for (const [type, skip] of skips) {
       wal.close();
       console.log("goes on");`,
       );
-      // Where blocks are smaller than a header copy, that has holes too, and it is open() that is told.
+      // Where blocks are smaller than a header copy, that copy has holes too, and open() throws the
+      // error.
       const lines = stdout.trim().split("\n");
       assertEquals([lines[0], lines.at(-2)], ["WALSpaceError NO_SPACE true", "goes on"], stdout);
     },

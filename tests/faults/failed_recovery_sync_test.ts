@@ -1,5 +1,5 @@
-// Fault: a sync of recovery itself fails, so that memory has what recovery stored, marked clean, and
-//   the medium does not; then power is lost (H5, H9, H11).
+// Fault: a sync of recovery itself fails. Memory has what recovery stored, marked clean, but the
+//   medium lacks it when power is lost (H5, H9, H11).
 // Promise: what a recovery discarded stays discarded, and one good header copy is on the medium at
 //   each moment (G4, G6, G12).
 // Method: fail each sync of an opening in turn, open again from the page cache, crash there, and

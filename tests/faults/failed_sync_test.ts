@@ -1,8 +1,10 @@
-// Fault: a sync fails once, and the pages that it did not write count as clean: the next sync succeeds without them (H10, H11).
-// Promise: the first failure is final. Nothing is acknowledged after it until the log is reopened; a reopening that succeeds has
-// made durable what it found, though it finds it in the page cache only (G1, G6).
-// Method: count the syncs of a workload, opening and closing included, and fail each: nothing written, a part, or all of it; then
-// reopen in the same kernel and lose power, or lose power at once; compare with an array.
+// Fault: a sync fails once, and the pages that it did not write count as clean, so the next sync
+//   succeeds without them (H10, H11).
+// Promise: the first failure is final. Nothing is acknowledged after it until the log is reopened.
+//   A reopening that succeeds has made durable what it found, even in the page cache only (G1, G6).
+// Method: count the syncs of a workload with its opening and closing, and fail each: nothing
+//   written, a part, or all of it. Then reopen in the same kernel and lose power, or lose power at
+//   once, and compare with an array.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { WAL, WALError } from "../../mod.ts";
@@ -22,7 +24,10 @@ const VARIANTS: readonly { flush: "inline" | "offload"; disk: SimulatedDiskOptio
   { flush: "offload", disk: { dropsCache: false, asyncTicks: 20, asyncUsesSpare: true } },
 ];
 
-/** Opens the log and works on it, until something fails; a failure leaves nothing that could be acknowledged later. */
+/**
+ * Opens the log and works on it until something fails. A failure leaves nothing that could be
+ * acknowledged later.
+ */
 async function runUntilFailure({ options }: Start, model: LogModel, work: Work): Promise<void> {
   let wal: WAL;
   try {

@@ -1,7 +1,10 @@
-// Fault: the runtime's FFI answers with an error where it ought to throw, or with something that is no function, no pointer and no
-// memory: no JIT, no library, no function, no address space (H48).
-// Promise: open() is a WALPlatformError whose cause says why, after every name of the C library was tried; nothing is mapped (G8).
-// Method: children without a JIT and with little memory, names that are missing, and an FFI that returns odd things.
+// Fault: the runtime's FFI answers with an error where it should throw, or with something that is
+//   no function, no pointer and no memory. There is no JIT, library, function or address space
+//   (H48).
+// Promise: open() throws WALPlatformError, whose cause says why, after it has tried every name of
+//   the C library. Nothing is mapped (G8).
+// Method: children without a JIT and with little memory, names that are missing, and an FFI that
+//   returns odd things.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
@@ -26,7 +29,11 @@ function refused(body: () => unknown): RegionError {
   return error;
 }
 
-/** Opens a log in a child. @returns what it prints: the error's class, code, message and the messages of its causes. */
+/**
+ * Opens a log in a child.
+ *
+ * @returns what it prints: the error's class, code and message, and the messages of its causes.
+ */
 function openInChild(path: string, options: Parameters<typeof runSnippet>[1]) {
   return runSnippet(
     `

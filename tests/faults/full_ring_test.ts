@@ -1,8 +1,11 @@
-// Fault: the ring is full, exactly or nearly, and the consumer is slow, stuck, absent or calls the log itself; then power fails; or it is to be
-//   truncated at a position that is stale, repeated or yet to come (H8, H30, H31).
-// Promise: full is told apart from empty; nothing is overwritten; an append waits while a consumer runs, for as long as it was told, and
-//   rejects otherwise; a checkpoint finds room (G2, G13).
-// Method: fill by one record, by batches and over the end of the ring; reopen after each kind of end; a store that never resolves.
+// Fault: the ring is full, exactly or nearly, and the consumer is slow, stuck, absent or calls the
+//   log itself; then power fails. Or truncate() gets a position that is stale, repeated or yet to
+//   come (H8, H30, H31).
+// Promise: full is told apart from empty, and nothing is overwritten. An append waits while a
+//   consumer runs, for as long as it was told, and rejects otherwise. A checkpoint finds room (G2,
+//   G13).
+// Method: fill the ring by one record, by batches and over its end; reopen after each kind of end;
+//   use a store that never resolves.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, WALClosedError, WALFullError } from "../../mod.ts";

@@ -1,12 +1,15 @@
-// Fault: the file holds anything: random bytes, a good log with bits flipped, sectors wiped, swapped or stale, cut short, fields altered
-// under a right checksum; and callers pass anything (H3, H6, H8, H9, H19, H30, H33).
-// Promise: damage to acknowledged records is a typed error and leaves the file as it was, or does no harm; no crash, no hang, no wrong
-// record, no invented one; a bad argument throws before a byte is written (G2, G3, G5, G12, G15).
-// Method: every bit of small logs of many groups, then seeded damage; compare with what was logged. FUZZ_SEED replays, FUZZ_ROUNDS
-// makes the random parts longer.
+// Fault: the file holds anything: random bytes, or a good log with flipped bits, wiped, swapped or
+//   stale sectors, cut short, or with fields altered under a right checksum. Callers pass anything
+//   too (H3, H6, H8, H9, H19, H30, H33).
+// Promise: damage to acknowledged records is a typed error and leaves the file as it was, or does
+//   no harm. There is no crash, no hang, and no wrong or invented record. A bad argument throws
+//   before a byte is written (G2, G3, G5, G12, G15).
+// Method: every bit of small logs of many groups, then seeded damage, compared with what was
+//   logged. FUZZ_SEED replays, FUZZ_ROUNDS makes the random parts longer.
 //
-// Guided by coverage it would be better still, but no such tool runs here: Jazzer.js instruments Node's modules by a native add-on, and V8's
-// and JavaScriptCore's own coverage (deno test --coverage) is only told at the end of a run, which is too late to steer by.
+// Coverage does not guide it, because no tool for that runs here. Jazzer.js instruments Node's
+// modules by a native add-on. V8 and JavaScriptCore tell their own coverage only at the end of a
+// run, too late to steer by.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -41,7 +44,10 @@ interface Sample {
   readonly head: number;
   /** The last LSN of each batch, over all laps. */
   readonly ends: ReadonlySet<number>;
-  /** Every record up to here is proved to be acknowledged even if the newest header copy is lost; the header proves all of them. */
+  /**
+   * Records up to here are proved to be acknowledged even without the newest header copy, which
+   * proves all of them.
+   */
   readonly proved: number;
 }
 
@@ -92,7 +98,10 @@ function copyOf(bytes: Bytes, into: Bytes): Bytes {
   return copy;
 }
 
-/** Not by assert(), whose message is made for each of a hundred thousand errors: to ask for a stack takes longer than to open a log. */
+/**
+ * Does not use assert(), which makes a message for each of a hundred thousand errors: asking for a
+ * stack takes longer than opening a log.
+ */
 function assertTyped(error: unknown): asserts error is WALError {
   if (!(error instanceof WALError)) throw new Error("open() threw what is no WALError", { cause: error });
 }
@@ -103,7 +112,8 @@ type Fate = "noticed" | "harmless" | "tail lost";
 /**
  * Opens damaged bytes.
  *
- * @param isSingle one place was damaged: then all that was acknowledged is there, unless a typed error says otherwise.
+ * @param isSingle only one place was damaged. Then all that was acknowledged is there, unless a
+ * typed error says otherwise.
  */
 function judge(sample: Sample, bytes: Bytes, isSingle: boolean): Fate {
   const before = copyOf(bytes, COPY);
@@ -533,7 +543,9 @@ test("open() leaves a damaged file on disk as it is, and salvages on request", a
   assert(tally.of("salvaged") === 0 && tally.of("CORRUPT") > 50);
 });
 
-/** Salvages; what is left must be records that were logged, each in its place, and the rest named as lost. */
+/**
+ * Salvages. What is left must be logged records, each in its place, with the rest named as lost.
+ */
 function salvaged(path: string, sample: Sample, bytes: Bytes): WAL | null {
   let wal: WAL;
   try {

@@ -1,7 +1,9 @@
-// Fault: while the log is open its file is deleted, replaced, renamed away, cut or grown (H19, H36).
-// Promise: nothing is acknowledged after that, each call is a WALFileGoneError, and what was acknowledged is where the file went; a cut
-// file is noticed before it is touched wherever that can be (G1, G8).
-// Method: do it to a log at work, in each way and before each call; a cut file in a child, as a touch past its end is a SIGBUS.
+// Fault: while the log is open its file is deleted, replaced, renamed, cut or grown (H19, H36).
+// Promise: after that nothing is acknowledged and each call throws WALFileGoneError. What was
+//   acknowledged is where the file went. Wherever that can be, a cut file is noticed before it is
+//   touched (G1, G8).
+// Method: do it to a log at work, in each way and before each call. A cut file is used in a child,
+//   because a touch past its end is a SIGBUS.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
@@ -73,7 +75,8 @@ for (const [name, lose] of Object.entries(LOSSES)) {
         await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFileGoneError);
         await assertRejects(() => wal.consumeAsync(store), WALFileGoneError);
         assertEquals([wal.head, wal.durable], [head, 5]);
-        // Without unacknowledged records there is nothing to report; a log that may be another's is not marked clean.
+        // Without unacknowledged records there is nothing to report. A log that may be another's is
+        // not marked clean.
         if (head > 6) assertThrows(() => wal.close(), WALFileGoneError);
         else wal.close();
         if (process.platform === "linux") assertEquals(held(directory.path), []);
@@ -145,7 +148,8 @@ function cutIn(action: string, bytes: number, before: string = ""): Promise<Chil
     console.log("end");`.replace("import * as fs", "import process from 'node:process';\n import * as fs"));
 }
 
-// The next append of a new turn looks at the file if the last look is 5 ms ago; a sync looks after it and before it acknowledges.
+// The next append of a new turn looks at the file if the last look was 5 ms ago. A sync looks after
+// its work and before it acknowledges.
 const IDLE = "await new Promise((resolve) => setTimeout(resolve, 20));";
 
 test("WAL notices that its file was cut while it was idle before it touches the file", async () => {
@@ -192,8 +196,9 @@ test("close(), truncate() and flush() of a file that was cut end the log and not
   }
 }, { skip: notLinux });
 
-// What cannot be prevented: between a look and the store after it, any length of time can pass, and a store past the end is a SIGBUS. So
-// the cut that comes right before an append, within the 5 ms since the last look, may kill the process. It must not be acknowledged.
+// This cannot be prevented. Any length of time can pass between a look and the store after it, and
+// a store past the end is a SIGBUS. So a cut right before an append, within 5 ms after the last
+// look, may kill the process. It must not be acknowledged.
 test(
   "WAL whose file was cut a moment ago throws a typed error or ends with the process, and acknowledges nothing",
   async () => {

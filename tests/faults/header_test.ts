@@ -1,9 +1,11 @@
-// Fault: a header copy is damaged or half written, both are, the header reaches the medium before the data it speaks of, or
-//   speaks of more than there is (H1, H9, H19).
-// Promise: the newest valid copy counts, one is always whole, both bad is refused with the file as it is; what the header says is durable
-//   was durable before the header was (G1, G5, G12).
-// Method: every byte of either copy, closed and crashed; both at once; crash at each call of a workload that writes headers, with every
-//   subset of what was not synced, and look at the copies; keep header pieces only.
+// Fault: one header copy is damaged or half written, or both are. The header reaches the medium
+//   before the data that it speaks of, or speaks of more than there is (H1, H9, H19).
+// Promise: the newest valid copy counts, and one is always whole. If both are bad, the log is
+//   refused and the file stays as it is. What the header calls durable was durable before the
+//   header was (G1, G5, G12).
+// Method: damage every byte of either copy, closed and crashed, and both at once. Crash at each
+//   call of a workload that writes headers, with every subset of what was not synced, and read the
+//   copies. Keep header pieces only.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type WAL, WALCorruptError, WALFormatError } from "../../mod.ts";
@@ -103,7 +105,8 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
       const counters = readHeaders(disk.image(LOG).buffer).copies.map((copy) =>
         typeof copy === "string" ? NaN : copy.writeCounter
       );
-      // Each is durable before the other is touched: nothing that is not synced is needed for either of the last two.
+      // Each copy is durable before the other is touched, so nothing unsynced is needed for either
+      // of the last two.
       if (when !== "during") {
         assertEquals(
           Math.abs(counters[0]! - counters[1]!),
@@ -120,7 +123,8 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
         const { newest } = readHeaders(disk.image(LOG).buffer);
         assert(newest !== null, `step ${step} ${when}: no copy is whole\n${disk.describe(30)}`);
         images++;
-        // The header has overtaken all data that was not synced: what it speaks of is there all the same.
+        // The header has overtaken all data that was not synced. What it speaks of is there all the
+        // same.
         const wal = simulation.open();
         assert(
           wal.head - 1 >= newest.durable,

@@ -1,6 +1,8 @@
-// Fault: writers, or a consumer with a backlog, await nothing but the log, and do some work of their own between (H17, H44).
+// Fault: writers, or a consumer with a backlog, await nothing but the log, and do some work of
+//   their own between (H17, H44).
 // Promise: the event loop is not held: timers and sockets get their turn meanwhile (G16).
-// Method: count the turns that a chain of timers gets; a clock only makes the work long enough, so a slow machine changes nothing.
+// Method: count the turns of a chain of timers. A clock only makes the work long enough, so a slow
+//   machine changes nothing.
 
 import { assert } from "@std/assert";
 import type { Store } from "../../mod.ts";

@@ -1,11 +1,15 @@
-// Fault: everything at once, again and again, in random order: power loss, kills, torn and reordered writes, failing syncs, crashes
-//   within recovery, rot, wraps, full rings, a failing or crashing store, a clock that goes back (H1–H11, H26–H29, H31, H32, H34).
-// Promise: what was acknowledged survives, and what is recovered is a gapless prefix in whole batches; nothing that was discarded
-//   comes back; the store gets each record once, and only durable ones; time goes on (G1–G6, G10, G11, G13).
-// Method: seeded histories of random steps against a plain array. A failure prints its seed and the shortest history found.
-//   Each history's system calls and verdicts are hashed and compared with tests/golden: a change that moves code
-//   about must leave them as they are. `UPDATE_GOLDEN=1` in the environment writes the file anew after a change of what is done.
-//   `deno task test --seed N tests/faults/histories_test.ts` runs the history of one seed again, as does `SEED=N` in the environment.
+// Fault: everything at once, again and again, in random order: power loss, kills, torn and
+//   reordered writes, failing syncs, crashes within recovery, rot, wraps, full rings, a failing or
+//   crashing store, a clock that goes back (H1–H11, H26–H29, H31, H32, H34).
+// Promise: what was acknowledged survives, and recovery finds a gapless prefix in whole batches.
+//   Nothing that was discarded comes back. The store gets each record once, and only durable ones.
+//   Time goes on (G1–G6, G10, G11, G13).
+// Method: seeded histories of random steps against a plain array. A failure prints its seed and the
+//   shortest history found. Each history's system calls and verdicts are hashed and compared with
+//   tests/golden, because a change that only moves code must leave them as they are.
+//   `UPDATE_GOLDEN=1` in the environment writes the file anew after a change of what is done. `deno
+//   task test --seed N tests/faults/histories_test.ts`, or `SEED=N` in the environment, runs the
+//   history of one seed again.
 
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";

@@ -1,9 +1,11 @@
-// Fault: the writing process is killed at any instant, within an append, a sync, a truncate or an open, again and again (H2, H3, H5, H7,
-// H11, H22, H32).
-// Promise: what it was promised is there, then a prefix of the rest in whole batches; no LSN means two records, time does not go back,
-// and the store has each record exactly once (G1, G2, G3, G4, G7, G10, G11).
-// Method: SIGKILL a child after a random time, compare what it said through a pipe with what a copy of the log, or the log, holds; start
-// the next life on the same file. KILLS and SEED in the environment make it longer or other.
+// Fault: the writing process is killed at any instant, within an append, a sync, a truncate or an
+//   open, again and again (H2, H3, H5, H7, H11, H22, H32).
+// Promise: what the process was promised is there, then a prefix of the rest in whole batches. No
+//   LSN means two records, time does not go back, and the store has each record exactly once (G1,
+//   G2, G3, G4, G7, G10, G11).
+// Method: SIGKILL a child after a random time, and compare what it said through a pipe with what
+//   the log or a copy of it holds. Start the next life on the same file. KILLS and SEED in the
+//   environment make the chain longer or another one.
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
@@ -29,7 +31,11 @@ const places: Record<string, { parent: string; skip: string | false }> = {
   "a disk": { parent: process.env["WAL_TEST_DIR"] ?? tmpdir(), skip: false },
 };
 
-/** Kills a child some time after it started, or after it opened its log; returns the lines it said. */
+/**
+ * Kills a child some time after it started, or after it opened its log.
+ *
+ * @returns the lines it said.
+ */
 async function killSoon(child: Child, random: Random): Promise<string[]> {
   // One in six dies while it starts, opens or recovers.
   if (!random.chance(1 / 6)) await Promise.race([child.line(/^[oe] /), child.result]);
@@ -125,7 +131,8 @@ for (const [place, { parent, skip }] of Object.entries(places)) {
       const lines = await killSoon(child, random);
       try {
         history.hear(life, lines);
-        // Mostly the next life recovers; sometimes it is this process, which then closes the log cleanly.
+        // Mostly the next life recovers. Sometimes this process recovers, and then closes the log
+        // cleanly.
         const target = random.chance(0.25) ? path : directory.join("copy");
         if (target !== path) fs.copyFileSync(path, target);
         const wal = WAL.open(target, { create: false, now: clockOf(life) });
@@ -140,7 +147,8 @@ for (const [place, { parent, skip }] of Object.entries(places)) {
   }, { skip, timeoutMs });
 }
 
-// What the store really did, by triggers in its own transactions: how often each key was inserted, and each step of its LSN.
+// Triggers in the store's own transactions write down what it really did: how often it inserted
+// each key, and each step of its LSN.
 const AUDIT = `
   CREATE TABLE audit (key BLOB PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE steps (before INTEGER NOT NULL, after INTEGER NOT NULL);
@@ -206,7 +214,10 @@ function left(count: number): number[] {
   return [...keys].sort((a, b) => a - b);
 }
 
-/** The keys of the store by life are what some number of operations leaves, at least the acknowledged ones. */
+/**
+ * Checks that the store's keys of each life are what some number of operations leaves, at least the
+ * acknowledged ones.
+ */
 function checkPairs(store: SQLiteStore, acknowledged: ReadonlyMap<number, number>): void {
   const found = new Map<number, number[]>();
   for (const [life, key] of store.entries()) {

@@ -1,7 +1,10 @@
-// Fault: a sync off the thread fails, and before the log has heard of it another sync is asked for: the pages count as clean (H10).
-// Promise: nobody is told that what was not written is durable: neither by flush() nor by close() nor by a promise (G1, G6).
-// Method: let the sync fail at a known moment, wait 0 to 20 turns of the microtask queue, then flush, close or checkpoint; what any of
-//   them confirmed must survive the loss of everything that was not written.
+// Fault: a sync off the thread fails, and another sync is asked for before the log has heard of the
+//   failure, while the pages count as clean (H10).
+// Promise: neither flush() nor close() nor a promise says that something is durable which was not
+//   written (G1, G6).
+// Method: let the sync fail at a known moment, wait 0 to 20 turns of the microtask queue, then
+//   flush, close or checkpoint. What any of them confirmed must survive the loss of everything that
+//   was not written.
 
 import { assert } from "@std/assert";
 import type { WAL } from "../../mod.ts";

@@ -1,6 +1,8 @@
-// Fault: thousands of logs are opened and closed, cleanly, after a failure, with a sync in flight, or refused (H23, H24).
-// Promise: no descriptor, no mapping and no memory is left behind (G9).
-// Method: count /proc/self/fd and /proc/self/maps, and bound the growth of resident memory once warm. CYCLES makes it longer.
+// Fault: thousands of logs are opened and closed: cleanly, after a failure, with a sync in flight,
+//   or refused (H23, H24).
+// Promise: no descriptor, no mapping and no memory is left (G9).
+// Method: count /proc/self/fd and /proc/self/maps, and bound the growth of resident memory once the
+//   process is warm. CYCLES makes it longer.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

@@ -1,8 +1,11 @@
-// Fault: any call of the C library fails under a working log, once or from then on, with any of several errors; a sync that is pending
-// fails, or succeeds, while another is called for (H10, H11, H12, H24).
-// Promise: a typed error each time; after a failed sync nothing is acknowledged until the log is reopened, even if a later sync would
-// succeed, and none is tried; every promise settles (G1, G2, G6, G8).
-// Method: count the calls of a life of a log on a real file, repeat it with each of them failing, and reopen without a fault.
+// Fault: any call of the C library fails under a working log, once or from then on, with any of
+//   several errors. A pending sync fails or succeeds while another sync is called for (H10, H11,
+//   H12, H24).
+// Promise: each failure is a typed error. After a failed sync nothing is acknowledged until the log
+//   is reopened, even if a later sync would succeed, and no later sync is tried. Every promise
+//   settles (G1, G2, G6, G8).
+// Method: count the calls of a life of a log on a real file, repeat that life with each of them
+//   failing, and reopen without a fault.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
@@ -53,7 +56,10 @@ class Witness {
   }
 }
 
-/** A life of a log with all that can fail in it; goes on after an error, as a careless caller would. */
+/**
+ * Lives a log's life with all that can fail in it, and goes on after an error as a careless caller
+ * would.
+ */
 async function life(path: string, options: WALOptions, witness: Witness, onOpen: () => void = () => {}): Promise<void> {
   const wal = new WAL(path, { size: BYTES, idleHeaderDelayMs: Infinity, now: () => 1, ...options });
   if (!await witness.try(() => wal.open())) return;
@@ -124,7 +130,7 @@ async function sweep(make: (verdict: Verdict) => Storage, options: WALOptions): 
       const verdict: Verdict = (call, index) => {
         if (manner === "once" ? index !== failing : failed === "" ? index !== failing : call !== failed) return null;
         failed = call;
-        // How libc's own calls look to a sync; a sync while opening or in close() has acknowledged nothing.
+        // Only a sync of the open log acknowledges: one while opening or in close() does not.
         if (isOpen && SYNCS.has(call)) witness.isSyncLost = true;
         return errno;
       };
@@ -132,7 +138,8 @@ async function sweep(make: (verdict: Verdict) => Storage, options: WALOptions): 
       try {
         await life(path, { ...options, storage: make(verdict) }, witness, () => isOpen = true);
         for (const error of witness.errors) assertInstanceOf(error, WALError, String(error));
-        // A call that only helps may fail unseen; a sync may not, but for the header's in close() when all is durable.
+        // A call that only helps may fail unseen. A sync may not, except the header's sync in
+        // close() when all is durable.
         const isTold = witness.errors.some((error) => error instanceof WALSyncError);
         if (witness.isSyncLost) assert(isTold || witness.acknowledged === witness.appended, "nobody was told");
         // An off-thread sync of a closed log may have a turn to go.

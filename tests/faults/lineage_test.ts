@@ -1,9 +1,10 @@
-// Fault: a store's LSN is taken for a position in another history: a log that was restored, made anew, copied or salvaged, and has
-// grown past that LSN (H38, H28).
-// Promise: such a store is refused until somebody decides, in this opening and in every later one, and nothing is skipped or
-// released; a store that is right is never refused (G11).
-// Method: each way in which a log loses its end × the moments at which it grows × stores with and without an id, retries and
-// reopenings, crashes between the header writes of a fork; on the simulated disk, and with SQLite on the real one.
+// Fault: a store's LSN is taken for a position in another history, because the log was restored,
+//   made anew, copied or salvaged, and has grown past that LSN (H38, H28).
+// Promise: such a store is refused until somebody decides, in this opening and in every later one.
+//   Nothing is skipped or released. A store that is right is never refused (G11).
+// Method: each way in which a log loses its end × the moments at which it grows × stores with and
+//   without an id; retries, reopenings, and crashes between the header writes of a fork; on the
+//   simulated disk, and with SQLite on the real one.
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { copyFileSync, rmSync } from "node:fs";
@@ -64,7 +65,10 @@ async function consumeAll(wal: WAL, store: Store): Promise<void> {
   }
 }
 
-/** Fills a store from a log with LSN 1 to 100; the log's file, as it was at LSN 50, is what `restored()` puts back. */
+/**
+ * Fills a store with LSNs 1 to 100 of a log. `restored()` puts back the log's file as it was at LSN
+ * 50.
+ */
 async function prepared(how: string) {
   const disk = new SimulatedDisk();
   const store = new LineStore();
@@ -463,7 +467,7 @@ test("appliedLog() that gives no id is a TypeError, and none for an LSN of 0 is 
   assertEquals(wal.stats().warnings, []);
 });
 
-// The fork: what a log does that was put back to an earlier state, and that only its store can tell.
+// The fork: what a log does that was put back to an earlier state, which only its store can tell.
 
 async function prepareFork() {
   const { disk, store, logId } = await prepared("put back as a copy of the closed file");

@@ -1,7 +1,9 @@
-// Fault: a name that is made of the log's is longer than a name may be: the temporary one, the damaged file's (H49).
-// Promise: whatever can be created can be salvaged and backed up, whole or not at all; an error names the name that is too long
-// (G5, G12).
-// Method: names of 200 to 255 bytes, of characters of one to four bytes, on the simulated disk; some of them on real file systems.
+// Fault: a name that is made from the log's name is too long: the temporary file's or the damaged
+//   file's (H49).
+// Promise: whatever can be created can be salvaged and backed up, whole or not at all. An error
+//   names the name that is too long (G5, G12).
+// Method: names of 200 to 255 bytes, of characters of one to four bytes, on the simulated disk;
+//   some of them on real file systems.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

@@ -1,8 +1,10 @@
-// Fault: the look at an open log's path fails: the directory is closed for a second or for good, the table of files is full, the
-// medium errs (H41). What cannot be looked at is not gone.
-// Promise: the log goes on, says why it cannot look for as long as that lasts, and still notices a file that has no name or
-// another size (G1, G8).
-// Method: each errno on the simulated disk, before each call of the log and below libc; for real by closing the directory.
+// Fault: the look at an open log's path fails: the directory is closed for a second or for good,
+//   the table of files is full, or the medium errs (H41). A file that cannot be looked at is not
+//   gone.
+// Promise: the log goes on, and says why it cannot look for as long as that lasts. It still notices
+//   a file that has no name or another size (G1, G8).
+// Method: each errno on the simulated disk, before each call of the log and below libc; for real by
+//   closing the directory.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

@@ -1,8 +1,10 @@
-// Fault: a sync covers less than its group, or reports success and writes nothing, or writes elsewhere (H1, H12, H14).
-// Promise: each page of a group is on the medium when the group is acknowledged, over the end of the ring too; a sync that lied is noticed
-//   as damage as soon as a later record or header proves it, and never leads to a wrong record (G1, G2, G5).
-// Method: groups of every length around page borders and the wrap, power lost with nothing unsynced kept; each sync of a workload in turn
-//   lies, then power is lost.
+// Fault: a sync covers less than its group, reports success and writes nothing, or writes elsewhere
+//   (H1, H12, H14).
+// Promise: each page of a group is on the medium when the group is acknowledged, over the end of
+//   the ring too. A sync that lied is noticed as damage once a later record or header proves it,
+//   and never leads to a wrong record (G1, G2, G5).
+// Method: groups of every length around page borders and the wrap, with power lost and nothing
+//   unsynced kept. Each sync of a workload lies in turn, then power is lost.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type WAL, WALCorruptError } from "../../mod.ts";

@@ -1,8 +1,9 @@
-// Fault: a log is opened twice: by the same thread, a worker, another process, eight processes that all want to make it; and after its
-// opener was killed (H9, H22).
-// Promise: one writer; the others get WALLockedError with its process; the lock dies with its process; a race makes one log, never a
-// damaged one (G7, G12).
-// Method: open it from everywhere at once, append in turns, and read at the end what everybody wrote.
+// Fault: a log is opened twice: by one thread, a worker, another process, or eight processes that
+//   all want to make it; and after its opener was killed (H9, H22).
+// Promise: there is one writer, and the others get WALLockedError with its process. The lock dies
+//   with its process. A race makes one log, and never a damaged one (G7, G12).
+// Method: open the log from everywhere at once, append in turns, and read at the end what everybody
+//   wrote.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

@@ -1,7 +1,8 @@
-// Fault: a log is reached, or is meant to be reached, by a name that is not what it seems: a hard link that is taken for a
-// snapshot, ":memory:", the text of a URL, an empty file, a name that is not UTF-8, a read-only mount, a log of another size (H50).
-// Promise: what would be a silent surprise is a warning, what cannot be is an error that says what to do; no file is made that
-// nobody meant (G2, G15).
+// Fault: a log's name is not what it seems: a hard link that is taken for a snapshot, ":memory:",
+//   the text of a URL, an empty file, a name that is not UTF-8, a read-only mount, or a log of
+//   another size (H50).
+// Promise: a silent surprise becomes a warning, and what cannot be is an error that says what to
+//   do. No file is made that nobody meant (G2, G15).
 // Method: real links, mounts and directories, and the simulated disk.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";

@@ -1,7 +1,10 @@
-// Fault: the process is killed, or a sync failed, so that the page cache shows what the medium does not have; then power fails (H1, H5, H11).
-// Promise: what an opened log shows is durable when open() returns; acknowledged records never lie behind a hole (G1, G2, G6).
-// Method: kill with unsynced records, open, lose power at once with nothing kept; in chains of kills, opens, appends and power cuts; the same
-//   with pages that a failed sync has marked clean.
+// Fault: the process is killed, or a sync failed, so that the page cache shows what the medium does
+//   not have; then power fails (H1, H5, H11).
+// Promise: what an opened log shows is durable when open() returns, and acknowledged records never
+//   lie after a hole (G1, G2, G6).
+// Method: kill with unsynced records, open, and lose power at once with nothing kept, in chains of
+//   kills, opens, appends and power cuts. Do it again with pages that a failed sync has marked
+//   clean.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Random } from "../../testing.ts";

@@ -1,8 +1,10 @@
-// Fault: a path comes to mean another file between two openings: the process changes its directory, a symbolic link is turned, a
-// file system is mounted over the directory, the file is deleted (H42).
-// Promise: one WAL opens one log; where another is at its path all the same, stats().warnings says so (G1, G2).
-// Method: open, change, close, open: in children that change their directory, with links that are turned, with a real mount; on the
-// simulated disk for what another program does.
+// Fault: a path comes to mean another file between two openings. The process changes its directory,
+//   a symbolic link is turned, a file system is mounted over the directory, or the file is deleted
+//   (H42).
+// Promise: one WAL opens one log. If another log is at its path all the same, stats().warnings says
+//   so (G1, G2).
+// Method: open, change, close, open: in children that change their directory, with links that are
+//   turned, with a real mount, and on the simulated disk for what another program does.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
@@ -159,7 +161,8 @@ function withoutDirectory(failure: Error, body: () => void): void {
 
 test("WAL.open() in a working directory that may not be asked for is WALPermissionError for a relative path", () => {
   using directory = tempDir();
-  // A sandbox may want the right to read it, and the system says so where a directory above it is closed.
+  // A sandbox may want the right to read it. The system says so where a directory above it is
+  // closed.
   const denied = Object.assign(new Error("Requires read access to <CWD>"), { name: "NotCapable" });
   const closed = Object.assign(new Error("EACCES: permission denied"), { code: "EACCES" });
   for (const failure of [denied, closed]) {

@@ -1,7 +1,10 @@
-// Fault: power fails with a hole in the unsynced tail, recovery cuts there, the log goes on, and power fails again (H4, H5).
-// Promise: what the first recovery discarded never comes back, and what was acknowledged after it is found (G1, G4).
-// Method: every subset of six records beyond the durable ones, in pieces of 64 bytes and by sector; recover, append up to each place before
-//   an old record, crash again with everything or nothing kept, recover; and crash within the first recovery at each of its calls.
+// Fault: power fails with a hole in the unsynced tail, recovery cuts there, the log goes on, and
+//   power fails again (H4, H5).
+// Promise: what the first recovery discarded never comes back, and what was acknowledged after it
+//   is found (G1, G4).
+// Method: every subset of six records beyond the durable ones, in pieces of 64 bytes and by sector.
+//   Recover, append up to each place before an old record, crash again with everything or nothing
+//   kept, and recover. Crash within the first recovery at each of its calls.
 
 import { assert, assertEquals } from "@std/assert";
 import { everySubset, SimulatedCrash } from "../../testing.ts";
@@ -10,7 +13,10 @@ import { append, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
 const DURABLE = 3;
-/** Pieces of the medium, records that are durable, records that are not, and how many the next life writes. */
+/**
+ * Pieces of the medium, durable records, records that are not durable, and how many the next life
+ * writes.
+ */
 const CASES = [
   [64, 3, 6, [1, 2, 3, 4, 5]],
   [512, 3, 40, [1, 5, 8, 13, 16, 21]],

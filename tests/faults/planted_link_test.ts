@@ -1,6 +1,9 @@
-// Fault: before a log is made, somebody has put a symbolic link at its temporary name, or lets everybody read new files (H9).
-// Promise: no symbolic link is followed at creation, what it leads to stays as it is, and the log is its owner's alone (G14).
-// Method: real files: a link at the temporary name, to a file and to nothing; a dangling link at the path; a umask of 0.
+// Fault: before a log is made, somebody has put a symbolic link at its temporary name, or lets
+//   everybody read new files (H9).
+// Promise: creation follows no symbolic link, the link's target stays as it is, and the log is its
+//   owner's alone (G14).
+// Method: real files with a link at the temporary name, to a file and to nothing; a dangling link
+//   at the path; a umask of 0.
 
 import { assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

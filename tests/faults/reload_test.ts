@@ -1,7 +1,9 @@
-// Fault: a program is loaded anew, or a part of it ends, in a process that goes on, and nobody closed the log: `--watch`, `--hot`, a
-//   test that threw, a terminated worker (H45).
-// Promise: the log can be opened again, with all of its records, or the error says why not; there is one writer all the same (G7).
-// Method: real runs of each in children whose files are changed; nothing is waited for but what they print.
+// Fault: a program is loaded anew, or a part of it ends, in a process that goes on, and nobody
+//   closed the log: `--watch`, `--hot`, a test that threw, a terminated worker (H45).
+// Promise: the log can be opened again with all of its records, or the error says why not. There is
+//   one writer all the same (G7).
+// Method: real runs of each, in children whose files are changed. They wait for nothing but what a
+//   child prints.
 
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
@@ -53,7 +55,10 @@ async function reloads(flags: readonly string[], use: (child: Child) => unknown)
   await use(child);
 }
 
-/** Changes a file until what comes of it is there: a watcher may not look yet when its program has begun. */
+/**
+ * Changes a file until the change shows an effect, because a watcher may not look yet when its
+ * program begins.
+ */
 async function changed(path: string, text: string, result: Promise<unknown>): Promise<void> {
   let isThere = false;
   const done = result.finally(() => isThere = true);
@@ -99,7 +104,10 @@ test(
   { skip: onDeno },
 );
 
-/** Runs test files that each open the same log, append to it, and throw; in the first one, two tests do. */
+/**
+ * Runs test files that each open the same log, append to it, and throw. In the first file two tests
+ * do.
+ */
 async function failingTests(directory: TempDir): Promise<ChildResult> {
   const body = `() => {
     const wal = WAL.open(${JSON.stringify(directory.join("log"))}, { size: 65536 });
@@ -145,7 +153,10 @@ test(
   { skip: onBun },
 );
 
-/** A program that opens a log in a worker, terminates the worker, and tries to open the log so many times. */
+/**
+ * A program that opens a log in a worker, terminates the worker, and tries to open the log several
+ * times.
+ */
 function terminating(directory: TempDir, tries: number): string {
   const path = JSON.stringify(directory.join("log"));
   fs.writeFileSync(

@@ -1,9 +1,9 @@
-// Fault: another opener comes while a damaged log is salvaged: between any two system calls, killed at any of its own, or eight
-// processes at once (H22, H36).
-// Promise: one of them salvages; the others get WALLockedError or the salvaged log; nothing that any of them acknowledged is lost, and
-// the damaged file is kept (G1, G5, G7).
-// Method: on the simulated disk, a second opening within each call of the first, also one that is killed at each of its calls; then
-// processes that race for real files.
+// Fault: another opener comes while a damaged log is salvaged: between any two system calls, killed
+//   at any of its own, or eight processes at once (H22, H36).
+// Promise: one of them salvages, and the others get WALLockedError or the salvaged log. Nothing
+//   that any of them acknowledged is lost, and the damaged file is kept (G1, G5, G7).
+// Method: on the simulated disk, a second opening within each call of the first, also one that is
+//   killed at each of its calls; then processes that race for real files.
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
@@ -35,7 +35,10 @@ class Process {
   #calls = 0;
   #isDead = false;
 
-  /** @param before called with each call's number, from 1; the process is killed there if it returns true. */
+  /**
+   * @param before called with each call's number, from 1; the process is killed there if it returns
+   * true.
+   */
   constructor(disk: SimulatedDisk, before: (call: number) => boolean | void = () => {}) {
     this.#system = disk.system;
     const enter = () => {
@@ -126,7 +129,10 @@ function bury(wal: WAL | null): void {
   }
 }
 
-/** Appends records that each know that the one before was durable: salvage gives up the damaged one and no other. */
+/**
+ * Appends records that each know that the one before was durable, so salvage gives up the damaged
+ * one only.
+ */
 function appendRecords(wal: WAL): void {
   for (let i = 1; i <= RECORDS; i++) {
     wal.logInsertSync(1, i, 1, 1);
@@ -143,7 +149,10 @@ function damagedDisk(): { disk: SimulatedDisk; damaged: Uint8Array } {
   return { disk, damaged: disk.image(LOG) };
 }
 
-/** The log opens strictly and holds what was there, without the damaged record, and what was acknowledged since. */
+/**
+ * Checks that the log opens strictly. It holds what was there but the damaged record, and what was
+ * acknowledged since.
+ */
 function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly bigint[], what: string): void {
   const wal = WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" });
   const records = wal.replay();
@@ -166,7 +175,10 @@ function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly 
   assertEquals(disk.openHandles, { descriptors: 0, mappings: 0, locks: 0 }, what);
 }
 
-/** System calls of an opener that nobody disturbs: up to its first lock, to the end of its opening, and to that of its life. */
+/**
+ * Counts the system calls of an opener that nobody disturbs: up to its first lock, the end of its
+ * opening, and the end of its life.
+ */
 function undisturbed(): { whole: number; open: number } {
   const { disk } = damagedDisk();
   const process = new Process(disk);

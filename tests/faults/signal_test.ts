@@ -1,8 +1,10 @@
-// Fault: the system sends a signal where an error was expected: a file longer than this process may write (SIGXFSZ), a pipe that
-// nobody reads (SIGPIPE), more than the address space (H47).
-// Promise: a WALSpaceError that names the limit, nothing half made and nothing lost; no program of ours dies of a closed pipe
-// (G8, G12).
-// Method: children under `ulimit -f`, with a log to make, to copy, to salvage, and one that is longer than the limit already.
+// Fault: the system sends a signal where an error was expected: for a file longer than this process
+//   may write (SIGXFSZ), for a pipe that nobody reads (SIGPIPE), or there is too little address
+//   space (H47).
+// Promise: a WALSpaceError names the limit, nothing is half made and nothing is lost. No program of
+//   ours dies of a closed pipe (G8, G12).
+// Method: children under `ulimit -f` make, copy and salvage a log, and open one that is longer than
+//   the limit already.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
@@ -25,7 +27,11 @@ const noShell = process.platform === "win32" && "no shell";
 const BYTES = 24 << 20;
 const LIMIT_BLOCKS = 20_000;
 
-/** Runs a snippet that may write files of 10 or 20 megabytes. @returns its lines; it has to end by itself. */
+/**
+ * Runs a snippet that may write files of 10 or 20 megabytes, and must end by itself.
+ *
+ * @returns its lines.
+ */
 async function limited(directory: TempDir, body: string): Promise<string[]> {
   const { code, signal, stdout, stderr } = await runSnippet(
     `

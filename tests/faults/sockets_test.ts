@@ -1,7 +1,10 @@
-// Fault: a loop of the log's gives way to timers, but not to sockets (H44): Deno's `setImmediate` polls none.
-// Promise: a server in the same process answers while writers append and a consumer works off a backlog (G16).
-// Method: another process asks a real server. Each step of the load takes longer than a turn, so steps count turns. An answer
-// may take some of them, but not the sixty that Deno's scheduler lets pass without a poll. No clock judges.
+// Fault: a loop of the log's gives way to timers, but not to sockets (H44), because Deno's
+//   `setImmediate` polls none.
+// Promise: a server in the same process answers while writers append and a consumer works off a
+//   backlog (G16).
+// Method: another process asks a real server. Each step of the load takes longer than a turn, so
+//   steps count turns. An answer may take some of them, but not the sixty that Deno's scheduler
+//   lets pass without a poll. No clock judges.
 
 import { assert } from "@std/assert";
 import { stat } from "node:fs";
@@ -12,7 +15,10 @@ import { fill, openInMemory } from "../support/logs.ts";
 import { withTempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-/** Answers that are waited for, and steps of the load that they may take: a handful each is usual. */
+/**
+ * Answers that are waited for, and the most steps of the load that they may take. A handful each is
+ * usual.
+ */
 const ANSWERS = 20;
 const MOST_STEPS = 30 * ANSWERS;
 /** Longer than a turn. */
@@ -83,14 +89,18 @@ test("WAL lets a server answer while a writer appends and something else keeps t
   await using server = await AskedServer.start("native");
   using wal = openInMemory();
   const steps = new Steps(server);
-  // A call off the thread that has ended whenever a turn does: the event loop never goes to sleep by itself.
+  // A call off the thread ends whenever a turn does, so the event loop never goes to sleep by
+  // itself.
   const look = () => stat(".", () => steps.isOver || look());
   look();
   await write(wal, steps, 1);
   steps.check();
 });
 
-/** Stores that take a step for each record, or a run of them. Runs are long when the store becomes slow. */
+/**
+ * Stores that take a step for each record, or for each run. Runs are long when the store becomes
+ * slow.
+ */
 const STORES: Readonly<Record<string, (take: (part?: number) => void) => Partial<Store>>> = {
   "a synchronous store": (take) => each(() => take()),
   "a store whose promises are ready": (take) =>

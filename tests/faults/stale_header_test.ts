@@ -1,7 +1,10 @@
-// Fault: both header copies are old ones, or one is and the other is damaged: a restored block, a lost write, after the ring went on (H40).
-// Promise: open() hands out all that was acknowledged or refuses, also where the old header says "closed cleanly" (G1, G5).
-// Method: small rings through appends, batches, truncations, closings and crashes; power lost at each system call; each header copy that was
-//   ever on the medium pasted back. Then single cases, and the slots that debris is looked for in.
+// Fault: both header copies are old, or one is old and the other damaged, by a restored block or a
+//   lost write, after the ring went on (H40).
+// Promise: open() hands out all that was acknowledged or refuses, also where the old header says
+//   "closed cleanly" (G1, G5).
+// Method: small rings go through appends, batches, truncations, closings and crashes, and power is
+//   lost at each system call. Each header copy that was ever on the medium is put back. Single
+//   cases follow, and the slots in which recovery looks for debris.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WAL, WALCorruptError } from "../../mod.ts";
@@ -88,7 +91,11 @@ class SmallLog {
   }
 }
 
-/** Runs a history up to a system call, and loses power there. @returns null if the history is over before that. */
+/**
+ * Runs a history up to a system call, and loses power there.
+ *
+ * @returns null if the history ended before.
+ */
 function crashedAt(seed: number, call: number): SmallLog | null {
   const random = new Random(seed);
   const log = new SmallLog(seed, random.between(3, 9));
@@ -110,7 +117,9 @@ function headersOf(file: Uint8Array): Header[] {
   return readHeaders(file.slice().buffer).copies.filter((copy) => typeof copy !== "string");
 }
 
-/** What is missing of what was acknowledged and not released, if a log is opened with this header. */
+/**
+ * What is missing of the acknowledged records that were kept, if a log is opened with this header.
+ */
 function missing(slots: Slots, { tail, head }: Verdict, known: Known): number[] {
   const lsns: number[] = [];
   for (let lsn = known.tail; lsn <= known.durable; lsn++) {
@@ -343,11 +352,13 @@ test("WAL.open() of a closed log pages in the slots that it looks at, and no oth
 });
 
 test("recover() cannot tell an old header from a crash where lost records took the slot at which it stops", () => {
-  // Records 1 to 5 were acknowledged as one group, 1 to 3 released; records 9 to 11 took their slots, were lost and erased.
+  // Records 1 to 5 were acknowledged as one group, and 1 to 3 released. Records 9 to 11 took their
+  // slots, were lost and erased.
   const overwritten = new RingBuilder(8);
   for (let lsn = 4; lsn <= 5; lsn++) overwritten.record({ lsn, distance: lsn });
   assertEquals(recover(overwritten.build(), makeHeader({ capacity: 8, tail: 4, durable: 5 }), true).head, 6);
-  // With the header of before, these are the bytes of a group of which the first three records did not reach the medium.
+  // With the old header, these are the bytes of a group whose first three records did not reach the
+  // medium.
   const crashed = recover(overwritten.build(), makeHeader({ capacity: 8, tail: 1, durable: 0 }), true);
   assertEquals([crashed.head, crashed.damaged, crashed.phantoms], [1, [], 2]);
   const closed = recover(overwritten.build(), makeHeader({ capacity: 8, tail: 1, durable: 0, cleanHead: 1 }), true);

@@ -1,8 +1,9 @@
-// Fault: a slot still holds an intact record of an earlier lap where the log ends or a later record was lost or records of
-//   another log lie there (H3, H33).
-// Promise: no record of an earlier lap or another log is ever taken for a later one (G2).
-// Method: go round the ring more than three times, a few records at a time, and lose power at each of these places, with everything
-//   unsynced lost, kept, or kept in part; then the same with a stale sector in the place of each new one.
+// Fault: a slot still holds a whole record of an earlier lap, where the log ends or a later record
+//   was lost, or a record of another log (H3, H33).
+// Promise: no record of an earlier lap or of another log is ever taken for a later one (G2).
+// Method: go round the ring more than three times, a few records at a time. Lose power at each
+//   place, with everything unsynced lost, kept, or kept in part. Then put a stale sector in the
+//   place of each new one.
 
 import { assert, assertEquals } from "@std/assert";
 import { WALCorruptError } from "../../mod.ts";

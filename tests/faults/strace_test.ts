@@ -1,11 +1,13 @@
-// Fault: the kernel refuses a system call of the real process: below libc, below the runtime, where nothing of ours can see it (H10, H18,
-// H21, H22, H24).
-// Promise: a typed error, no acknowledgement after a failed sync, nothing lost that was acknowledged, and the process ends by itself
-// (G1, G6, G8, G12).
-// Method: run a writer under strace, which injects an error into the n-th call of that name, on a new log and on one that is there.
+// Fault: the kernel refuses a system call of the real process, below libc and the runtime, where
+//   nothing of ours can see it (H10, H18, H21, H22, H24).
+// Promise: each failure is a typed error. A failed sync acknowledges nothing, no acknowledged
+//   record is lost, and the process ends by itself (G1, G6, G8, G12).
+// Method: run a writer under strace, which injects an error into the n-th call of a name, on a new
+//   log and on one that is there.
 //
-// strace tells calls apart by name, path and count, not by arguments: madvise, which the runtimes' own memory depends on, is left to
-// libc_test.ts. An injected failure does not drop the page, as a real one may: that is left to failed_sync_test.ts.
+// strace tells calls apart by name, path and count, not by arguments. The runtimes' own memory
+// depends on madvise, so libc_test.ts fails that call. An injected failure does not drop the page,
+// as a real one may, so failed_sync_test.ts does that.
 
 import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
@@ -47,7 +49,8 @@ const INJECTIONS: readonly Injection[] = [
   ...[2, 4, 5, 6, 7, 8].map((n): Injection => ({ inject: `msync:error=EIO:when=${n}`, flush: "inline", error: SYNC })),
   { inject: "msync:error=ENOSPC:when=5+", flush: "inline", error: SYNC },
   { inject: "msync:error=EINTR:when=5", flush: "inline", exists: true, error: SYNC },
-  // Deno's syncs off the thread are msync, Bun's are fdatasync; strace counts the calls of each thread.
+  // Deno's syncs off the thread are msync, Bun's are fdatasync. strace counts the calls of each
+  // thread.
   { inject: "msync,fdatasync:error=EIO:when=5", flush: "offload", exists: true, error: SYNC },
   { inject: "msync,fdatasync:error=EIO:when=4+", flush: "offload", exists: true, error: SYNC },
   { inject: "msync,fdatasync:error=EIO:when=2", flush: "offload", error: SYNC },

@@ -1,5 +1,7 @@
-// Fault: the list of hazards and the tests drift apart, so that a hazard (H1–H51) has no test and nobody knows.
-// Promise: each of G1–G16 is threatened by a listed hazard, each hazard has a test, and each listed test exists.
+// Fault: the list of hazards and the tests drift apart, so that a hazard (H1–H51) has no test and
+//   nobody knows.
+// Promise: each of G1–G16 is threatened by a listed hazard, each hazard has a test, and each listed
+//   test exists.
 // Method: compare scripts/hazards.ts, the test files, the list of mutants and docs/faults.md.
 
 import { assert, assertEquals } from "@std/assert";

@@ -1,7 +1,10 @@
-// Fault: power fails after slots were freed and written again, and before or while the header with the new tail is written (H29).
-// Promise: a slot is not written before both header copies have a tail past it, so that what either names is there (G1, G2, G3, G11).
-// Method: fill the ring, let go of a part and write over it, by each way to free; crash at each call with the header lost, the data kept,
-//   and every mixture that is seeded; and damage the newer header copy at each of these crashes.
+// Fault: power fails after slots were freed and written again, and before or while the header with
+//   the new tail is written (H29).
+// Promise: a slot is not written before both header copies have a tail past it, so the records that
+//   either names are there (G1, G2, G3, G11).
+// Method: fill the ring, release a part and write over it, by each way to free. Crash at each call
+//   with the header lost, the data kept, and in seeded mixtures. Damage the newer header copy at
+//   each of these crashes.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type WAL, WALCorruptError } from "../../mod.ts";
@@ -123,7 +126,8 @@ for (const [name, way] of Object.entries({ ...WAYS, ...WAYS_OF_BATCHES })) {
     const simulation = new Simulation({ traceLimit: 60 });
     const { disk } = simulation;
     const wal = simulation.open();
-    // Batches of 3: the tail that the older copy names, or what stands in its place, would often be inside one.
+    // Batches of 3: the older copy's tail, or what stands in its place, would often lie within a
+    // batch.
     for (let i = 0; i < CAPACITY; i += 3) appendBatch(wal, 3);
     wal.flush();
     const before = disk.snapshot();

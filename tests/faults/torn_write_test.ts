@@ -1,7 +1,9 @@
-// Fault: power fails while records are written back: any subset of their pieces reaches the medium, a record cut at any byte (H1, H2).
-// Promise: what was acknowledged is there, then a prefix of the rest, and no half of a record (G1, G2).
-// Method: every subset of the 64-byte pieces of eight records; every cut of the last one, over zeros and over an earlier lap; then
-//   the log goes on, and loses power again.
+// Fault: power fails while records are written back: any subset of their pieces reaches the medium,
+//   and a record is cut at any byte (H1, H2).
+// Promise: what was acknowledged is there, then a prefix of the rest, and no half of a record (G1,
+//   G2).
+// Method: every subset of the 64-byte pieces of eight records, and every cut of the last one, over
+//   zeros and over an earlier lap. Then the log goes on, and loses power again.
 
 import { assert, assertEquals } from "@std/assert";
 import { everySubset } from "../../testing.ts";
@@ -84,7 +86,8 @@ test("WAL recovers a prefix whatever sectors or pages of a group across page bor
     const wal = simulation.open();
     append(wal, 60);
     wal.flush();
-    // 60 records are durable in the first page of the ring; these go on in it and end in the next but one.
+    // 60 records are durable in the ring's first page. These begin in that page and end in the
+    // third.
     append(wal, pieceBytes === 512 ? 60 : 140);
     const before = simulation.disk.snapshot();
     const pieces = simulation.disk.dirtyPieces(LOG).length;

@@ -1,7 +1,9 @@
-// Fault: the medium gives an error for a part of the file, where a load from the map would be SIGBUS (H18, H19).
-// Promise: a typed error and the process goes on; `recovery: "salvage"` opens all that can be read and lists the rest (G5, G8).
-// Method: a device that ends within the log, on ext4, with room for a new file on what is left of it; and pages that no longer fit
-// their checksums, on btrfs. All in a child, whose end tells of a signal.
+// Fault: the medium gives an error for a part of the file, where a load from the map would be a
+//   SIGBUS (H18, H19).
+// Promise: the error is typed and the process goes on. `recovery: "salvage"` opens all that can be
+//   read and lists the rest (G5, G8).
+// Method: on ext4 a device that ends within the log, with room before the cut for a new file; on
+//   btrfs pages that no longer fit their checksums. All in a child, because a signal ends it.
 
 import { assert, assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -100,7 +102,7 @@ function assertHolds({ records }: End, count: number, ranges: readonly [first: n
   }
 }
 
-/** Fills the device with files of 1 MiB, as many as asked for or as there is room for; each page says whose it is. */
+/** Fills the device with files of 1 MiB, `most` at most. Each page says whose it is. */
 function fill(device: LoopDevice, prefix: string, most: number): void {
   for (let number = 0; number < most; number++) {
     const page = new Uint8Array(PAGE);
@@ -118,7 +120,10 @@ function fill(device: LoopDevice, prefix: string, most: number): void {
   }
 }
 
-/** Where on the device each page of records is, by its number in the log, and where each file of `fill()` ends. */
+/**
+ * Where on the device each page of records is, by its number in the log, and where each file of
+ * `fill()` ends.
+ */
 function layout(device: LoopDevice): { pages: Map<number, number>; fillers: Map<string, number> } {
   const pages = new Map<number, number>();
   const fillers = new Map<string, number>();
@@ -149,7 +154,11 @@ async function makeLogBytes(device: LoopDevice): Promise<Uint8Array> {
   return bytes;
 }
 
-/** A copy of a log on the device, of which the pages at these offsets cannot be read. @returns its path. */
+/**
+ * Copies a log onto the device, where the pages at these offsets cannot be read.
+ *
+ * @returns its path.
+ */
 function spoiledCopy(device: LoopDevice, name: string, bytes: Uint8Array, lost: readonly number[]): string {
   const path = `${device.path}/${name}`;
   const copy = fs.openSync(path, "w");

@@ -1,7 +1,10 @@
-// Fault: space that was only promised: each first sync commits a journal, a full disk kills the process; or it was zeroed in pieces so large
-//   that the page cache holds large folios, of which a 64-byte commit writes all (H15, H18, H35).
-// Promise: every block of a new log has been written, in blocks of a page, and is durable before the log has its name (G8, G12).
-// Method: make logs of several sizes on the simulated disk and count what was written by which calls; ask for what syncs write later.
+// Fault: space was only promised, so each first sync commits a journal and a full disk kills the
+//   process. Or it was zeroed in large pieces, so the page cache holds large folios, of which a
+//   64-byte commit writes all (H15, H18, H35).
+// Promise: every block of a new log has been written, in blocks of a page, and is durable before
+//   the log has its name (G8, G12).
+// Method: make logs of several sizes on the simulated disk, and count what was written by which
+//   calls and what later syncs write.
 
 import { assert, assertEquals } from "@std/assert";
 import { append, LOG, Simulation } from "../support/simulation.ts";

@@ -1,6 +1,9 @@
-// Fault: a log, its cursors, iterators, records and promises are used after close(), while garbage is collected all the time (H23).
-// Promise: each use is a typed error or a value read before; no freed memory is touched, no promise stays open (G9).
-// Method: in a child with the collector at hand, open, use, close, collect, use again, hundreds of times; it must come to its end.
+// Fault: a log, its cursors, iterators, records and promises are used after close(), while garbage
+//   is collected all the time (H23).
+// Promise: each use is a typed error or a value read before. No freed memory is touched, and no
+//   promise stays open (G9).
+// Method: a child with the collector at hand opens, uses, closes, collects and uses again, hundreds
+//   of times, and must come to its end.
 
 import { assertEquals } from "@std/assert";
 import { projectUrl, runSnippet } from "../support/child.ts";

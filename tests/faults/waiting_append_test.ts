@@ -1,9 +1,9 @@
 // Fault: appends wait for room in a full ring while the log fails or is closed, a checkpoint frees
 //   the room, or code that a store call left running appends too (H10, H31).
-// Promise: nothing is appended to a log that has failed or closed, every append settles, and a clean
-//   mark covers synced records only (G1, G6, G13).
-// Method: microtasks that try to append at each turn; a close at each microtask after a header sync;
-//   syncs and store calls that end when the test says so.
+// Promise: nothing is appended to a log that has failed or closed, and every append settles. A
+//   clean mark covers synced records only (G1, G6, G13).
+// Method: microtasks that try to append at each turn, a close at each microtask after a header
+//   sync, and syncs and store calls that end when the test says so.
 
 import { assert, assertEquals } from "@std/assert";
 import { WALClosedError, WALFullError } from "../../mod.ts";
@@ -25,7 +25,8 @@ test("logInsert() settles when letting in another append has just poisoned the l
     const batch = new Watched(wal.batchInsert(items(1, 3000)));
     await until(() => wal.stats().waiting === 1);
     disk.fail({ call: "populate", nth, errno: "EIO", times: Infinity });
-    // As any other code of a program may: at each microtask of each turn, up to when the log is poisoned.
+    // Any other code of a program may do this at each microtask of each turn, until the log is
+    // poisoned.
     let append: Watched | null = null;
     let headBefore = 0;
     let turns = 0;
@@ -96,7 +97,8 @@ test("checkpoint() in a full ring leaves nobody waiting whom it or the consumer 
     const run = wal.consumeAsync(store, { pollIntervalMs: 1 });
     await wal.whenApplied();
     const first = new Watched(wal.logInsert(2, 2, 2, 2));
-    // It may find no room for its own record; it may not take what the consumer would have made room with.
+    // A checkpoint may find no room for its own record. It may not take the room that the consumer
+    // would have made.
     try {
       wal.checkpoint();
     } catch (error) {

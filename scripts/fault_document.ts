@@ -1,4 +1,5 @@
-// Writes the generated parts of docs/faults.md: the promises, and a section for each hazard with its tests and mutants.
+// Writes the generated parts of docs/faults.md: the promises, and a section for each hazard with its
+// tests and mutants.
 //
 //   scripts/fault_document.ts
 
@@ -12,12 +13,12 @@ const DOCUMENT = join(PROJECT, "docs/faults.md");
 const CAUGHT = join(PROJECT, "scripts/mutants_caught.json");
 const COLUMNS = 100;
 
-/** The test that caught each mutant when all were tried last, as `file › name`, by the mutant's name. */
+/** The test that caught each mutant last, as `file › name`, by the mutant's name. */
 export function readCaught(): Record<string, string> {
   return JSON.parse(fs.readFileSync(CAUGHT, "utf8"));
 }
 
-/** Keeps which test caught each mutant, in the order of the mutants. Those that were not tried stay as they are. */
+/** Keeps which test caught each mutant. Mutants that were not tried keep the test they had. */
 export function writeCaught(caught: Readonly<Record<string, string>>): void {
   const all = { ...readCaught(), ...caught };
   const kept = MUTANTS.flatMap(({ name }) => all[name] === undefined ? [] : [[name, all[name]]]);
@@ -83,7 +84,7 @@ function item(text: string, indent = ""): string {
   return `${indent}- ${wrap(text, `${indent}  `)}`;
 }
 
-/** Breaks text into lines, but not where the next line would begin as something else of Markdown's. */
+/** Breaks text into lines, but not before a word that Markdown takes for a mark at a line's start. */
 function wrap(text: string, indent: string): string {
   const lines = [""];
   for (const word of text.split(" ")) {

@@ -1,5 +1,5 @@
-// The promises of the log, and the hazards that threaten them: what happens, and which tests would fail if the log did not
-// keep its promises. `fault_document.ts` writes them into docs/faults.md.
+// The promises of the log, and the hazards that threaten them: what happens, and which tests would
+// fail if the log did not keep its promises. `fault_document.ts` writes them into docs/faults.md.
 
 /** What the log promises, by number; docs/guarantees.md says more of each. */
 export const PROMISES = {

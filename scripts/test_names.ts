@@ -1,4 +1,4 @@
-// Reads what a test file says of itself: the hazards in its opening lines, and the names of its tests.
+// Reads what a test file says of itself: the hazards in its opening lines, and its tests' names.
 
 /** The hazards in a test file's opening lines: `H3`, and each of `H1–H4`. */
 export function hazardsNamed(source: string): Set<string> {
@@ -13,7 +13,10 @@ export function hazardsNamed(source: string): Set<string> {
 /** What stands in a test's name for what a template puts in. */
 const HOLE = "${}";
 
-/** The names of the tests in a source, with `${}` for what a template puts in. A name that is made elsewhere is not found. */
+/**
+ * The names of the tests in a source, with `${}` for what a template puts in. A name that is made
+ * elsewhere is not found.
+ */
 export function testNames(source: string): string[] {
   const names: string[] = [];
   for (const { index, 0: call } of source.matchAll(/(?<![\w.])test\(\s*(?=["'`])/g)) {

@@ -95,7 +95,7 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G4"],
     tests: {
       "faults/phantom_test.ts": [
-        "WAL does not bring back records behind a hole after appending before them, 6 in pieces of 64",
+        "WAL does not bring back records after a hole after appending before them, 6 in pieces of 64",
         "WAL does not bring back what a recovery discarded when that recovery crashes at any of its calls",
       ],
     },
@@ -110,7 +110,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL finds what was acknowledged after a recovery that cut, over five crashes in a row",
       ],
       "faults/page_cache_test.ts": [
-        "WAL acknowledges nothing behind a hole in chains of kills, appends and power cuts",
+        "WAL acknowledges nothing after a hole in chains of kills, appends and power cuts",
       ],
       "faults/failed_recovery_sync_test.ts": [
         "WAL erases again what a recovery has erased in memory only, as its sync failed",
@@ -219,7 +219,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL keeps its promises through 200 kills in a row on tmpfs",
       ],
       "faults/failed_recovery_sync_test.ts": [
-        "WAL overwrites a header copy only once the other one is on the medium, whatever the cache says",
+        "WAL overwrites a header copy only once the other copy is on the medium, whatever the cache says",
       ],
     },
   },
@@ -523,7 +523,7 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/clock_test.ts": [
         "WAL's time ascends from record to record whatever the clock does",
-        "WAL's time goes on after everything was let go of: the header remembers it",
+        "WAL's time goes on after everything was released: the header remembers it",
       ],
     },
   },

@@ -279,7 +279,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("bit_rot"),
   },
   {
-    name: "the slot behind a clean head is looked at before it is known to be readable",
+    name: "the slot after a clean head is read before it is known to be readable",
     hazard: "H18",
     edits: edit("src/recovery/open.ts", "if (cleanHead !== 0) read(refutingRange(header, verify));", ""),
     tests: faults("unreadable_sector"),
@@ -527,7 +527,7 @@ export const MUTANTS: readonly Mutant[] = [
     quick: true,
   },
   {
-    name: "a good record behind a bad one is taken for damage",
+    name: "a good record after a bad one is taken for damage",
     hazard: "H1",
     edits: edit(
       "src/recovery/recovery.ts",
@@ -674,7 +674,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("look"),
   },
   {
-    name: "a file without a name is not noticed behind a closed directory",
+    name: "a file without a name is not noticed in a closed directory",
     hazard: "H41",
     edits: edit(
       "ffi/file/file_at_path.ts",
@@ -841,7 +841,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("full_ring", "histories"),
   },
   {
-    name: "truncate() lets go of records that are not durable",
+    name: "truncate() releases records that are not durable",
     hazard: "H30",
     edits: edit(
       "src/engine/retention.ts",

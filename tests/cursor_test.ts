@@ -145,7 +145,7 @@ test("replay() gives records that stay as they are when their slots are used aga
   assertEquals([JSON.stringify(first), JSON.stringify(shown)], [before, before]);
 });
 
-test("records() that the log lets go of while they are read end in a WALTruncatedError, never in other records", () => {
+test("records() throws WALTruncatedError when the log releases records that are yet to be read, and never gives others", () => {
   using wal = openInMemory();
   fill(wal, CAPACITY);
   wal.flush();

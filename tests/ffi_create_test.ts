@@ -37,7 +37,7 @@ test("createFile() takes over what a crash left at the temporary name", () =>
     assertEquals(fs.readdirSync(directory), ["log"]);
   }));
 
-test("createFile() spares the log whose second name a crash left behind", () =>
+test("createFile() spares the log whose second name a crash left", () =>
   withTempDir((directory) => {
     const path = `${directory}/log`;
     // The crash came between link and unlink, and then someone moved the log away.

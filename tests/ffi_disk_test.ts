@@ -37,7 +37,7 @@ function fillUp(directory: string): void {
 
 for (const [type, skip] of skips) {
   // Fault: the disk is too small for the file (H18).
-  // Promise: creation throws NO_SPACE, the process lives, nothing is left behind (G8, G12).
+  // Promise: creation throws NO_SPACE, the process lives, nothing is left (G8, G12).
   test(`open() on a full ${type} is NO_SPACE and leaves nothing`, () => {
     using device = loopDevice(type, sizeMiB(type));
     for (const full of [false, true]) {

@@ -166,7 +166,7 @@ test("syncAsync() rejects when libc's msync fails off the thread", () =>
   }), { skip: runtime !== "deno" && "Bun has no call off the thread" });
 
 test(
-  "pageIn() before a store is NO_SPACE where a page has nothing behind it, and nothing where the kernel cannot tell",
+  "pageIn() before a store is NO_SPACE where a page has no block, and nothing where the kernel cannot tell",
   () =>
     withTempDir((directory) => {
       const on = platform();

@@ -31,7 +31,7 @@ function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords 
   return { target, commit, append };
 }
 
-/** Runs until so many syncs wait for the medium. */
+/** Runs until `count` syncs wait for the medium. */
 async function untilPending(target: FakeTarget, count: number): Promise<void> {
   for (let turn = 0; target.pending.length < count; turn++) {
     assert(turn < 100, "the sync never starts");
@@ -280,7 +280,7 @@ test("GroupCommit stays inline or off the thread as it was told, however long a 
 
 // Groups that are cut.
 
-/** Starts a log whose groups are cut at 10 records, and appends so many. */
+/** Starts a log whose groups are cut at 10 records, and appends `count`. */
 function startCut(count: number, option: "inline" | "offload" | "adaptive" = "adaptive") {
   const all = start(option, 10);
   const promises = Array.from({ length: count }, all.append);

@@ -41,7 +41,7 @@ test("Milestones agree with a plain list, over any calls", async () => {
   }));
 });
 
-test("Milestones let go of what was reached", async () => {
+test("Milestones forget what was reached", async () => {
   const milestones = new Milestones();
   let resolved = 0;
   for (let lsn = 1; lsn <= 5000; lsn++) milestones.wait(lsn).then(() => resolved++);

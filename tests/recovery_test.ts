@@ -101,7 +101,7 @@ test("recover() tells a full ring from an empty one", () => {
   assertEquals(recover(empty, header, true).tail, CAPACITY + 1);
 });
 
-test("recover() lists intact records behind a hole as phantoms, wherever in the ring they lie", () => {
+test("recover() lists intact records after a hole as phantoms, wherever in the ring they lie", () => {
   for (let at = LSN + 1; at < TAIL + CAPACITY; at++) {
     const ring = secondLap().record({ lsn: at, distance: at - (LSN - 1) });
     const verdict = recover(ring.build(), makeHeader({ capacity: CAPACITY, tail: TAIL, durable: LSN - 1 }), true);

@@ -82,7 +82,7 @@ test("WAL finds damage in the middle of a long log when it reads it, and loses n
     fill(wal, 5);
   }
   using wal = openOn(disk, { recovery: "salvage" });
-  // The record behind the damaged one may have been of its batch.
+  // The record after the damaged one may have been of its batch.
   assertEquals(wal.recovery.losses, [{ firstLsn: 5000, lastLsn: 5001, offset: 16384 + 4999 * 64 }]);
   assertEquals(lsns(wal.replay()), range(1, 10_005));
 });

@@ -68,7 +68,7 @@ async function everything({ wal, random }: WorkloadContext): Promise<void> {
   wal.logInsertSync(1, key(), 2, value()); // nobody was told that this one is durable
 }
 
-/** More than the ring can hold, so that what the store has is let go of and written over. */
+/** More than the ring can hold, so that the log releases what the store has, and overwrites it. */
 async function wraps({ wal }: WorkloadContext): Promise<void> {
   for (let batch = 0; batch < 16; batch++) {
     await wal.batchInsert(Array.from({ length: 60 }, (_, i) => [2, i % 5, 3, (batch + i) % 7]));
@@ -229,7 +229,7 @@ test("crashTest() lets a workload close and open its log, and truncate what is a
   });
 });
 
-test("crashTest() runs a workload that may not let go of what the store has not synced", async () => {
+test("crashTest() runs a workload that may not release what the store has not synced", async () => {
   await assertRejects(
     () =>
       crashTest({
@@ -275,7 +275,7 @@ class WriteBehind extends MemoryStore {
   }
 }
 
-test("crashTest() fails a store that is behind what whenApplied() says, for a workload that reads its own writes", async () => {
+test("crashTest() fails a store that lacks what whenApplied() says it has, for a workload that reads its own writes", async () => {
   const options: CrashTestOptions<ReadableStore> = {
     store: (home) => home.outside(() => new WriteBehind()),
     workload: readsItsWrites,

@@ -279,7 +279,7 @@ test("batchInsert() leaves nothing behind of a batch that an item of the caller'
     assertThrows(() => wal.batchInsertSync(items(2, count).with(at, broken)), Error, "no item");
     assertEquals(wal.head, 2);
   }
-  // What stood behind the first would be its successors if it were written.
+  // What stood after the first would be its successors if it were written.
   wal.batchInsertSync(items(2, 1));
   wal.flush();
   disk.crash({ keep: "all" });

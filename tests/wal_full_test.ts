@@ -151,7 +151,7 @@ test("logInsert() that waits too long rejects with WALFullError and is never wri
 });
 
 test("logInsert() after one that timed out goes in as soon as there is room for it", async () => {
-  // 8 slots are free: too few for the batch in front, enough for the insert behind it.
+  // 8 slots are free: too few for the batch in front, enough for the insert after it.
   const wal = openInMemory({ fullTimeoutMs: 30 });
   const gate = Promise.withResolvers<void>();
   const entered = Promise.withResolvers<void>();

@@ -16,7 +16,7 @@ function durable(wal: WAL, count: number): void {
   wal.flush();
 }
 
-test("truncate() lets go of every record up to an LSN", () => {
+test("truncate() releases every record up to an LSN", () => {
   using wal = openInMemory();
   durable(wal, 10);
   wal.truncate(4);

@@ -18,7 +18,7 @@ const TOTAL = ENDS[ENDS.length - 1]!;
 for (const start of [0, CAPACITY - 10]) {
   const place = start === 0 ? "in the ring" : "over the end of the ring";
 
-  /** Batches that are not synced, behind `start` records that were let go of. */
+  /** Batches that are not synced, after `start` records that were released. */
   const unsynced = () => {
     const simulation = new Simulation({ pieceBytes: 64 });
     const wal = simulation.open();
@@ -45,7 +45,7 @@ for (const start of [0, CAPACITY - 10]) {
       const kept = new Set(Array.from({ length: cut }, (_, i) => offsetOfRecord(i + 1)));
       const wal = simulation.reopen({ keep: (piece) => piece.kind === "bytes" && kept.has(piece.offset) });
       const whole = ENDS.filter((end) => end <= cut).at(-1) ?? 0;
-      assertHolds(wal, start + 1, start + whole, `cut behind record ${cut}`);
+      assertHolds(wal, start + 1, start + whole, `cut after record ${cut}`);
       // The rest of a batch must not be continued by what comes next.
       appendBatch(wal, 2);
       wal.flush();
@@ -53,7 +53,7 @@ for (const start of [0, CAPACITY - 10]) {
         simulation.reopen({ keep: "none" }),
         start + 1,
         start + whole + 2,
-        `cut behind record ${cut}, two more`,
+        `cut after record ${cut}, two more`,
       );
     }
   });

@@ -58,7 +58,7 @@ test("consumeAsync() refuses a store that lacks records which were confirmed and
   await assertRejects(() => consumeAll(wal, new CountingStore()), WALStoreError);
 });
 
-test("consumeAsync() refuses a store that lacks records which truncate() let go of without a checkpoint", async () => {
+test("consumeAsync() refuses a store that lacks records which truncate() released without a checkpoint", async () => {
   const wal = openInMemory();
   fill(wal, 10);
   wal.flush();

@@ -62,7 +62,7 @@ for (const end of ["close", "kill", "power"] as const) {
   });
 }
 
-test("WAL's time goes on after everything was let go of: the header remembers it", () => {
+test("WAL's time goes on after everything was released: the header remembers it", () => {
   const simulation = new Simulation();
   const wal = simulation.open();
   wal.logInsertSync(1, 1, 2, 2);

@@ -111,7 +111,7 @@ function data(wal: WAL): number[] {
 function assertNothingLost(store: CrashingStore, wal: WAL, where: string): void {
   const inStore = new Set(store.applied);
   for (let lsn = 1; lsn < Math.min(wal.tail, RECORDS + 1); lsn++) {
-    assert(inStore.has(lsn), `${where}: LSN ${lsn} was let go of, and the store lacks it`);
+    assert(inStore.has(lsn), `${where}: LSN ${lsn} was released, and the store lacks it`);
   }
   const last = Math.max(0, ...store.applied);
   assert(last < wal.head, `${where}: the store has LSN ${last}, the log ends at ${wal.head - 1}`);
@@ -251,7 +251,7 @@ test("consumeAsync() hands out no record before its sync has ended, however long
   assert(simulation.open().head > 5);
 });
 
-test("consumeAsync() refuses a store that is ahead of the log, or that lacks what the log has let go of", async () => {
+test("consumeAsync() refuses a store that is ahead of the log, or that lacks what the log has released", async () => {
   const simulation = new Simulation();
   const wal = simulation.open();
   write(wal);

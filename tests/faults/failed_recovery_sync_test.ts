@@ -13,7 +13,7 @@ import { test } from "../support/test.ts";
 /** LSN of the first record of the ring's second page. */
 const BORDER = 65;
 
-/** Phantoms behind a record that did not reach the medium: in one page and the next. */
+/** Phantoms after a record that did not reach the medium: in one page and the next. */
 function withPhantoms(seed: number): Simulation {
   const simulation = new Simulation({ seed, dropsCache: false });
   const wal = simulation.open();
@@ -52,7 +52,7 @@ test("WAL erases again what a recovery has erased in memory only, as its sync fa
   assert(failed >= 6, `only ${failed} openings failed`);
 });
 
-test("WAL overwrites a header copy only once the other one is on the medium, whatever the cache says", () => {
+test("WAL overwrites a header copy only once the other copy is on the medium, whatever the cache says", () => {
   let crashes = 0;
   for (let seed = 1; seed <= 40; seed++) {
     const simulation = new Simulation({ seed, dropsCache: false, tearChance: 0.5 });

@@ -494,7 +494,7 @@ test("open() refuses random bytes", async () => {
   for (let round = 0; round < 1000 * ROUNDS; round++) {
     const bytes = new Uint8Array(random.pick([0, 1, 63, 4096, 16383, 16384, 16385, 20000, BYTES]));
     random.fill(bytes);
-    // So that the checks behind the first ones are reached too.
+    // Reaches the checks after the first ones too.
     if (bytes.length >= RING_AT && random.chance(0.7)) {
       for (const copy of [0, 1]) {
         bytes.set(layout.MAGIC, HEADER_AT[copy]);

@@ -31,7 +31,7 @@ for (const state of ["closed", "crashed"] as const) {
     const simulation = make(state);
     const { disk } = simulation;
     const before = disk.snapshot();
-    // The fields, and some of the zeros behind them.
+    // The fields, and some of the zeros after them.
     const offsets = [...Array.from({ length: 116 }, (_, i) => i), 200, 2000, 4091, 4092, 4095];
     for (const copy of [0, 1]) {
       for (const offset of offsets) {

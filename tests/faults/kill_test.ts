@@ -203,7 +203,7 @@ function checkStore(path: string, acknowledged: ReadonlyMap<number, number>, isD
   }
 }
 
-/** Keys that a life's operations leave behind, in order, if the first so many were done. */
+/** Keys that the first `count` operations of a life leave, in order. */
 function left(count: number): number[] {
   const keys = new Set<number>();
   for (let i = 0; i < count; i++) {

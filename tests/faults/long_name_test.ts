@@ -24,7 +24,7 @@ const CHARACTERS = ["n", "é", "字", "😀"];
 
 const bytesOf = (text: string) => new TextEncoder().encode(text).length;
 
-/** A name of so many bytes, made of one character as far as it goes. */
+/** A name of `bytes` bytes, made of one character as far as it goes. */
 function nameOf(bytes: number, character: string): string {
   const count = Math.floor(bytes / bytesOf(character));
   return "x".repeat(bytes - count * bytesOf(character)) + character.repeat(count);

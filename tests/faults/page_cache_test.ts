@@ -84,7 +84,7 @@ function crashInOpening(afterFailure: boolean): void {
   assert(crashes > 100, `${crashes} crashes`);
 }
 
-test("WAL acknowledges nothing behind a hole in chains of kills, appends and power cuts", () => {
+test("WAL acknowledges nothing after a hole in chains of kills, appends and power cuts", () => {
   let chains = 0;
   for (let seed = 1; seed <= 150; seed++) {
     const random = new Random(seed);

@@ -38,7 +38,7 @@ function assertLives(wal: WAL, first: number, atLeast: number, where: string): v
 }
 
 for (const [pieceBytes, durable, dirty, counts] of CASES) {
-  test(`WAL does not bring back records behind a hole after appending before them, ${dirty} in pieces of ${pieceBytes}`, () => {
+  test(`WAL does not bring back records after a hole after appending before them, ${dirty} in pieces of ${pieceBytes}`, () => {
     const simulation = new Simulation({ pieceBytes });
     const wal = simulation.open();
     append(wal, durable);

@@ -388,7 +388,7 @@ test("WAL.open() leaves no slot with an LSN of its head or more, whatever was mi
     appendBatch(wal, 30);
     simulation.crash({ keep: (piece) => piece.kind === "bytes" && piece.offset < RING_AT + 40 * 64 });
     const random = new Random(seed);
-    // From the batch that was cut, to somewhere behind it.
+    // From the batch that was cut, to somewhere after it.
     const from = RING_AT / 512 + 3 + random.below(2);
     simulation.disk.damage.copySector(LOG, from, RING_AT / 512 + 8 + random.below(80));
     const reopened = simulation.open();

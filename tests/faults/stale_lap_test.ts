@@ -27,7 +27,7 @@ test("WAL ends where it ended in every slot of three laps, whatever stale record
     wal = simulation.reopen({ keep });
     lives++;
     assert(wal.head > durable, `life ${lives}: LSN ${durable} was durable, the log ends at ${wal.head - 1}`);
-    // The new tail may be lost with power: then more is there than was let go of, and not less.
+    // The new tail may be lost with power, which leaves more records, and not fewer.
     assert(wal.tail <= tail, `life ${lives}: the tail was ${tail}, it is ${wal.tail}`);
     assertHolds(wal, wal.tail, wal.head - 1, `life ${lives}`);
     if (wal.length > CAPACITY - 8) wal.truncate(wal.head - random.between(1, CAPACITY / 2));

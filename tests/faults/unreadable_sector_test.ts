@@ -241,7 +241,7 @@ test(
       page * RECORDS_PER_PAGE + 1,
       (page + count) * RECORDS_PER_PAGE,
     ];
-    /** The page that the last record and the slot behind it are in. */
+    /** The page that the last record and the slot after it are in. */
     const headPage = Math.floor(RECORDS / RECORDS_PER_PAGE);
     const atHead: [number, number] = [headPage * RECORDS_PER_PAGE + 1, RECORDS];
     const cases: { name: string; lost: number[]; ranges: [number, number][]; options?: string }[] = [

@@ -883,16 +883,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a consumer outlasts its log in a call to the store",
     hazard: "H46",
-    edits: edit("src/consume/consumers.ts", "    this.feed.watch.isOver();\n", ""),
+    edits: edit("src/consume/consumers.ts", "    this.feed.answers.end();\n", ""),
     tests: faults("dead_consumer"),
   },
   {
     name: "a store is called while an abandoned call to it runs",
     hazard: "H46",
     edits: edit(
-      "src/consume/consumer_watch.ts",
-      "return abandoned && this.waitFor(abandoned);",
-      "return abandoned && undefined;",
+      "src/consume/store_answers.ts",
+      "return earlier && this.waitFor(earlier);",
+      "return earlier && undefined;",
     ),
     tests: faults("dead_consumer"),
   },

@@ -60,7 +60,6 @@ const WRONG_WAY: Readonly<Record<string, string>> = {
 const TOO_LARGE: Readonly<Record<string, string>> = {
   "ffi/system/posix.ts PosixSystem": "System alone has 25 members",
   "src/testing/disk/simulated_system.ts SimulatedSystem": "System alone has 25 members",
-  "src/consume/consumer_watch.ts ConsumerWatch": "to be mended",
   "src/engine/clock.ts HybridClock": "to be mended",
   "src/engine/group_commit.ts GroupCommit": "to be mended",
   "src/engine/ring_memory.ts RingMemory": "to be mended",

@@ -8,6 +8,7 @@ import type { Turn } from "../../ffi/turn.ts";
 import type { Positions } from "../engine/positions.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
+import type { StoreAnswers } from "./store_answers.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
 import { Pace } from "./pace.ts";
 import { isPromise } from "./promises.ts";
@@ -20,6 +21,8 @@ export interface ConsumableLog extends PositionedLog {
   readonly positions: Readonly<Positions>;
   /** Told how the consumer is. */
   readonly watch: ConsumerWatch;
+  /** Waits for what the store answers. */
+  readonly answers: StoreAnswers;
   /** A clock for how long things take; the caller's on a simulated disk, so that a run repeats. */
   nowMs(): number;
   /** Makes what tells when to give way to others. */
@@ -191,7 +194,8 @@ export class Consumer {
 
   /** Resolves when it was stopped; rejects with what the store threw. */
   async run(): Promise<void> {
-    await this.#log.watch.begins(this.#options.storeItself);
+    this.#log.watch.begins();
+    await this.#log.answers.begin(this.#options.storeItself);
     if (!this.#log.isOpen) return;
     await this.#start();
     while (this.#goesOn()) {
@@ -365,7 +369,7 @@ export class Consumer {
 
   /** What the store or `onError` answers; undefined if the log is closed before they do. */
   #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
-    return isPromise(pending) ? this.#log.watch.waitFor(pending) : pending;
+    return isPromise(pending) ? this.#log.answers.waitFor(pending) : pending;
   }
 
   /** Calls the store, known as a call to the store until it has returned. */

@@ -126,6 +126,6 @@ export class Consumers implements RoomMaker {
   end(): void {
     this.feed.milestones.rejectAll(new WALClosedError("wait for the consumer"));
     this.feed.alarm.ring("stopped");
-    this.feed.watch.isOver();
+    this.feed.answers.end();
   }
 }

@@ -12,10 +12,12 @@ import { Alarm, type WakeReason } from "./alarm.ts";
 import type { ConsumableLog } from "./consumer.ts";
 import { ConsumerWatch } from "./consumer_watch.ts";
 import { Milestones } from "./milestones.ts";
+import { StoreAnswers } from "./store_answers.ts";
 
 /** The consumers' port of one open log. */
 export class Feed implements ConsumableLog {
   readonly positions: Positions;
+  readonly answers: StoreAnswers;
   readonly watch: ConsumerWatch;
   /** Callers of `whenApplied()`. */
   readonly milestones = new Milestones();
@@ -31,7 +33,8 @@ export class Feed implements ConsumableLog {
   constructor(log: EngineParts) {
     this.#log = log;
     this.positions = log.positions;
-    this.watch = new ConsumerWatch(() => log.nowMs());
+    this.answers = new StoreAnswers(() => log.nowMs());
+    this.watch = new ConsumerWatch(this.answers);
   }
 
   get path(): string | null {

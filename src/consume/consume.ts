@@ -1,6 +1,7 @@
 // A consumer as an object: the handle that stops it.
 
-import { secondsToMs, storeCalls } from "./consumer.ts";
+import { secondsToMs } from "./consumer.ts";
+import { storeCalls } from "./store_call.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "../types.ts";
 import type { WAL } from "../wal.ts";
 

@@ -3,12 +3,12 @@
 // Apply, let the store become durable, write a checkpoint, truncate: in this order, so that a crash anywhere repeats records and
 // never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
 
-import { AsyncLocalStorage } from "node:async_hooks";
 import type { Turn } from "../../ffi/turn.ts";
 import type { Positions } from "../engine/positions.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import type { StoreAnswers } from "./store_answers.ts";
+import { callStore } from "./store_call.ts";
 import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
 import { Pace } from "./pace.ts";
 import { isPromise } from "./promises.ts";
@@ -49,24 +49,6 @@ export interface ConsumableLog extends PositionedLog {
   noteApplied(lsn: LSN, isDurable: boolean): void;
   /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
   confirm(lsn: LSN, record: boolean): Promise<void>;
-}
-
-/** A call to a store, as everything sees it that the call does and awaits. */
-export interface StoreCall {
-  readonly log: ConsumableLog;
-  /** The signal that the consumer's caller gave. */
-  readonly signal: AbortSignal | undefined;
-  /** False once it has returned: what it has left running in the background may wait for the consumer. */
-  isRunning: boolean;
-}
-
-/** The call to a store from within which code runs. */
-export const storeCalls: AsyncLocalStorage<StoreCall> = new AsyncLocalStorage();
-
-/** True in code that a store of this log runs: to wait there for the consumer would be to wait for itself. */
-export function isInStoreCall(log: ConsumableLog): boolean {
-  const call = storeCalls.getStore();
-  return call !== undefined && call.isRunning && call.log === log;
 }
 
 const DEFAULT_BATCH_SIZE = 1024;
@@ -372,13 +354,7 @@ export class Consumer {
     return isPromise(pending) ? this.#log.answers.waitFor(pending) : pending;
   }
 
-  /** Calls the store, known as a call to the store until it has returned. */
-  async #call<T>(work: () => T | Promise<T>): Promise<T> {
-    const call = { log: this.#log, signal: this.#options.signal, isRunning: true };
-    try {
-      return await storeCalls.run(call, work);
-    } finally {
-      call.isRunning = false;
-    }
+  #call<T>(work: () => T | Promise<T>): Promise<T> {
+    return callStore(this.#log, this.#options.signal, work);
   }
 }

@@ -6,9 +6,10 @@ import type { EngineParts } from "../engine/parts.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
 import { WALClosedError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
-import { Consumer, isInStoreCall, type TakenConsumer } from "./consumer.ts";
+import { Consumer, type TakenConsumer } from "./consumer.ts";
 import { Feed } from "./feed.ts";
 import { givePositionBack } from "./position.ts";
+import { isInStoreCall } from "./store_call.ts";
 
 /** Starts and stops the consumers of one open log. */
 export class Consumers implements RoomMaker {

@@ -2,7 +2,7 @@
 
 import { setImmediate } from "node:timers";
 import type { OpenRequest, Region, Storage } from "../../../ffi/region.ts";
-import { storeCalls } from "../../consume/consumer.ts";
+import { storeCalls } from "../../consume/store_call.ts";
 import { WALClosedError } from "../../errors.ts";
 import { RING_AT } from "../../format/layout.ts";
 import type { DeleteItem, HybridTimeInput, InsertItem, LSN, U64, WALOptions } from "../../types.ts";

@@ -37,14 +37,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "phantoms are not erased",
     hazard: "H4",
-    edits: edit("src/recovery/open.ts", "  erase(region, slots, verdict.debris);", ""),
+    edits: edit("src/recovery/repair.ts", "  erase(region, slots, verdict.debris);", ""),
     tests: faults("phantom", "histories"),
     quick: true,
   },
   {
     name: "phantoms are erased, but the erasure is not synced",
     hazard: "H4",
-    edits: edit("src/recovery/open.ts", "region.sync(offsetOf(lowest)", "void region; Math.max(offsetOf(lowest)"),
+    edits: edit("src/recovery/repair.ts", "region.sync(offsetOf(lowest)", "void region; Math.max(offsetOf(lowest)"),
     tests: faults("phantom", "histories"),
   },
   {
@@ -186,7 +186,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a damaged file's name is not cut",
     hazard: "H49",
-    edits: edit("src/recovery/open.ts", "if (left < 0) break;", ""),
+    edits: edit("src/recovery/replacement.ts", "if (left < 0) break;", ""),
     tests: faults("long_name"),
   },
   {
@@ -593,7 +593,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "recovery's header is written before the data that it speaks of",
     hazard: "H1",
     edits: edit(
-      "src/recovery/open.ts",
+      "src/recovery/repair.ts",
       "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
       "  writer.write(positions);\n  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
     ),
@@ -603,7 +603,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what recovery accepts is not synced",
     hazard: "H11",
     edits: edit(
-      "src/recovery/open.ts",
+      "src/recovery/repair.ts",
       "  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);",
       "",
     ),
@@ -613,7 +613,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "what recovery accepts is synced, but not made dirty again",
     hazard: "H11",
     edits: edit(
-      "src/recovery/open.ts",
+      "src/recovery/repair.ts",
       '    region.pageIn(offset, length, "store");\n    const words',
       "    const words",
     ),

@@ -1,0 +1,81 @@
+// Makes the verdict of recovery true on the medium.
+
+import type { Region } from "../../ffi/region.ts";
+import { HeaderWriter } from "../engine/header_writer.ts";
+import { type Header, type HeaderPair, openPositions } from "../format/header.ts";
+import { RECORD_BYTES } from "../format/layout.ts";
+import type { Slots } from "../format/record.ts";
+import { offsetOf, rangesOf } from "../format/ring.ts";
+import type { LSN } from "../types.ts";
+import type { Verdict } from "./recovery.ts";
+
+/** Smallest page of the platforms we support: a store to each makes every page dirty, whatever the page size. */
+const PAGE_BYTES = 4096;
+
+/**
+ * Makes the verdict true on the medium, in an order in which a crash between any two steps leads to the same verdict: what is
+ * accepted becomes durable, then the header says so, then debris is erased; and both header copies say that the log is
+ * open before the first append.
+ */
+export function repair(
+  region: Region,
+  slots: Slots,
+  pair: HeaderPair,
+  header: Header,
+  verdict: Verdict,
+  pid: number,
+): HeaderWriter {
+  const writer = new HeaderWriter(region, header, pair.newestCopy);
+  const positions = openPositions(verdict, verdict.head - 1, pid);
+  if (!region.created) writer.settle();
+  if (verdict.clean) {
+    writer.write(positions);
+    writer.write(positions);
+    return writer;
+  }
+  dirtyAndSync(region, slots, Math.max(verdict.tail, verdict.proved + 1), verdict.head - 1);
+  if (verdict.debris.length === 0 && !header.erasing) {
+    writer.write(positions);
+    return writer;
+  }
+  writer.write({ ...positions, erasing: true });
+  erase(region, slots, verdict.debris);
+  // Erased before, but by a recovery that did not end: nothing may be left there but what is in memory.
+  if (header.erasing) dirtyAndSync(region, slots, verdict.head, verdict.tail + slots.count - 1);
+  writer.write(positions);
+  return writer;
+}
+
+/**
+ * What recovery read may be in the page cache only: after a kill it is dirty still, after a failed sync it is marked clean though
+ * it was never written. So each page that is not proved to be durable is stored to again, and synced: here those of
+ * the slots of `first` to `last`.
+ */
+function dirtyAndSync(region: Region, slots: Slots, first: LSN, last: LSN): void {
+  for (const { offset, length } of rangesOf(first, last, slots.count)) {
+    region.pageIn(offset, length, "store");
+    const words = slots.words;
+    for (let at = offset; at < offset + length; at += PAGE_BYTES) {
+      // Atomic, so that no compiler may drop a store of what is there already.
+      Atomics.store(words, at / 4, Atomics.load(words, at / 4));
+    }
+    Atomics.store(words, (offset + length) / 4 - 1, Atomics.load(words, (offset + length) / 4 - 1));
+    region.sync(offset, length);
+  }
+}
+
+function erase(region: Region, slots: Slots, debris: readonly number[]): void {
+  if (debris.length === 0) return;
+  let lowest = slots.count;
+  let highest = 0;
+  let prefaulted = -1;
+  for (const slot of debris) {
+    const page = Math.floor(offsetOf(slot) / PAGE_BYTES);
+    if (page !== prefaulted) region.pageIn(page * PAGE_BYTES, PAGE_BYTES, "store");
+    prefaulted = page;
+    slots.erase(slot);
+    lowest = Math.min(lowest, slot);
+    highest = Math.max(highest, slot);
+  }
+  region.sync(offsetOf(lowest), offsetOf(highest) + RECORD_BYTES - offsetOf(lowest));
+}

@@ -1,0 +1,77 @@
+// Puts what salvage keeps into the place of the damaged file, which gets another name.
+
+import { type Region, RegionError } from "../../ffi/region.ts";
+import type { Header } from "../format/header.ts";
+import type { Slots } from "../format/record.ts";
+import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
+import type { ReadSource } from "../read/cursor.ts";
+import type { Loss } from "../types.ts";
+import type { Verdict } from "./recovery.ts";
+import { salvage } from "./salvage.ts";
+
+/** Names tried for a damaged file, where there is one of the same millisecond already. */
+const MOST_NAMES = 100;
+/** UTF-8, on every file system that a log may lie on. */
+const MOST_NAME_BYTES = 255;
+
+/** What a salvage has done, for the opening of the new file. */
+export interface Salvaged {
+  readonly losses: readonly Loss[];
+  readonly damagedFile: string;
+}
+
+/**
+ * Salvages a damaged log.
+ *
+ * @param nowNanos becomes a part of the damaged file's name.
+ * @returns what was done, and the new file.
+ */
+export function salvageTo(
+  region: Region,
+  slots: Slots,
+  header: Header,
+  verdict: Verdict,
+  nowNanos: bigint,
+): Salvaged & { readonly next: Region } {
+  const path = region.path!;
+  const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {}, forget: () => {} };
+  const saved = salvage(source, slots, {
+    tail: verdict.tail,
+    proved: verdict.proved,
+    overwritten: verdict.damaged.find(({ last }) => last < verdict.tail) ?? null,
+    checkpoint: verdict.checkpoint,
+    timeNanos: verdict.timeNanos,
+    timeSeq: verdict.timeSeq,
+    createdNanos: header.created,
+    originId: header.lineage.logId,
+  });
+  const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
+  let nameBytes = MOST_NAME_BYTES;
+  for (let attempt = 0;; attempt++) {
+    const suffix = `.damaged-${nowNanos}${attempt === 0 ? "" : `-${attempt}`}`;
+    const damagedFile = damagedPath(path, suffix, nameBytes);
+    try {
+      const next = region.replace(saved.pieces(), sizeBytes, damagedFile);
+      return { losses: saved.losses, damagedFile, next };
+    } catch (error) {
+      const errno = error instanceof RegionError ? error.details.errno : undefined;
+      // A path has a limit too. The suffix alone is shorter than the temporary name, which did fit.
+      if (errno === "ENAMETOOLONG" && nameBytes > 0) nameBytes = 0;
+      else if (errno !== "EEXIST" || attempt === MOST_NAMES) throw error;
+    }
+  }
+}
+
+/** A path with a suffix: whole characters of the name are left out where both together would be longer than a name may be. */
+function damagedPath(path: string, suffix: string, nameBytes: number): string {
+  const encoder = new TextEncoder();
+  const nameAt = path.lastIndexOf("/") + 1;
+  let left = nameBytes - suffix.length;
+  let kept = "";
+  for (const character of path.slice(nameAt)) {
+    left -= encoder.encode(character).length;
+    if (left < 0) break;
+    kept += character;
+  }
+  return path.slice(0, nameAt) + kept + suffix;
+}

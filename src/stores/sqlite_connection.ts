@@ -1,0 +1,203 @@
+// One connection to a store's database: its transactions, its syncs, and how it fails.
+
+import { DatabaseSync } from "node:sqlite";
+import { show } from "../arguments/numbers.ts";
+import { WALError } from "../errors.ts";
+import { makeTables, SQLiteTables } from "./sqlite_tables.ts";
+
+/** How the database is set up for each connection. `sync()` says why a commit does not sync. */
+const SETTINGS = `
+  PRAGMA synchronous = NORMAL;
+  PRAGMA fullfsync = ON;
+  PRAGMA checkpoint_fullfsync = ON;
+  PRAGMA cache_size = -65536;
+  PRAGMA wal_autocheckpoint = 0;`;
+/**
+ * Changes after which SQLite moves its write-ahead log into the database; each makes about one page
+ * of 4 KiB. SQLite itself would do so every 1000 pages, which with random keys is every 1000
+ * inserts, and would say nothing if a sync failed.
+ */
+const CHANGES_PER_CHECKPOINT = 16_384;
+
+/**
+ * SQLite failed, or its database is not a store. Code `SQLITE`. The failed call changed nothing in
+ * the store.
+ */
+export class SQLiteStoreError extends WALError {
+  /** The class's name, as messages show it. */
+  override name = "SQLiteStoreError";
+  /** The database, as it was given. */
+  readonly path: string;
+
+  /** Made by the store. */
+  constructor(path: string, message: string, options?: ErrorOptions) {
+    super("SQLITE", message, options);
+    this.path = path;
+  }
+}
+
+/** A connection. Whatever SQLite fails with, its callers get as a `SQLiteStoreError`. */
+export class SQLiteConnection {
+  readonly tables: SQLiteTables;
+  readonly #path: string;
+  readonly #database: DatabaseSync;
+  #isOpen = true;
+  /** Changes since the last checkpoint of SQLite's. */
+  #changes = 0;
+  /**
+   * Commits may not be durable. True at first, because a commit of an earlier process may still be
+   * in the page cache only.
+   */
+  #isSyncDue = true;
+  /** The failure of a sync: a later sync may succeed without what this one lost. */
+  #failure: SQLiteStoreError | null = null;
+
+  /** Opens a database, and makes the tables in an empty one. */
+  constructor(path: string, busyTimeoutMs: number) {
+    this.#path = path;
+    try {
+      this.#database = new DatabaseSync(path);
+    } catch (cause) {
+      throw this.#wrap("open the store", cause);
+    }
+    try {
+      this.#setUp(busyTimeoutMs);
+      this.tables = new SQLiteTables(this.#database);
+    } catch (cause) {
+      this.#database.close();
+      throw this.#wrap("open the store", cause);
+    }
+  }
+
+  #setUp(busyTimeoutMs: number): void {
+    const database = this.#database;
+    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    const mode = database.prepare("PRAGMA journal_mode = WAL").get()!["journal_mode"];
+    if (mode !== "wal" && mode !== "memory") {
+      throw new Error(
+        `its journal mode is ${String(mode)}, and the file system or another user keeps it from being "wal"`,
+      );
+    }
+    database.exec(SETTINGS);
+    this.transact("open the store", () => {
+      makeTables(database);
+      return 0;
+    });
+  }
+
+  /**
+   * Runs a function in a transaction, which is rolled back if it throws.
+   *
+   * @param body returns how many changes it made.
+   */
+  transact(action: string, body: () => number): void {
+    this.#mustBeGood(action);
+    this.#begin(action);
+    let changes: number;
+    try {
+      changes = body();
+      this.#database.exec("COMMIT");
+    } catch (cause) {
+      this.#rollBack();
+      throw this.#wrap(action, cause);
+    }
+    this.#isSyncDue = true;
+    this.#changes += changes;
+    if (this.#changes >= CHANGES_PER_CHECKPOINT) this.#checkpoint();
+  }
+
+  /** Runs a function that changes nothing. */
+  read<T>(query: (tables: SQLiteTables) => T): T {
+    if (!this.#isOpen) throw this.#closedError("read the store");
+    try {
+      return query(this.tables);
+    } catch (cause) {
+      throw this.#wrap("read the store", cause);
+    }
+  }
+
+  /**
+   * Makes all commits durable.
+   *
+   * A commit with `synchronous = NORMAL` does not sync. Power loss takes back the last ones, the data
+   * together with the saved LSN, and the log hands their records out again. So a sync for each
+   * commit would buy nothing.
+   *
+   * One commit with `synchronous = FULL` makes all commits before it durable, because they lie
+   * before it in the same file. It has to change something, or SQLite writes and syncs nothing.
+   */
+  sync(): void {
+    this.#mustBeGood("sync the store");
+    if (!this.#isSyncDue) return;
+    this.#database.exec("PRAGMA synchronous = FULL");
+    try {
+      this.#begin("sync the store");
+      try {
+        this.tables.countSync();
+        this.#database.exec("COMMIT");
+      } catch (cause) {
+        this.#rollBack();
+        throw this.#fail("sync the store", cause);
+      }
+      this.#isSyncDue = false;
+    } finally {
+      this.#database.exec("PRAGMA synchronous = NORMAL");
+    }
+  }
+
+  /** Makes everything durable and closes the database. No-op if it is closed. */
+  close(): void {
+    if (!this.#isOpen) return;
+    try {
+      if (this.#failure === null) this.sync();
+    } finally {
+      this.#isOpen = false;
+      this.#database.close();
+    }
+  }
+
+  #begin(action: string): void {
+    try {
+      this.#database.exec("BEGIN IMMEDIATE");
+    } catch (cause) {
+      throw this.#wrap(action, cause);
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#database.exec("ROLLBACK");
+    } catch {
+      // SQLite has rolled back already.
+    }
+  }
+
+  /** Moves SQLite's write-ahead log into the database, as far as no reader needs it. */
+  #checkpoint(): void {
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+      this.#changes = 0;
+    } catch (cause) {
+      throw this.#fail("sync the store", cause);
+    }
+  }
+
+  #mustBeGood(action: string): void {
+    if (!this.#isOpen) throw this.#closedError(action);
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #closedError(action: string): SQLiteStoreError {
+    return new SQLiteStoreError(this.#path, `Cannot ${action}: ${show(this.#path)} is closed`);
+  }
+
+  #fail(action: string, cause: unknown): SQLiteStoreError {
+    return this.#failure = this.#wrap(action, cause);
+  }
+
+  #wrap(action: string, cause: unknown): SQLiteStoreError {
+    if (cause instanceof SQLiteStoreError) return cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    return new SQLiteStoreError(this.#path, `Cannot ${action}, ${show(this.#path)}: ${why}`, { cause });
+  }
+}

@@ -21,10 +21,11 @@
 import { checkLsn, show } from "../arguments/numbers.ts";
 import { OpType } from "../format/operations.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
-import { type Entry, PairTable, type Value } from "./pair_table.ts";
+import type { Entry, Value } from "./pair_array.ts";
+import { PairTable } from "./pair_table.ts";
 import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 
-export type { Entry, Value } from "./pair_table.ts";
+export type { Entry, Value } from "./pair_array.ts";
 
 /**
  * A multi-value map in memory.

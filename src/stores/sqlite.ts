@@ -24,11 +24,11 @@ import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { show } from "../arguments/numbers.ts";
 import { toWALError } from "../errors.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
-import type { Entry, Value } from "./pair_table.ts";
+import type { Entry, Value } from "./pair_array.ts";
 import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
 
-export type { Entry, Value } from "./pair_table.ts";
+export type { Entry, Value } from "./pair_array.ts";
 export { SQLiteStoreError } from "./sqlite_connection.ts";
 
 const DEFAULT_BUSY_TIMEOUT_MS = 5000;

@@ -3,7 +3,7 @@
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { type Appliable, applyRecord } from "../format/operations.ts";
 import { type LSN, OpType, type WALRecordFields } from "../types.ts";
-import type { Entry, Value } from "./pair_table.ts";
+import type { Entry, Value } from "./pair_array.ts";
 
 // Keys and values are 16 bytes, big-endian: so they sort by size, and `hex(key)` shows them as they
 // are written. Four INTEGER columns, shifted into the signed range, are neither faster nor smaller.

@@ -5,7 +5,7 @@ import { diskStorage } from "../ffi/storage.ts";
 import { HybridClock } from "./engine/clock.ts";
 import { takeConsumer, type TakenConsumer } from "./consume/consumer.ts";
 import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./read/cursor.ts";
-import { toWALError, WALClosedError, WALLockedError } from "./errors.ts";
+import { WALClosedError, WALLockedError } from "./errors.ts";
 import {
   type Batch,
   checkKey,
@@ -17,14 +17,12 @@ import {
 } from "./arguments/items.ts";
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
-import type { LogCopy } from "./recovery/backups.ts";
 import { checkRange } from "./read/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
 import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions, checkPath } from "./arguments/options.ts";
-import { fileBytesOf, roundFileBytes } from "./format/ring.ts";
 import {
   type ApplicableStore,
   type ConsumeOptions,
@@ -149,16 +147,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALSyncError} or {WALFileGoneError} if appended records are not durable; the log is closed all the same.
    */
   close(): void {
-    this.#close(this.#log);
-  }
-
-  #close(log: Log | null): void {
-    if (log === null) return;
-    try {
-      log.close();
-    } finally {
-      forgetOpen(log);
-    }
+    if (this.#log !== null) closeLog(this.#log);
   }
 
   /** As `close()`. */
@@ -172,10 +161,11 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const log = this.#log;
-    await log?.consumers.stop(this.#options.closeTimeoutMs);
-    // What cannot be made durable is reported by close().
-    if (log?.health.isOpen) await log.commit.flushAsync().catch(() => {});
-    this.#close(log);
+    if (log === null) return;
+    await log.consumers.stop(this.#options.closeTimeoutMs);
+    // close() reports what cannot be made durable.
+    if (log.health.isOpen) await log.commit.flushAsync().catch(() => {});
+    closeLog(log);
   }
 
   /**
@@ -425,16 +415,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALCorruptError} if a record is damaged; no file is left.
    */
   backup(path: string | URL): { first: LSN; last: LSN } {
-    const { log, to, copy } = this.#startBackup(path);
-    const { first, last } = copy;
-    try {
-      this.#options.storage().write(to, copy.pieces, roundFileBytes(fileBytesOf(log.positions.capacity)));
-    } catch (error) {
-      throw toWALError(error, to, last);
-    } finally {
-      copy.end();
-    }
-    return { first, last };
+    const to = checkBackupPath(path);
+    return this.#opened("back up").backups.write(to, this.#options.storage);
   }
 
   /**
@@ -449,26 +431,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALClosedError} if the log is closed before all of it is read; no file is left.
    */
   async backupAsync(path: string | URL): Promise<{ first: LSN; last: LSN }> {
-    const { log, to, copy } = this.#startBackup(path);
-    const { first, last } = copy;
-    const sizeBytes = roundFileBytes(fileBytesOf(log.positions.capacity));
-    try {
-      const storage = this.#options.storage();
-      if (storage.writeAsync === undefined) storage.write(to, copy.pieces, sizeBytes);
-      else await storage.writeAsync(to, copy.pieces, sizeBytes);
-    } catch (error) {
-      throw toWALError(error, to, last);
-    } finally {
-      copy.end();
-    }
-    return { first, last };
-  }
-
-  #startBackup(path: string | URL): { log: Log; to: string; copy: LogCopy } {
-    const to = checkPath(path);
-    if (to === null) throw new TypeError("Cannot back up the log: the path is null");
-    const log = this.#opened("back up");
-    return { log, to, copy: log.backups.copy() };
+    const to = checkBackupPath(path);
+    return await this.#opened("back up").backups.writeAsync(to, this.#options.storage);
   }
 
   /**
@@ -664,6 +628,20 @@ export class WAL implements Disposable, AsyncDisposable {
     releaseBatch(batch);
     return batch.count === 0 ? Promise.resolve() : this.#log!.commit.wait();
   }
+}
+
+function closeLog(log: Log): void {
+  try {
+    log.close();
+  } finally {
+    forgetOpen(log);
+  }
+}
+
+function checkBackupPath(path: string | URL): string {
+  const to = checkPath(path);
+  if (to === null) throw new TypeError("Cannot back up the log: the path is null");
+  return to;
 }
 
 function noPath(): TypeError {

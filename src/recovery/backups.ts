@@ -1,17 +1,22 @@
 // Running backups: each reads a copy piece by piece, and keeps the slots that it has still to read.
 
+import type { Storage } from "../../ffi/region.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
+import { toWALError } from "../errors.ts";
+import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
 import { copyVerified } from "../read/cursor.ts";
 import type { LSN } from "../types.ts";
 import { imagePieces } from "./image.ts";
 
 /** A log as it is copied. */
-export interface LogCopy {
+interface LogCopy {
   readonly pieces: Iterable<Uint8Array>;
   readonly first: LSN;
   readonly last: LSN;
-  /** Says that nothing more is read. */
+  /** Of the copied file. */
+  readonly sizeBytes: number;
+  /** Must be called when nothing more is read. */
   readonly end: () => void;
 }
 
@@ -27,8 +32,39 @@ export class Backups {
     this.#maker = maker;
   }
 
-  /** A cleanly closed log with the durable records of this one, read as its pieces are asked for. `end()` must follow. */
-  copy(): LogCopy {
+  /** Writes a copy. @returns the first and last LSN of the copy. */
+  write(path: string, storage: () => Storage): { first: LSN; last: LSN } {
+    const { pieces, first, last, sizeBytes, end } = this.#copy();
+    try {
+      storage().write(path, pieces, sizeBytes);
+    } catch (error) {
+      throw toWALError(error, path, last);
+    } finally {
+      end();
+    }
+    return { first, last };
+  }
+
+  /** As `write()`, without holding the event loop between two pieces. */
+  async writeAsync(path: string, storage: () => Storage): Promise<{ first: LSN; last: LSN }> {
+    const { pieces, first, last, sizeBytes, end } = this.#copy();
+    try {
+      const target = storage();
+      if (target.writeAsync === undefined) target.write(path, pieces, sizeBytes);
+      else await target.writeAsync(path, pieces, sizeBytes);
+    } catch (error) {
+      throw toWALError(error, path, last);
+    } finally {
+      end();
+    }
+    return { first, last };
+  }
+
+  /**
+   * A cleanly closed log with the durable records of this one. Its pieces read the records when they
+   * are asked for.
+   */
+  #copy(): LogCopy {
     const { positions, health, memory, clock, header } = this.#log;
     health.mustBeGood("back up");
     const { tail: first, durable: last } = positions;
@@ -56,7 +92,8 @@ export class Backups {
     const end = () => {
       if (this.#unread.delete(unread)) this.#moveUnread();
     };
-    return { pieces: this.#whileGood(pieces, end), first, last, end };
+    const sizeBytes = roundFileBytes(fileBytesOf(positions.capacity));
+    return { pieces: this.#whileGood(pieces, end), first, last, sizeBytes, end };
   }
 
   /** The log may be closed, or fail, between two pieces. */

@@ -12,7 +12,7 @@ test("Milestones resolve when they are reached, in any order, and reject when no
   await settle();
   assertEquals(waits.map(({ state }) => state), ["resolved", "resolved", "pending", "resolved"]);
   const error = new Error("over");
-  milestones.rejectAll(error);
+  milestones.rejectAll(() => error);
   milestones.reached(100);
   await settle();
   assertEquals([waits[2]!.state, waits[2]!.error], ["rejected", error]);

@@ -65,14 +65,14 @@ export class Consumers implements RoomMaker {
     const { feed } = this;
     const stop = this.#stop = new AbortController();
     const abort = () => stop.abort();
-    let ending: unknown = new WALClosedError("wait for the consumer", "it was stopped");
+    let ending = (): unknown => new WALClosedError("wait for the consumer", "it was stopped");
     try {
       if (given.signal?.aborted) stop.abort();
       given.signal?.addEventListener("abort", abort);
       await new Consumer(feed, given, stop.signal).run();
       feed.watch.stops();
     } catch (error) {
-      ending = error;
+      ending = () => error;
       feed.watch.dies(error);
       // Whoever waits for the store is told. That is one report, and the promise of consume() would be a second one.
       if (!feed.milestones.isEmpty) this.#running?.catch(() => {});
@@ -119,13 +119,13 @@ export class Consumers implements RoomMaker {
 
   /** The log has failed. */
   fail(poison: unknown): void {
-    this.feed.milestones.rejectAll(poison);
+    this.feed.milestones.rejectAll(() => poison);
     this.feed.alarm.ring("durable");
   }
 
   /** The opening ends: nothing is waited for any more. */
   end(): void {
-    this.feed.milestones.rejectAll(new WALClosedError("wait for the consumer"));
+    this.feed.milestones.rejectAll(() => new WALClosedError("wait for the consumer"));
     this.feed.alarm.ring("stopped");
     this.feed.answers.end();
   }

@@ -30,7 +30,8 @@ export class Milestones {
     while (this.#waiting.first !== undefined && this.#waiting.first.lsn <= lsn) this.#waiting.shift().resolve();
   }
 
-  rejectAll(error: unknown): void {
-    while (this.#waiting.first !== undefined) this.#waiting.shift().reject(error);
+  /** @param makeError called for each waiting caller, because most often there is none. */
+  rejectAll(makeError: () => unknown): void {
+    while (this.#waiting.first !== undefined) this.#waiting.shift().reject(makeError());
   }
 }

@@ -10,7 +10,7 @@ export type WakeReason = "durable" | "time" | "stopped";
 export class Alarm {
   #wake: ((reason: WakeReason) => void) | null = null;
 
-  /** @param endsWithRecords also when records become durable. */
+  /** @param endsWithRecords true if durable records end the sleep. */
   sleep(timeoutMs: number, signal: AbortSignal, endsWithRecords: boolean): Promise<WakeReason> {
     const { promise, resolve } = Promise.withResolvers<WakeReason>();
     const wake = (reason: WakeReason) => {
@@ -27,7 +27,7 @@ export class Alarm {
     return promise;
   }
 
-  /** Ends the sleep, unless it does not end for this reason. */
+  /** Ends the sleep, if this reason ends it. */
   ring(reason: WakeReason): void {
     this.#wake?.(reason);
   }

@@ -15,9 +15,9 @@ export interface Consumption extends AsyncDisposable {
   /** The highest LSN that is in the store, as {@linkcode WAL.applied} says. */
   readonly applied: LSN;
   /**
-   * Stops the consumer and returns `done`. The running call to the store is waited for, for as long
-   * as the log is open. In code that the store runs, the promise resolves at once, because the
-   * consumer cannot end before its store returns.
+   * Stops the consumer and returns `done`, which waits for the running call to the store while the
+   * log is open. In code that the store runs, the promise resolves at once, because the consumer
+   * cannot end before its store returns.
    */
   stop(): Promise<void>;
 }
@@ -26,9 +26,9 @@ export interface Consumption extends AsyncDisposable {
  * Starts to apply a log's durable records to a store, as {@linkcode WAL.consumeAsync} does, and
  * returns the handle that stops it.
  *
- * It throws nothing: `done` rejects with whatever `consumeAsync()` would reject with. Await `done` or
- * `stop()`: if the consumer fails first, and nobody waits in `whenApplied()`, the rejection of `done`
- * ends the process.
+ * It throws nothing: `done` rejects with whatever `consumeAsync()` would reject with. Await `done`
+ * or `stop()`: if the consumer fails and nobody waits in `whenApplied()`, an unhandled rejection of
+ * `done` ends the process.
  *
  * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes
  * milliseconds. A `signal` stops the consumer as well.
@@ -55,9 +55,9 @@ export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOption
 class StoppableConsumer implements Consumption {
   readonly #wal: WAL;
   readonly #stopping = new AbortController();
-  /** Ours, or one that aborts with ours or with the caller's. */
+  /** Aborts with `#stopping`, and with the caller's signal if there is one. */
   #signal = this.#stopping.signal;
-  /** The promise of `consumeAsync()` itself: one made of it would report a failure a second time. */
+  /** The promise of `consumeAsync()` itself, because a derived one would report a failure twice. */
   readonly done: Promise<void>;
 
   constructor(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number) {
@@ -79,7 +79,10 @@ class StoppableConsumer implements Consumption {
     return this.stop();
   }
 
-  /** The caller's options with our signal: `consumeAsync()` reads each once, and says what is wrong with them. */
+  /**
+   * The caller's options with our signal. `consumeAsync()` reads each option once, and refuses
+   * wrong ones.
+   */
   #withSignal(options: ConsumeOptions | number): ConsumeOptions {
     const given: ConsumeOptions = typeof options === "number"
       ? {
@@ -96,7 +99,7 @@ class StoppableConsumer implements Consumption {
 
   #signalWith(signal: AbortSignal | undefined): AbortSignal {
     if (signal === undefined) return this.#signal;
-    // What is no signal is not ours to refuse.
+    // `consumeAsync()` refuses what is no signal.
     if (!(signal instanceof AbortSignal)) return signal;
     return this.#signal = AbortSignal.any([this.#signal, signal]);
   }

@@ -1,7 +1,8 @@
 // The loop: hand durable records to the store, then release them.
 //
-// Apply, let the store become durable, write a checkpoint, truncate: in this order, so that a crash anywhere repeats records and
-// never skips one. A store that saves the LSN together with its data (`appliedLsn()`) turns the repetition off.
+// The order is: apply, sync the store, write a checkpoint, release. So a crash anywhere repeats
+// records and skips none. A store that saves the LSN with its data (`appliedLsn()`) is given no
+// record twice.
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { Positions } from "../engine/positions.ts";
@@ -23,31 +24,38 @@ export interface ConsumableLog extends PositionedLog {
   readonly watch: ConsumerWatch;
   /** Waits for what the store answers. */
   readonly answers: StoreAnswers;
-  /** A clock for how long things take; the caller's on a simulated disk, so that a run repeats. */
+  /** A clock for durations; on a simulated disk, the caller's, so that a run can be repeated. */
   nowMs(): number;
-  /** Makes what tells when to give way to others. */
+  /** Makes what tells the loop when to give way to others. */
   makeTurn(): Turn;
   /** True while appends wait for room. */
   readonly isWanted: boolean;
-  /** Durable records from `first` on, about `count`, whole batches; verified copies. */
+  /** Verified copies of about `count` durable records from `first` on, as whole batches. */
   readRun(first: LSN, count: number): WALRecord[];
   /**
-   * Resolves when `lsn` is durable, when an append begins to wait for room, when the time is up, when the signal aborts or the
-   * log closes; rejects once a sync has failed.
+   * Resolves when `lsn` is durable, an append begins to wait for room, the time is up, the signal
+   * aborts, or the log closes. Rejects once a sync has failed.
    */
   whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason>;
   /** Resolves when the time is up, the signal aborts or the log closes. */
   pause(delayMs: number, signal: AbortSignal): Promise<void>;
   /**
-   * A store has an LSN of this log that the log never handed out: its file was put back to an earlier state. From now on the log
-   * has another id, durably; it stays as it is where that cannot be written, or was done in this opening.
+   * A store has an LSN of this log that the log never handed out, because the log's file was put
+   * back to an earlier state. The log takes another id, durably, once in an opening. It keeps its
+   * id if the new one cannot be written.
    */
   fork(): void;
-  /** A store begins that has everything up to here, and no more. @param warning what an operator should know of it. */
+  /**
+   * A store begins that has everything up to here, and no more.
+   *
+   * @param warning what an operator should know of the store.
+   */
   begin(applied: LSN, warning: string | null): void;
-  /** The store has everything up to here; durably, or perhaps not yet. */
+  /** The store has everything up to here. @param isDurable false if it may still lose that. */
   noteApplied(lsn: LSN, isDurable: boolean): void;
-  /** The store has everything up to here durably: writes a checkpoint if `record`, then releases. */
+  /**
+   * The store has everything up to here durably. Writes a checkpoint if `record`, then releases.
+   */
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
 
@@ -58,7 +66,7 @@ const DEFAULT_POLL_MS = 100;
 const MOST_POLL_SECONDS = 60;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
-/** A checkpoint is due at the latest when this part of the ring has been applied since the last one … */
+/** A checkpoint is due when this part of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
 const CHECKPOINT_RECORDS = 65536;
@@ -137,9 +145,10 @@ function takeMethod<Name extends MethodName>(store: Store, name: Name): Store[Na
   throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
 }
 
-/** Records that the store is given, and how many of them it has. */
+/** The records that a store is given in one go. */
 interface Run {
   readonly data: readonly WALRecord[];
+  /** How many of them the store has. */
   done: number;
 }
 
@@ -151,15 +160,18 @@ export class Consumer {
   readonly #signal: AbortSignal;
   /** The next record to apply. */
   #next: LSN = 0;
-  /** Up to here the log knows by a checkpoint what the store has. */
+  /** The store has everything up to here durably, and the log was told so. */
   #confirmed: LSN = 0;
-  /** The last record applied that was not a checkpoint; those are not worth one of their own. */
+  /**
+   * The last record applied that is no checkpoint. Without a later one, no new checkpoint is worth
+   * it.
+   */
   #lastData: LSN = 0;
   /** How often `sync()` has failed in a row. */
   #syncFailures = 0;
   readonly #pace: Pace;
 
-  /** @param signal stops the consumer; that of `options` is the caller's. */
+  /** @param signal stops the consumer. The signal in `options` is the caller's. */
   constructor(log: ConsumableLog, options: TakenConsumer, signal: AbortSignal) {
     this.#log = log;
     this.#store = options.store;
@@ -174,7 +186,7 @@ export class Consumer {
     });
   }
 
-  /** Resolves when it was stopped; rejects with what the store threw. */
+  /** Resolves when the consumer was stopped. Rejects with what the store threw. */
   async run(): Promise<void> {
     this.#log.watch.begins();
     await this.#log.answers.begin(this.#options.storeItself);
@@ -223,7 +235,7 @@ export class Consumer {
     log.begin(applied, warning);
   }
 
-  /** Waits for records; a pause is the time for a checkpoint. */
+  /** Waits for records. A pause is the time for a checkpoint. */
   async #idle(): Promise<void> {
     if (this.#log.isWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
     const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
@@ -247,7 +259,10 @@ export class Consumer {
     this.#confirmed = applied;
   }
 
-  /** True when everything applied is durable in the store; false if it is not, and is to be applied again. */
+  /**
+   * True when everything applied is durable in the store. False if records have to be applied
+   * again, or the consumer was stopped.
+   */
   async #syncStore(applied: LSN): Promise<boolean> {
     if (this.#store.sync === undefined) return true;
     try {
@@ -258,7 +273,7 @@ export class Consumer {
     } catch (error) {
       if (!await this.#retries(error, this.#log.positions.confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
-    // A second sync may succeed without what the first one could not write: apply it again.
+    // A second sync may succeed without what the first one could not write. So apply that again.
     const { confirmed } = this.#log.positions;
     this.#next = confirmed + 1;
     this.#log.noteApplied(confirmed, false);
@@ -290,11 +305,14 @@ export class Consumer {
     this.#advance(records[records.length - 1]!.lsn);
   }
 
-  /** Hands the store the records of a run that it does not have yet, and gives way to others now and then. */
+  /**
+   * Hands the store the records of a run that it does not have yet, and gives way to others now and
+   * then.
+   */
   async #applyEach(run: Run): Promise<void> {
     while (run.done < run.data.length) {
       const from = run.done;
-      const pending = this.#applySome(run, Math.min(run.data.length, from + this.#pace.untilLook));
+      const pending = this.#applySome(run, Math.min(run.data.length, from + this.#pace.untilReading));
       if (pending !== undefined) {
         await this.#answer(pending);
         this.#took(run);
@@ -307,10 +325,10 @@ export class Consumer {
   }
 
   /**
-   * Hands the store records up to an index. It awaits nothing: to await what is no promise would cost a synchronous store more
-   * than its own work.
+   * Hands the store records up to an index. It awaits nothing, because to await what is no promise
+   * would cost a synchronous store more than its own work.
    *
-   * @returns the promise of a record that has to be waited for.
+   * @returns the store's promise, if it gave one; the record counts when that resolves.
    */
   #applySome(run: Run, end: number): void | Promise<void> {
     const store = this.#store as Appliable<void | Promise<void>, WALRecord>;
@@ -330,13 +348,13 @@ export class Consumer {
 
   #advance(applied: LSN): void {
     this.#next = applied + 1;
-    // While sync() fails, records that are applied again are no success.
+    // While sync() fails, applying records again is no success.
     if (this.#syncFailures === 0) this.#log.watch.recovers();
-    // A store without sync() has nothing more to do for what it has taken.
+    // A store without sync() has everything durably when it returns.
     this.#log.noteApplied(applied, this.#store.sync === undefined);
   }
 
-  /** Asks `onError`; true after the delay, false if the consumer was stopped meanwhile. */
+  /** Asks `onError`. True after the delay, false if the consumer was stopped meanwhile. */
   async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
     const { onError } = this.#options;
     this.#log.watch.fails(error, attempt);
@@ -349,7 +367,7 @@ export class Consumer {
     return this.#goesOn();
   }
 
-  /** What the store or `onError` answers; undefined if the log is closed before they do. */
+  /** The answer of the store or of `onError`; undefined if the log is closed before it comes. */
   #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
     return isPromise(pending) ? this.#log.answers.waitFor(pending) : pending;
   }

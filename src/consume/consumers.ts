@@ -40,7 +40,7 @@ export class Consumers implements RoomMaker {
     return this.feed.watch.blame();
   }
 
-  /** @param given has been read and checked. */
+  /** Starts a consumer. @param given has been read and checked. */
   consume(given: TakenConsumer): Promise<void> {
     try {
       this.#log.health.mustBeGood("consume");
@@ -48,14 +48,14 @@ export class Consumers implements RoomMaker {
     } catch (error) {
       return this.refuse(error);
     }
-    this.#running = Promise.resolve(); // there is one from now on, also to what it calls first
+    this.#running = Promise.resolve(); // seen by the code of callers that #run() calls
     const running = this.#run(given);
-    // It is over already if the caller's signal throws.
+    // The consumer has ended already if the caller's signal throws.
     if (this.#running !== null) this.#running = running;
     return running;
   }
 
-  /** A consumer does not begin, because of this error. */
+  /** Notes that a consumer does not begin because of an error. */
   refuse(error: unknown): Promise<never> {
     if (this.#running === null) this.feed.watch.dies(error);
     return Promise.reject(error);
@@ -74,7 +74,8 @@ export class Consumers implements RoomMaker {
     } catch (error) {
       ending = () => error;
       feed.watch.dies(error);
-      // Whoever waits for the store is told. That is one report, and the promise of consume() would be a second one.
+      // Those who wait for the store report the error. The consumer's own promise would report it
+      // once more.
       if (!feed.milestones.isEmpty) this.#running?.catch(() => {});
       throw error;
     } finally {
@@ -86,7 +87,7 @@ export class Consumers implements RoomMaker {
     }
   }
 
-  /** Resolves when the store has everything up to an LSN. */
+  /** Resolves when the store has everything up to an LSN; by default, the newest one. */
   whenApplied(lsn: LSN = this.#log.positions.last): Promise<void> {
     const { positions, health } = this.#log;
     try {
@@ -104,10 +105,10 @@ export class Consumers implements RoomMaker {
     return this.feed.milestones.wait(lsn);
   }
 
-  /** Stops the consumer and waits for it; its own caller sees its error. */
+  /** Stops the consumer and waits until it has ended. Its own caller sees its error. */
   async stop(timeoutMs: number): Promise<void> {
     this.#stop.abort();
-    // From within its store, it ends when the store returns.
+    // Called by its store, the consumer ends only after the store returns.
     if (this.#running === null || this.isInStoreCall()) return;
     const ended = this.#running.catch(() => {});
     if (timeoutMs > LONGEST_TIMER_MS) return await ended;
@@ -123,7 +124,7 @@ export class Consumers implements RoomMaker {
     this.feed.alarm.ring("durable");
   }
 
-  /** The opening ends: nothing is waited for any more. */
+  /** The opening ends: nobody waits any more. */
   end(): void {
     this.feed.milestones.rejectAll(() => new WALClosedError("wait for the consumer"));
     this.feed.alarm.ring("stopped");

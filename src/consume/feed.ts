@@ -1,4 +1,4 @@
-// What a consumer sees of the log: runs of durable records, and where to say what the store has.
+// What a consumer sees of the log: runs of durable records, and whom to tell what the store has.
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { EngineParts } from "../engine/parts.ts";
@@ -27,7 +27,7 @@ export class Feed implements ConsumableLog {
   #handedOut: LSN = 0;
   /** A store has shown in this opening that the file had gone back in time. */
   #hasForked = false;
-  /** What an operator should know of the store that a consumer began with last; null for nothing. */
+  /** What an operator should know of the last consumer's store; null for nothing. */
   storeWarning: string | null = null;
 
   constructor(log: EngineParts) {
@@ -72,7 +72,7 @@ export class Feed implements ConsumableLog {
     const { durable } = this.positions;
     let last = Math.min(durable, first + count - 1);
     while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
-    // The flag was read in place. If it was damaged, the copy's checksum shows it.
+    // The flag was read in place. The checksum of the copy shows whether it was damaged.
     const records = copyRecords(memory, first, last);
     if (slots.look(slotOf(last, slots.count), last) !== SlotState.Record) throw damage(memory, last);
     this.#handedOut = Math.max(this.#handedOut, last);
@@ -95,16 +95,17 @@ export class Feed implements ConsumableLog {
   }
 
   fork(): void {
-    // Whoever has an LSN from after this opening's fork says what cannot be. A second fork would lose track of the first.
+    // A second fork in one opening would lose track of the first one. No store can have an LSN from
+    // after the first one.
     const { health, header } = this.#log;
     if (this.#hasForked || health.poison !== null) return;
     this.#hasForked = true;
     const lineage = forked(this.lineage, newLogId(), this.reachable);
     try {
-      // Into both copies, so that the store stays refused whichever is lost later.
+      // Into both copies, so that the store stays refused if one is lost later.
       header.write({ lineage });
       header.write();
-    } catch { /* the log is poisoned and says so; the store is refused all the same */ }
+    } catch { /* the log is poisoned, and the store is refused all the same */ }
   }
 
   begin(applied: LSN, warning: string | null): void {

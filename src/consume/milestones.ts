@@ -1,4 +1,4 @@
-// Callers that wait until a position of the log has come so far.
+// Callers that wait until a position of the log reaches an LSN.
 
 import { Queue } from "../engine/queue.ts";
 import type { LSN } from "../types.ts";
@@ -9,9 +9,9 @@ interface Milestone {
   readonly reject: (error: unknown) => void;
 }
 
-/** Waits for one position; each of them settles when it is reached or when nobody moves it any more. */
+/** The waiting callers of one position. */
 export class Milestones {
-  /** In LSN order, and in order of arrival where the LSN is the same. */
+  /** In LSN order; in order of arrival if LSNs are equal. */
   readonly #waiting = new Queue<Milestone>();
 
   /** True if nobody waits. */
@@ -26,11 +26,16 @@ export class Milestones {
     return promise;
   }
 
+  /** The position is at this LSN now. */
   reached(lsn: LSN): void {
     while (this.#waiting.first !== undefined && this.#waiting.first.lsn <= lsn) this.#waiting.shift().resolve();
   }
 
-  /** @param makeError called for each waiting caller, because most often there is none. */
+  /**
+   * Nobody moves the position any more.
+   *
+   * @param makeError called for each waiting caller, because mostly there is none.
+   */
   rejectAll(makeError: () => unknown): void {
     while (this.#waiting.first !== undefined) this.#waiting.shift().reject(makeError());
   }

@@ -1,19 +1,19 @@
-// When a consumer gives way to others, and how much it takes on until then.
+// When a consumer gives way to others, and how many records it takes until then.
 
 import { clearImmediate, setImmediate } from "node:timers";
 import { type Turn, TURN_BUDGET_MS } from "../../ffi/turn.ts";
 import { isPromise } from "./promises.ts";
 import { RunSize } from "./run_size.ts";
 
-/** Records that are read at once for a store that is given them one by one. */
+/** Records that are read at once for a store that takes them one by one. */
 const MOST_READ = 1024;
-/** Records that such a store is given at most between two looks at the clock. */
+/** Records that such a store gets at most between two readings of the clock. */
 const MOST_STRIDE = 64;
 
-/** What the pace is told of the consumer. */
+/** What the pace depends on. */
 export interface Paced {
   readonly batchSize: number;
-  /** The store takes runs whole. */
+  /** True if the store has `applyBatch()`. */
   readonly takesRuns: boolean;
   readonly turn: Turn;
   readonly nowMs: () => number;
@@ -28,9 +28,10 @@ export class Pace {
   /** Milliseconds from the reading of the last run to its end. */
   #runMs = 0;
   #startMs = 0;
+  /** Records between two readings of the clock. */
   #stride = 1;
-  #untilLook = 1;
-  #lookedMs = 0;
+  #untilReading = 1;
+  #readMs = 0;
 
   constructor({ batchSize, takesRuns, turn, nowMs }: Paced) {
     this.#turn = turn;
@@ -44,9 +45,9 @@ export class Pace {
     return this.#size === null ? this.#mostRead : this.#size.records;
   }
 
-  /** Records until the next look at the clock. */
-  get untilLook(): number {
-    return this.#untilLook;
+  /** Records until the clock is read again. */
+  get untilReading(): number {
+    return this.#untilReading;
   }
 
   /** Lets others run. */
@@ -55,8 +56,8 @@ export class Pace {
   }
 
   /**
-   * True if others are to run before the next run: a turn ends there rather than within a run, because what was read of the
-   * log would grow old meanwhile.
+   * True if others are to go on before the next run. A turn ends there rather than within a run,
+   * because what was read of the log would grow old meanwhile.
    */
   begins(): boolean {
     this.#startMs = this.#nowMs();
@@ -68,27 +69,28 @@ export class Pace {
     this.#runMs = this.#nowMs() - this.#startMs;
   }
 
-  /** So many records were applied. @returns true if others are to run now. */
+  /** `records` more were applied. @returns true if others are to go on now. */
   goesOn(records: number): boolean {
-    this.#untilLook -= records;
-    return this.#untilLook <= 0 && this.#look();
+    this.#untilReading -= records;
+    return this.#untilReading <= 0 && this.#readClock();
   }
 
-  /** Looks at the clock; more often if the store is slow. */
-  #look(): boolean {
+  /** Reads the clock; more often if the store is slow. */
+  #readClock(): boolean {
     const nowMs = this.#nowMs();
-    const strideMs = nowMs - this.#lookedMs;
+    const strideMs = nowMs - this.#readMs;
     if (strideMs > TURN_BUDGET_MS / 4) this.#stride = Math.max(1, this.#stride >> 1);
     else if (strideMs < TURN_BUDGET_MS / 16) this.#stride = Math.min(MOST_STRIDE, 2 * this.#stride);
-    this.#untilLook = this.#stride;
-    this.#lookedMs = nowMs;
+    this.#untilReading = this.#stride;
+    this.#readMs = nowMs;
     return this.#turn.isOver(nowMs);
   }
 
   /**
-   * Hands a run to the store by a call, and lets the next one's length follow from how long that has held the event loop.
+   * Hands a run to the store by a call. How long the call holds the event loop decides the length
+   * of the next run.
    *
-   * @param isFirst the run was read just before, which counts too.
+   * @param isFirst true if the run was read just before, which counts too.
    */
   async handOver(records: number, isFirst: boolean, call: () => unknown): Promise<void> {
     const startMs = isFirst ? this.#startMs : this.#nowMs();
@@ -99,7 +101,7 @@ export class Pace {
       let heldMs = this.#nowMs() - startMs;
       if (isPromise(pending)) {
         await pending;
-        // A store that lets the event loop go on while it waits holds it no longer than its call took.
+        // If the event loop went on while the store waited, only the call itself held it.
         if (!hasTurned) heldMs = this.#nowMs() - startMs;
       }
       this.#size?.note(records, heldMs);

@@ -1,5 +1,6 @@
-// A store's saved position, and whether it is one in this log. Where it is not, a consumer that started after it would skip
-// acknowledged records and release them, so the store is refused, however far the log has grown meanwhile.
+// A store's saved position, and whether it is a position of this log. If not, a consumer that
+// started after it would skip acknowledged records and release them. So the store is refused,
+// however far the log has grown meanwhile.
 
 import type { StoreMethods } from "./consumer.ts";
 import type { Positions } from "../engine/positions.ts";
@@ -15,17 +16,16 @@ export interface StorePosition {
   readonly logId: string | null;
 }
 
-/** What a position is held against. */
+/** What a position is compared with. */
 export interface PositionedLog {
-  /** Its file; null for a log in memory. */
+  /** The log's file; null for a log in memory. */
   readonly path: string | null;
   readonly isOpen: boolean;
   readonly lineage: Lineage;
-  /** A store that lacks what was checkpointed has lost data. */
   readonly positions: Pick<Positions, "tail" | "durable" | "applied" | "checkpointed">;
   /**
-   * No store has more of this log: it was there at `open()`, or was handed out to a consumer since, or the caller has said by
-   * `checkpoint()` or `truncate()` that it is in the store.
+   * The highest LSN of this log that a store can have. It was there at `open()`, a consumer was
+   * given it, or the caller said by `checkpoint()` or `truncate()` that it is in the store.
    */
   readonly reachable: LSN;
 }
@@ -33,7 +33,7 @@ export interface PositionedLog {
 /**
  * Asks a store for its position.
  *
- * @throws {TypeError} if the store's answers are none.
+ * @throws {TypeError} if the store answers with something else.
  */
 export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appliedLog">): Promise<StorePosition> {
   const lsn = await store.appliedLsn!();
@@ -49,14 +49,14 @@ export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appli
   return { lsn, logId: logId === "" ? null : logId };
 }
 
-/** Stores whose position a consumer is moving, and the log whose consumer that is. */
+/** Stores whose position a consumer is moving, and that consumer's log. */
 const moving = new WeakMap<object, PositionedLog>();
 
 /**
- * A consumer of a log is to move a store's position. Two logs at a time would each skip records, at the LSNs that the store has of
- * the other one.
+ * Lets the consumer of a log move a store's position. Two logs at a time would each skip the LSNs
+ * that the store has of the other log.
  *
- * @throws {WALStoreError} if a consumer of another log that is open moves the position.
+ * @throws {WALStoreError} if a consumer of another open log is moving the position.
  */
 export function takePosition(store: object, log: PositionedLog): void {
   const other = moving.get(store);
@@ -76,7 +76,7 @@ function isSameFile(a: PositionedLog, b: PositionedLog): boolean {
   return a.path !== null && a.path === b.path;
 }
 
-/** The consumer has ended. */
+/** Notes that the consumer has ended. */
 export function givePositionBack(store: object, log: PositionedLog): void {
   if (moving.get(store) === log) moving.delete(store);
 }
@@ -86,7 +86,9 @@ function refusal({ lsn, logId }: StorePosition, { lineage, positions }: Position
   return new WALStoreError({ appliedLsn: lsn, appliedLog: logId, logId: lineage.logId, tail, durable }, why);
 }
 
-/** The error for a store whose position is none in this log; null if the consumer may start after it. */
+/**
+ * The error for a store whose position is not in this log; null if the consumer may start after it.
+ */
 export function refusalOf(position: StorePosition, log: PositionedLog): WALStoreError | null {
   const { lsn, logId } = position;
   const { lineage, reachable } = log;

@@ -1,4 +1,4 @@
-// What an answer may be: a store is synchronous or asynchronous.
+// Whether a store answers now or later.
 
 /** True for anything that `await` would wait for. */
 export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

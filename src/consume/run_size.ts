@@ -1,20 +1,21 @@
-// How many records `applyBatch()` is handed at once, so that a run does not hold the event loop for longer than a turn.
+// How many records `applyBatch()` gets at once, so that a run holds the event loop for one turn
+// only.
 //
-// A run cannot be interrupted, so its length follows from what the last ones took. Where a transaction itself takes long,
-// shorter runs make each record dearer. So the length is doubled now and then for one run: what a record costs in it tells
-// how long runs have to be.
+// A run cannot be interrupted, so its length follows from what the last runs took. If the store's
+// transaction itself takes long, shorter runs make each record dearer. So now and then the length
+// is doubled for one run, on trial. The cost of a record in it tells how long runs have to be.
 
 import { TURN_BUDGET_MS } from "../../ffi/turn.ts";
 
 /** Records in the first run: nothing is known of the store yet. */
 const FIRST_RECORDS = 16;
-/** A run of twice the length is cheaper if it takes a record's cost down to this part. */
+/** A run of twice the length counts as cheaper if a record then costs this part or less. */
 const CHEAPER = 0.85;
-/** It does where the transaction costs more than this part of the records. */
+/** That is so if the transaction costs more than this part of the records. */
 const DEAR_TRANSACTION = 2 * (1 - CHEAPER) / (2 * CHEAPER - 1);
-/** What a trial has found is forgotten when a record costs so many times as much. */
+/** What a trial has found is forgotten when a record costs this many times as much. */
 const DEARER = 2;
-/** Runs between two trials, where runs are short enough and where they are not. */
+/** Runs between two trials: while runs fit into a turn, and while they do not. */
 const RUNS_BETWEEN_TRIALS = 32;
 const LONG_RUNS_BETWEEN_TRIALS = 8;
 
@@ -22,10 +23,10 @@ const LONG_RUNS_BETWEEN_TRIALS = 8;
 export class RunSize {
   readonly #most: number;
   #records: number;
-  /** Shorter runs were found to be dearer, when a record cost so many milliseconds. */
+  /** Runs shorter than this were found to be dearer, when a record cost `#leastMs`. */
   #least = 1;
   #leastMs = 0;
-  /** Milliseconds of a record before the length was doubled for a trial; 0 outside one. */
+  /** What a record cost before the length was doubled for a trial; 0 outside of a trial. */
   #beforeMs = 0;
   #untilTrial = 0;
 
@@ -40,7 +41,7 @@ export class RunSize {
     return this.#records;
   }
 
-  /** A run of so many records has held the event loop for so long. */
+  /** A run has held the event loop for a time. */
   note(records: number, heldMs: number): void {
     const eachMs = heldMs / records;
     if (this.#beforeMs > 0 && !this.#endTrial(eachMs, records >= this.#records)) return;
@@ -81,18 +82,18 @@ export class RunSize {
   }
 
   #shrink(eachMs: number): void {
-    if (eachMs > DEARER * this.#leastMs) this.#least = 1; // what was found is true no more
+    if (eachMs > DEARER * this.#leastMs) this.#least = 1; // what the trial found is no longer true
     if (this.#records > this.#least) {
       const records = Math.floor(TURN_BUDGET_MS / eachMs);
       this.#records = Math.max(this.#least, Math.min(this.#records, records));
       this.#untilTrial = 0;
     } else if (this.#untilTrial <= 0) {
-      this.#least = Math.max(1, this.#least >> 1); // it may be so: the next trial tells
+      this.#least = Math.max(1, this.#least >> 1); // perhaps no longer true: the next trial tells
     }
   }
 }
 
-/** How long runs have to be, by what a record cost in a run and in one of twice the length. */
+/** How long runs have to be, from a record's cost in a run and in a run of twice the length. */
 function leastRecords(records: number, onceMs: number, twiceMs: number): number {
   const transactionMs = 2 * records * (onceMs - twiceMs);
   const recordMs = 2 * twiceMs - onceMs;

@@ -50,8 +50,8 @@ export class StoreAnswers {
     this.#giveUp();
   }
 
-  // One pair for all answers, because an asynchronous store gives one for each record. A late answer
-  // finds nobody waiting.
+  // One pair for all answers, because an asynchronous store gives one for each record. A late
+  // answer finds nobody waiting.
   readonly #answered = (value: unknown) => this.#takeWaiting()?.resolve(value);
   readonly #refused = (error: unknown) => this.#takeWaiting()?.reject(error);
 

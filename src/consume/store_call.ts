@@ -2,7 +2,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** A call to a store, as everything sees it that the call does and awaits. */
+/** A call to a store, seen by all code that the call runs and awaits. */
 export interface StoreCall {
   /** The port of the log whose consumer calls. */
   readonly log: object;

@@ -28,7 +28,9 @@ export class PairArray {
   #size = 0;
   /** The pair at hand: bigints go in and words come out, which allocates nothing. */
   readonly #given = new Uint32Array(PAIR_WORDS);
-  /** A DataView, because JavaScriptCore stores a bigint eight times as slowly by a BigUint64Array. */
+  /**
+   * A DataView, because JavaScriptCore stores a bigint eight times as slowly by a BigUint64Array.
+   */
   readonly #givenView = new DataView(this.#given.buffer);
   /** Keeps whoever chooses the keys from choosing the hashes. */
   readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0]!;

@@ -1,8 +1,8 @@
 // A set of pairs that finds a pair, and also all pairs of a key.
 //
-// Two hash tables with chains over one array of pairs. A key's first pair, its leader, stands in the
-// table of keys. Its other pairs stand in the table of followers, by key and value. All pairs of a
-// key form a ring. So a key with one value, as most have, costs one look-up, and a key with a
+// Two hash tables with chains over one array of pairs. A key's first pair, its leader, stands in
+// the table of keys. Its other pairs stand in the table of followers, by key and value. All pairs
+// of a key form a ring. So a key with one value, as most have, costs one look-up, and a key with a
 // million values is no slower.
 
 import { type Entry, KEY_WORDS, NONE, PAIR_WORDS, PairArray, type Value } from "./pair_array.ts";

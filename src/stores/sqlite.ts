@@ -49,9 +49,9 @@ export interface SQLiteStoreOptions {
 /**
  * A multi-value map in an SQLite database.
  *
- * A store is for one log, whose id it saves with the LSN. A consumer of another log refuses the store
- * with `WALStoreError`. A backup or a salvaged copy of its log takes the store, if the copy has every
- * record that the store has. Start any other log with an empty store.
+ * A store is for one log, whose id it saves with the LSN. A consumer of another log refuses the
+ * store with `WALStoreError`. A backup or a salvaged copy of its log takes the store, if the copy
+ * has every record that the store has. Start any other log with an empty store.
  */
 export class SQLiteStore implements Store, Disposable {
   readonly #connection: SQLiteConnection;
@@ -100,12 +100,12 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   /**
-   * Applies a run of records and saves the last LSN with the log's id, in one transaction: all of the
-   * run or, if it throws, nothing. It skips records at or below the saved LSN.
+   * Applies a run of records and saves the last LSN with the log's id, in one transaction: all of
+   * the run or, if it throws, nothing. It skips records at or below the saved LSN.
    *
    * @param run which log the records come from; left out, the saved id stays as it is.
-   * @throws {SQLiteStoreError} if SQLite fails or the store is closed. Also if the run is of another
-   * log than `appliedLog()`, and starts at or below the saved LSN.
+   * @throws {SQLiteStoreError} if SQLite fails or the store is closed. Also if the run is of
+   * another log than `appliedLog()`, and starts at or below the saved LSN.
    * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
@@ -136,8 +136,8 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   /**
-   * The id of the log that `appliedLsn()` belongs to; null for a new store. Also null for a store that
-   * version 0.1.0 of this library made, until a consumer writes to it.
+   * The id of the log that `appliedLsn()` belongs to; null for a new store. Also null for a store
+   * that version 0.1.0 of this library made, until a consumer writes to it.
    *
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    */

@@ -119,8 +119,8 @@ export class SQLiteConnection {
   /**
    * Makes all commits durable.
    *
-   * A commit with `synchronous = NORMAL` does not sync. Power loss takes back the last ones, the data
-   * together with the saved LSN, and the log hands their records out again. So a sync for each
+   * A commit with `synchronous = NORMAL` does not sync. Power loss takes back the last ones, the
+   * data together with the saved LSN, and the log hands their records out again. So a sync for each
    * commit would buy nothing.
    *
    * One commit with `synchronous = FULL` makes all commits before it durable, because they lie

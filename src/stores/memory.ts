@@ -1,6 +1,6 @@
 /**
- * A store in memory: a multi-value map from 128-bit keys to sets of 128-bit values. For tests, for caches, and for what can
- * be made again: nothing of it outlives its process.
+ * A store in memory: a multi-value map from 128-bit keys to sets of 128-bit values. Nothing of it
+ * outlives its process, so it is for tests, for caches, and for what can be made again.
  *
  * @example
  * ```ts
@@ -30,8 +30,9 @@ export type { Entry, Value } from "./pair_array.ts";
 /**
  * A multi-value map in memory.
  *
- * It skips records at or below `appliedLsn()`, so it may go from one consumer of a log to the next. A new store has LSN 0
- * and so gets everything that its log retains; a log that has released records refuses it, since it would lack them.
+ * It skips records at or below `appliedLsn()`, so it may go from one consumer of a log to the next.
+ * A new store has LSN 0, so it gets everything that its log retains. A log that has released
+ * records refuses a new store, because the store would lack them.
  */
 export class MemoryStore implements Store {
   #pairs = new PairTable();
@@ -41,9 +42,10 @@ export class MemoryStore implements Store {
   /**
    * An empty store.
    *
-   * @param appliedLsn what counts as applied already: the LSN of the snapshot that the store is going to be filled from, or
-   * `wal.tail - 1` for a cache that can do without what its log has released.
-   * @param appliedLog the id of the log that this LSN belongs to, as `wal.logId` gives it; null if it is not known.
+   * @param appliedLsn the highest LSN that counts as applied already. It is the LSN of a snapshot
+   * that fills the store, or `wal.tail - 1` for a cache that can do without released records.
+   * @param appliedLog the id of the log that this LSN belongs to, as `wal.logId` gives it; null if
+   * it is not known.
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
   constructor(appliedLsn: LSN = 0, appliedLog: string | null = null) {
@@ -65,12 +67,14 @@ export class MemoryStore implements Store {
     return this.#pairs.keyCount;
   }
 
-  /** The highest LSN applied. It lasts as long as the data does: as long as this object. */
+  /** The highest LSN applied. */
   appliedLsn(): LSN {
     return this.#applied;
   }
 
-  /** The id of the log that `appliedLsn()` belongs to; null for a store that no consumer has filled. */
+  /**
+   * The id of the log that `appliedLsn()` belongs to; null for a store that no consumer has filled.
+   */
   appliedLog(): string | null {
     return this.#appliedLog;
   }
@@ -78,7 +82,8 @@ export class MemoryStore implements Store {
   /**
    * Adds a value to a key's values.
    *
-   * @param record where it comes from; if given, it is skipped where its LSN is not above `appliedLsn()`.
+   * @param record the record that the value comes from. It is skipped unless its LSN is above
+   * `appliedLsn()`.
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
@@ -106,11 +111,12 @@ export class MemoryStore implements Store {
   }
 
   /**
-   * Applies a run of records: all of them or, if it throws, none. It skips those at or below `appliedLsn()`.
+   * Applies a run of records: all of them or, if it throws, none. It skips those at or below
+   * `appliedLsn()`.
    *
    * @param run which log the records come from; left out, `appliedLog()` stays as it is.
-   * @throws {RangeError} if a record is of no known type, the LSNs do not ascend, or the run is of another log than `appliedLog()`
-   * and starts at or below `appliedLsn()`.
+   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend. Also if the
+   * run is of another log than `appliedLog()`, and starts at or below `appliedLsn()`.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
@@ -118,9 +124,9 @@ export class MemoryStore implements Store {
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
     const pairs = this.#pairs;
-    // What can fail, for want of memory, comes before the first change.
+    // Memory may run out here, before the first change.
     pairs.reserve(pairs.size + records.length - first);
-    // Not applyRecord(): on Deno that takes a twentieth longer.
+    // Not applyRecord(), because that takes a twentieth longer on Deno.
     for (let i = first; i < records.length; i++) {
       const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i]!;
       if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
@@ -150,7 +156,10 @@ export class MemoryStore implements Store {
     return this.#pairs.values(keyHigh, keyLow);
   }
 
-  /** Every key with each of its values, in no order. What changes meanwhile may be among them or not. */
+  /**
+   * Every key with each of its values, in no order. What changes meanwhile may be among them or
+   * not.
+   */
   entries(): IterableIterator<Entry> {
     return this.#pairs.entries();
   }
@@ -160,7 +169,10 @@ export class MemoryStore implements Store {
     return this.entries();
   }
 
-  /** Removes everything and forgets what was applied: a new store. A consumer that runs goes on from where it is. */
+  /**
+   * Removes everything and forgets what was applied, as in a new store. A running consumer goes on
+   * from where it is.
+   */
   clear(): void {
     this.#pairs = new PairTable();
     this.#applied = 0;

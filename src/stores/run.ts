@@ -1,16 +1,16 @@
-// A run of records as it reaches a store: checked as a whole before any of it is applied, so that a store that cannot roll back can
-// still apply all or nothing.
+// A run of records as it reaches a store. It is checked as a whole before any of it is applied, so
+// that a store that cannot roll back still applies all or nothing.
 
 import { halvesHint, MAX_U64, show } from "../arguments/numbers.ts";
 import { isOpcode } from "../format/operations.ts";
 import type { AppliedRun, LSN, WALRecordFields } from "../types.ts";
 
 /**
- * Checks a run.
+ * Checks the LSNs and types of a run. Keys and values are left alone, because a record decodes them
+ * each time it is asked.
  *
- * Its keys and values are bigints by their type; they are not looked at here, since a record decodes them each time it is asked.
- *
- * @throws {RangeError} if the LSNs do not ascend, or a record is of no known type: to skip one would lose it silently.
+ * @throws {RangeError} if the LSNs do not ascend, or a record is of no known type: to skip it would
+ * lose it silently.
  */
 export function checkRun(records: readonly WALRecordFields[]): void {
   let previous = 0;
@@ -26,11 +26,13 @@ export function checkRun(records: readonly WALRecordFields[]): void {
 }
 
 /**
- * Checks which log a run is of. A consumer starts after a store's LSN, so what it brings again it has brought before: as records of
- * its own log.
+ * Checks which log a run is of. A consumer starts after the store's LSN, so records that it brings
+ * a second time are of its own log.
  *
- * @param applied the highest LSN that the store has, of the log `appliedLog`; null if it does not know which one.
- * @throws {RangeError} if the run is of another log and starts at or below that LSN: to skip records would lose them silently.
+ * @param applied the highest LSN that the store has.
+ * @param appliedLog the log of that LSN; null if the store does not know it.
+ * @throws {RangeError} if the run is of another log and starts at or below that LSN: to skip its
+ * records would lose them silently.
  */
 export function checkLog(
   records: readonly WALRecordFields[],
@@ -46,7 +48,11 @@ export function checkLog(
   );
 }
 
-/** The index of the first record that a store lacks, by the highest LSN it has; `records.length` if it has them all. */
+/**
+ * The index of the first record that a store lacks; `records.length` if it has them all.
+ *
+ * @param applied the highest LSN that the store has.
+ */
 export function firstMissing(records: readonly WALRecordFields[], applied: LSN): number {
   let first = 0;
   while (first < records.length && records[first]!.lsn <= applied) first++;

@@ -1,4 +1,4 @@
-// Running backups: each reads a copy piece by piece, and keeps the slots that it has still to read.
+// Backups: each copies the log piece by piece, and keeps the slots that it has still to read.
 
 import type { Storage } from "../../ffi/region.ts";
 import type { EngineParts } from "../engine/parts.ts";
@@ -24,7 +24,9 @@ interface LogCopy {
 export class Backups {
   readonly #log: EngineParts;
   readonly #maker: RoomMaker;
-  /** The oldest record that each backup has still to read: its slot is kept although it may be released. */
+  /**
+   * The oldest record that each backup has still to read. Its slot is kept, even if it is released.
+   */
   readonly #unread = new Set<{ readonly lsn: LSN }>();
 
   constructor(log: EngineParts, maker: RoomMaker) {
@@ -61,8 +63,8 @@ export class Backups {
   }
 
   /**
-   * A cleanly closed log with the durable records of this one. Its pieces read the records when they
-   * are asked for.
+   * A cleanly closed log with the durable records of this one. Its pieces read the records when
+   * they are asked for.
    */
   #copy(): LogCopy {
     const { positions, health, memory, clock, header } = this.#log;
@@ -105,7 +107,10 @@ export class Backups {
     end();
   }
 
-  /** Lets in those who waited for a backup to read on. After the last backup, only a consumer can make room. */
+  /**
+   * Lets in those who waited for a backup to read on. After the last backup, only a consumer can
+   * make room.
+   */
   #moveUnread(): void {
     const { positions, health, header, room } = this.#log;
     positions.oldestUnread = Math.min(Infinity, ...Array.from(this.#unread, ({ lsn }) => lsn));

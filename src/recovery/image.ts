@@ -1,4 +1,4 @@
-// A new log file with records of an old one: for backups, and for what salvage saves.
+// A new log file with records of an old one, for backups and for salvage.
 
 import { closedPositions, type Header, type LogState, writeHeader } from "../format/header.ts";
 import { RECORD_BYTES, RING_AT } from "../format/layout.ts";
@@ -7,7 +7,7 @@ import { checksumSeed, type Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import type { LogOrigin, LSN } from "../types.ts";
 
-/** What a new file starts with: both header copies, for an empty log. */
+/** The first bytes of a new file: both header copies of an empty log. */
 export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
   const empty = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0 };
   return headersOf(empty, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
@@ -17,25 +17,28 @@ export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bi
 export interface ImageRequest extends LogState {
   readonly capacity: number;
   readonly createdNanos: bigint;
-  /** The public id of the log that the records come from. It shares all LSNs before `head` with the copy. */
+  /**
+   * The public id of the log that the records come from. It shares all LSNs before `head` with the
+   * copy.
+   */
   readonly originId: string;
   /**
-   * A private copy of records that stand one after another, as records of the new log.
+   * Gives a private copy of consecutive records, as records of the new log.
    *
    * @param seed what the new log's checksums start from.
    */
   readonly read: (first: LSN, last: LSN, seed: number) => Slots;
 }
 
-/** Bytes of a copied log that are made at once. */
+/** How much of a copied log is made at once. */
 const PIECE_BYTES = 256 * 1024;
 const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
 
 /**
- * A cleanly closed log of the same LSNs, in the same slots, under a new log id and with its source as origin; each piece is made
- * when it is asked for.
+ * A cleanly closed log with the same LSNs in the same slots, with a new log id, and with its source
+ * as origin. Each piece is made when it is asked for.
  *
- * @returns the file's bytes from its first one on, as far as they are not zeros.
+ * @returns the file's bytes from the first one on. Zeros at the end are left out.
  */
 export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void, undefined> {
   const { capacity, tail, head, read } = request;
@@ -48,7 +51,7 @@ export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void,
   }
   const lineage = lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 });
   yield headersOf(request, { capacity, logId, created: request.createdNanos, lineage });
-  // In the order of the slots. Where records go over the end of the ring, newer ones stand before older ones.
+  // In the order of the slots. If records go round the end of the ring, the newer ones come first.
   const start = slotOf(tail, capacity);
   const nextLap = tail + capacity - start;
   yield* records(nextLap, head - 1);

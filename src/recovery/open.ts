@@ -1,4 +1,4 @@
-// Opens a log: the region, the header, recovery, and the repairs that make its verdict true on the medium.
+// Opens a log: the region, the header, recovery, and then its repair or its salvage.
 
 import { memoryRegion } from "../../ffi/memory.ts";
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
@@ -45,7 +45,7 @@ export interface LogRequest extends Expected {
   readonly pid: number;
 }
 
-/** An opened log: everything up to its head is durable, and the header says that it is open. */
+/** An opened log. Everything up to its head is durable, and the header says that it is open. */
 export interface OpenedLog {
   readonly region: Region;
   readonly slots: Slots;
@@ -70,7 +70,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
   try {
     const memory = readableMemory(request, region, () => region.pageIn(0, RING_AT, "load"));
     const pair = readHeaders(memory);
-    // Zeros in the place of what cannot be read say nothing: the medium's error does.
+    // Where zeros stand for what cannot be read, the medium's error says more than they do.
     if (pair.newest === null && memory !== region.buffer) region.pageIn(0, RING_AT, "load");
     const header = chooseHeader(pair, memory, region);
     const verify = salvaged === null ? request.verify : false;
@@ -88,7 +88,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     if (ring !== region.buffer || verdict.damaged.length > 0) {
       if (!maySalvage) throw corruption(region, slots, verdict);
       const { next, ...done } = salvageTo(region, slots, header, verdict, request.nowNanos);
-      // Not before: until the new file is in its place and locked, the lock of the damaged one keeps everyone else out.
+      // Only now, because the lock of the damaged file keeps others out until the new file is
+      // locked.
       region.close();
       return openRegion(request, next, startMs, done);
     }
@@ -102,8 +103,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
 }
 
 /**
- * The region's bytes, once `read` has brought them into memory; where some cannot be read and salvage is asked for, a copy with zeros
- * in their place.
+ * The region's bytes, after `read` has paged them in. If some cannot be read and salvage is asked
+ * for, a copy with zeros in their place.
  */
 function readableMemory(request: LogRequest, region: Region, read: () => void): ArrayBuffer {
   try {
@@ -116,7 +117,7 @@ function readableMemory(request: LogRequest, region: Region, read: () => void): 
   }
 }
 
-/** Has the kernel read what recovery will look at. */
+/** Pages in what recovery will read. */
 function readAhead(region: Region, header: Header, verify: Verify): void {
   if (region.created) return;
   const { tail, cleanHead, capacity, logId } = header;
@@ -178,19 +179,22 @@ function chooseHeader(pair: HeaderPair, memory: ArrayBuffer, region: Region): He
   );
 }
 
-/** The copy that another version has written: one version field alone may be damaged, unless the checksum says that it is not. */
+/**
+ * The header copy that another version wrote, if any. One wrong version field alone may be damage,
+ * unless the copy's checksum is right.
+ */
 function copyOfOtherVersion({ copies }: HeaderPair, memory: ArrayBuffer): CopyIndex | null {
   if (copies[0] === "version" && (copies[1] === "version" || hasChecksum(memory, 0))) return 0;
   return copies[1] === "version" && hasChecksum(memory, 1) ? 1 : null;
 }
 
-/** A copy with zeros where a cut file has no bytes: zeros never verify. */
+/** A copy with zeros where a cut file has no bytes, because zeros never verify. */
 function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuffer {
   let copy: Uint8Array<ArrayBuffer>;
   try {
     copy = new Uint8Array(fileBytesOf(header.capacity));
   } catch {
-    // A header that asks for more than there is memory is no better than a damaged one.
+    // A header that asks for more bytes than there is memory is as good as damaged.
     throw cutFile(region, header);
   }
   copy.set(new Uint8Array(memory));

@@ -1,18 +1,19 @@
 // From bytes to a verdict: where the log ends, and why. A pure function: it changes nothing.
 //
-// docs/format.md says what recovery decides, step by step, with the table of what a slot may show; only there. This file does
-// the same, and tests/format_reader_test.ts compares it with a reader that was written from the document alone.
+// docs/format.md says what recovery decides, step by step, with a table of what a slot may show.
+// tests/format_reader_test.ts compares this file with a reader that was written from that document.
 //
-// Of a log that was closed cleanly only the two ends are walked, unless more is asked for: what stands between is verified by whoever
-// reads it.
+// Of a log that was closed cleanly, only the two ends are walked unless the caller wants more.
+// Whoever reads the records between them verifies them.
 //
-// A watermark is an LSN that was durable when a record or the header was written. It counts wherever it stands, also in a record
-// after the end: what it says was true when it was written, and a record at or below it was acknowledged. A valid record after
-// a bad one is no proof of damage by itself, since the pages of an unacknowledged group reach the disk in any order.
+// A watermark is an LSN that was durable when a record or the header was written. It counts even in
+// a record after the end, because it was true when it was written. So a record at or below a
+// watermark was acknowledged. A valid record after a bad one proves no damage by itself, because
+// the pages of an unacknowledged group reach the disk in any order.
 //
-// Intact records after the end are phantoms: were they left, new records could come to stand just before them, and a later
-// recovery would take them for successors. The verdict lists them, with everything else that bears an LSN from after the end, to be
-// erased before the first append.
+// Intact records after the end are phantoms. New records could come to stand just before them, and
+// a later recovery would take them for successors. The verdict lists every slot that bears an LSN
+// from after the end, so that it is erased before the first append.
 
 import type { Header } from "../format/header.ts";
 import { slotOf } from "../format/ring.ts";
@@ -34,28 +35,33 @@ export interface Verdict {
   readonly tail: LSN;
   /** The next LSN to write. */
   readonly head: LSN;
-  /** The highest LSN that is proved to have been acknowledged; it may lie below the tail. */
+  /**
+   * The highest LSN that was acknowledged, as far as the file proves it; it may be below the tail.
+   */
   readonly proved: LSN;
-  /** Acknowledged records that cannot be read, in LSN order; none in a good log. */
+  /** Acknowledged records that cannot be read, in LSN order. */
   readonly damaged: readonly LsnRange[];
-  /** A record that a later version of this library wrote; 0 if there is none. */
+  /** The LSN of a record that a later version of this library wrote; 0 if there is none. */
   readonly unsupported: LSN;
-  /** Slots that bear an LSN from past the end, but no intact record in its place. */
+  /** The number of slots that bear an LSN from after the end, but no intact record in its place. */
   readonly torn: number;
-  /** Intact records past the end. */
+  /** The number of intact records after the end. */
   readonly phantoms: number;
-  /** Slots to be erased: the phantoms and the torn ones. */
+  /** The slots to be erased, those of torn records and phantoms. */
   readonly debris: readonly number[];
-  /** Everything up to here is in the store, by the header or a checkpoint record; below `head`, whatever they say. */
+  /**
+   * Everything up to here is in the store, as the header or a checkpoint record says; always below
+   * `head`.
+   */
   readonly checkpoint: LSN;
   /** The highest hybrid time in the header and the records read. */
   readonly timeNanos: bigint;
   readonly timeSeq: number;
 }
 
-/** Which records of a cleanly closed log are verified: all, none, or so many at either end. */
+/** Which records of a cleanly closed log are verified: all, none, or some at either end. */
 export type Verify = NonNullable<WALOptions["verify"]>;
-/** Records at either end: read in a fraction of a millisecond. */
+/** The number at either end, which takes a fraction of a millisecond. */
 const END_RECORDS = 4096;
 
 /** What `recover()` verifies of a cleanly closed log, oldest first. */
@@ -80,26 +86,29 @@ interface Walk {
  *
  * @param slots the ring.
  * @param header the newest valid header copy.
- * @param verify what to read of a log that was closed cleanly; for the rest the header's word is taken.
+ * @param verify what to read of a log that was closed cleanly; the header is believed about the
+ * rest.
  */
 export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
   return isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
 }
 
 /**
- * The slots that may refute a header which says that the log was closed cleanly, as LSNs: those from `cleanHead` on that hold no
- * record of the log.
+ * The slots that may refute a header which says that the log was closed cleanly. They hold no
+ * record of the log, and are named by the LSNs that would be next, from `cleanHead` on.
  */
 export function refutingRange({ tail, cleanHead, capacity }: Header, verify: Verify): LsnRange {
   const free = tail + capacity - cleanHead;
   const count = verify === false ? 1 : verify === true ? free : Math.min(free, END_RECORDS);
-  // The slot of a full log's head holds the oldest record: a newer one there refutes the header too.
+  // The slot of a full log's head holds the oldest record: a newer one there refutes the header
+  // too.
   return { first: cleanHead, last: cleanHead + Math.max(1, count) - 1 };
 }
 
 /**
- * True if the header says that the log was closed cleanly, and no slot refutes it. Nothing in a closed log has an LSN of `cleanHead` or
- * more. So a slot that bears one, intact or not, was written after the close, and the header is an old copy.
+ * True if the header says that the log was closed cleanly, and no slot refutes it. No slot of a
+ * closed log bears an LSN of `cleanHead` or more. If one does, intact or not, it was written after
+ * the close, and the header is an old copy.
  */
 export function isClean(slots: Slots, header: Header, verify: Verify): boolean {
   const { cleanHead } = header;
@@ -127,7 +136,7 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
     }
     collectDamage(slots, walked.end, last, damaged);
   }
-  // The last batch was to go on: its end is lost.
+  // The last batch was to go on, so its end is lost.
   if (damaged.length === 0 && unsupported === 0 && batchEnd < head) damaged.push({ first: head, last: head });
   return {
     clean: true,
@@ -152,7 +161,8 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
   const damaged: LsnRange[] = [];
   const overwritten = beyond.highest - slots.count;
   if (overwritten >= tail) {
-    // Slots are used again only when both header copies say so. Whatever this header is, it is not the log's last but one.
+    // A slot is reused only after both header copies name the new tail. So a header whose records
+    // are overwritten is older than both.
     damaged.push({ first: tail, last: overwritten });
     tail = overwritten + 1;
     walked = walk(slots, tail, tail + slots.count);
@@ -178,7 +188,9 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
   };
 }
 
-/** Takes each next record from `first` on, up to and without `limit`. */
+/**
+ * Follows the records from `first` on, as long as each next LSN is in its place, to before `limit`.
+ */
 function walk(slots: Slots, first: LSN, limit: LSN): Walk {
   let lsn = first;
   let head = first;
@@ -215,14 +227,14 @@ interface Beyond {
   debris: number[];
 }
 
-/** Looks at every slot that holds no record of the log from `tail` to `head`. */
+/** Reads every slot that holds no record of the log from `tail` to `head`. */
 function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
   const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
   const count = slots.count - (head - tail);
   let slot = slotOf(head, slots.count);
   for (let i = 0; i < count; i++) {
     const lsn = slots.lsnAt(slot);
-    // A stale record of an earlier lap is the normal case; it is left where it is.
+    // Most slots hold stale records of an earlier lap, which stay.
     if (lsn >= head) lookBeyondAt(slots, slot, lsn, beyond);
     if (++slot === slots.count) slot = 0;
   }
@@ -253,7 +265,7 @@ function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[])
 
 /** The first LSN from `lsn` on, and at most `end`, that is no record. */
 export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
-  // More each time, since in a log that is damaged all over few records follow each other.
+  // More each time, because in a badly damaged log few records follow each other.
   for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
     const slot = slotOf(lsn, slots.count);
     const count = Math.min(end - lsn, slots.count - slot, most);

@@ -9,13 +9,16 @@ import { offsetOf, rangesOf } from "../format/ring.ts";
 import type { LSN } from "../types.ts";
 import type { Verdict } from "./recovery.ts";
 
-/** Smallest page of the platforms we support: a store to each makes every page dirty, whatever the page size. */
+/**
+ * The smallest page of all supported platforms. A store to each such piece makes every page dirty,
+ * whatever the page size.
+ */
 const PAGE_BYTES = 4096;
 
 /**
- * Makes the verdict true on the medium, in an order in which a crash between any two steps leads to the same verdict: what is
- * accepted becomes durable, then the header says so, then debris is erased; and both header copies say that the log is
- * open before the first append.
+ * Makes the verdict true on the medium. First, what is accepted becomes durable. Then the header
+ * says so, and then debris is erased. Both header copies say that the log is open before the first
+ * append. In this order, a crash between any two steps leads to the same verdict.
  */
 export function repair(
   region: Region,
@@ -40,23 +43,23 @@ export function repair(
   }
   writer.write({ ...positions, erasing: true });
   erase(region, slots, verdict.debris);
-  // Erased before, but by a recovery that did not end: nothing may be left there but what is in memory.
+  // A recovery that did not end erased some of it: what is in memory must become durable too.
   if (header.erasing) dirtyAndSync(region, slots, verdict.head, verdict.tail + slots.count - 1);
   writer.write(positions);
   return writer;
 }
 
 /**
- * What recovery read may be in the page cache only: after a kill it is dirty still, after a failed sync it is marked clean though
- * it was never written. So each page that is not proved to be durable is stored to again, and synced: here those of
- * the slots of `first` to `last`.
+ * Makes the records from `first` to `last` durable. What recovery read may be in the page cache
+ * only: dirty after a kill, or marked clean but never written after a failed sync. So each page is
+ * stored to again, and synced.
  */
 function dirtyAndSync(region: Region, slots: Slots, first: LSN, last: LSN): void {
   for (const { offset, length } of rangesOf(first, last, slots.count)) {
     region.pageIn(offset, length, "store");
     const words = slots.words;
     for (let at = offset; at < offset + length; at += PAGE_BYTES) {
-      // Atomic, so that no compiler may drop a store of what is there already.
+      // Atomic, so that no compiler drops a store that changes nothing.
       Atomics.store(words, at / 4, Atomics.load(words, at / 4));
     }
     Atomics.store(words, (offset + length) / 4 - 1, Atomics.load(words, (offset + length) / 4 - 1));

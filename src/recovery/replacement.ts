@@ -1,4 +1,4 @@
-// Puts what salvage keeps into the place of the damaged file, which gets another name.
+// Puts what salvage keeps into the place of the damaged file. That file gets another name.
 
 import { type Region, RegionError } from "../../ffi/region.ts";
 import type { Header } from "../format/header.ts";
@@ -9,12 +9,12 @@ import type { Loss } from "../types.ts";
 import type { Verdict } from "./recovery.ts";
 import { salvage } from "./salvage.ts";
 
-/** Names tried for a damaged file, where there is one of the same millisecond already. */
+/** Names tried for a damaged file, because a file of the same time may be there already. */
 const MOST_NAMES = 100;
-/** UTF-8, on every file system that a log may lie on. */
+/** In UTF-8, on every file system that a log may be on. */
 const MOST_NAME_BYTES = 255;
 
-/** What a salvage has done, for the opening of the new file. */
+/** What a salvage has done. */
 export interface Salvaged {
   readonly losses: readonly Loss[];
   readonly damagedFile: string;
@@ -55,14 +55,14 @@ export function salvageTo(
       return { losses: saved.losses, damagedFile, next };
     } catch (error) {
       const errno = error instanceof RegionError ? error.details.errno : undefined;
-      // A path has a limit too. The suffix alone is shorter than the temporary name, which did fit.
+      // A path has a limit too. The suffix alone fits, because the longer temporary name did.
       if (errno === "ENAMETOOLONG" && nameBytes > 0) nameBytes = 0;
       else if (errno !== "EEXIST" || attempt === MOST_NAMES) throw error;
     }
   }
 }
 
-/** A path with a suffix: whole characters of the name are left out where both together would be longer than a name may be. */
+/** A path with a suffix. Characters at the end of a name that would be too long are left out. */
 function damagedPath(path: string, suffix: string, nameBytes: number): string {
   const encoder = new TextEncoder();
   const nameAt = path.lastIndexOf("/") + 1;

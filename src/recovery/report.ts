@@ -1,4 +1,4 @@
-// What the caller learns of an opening: the report, and the warnings.
+// What the caller learns of an opening: its report and its warnings.
 
 import type { Region } from "../../ffi/region.ts";
 import type { Header, HeaderPair } from "../format/header.ts";
@@ -15,7 +15,7 @@ export interface Expected {
   readonly sizeIsGiven: boolean;
 }
 
-/** What was not expected to be found. */
+/** Warnings of what the caller did not expect. */
 export function warningsOf(
   { lastId, sizeIsGiven, sizeBytes }: Expected,
   region: Region,

@@ -1,4 +1,4 @@
-// What can be proved of a damaged log: which records to keep, which to give up. A pure function.
+// Which records of a damaged log are kept, and which are given up. A pure function.
 
 import { HybridClock } from "../engine/clock.ts";
 import { copySlots, type ReadSource } from "../read/cursor.ts";
@@ -10,31 +10,34 @@ import { type Loss, type LSN, OpType } from "../types.ts";
 
 /** A salvaged log. */
 export interface Salvage {
-  /** The new log, from its first byte on; as often as it is wanted. */
+  /** Makes the new log's bytes, from the first one on; may be called again. */
   readonly pieces: () => Iterable<Uint8Array>;
   readonly head: LSN;
   readonly losses: readonly Loss[];
 }
 
-/** The parts of a verdict that salvage builds on. */
+/** What salvage is told of a damaged log. */
 export type SalvageRequest = Omit<ImageRequest, "head" | "read" | "capacity"> & {
   /** The highest LSN that was acknowledged. */
   readonly proved: LSN;
-  /** Acknowledged records before the tail that newer ones stand in the place of; null but where both headers were lost or old. */
+  /**
+   * Acknowledged records before the tail whose slots hold newer records; null unless both headers
+   * were lost or old.
+   */
   readonly overwritten: LsnRange | null;
 };
 
 /**
- * Keeps each intact record from the tail to the last one that was acknowledged, and those that follow it without a gap. A batch is
- * kept whole or given up whole; where damage leaves it open whether a record belongs to the damaged batch, it is given up
- * too.
+ * Keeps the intact records from the tail to the last acknowledged one, and those that follow it
+ * without a gap. A batch is kept whole or given up whole. A record is also given up if it may
+ * belong to a damaged batch.
  */
 export function salvage(source: ReadSource, slots: Slots, request: SalvageRequest): Salvage {
   const { tail, proved } = request;
   const end = endOfSalvage(slots, tail, proved);
   const kept = intactOf(slots, tail, end);
   giveUpBrokenBatches(slots, tail, kept, request.overwritten !== null);
-  // An unfinished batch at the very end was never acknowledged: it is no loss.
+  // An unfinished batch at the very end was never acknowledged, so it is no loss.
   let head = end;
   while (head - 1 > proved && kept[head - 1 - tail] === 0) head--;
   const read = (first: LSN, last: LSN, seed: number) => {
@@ -48,7 +51,7 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   return { pieces: () => imagePieces({ ...request, capacity: slots.count, head, read }), head, losses };
 }
 
-/** The first LSN past the acknowledged ones that is no record. */
+/** The first LSN after the acknowledged ones that is no record. */
 function endOfSalvage(slots: Slots, tail: LSN, proved: LSN): LSN {
   return firstBad(slots, Math.max(tail, proved + 1), tail + slots.count);
 }
@@ -65,8 +68,8 @@ function intactOf(slots: Slots, tail: LSN, end: LSN): Uint8Array {
 }
 
 /**
- * LSNs are dense, so a lost record leaves a checkpoint in its place that confirms nothing: all its fields are zero but the time, which
- * is that of the last record before it that is kept.
+ * Puts a checkpoint in the place of each lost record, because LSNs are dense. It confirms nothing:
+ * all its fields are zero but the time, which is that of the last kept record before it.
  *
  * @param copy records from `first` on.
  */
@@ -87,12 +90,18 @@ function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: 
   }
 }
 
-/** Clears the marks of records whose batch is not all there. @param afterHole what comes before the first one is lost. */
+/**
+ * Clears the marks of records whose batch is not all there.
+ *
+ * @param afterHole true if what came before the first record is lost.
+ */
 function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array, afterHole: boolean): void {
   const count = kept.length;
   const goesOn = (index: number) => slots.batchGoesOn(slotOf(tail + index, slots.count));
   let start = 0;
-  /** The last damaged record before `start`, as an index; null if there was none since the last certain batch start. */
+  /**
+   * Index of the last damaged record before `start`; null if a batch is known to start after it.
+   */
   let hole: number | null = afterHole ? -1 : null;
   while (start < count) {
     if (kept[start] === 0) {
@@ -110,7 +119,10 @@ function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array, afterHol
   }
 }
 
-/** A record written when the damaged one before it was durable already cannot belong to the same batch. */
+/**
+ * The LSN that was durable when a record was written. A damaged record at or below it cannot belong
+ * to the same batch.
+ */
 function watermarkAt(slots: Slots, lsn: LSN): LSN {
   return lsn - slots.distanceAt(slotOf(lsn, slots.count));
 }

@@ -1,6 +1,7 @@
 /**
- * A write-ahead log for stores of content identifiers: 128-bit keys and values, fixed 64-byte records in a preallocated,
- * memory-mapped ring file, durable by group commit, replayed after a crash, applied to a store by a consumer.
+ * A write-ahead log for stores of content identifiers. Keys and values have 128 bits, and records
+ * have 64 bytes in a preallocated, memory-mapped ring file. Records become durable by group commit,
+ * are replayed after a crash, and are applied to a store by a consumer.
  *
  * @example
  * ```ts

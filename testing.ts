@@ -1,7 +1,9 @@
 /**
- * Crash tests for logs, and for stores that are fed by one: a simulated disk that loses, reorders and tears what was not
- * synced, fails any call, rots, and is the same for the same seed; {@linkcode crashTest}, which runs your workload and your store on
- * it through hundreds of crashes; and {@linkcode storeConformance}, a suite for any store.
+ * Crash tests for logs, and for stores that a log feeds.
+ *
+ * A simulated disk loses, reorders and tears what was not synced. It fails any call, rots, and does
+ * the same for the same seed. {@linkcode crashTest} runs your workload and your store on it through
+ * hundreds of crashes. {@linkcode storeConformance} is a suite for any store.
  *
  * @example A store of your own, crashed wherever it can be
  * ```ts

@@ -1,7 +1,8 @@
-// The main job: content-addresses a directory tree through the log into SQLite, by a child process that is killed on the way, and
-// checks that nothing is missing, doubled or wrong.
+// The main job: content-addresses a directory tree through the log into SQLite. A child process
+// does it and is killed on the way. Then this checks that nothing is missing, doubled or wrong.
 //   deno task demo, npm run demo
-//   deno run --allow-read --allow-write --allow-run --allow-ffi --allow-env examples/ingest.ts --help
+//   deno run --allow-read --allow-write --allow-run --allow-ffi --allow-env \
+//     examples/ingest.ts --help
 //   bun examples/ingest.ts --help
 
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
@@ -17,27 +18,28 @@ import { clearBar, count, drawBar, printReport, printVerdict } from "./ingest/re
 import { type Command, type Life, Supervisor } from "./ingest/supervisor.ts";
 import { readTree } from "./ingest/tree.ts";
 
-const HELP = `Content-addresses a directory tree: logs an insert for each file (key: SHA-256 of its path, value: SHA-256
-of its bytes, 128 bits of each), applies the log to SQLite, is killed with SIGKILL on the way and goes on, and checks
-everything at the end. Takes a second or more: a small tree would be done before the kill comes.
+const HELP =
+  `Content-addresses a directory tree: logs an insert for each file, and applies the log to SQLite. The key is 128 bits
+of the SHA-256 of the file's path, the value 128 bits of the SHA-256 of its bytes. SIGKILL ends the job on the way, and
+it goes on. At the end everything is checked. It takes a second or more, so that the kills come before the end.
 
   ingest.ts [DIRECTORY] [options]
 
   --dir DIRECTORY    the tree (default: this project, with its node_modules); no symbolic links, no .git
   --kills N          how often the child is killed, 0 to 20 (default: 2)
-  --size BYTES       size of the log, from 65536 (default: 131072, so that it goes round)
+  --size BYTES       size of the log, from 65536 (default: 131072, so that slots are reused)
   --outstanding N    inserts that may wait for the medium at the same time (default: 64)
   --store FILE       the SQLite store (default: a new one, removed at the end)
   --keep             keep the working directory
   --help             this text
 
-Exit code 0: all files are in the store, once and right. 1: something is missing, doubled or wrong. 2: bad arguments, or a
-tree without files.`;
+Exit code 0: all files are in the store, once and right. 1: something is missing, doubled or wrong. 2: bad arguments, or
+a tree without files.`;
 
 /** The part of the tree that is durable when the last kill comes. */
 const LAST_KILL_AT = 0.6;
 const MOST_KILLS = 20;
-/** No tree is done faster that is to be killed: a small one would be done before the kill comes. */
+/** A job that is to be killed takes this long at least, so that the kill comes before its end. */
 const LEAST_MS = 1000;
 
 interface Options {
@@ -83,7 +85,7 @@ function toInteger(name: string, text: string, least: number, most: number): num
   throw new RangeError(`${name} ${text}: an integer from ${least} to ${most} is wanted`);
 }
 
-/** This file again, as the child, on the runtime at hand and with no more rights than it needs. */
+/** Runs this file as the child, on the runtime at hand and with no more rights than needed. */
 function childCommand(jobPath: string, job: Job): Command {
   const script = [fileURLToPath(import.meta.url), "--child", jobPath];
   if (!("Deno" in globalThis)) return { program: process.execPath, arguments: script };
@@ -92,7 +94,7 @@ function childCommand(jobPath: string, job: Job): Command {
   return { program: process.execPath, arguments: ["run", "--quiet", ...rights, ...script] };
 }
 
-/** Copies log and store as the kill left them, so that to look at them changes nothing. */
+/** Copies log and store as the kill left them, because the audit recovers what it opens. */
 function copyRemains(job: Job, directory: string): { logPath: string; storePath: string } {
   mkdirSync(directory);
   const copy = (path: string): string => {

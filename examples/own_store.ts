@@ -1,20 +1,25 @@
-// A store of your own: keys with their values in a JSON file, which is replaced whole, so that it is never half written.
+// A store of your own: keys with their values in a JSON file. The file is replaced as a whole, so
+// it is never half written.
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/own_store.ts
 //   bun examples/own_store.ts
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type AppliedRun, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
+import { type AppliedRun, consume, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
 
-/** What the file holds. LSN and log id are in the same file as the data: none of them can be newer than another. */
+/**
+ * What the file holds. LSN and log id are in the file of the data, so all three are of one time.
+ */
 interface Saved {
   readonly appliedLsn: LSN;
-  /** The log that this LSN belongs to: a consumer of another log refuses the store, and skips nothing. */
+  /** The log that this LSN belongs to. A consumer of another log refuses the store. */
   readonly appliedLog: string | null;
   readonly keys: Record<string, string[]>;
 }
 
-/** For what fits into memory and is quickly written out; the log makes the changes durable meanwhile. */
+/**
+ * A store for data that fits into memory. The log keeps changes durable until the file is written.
+ */
 export class JSONFileStore implements Store {
   readonly #path: string;
   readonly #keys: Map<string, Set<string>>;
@@ -32,7 +37,8 @@ export class JSONFileStore implements Store {
     this.#saved = saved;
     this.#applied = saved.appliedLsn;
     this.#log = saved.appliedLog;
-    // The last process may have died between the rename and its sync: what was read must be durable before it counts.
+    // The last process may have died between the rename and its sync. What was read must be durable
+    // before it counts.
     if (existsSync(path)) syncDirectory(path);
   }
 
@@ -40,7 +46,7 @@ export class JSONFileStore implements Store {
     return this.#keys;
   }
 
-  /** A run of records, all of them or none: nothing in here can fail half-way. */
+  /** Applies a run of records: all or none, because nothing in here can fail half-way. */
   applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
     for (const record of records) {
       if (record.lsn <= this.#applied) continue; // handed out again, as after a failed sync()
@@ -50,25 +56,25 @@ export class JSONFileStore implements Store {
     }
   }
 
-  /** Where the consumer starts: after what the file has. */
+  /** The consumer starts after this LSN. */
   appliedLsn(): LSN {
     return this.#saved.appliedLsn;
   }
 
-  /** The log whose LSN that is. */
+  /** The log of that LSN. */
   appliedLog(): string | null {
     return this.#saved.appliedLog;
   }
 
-  /** Called before the log lets go of records, which is seldom: here the file is written. */
+  /** Writes the file. Called before the log releases records, which is seldom. */
   sync(): void {
     if (this.#saved.appliedLsn === this.#applied) return;
     const keys = Object.fromEntries([...this.#keys].map(([key, values]) => [key, [...values]]));
     const saved: Saved = { appliedLsn: this.#applied, appliedLog: this.#log, keys };
     const temporary = `${this.#path}.tmp`;
-    writeFileSync(temporary, JSON.stringify(saved), { flush: true }); // the bytes are durable …
-    renameSync(temporary, this.#path); // … before the name points to them …
-    syncDirectory(this.#path); // … and the name is, before the log hears of it
+    writeFileSync(temporary, JSON.stringify(saved), { flush: true });
+    renameSync(temporary, this.#path); // only now, because the bytes are durable
+    syncDirectory(this.#path); // makes the name durable too, before the log releases anything
     this.#saved = saved;
   }
 
@@ -98,13 +104,11 @@ function syncDirectory(path: string): void {
 if (import.meta.main) {
   const store = new JSONFileStore("own_store.json");
   await using wal = WAL.open("own_store.wal", { size: 2 ** 20 });
-  const stop = new AbortController();
-  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  const consumption = consume(wal, store);
   await Promise.all([1n, 2n, 3n].map((n) => wal.logInsert(0n, n, wal.recovery.created ? 0n : 1n, n)));
   await wal.logDelete(0n, 2n);
-  while (wal.applied < wal.durable) await new Promise((resolve) => setTimeout(resolve, 1));
-  stop.abort();
-  await consuming;
+  await wal.whenApplied();
+  await consumption.stop();
   for (const [key, values] of store.keys) console.log(key, "→", [...values].join(", "));
   console.log(`LSN ${store.appliedLsn()} is in the file`);
 }

@@ -1,8 +1,9 @@
-// Log, close, find it all again, apply it to a store. Makes its two files in the working directory; run it twice.
+// Logs, closes, finds it all again, and applies it to a store. Makes two files in the working
+// directory. Run it twice.
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/quickstart.ts
 //   bun examples/quickstart.ts
 
-import { OpType, WAL } from "@cidstore/wal";
+import { consume, OpType, WAL } from "@cidstore/wal";
 import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
 
 {
@@ -21,9 +22,7 @@ for (const { lsn, opType, keyLow, valueLow } of wal.replay()) {
 }
 
 using store = new SQLiteStore("quickstart.db"); // or any object with insert, delete and deleteValue
-const stop = new AbortController();
-const consuming = wal.consumeAsync(store, { signal: stop.signal });
+const consumption = consume(wal, store);
 await wal.whenApplied();
-stop.abort();
-await consuming; // the store is durable, the log has released what it has
+await consumption.stop(); // the store is durable, and the log has released the records
 console.log(`${store.keyCount} keys in the store; left in the log: ${wal.length} record, the checkpoint that says so`);

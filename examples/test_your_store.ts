@@ -1,4 +1,5 @@
-// Two stores of your own, crash-tested: one that is right, and one with a mistake that is easy to make and hard to see.
+// Two stores of your own, crash-tested: one is right, the other has a mistake that is easy to make
+// and hard to see.
 //   deno run --allow-read --allow-write examples/test_your_store.ts
 //   bun examples/test_your_store.ts
 
@@ -14,7 +15,7 @@ import {
   type StoreHome,
 } from "@cidstore/wal/testing";
 
-/** The pairs of a key and a value, as text; in memory, and all of them in a file after each run of records. */
+/** Pairs of a key and a value as text, in memory. After each run, `save()` writes all of them. */
 abstract class TextStore implements Store {
   readonly directory: string;
   readonly lines: Set<string>;
@@ -32,7 +33,7 @@ abstract class TextStore implements Store {
       for (const record of records) this.#apply(record);
       this.save(records[records.length - 1]!.lsn);
     } catch (error) {
-      // Whole or not at all, in memory too: the log hands the run out again.
+      // All or none in memory too, because the log hands the run out again.
       this.lines.clear();
       for (const line of before) this.lines.add(line);
       throw error;
@@ -62,7 +63,7 @@ abstract class TextStore implements Store {
   }
 }
 
-/** Right: the LSN is in the file that has the data, which is replaced whole. */
+/** Right: the LSN is in the file of the data, which is replaced as a whole. */
 class OneFile extends TextStore {
   readonly home: StoreHome;
 
@@ -83,7 +84,7 @@ class OneFile extends TextStore {
   }
 }
 
-/** Wrong: the LSN is in a file of its own. A crash between the two writes, and one is newer than the other. */
+/** Wrong: the LSN has a file of its own. After a crash between the writes, one file is newer. */
 class TwoFiles extends TextStore {
   readonly home: StoreHome;
 
@@ -104,7 +105,7 @@ class TwoFiles extends TextStore {
   }
 }
 
-/** Runs both tests on a store. Prints what they find; true if it is nothing. */
+/** Runs both tests on a store and prints what they find. @returns true if they find nothing. */
 async function tryStore(name: string, open: (home: StoreHome) => TextStore): Promise<boolean> {
   const contents = (store: TextStore) => store.entries();
   let isRight = true;
@@ -124,7 +125,8 @@ async function tryStore(name: string, open: (home: StoreHome) => TextStore): Pro
     isRight = false;
     console.log(`${name}: ${error.message}`);
   }
-  // In a test file: storeConformance(open, { contents, test: Deno.test }), or with test of "bun:test".
+  // In a test file: storeConformance(open, { contents, test: Deno.test }), or with test of
+  // "bun:test".
   for (const { name: title, run } of storeConformance(open, { contents, name })) {
     try {
       await run();
@@ -141,5 +143,5 @@ async function tryStore(name: string, open: (home: StoreHome) => TextStore): Pro
 const isRight = await tryStore("OneFile", (home) => new OneFile(home));
 console.log();
 const isWrong = !await tryStore("TwoFiles", (home) => new TwoFiles(home));
-// It would be bad if it were the other way round.
+// The example fails unless the tests find the wrong store, and only that one.
 process.exitCode = isRight && isWrong ? 0 : 1;

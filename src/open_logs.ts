@@ -1,16 +1,19 @@
-// The logs on disk that this evaluation of the module has open, for when its program ends and the process does not: a reload,
-// the next file of a test runner.
+// The open logs on disk of this evaluation of the module. They are closed when the program ends and
+// the process goes on: at a reload, or before a test runner's next file.
 
 import { realpathSync } from "node:fs";
 
 /** A log that can be closed. */
 interface OpenLog {
-  /** Its file, as the file system resolves its path; null for a log in memory. */
+  /** Its file's path without symbolic links; null for a log in memory. */
   readonly path: string | null;
   close(): void;
 }
 
-/** A log as the module's next evaluation finds it: the shape must not change from one version to the next. */
+/**
+ * A log as the module's next evaluation finds it. This type must not change, because the next
+ * evaluation may be of another version.
+ */
 interface Entry {
   /** Where the module that opened it was loaded from. */
   readonly url: string;
@@ -30,7 +33,7 @@ function registry(): Set<Entry> {
   return shared[REGISTRY] ??= new Set();
 }
 
-/** Remembers a log until it is forgotten. */
+/** Notes that a log was opened. */
 export function rememberOpen(log: OpenLog): void {
   closeAtUnload();
   const close = () => {
@@ -42,7 +45,7 @@ export function rememberOpen(log: OpenLog): void {
   registry().add(entry);
 }
 
-/** Forgets a log that is closed. */
+/** Notes that a log was closed. */
 export function forgetOpen(log: OpenLog): void {
   const entry = own.get(log);
   if (entry === undefined) return;
@@ -51,12 +54,12 @@ export function forgetOpen(log: OpenLog): void {
 }
 
 /**
- * Closes a log for whoever is to open it next, if an earlier evaluation of this module, from the same URL, has it open: that happens
- * where the runtime loads a program anew into the same thread. Other openers keep it: this evaluation, and a module
- * from another URL, of which the thread may have two at a time.
+ * Closes a log that an earlier evaluation of this module, from the same URL, left open. That
+ * happens when the runtime loads a program anew into the same thread. This evaluation keeps its own
+ * logs. So does a module from another URL, because a thread may use two at a time.
  *
  * @param path as a caller gave it.
- * @returns true if there was one.
+ * @returns true if a log was closed.
  */
 export function takeOver(path: string): boolean {
   const found = [...registry()].find((entry) =>
@@ -75,20 +78,23 @@ function realPath(path: string): string | null {
   }
 }
 
-/** A log that cannot be closed cleanly gives up its file too: whoever waited for it is told, and recovery does the rest. */
+/**
+ * Closes a log. Even if that fails, the log releases its file and rejects its waiting callers.
+ * Recovery does the rest.
+ */
 function close(entry: Entry): void {
   try {
     entry.close();
-  } catch { /* said above */ }
+  } catch { /* as said above */ }
   registry().delete(entry);
 }
 
 let isListening = false;
 
-/** Where the runtime says so, a program's logs are closed when it ends. */
+/** Closes the logs when the program ends, if the runtime dispatches `unload`. */
 function closeAtUnload(): void {
   if (isListening) return;
   isListening = true;
-  // At the first opening, so that an import has no effect.
+  // Not before the first opening, so that an import has no effect.
   globalThis.addEventListener?.("unload", () => [...own.values()].forEach(close));
 }

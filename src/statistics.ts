@@ -5,20 +5,25 @@ import type { HybridClock } from "./engine/clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import type { LatencyHistogram, WALStats } from "./types.ts";
 
-/** Syncs that take less than this on average, over this many, are faster than any medium that keeps data without power. */
+/**
+ * No medium that keeps data without power syncs faster than this, on average over `SUSPECT_SYNCS`
+ * syncs.
+ */
 const SUSPECT_SYNC_MS = 0.005;
 const SUSPECT_SYNCS = 32;
-/** A log says so if its time is further ahead of the clock: no clock that is kept right is set back so far. */
+/**
+ * A warning says how far the log's time is ahead of the clock, if that is more than any correction.
+ */
 const LEAST_AHEAD_MS = 60_000;
 
-/** What figures are read from. */
+/** What the figures are read from. */
 export interface StatisticsParts extends EngineParts {
   readonly consumers: Consumers;
   /** What an operator should know of this opening. */
   readonly openWarnings: readonly string[];
 }
 
-/** The figures at this moment. The wall clock has just been read. */
+/** The figures of this moment. The caller has just read the wall clock. */
 export function statisticsOf(log: StatisticsParts): WALStats {
   log.health.mustBeOpen("take statistics");
   const isThere = isFileThere(log);
@@ -53,7 +58,7 @@ export function statisticsOf(log: StatisticsParts): WALStats {
   };
 }
 
-/** False if the file is gone. Figures do not fail: whoever appends or reads next is told. */
+/** False if the file is gone. Figures do not fail; the next append or read does. */
 function isFileThere({ memory }: StatisticsParts): boolean {
   try {
     memory.checkFile();

@@ -1,4 +1,4 @@
-// WAL: what callers hold; it checks their arguments, and opens the log as often as they like.
+// WAL: what callers hold. It checks their arguments, and opens the log as often as they like.
 
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
@@ -43,7 +43,7 @@ import {
 /**
  * A write-ahead log in a preallocated, memory-mapped ring file.
  *
- * One instance, in one process, has a log at a time. Everything it returns in LSN order is in the order of appending. Always
+ * One instance, in one process, has a log at a time. LSN order is the order of appending. Always
  * `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`.
  *
  * @example Log, and wait until it is durable
@@ -59,22 +59,26 @@ export class WAL implements Disposable, AsyncDisposable {
   readonly #path: string | null;
   readonly #options: CheckedOptions;
   readonly #clock: HybridClock;
-  /** Where the first opening found or made the log: symbolic links that are turned later lead no other opening elsewhere. */
+  /**
+   * Where the first opening found or made the log. Later openings use this path, so they do not
+   * follow symbolic links that were changed meanwhile.
+   */
   #realPath: string | null = null;
   /** The last opening, open or closed; null before the first one. */
   #log: Log | null = null;
 
   /**
-   * A log that is not open yet; nothing is touched.
+   * A log that is not open yet. No file is touched.
    *
-   * @param path the log's file; `null` for anonymous memory, which lasts until `close()`. A relative path is one from the working
-   * directory of now, whatever that is at `open()`.
+   * @param path the log's file; `null` for anonymous memory, which lasts until `close()`. A
+   * relative path starts at the working directory of this call, not of `open()`.
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    * @throws {WALNotFoundError} if the path is relative and the working directory was deleted.
-   * @throws {WALPermissionError} if the path is relative and the working directory may not be asked for.
+   * @throws {WALPermissionError} if the path is relative and the runtime does not tell the working
+   * directory.
    */
   constructor(path: string | URL | null = null, options: WALOptions = {}) {
-    // A variable that is not set must not turn a file into memory.
+    // A variable that was not set must not turn a file into memory.
     if (arguments.length > 0 && arguments[0] === undefined) throw noPath();
     this.#path = checkPath(path);
     this.#options = checkOptions(options);
@@ -88,7 +92,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws what the constructor and `open()` throw.
    */
   static open(path: string | URL | null, options?: WALOptions): WAL;
-  // `deno doc` leaves out methods that share a name, static or not, unless each has a signature without a body.
+  // `deno doc` leaves out methods that share a name, static or not, unless each has a signature
+  // without a body.
   static open(path: string | URL | null, options: WALOptions = {}): WAL {
     if (path === undefined) throw noPath();
     const wal = new WAL(path, options);
@@ -97,15 +102,16 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Opens the log, and makes it if there is none; recovers it after a crash (see `recovery`). No-op if it is open. A log that was
-   * closed is opened again where the first opening found it; `stats().warnings` says so if another log is there by now.
+   * Opens the log, and makes it if there is none. After a crash it recovers the log (see
+   * `recovery`). No-op if the log is open. A log that was closed is opened again where the first
+   * opening found it. `stats().warnings` says if another log is there by now.
    *
-   * A reload that evaluates this module again in the same thread, from the same URL, takes over the log that the evaluation before had
-   * open and did not close (`bun --hot`): that one is closed. Where the runtime dispatches `unload` (Deno, not in workers), a log that is
-   * open then is closed.
+   * A reload may evaluate this module again in the same thread, from the same URL (`bun --hot`).
+   * Then `open()` closes the log that the earlier evaluation left open, and takes its place. A
+   * runtime that dispatches `unload` (Deno, not in workers) closes the open logs then.
    *
    * @throws {WALLockedError} if another opener has it.
-   * @throws {WALFormatError} if the file is not a log, or one of a later version.
+   * @throws {WALFormatError} if the file is not a log, or a log of a later version.
    * @throws {WALCorruptError} if acknowledged data is damaged; the file is left as it is.
    * @throws {WALNotFoundError} if a directory is missing, or the file and `create` is false.
    * @throws {WALPermissionError} if the runtime or the system denies access.
@@ -141,10 +147,12 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Makes everything appended durable, marks the log clean, gives up its file and its lock. A consumer ends at once: a call to its
-   * store that is still running is not waited for. No-op if it is closed.
+   * Makes everything appended durable, marks the log clean, and releases its file and its lock. A
+   * consumer ends at once, without waiting for a running call to its store. No-op if the log is
+   * closed.
    *
-   * @throws {WALSyncError} or {WALFileGoneError} if appended records are not durable; the log is closed all the same.
+   * @throws {WALSyncError} or {WALFileGoneError} if appended records are not durable; the log is
+   * closed all the same.
    */
   close(): void {
     if (this.#log !== null) closeLog(this.#log);
@@ -156,8 +164,9 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Stops the consumer and waits for it, waits for what is appended without holding the event loop, then closes. A call to the store
-   * that does not return is waited for up to `closeTimeoutMs`.
+   * Stops the consumer and waits until it has ended: for up to `closeTimeoutMs`, if a call to its
+   * store does not return. Then it makes everything appended durable without holding the event
+   * loop, and closes.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const log = this.#log;
@@ -169,18 +178,19 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Logs an insert and resolves when it is durable: neither a crash nor power loss can take it then. Waiting calls share one
-   * sync and resolve in LSN order.
+   * Logs an insert and resolves when the record is durable: neither a crash nor power loss can take
+   * it then. Waiting calls share one sync and resolve in LSN order.
    *
-   * @param keyHigh upper 64 bits of the key: a bigint from 0 to 2^64 − 1, or a number that is a safe integer ≥ 0.
+   * @param keyHigh upper 64 bits of the key: a bigint from 0 to 2^64 − 1, or a number that is a
+   * safe integer ≥ 0.
    * @param keyLow lower 64 bits of the key.
    * @param valueHigh upper 64 bits of the value.
    * @param valueLow lower 64 bits of the value.
-   * @param time hybrid logical time, not before the log's last one; left out, the log's own clock gives one. An append that had
-   * to wait for room is checked when it gets in.
+   * @param time hybrid logical time, not before the log's last one. Left out, the log's own clock
+   * gives one. If the append has to wait for room, its time is checked after that.
    * @throws {RangeError} or {TypeError} if an argument cannot be used; nothing is written.
-   * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time. `cause` is what the consumer or
-   * its store failed with.
+   * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time.
+   * `cause` is what the consumer or its store failed with.
    * @throws {WALSyncError} if this sync or an earlier one failed; only reopening helps.
    * @throws {WALFileGoneError} if the file was deleted, replaced or cut.
    * @throws {WALClosedError} if the log is closed.
@@ -218,11 +228,12 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Logs inserts as one batch: after a crash all of them are there or none. As {@linkcode WAL.logInsert}.
+   * Logs inserts as one batch: after a crash all of them are there or none. As
+   * {@linkcode WAL.logInsert}.
    *
-   * @param items iterated once, and each number read once, before anything is written. What an item
-   * or an iterator appends when it is read comes before the batch. An empty batch resolves and
-   * writes nothing.
+   * @param items iterated once, and each number read once, before anything is written. If an item
+   * or an iterator appends when it is read, that record comes before the batch. An empty batch
+   * resolves and writes nothing.
    * @throws {RangeError} also if the batch is larger than the ring.
    */
   batchInsert(items: Iterable<InsertItem>): Promise<void> {
@@ -235,10 +246,12 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Appends an insert without waiting for the medium: it outlives this process at once, and power loss after the next `flush()`.
+   * Appends an insert without waiting for the medium. The record outlives this process at once, and
+   * power loss after the next `flush()`.
    *
-   * @returns its LSN.
-   * @throws as {@linkcode WAL.logInsert} rejects; {@linkcode WALFullError} at once if no slot is free.
+   * @returns the record's LSN.
+   * @throws as {@linkcode WAL.logInsert} rejects; {@linkcode WALFullError} at once if no slot is
+   * free.
    */
   logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
@@ -254,7 +267,9 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#lsnOf(1, this.#opened("append").appender.tryAppend(OpType.Delete, keyHigh, keyLow, 0, 0, taken));
   }
 
-  /** Appends a delete of one value without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
+  /**
+   * Appends a delete of one value without waiting for the medium. As {@linkcode WAL.logInsertSync}.
+   */
   logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
     return this.#lsnOf(
@@ -266,7 +281,8 @@ export class WAL implements Disposable, AsyncDisposable {
   /**
    * Appends inserts as one batch without waiting for the medium.
    *
-   * @returns the LSN of the last one; for an empty batch, of the newest record in the log, 0 if there never was one.
+   * @returns the LSN of the last insert. For an empty batch, the LSN of the newest record, or 0 if
+   * there never was one.
    */
   batchInsertSync(items: Iterable<InsertItem>): LSN {
     return this.#batchSync(OpType.Insert, readInserts(items));
@@ -278,7 +294,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Makes everything appended durable before it returns; holds the event loop for one sync.
+   * Makes everything appended durable before it returns. It holds the event loop for one sync.
    *
    * @throws {WALSyncError} {@linkcode WALFileGoneError} {@linkcode WALClosedError}
    */
@@ -286,7 +302,10 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#good("flush").commit.flush();
   }
 
-  /** Resolves when everything appended before the call is durable. As {@linkcode WAL.flush}, without holding the event loop. */
+  /**
+   * Resolves when everything appended before the call is durable. As {@linkcode WAL.flush}, without
+   * holding the event loop.
+   */
   flushAsync(): Promise<void> {
     try {
       return this.#good("flush").commit.flushAsync();
@@ -296,13 +315,16 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes a checkpoint record and makes it, with everything before it, durable: everything up to `appliedThrough` is in the
-   * store, durably, and may be released. It releases nothing by itself unless the ring is full.
+   * Writes a checkpoint record, and makes it durable with everything before it. A checkpoint says
+   * that the store has everything up to `appliedThrough` durably, so the log may release it. It
+   * releases nothing by itself unless the ring is full.
    *
-   * @param appliedThrough defaults to what a consumer's store is known to have durably; one below an earlier checkpoint is taken
-   * as that. It has no log id: the caller answers for it that it is an LSN of this log.
+   * @param appliedThrough defaults to what a consumer's store is known to have durably. An LSN
+   * below an earlier checkpoint counts as that one. It has no log id, so the caller must know that
+   * it is an LSN of this log.
    * @returns the LSN of the checkpoint record.
-   * @throws {RangeError} if `appliedThrough` was not appended yet, or is past what a running consumer's store has durably.
+   * @throws {RangeError} if `appliedThrough` was not appended yet, or is above what a running
+   * consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
    * `appliedThrough`, or one that decides what may be released, is damaged, cannot be read, or is
@@ -314,13 +336,14 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Lets go of every record up to an LSN; its slot may be used again. Part of a batch is kept until all of it is confirmed. What
-   * was released before is no error. The file learns of it with a later header write, so after a crash released records may
-   * be there again.
+   * Releases all records up to an LSN, so that their slots can be used again. A batch is released
+   * as a whole. Releasing twice is allowed. A later header write stores the new tail, so released
+   * records can reappear after a crash.
    *
-   * @param confirmedThroughPos has no log id: the caller answers for it that it is an LSN of this log.
-   * @throws {RangeError} if records up to there are not durable yet, or, while a consumer runs, not durable in its store; or if
-   * it is no integer.
+   * @param confirmedThroughPos the LSN. It has no log id, so the caller must know that it is an LSN
+   * of this log.
+   * @throws {RangeError} if it is no integer, or records up to there are not durable yet. While a
+   * consumer runs, also if they are not durable in its store.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
    * `confirmedThroughPos`, or one before it that decides where its batch begins, is damaged, cannot
    * be read, or is of a later version. Nothing is confirmed then.
@@ -330,8 +353,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * All records from tail to head in LSN order, verified. Each takes 110 to 200 bytes of memory: for a big log
-   * see {@linkcode WAL.records} and {@linkcode WAL.cursor}.
+   * All records from tail to head in LSN order, verified. Each takes 110 to 200 bytes of memory.
+   * For a big log see {@linkcode WAL.records} and {@linkcode WAL.cursor}.
    *
    * @throws {WALCorruptError} if one of them is damaged.
    */
@@ -341,14 +364,15 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Records in LSN order, read a piece at a time as the iteration goes on. A generator: it has `map()`, `filter()`, `take()` and the
-   * other methods of iterators.
+   * Records in LSN order, read piece by piece as the iteration goes on. The generator has `map()`,
+   * `filter()`, `take()` and the other methods of iterators.
    *
    * @throws {RangeError} if an end of the range is no LSN.
-   * @throws {WALTruncatedError} if the range starts before the tail, or the log lets go of it before it is read.
+   * @throws {WALTruncatedError} if the range starts before the tail, or the log releases a record
+   * before it is read.
    * @throws {WALCorruptError} if a record is damaged.
    */
-  // As in IterableIterator, so that next().value is no more to narrow than it was.
+  // `any` as in IterableIterator, so that callers need not narrow next().value.
   // deno-lint-ignore no-explicit-any
   records(range: RecordRange = {}): Generator<WALRecord, any, undefined> {
     const { from, to } = range;
@@ -357,7 +381,10 @@ export class WAL implements Disposable, AsyncDisposable {
     return iterateRecords(memory, first, last);
   }
 
-  /** The same through one reused object that reads in place and allocates nothing: see {@linkcode Cursor}. */
+  /**
+   * The records of {@linkcode WAL.records} through one reused object, which reads in place and
+   * allocates nothing: see {@linkcode Cursor}.
+   */
   cursor(range: RecordRange = {}): Cursor {
     const { from, to } = range;
     const { memory, positions } = this.#opened("read");
@@ -366,18 +393,22 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Applies durable records to a store, in LSN order, whole batches, and then lets the log go of them; goes on until it is stopped.
-   * Resolves when the signal aborts and the running call to the store has returned, or when the log is closed. One consumer at a
-   * time. While it fails, `stats().consumer` and `stats().warnings` say so.
+   * Applies durable records to a store in LSN order, as whole batches, and then releases them. It
+   * goes on until it is stopped. The promise resolves when the signal aborts and the running call
+   * to the store has returned, or when the log is closed. One consumer runs at a time.
+   * `stats().consumer` and `stats().warnings` say if it fails.
    *
-   * Handle the promise: if the store fails and nobody waits in `whenApplied()`, its rejection ends the process.
+   * Handle the promise: if the store fails and nobody waits in `whenApplied()`, an unhandled
+   * rejection ends the process.
    *
-   * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes milliseconds.
+   * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes
+   * milliseconds.
    * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
-   * @throws whatever the store throws, unless `onError` asks for a retry; nothing is lost or skipped then.
+   * @throws whatever the store throws, unless `onError` asks for a retry. Nothing is lost or
+   * skipped.
    * @throws {WALConsumingError} if a consumer runs.
-   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, lacks what the log has released, or is being
-   * moved on by a consumer of another log.
+   * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, or lacks
+   * what the log has released. Also if a consumer of another log is filling the store.
    * @throws {WALCorruptError} if a record is damaged.
    */
   consumeAsync(store: ApplicableStore, options: ConsumeOptions | number = {}): Promise<void> {
@@ -391,12 +422,13 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Resolves when a consumer has applied everything up to an LSN, whoever started it; at once if it has.
+   * Resolves when a consumer has applied everything up to an LSN, whoever started the consumer.
    *
    * @param lsn the newest record if left out.
    * @throws {RangeError} if the record was not appended yet.
-   * @throws {WALClosedError} if no consumer runs, or it stops before. If it fails, or if the last consumer failed or was refused,
-   * whatever `consumeAsync()` rejected with, until another consumer starts or the log is opened again.
+   * @throws {WALClosedError} if no consumer runs, or it stops before.
+   * @throws whatever `consumeAsync()` rejected with, if the consumer fails before. Also if the last
+   * consumer failed or was refused, until another one starts or the log is opened again.
    */
   whenApplied(lsn?: LSN): Promise<void> {
     const log = this.#log;
@@ -404,12 +436,13 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes a copy of everything durable into a new log, which is cleanly closed and has the same LSNs. A file copied while the log
-   * is written would mix old and new blocks.
+   * Writes a copy of everything durable into a new log, which is cleanly closed and has the same
+   * LSNs. Do not copy the file of an open log, because such a copy mixes old and new blocks.
    *
-   * It holds the event loop until the copy is durable, for a log of 64 MiB a quarter of a second: see {@linkcode WAL.backupAsync}.
+   * The call holds the event loop until the copy is durable: a quarter of a second for a log of 64
+   * MiB. {@linkcode WAL.backupAsync} does not.
    *
-   * @param path where to; there must be no file. A log in memory can be backed up too.
+   * @param path the new file; there must be none yet. A log in memory can be backed up too.
    * @returns the first and last LSN of the copy; `last < first` if it is empty.
    * @throws {WALIOError} if there is a file already, and as `open()` throws.
    * @throws {WALCorruptError} if a record is damaged; no file is left.
@@ -420,11 +453,13 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * As {@linkcode WAL.backup}, 256 KiB at a time, without holding the event loop in between. The copy holds what is retained and
-   * durable at the call, whatever is appended, consumed and released meanwhile.
+   * As {@linkcode WAL.backup}, 256 KiB at a time, without holding the event loop in between. The
+   * copy has what is retained and durable at the call, whatever is appended, consumed and released
+   * meanwhile.
    *
-   * A slot whose record was released is not used again before the copy has it. An append that needs one finds the ring full: an async
-   * one waits, as it does for a consumer, and one that ends in `Sync` throws `WALFullError`.
+   * A slot of a released record is not used again before the copy has the record. An append that
+   * needs the slot finds the ring full. An async append waits, as it does for a consumer. A method
+   * that ends in `Sync` throws `WALFullError`.
    *
    * @returns when the copy is durable: its first and last LSN; `last < first` if it is empty.
    * @throws as `backup()`.
@@ -436,18 +471,19 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The file's absolute path, or null for anonymous memory: a relative one was resolved when it was given, symbolic links are as
-   * given. `stats().path` has none.
+   * The file's absolute path, or null for anonymous memory. A relative path was resolved when it
+   * was given. Symbolic links stay in it; `stats().path` has none.
    */
   get path(): string | null {
     return this.#path;
   }
 
   /**
-   * The log's id: 32 lowercase hex digits; `""` before the first `open()`; after `close()`, what it was last.
+   * The log's id, 32 lowercase hex digits. `""` before the first `open()`; after `close()`, the
+   * last id.
    *
-   * An LSN means nothing in another log, so a store saves this id beside its LSN. A copy that `backup()` or salvage makes has
-   * an id of its own.
+   * An LSN means nothing in another log, so a store saves this id beside its LSN. A copy that
+   * `backup()` or salvage makes has an id of its own.
    */
   get logId(): string {
     return this.#log?.header.lineage.logId ?? "";
@@ -463,12 +499,12 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.isOpen ? this.#log!.positions.capacity : 0;
   }
 
-  /** The next LSN to write; after `close()`, what it was last. */
+  /** The next LSN to write; after `close()`, the last one. */
   get head(): LSN {
     return this.#log?.positions.head ?? 1;
   }
 
-  /** The oldest LSN kept; equal to `head` if nothing is. */
+  /** The oldest LSN kept; equal to `head` if no record is kept. */
   get tail(): LSN {
     return this.#log?.positions.tail ?? 1;
   }
@@ -478,7 +514,9 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log?.positions.durable ?? 0;
   }
 
-  /** The highest LSN that is in the store, by what a consumer, a checkpoint or `truncate()` said. */
+  /**
+   * The highest LSN that is in the store, by what a consumer, a checkpoint or `truncate()` said.
+   */
   get applied(): LSN {
     return this.#log?.positions.applied ?? 0;
   }
@@ -531,8 +569,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Reads all that an append needs of the caller's; after this none of their code runs before it is
-   * done.
+   * Reads all that an append needs of its caller. None of the caller's code runs after this, until
+   * the append is done.
    *
    * @returns the given time.
    */
@@ -561,8 +599,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Appends what has been read and checked, at once or when there is room for it, and waits until
-   * it is durable.
+   * Appends what has been read and checked, at once or when there is room, and waits until the
+   * record is durable.
    */
   #append(
     opType: OpType,
@@ -582,7 +620,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log!.commit.wait();
   }
 
-  /** Apart, so that its closure costs nothing where there is room. */
+  /** A method of its own, so that its closure costs nothing if there is room. */
   #appendLater(
     opType: OpType,
     keyHigh: U64,
@@ -648,7 +686,9 @@ function noPath(): TypeError {
   return new TypeError("Cannot use undefined as path: it must be a string, a URL, or null for a log in memory");
 }
 
-/** Opens; where the program was loaded anew into the same thread, closes the log that it had open before. */
+/**
+ * Opens a log. After a reload in the same thread, closes the log that the program left open before.
+ */
 function openOrTakeOver(request: LogRequest): OpenedLog {
   try {
     return openLog(request);

@@ -7,9 +7,9 @@ import { hex, type TreeFile } from "./tree.ts";
 /** What must be true of log and store. */
 export interface Expectation {
   readonly files: readonly TreeFile[];
-  /** Files, by index, that must be in the store, or in the log where the store does not have it yet. */
+  /** Indices of the files that must be in the store, or still in the log. */
   readonly acknowledged: ReadonlySet<number>;
-  /** The store has been here. */
+  /** An LSN that the store had before. */
   readonly leastStoreLsn: LSN;
   /** All of the files must be in the store, and the log closed. */
   readonly complete: boolean;
@@ -23,7 +23,7 @@ export interface Audit {
   readonly problems: readonly string[];
 }
 
-/** Opens log and store, which nobody else may have open, and looks at every record and every pair. */
+/** Opens log and store, which nobody else may have open, and checks every record and every pair. */
 export function audit(logPath: string, storePath: string, expectation: Expectation): Audit {
   const { files, acknowledged, leastStoreLsn, complete } = expectation;
   const problems: string[] = [];
@@ -70,7 +70,7 @@ export function audit(logPath: string, storePath: string, expectation: Expectati
   }
   check(nextLsn === wal.head, () => `the log ends at LSN ${nextLsn - 1} instead of ${wal.head - 1}`);
 
-  // Not by LSN: the log's own checkpoint records, which it releases too, are never in the store.
+  // By key and not by LSN, because checkpoint records are the log's own and never in the store.
   files.forEach(({ path, key }, index) => {
     const isSafe = stored.has(hex(key)) || (!complete && logged.has(hex(key)));
     if (complete) check(isSafe, () => `${path} is not in the store`);

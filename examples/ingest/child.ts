@@ -1,16 +1,16 @@
-// The one that works and gets killed: logs an insert for each file that is neither in the log nor in the store, and applies the
-// log to the store.
+// The child, which works and is killed. It logs an insert for each file that is neither in the log
+// nor in the store, and applies the log to the store.
 
 import { join } from "node:path";
 import process from "node:process";
-import { type AppliedRun, OpType, WAL, type WALRecord } from "../../mod.ts";
+import { type AppliedRun, consume, OpType, WAL, type WALRecord } from "../../mod.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { type Message, readJob } from "./protocol.ts";
 import { forEachAtOnce, hashFile, hex, type TreeFile } from "./tree.ts";
 
 const REPORT_EVERY_MS = 20;
 
-/** Says which runs of records it has. */
+/** A store that reports which runs it has. */
 class ReportingStore extends SQLiteStore {
   override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
     super.applyBatch(records, run);
@@ -46,17 +46,15 @@ export async function runChild(jobPath: string): Promise<void> {
     acknowledged.push([index, Math.round((performance.now() - start) * 1000)]);
   };
 
-  const stop = new AbortController();
-  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  const consumption = consume(wal, store);
   try {
-    await Promise.race([consuming, forEachAtOnce(missing, outstanding, ingest)]);
-    while (wal.applied < wal.durable) await Promise.race([consuming, sleep(1)]);
+    await Promise.race([consumption.done, forEachAtOnce(missing, outstanding, ingest)]);
+    await wal.whenApplied();
   } finally {
     clearInterval(reporter);
     report();
-    stop.abort();
   }
-  await consuming;
+  await consumption.stop();
   wal.close();
   store.close();
   send({ type: "done" });
@@ -75,7 +73,7 @@ function findMissing(files: readonly TreeFile[], wal: WAL, store: SQLiteStore): 
   return missing;
 }
 
-/** Reads the file, which is the work of this job, and compares. */
+/** Reads and hashes a file, which is the work of this job. True if the hash is the expected one. */
 async function isUnchanged(path: string, value: TreeFile["value"]): Promise<boolean> {
   try {
     return hex((await hashFile(path)).hash) === hex(value);

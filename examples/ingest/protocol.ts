@@ -1,4 +1,5 @@
-// What parent and child tell each other: a job in a file, messages as lines of JSON on the child's standard output.
+// What parent and child tell each other: a job in a file, and messages as lines of JSON on the
+// child's standard output.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import type { LSN, RecoveryReport } from "../../mod.ts";
@@ -20,16 +21,18 @@ export interface Job {
 
 /** What the child says. Files go by their index in the job. */
 export type Message =
-  /** First of all: what it found. */
+  /** The first message: what the child found. */
   | { type: "open"; recovery: RecoveryReport; storeLsn: LSN; found: number; fileSystem: string; durableMedium: boolean }
-  /** Inserts that are durable, and how long each waited for that. */
+  /** Inserts that are durable, and how long each took. */
   | { type: "acknowledged"; files: [index: number, microseconds: number][] }
-  /** A run of records is in the store, committed. */
+  /** A run of records is committed in the store. */
   | { type: "applied"; firstLsn: LSN; lastLsn: LSN }
   | { type: "statistics"; appended: number; syncs: number; recordsPerSync: number }
-  /** The content is no longer what the job says; that was logged all the same. */
+  /**
+   * The file's content has changed since the job was written. The old hash is logged all the same.
+   */
   | { type: "changed"; file: number }
-  /** Last of all: everything is in the store, log and store are closed. */
+  /** The last message: everything is in the store, log and store are closed. */
   | { type: "done" };
 
 /** Writes a job for a child. */

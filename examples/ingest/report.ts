@@ -7,7 +7,7 @@ import type { Tree } from "./tree.ts";
 const BAR_WIDTH = 40;
 const PROBLEMS_SHOWN = 20;
 
-/** Says how many there are of what. */
+/** A number with its noun. */
 export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
@@ -26,9 +26,9 @@ export function clearBar(): void {
 }
 
 /**
- * Prints what recovery found in each life, and the figures of all.
+ * Prints what recovery found in each life, and the figures of all lives.
  *
- * @param leastMs what the tree was made to last.
+ * @param leastMs how long the job was made to last.
  */
 export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supervisor, leastMs: number): void {
   console.log("\nEach child, and what it found in the log:");
@@ -61,7 +61,7 @@ export function printReport(tree: Tree, lives: readonly Life[], supervisor: Supe
   }
 }
 
-/** Prints the verdict; true if there is nothing to complain about. */
+/** Prints the verdict. @returns true if there is no problem. */
 export function printVerdict(problems: readonly string[], files: number, kills: number): boolean {
   for (const problem of problems.slice(0, PROBLEMS_SHOWN)) console.log(`PROBLEM: ${problem}`);
   if (problems.length > PROBLEMS_SHOWN) console.log(`… and ${problems.length - PROBLEMS_SHOWN} more`);

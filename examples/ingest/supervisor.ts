@@ -1,4 +1,5 @@
-// Starts the child, listens to it, kills it, and keeps what it said: whatever it called durable must be there afterwards.
+// Starts the child, listens to it, kills it, and keeps what it said. What it called durable must be
+// there afterwards.
 
 import { spawn } from "node:child_process";
 import process from "node:process";
@@ -10,14 +11,14 @@ export interface Life {
   /** Null until it has opened the log. */
   opened: Extract<Message, { type: "open" }> | null;
   statistics: Extract<Message, { type: "statistics" }> | null;
-  /** Files that it called durable. */
+  /** The number of files that the child called durable. */
   acknowledged: number;
   /** From opening the log to the last acknowledgement. */
   loggingMs: number;
   wasKilled: boolean;
-  /** It said that it had done everything, and ended with exit code 0. */
+  /** The child said that everything is done, and ended with exit code 0. */
   isDone: boolean;
-  /** How it ended otherwise. */
+  /** How the child ended otherwise. */
   failure: string;
 }
 
@@ -27,7 +28,7 @@ export interface Command {
   readonly arguments: readonly string[];
 }
 
-/** Runs one child after another and adds up what they say. */
+/** Runs one child after the other and adds up what they say. */
 export class Supervisor {
   /** The files that any child called durable, by index. */
   readonly acknowledged: Set<number> = new Set();
@@ -35,7 +36,7 @@ export class Supervisor {
   readonly changed: Set<number> = new Set();
   readonly latenciesMicros: number[] = [];
   readonly problems: string[] = [];
-  /** The store has been here: by what a child said, or by what was found in the store. */
+  /** The highest LSN that the store had, as a child said or as the audit found. */
   storeLsn: LSN = 0;
   readonly #command: Command;
   readonly #onProgress: () => void;
@@ -45,7 +46,11 @@ export class Supervisor {
     this.#onProgress = onProgress;
   }
 
-  /** Runs a child to its end, which comes by SIGKILL as soon as so many files are acknowledged, by it and those before. */
+  /**
+   * Runs a child to its end.
+   *
+   * @param killAt the number of acknowledged files, in all lives, at which it is killed.
+   */
   run(killAt: number): Promise<Life> {
     const life: Life = {
       opened: null,
@@ -63,7 +68,7 @@ export class Supervisor {
     let rest = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       const lines = (rest + text).split("\n");
-      // The last line may be cut off by the kill: what it would have said was not said.
+      // The kill may cut off the last line. That message does not count.
       rest = lines.pop()!;
       for (const line of lines) {
         const message = JSON.parse(line) as Message;

@@ -1,4 +1,5 @@
-// The files of a directory tree, and what each is called in the store: hashes of its path and of its content.
+// The files of a directory tree, and their keys and values in the store: hashes of path and
+// content.
 
 import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
@@ -8,7 +9,7 @@ import { join } from "node:path";
 /** The first 128 bits of a SHA-256 hash. */
 export type Hash = readonly [high: bigint, low: bigint];
 
-/** A file as it was when the tree was read; everyone who works on it afterwards goes by this. */
+/** A file as it was when the tree was read. Key and value stay so, even if the file changes. */
 export interface TreeFile {
   /** Relative to the tree, with `/` between the names. */
   readonly path: string;
@@ -28,7 +29,10 @@ export interface Tree {
 const FILES_AT_ONCE = 32;
 const CHUNK_BYTES = 2 ** 20;
 
-/** Reads all regular files under a directory; symbolic links and directories named `.git` are left out. */
+/**
+ * Reads all regular files under a directory; symbolic links and directories named `.git` are left
+ * out.
+ */
 export async function readTree(root: string): Promise<Tree> {
   const unreadable: { path: string; reason: string }[] = [];
   const paths = [...listFiles(root, "", (path, reason) => unreadable.push({ path, reason }))];
@@ -65,7 +69,7 @@ export async function hashFile(path: string): Promise<{ bytes: number; hash: Has
   }
 }
 
-/** Calls a function for each item, so many at a time. The first error ends it. */
+/** Calls a function for each item, for at most `atOnce` at a time. The first error ends it. */
 export async function forEachAtOnce<T>(
   items: readonly T[],
   atOnce: number,

@@ -1,4 +1,5 @@
-// What callers catch: the codes, as types and as values; and that there is nothing to catch in normal running.
+// What callers catch: the codes, as types and as values; and that there is nothing to catch in
+// normal running.
 
 import { assert, assertEquals } from "@std/assert";
 import { WALClosedError, type WALErrorCode } from "../mod.ts";

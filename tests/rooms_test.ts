@@ -78,9 +78,22 @@ const MOST_MEMBERS = 25;
 const MOST_LINES = 300;
 
 /**
- * Folders whose comments are wrapped at 100 columns. The list grows until it holds every folder.
+ * Folders and files whose comments are wrapped at 100 columns. The list grows until it holds all.
  */
-const WRAPPED: readonly string[] = ["ffi", "src/testing/disk", "tests"];
+const WRAPPED: readonly string[] = [
+  "examples",
+  "ffi",
+  "mod.ts",
+  "src/consume",
+  "src/open_logs.ts",
+  "src/recovery",
+  "src/statistics.ts",
+  "src/stores",
+  "src/testing/disk",
+  "src/wal.ts",
+  "testing.ts",
+  "tests",
+];
 const NOT_YET_WRAPPED = "tests/support/";
 const MOST_COLUMNS = 100;
 
@@ -175,9 +188,10 @@ test("no class has more than 25 members or 300 lines, but for those listed", () 
 
 test("comments are wrapped at 100 columns in the folders that are done", () => {
   const long: string[] = [];
-  for (const path of WRAPPED.flatMap(sources).filter((path) => !path.startsWith(NOT_YET_WRAPPED))) {
+  const paths = WRAPPED.flatMap((path) => path.endsWith(".ts") ? [path] : sources(path));
+  for (const path of paths.filter((path) => !path.startsWith(NOT_YET_WRAPPED))) {
     for (const [index, line] of read(path).split("\n").entries()) {
-      const isComment = /^\s*(\/\/|\/?\*(?!\w))/.test(line) && !/^\s*\/\/ deno-/.test(line);
+      const isComment = /^\s*(\/\/|\/?\*(?![\w#]))/.test(line) && !/^\s*\/\/ deno-/.test(line);
       if (isComment && line.length > MOST_COLUMNS) long.push(`${path}:${index + 1}`);
     }
   }

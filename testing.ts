@@ -60,7 +60,7 @@ export { type DirtyPiece, everySubset, type Keep } from "./src/testing/disk/keep
 export type { Fate, FilePiece } from "./src/testing/disk/simulated_file.ts";
 export type { EntryPiece } from "./src/testing/disk/simulated_tree.ts";
 export { OtherProgram } from "./src/testing/disk/other_program.ts";
-export type { ReadContents, StoreEntry } from "./src/testing/pair_model.ts";
+export type { ReadContents, StoreEntry } from "./src/testing/store_model.ts";
 export { Random, type RandomState } from "./src/testing/random.ts";
 export { type DiskSnapshot, SimulatedDisk } from "./src/testing/disk/simulated_disk.ts";
 export {

@@ -9,7 +9,7 @@ import { OpType, WAL, WALStoreError } from "../mod.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { type ChildResult, projectUrl, runScript, runSnippet } from "./support/child.ts";
-import { makeRecord } from "./support/store_model.ts";
+import { makeRecord } from "./support/store_records.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 

@@ -2,9 +2,10 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { PairTable } from "../src/stores/pair_table.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
+import { StoreModel } from "../src/testing/store_model.ts";
 import { OpType, type WALRecordFields } from "../src/types.ts";
 import { applySingly, assertSame } from "./support/store_check.ts";
-import { makeInserts, makeRecord, makeRecords, MAX, operations, sorted, StoreModel } from "./support/store_model.ts";
+import { makeInserts, makeRecord, makeRecords, MAX, operations, sorted } from "./support/store_records.ts";
 import { test } from "./support/test.ts";
 
 test("MemoryStore holds what a plain map holds after any operations, in runs or one by one", () => {

@@ -6,20 +6,12 @@ import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { WALError, WALStoreError } from "../src/errors.ts";
 import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
+import { type StoreEntry, StoreModel } from "../src/testing/store_model.ts";
 import { type AppliedRun, OpType, type WALRecordFields } from "../src/types.ts";
 import { WAL } from "../src/wal.ts";
 import { projectUrl, runSnippet } from "./support/child.ts";
 import { applySingly, assertSame } from "./support/store_check.ts";
-import {
-  makeInserts,
-  makeRecord,
-  makeRecords,
-  MAX,
-  operations,
-  type Pair,
-  sorted,
-  StoreModel,
-} from "./support/store_model.ts";
+import { makeInserts, makeRecord, makeRecords, MAX, operations, sorted } from "./support/store_records.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -274,7 +266,7 @@ test("SQLiteStore has whole runs after its process was killed in a transaction",
   const child = await runSnippet(`
     import process from "node:process";
     import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
-    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_records.ts"))};
     const store = new SQLiteStore(${JSON.stringify(path)});
     for (let first = 1; first <= 1000; first += 100) store.applyBatch(makeInserts(100, first));
     const last = makeInserts(100, 1001);
@@ -357,7 +349,7 @@ test("SQLiteStore waits for another connection's transaction, then throws and ca
 test("SQLiteStore keeps LSNs and halves of any size", () => {
   using store = new SQLiteStore(":memory:");
   const halves = [0n, 1n, 2n ** 53n + 1n, 2n ** 63n - 1n, 2n ** 63n, MAX];
-  const pairs = halves.flatMap((a) => halves.map((b): Pair => [a, b, b, a]));
+  const pairs = halves.flatMap((a) => halves.map((b): StoreEntry => [a, b, b, a]));
   store.applyBatch(
     pairs.map((pair, i) => makeRecord(Number.MAX_SAFE_INTEGER - pairs.length + i + 1, OpType.Insert, pair)),
   );
@@ -452,7 +444,7 @@ test("SQLiteStore.sync() reaches the medium, and a commit alone does not", async
     `
     import { writeSync } from "node:fs";
     import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
-    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_records.ts"))};
     const mark = (name) => writeSync(1, "mark " + name + "\\n");
     const store = new SQLiteStore(${JSON.stringify(directory.join("store.db"))});
     store.applyBatch(makeInserts(10));
@@ -482,7 +474,7 @@ test("SQLiteStore reports nothing as durable after a failed sync", async () => {
   const child = await runSnippet(
     `
     import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
-    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_model.ts"))};
+    import { makeInserts } from ${JSON.stringify(projectUrl("tests/support/store_records.ts"))};
     const store = new SQLiteStore(${JSON.stringify(directory.join("store.db"))});
     const attempt = (action) => {
       try {

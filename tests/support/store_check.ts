@@ -2,14 +2,15 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { recordOf } from "../../src/read/stored_record.ts";
+import type { StoreEntry, StoreModel } from "../../src/testing/store_model.ts";
 import { OpType, type RecordStore, type WALRecordFields } from "../../src/types.ts";
-import { type Pair, sorted, type StoreModel } from "./store_model.ts";
+import { sorted } from "./store_records.ts";
 
 /** What a store answers. */
 interface Answers {
   readonly size: number;
   readonly keyCount: number;
-  entries(): Iterable<Pair>;
+  entries(): Iterable<StoreEntry>;
   has(keyHigh: bigint, keyLow: bigint): boolean;
   has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
   values(keyHigh: bigint, keyLow: bigint): readonly (readonly [high: bigint, low: bigint])[];
@@ -27,20 +28,23 @@ export function applySingly(store: RecordStore, fields: WALRecordFields): void {
 /**
  * The store has what the model has, by every way to ask.
  *
- * @param inOrder how its pairs are listed to be compared with the model's, which are sorted: as they come, for a store that sorts.
+ * @param inOrder lists the store's pairs in ascending order: as they come, for a store that sorts.
  */
 export function assertSame(
   store: Answers,
   model: StoreModel,
-  inOrder: (pairs: Iterable<Pair>) => Pair[] = sorted,
+  inOrder: (pairs: Iterable<StoreEntry>) => StoreEntry[] = sorted,
 ): void {
-  const pairs = model.entries();
+  const pairs = sorted(model.entries());
+  const keys = new Set(pairs.map(([keyHigh, keyLow]) => `${keyHigh},${keyLow}`));
   assertEquals(inOrder(store.entries()), pairs);
-  assertEquals([store.size, store.keyCount], [model.size, model.keyCount]);
+  assertEquals([store.size, store.keyCount], [pairs.length, keys.size]);
   for (const [keyHigh, keyLow, valueHigh, valueLow] of pairs) {
     assert(store.has(keyHigh, keyLow));
     assert(store.has(keyHigh, keyLow, valueHigh, valueLow));
-    const values = inOrder(store.values(keyHigh, keyLow).map(([high, low]): Pair => [keyHigh, keyLow, high, low]));
+    const values = inOrder(
+      store.values(keyHigh, keyLow).map(([high, low]): StoreEntry => [keyHigh, keyLow, high, low]),
+    );
     assertEquals(values, pairs.filter(([high, low]) => high === keyHigh && low === keyLow));
   }
 }

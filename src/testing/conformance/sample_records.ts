@@ -3,7 +3,7 @@
 import { recordOf } from "../../read/stored_record.ts";
 import { OPERATIONS } from "../../format/operations.ts";
 import { OpType, type WALRecord } from "../../types.ts";
-import type { StoreEntry } from "../pair_model.ts";
+import type { StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 
 /** Unsigned 64-bit numbers that stores mistake for others: signed, as doubles, cut to 32 bits. */

@@ -3,7 +3,7 @@
 import type { ApplicableStore, Store } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import { CASES } from "./cases.ts";
-import type { ReadContents } from "../pair_model.ts";
+import type { ReadContents } from "../store_model.ts";
 import type { StoreHome } from "./store_home.ts";
 import { type StoreMaker, Trial } from "./store_trial.ts";
 

@@ -8,7 +8,7 @@ import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promis
 import { closeStore } from "../crash/life.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
 import { checkOpened, faultOfAppliedLog } from "../crash/opened_store.ts";
-import { findPrefixes, PairModel, type ReadContents, recordText, type StoreEntry } from "../pair_model.ts";
+import { findPrefixes, type ReadContents, recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import { Home, SimulatedFailure, type StoreHome } from "./store_home.ts";
 import type { StoreDebt } from "../crash/watched_store.ts";
 
@@ -228,7 +228,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
   /** The store must contain what the records up to an LSN make of an empty one. */
   async expect(promise: PromiseNumber, through: LSN, when: string): Promise<void> {
     const entries = await this.read();
-    const difference = entries === null ? null : PairModel.after(this.data(through)).difference(entries);
+    const difference = entries === null ? null : StoreModel.after(this.data(through)).difference(entries);
     if (difference === null) return;
     const found = findPrefixes(this.data(), entries!).at(-1);
     const state = found === undefined ? "" : `; its contents are those of LSN ${found}`;

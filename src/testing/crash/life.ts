@@ -9,7 +9,7 @@ import { CrashClock, type CrashPoint } from "./crash_points.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogHistory } from "./log_history.ts";
 import { checkOpened, faultOfAppliedLog } from "./opened_store.ts";
-import { PairModel, type ReadContents, type StoreEntry } from "../pair_model.ts";
+import { type ReadContents, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
@@ -268,7 +268,7 @@ export class Life<S extends Store> {
       if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
     }
     const entries = await this.#read();
-    const difference = entries === null ? null : PairModel.after(records).difference(entries);
+    const difference = entries === null ? null : StoreModel.after(records).difference(entries);
     if (difference !== null) {
       throw new BrokenPromiseError("G11", `the store was given every record up to LSN ${last}, and ${difference}`);
     }

@@ -4,7 +4,7 @@ import type { LSN, WALRecord } from "../../types.ts";
 import { OpType } from "../../types.ts";
 import type { WAL } from "../../wal.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
-import { recordText } from "../pair_model.ts";
+import { recordText } from "../store_model.ts";
 
 /** The records of a log over all its crashes. */
 export class LogHistory {

@@ -2,7 +2,7 @@
 
 import type { LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
-import { findPrefixes, PairModel, type StoreEntry } from "../pair_model.ts";
+import { findPrefixes, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { StoreDebt } from "./watched_store.ts";
 
 /** What a store was given. */
@@ -80,7 +80,7 @@ type Run = StoreDebt["run"];
 
 /** With `appliedLsn()`: the contents are those of that LSN. */
 function checkContents(entries: readonly StoreEntry[], history: GivenRecords, run: Run, lsn: LSN): void {
-  const difference = PairModel.after(history.data(lsn)).difference(entries);
+  const difference = StoreModel.after(history.data(lsn)).difference(entries);
   if (difference === null) return;
   const states = findPrefixes(history.data(), entries);
   // Several records in a row may leave the contents as they were.

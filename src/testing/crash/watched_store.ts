@@ -5,7 +5,7 @@ import { BrokenPromiseError } from "../broken_promise.ts";
 import type { CrashClock } from "./crash_points.ts";
 import type { LogHistory } from "./log_history.ts";
 import { faultOfAppliedLog } from "./opened_store.ts";
-import { PairModel, recordText, type StoreEntry } from "../pair_model.ts";
+import { recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
 
@@ -141,7 +141,7 @@ export class WatchedStore {
     if (this.#inner.appliedLog !== undefined) await this.#askPosition();
     const entries = await this.#watch.read();
     if (entries === null) return;
-    const difference = PairModel.after(this.#watch.history.data(this.#applied)).difference(entries);
+    const difference = StoreModel.after(this.#watch.history.data(this.#applied)).difference(entries);
     if (difference !== null) this.#fail("G3", `applyBatch() of ${rangeText(records)} failed, and ${difference}`);
   }
 

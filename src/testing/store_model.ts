@@ -1,4 +1,4 @@
-// What a store must contain after some records: a multi-value map, as plain as can be, that tests compare a store with.
+// What a store must contain after some records: a multi-value map that tests compare a store with.
 
 import { OPERATIONS } from "../format/operations.ts";
 import { OpType, type WALRecordFields } from "../types.ts";
@@ -9,15 +9,15 @@ export type StoreEntry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: b
 /** Reads everything a store contains: each key with each of its values, in any order. */
 export type ReadContents<S> = (store: S) => Iterable<StoreEntry> | Promise<Iterable<StoreEntry>>;
 
-/** A multi-value map, and which record last changed what. */
-export class PairModel {
+/** A multi-value map, as plain as can be, which remembers the record that last changed a pair. */
+export class StoreModel {
   readonly #pairs = new Map<string, StoreEntry>();
   /** Of each pair that ever was: the record that last inserted or removed it. */
   readonly #changedBy = new Map<string, number>();
 
   /** The contents after these records. */
-  static after(records: Iterable<WALRecordFields>): PairModel {
-    const model = new PairModel();
+  static after(records: Iterable<WALRecordFields>): StoreModel {
+    const model = new StoreModel();
     for (const record of records) model.apply(record);
     return model;
   }
@@ -36,6 +36,11 @@ export class PairModel {
         this.#changedBy.set(other, lsn);
       }
     }
+  }
+
+  /** All pairs, in no order. */
+  entries(): StoreEntry[] {
+    return [...this.#pairs.values()];
   }
 
   /** How other contents differ, in words; null if they are the same. */
@@ -64,7 +69,7 @@ function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
 
 /** The LSNs whose contents these are, of records in LSN order; 0 for an empty store. */
 export function findPrefixes(records: readonly WALRecordFields[], entries: readonly StoreEntry[]): number[] {
-  const model = new PairModel();
+  const model = new StoreModel();
   const found = model.difference(entries) === null ? [0] : [];
   for (const record of records) {
     model.apply(record);

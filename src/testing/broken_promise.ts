@@ -1,14 +1,17 @@
 // What a test of a store or a workload throws: which of the library's promises is broken, and how to see it again.
 
 /** The number of a promise. */
-export type PromiseNumber = "G1" | "G2" | "G3" | "G4" | "G11";
+export type PromiseNumber = "G1" | "G2" | "G3" | "G4" | "G5" | "G6" | "G10" | "G11";
 
-/** The promises that stores and workloads can break, or show to be broken. Their numbers are those of the documentation. */
+/** The promises that a test can find broken. Their numbers are those of the documentation. */
 const PROMISES: Readonly<Record<PromiseNumber, string>> = {
   G1: "what was acknowledged survives a crash",
   G2: "recovery returns a gapless prefix of what was appended",
   G3: "a batch is there whole or not at all",
   G4: "what a recovery discarded does not come back",
+  G5: "damage is told apart from a crash, and the file stays as it is",
+  G6: "a failed sync is final, and a reopening makes durable what it accepts",
+  G10: "time never goes back",
   G11: "the store gets every durable record in order, has each once, and the log keeps a record until the store has it",
 };
 

@@ -79,7 +79,9 @@ export function findPrefixes(records: readonly WALRecordFields[], entries: reado
 }
 
 /** A record as one short text. */
-export function recordText({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): string {
+export function recordText(
+  { lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: Omit<WALRecordFields, "version" | "time">,
+): string {
   const operation = OPERATIONS[opType - 1];
   if (operation === undefined) return `LSN ${lsn} of the unknown type ${opType}`;
   const { name, hasValue, method } = operation;

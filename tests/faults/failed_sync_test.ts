@@ -8,9 +8,10 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { WAL, WALError } from "../../mod.ts";
+import type { LogModel } from "../../src/testing/log_model.ts";
 import type { Keep, Moment, SimulatedDiskOptions, SystemCall } from "../../testing.ts";
 import { bury, checkAfterCrash, LOG_PATH, prepare, type Start, type Work } from "../support/crash_runs.ts";
-import { type LogModel, ModelledLog } from "../support/log_model.ts";
+import { ModelledLog } from "../support/modelled_log.ts";
 import { Random } from "../../testing.ts";
 import { test } from "../support/test.ts";
 import { WORKLOADS } from "../support/workloads.ts";
@@ -42,7 +43,7 @@ async function runUntilFailure({ options }: Start, model: LogModel, work: Work):
   } catch (error) {
     if (!(error instanceof WALError)) throw error;
   }
-  model.acknowledge(Math.min(wal.durable, model.last));
+  model.noteDurable(wal.durable);
   if (wal.isOpen && wal.stats().poisoned) await assertPoisoned(wal);
   bury(wal);
 }

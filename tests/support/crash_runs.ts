@@ -11,7 +11,8 @@ import {
   SimulatedDisk,
   type SimulatedDiskOptions,
 } from "../../testing.ts";
-import { LogModel, ModelledLog } from "./log_model.ts";
+import { LogModel } from "../../src/testing/log_model.ts";
+import { ModelledLog } from "./modelled_log.ts";
 import { turn } from "./turn.ts";
 
 export const LOG_PATH = "/sim/log";
@@ -44,7 +45,8 @@ export async function prepare(
   const all = { size: 65536, idleHeaderDelayMs: Infinity, ...options, storage: disk.storage, now: disk.clock.now };
   const wal = WAL.open(LOG_PATH, all);
   await prelude?.(new ModelledLog(wal, model));
-  model.tail = wal.tail;
+  // Closing makes all of it durable.
+  model.checkRecovered(wal);
   wal.close();
   return { disk, snapshot: disk.snapshot(), model, options: all };
 }
@@ -60,7 +62,7 @@ export async function run({ disk, options }: Start, model: LogModel, work: Work)
     if (!disk.halted) throw error;
   } finally {
     // `durable` is a promise like an acknowledgement.
-    if (wal !== null) model.acknowledge(Math.min(wal.durable, model.last));
+    if (wal !== null) model.noteDurable(wal.durable);
     if (disk.halted) bury(wal);
   }
 }

@@ -1,9 +1,10 @@
 // Runs a history on a simulated disk against its model. The same history runs the same way each time: time is simulated too.
 
 import { OpType, WAL, WALCorruptError, WALError, WALFullError, type WALOptions, WALSyncError } from "../../mod.ts";
-import { Random, SimulatedDisk } from "../../testing.ts";
+import type { AskedRecord, RecordContent } from "../../src/testing/asked_records.ts";
+import { LogModel } from "../../src/testing/log_model.ts";
+import { BrokenPromiseError, Random, SimulatedDisk } from "../../testing.ts";
 import type { Crash, History, Step } from "./history.ts";
-import { BrokenPromise, HistoryModel } from "./history_model.ts";
 import { HistoryStore, StoreFailure } from "./history_store.ts";
 
 const LOG = "/sim/log";
@@ -97,7 +98,7 @@ class Run {
   readonly #tally: Tally;
   readonly #random: Random;
   readonly #options: WALOptions;
-  readonly #model = new HistoryModel();
+  readonly #model = new LogModel();
   readonly #store: HistoryStore | null;
   #wal: WAL | null = null;
   /** Calls that have not settled, and a running consumer's promise among them. */
@@ -174,7 +175,7 @@ class Run {
   }
 
   #isExpected(error: unknown): boolean {
-    if (this.disk.halted) return !(error instanceof BrokenPromise);
+    if (this.disk.halted) return !(error instanceof BrokenPromiseError);
     if (error instanceof WALFullError) {
       this.#tally.met("H31");
       return true;
@@ -209,8 +210,7 @@ class Run {
       }
       case "insertSync":
         for (let i = 0; i < step.count; i++) {
-          const id = this.#model.ask(OpType.Insert);
-          wal.logInsertSync(BigInt(OpType.Insert), id, (1n << 63n) | BigInt(id), id);
+          wal.logInsertSync(...toItem(this.#ask(OpType.Insert)[0]!));
         }
         return;
       case "batch":
@@ -273,12 +273,25 @@ class Run {
 
   // Appending.
 
-  /** Keeps an eye on a call: what it acknowledges, how it may fail. */
-  #watch(call: Promise<void>, first: number, last: number): Promise<void> {
+  /** Asks for records that no other one repeats. */
+  #ask(opType: OpType, count = 1): readonly AskedRecord[] {
+    const first = this.#model.asked.count + 1;
+    return this.#model.asked.ask(Array.from({ length: count }, (_, i): RecordContent => {
+      const number = BigInt(first + i);
+      return opType === OpType.Delete
+        ? { opType, keyHigh: BigInt(opType), keyLow: number, valueHigh: 0n, valueLow: 0n }
+        : { opType, keyHigh: BigInt(opType), keyLow: number, valueHigh: (1n << 63n) | number, valueLow: number };
+    }));
+  }
+
+  /** Watches a call: what it acknowledges, how it may fail. */
+  #watch(call: Promise<void>, asked: readonly AskedRecord[]): Promise<void> {
     const poisoned = !this.disk.halted && this.#wal!.isOpen && this.#wal!.stats().poisoned;
     const watched = call.then(() => {
-      if (poisoned) throw new BrokenPromise(`G6: record ${last} was acknowledged after a failed sync`);
-      for (let id = first; id <= last; id++) this.#model.acknowledge(id);
+      if (poisoned) {
+        throw new BrokenPromiseError("G6", `record ${asked.at(-1)!.number} was acknowledged after a failed sync`);
+      }
+      this.#model.asked.acknowledge(asked);
     });
     this.#pending.push(watched.catch((error) => {
       if (!this.#isExpected(error) && !(error instanceof WALError && error.code === "CLOSED")) this.#failure ??= error;
@@ -290,30 +303,28 @@ class Run {
   #append(what: "insert" | "delete" | "deleteValue"): Promise<void> {
     const wal = this.#wal!;
     const opType = what === "insert" ? OpType.Insert : what === "delete" ? OpType.Delete : OpType.DeleteValue;
-    const id = this.#model.ask(opType);
-    const valueHigh = (1n << 63n) | BigInt(id);
+    const asked = this.#ask(opType);
+    const [keyHigh, keyLow, valueHigh, valueLow] = toItem(asked[0]!);
     const call = what === "insert"
-      ? wal.logInsert(BigInt(opType), id, valueHigh, id)
+      ? wal.logInsert(keyHigh, keyLow, valueHigh, valueLow)
       : what === "delete"
-      ? wal.logDelete(BigInt(opType), id)
-      : wal.logDeleteValue(BigInt(opType), id, valueHigh, id);
-    return this.#watch(call, id, id);
+      ? wal.logDelete(keyHigh, keyLow)
+      : wal.logDeleteValue(keyHigh, keyLow, valueHigh, valueLow);
+    return this.#watch(call, asked);
   }
 
   async #batch(how: "insert" | "delete" | "sync", count: number, wait: boolean): Promise<void> {
     const wal = this.#wal!;
-    const opType = how === "delete" ? OpType.Delete : OpType.Insert;
-    const first = this.#model.ask(opType, count);
-    const ids = Array.from({ length: count }, (_, i) => first + i);
-    const items = ids.map((id) => [BigInt(opType), id, (1n << 63n) | BigInt(id), id] as const);
+    const asked = this.#ask(how === "delete" ? OpType.Delete : OpType.Insert, count);
+    const items = asked.map(toItem);
     if (how === "sync") {
       wal.batchInsertSync(items);
       return;
     }
     const call = how === "insert"
       ? wal.batchInsert(items)
-      : wal.batchDelete(ids.map((id) => [BigInt(opType), id] as const));
-    const watched = this.#watch(call, first, first + count - 1);
+      : wal.batchDelete(items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const));
+    const watched = this.#watch(call, asked);
     if (wait) await watched;
   }
 
@@ -325,9 +336,7 @@ class Run {
     while (count > 0) {
       const now = Math.min(count, 100);
       count -= now;
-      const first = this.#model.ask(OpType.Insert, now);
-      const items = Array.from({ length: now }, (_, i) => first + i);
-      wal.batchInsertSync(items.map((id) => [BigInt(OpType.Insert), id, (1n << 63n) | BigInt(id), id] as const));
+      wal.batchInsertSync(this.#ask(OpType.Insert, now).map(toItem));
       wal.flush();
       this.#observe();
       if (this.#store === null) {
@@ -437,8 +446,9 @@ class Run {
     this.#store?.losePower();
     this.#open();
     if (this.#wal!.head !== found) {
-      throw new BrokenPromise(
-        `G6: recovery found up to LSN ${found - 1}, and after another crash up to ${this.#wal!.head - 1}`,
+      throw new BrokenPromiseError(
+        "G6",
+        `recovery found up to LSN ${found - 1}, and after another crash up to ${this.#wal!.head - 1}`,
       );
     }
   }
@@ -453,7 +463,7 @@ class Run {
     await this.#consuming.catch(() => {});
     this.#consumer = null;
     // What a dead process says no longer counts, unless it is a broken promise.
-    if (!(this.#failure instanceof BrokenPromise)) this.#failure = failure;
+    if (!(this.#failure instanceof BrokenPromiseError)) this.#failure = failure;
     return void head;
   }
 
@@ -530,7 +540,9 @@ class Run {
       if (!(error instanceof WALCorruptError)) throw error;
       this.#tally.met("H6");
       const now = this.disk.image(LOG);
-      if (now.some((byte, i) => byte !== damaged[i])) throw new BrokenPromise("G5: the refused file was changed");
+      if (now.some((byte, i) => byte !== damaged[i])) {
+        throw new BrokenPromiseError("G5", "the refused file was changed");
+      }
     }
     this.disk.restore(before);
     try {
@@ -546,10 +558,15 @@ class Run {
     this.#tally.met("H34");
     this.#model.checkPrefix(copy);
     if (copy.tail !== first || copy.head !== last + 1) {
-      throw new BrokenPromise(`G2: the copy is ${copy.tail} to ${copy.head - 1}`);
+      throw new BrokenPromiseError("G2", `the copy is ${copy.tail} to ${copy.head - 1}`);
     }
     copy.close();
   }
+}
+
+function toItem({ content }: AskedRecord): [bigint, bigint, bigint, bigint] {
+  const { keyHigh, keyLow, valueHigh, valueLow } = content;
+  return [keyHigh, keyLow, valueHigh, valueLow];
 }
 
 /** What recovery found, as far as a history decides it. */

@@ -2,6 +2,7 @@
 //
 // Zeller, Hildebrandt: "Simplifying and isolating failure-inducing input" (IEEE TSE 2002), with complements only.
 
+import { BrokenPromiseError } from "../../testing.ts";
 import type { Step } from "./history.ts";
 import { HistoryFailure, runHistory } from "./history_run.ts";
 
@@ -39,8 +40,8 @@ export async function shrink(failure: HistoryFailure): Promise<HistoryFailure> {
 }
 
 /** Which promise broke, or which error came: the message up to its first number. */
-function kindOf(failure: HistoryFailure): string {
-  return /^BrokenPromise: G\d+/.exec(failure.message)?.[0] ?? failure.message.replace(/\d.*/s, "");
+function kindOf({ cause, message }: HistoryFailure): string {
+  return cause instanceof BrokenPromiseError ? cause.promise : message.replace(/\d.*/s, "");
 }
 
 function simplerSteps(step: Step): Step[] {

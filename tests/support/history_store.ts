@@ -1,9 +1,11 @@
 // A store that can crash, in three kinds: one that saves the LSN with its data, one that is called record by record and saves
 // none, and none at all. It notes which record came to it when.
 
-import { OpType, type Store, type WAL, type WALRecord } from "../../mod.ts";
-import type { Random } from "../../testing.ts";
-import { BrokenPromise, type HistoryModel } from "./history_model.ts";
+import type { LSN, Store, WAL, WALRecord } from "../../mod.ts";
+import { Delivery } from "../../src/testing/crash/delivery.ts";
+import type { LogModel } from "../../src/testing/log_model.ts";
+import { recordText } from "../../src/testing/store_model.ts";
+import { BrokenPromiseError, type Random } from "../../testing.ts";
 
 /** `exact`: `applyBatch()`, `appliedLsn()`, `sync()`. `plain`: the three methods and `sync()`. */
 export type StoreKind = "exact" | "plain";
@@ -15,24 +17,33 @@ export class StoreFailure extends Error {
 
 export class HistoryStore {
   readonly kind: StoreKind;
-  readonly #model: HistoryModel;
+  readonly #model: LogModel;
   readonly #random: Random;
-  /** The number of each record applied, by its LSN, in the order of their coming. */
-  #applied: [lsn: number, id: number][] = [];
+  /** The records that were applied, in the order of their coming. */
+  readonly #applied: WALRecord[] = [];
+  readonly #delivery: Delivery;
   #synced = 0;
   /** Calls until one fails; −1: none does. */
   failsIn = -1;
   /** The log that is open. */
   wal: WAL | null = null;
 
-  constructor(kind: StoreKind, model: HistoryModel, random: Random) {
+  constructor(kind: StoreKind, model: LogModel, random: Random) {
     this.kind = kind;
     this.#model = model;
     this.#random = random;
+    this.#delivery = new Delivery({
+      model,
+      durable: () => this.wal?.durable ?? 0,
+      applied: () => this.appliedLsn,
+      said: () => kind === "exact" ? this.appliedLsn : 0,
+      takesRuns: kind === "exact",
+    });
   }
 
-  /** The store as a consumer gets it. */
+  /** The store as a new consumer gets it. */
   get store(): Store {
+    this.#delivery.begin();
     const sync = async () => {
       await this.#work();
       this.#synced = this.#applied.length;
@@ -40,7 +51,7 @@ export class HistoryStore {
     };
     const one = async (record: WALRecord) => {
       await this.#work();
-      this.#take(record);
+      this.#take([record]);
     };
     const each: Store = {
       insert: (_kh, _kl, _vh, _vl, record) => one(record),
@@ -51,14 +62,14 @@ export class HistoryStore {
     if (this.kind === "plain") return each;
     const applyBatch = async (records: readonly WALRecord[]) => {
       await this.#work();
-      for (const record of records) this.#take(record);
+      this.#take(records);
     };
     return { ...each, applyBatch, appliedLsn: () => this.appliedLsn };
   }
 
   /** The highest LSN applied. */
   get appliedLsn(): number {
-    return this.#applied.reduce((highest, [lsn]) => Math.max(highest, lsn), 0);
+    return this.#applied.reduce((highest, { lsn }) => Math.max(highest, lsn), 0);
   }
 
   async #work(): Promise<void> {
@@ -67,16 +78,9 @@ export class HistoryStore {
     if (this.failsIn >= 0 && this.failsIn-- === 0) throw new StoreFailure("The store fails");
   }
 
-  #take(record: WALRecord): void {
-    const { wal } = this;
-    if (wal !== null && record.lsn > wal.durable) {
-      throw new BrokenPromise(`G11: the store got LSN ${record.lsn}, durable is ${wal.durable}`);
-    }
-    if (this.kind === "exact" && record.lsn <= this.appliedLsn) {
-      throw new BrokenPromise(`G11: the store got LSN ${record.lsn} again, it said it had ${this.appliedLsn}`);
-    }
-    this.#model.place(record);
-    this.#applied.push([record.lsn, Number(record.opType === OpType.Delete ? record.keyLow : record.valueLow)]);
+  #take(records: readonly WALRecord[]): void {
+    this.#delivery.check(records);
+    this.#applied.push(...records);
   }
 
   /** Power loss: what came after the last sync is there in part. */
@@ -85,18 +89,15 @@ export class HistoryStore {
     this.#synced = this.#applied.length;
   }
 
-  /** After a recovery: the log has what the store has, the store what the log let go of. */
+  /** After a recovery: the store has what the log released. */
   check(wal: WAL): void {
     const applied = this.appliedLsn;
-    if (applied > wal.head - 1) {
-      throw new BrokenPromise(`G11: the store has LSN ${applied}, the log ends at ${wal.head - 1}`);
-    }
-    const mine = new Map(this.#applied);
+    const mine = new Map(this.#applied.map((record): [LSN, WALRecord] => [record.lsn, record]));
     // An exact store has every record up to its LSN; a plain one at least those that the log gave up.
-    for (const [lsn, id] of this.#model.recordsThrough(this.kind === "exact" ? applied : wal.tail - 1)) {
-      if (mine.get(lsn) !== id) {
-        throw new BrokenPromise(`G11: LSN ${lsn} (record ${id}) is not in the store; the tail is ${wal.tail}`);
-      }
+    for (const record of this.#model.data(this.kind === "exact" ? applied : wal.tail - 1)) {
+      const found = mine.get(record.lsn);
+      if (found !== undefined && recordText(found) === recordText(record)) continue;
+      throw new BrokenPromiseError("G11", `${recordText(record)} is not in the store; the tail is ${wal.tail}`);
     }
     this.#model.release(applied);
   }

@@ -7,10 +7,9 @@ import type { AppliedRun, LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
 import { closeStore } from "../crash/life.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
-import { checkOpened, faultOfAppliedLog } from "../crash/opened_store.ts";
+import { StoreAccount } from "../store_account.ts";
 import { findPrefixes, type ReadContents, recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import { Home, SimulatedFailure, type StoreHome } from "./store_home.ts";
-import type { StoreDebt } from "../crash/watched_store.ts";
 
 /** How stores are made and read. */
 export interface StoreMaker<S extends Store> {
@@ -33,17 +32,13 @@ export class Trial<S extends Store> implements AsyncDisposable {
   #store!: S;
   /** Everything it was given. */
   readonly #records: WALRecord[] = [];
-  /** Up to here it has been given everything, as far as crashes have left it. */
-  #given: LSN = 0;
-  #debt: StoreDebt = { durable: 0, offered: 0, run: null };
+  readonly #account = new StoreAccount((through) => this.data(through));
   #fault: StepFault | null = null;
   #steps = 0;
   /** Counts the lives of the store: what a dead one still does is of no interest. */
   #life = 0;
   /** The log that records come from, now. */
   #logId = newId();
-  /** The log that each record came from. */
-  readonly #logs = new Map<LSN, string>();
   readonly #lines: string[] = [];
 
   private constructor(maker: StoreMaker<S>) {
@@ -94,7 +89,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
       for (const record of records) await this.#giveOne(record);
     }
     if (life !== this.#life) return;
-    this.#given = Math.max(this.#given, records.at(-1)!.lsn);
+    this.#account.noteApplied(records);
     this.noteDurable(false);
   }
 
@@ -110,12 +105,6 @@ export class Trial<S extends Store> implements AsyncDisposable {
     this.#note(`The log is another one: ${this.#logId}`);
   }
 
-  /** The log that a record came from. */
-  logsOf(lsn: LSN): readonly string[] {
-    const logId = this.#logs.get(lsn);
-    return logId === undefined ? [] : [logId];
-  }
-
   /** What a consumer says of a run. */
   runOf(records: readonly WALRecord[]): AppliedRun {
     return { logId: this.#logId, firstLsn: records[0]!.lsn, lastLsn: records.at(-1)!.lsn };
@@ -123,12 +112,8 @@ export class Trial<S extends Store> implements AsyncDisposable {
 
   /** Notes what the store is going to be called with. */
   offer(records: readonly WALRecord[]): void {
-    for (const record of records) {
-      if (record.lsn > this.last) this.#records.push(record);
-      if (record.lsn > this.#given) this.#logs.set(record.lsn, this.#logId);
-    }
-    const run = { first: records[0]!.lsn, last: records.at(-1)!.lsn };
-    this.#debt = { ...this.#debt, offered: Math.max(this.#debt.offered, run.last), run };
+    for (const record of records) if (record.lsn > this.last) this.#records.push(record);
+    this.#account.offer(records, this.#logId);
   }
 
   async #giveOne(record: WALRecord): Promise<void> {
@@ -139,7 +124,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
   /** A call has ended: what it did is durable if the store has no `sync()`, or if this was one. */
   noteDurable(wasSync: boolean): void {
     if (!wasSync && this.#store.sync !== undefined) return;
-    this.#debt = { ...this.#debt, durable: Math.max(this.#debt.durable, this.#given) };
+    this.#account.noteDurable();
     this.#home.keepImage();
   }
 
@@ -154,13 +139,9 @@ export class Trial<S extends Store> implements AsyncDisposable {
     if (this.#store.appliedLsn === undefined) return null;
     const lsn = await this.#store.appliedLsn();
     this.#note(`appliedLsn() is ${lsn}`);
-    if (!Number.isSafeInteger(lsn) || lsn < 0) this.fail("G11", `appliedLsn() is ${String(lsn)}, which is no LSN`);
-    if (lsn > this.last) this.fail("G11", `appliedLsn() is ${lsn}, but the store was given LSN ${this.last} at most`);
-    if (lsn < this.#debt.durable) {
-      this.fail("G11", `appliedLsn() is ${lsn}, though the store has LSN ${this.#debt.durable} durably (H28)`);
-    }
+    const fault = this.#account.faultOfLsn(lsn);
+    if (fault !== null) this.fail("G11", fault);
     await this.#checkLog(lsn);
-    this.#debt = { ...this.#debt, durable: lsn };
     this.#home.keepImage();
     return lsn;
   }
@@ -169,7 +150,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     if (this.#store.appliedLog === undefined) return;
     const said = await this.#store.appliedLog();
     this.#note(`appliedLog() is ${said}`);
-    const fault = faultOfAppliedLog(this.#store, lsn, said, this);
+    const fault = this.#account.faultOfLog(this.#store, lsn, said);
     if (fault !== null) this.fail("G11", fault);
   }
 
@@ -184,16 +165,13 @@ export class Trial<S extends Store> implements AsyncDisposable {
     } catch { /* it is dead */ }
     await this.#open();
     try {
-      this.#debt = await checkOpened(this.#store, await this.read(), {
-        data: (lsn) => this.data(lsn),
-        logsOf: (lsn) => this.logsOf(lsn),
-      }, this.#debt);
+      await this.#account.checkOpened(this.#store, await this.read());
     } catch (error) {
       if (error instanceof BrokenPromiseError) this.fail(error.promise, error.finding);
       throw error;
     }
     if (this.#store.appliedLsn === undefined) return null;
-    return this.#given = this.#debt.durable;
+    return this.#account.durable;
   }
 
   async #open(): Promise<void> {

@@ -7,7 +7,8 @@ import type { Subject } from "./options.ts";
 import type { CrashOptions, SimulatedDiskOptions } from "../disk/options.ts";
 import type { Moment } from "../disk/fault_plan.ts";
 import type { Keep } from "../disk/keep.ts";
-import { LogHistory } from "./log_history.ts";
+import { LogModel } from "../log_model.ts";
+import { StoreAccount } from "../store_account.ts";
 import { Random } from "../random.ts";
 import { SimulatedDisk } from "../disk/simulated_disk.ts";
 import { Home } from "../conformance/store_home.ts";
@@ -58,12 +59,13 @@ const RESTORE_CHANCE = 0.5;
 export async function runHistory<S extends Store>(subject: Subject<S>, plan: HistoryPlan): Promise<HistoryOutcome> {
   using home = new Home(subject.temporary);
   const habits = habitsOf(plan.seed);
+  const model = new LogModel();
   const machine: Machine = {
     disk: new SimulatedDisk(habits.disk),
     home,
-    history: new LogHistory(),
+    model,
+    account: new StoreAccount((through) => model.data(through)),
     lines: [],
-    debt: { durable: 0, offered: 0, run: null },
   };
   const lives = 1 + (plan.point === 0 ? 0 : new Random(plan.seed, plan.point).between(1, plan.crashes));
   let steps = 0;
@@ -79,7 +81,7 @@ export async function runHistory<S extends Store>(subject: Subject<S>, plan: His
     failure = { error };
   }
   const crashes = Math.min(number, lives - 1);
-  return { steps, crashes, records: machine.history.data().length, lines: machine.lines, failure };
+  return { steps, crashes, records: model.data().length, lines: machine.lines, failure };
 }
 
 function habitsOf(seed: number): Habits {

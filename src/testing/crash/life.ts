@@ -7,15 +7,15 @@ import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { CrashClock, type CrashPoint } from "./crash_points.ts";
 import type { CrashOptions } from "../disk/options.ts";
-import type { LogHistory } from "./log_history.ts";
-import { checkOpened, faultOfAppliedLog } from "./opened_store.ts";
+import type { LogModel } from "../log_model.ts";
+import type { StoreAccount } from "../store_account.ts";
 import { type ReadContents, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
 import type { Subject } from "./options.ts";
 import { WatchedLog, watchedStorage } from "./watched_log.ts";
-import { type StoreDebt, WatchedStore } from "./watched_store.ts";
+import { WatchedStore } from "./watched_store.ts";
 
 /** Where the log lies on the simulated disk. */
 export const LOG_PATH = "/sim/log";
@@ -46,9 +46,10 @@ export interface LifePlan {
 export interface Machine {
   readonly disk: SimulatedDisk;
   readonly home: Home;
-  readonly history: LogHistory;
+  readonly model: LogModel;
+  /** The store's. What a dead life still does counts no more, so each crash makes a copy. */
+  account: StoreAccount;
   readonly lines: string[];
-  debt: StoreDebt;
 }
 
 /** How long the work of a dead process may go on before the next life begins all the same. */
@@ -115,24 +116,23 @@ export class Life<S extends Store> {
     this.#session.abort();
     await Promise.all(this.#running);
     if (end === "check") await this.#checkAll();
-    this.#machine.debt = this.#watched!.debt;
-    this.#machine.history.observe(log);
+    this.#machine.model.adopt(log);
     log.close();
-    this.#machine.history.acknowledge(log.durable);
+    this.#machine.model.noteDurable(log.durable);
     await closeStore(this.#store!, this.#machine.home);
     this.#store = null;
     this.#clock.note("Log and store are closed.");
   }
 
   #openLog(): WatchedLog {
-    const { disk, history } = this.#machine;
+    const { disk, model } = this.#machine;
     const observe = () => {
-      if (this.#log !== null) history.observe(this.#log);
+      if (this.#log !== null) model.adopt(this.#log);
     };
     if (this.#plan.restoresLog && disk.exists(LOG_PATH)) this.#restoreLog();
     const storage = watchedStorage(disk, this.#clock, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
-    const watch = { clock: this.#clock, history, fail: (error: BrokenPromiseError) => this.#fail(error) };
+    const watch = { clock: this.#clock, model, fail: (error: BrokenPromiseError) => this.#fail(error) };
     this.#log = new WatchedLog(LOG_PATH, options, watch);
     this.#log.open();
     this.#clock.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
@@ -153,7 +153,7 @@ export class Life<S extends Store> {
   }
 
   async #openStore(): Promise<void> {
-    const { home, history } = this.#machine;
+    const { home, model, account } = this.#machine;
     if (this.#clock.step("open the store") !== null) throw this.#clock.crash();
     try {
       this.#store = await this.#subject.store(home.open(() => this.#stepWithin()));
@@ -164,11 +164,12 @@ export class Life<S extends Store> {
     this.#clock.check();
     const store = this.#store;
     const entries = await this.#read();
-    this.#machine.debt = await checkOpened(store, entries, history, this.#machine.debt);
+    await account.checkOpened(store, entries);
     this.#clock.check();
     this.#watched = new WatchedStore(store, {
       clock: this.#clock,
-      history,
+      model,
+      account,
       home,
       random: this.#plan.random,
       logId: () => this.#log!.logId,
@@ -178,7 +179,7 @@ export class Life<S extends Store> {
       read: () => this.#read(),
       stopChance: this.#plan.stopChance,
       stop: () => this.#stopConsumer(),
-    }, this.#machine.debt);
+    });
   }
 
   /** What `home.step()` does. While the store is being opened, no write fails. */
@@ -239,9 +240,9 @@ export class Life<S extends Store> {
   async #catchUp(log: WatchedLog): Promise<void> {
     if (!log.isOpen) log.open();
     await log.flushAsync();
-    const { history } = this.#machine;
-    history.observe(log);
-    const last = history.data().at(-1)?.lsn ?? 0;
+    const { model } = this.#machine;
+    model.adopt(log);
+    const last = model.lastData();
     while (log.applied < last) {
       this.#clock.check();
       if (this.#isStopping) throw new Error("This life has failed, and its consumer with it");
@@ -250,10 +251,10 @@ export class Life<S extends Store> {
   }
 
   async #checkAll(): Promise<void> {
-    const { history } = this.#machine;
+    const { account, model } = this.#machine;
     const store = this.#store!;
-    const records = history.data();
-    const last = records.at(-1)?.lsn ?? 0;
+    const records = model.data();
+    const last = model.lastData();
     if (store.appliedLsn !== undefined) {
       const lsn = await store.appliedLsn();
       if (lsn < last) {
@@ -262,9 +263,7 @@ export class Life<S extends Store> {
           `appliedLsn() is ${lsn} when the store has been given LSN ${last} and synced`,
         );
       }
-      const fault = store.appliedLog === undefined
-        ? null
-        : faultOfAppliedLog(store, lsn, await store.appliedLog(), history);
+      const fault = store.appliedLog === undefined ? null : account.faultOfLog(store, lsn, await store.appliedLog());
       if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
     }
     const entries = await this.#read();
@@ -304,13 +303,13 @@ export class Life<S extends Store> {
   }
 
   #crash(): void {
-    const { disk, home, history } = this.#machine;
+    const { disk, home, model } = this.#machine;
     const { crash, losesWrites } = this.#plan;
     if (this.#log !== null) {
-      if (!disk.halted) history.observe(this.#log);
-      history.acknowledge(this.#log.durable);
+      if (!disk.halted) model.adopt(this.#log);
+      model.noteDurable(this.#log.durable);
     }
-    if (this.#watched !== null) this.#machine.debt = this.#watched.debt;
+    this.#machine.account = this.#machine.account.clone();
     if (disk.halted) disk.restart(crash);
     else disk.crash(crash);
     disk.clearFaults();

@@ -9,13 +9,13 @@ import type { DeleteItem, HybridTimeInput, InsertItem, LSN, U64, WALOptions } fr
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import type { CrashClock } from "./crash_points.ts";
-import type { LogHistory } from "./log_history.ts";
+import type { LogModel } from "../log_model.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 
 /** What watches a log. */
 export interface LogWatch {
   readonly clock: CrashClock;
-  readonly history: LogHistory;
+  readonly model: LogModel;
   /** A promise is broken; the life is of no further interest. */
   fail(error: BrokenPromiseError): void;
 }
@@ -35,7 +35,7 @@ export class WatchedLog extends WAL {
     if (this.isOpen) return;
     super.open();
     this.#openings++;
-    this.#watch.history.checkRecovered(this);
+    this.#watch.model.checkRecovered(this);
   }
 
   override whenApplied(lsn?: LSN): Promise<void> {
@@ -108,15 +108,24 @@ export class WatchedLog extends WAL {
     return this.#appends("batch delete", () => super.batchDeleteSync(items));
   }
 
+  override truncate(confirmedThroughPos: LSN): void {
+    this.#watch.model.release(confirmedThroughPos);
+    super.truncate(confirmedThroughPos);
+  }
+
+  override checkpoint(appliedThrough?: LSN): LSN {
+    this.#watch.model.release(appliedThrough ?? 0);
+    return super.checkpoint(appliedThrough);
+  }
+
   /** Appends, with room for a crash before and after, and notes what was appended. */
   #appends<T>(what: string, append: () => T): T {
-    const { clock, history } = this.#watch;
+    const { clock, model } = this.#watch;
     const first = this.head;
     const when = clock.step(`append LSN ${first}: ${what}`);
     if (when === "before") throw clock.crash();
     const result = append();
-    if (this.head > first) history.noteBatch(first, this.head - 1);
-    history.observe(this);
+    model.adopt(this, first);
     if (when === null) return result;
     // Nobody waits for this append any more.
     if (result instanceof Promise) result.catch(() => {});

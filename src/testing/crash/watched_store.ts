@@ -3,8 +3,9 @@
 import type { LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import type { CrashClock } from "./crash_points.ts";
-import type { LogHistory } from "./log_history.ts";
-import { faultOfAppliedLog } from "./opened_store.ts";
+import { Delivery } from "./delivery.ts";
+import type { LogModel } from "../log_model.ts";
+import type { StoreAccount } from "../store_account.ts";
 import { recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
@@ -17,7 +18,8 @@ const ATTEMPTS = 100;
 /** What watches a store. */
 export interface StoreWatch {
   readonly clock: CrashClock;
-  readonly history: LogHistory;
+  readonly model: LogModel;
+  readonly account: StoreAccount;
   readonly home: Home;
   readonly random: Random;
   /** The log's id, now. */
@@ -36,48 +38,31 @@ export interface StoreWatch {
   readonly stop: () => void;
 }
 
-/** What a store owes after a crash. */
-export interface StoreDebt {
-  /** It said, or its `sync()` meant, that it has the records up to here durably. */
-  readonly durable: LSN;
-  /** It was called with records up to here, and with no later one. */
-  readonly offered: LSN;
-  /** The last run that it was called with. */
-  readonly run: { readonly first: LSN; readonly last: LSN } | null;
-}
-
 /** A store between a consumer and the user's store. */
 export class WatchedStore {
   /** What the consumer is given: the methods that the user's store has. */
   readonly store: Store;
   readonly #inner: Store;
   readonly #watch: StoreWatch;
-  /** The next record must be this one or, in a new consumer, one before; 0 if any is right. */
-  #expected: LSN = 0;
-  /** Records up to here have been applied, in this life. */
-  #applied: LSN;
-  /** A later consumer may not start after this LSN. */
-  #durable: LSN;
-  #offered: LSN;
+  readonly #delivery: Delivery;
   /** What its `appliedLsn()` was last. */
   #saidLsn: LSN = 0;
-  #run: StoreDebt["run"];
   #callsSinceImage = 0;
   #pending: Promise<unknown> = Promise.resolve();
 
-  /** @param debt what it owed when it was opened. */
-  constructor(inner: Store, watch: StoreWatch, debt: StoreDebt) {
+  constructor(inner: Store, watch: StoreWatch) {
     this.#inner = inner;
     this.#watch = watch;
-    this.#applied = this.#durable = debt.durable;
-    this.#offered = debt.offered;
-    this.#run = debt.run;
+    const { account, model, durable } = watch;
+    this.#delivery = new Delivery({
+      model,
+      durable,
+      applied: () => account.applied,
+      said: () => inner.appliedLsn === undefined ? 0 : account.durable,
+      takesRuns: inner.applyBatch !== undefined,
+    });
     this.store = this.#makeStore();
-    this.#imageNow();
-  }
-
-  get debt(): StoreDebt {
-    return { durable: this.#durable, offered: this.#offered, run: this.#run };
+    this.#becomesDurable();
   }
 
   /** Settles when the call that runs has ended. */
@@ -87,7 +72,7 @@ export class WatchedStore {
 
   /** A consumer starts: it may begin with records that an earlier one has applied. */
   begin(): void {
-    this.#expected = 0;
+    this.#delivery.begin();
   }
 
   #makeStore(): Store {
@@ -114,24 +99,20 @@ export class WatchedStore {
   }
 
   async #apply(records: readonly WALRecord[], what: string, apply: () => void | Promise<void>): Promise<void> {
-    this.#check(records);
-    const last = records[records.length - 1]!.lsn;
-    this.#offered = Math.max(this.#offered, last);
-    this.#watch.history.noteOffered(records, this.#watch.logId());
-    this.#run = { first: records[0]!.lsn, last };
+    const { account, clock, random } = this.#watch;
+    clock.check();
+    this.#judged(() => this.#delivery.check(records));
+    account.offer(records, this.#watch.logId());
     await this.#call(what, apply, () => this.#checkNothingApplied(records));
-    this.#applied = Math.max(this.#applied, last);
-    this.#expected = last + 1;
+    account.noteApplied(records);
     if (this.#inner.sync === undefined) {
-      this.#durable = Math.max(this.#durable, last);
-      this.#imageNow();
+      account.noteDurable();
+      this.#becomesDurable();
     } else {
       this.#imageMaybe();
     }
-    if (this.#inner.appliedLsn !== undefined && this.#watch.random.chance(ASK_CHANCE)) {
-      await this.#askPosition();
-    }
-    if (this.#watch.random.chance(this.#watch.stopChance)) this.#watch.stop();
+    if (this.#inner.appliedLsn !== undefined && random.chance(ASK_CHANCE)) await this.#askPosition();
+    if (random.chance(this.#watch.stopChance)) this.#watch.stop();
   }
 
   /** A run that failed has left the store as it was. */
@@ -141,7 +122,7 @@ export class WatchedStore {
     if (this.#inner.appliedLog !== undefined) await this.#askPosition();
     const entries = await this.#watch.read();
     if (entries === null) return;
-    const difference = StoreModel.after(this.#watch.history.data(this.#applied)).difference(entries);
+    const difference = StoreModel.after(this.#watch.model.data(this.#watch.account.applied)).difference(entries);
     if (difference !== null) this.#fail("G3", `applyBatch() of ${rangeText(records)} failed, and ${difference}`);
   }
 
@@ -150,20 +131,11 @@ export class WatchedStore {
     const lsn = await this.#call("store.appliedLsn()", () => this.#inner.appliedLsn!());
     this.#watch.clock.note(`        it is ${lsn}`);
     this.#saidLsn = lsn;
-    if (Number.isSafeInteger(lsn)) {
-      if (lsn > this.#offered) {
-        this.#fail(
-          "G11",
-          `appliedLsn() is ${lsn}, but the store was never given a record after LSN ${this.#offered} (H28)`,
-        );
-      }
-      if (lsn < this.#durable) {
-        this.#fail("G11", `appliedLsn() is ${lsn}, though the store had LSN ${this.#durable} durably before (H28)`);
-      }
-      this.#applied = Math.max(this.#applied, lsn);
-      this.#durable = Math.max(this.#durable, lsn);
-      this.#imageNow();
-    }
+    const fault = this.#watch.account.faultOfLsn(lsn);
+    // The consumer refuses what is no LSN.
+    if (!Number.isSafeInteger(lsn)) return lsn;
+    if (fault !== null) this.#fail("G11", fault);
+    this.#becomesDurable();
     return lsn;
   }
 
@@ -176,16 +148,16 @@ export class WatchedStore {
   async #askAppliedLog(): Promise<string | null> {
     const said = await this.#call("store.appliedLog()", () => this.#inner.appliedLog!());
     this.#watch.clock.note(`        it is ${said}`);
-    const fault = faultOfAppliedLog(this.#inner, this.#saidLsn, said, this.#watch.history);
+    const fault = this.#watch.account.faultOfLog(this.#inner, this.#saidLsn, said);
     if (fault !== null) this.#fail("G11", fault);
     return said;
   }
 
   async #sync(): Promise<void> {
-    const applied = this.#applied;
+    const { applied } = this.#watch.account;
     await this.#call("store.sync()", () => this.#inner.sync!());
-    this.#durable = Math.max(this.#durable, applied);
-    this.#imageNow();
+    this.#watch.account.noteDurable(applied);
+    this.#becomesDurable();
   }
 
   /** Calls the store, with room for a crash before, while it waits, and after. A write that failed is done again. */
@@ -221,50 +193,26 @@ export class WatchedStore {
     }
   }
 
-  /** The consumer's side: durable records, in order, none left out, whole batches. */
-  #check(records: readonly WALRecord[]): void {
-    const { history } = this.#watch;
-    for (const record of records) {
-      const { lsn } = record;
-      const wanted = history.at(lsn);
-      if (wanted === undefined || recordText(wanted) !== recordText(record)) {
-        this.#fail("G2", `the store gets ${recordText(record)}, which was never appended`);
-      }
-      if (lsn > this.#watch.durable()) {
-        this.#fail("G11", `the store gets LSN ${lsn}, and only LSN ${this.#watch.durable()} is durable (H26)`);
-      }
-      if (this.#expected !== 0 && lsn !== this.#nextData(this.#expected)) {
-        this.#fail("G11", `the store gets LSN ${lsn} in the place of LSN ${this.#nextData(this.#expected)}`);
-      }
-      if (this.#expected === 0 && this.#nextData(this.#applied + 1) < lsn) {
-        this.#fail("G11", `the store gets LSN ${lsn}, but has not had LSN ${this.#nextData(this.#applied + 1)} (H27)`);
-      }
-      if (this.#inner.appliedLsn !== undefined && lsn <= this.#durable) {
-        this.#fail("G11", `the store gets LSN ${lsn}, which it had durably already`);
-      }
-      this.#expected = lsn + 1;
-    }
-    const last = records[records.length - 1]!.lsn;
-    if (this.#inner.applyBatch !== undefined && history.partsBatch(last)) {
-      this.#fail("G3", `the store gets a run that ends at LSN ${last}, within a batch`);
+  /** Ends the life where a promise is broken. */
+  #judged(check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      this.#watch.fail(error as BrokenPromiseError);
+      throw error;
     }
   }
 
-  /** The next record that a store gets: checkpoints are for the log only. */
-  #nextData(lsn: LSN): LSN {
-    const { history } = this.#watch;
-    while (history.isCheckpoint(lsn)) lsn++;
-    return lsn;
-  }
-
-  #fail(promise: "G2" | "G3" | "G11", finding: string): never {
+  #fail(promise: "G3" | "G11", finding: string): never {
     const error = new BrokenPromiseError(promise, finding);
     this.#watch.fail(error);
     throw error;
   }
 
-  /** What the store has now is durable. */
-  #imageNow(): void {
+  /** What the store has now is durable: the log may release it. */
+  #becomesDurable(): void {
+    if (this.#watch.clock.hasCrashed) return;
+    this.#watch.model.release(this.#watch.account.durable);
     if (!this.#watch.losesWrites) return;
     this.#watch.home.keepImage();
     this.#callsSinceImage = 0;

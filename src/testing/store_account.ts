@@ -37,6 +37,11 @@ export class StoreAccount {
     return this.#durable;
   }
 
+  /** What it has in memory is from another log than what it has durably. */
+  get mixesLogs(): boolean {
+    return this.#durable > 0 && this.#logOf(this.#applied) !== this.#logOf(this.#durable);
+  }
+
   /** An account that says the same, for the next life: this one stays with what is dead. */
   clone(): StoreAccount {
     const copy = new StoreAccount(this.#data);

@@ -97,7 +97,7 @@ function habitsOf(seed: number): Habits {
       traceLimit: 100,
     },
     batchSize: random.pick([1, 2, 5, 64, 1024]),
-    stopChance: random.pick([0, 0.1, 0.3]),
+    stopChance: random.pick([0.1, 0.1, 0.3]),
     failureShare: random.pick([0, 1, 1]),
     writeBackChance: random.pick([0, 0.1]),
   };

@@ -111,7 +111,9 @@ export class WatchedStore {
     } else {
       this.#imageMaybe();
     }
-    if (this.#inner.appliedLsn !== undefined && random.chance(ASK_CHANCE)) await this.#askPosition();
+    // Where the store has records of two logs, its LSN and its log must be asked for together.
+    const asks = random.chance(ASK_CHANCE) || account.mixesLogs;
+    if (asks && this.#inner.appliedLsn !== undefined) await this.#askPosition();
     if (random.chance(this.#watch.stopChance)) this.#watch.stop();
   }
 

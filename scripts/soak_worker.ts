@@ -5,7 +5,7 @@
 import process from "node:process";
 import { makeHistory } from "../tests/support/history.ts";
 import { HistoryFailure, runHistory, Tally } from "../tests/support/history_run.ts";
-import { report, shrink } from "../tests/support/history_shrink.ts";
+import { report, shortest } from "../tests/support/history_shrink.ts";
 
 const REPORT_EVERY_MS = 5000;
 
@@ -25,7 +25,9 @@ for (let seed = first!; Date.now() - startedAt < minutes! * 60_000; seed += step
   try {
     await runHistory(history, tally);
   } catch (error) {
-    say(error instanceof HistoryFailure ? report(await shrink(error), history.steps.length) : `seed ${seed}: ${error}`);
+    say(
+      error instanceof HistoryFailure ? report(await shortest(error), history.steps.length) : `seed ${seed}: ${error}`,
+    );
     process.exit(1);
   }
   if (Date.now() - reportedAt > REPORT_EVERY_MS) {

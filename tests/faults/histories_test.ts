@@ -17,7 +17,7 @@ import * as fs from "node:fs";
 import process from "node:process";
 import { makeHistory } from "../support/history.ts";
 import { HistoryFailure, runHistory, Tally } from "../support/history_run.ts";
-import { report, shrink } from "../support/history_shrink.ts";
+import { report, shortest } from "../support/history_shrink.ts";
 import { test } from "../support/test.ts";
 
 const GROUPS = 10;
@@ -48,7 +48,7 @@ async function check(first: number, count: number, tally: Tally): Promise<void> 
       await runHistory(history, tally);
     } catch (error) {
       if (!(error instanceof HistoryFailure)) throw error;
-      throw new Error(report(await shrink(error), history.steps.length), { cause: error });
+      throw new Error(report(await shortest(error), history.steps.length), { cause: error });
     }
   }
 }

@@ -1,7 +1,6 @@
-// Makes a failing history short: leaves out what the failure does not need, again and again.
-//
-// Zeller, Hildebrandt: "Simplifying and isolating failure-inducing input" (IEEE TSE 2002), with complements only.
+// Makes a failing history short, and reports it.
 
+import { leavingOut, shrink, type Simpler, simplifying } from "../../src/testing/shrink.ts";
 import { BrokenPromiseError } from "../../testing.ts";
 import type { Step } from "./history.ts";
 import { HistoryFailure, runHistory } from "./history_run.ts";
@@ -10,33 +9,23 @@ import { HistoryFailure, runHistory } from "./history_run.ts";
 const MOST_RUNS = 600;
 
 /** The shortest history found that fails in the same way. */
-export async function shrink(failure: HistoryFailure): Promise<HistoryFailure> {
-  let best = failure;
+export async function shortest(failure: HistoryFailure): Promise<HistoryFailure> {
   let runs = 0;
-  const attempt = async (steps: readonly Step[]): Promise<boolean> => {
-    if (runs++ >= MOST_RUNS) return false;
+  const attempt = async (steps: readonly Step[]) => {
     try {
-      await runHistory({ ...best.history, steps });
-      return false;
+      await runHistory({ ...failure.history, steps });
+      return null;
     } catch (error) {
-      if (!(error instanceof HistoryFailure) || kindOf(error) !== kindOf(failure)) return false;
-      best = error;
-      return true;
+      return error instanceof HistoryFailure && kindOf(error) === kindOf(failure) ? error : null;
     }
   };
-  await attempt(best.history.steps.slice(0, best.at + 1));
-  for (let size = Math.ceil(best.history.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let start = 0; start < best.history.steps.length;) {
-      const { steps } = best.history;
-      if (!await attempt([...steps.slice(0, start), ...steps.slice(start + size)])) start += size;
-    }
-  }
-  for (let i = 0; i < best.history.steps.length; i++) {
-    for (const simpler of simplerSteps(best.history.steps[i]!)) {
-      if (await attempt(best.history.steps.with(i, simpler))) break;
-    }
-  }
-  return best;
+  return await shrink(simplerHistories(failure), attempt, () => runs++ < MOST_RUNS) ?? failure;
+}
+
+function* simplerHistories({ history, at }: HistoryFailure): Simpler<readonly Step[]> {
+  const untilFailure = history.steps.slice(0, at + 1);
+  const steps = (yield untilFailure) ? untilFailure : history.steps;
+  yield* simplifying(yield* leavingOut(steps), simplerSteps);
 }
 
 /** Which promise broke, or which error came: the message up to its first number. */

@@ -5,6 +5,7 @@ import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promis
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./history.ts";
 import type { CrashTestOptions, CrashTestResult, Subject } from "./options.ts";
 import { Random } from "../random.ts";
+import { shrink, type Simpler } from "../shrink.ts";
 
 const DEFAULT_SEEDS = 20;
 const DEFAULT_POINTS = 20;
@@ -132,16 +133,18 @@ async function shorten<S extends Store>(
 ): Promise<[HistoryPlan, HistoryOutcome]> {
   if (!(outcome.failure!.error instanceof BrokenPromiseError)) return [plan, outcome];
   const startMs = performance.now();
-  const length = plan.point === 0 ? outcome.steps : plan.length;
-  for (let point = 1; point <= length + 1; point++) {
-    if (performance.now() - startMs > SHORTEN_MS) break;
-    const shorter = { ...plan, point, crashes: 1, length };
+  const attempt = async (shorter: HistoryPlan): Promise<[HistoryPlan, HistoryOutcome] | null> => {
     const other = await runHistory(subject, shorter);
-    if (other.lines.length <= outcome.lines.length && brokenPromise(other) === brokenPromise(outcome)) {
-      return [shorter, other];
-    }
-  }
-  return [plan, outcome];
+    const isShorter = other.lines.length <= outcome.lines.length && brokenPromise(other) === brokenPromise(outcome);
+    return isShorter ? [shorter, other] : null;
+  };
+  const length = plan.point === 0 ? outcome.steps : plan.length;
+  const plans = singleCrashes({ ...plan, crashes: 1, length });
+  return await shrink(plans, attempt, () => performance.now() - startMs <= SHORTEN_MS) ?? [plan, outcome];
+}
+
+function* singleCrashes(plan: HistoryPlan): Simpler<HistoryPlan> {
+  for (let point = 1; point <= plan.length + 1; point++) if (yield { ...plan, point }) return;
 }
 
 function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {

@@ -310,8 +310,7 @@ export class Life<S extends Store> {
       model.noteDurable(this.#log.durable);
     }
     this.#machine.account = this.#machine.account.clone();
-    if (disk.halted) disk.restart(crash);
-    else disk.crash(crash);
+    disk.crash(crash);
     disk.clearFaults();
     const loses = crash.mode === "power" && losesWrites;
     home.crash(loses ? "image" : "now");

@@ -4,8 +4,9 @@
 
 import process from "node:process";
 import { makeHistory } from "../tests/support/history.ts";
-import { HistoryFailure, runHistory, Tally } from "../tests/support/history_run.ts";
+import { HistoryFailure, runHistory } from "../tests/support/history_run.ts";
 import { report, shortest } from "../tests/support/history_shrink.ts";
+import { Tally } from "../tests/support/history_tally.ts";
 
 const REPORT_EVERY_MS = 5000;
 

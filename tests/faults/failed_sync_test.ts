@@ -8,9 +8,10 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { WAL, WALError } from "../../mod.ts";
+import { bury } from "../../src/testing/bury.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
 import type { Keep, Moment, SimulatedDiskOptions, SystemCall } from "../../testing.ts";
-import { bury, checkAfterCrash, LOG_PATH, prepare, type Start, type Work } from "../support/crash_runs.ts";
+import { checkAfterCrash, LOG_PATH, prepare, type Start, type Work } from "../support/crash_runs.ts";
 import { ModelledLog } from "../support/modelled_log.ts";
 import { Random } from "../../testing.ts";
 import { test } from "../support/test.ts";

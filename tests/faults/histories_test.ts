@@ -16,8 +16,9 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import process from "node:process";
 import { makeHistory } from "../support/history.ts";
-import { HistoryFailure, runHistory, Tally } from "../support/history_run.ts";
+import { HistoryFailure, runHistory } from "../support/history_run.ts";
 import { report, shortest } from "../support/history_shrink.ts";
+import { Tally } from "../support/history_tally.ts";
 import { test } from "../support/test.ts";
 
 const GROUPS = 10;

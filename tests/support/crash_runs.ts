@@ -11,6 +11,7 @@ import {
   SimulatedDisk,
   type SimulatedDiskOptions,
 } from "../../testing.ts";
+import { bury } from "../../src/testing/bury.ts";
 import { LogModel } from "../../src/testing/log_model.ts";
 import { ModelledLog } from "./modelled_log.ts";
 import { turn } from "./turn.ts";
@@ -65,13 +66,6 @@ export async function run({ disk, options }: Start, model: LogModel, work: Work)
     if (wal !== null) model.noteDurable(wal.durable);
     if (disk.halted) bury(wal);
   }
-}
-
-/** Stops the timers of a log whose machine has crashed. */
-export function bury(wal: WAL | null): void {
-  try {
-    wal?.close();
-  } catch { /* it says that it is dead */ }
 }
 
 /** How many calls the workload takes without a crash. */

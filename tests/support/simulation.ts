@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { WAL, WALCorruptError, type WALOptions } from "../../mod.ts";
+import { bury } from "../../src/testing/bury.ts";
 import { type CrashOptions, SimulatedDisk, type SimulatedDiskOptions } from "../../testing.ts";
 
 /** Where the log is. */
@@ -53,9 +54,7 @@ export class Simulation {
 
   /** Stops the timers of a log whose machine has crashed. */
   bury(): void {
-    try {
-      this.wal?.close();
-    } catch { /* it says that it is dead */ }
+    bury(this.wal);
     this.wal = null;
   }
 }

@@ -5,6 +5,7 @@ import { WALError, WALStoreError } from "../../errors.ts";
 import type { Store, WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
+import { bury } from "../bury.ts";
 import { CrashClock, type CrashPoint } from "./crash_points.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
@@ -326,9 +327,7 @@ export class Life<S extends Store> {
   async #bury(): Promise<void> {
     this.#isStopping = true;
     this.#session.abort();
-    try {
-      this.#log?.close();
-    } catch { /* it says that it is dead */ }
+    bury(this.#log);
     if (this.#watched !== null) this.#running.push(this.#watched.idle);
     let settled = false;
     Promise.allSettled(this.#running).then(() => settled = true);

@@ -1,0 +1,315 @@
+// The machine of a random history: a disk, a log, perhaps a store, and its lives between crashes.
+// What a log recovers is compared with the model at each opening.
+
+import { WAL, WALCorruptError, WALError, WALFullError, type WALOptions, WALSyncError } from "../../mod.ts";
+import type { AskedRecord } from "../../src/testing/asked_records.ts";
+import { bury } from "../../src/testing/bury.ts";
+import { LogModel } from "../../src/testing/log_model.ts";
+import { BrokenPromiseError, type CrashOptions, Random, SimulatedDisk } from "../../testing.ts";
+import type { Crash, History, Step } from "./history.ts";
+import { HistoryStore, StoreFailure } from "./history_store.ts";
+import type { Tally } from "./history_tally.ts";
+
+const LOG = "/sim/log";
+const RING_AT = 16384;
+/** Openings that a crash or a failed sync may hit, one after the other. */
+const MOST_ATTEMPTS = 5;
+
+/** A machine, over all its lives. */
+export class HistoryMachine {
+  readonly disk: SimulatedDisk;
+  readonly model: LogModel = new LogModel();
+  readonly store: HistoryStore | null;
+  readonly options: WALOptions;
+  readonly #flush: History["flush"];
+  readonly #tally: Tally;
+  readonly #tears: boolean;
+  readonly #random: Random;
+  #wal: WAL | null = null;
+  /** Calls that have not settled. */
+  #pending: Promise<void>[] = [];
+  /** The first failure that nobody expected. */
+  #failure: unknown = null;
+  #consumer: AbortController | null = null;
+  #consuming: Promise<void> = Promise.resolve();
+  /** A crash at a call to come. */
+  #crash: Crash | null = null;
+  /** A sync was told to fail since the log was opened. */
+  #mayFail = false;
+  /** The last crash was a kill: what is recovered may be in the page cache only. */
+  #killed = false;
+  #hadPhantoms = false;
+
+  constructor(history: History, tally: Tally) {
+    this.#flush = history.flush;
+    this.#tally = tally;
+    this.#tears = history.disk.tearChance! > 0;
+    this.disk = new SimulatedDisk(tally.witness === null ? history.disk : { ...history.disk, traceLimit: Infinity });
+    this.#random = new Random(history.seed).fork("run");
+    this.store = history.store === null
+      ? null
+      : new HistoryStore(history.store, this.model, this.#random.fork("store"));
+    this.options = {
+      size: 65536,
+      idleHeaderDelayMs: Infinity,
+      flush: history.flush,
+      verify: history.seed % 4 !== 0,
+      storage: this.disk.storage,
+      now: this.disk.clock.now,
+    };
+  }
+
+  /** The log that is open. */
+  get wal(): WAL {
+    return this.#wal!;
+  }
+
+  get isConsumed(): boolean {
+    return this.#consumer !== null;
+  }
+
+  // Calls, and how they may fail.
+
+  /** True for what the log may fail with, as things are. */
+  isExpected(error: unknown): boolean {
+    if (this.disk.halted) return !(error instanceof BrokenPromiseError);
+    if (error instanceof WALFullError) {
+      this.#tally.met("H31");
+      return true;
+    }
+    if (error instanceof WALSyncError && this.#mayFail) {
+      this.#tally.met("H10");
+      return true;
+    }
+    return false;
+  }
+
+  /** Watches a call: what it acknowledges, how it may fail. */
+  watch(call: Promise<void>, asked: readonly AskedRecord[]): Promise<void> {
+    const poisoned = !this.disk.halted && this.wal.isOpen && this.wal.stats().poisoned;
+    const watched = call.then(() => {
+      if (poisoned) {
+        throw new BrokenPromiseError("G6", `record ${asked.at(-1)!.number} was acknowledged after a failed sync`);
+      }
+      this.model.asked.acknowledge(asked);
+    });
+    this.#pending.push(watched.catch((error) => {
+      if (!this.isExpected(error) && !(error instanceof WALError && error.code === "CLOSED")) this.#failure ??= error;
+    }));
+    watched.catch(() => {});
+    return watched;
+  }
+
+  /** Waits for all calls. */
+  async settle(): Promise<void> {
+    while (this.#pending.length > 0) await all(this.#pending.splice(0));
+  }
+
+  /** Throws what no call may fail with. */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  failSync({ nth, errno, when }: Extract<Step, { do: "failSync" }>): void {
+    this.#mayFail = true;
+    const call = this.#flush === "inline" ? "syncMapped" : "syncMappedAsync ends";
+    this.disk.fail({ call, nth, errno, when });
+    if (this.#flush === "offload") this.disk.fail({ call: "syncMapped", nth: nth + 1, errno, when });
+  }
+
+  // The consumer.
+
+  consume(): void {
+    const { store } = this;
+    if (store === null || this.#consumer !== null) return;
+    const stop = new AbortController();
+    const options = {
+      signal: stop.signal,
+      pollIntervalMs: this.#pollIntervalMs(),
+      batchSize: this.#random.pick([1, 7, 1024]),
+    };
+    this.#consumer = stop;
+    this.#tally.met("H26");
+    const running = this.wal.consumeAsync(store.store, options).catch((error) => {
+      if (error instanceof StoreFailure) this.#tally.met("H27");
+      else if (!this.isExpected(error)) this.#failure ??= error;
+    }).finally(() => {
+      if (this.#consumer === stop) this.#consumer = null;
+    });
+    this.#consuming = running;
+  }
+
+  /** A timer races with the steps; a witness is to see the same each time. */
+  #pollIntervalMs(): number {
+    const picked = this.#random.pick([0, Infinity]);
+    return this.#tally.witness === null ? picked : Infinity;
+  }
+
+  async stopConsumer(): Promise<void> {
+    this.#consumer?.abort();
+    await this.#consuming;
+    this.#consumer = null;
+  }
+
+  // Lives.
+
+  /** Opens and compares. A failing sync, or a crash to come, may hit this too. */
+  open(): void {
+    for (let attempt = 1;; attempt++) {
+      if (this.disk.halted) {
+        const crash = this.#crash ?? { mode: "power" };
+        this.#crash = null;
+        this.disk.crash(crash);
+        this.#tally.crashes++;
+        if (crash.mode !== "kill") this.store?.losePower();
+        this.#tally.met("H5");
+      }
+      const wal = new WAL(LOG, this.options);
+      try {
+        this.#tally.opens++;
+        wal.open();
+      } catch (error) {
+        if (this.disk.halted && attempt < MOST_ATTEMPTS) continue;
+        // A sync that fails is not tried again; another opening is another matter.
+        if (error instanceof WALError && this.#mayFail && attempt < MOST_ATTEMPTS) {
+          this.disk.clearFaults();
+          this.#crash = null;
+          continue;
+        }
+        throw error;
+      }
+      this.#opened(wal);
+      return;
+    }
+  }
+
+  #opened(wal: WAL): void {
+    this.#wal = wal;
+    if (this.store !== null) this.store.wal = wal;
+    const { recovery } = wal;
+    this.#tally.witness?.(verdictText(wal));
+    if (recovery.phantomsErased > 0) {
+      this.#tally.met("H4");
+      this.#hadPhantoms = true;
+    }
+    if (recovery.tornRecords > 0) this.#tally.met("H2");
+    if (recovery.headerDamaged) this.#tally.met("H9");
+    if (!recovery.clean && wal.length === wal.capacity) this.#tally.met("H8");
+    if (!recovery.clean && wal.tail > 1) this.#tally.met("H29");
+    this.model.checkRecovered(wal);
+    this.store?.check(wal);
+    if (this.store !== null && !recovery.clean) this.#tally.met("H28");
+    if (this.#crash === null) {
+      this.disk.clearFaults();
+      this.#mayFail = false;
+    }
+  }
+
+  /** Closes and opens, without a crash. */
+  async reopen(): Promise<void> {
+    await this.stopConsumer();
+    if (this.disk.halted) return;
+    const { wal } = this;
+    try {
+      wal.close();
+      this.model.noteDurable(wal.head - 1);
+    } catch (error) {
+      if (!this.isExpected(error)) throw error;
+    }
+    await this.settle();
+    if (!this.disk.halted) this.open();
+  }
+
+  /** A crash is to come: at once, or at a call. */
+  planCrash(crash: Crash): void {
+    this.#crash = crash;
+    if (crash.inCalls > 0) this.disk.crashAt(this.disk.steps + crash.inCalls, crash.when);
+  }
+
+  /** Crashes now if a crash is to come, or if the machine has halted at a call. Opens the log again. */
+  async crashIfDue(): Promise<void> {
+    const crash = this.#crash;
+    if (crash === null && !this.disk.halted) return;
+    this.#crash = null;
+    this.#tally.met(crash?.mode === "kill" ? "H11" : "H1");
+    if (crash?.mode !== "kill" && this.#killed) this.#tally.met("H11");
+    if (this.#hadPhantoms) this.#tally.met("H5");
+    this.#hadPhantoms = false;
+    this.#killed = crash?.mode === "kill";
+    if (this.#tears) this.#tally.met("H2");
+    await this.#end(crash ?? { mode: "power" });
+    this.open();
+    if (crash?.again !== true || this.disk.halted) return;
+    const found = this.wal.head;
+    await this.#end({ mode: "power", keep: "none" });
+    this.open();
+    if (this.wal.head === found) return;
+    const now = this.wal.head - 1;
+    throw new BrokenPromiseError("G6", `recovery found up to LSN ${found - 1}, and after another crash up to ${now}`);
+  }
+
+  /** Turns over a bit after a crash: noticed, or a prefix; never a wrong record. Then as if nothing had been. */
+  async rot(slot: number, bit: number): Promise<void> {
+    await this.crashIfDue();
+    if (this.disk.halted) return;
+    this.disk.clearFaults();
+    await this.#end({ mode: "power", keep: "random" });
+    const before = this.disk.snapshot();
+    this.disk.damage.flipBit(LOG, RING_AT + slot * 64 + (bit >> 3), bit & 7);
+    const damaged = this.disk.image(LOG);
+    const wal = new WAL(LOG, this.options);
+    try {
+      wal.open();
+      this.model.checkPrefix(wal);
+    } catch (error) {
+      if (!(error instanceof WALCorruptError)) throw error;
+      this.#tally.met("H6");
+      const now = this.disk.image(LOG);
+      if (now.some((byte, i) => byte !== damaged[i])) {
+        throw new BrokenPromiseError("G5", "the refused file was changed");
+      }
+    }
+    this.disk.restore(before);
+    bury(wal);
+    this.open();
+  }
+
+  /** Ends a life, and waits until everything of the dead process has settled. */
+  async #end(crash: CrashOptions): Promise<void> {
+    this.disk.crash(crash);
+    this.#tally.crashes++;
+    this.#consumer?.abort();
+    this.bury();
+    const failure = this.#failure;
+    await this.settle();
+    await this.#consuming.catch(() => {});
+    this.#consumer = null;
+    // What a dead process says no longer counts, unless it is a broken promise.
+    if (!(this.#failure instanceof BrokenPromiseError)) this.#failure = failure;
+    if (crash.mode !== "kill") this.store?.losePower();
+  }
+
+  /** Ends the log that is open, for good. */
+  bury(): void {
+    bury(this.#wal);
+    this.#wal = null;
+  }
+
+  /** Tells the witness what the disk was asked for. */
+  testify(): void {
+    const { witness } = this.#tally;
+    if (witness === null) return;
+    for (const { step, call, subject, outcome } of this.disk.trace) witness(`${step} ${call} ${subject}: ${outcome}`);
+  }
+}
+
+/** What recovery found, as far as a history decides it. */
+function verdictText(wal: WAL): string {
+  const { created, clean, firstLsn, lastLsn, tornRecords, phantomsErased, headerDamaged, losses } = wal.recovery;
+  return JSON.stringify([created, clean, firstLsn, lastLsn, tornRecords, phantomsErased, headerDamaged, losses]);
+}
+
+/** Waits for all of them, then throws what the first that failed did. */
+export async function all(calls: readonly Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(calls)) if (outcome.status === "rejected") throw outcome.reason;
+}

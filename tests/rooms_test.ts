@@ -48,7 +48,6 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
  */
 const WRONG_WAY: Readonly<Record<string, string>> = {
   "src/types.ts names format": "OpType is a column of the one table of operations",
-  "src/arguments/options.ts names engine": "an option's type is declared where the engine uses it",
   "src/consume/consume.ts names log": "consume(wal, …) takes a WAL, though its type alone would do",
   "src/stores/sqlite.ts names file": "a store's path is made absolute as a log's is",
 };

@@ -6,7 +6,6 @@ import { diskStorage } from "../../ffi/storage.ts";
 import { CountedTurn, LoopTurn, type Turn } from "../../ffi/turn.ts";
 import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { toWALError } from "../errors.ts";
-import type { FlushOption } from "../engine/group_commit.ts";
 import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "../format/layout.ts";
 import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
 import type { WALOptions } from "../types.ts";
@@ -15,6 +14,9 @@ import type { WALOptions } from "../types.ts";
 const DEFAULT_DRIFT_MS = 86_400_000;
 const DEFAULT_IDLE_HEADER_MS = 100;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
+
+/** Where group commits wait for the medium. */
+export type FlushOption = NonNullable<WALOptions["flush"]>;
 
 /** Options with every default in its place. */
 export interface CheckedOptions {

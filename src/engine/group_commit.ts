@@ -12,6 +12,7 @@
 // applications recover from fsync failures?", USENIX ATC 2020).
 
 import { LoopTurn, type Turn } from "../../ffi/turn.ts";
+import type { FlushOption } from "../arguments/options.ts";
 import { assert } from "../assert.ts";
 import { Histogram } from "./histogram.ts";
 import type { Positions } from "./positions.ts";
@@ -33,9 +34,6 @@ export interface CommitTarget {
   /** A sync failed; the error is final. Must not throw. */
   failed(error: unknown): unknown;
 }
-
-/** How a commit waits for the medium. */
-export type FlushOption = "adaptive" | "inline" | "offload";
 
 interface Group {
   readonly promise: Promise<void>;

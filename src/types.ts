@@ -1,9 +1,6 @@
 // What goes into the log and comes out of it, as its callers see it.
 
 import type { Storage } from "../ffi/region.ts";
-import type { OpType } from "./format/operations.ts";
-
-export { OpType } from "./format/operations.ts";
 
 /**
  * Log sequence number: counts records from 1, dense, never reused once durable. A safe integer.
@@ -21,6 +18,21 @@ export type HybridTimeInput = readonly [nanos: U64, seq: number, shard: number];
 
 /** Hybrid logical time as the log returns it. */
 export type HybridTime = readonly [nanos: bigint, seq: number, shard: number];
+
+/** What a record does to the store: its opcode, the low six bits of byte 4. */
+export const OpType = {
+  /** Adds the value to the key's values. */
+  Insert: 1,
+  /** Removes the key with all its values. */
+  Delete: 2,
+  /** Removes one value of the key. */
+  DeleteValue: 3,
+  /** Everything up to the LSN in `valueLow` is in the store. */
+  Checkpoint: 4,
+} as const;
+
+/** One of the numbers of {@linkcode OpType}. */
+export type OpType = (typeof OpType)[keyof typeof OpType];
 
 /** What a record says, as a plain object has it: see {@linkcode WALRecord.toObject}. */
 export interface WALRecordFields {

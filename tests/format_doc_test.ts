@@ -4,7 +4,8 @@
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import * as layout from "../src/format/layout.ts";
-import { MAX_OPCODE, OPERATIONS, OpType } from "../src/format/operations.ts";
+import { MAX_OPCODE, OPERATIONS } from "../src/format/operations.ts";
+import { OpType } from "../src/types.ts";
 import { test } from "./support/test.ts";
 
 const doc = readFileSync(new URL("../docs/format.md", import.meta.url), "utf8");

@@ -47,7 +47,6 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
  * with the import.
  */
 const WRONG_WAY: Readonly<Record<string, string>> = {
-  "src/types.ts names format": "OpType is a column of the one table of operations",
   "src/consume/consume.ts names log": "consume(wal, …) takes a WAL, though its type alone would do",
   "src/stores/sqlite.ts names file": "a store's path is made absolute as a log's is",
 };

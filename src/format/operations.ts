@@ -1,22 +1,7 @@
 // The operations: what each opcode is called, and what its record does to a store. Code that
 // depends on an opcode asks here.
 
-import type { WALRecordFields } from "../types.ts";
-
-/** What a record does to the store: its opcode, the low six bits of byte 4. */
-export const OpType = {
-  /** Adds the value to the key's values. */
-  Insert: 1,
-  /** Removes the key with all its values. */
-  Delete: 2,
-  /** Removes one value of the key. */
-  DeleteValue: 3,
-  /** Everything up to the LSN in `valueLow` is in the store. */
-  Checkpoint: 4,
-} as const;
-
-/** One of the numbers of {@linkcode OpType}. */
-export type OpType = (typeof OpType)[keyof typeof OpType];
+import { OpType, type WALRecordFields } from "../types.ts";
 
 /** A row of the table of operations. */
 export interface Operation {

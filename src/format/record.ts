@@ -20,9 +20,9 @@ import {
   VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
-import { isOpcode, OpType } from "./operations.ts";
+import { isOpcode } from "./operations.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
-import type { LSN, U64 } from "../types.ts";
+import { type LSN, OpType, type U64 } from "../types.ts";
 
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;

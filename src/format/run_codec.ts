@@ -79,7 +79,8 @@ import {
   VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
-import { MAX_OPCODE, OpType } from "./operations.ts";
+import { OpType } from "../types.ts";
+import { MAX_OPCODE } from "./operations.ts";
 
 /** The most records of one call. */
 export const RUN_RECORDS = 1024;

@@ -19,8 +19,7 @@
  */
 
 import { checkLsn, show } from "../arguments/numbers.ts";
-import { OpType } from "../format/operations.ts";
-import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
+import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { PairTable } from "./pair_table.ts";
 import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";

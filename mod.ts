@@ -25,7 +25,7 @@
  */
 
 export { WALAssertionError } from "./src/assert.ts";
-export { consume, type Consumption } from "./src/consume/consume.ts";
+export { consume, type Consumption } from "./src/consumption.ts";
 export type { Cursor } from "./src/read/cursor.ts";
 export {
   WALClosedError,

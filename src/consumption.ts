@@ -1,9 +1,9 @@
 // A consumer as an object: the handle that stops it.
 
-import { secondsToMs } from "./consumer.ts";
-import { storeCalls } from "./store_call.ts";
-import type { ApplicableStore, ConsumeOptions, LSN } from "../types.ts";
-import type { WAL } from "../wal.ts";
+import { secondsToMs } from "./consume/consumer.ts";
+import { storeCalls } from "./consume/store_call.ts";
+import type { ApplicableStore, ConsumeOptions, LSN } from "./types.ts";
+import type { WAL } from "./wal.ts";
 
 /** A consumer that {@linkcode consume} started. `await using` stops it. */
 export interface Consumption extends AsyncDisposable {

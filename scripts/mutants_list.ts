@@ -642,7 +642,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a relative path is resolved at each opening",
     hazard: "H42",
-    edits: edit("src/arguments/options.ts", "return absolutePath(path);", "return path;"),
+    edits: edit("src/arguments/paths.ts", "return absolutePath(path);", "return path;"),
     tests: faults("path_meaning"),
   },
   {

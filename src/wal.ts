@@ -22,7 +22,8 @@ import { statisticsOf } from "./statistics.ts";
 import { isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
 import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
-import { type CheckedOptions, checkOptions, checkPath } from "./arguments/options.ts";
+import { type CheckedOptions, checkOptions } from "./arguments/options.ts";
+import { checkFilePath, checkPath } from "./arguments/paths.ts";
 import {
   type ApplicableStore,
   type ConsumeOptions,
@@ -78,9 +79,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * directory.
    */
   constructor(path: string | URL | null = null, options: WALOptions = {}) {
-    // A variable that was not set must not turn a file into memory.
-    if (arguments.length > 0 && arguments[0] === undefined) throw noPath();
-    this.#path = checkPath(path);
+    // With the default, a variable that was not set would turn a file into memory.
+    this.#path = checkPath(arguments.length > 0 ? arguments[0] : path);
     this.#options = checkOptions(options);
     const { now, monotonic, maxClockDriftMs } = this.#options;
     this.#clock = new HybridClock(now, monotonic ?? undefined, maxClockDriftMs);
@@ -95,7 +95,6 @@ export class WAL implements Disposable, AsyncDisposable {
   // `deno doc` leaves out methods that share a name, static or not, unless each has a signature
   // without a body.
   static open(path: string | URL | null, options: WALOptions = {}): WAL {
-    if (path === undefined) throw noPath();
     const wal = new WAL(path, options);
     wal.open();
     return wal;
@@ -448,7 +447,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALCorruptError} if a record is damaged; no file is left.
    */
   backup(path: string | URL): { first: LSN; last: LSN } {
-    const to = checkBackupPath(path);
+    const to = checkFilePath(path);
     return this.#opened("back up").backups.write(to, this.#options.storage);
   }
 
@@ -466,7 +465,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALClosedError} if the log is closed before all of it is read; no file is left.
    */
   async backupAsync(path: string | URL): Promise<{ first: LSN; last: LSN }> {
-    const to = checkBackupPath(path);
+    const to = checkFilePath(path);
     return await this.#opened("back up").backups.writeAsync(to, this.#options.storage);
   }
 
@@ -674,16 +673,6 @@ function closeLog(log: Log): void {
   } finally {
     forgetOpen(log);
   }
-}
-
-function checkBackupPath(path: string | URL): string {
-  const to = checkPath(path);
-  if (to === null) throw new TypeError("Cannot back up the log: the path is null");
-  return to;
-}
-
-function noPath(): TypeError {
-  return new TypeError("Cannot use undefined as path: it must be a string, a URL, or null for a log in memory");
 }
 
 /**

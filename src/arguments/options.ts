@@ -1,11 +1,8 @@
 // How to open a log: which options there are is in types.ts; here they are checked, and get their defaults.
 
-import { fileURLToPath } from "node:url";
 import type { Storage } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";
 import { CountedTurn, LoopTurn, type Turn } from "../../ffi/turn.ts";
-import { absolutePath } from "../../ffi/file/working_directory.ts";
-import { toWALError } from "../errors.ts";
 import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "../format/layout.ts";
 import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
 import type { WALOptions } from "../types.ts";
@@ -43,46 +40,6 @@ export interface CheckedOptions {
   readonly makeTurn: () => Turn;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;
-}
-
-/**
- * An absolute path; null for anonymous memory.
- *
- * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no working directory.
- */
-export function checkPath(path: string | URL | null): string | null {
-  if (path === null) return null;
-  if (path instanceof URL) return pathOfURL(path);
-  if (typeof path !== "string") {
-    throw new TypeError(`Cannot use ${show(path)} as path: it must be a string, a URL or null`);
-  }
-  const problem = problemOf(path);
-  if (problem !== null) throw new RangeError(`Cannot use ${show(path)} as path: ${problem}`);
-  try {
-    return absolutePath(path);
-  } catch (error) {
-    throw toWALError(error, path, 0);
-  }
-}
-
-function pathOfURL(url: URL): string {
-  let path = "";
-  try {
-    path = fileURLToPath(url);
-  } catch (cause) {
-    if (!(cause instanceof URIError)) throw cause;
-  }
-  // Bun returns nothing for what Deno throws at.
-  if (path === "") throw new TypeError(`Cannot use ${url.href} as path: its escapes are not UTF-8`);
-  return path;
-}
-
-/** Why a text would make a file that nobody meant. */
-function problemOf(path: string): string | null {
-  if (path === "") return "it is empty; a log in memory is null";
-  if (path === ":memory:") return 'a log in memory is null, and a file of that name "./:memory:"';
-  if (/^file:/i.test(path)) return "it is the text of a URL; give new URL(path)";
-  return /\p{Surrogate}/u.test(path) ? "half of a surrogate pair in it is no character" : null;
 }
 
 /** Every option; one that is misspelt would be left out silently otherwise. */

@@ -19,10 +19,8 @@
  * @module
  */
 
-import { fileURLToPath } from "node:url";
-import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { show } from "../arguments/numbers.ts";
-import { toWALError } from "../errors.ts";
+import { checkDatabasePath } from "../arguments/paths.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
@@ -64,7 +62,7 @@ export class SQLiteStore implements Store, Disposable {
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
   constructor(path: string | URL, options: SQLiteStoreOptions = {}) {
-    const checked = checkPath(path);
+    const checked = checkDatabasePath(path);
     const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
     if (!Number.isSafeInteger(busyTimeoutMs) || busyTimeoutMs < 0 || busyTimeoutMs > MOST_BUSY_TIMEOUT_MS) {
       throw new RangeError(
@@ -222,18 +220,5 @@ export class SQLiteStore implements Store, Disposable {
       if (record !== undefined) tables.saveApplied(record.lsn, null);
       return 1;
     });
-  }
-}
-
-function checkPath(path: string | URL): string {
-  const text = path instanceof URL ? fileURLToPath(path) : path;
-  if (typeof text !== "string") throw new TypeError(`Cannot use ${show(text)} as path: it must be a string or a URL`);
-  if (text === "" || text.includes("\0")) throw new TypeError("Cannot use the path: it is empty or has a NUL");
-  // SQLite's own names, which are no paths.
-  if (text === ":memory:" || text.startsWith("file:")) return text;
-  try {
-    return absolutePath(text);
-  } catch (error) {
-    throw toWALError(error, text, 0);
   }
 }

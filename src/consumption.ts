@@ -1,6 +1,6 @@
 // A consumer as an object: the handle that stops it.
 
-import { secondsToMs } from "./consume/consumer.ts";
+import { secondsToMs } from "./arguments/consumer.ts";
 import { storeCalls } from "./consume/store_call.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "./types.ts";
 import type { WAL } from "./wal.ts";

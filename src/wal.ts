@@ -3,23 +3,16 @@
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
 import { HybridClock } from "./engine/clock.ts";
-import { takeConsumer, type TakenConsumer } from "./consume/consumer.ts";
+import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
 import { copyRecords, type Cursor, iterateRecords, RingCursor } from "./read/cursor.ts";
 import { WALClosedError, WALLockedError } from "./errors.ts";
-import {
-  type Batch,
-  checkKey,
-  checkPair,
-  keepBatch,
-  readDeletes,
-  readInserts,
-  releaseBatch,
-} from "./arguments/items.ts";
+import { type Batch, keepBatch, readDeletes, readInserts, releaseBatch } from "./arguments/items.ts";
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
-import { checkRange } from "./read/range.ts";
+import type { RingMemory } from "./engine/ring_memory.ts";
+import { checkRange } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
-import { isU64, takeTime } from "./arguments/numbers.ts";
+import { checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
 import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions } from "./arguments/options.ts";
@@ -374,9 +367,7 @@ export class WAL implements Disposable, AsyncDisposable {
   // `any` as in IterableIterator, so that callers need not narrow next().value.
   // deno-lint-ignore no-explicit-any
   records(range: RecordRange = {}): Generator<WALRecord, any, undefined> {
-    const { from, to } = range;
-    const { memory, positions } = this.#opened("read");
-    const [first, last] = checkRange(memory, positions.head, { from, to });
+    const { memory, first, last } = this.#readable(range);
     return iterateRecords(memory, first, last);
   }
 
@@ -385,9 +376,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * allocates nothing: see {@linkcode Cursor}.
    */
   cursor(range: RecordRange = {}): Cursor {
-    const { from, to } = range;
-    const { memory, positions } = this.#opened("read");
-    const [first, last] = checkRange(memory, positions.head, { from, to });
+    const { memory, first, last } = this.#readable(range);
     return new RingCursor(memory, first, last);
   }
 
@@ -559,6 +548,14 @@ export class WAL implements Disposable, AsyncDisposable {
     const log = this.#opened(action);
     log.health.mustBeGood(action);
     return log;
+  }
+
+  /** The records that a caller asks for; the range is read before anything else. */
+  #readable({ from, to }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
+    const { memory, positions, health } = this.#opened("read");
+    health.mustBeOpen("read");
+    const [first, last] = checkRange({ from, to }, positions);
+    return { memory, first, last };
   }
 
   /** The LSN of what was appended. @throws {WALFullError} if there was no room. */

@@ -6,9 +6,9 @@
 // been read, and nothing here is shared with another batch.
 
 import { KEY_HIGH_AT, KEY_LOW_AT, RECORD_BYTES, VALUE_HIGH_AT, VALUE_LOW_AT } from "../format/layout.ts";
-import { checkU64, isU64, show } from "./numbers.ts";
 import { setU64 } from "../format/record.ts";
-import type { DeleteItem, InsertItem, U64 } from "../types.ts";
+import type { DeleteItem, InsertItem } from "../types.ts";
+import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
 /** The memory of a batch has room for at least so many items … */
 const LEAST_ROOM = 1024;
@@ -127,19 +127,6 @@ function readEach<Item>(
     count++;
   }
   return { view, words, count };
-}
-
-/** @throws {TypeError} or {RangeError} that names the half which cannot be used. */
-export function checkKey(keyHigh: U64, keyLow: U64): void {
-  checkU64(keyHigh, "keyHigh");
-  checkU64(keyLow, "keyLow");
-}
-
-/** As `checkKey()`, for a key and a value. */
-export function checkPair(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64): void {
-  checkKey(keyHigh, keyLow);
-  checkU64(valueHigh, "valueHigh");
-  checkU64(valueLow, "valueLow");
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchInsert()`. */

@@ -58,6 +58,19 @@ export function checkU64(value: U64, name: string): void {
   throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);
 }
 
+/** A key for the log. @throws as `checkU64()`. */
+export function checkKey(keyHigh: U64, keyLow: U64): void {
+  checkU64(keyHigh, "keyHigh");
+  checkU64(keyLow, "keyLow");
+}
+
+/** A key and a value for the log. @throws as `checkU64()`. */
+export function checkPair(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64): void {
+  checkKey(keyHigh, keyLow);
+  checkU64(valueHigh, "valueHigh");
+  checkU64(valueLow, "valueLow");
+}
+
 /** As `checkU64()`, for a number with an upper bound. */
 export function checkInteger(value: number, name: string, least: number, most: number): void {
   if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);

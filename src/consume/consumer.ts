@@ -10,12 +10,12 @@ import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import type { StoreAnswers } from "./store_answers.ts";
 import { callStore } from "./store_call.ts";
-import { checkDelayMs, checkInteger } from "../arguments/numbers.ts";
+import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import { Pace } from "./pace.ts";
 import { isPromise } from "./promises.ts";
-import { type Appliable, APPLYING_METHODS, applyRecord, changesStore } from "../format/operations.ts";
+import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
-import type { ApplicableStore, ConsumeOptions, LSN, Store, WALRecord } from "../types.ts";
+import type { LSN, WALRecord } from "../types.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
@@ -59,91 +59,12 @@ export interface ConsumableLog extends PositionedLog {
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
 
-const DEFAULT_BATCH_SIZE = 1024;
-const MOST_BATCH_SIZE = 1 << 20;
-const DEFAULT_POLL_MS = 100;
-/** The longest poll interval that may be given as a bare number, in seconds. */
-const MOST_POLL_SECONDS = 60;
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
 /** A checkpoint is due when this part of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
 const CHECKPOINT_RECORDS = 65536;
-
-/** What a caller of `consumeAsync()` gives: read once, checked, with every default in its place. */
-export interface TakenConsumer {
-  readonly store: StoreMethods;
-  /** The store itself, to tell it from others; nothing of it is read any more. */
-  readonly storeItself: object;
-  readonly signal: AbortSignal | undefined;
-  readonly batchSize: number;
-  readonly pollIntervalMs: number;
-  readonly onError: ConsumeOptions["onError"];
-}
-
-/** A store's methods, bound to it. */
-export type StoreMethods = { readonly [Name in MethodName]: Store[Name] | undefined };
-type MethodName = Exclude<keyof Store, "declaredAsStore">;
-
-/**
- * @param options as `consumeAsync()` takes them; a number is a poll interval in seconds.
- * @throws {TypeError} or {RangeError} if one of them cannot be used.
- */
-export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
-  const methods = takeMethods(store as Store);
-  const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
-  if (given === null || typeof given !== "object") {
-    throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
-  }
-  const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
-  checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);
-  checkDelayMs(pollIntervalMs, "pollIntervalMs");
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new TypeError("Cannot consume the log: signal must be an AbortSignal");
-  }
-  if (onError !== undefined && typeof onError !== "function") {
-    throw new TypeError("Cannot consume the log: onError must be a function");
-  }
-  return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
-}
-
-/** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
-export function secondsToMs(seconds: number): number {
-  if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
-  const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";
-  throw new RangeError(
-    `Cannot poll every ${seconds} seconds: a number is seconds, from 0 to ${MOST_POLL_SECONDS}${hint}`,
-  );
-}
-
-function takeMethods(store: Store): StoreMethods {
-  if (store === null || typeof store !== "object") {
-    throw new TypeError("Cannot consume the log: the store must be an object");
-  }
-  const methods = {
-    insert: takeMethod(store, "insert"),
-    delete: takeMethod(store, "delete"),
-    deleteValue: takeMethod(store, "deleteValue"),
-    applyBatch: takeMethod(store, "applyBatch"),
-    appliedLsn: takeMethod(store, "appliedLsn"),
-    appliedLog: takeMethod(store, "appliedLog"),
-    sync: takeMethod(store, "sync"),
-  };
-  for (const name of APPLYING_METHODS) {
-    if (methods[name] === undefined && methods.applyBatch === undefined) {
-      throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
-    }
-  }
-  return methods;
-}
-
-function takeMethod<Name extends MethodName>(store: Store, name: Name): Store[Name] | undefined {
-  const method: unknown = store[name];
-  if (method === undefined) return undefined;
-  if (typeof method === "function") return method.bind(store);
-  throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
-}
 
 /** The records that a store is given in one go. */
 interface Run {

@@ -1,12 +1,13 @@
 // The consumers of one opening, one at a time: who starts them, who stops them, who waits for them.
 
 import { clearTimeout, setTimeout } from "node:timers";
+import type { TakenConsumer } from "../arguments/consumer.ts";
 import { checkLsn, LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
 import { WALClosedError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
-import { Consumer, type TakenConsumer } from "./consumer.ts";
+import { Consumer } from "./consumer.ts";
 import { Feed } from "./feed.ts";
 import { givePositionBack } from "./position.ts";
 import { isInStoreCall } from "./store_call.ts";

@@ -2,7 +2,7 @@
 // started after it would skip acknowledged records and release them. So the store is refused,
 // however far the log has grown meanwhile.
 
-import type { StoreMethods } from "./consumer.ts";
+import type { StoreMethods } from "../arguments/consumer.ts";
 import type { Positions } from "../engine/positions.ts";
 import { WALStoreError } from "../errors.ts";
 import { type Lineage, sharedThrough } from "../format/lineage.ts";

@@ -18,11 +18,11 @@
  * @module
  */
 
-import { checkLsn, show } from "../arguments/numbers.ts";
+import { checkLsn } from "../arguments/numbers.ts";
+import { checkLog, checkLogId, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { PairTable } from "./pair_table.ts";
-import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 
 export type { Entry, Value } from "./pair_array.ts";
 
@@ -49,9 +49,7 @@ export class MemoryStore implements Store {
    */
   constructor(appliedLsn: LSN = 0, appliedLog: string | null = null) {
     checkLsn(appliedLsn, "appliedLsn");
-    if (appliedLog !== null && typeof appliedLog !== "string") {
-      throw new TypeError(`Cannot use ${show(appliedLog)} as appliedLog: it must be a log's id or null`);
-    }
+    checkLogId(appliedLog, "appliedLog");
     this.#applied = appliedLsn;
     this.#appliedLog = appliedLog;
   }
@@ -86,7 +84,7 @@ export class MemoryStore implements Store {
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
     this.#pairs.reserve(this.#pairs.size + 1);
     this.#pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
@@ -95,7 +93,7 @@ export class MemoryStore implements Store {
 
   /** Removes a key with all its values. As {@linkcode MemoryStore.insert}. */
   delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
-    checkKey(keyHigh, keyLow);
+    checkStoreKey(keyHigh, keyLow);
     if (!this.#lacks(record)) return;
     this.#pairs.delete(keyHigh, keyLow);
     this.#noteApplied(record);
@@ -103,7 +101,7 @@ export class MemoryStore implements Store {
 
   /** Removes one value of a key. As {@linkcode MemoryStore.insert}. */
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
     this.#pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
     this.#noteApplied(record);
@@ -142,16 +140,16 @@ export class MemoryStore implements Store {
   has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
-      checkKey(keyHigh, keyLow);
+      checkStoreKey(keyHigh, keyLow);
       return this.#pairs.hasKey(keyHigh, keyLow);
     }
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     return this.#pairs.has(keyHigh, keyLow, valueHigh, valueLow);
   }
 
   /** A key's values, in no order; none if there is no such key. */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
-    checkKey(keyHigh, keyLow);
+    checkStoreKey(keyHigh, keyLow);
     return this.#pairs.values(keyHigh, keyLow);
   }
 

@@ -19,11 +19,11 @@
  * @module
  */
 
-import { show } from "../arguments/numbers.ts";
+import { checkInteger } from "../arguments/numbers.ts";
 import { checkDatabasePath } from "../arguments/paths.ts";
+import { checkLog, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
-import { checkKey, checkLog, checkPair, checkRun, firstMissing } from "./run.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
 
 export type { Entry, Value } from "./pair_array.ts";
@@ -64,11 +64,7 @@ export class SQLiteStore implements Store, Disposable {
   constructor(path: string | URL, options: SQLiteStoreOptions = {}) {
     const checked = checkDatabasePath(path);
     const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
-    if (!Number.isSafeInteger(busyTimeoutMs) || busyTimeoutMs < 0 || busyTimeoutMs > MOST_BUSY_TIMEOUT_MS) {
-      throw new RangeError(
-        `Cannot use ${show(busyTimeoutMs)} as busyTimeoutMs: it must be an integer from 0 to 2^31 - 1`,
-      );
-    }
+    checkInteger(busyTimeoutMs, "busyTimeoutMs", 0, MOST_BUSY_TIMEOUT_MS);
     this.#connection = new SQLiteConnection(checked, busyTimeoutMs);
   }
 
@@ -81,19 +77,19 @@ export class SQLiteStore implements Store, Disposable {
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     this.#change(record, () => this.#connection.tables.insert(keyHigh, keyLow, valueHigh, valueLow));
   }
 
   /** Removes a key with all its values. As {@linkcode SQLiteStore.insert}. */
   delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
-    checkKey(keyHigh, keyLow);
+    checkStoreKey(keyHigh, keyLow);
     this.#change(record, () => this.#connection.tables.delete(keyHigh, keyLow));
   }
 
   /** Removes one value of a key. As {@linkcode SQLiteStore.insert}. */
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     this.#change(record, () => this.#connection.tables.deleteValue(keyHigh, keyLow, valueHigh, valueLow));
   }
 
@@ -160,16 +156,16 @@ export class SQLiteStore implements Store, Disposable {
   has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
-      checkKey(keyHigh, keyLow);
+      checkStoreKey(keyHigh, keyLow);
       return this.#connection.read((tables) => tables.hasKey(keyHigh, keyLow));
     }
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     return this.#connection.read((tables) => tables.has(keyHigh, keyLow, valueHigh, valueLow));
   }
 
   /** A key's values in ascending order; none if there is no such key. */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
-    checkKey(keyHigh, keyLow);
+    checkStoreKey(keyHigh, keyLow);
     return this.#connection.read((tables) => tables.values(keyHigh, keyLow));
   }
 

@@ -1,23 +1,21 @@
 // The range of records that a caller asks for.
 
-import { checkInteger, checkLsn } from "../arguments/numbers.ts";
 import { WALTruncatedError } from "../errors.ts";
 import type { LSN, RecordRange } from "../types.ts";
-import type { ReadSource } from "./cursor.ts";
+import { checkInteger, checkLsn } from "./numbers.ts";
 
 /**
- * @param head the next LSN of the log.
  * @param range has been read.
- * @throws as `WAL.records()` has it.
+ * @param retained what the log holds: from `tail` to the record before `head`.
+ * @throws as `WAL.records()`.
  */
 export function checkRange(
-  source: ReadSource,
-  head: LSN,
-  { from = source.tail, to = head - 1 }: RecordRange,
+  range: RecordRange,
+  { tail, head }: { readonly tail: LSN; readonly head: LSN },
 ): [first: LSN, last: LSN] {
-  source.slots();
+  const { from = tail, to = head - 1 } = range;
   checkInteger(from, "from", 1, Number.MAX_SAFE_INTEGER);
   checkLsn(to, "to");
-  if (from < source.tail) throw new WALTruncatedError(from, source.tail);
+  if (from < tail) throw new WALTruncatedError(from, tail);
   return [from, Math.min(to, head - 1)];
 }

@@ -1,9 +1,33 @@
-// A run of records as it reaches a store. It is checked as a whole before any of it is applied, so
-// that a store that cannot roll back still applies all or nothing.
+// What callers hand to a store that comes with the library. A run is checked as a whole before any
+// of it is applied, so that a store that cannot roll back still applies all or nothing.
 
-import { halvesHint, MAX_U64, show } from "../arguments/numbers.ts";
 import { isOpcode } from "../format/operations.ts";
 import type { AppliedRun, LSN, WALRecordFields } from "../types.ts";
+import { checkU64, halvesHint, show } from "./numbers.ts";
+
+/** Checks a key. Unlike the log, a store takes no numbers. @throws {TypeError} or {RangeError} */
+export function checkStoreKey(keyHigh: bigint, keyLow: bigint): void {
+  checkBigint(keyHigh, "keyHigh");
+  checkBigint(keyLow, "keyLow");
+}
+
+/** Checks a key and a value. @throws as `checkStoreKey()`. */
+export function checkStorePair(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
+  checkStoreKey(keyHigh, keyLow);
+  checkBigint(valueHigh, "valueHigh");
+  checkBigint(valueLow, "valueLow");
+}
+
+function checkBigint(value: bigint, name: string): void {
+  if (typeof value === "bigint") return checkU64(value, name);
+  throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint${halvesHint(value, name)}`);
+}
+
+/** Checks a log's id, which may be null. @throws {TypeError} */
+export function checkLogId(value: string | null, name: string): void {
+  if (value === null || typeof value === "string") return;
+  throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a log's id or null`);
+}
 
 /**
  * Checks the LSNs and types of a run. Keys and values are left alone, because a record decodes them
@@ -57,25 +81,4 @@ export function firstMissing(records: readonly WALRecordFields[], applied: LSN):
   let first = 0;
   while (first < records.length && records[first]!.lsn <= applied) first++;
   return first;
-}
-
-/** Checks a key that a caller hands in. */
-export function checkKey(keyHigh: bigint, keyLow: bigint): void {
-  checkHalf(keyHigh, "keyHigh");
-  checkHalf(keyLow, "keyLow");
-}
-
-/** Checks a key and a value that a caller hands in. */
-export function checkPair(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
-  checkKey(keyHigh, keyLow);
-  checkHalf(valueHigh, "valueHigh");
-  checkHalf(valueLow, "valueLow");
-}
-
-function checkHalf(half: bigint, name: string): void {
-  if (typeof half !== "bigint") {
-    throw new TypeError(`Cannot use ${show(half)} as ${name}: it must be a bigint${halvesHint(half, name)}`);
-  }
-  if (half >= 0n && half <= MAX_U64) return;
-  throw new RangeError(`Cannot use ${show(half)} as ${name}: it must be from 0 to 2^64 - 1${halvesHint(half, name)}`);
 }

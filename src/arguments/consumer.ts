@@ -1,0 +1,80 @@
+// What a caller of `consumeAsync()` hands in: a store and options, each read once and checked.
+
+import { APPLYING_METHODS } from "../format/operations.ts";
+import type { ApplicableStore, ConsumeOptions, Store } from "../types.ts";
+import { checkDelayMs, checkInteger } from "./numbers.ts";
+
+const DEFAULT_BATCH_SIZE = 1024;
+const MOST_BATCH_SIZE = 1 << 20;
+const DEFAULT_POLL_MS = 100;
+/** The longest poll interval that may be given as a bare number, in seconds. */
+const MOST_POLL_SECONDS = 60;
+
+/** A store and options, with every default in its place. */
+export interface TakenConsumer {
+  readonly store: StoreMethods;
+  /** Tells the store from others. Nothing of the store is read any more. */
+  readonly storeItself: object;
+  readonly signal: AbortSignal | undefined;
+  readonly batchSize: number;
+  readonly pollIntervalMs: number;
+  readonly onError: ConsumeOptions["onError"];
+}
+
+/** A store's methods, bound to it. */
+export type StoreMethods = { readonly [Name in MethodName]: Store[Name] | undefined };
+type MethodName = Exclude<keyof Store, "declaredAsStore">;
+
+/** A store's methods, in the order in which they are read. */
+const METHODS: readonly MethodName[] = [...APPLYING_METHODS, "applyBatch", "appliedLsn", "appliedLog", "sync"];
+
+/**
+ * @param options a number is a poll interval in seconds.
+ * @throws {TypeError} or {RangeError} if one of them cannot be used.
+ */
+export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
+  const methods = takeMethods(store as Store);
+  const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
+  if (given === null || typeof given !== "object") {
+    throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
+  }
+  const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
+  checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);
+  checkDelayMs(pollIntervalMs, "pollIntervalMs");
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new TypeError("Cannot consume the log: signal must be an AbortSignal");
+  }
+  if (onError !== undefined && typeof onError !== "function") {
+    throw new TypeError("Cannot consume the log: onError must be a function");
+  }
+  return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
+}
+
+/** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
+export function secondsToMs(seconds: number): number {
+  if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
+  const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";
+  throw new RangeError(
+    `Cannot poll every ${seconds} seconds: a number is seconds, from 0 to ${MOST_POLL_SECONDS}${hint}`,
+  );
+}
+
+function takeMethods(store: Store): StoreMethods {
+  if (store === null || typeof store !== "object") {
+    throw new TypeError("Cannot consume the log: the store must be an object");
+  }
+  const methods = Object.fromEntries(METHODS.map((name) => [name, takeMethod(store, name)])) as StoreMethods;
+  for (const name of APPLYING_METHODS) {
+    if (methods[name] === undefined && methods.applyBatch === undefined) {
+      throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
+    }
+  }
+  return methods;
+}
+
+function takeMethod(store: Store, name: MethodName): unknown {
+  const method: unknown = store[name];
+  if (method === undefined) return undefined;
+  if (typeof method === "function") return method.bind(store);
+  throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
+}

@@ -319,8 +319,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
-   * `appliedThrough`, or one that decides what may be released, is damaged, cannot be read, or is
-   * of a later version. Nothing is confirmed then.
+   * `appliedThrough` is damaged, cannot be read, or is of a later version. Also if a record is that
+   * decides what may be released. Nothing is confirmed then.
    */
   checkpoint(appliedThrough?: LSN): LSN {
     this.#clock.read();
@@ -337,8 +337,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {RangeError} if it is no integer, or records up to there are not durable yet. While a
    * consumer runs, also if they are not durable in its store.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
-   * `confirmedThroughPos`, or one before it that decides where its batch begins, is damaged, cannot
-   * be read, or is of a later version. Nothing is confirmed then.
+   * `confirmedThroughPos` is damaged, cannot be read, or is of a later version. Also if a record is
+   * that decides where its batch begins. Nothing is confirmed then.
    */
   truncate(confirmedThroughPos: LSN): void {
     this.#opened("truncate").retention.truncate(confirmedThroughPos);

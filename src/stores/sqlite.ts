@@ -94,8 +94,8 @@ export class SQLiteStore implements Store, Disposable {
   }
 
   /**
-   * Applies a run of records and saves the last LSN with the log's id, in one transaction: all of
-   * the run or, if it throws, nothing. It skips records at or below the saved LSN.
+   * Applies a run of records, and saves the last LSN with the log's id, in one transaction. If it
+   * throws, nothing is applied. It skips records at or below the saved LSN.
    *
    * @param run which log the records come from; left out, the saved id stays as it is.
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed. Also if the run is of

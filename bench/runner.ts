@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Contest, Entrant } from "./contests.ts";
 import { limitArguments, type LimitProgram } from "./limit/build.ts";
 import type { Measurements } from "./measure.ts";
+import { plainEnvironment } from "../scripts/tools.ts";
 import { LOG_BYTES } from "./sizes.ts";
 import type { ContestResult, Outcome, Round } from "./results.ts";
 import type { CellRequest } from "./workloads/workload.ts";
@@ -116,7 +117,7 @@ interface ProcessEnd {
 
 function runProcess(command: string, parameters: readonly string[]): Promise<ProcessEnd> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, parameters, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, parameters, { env: plainEnvironment(), stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     let errors = "";
     let killed = false;

@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { writeCaught, writeDocument } from "./fault_document.ts";
 import { type Mutant, MUTANTS } from "./mutants_list.ts";
 import { hazardsNamed } from "./test_names.ts";
-import { denoFlags, findRuntime, hasNodeModules, PROJECT } from "./tools.ts";
+import { denoFlags, findRuntime, hasNodeModules, plainEnvironment, PROJECT } from "./tools.ts";
 
 /** What a mutant's trial came to. */
 interface Outcome {
@@ -122,7 +122,7 @@ async function attempt(tree: string, mutant: Mutant): Promise<{ caught: boolean;
 /** The name of the first test of a file that fails, null if none does, "" if the file itself cannot be run. */
 function failingTest(tree: string, test: string): Promise<string | null> {
   const args = ["test", ...denoFlags, "--no-check", "--allow-all", "--fail-fast", test];
-  const env = { ...process.env, NO_COLOR: "1", ...(hasNodeModules ? {} : { DENO_NO_PACKAGE_JSON: "1" }) };
+  const env = plainEnvironment();
   return new Promise((resolve, reject) => {
     const child = spawn(deno!, args, { cwd: tree, env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { denoFlags, findRuntime, hasNodeModules, PROJECT, type Runtime } from "./tools.ts";
+import { denoFlags, findRuntime, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
 
 /** What a worker says. */
 interface Report {
@@ -55,7 +55,7 @@ if (runtimes.length === 0 || failures.length > 0 || codes.some((code) => code !=
 function work(runtime: Runtime, index: number): Promise<number> {
   const flags = runtime === "deno" ? ["run", ...denoFlags, "--allow-all"] : ["run"];
   const args = [...flags, "scripts/soak_worker.ts", String(minutes), String(seed + index), String(runtimes.length)];
-  const env = hasNodeModules ? process.env : { ...process.env, DENO_NO_PACKAGE_JSON: "1" };
+  const env = plainEnvironment();
   const child = spawn(findRuntime(runtime)!, args, { cwd: PROJECT, env, stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
   createInterface({ input: child.stdout! }).on("line", (line) => {

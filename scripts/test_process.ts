@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Batch } from "./test_plan.ts";
-import { denoFlags, hasNodeModules, PROJECT, type Runtime } from "./tools.ts";
+import { denoFlags, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
 
 /** How tests are run, whichever they are. */
 export interface TestSettings {
@@ -76,10 +76,7 @@ interface Ended {
 }
 
 function runProcess<T>(command: string, args: string[], isLive: boolean, conclude: (ended: Ended) => T): Promise<T> {
-  // Deno colors what it writes into a pipe too, and colored lines cannot be counted.
-  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1" };
-  delete env["FORCE_COLOR"];
-  if (!hasNodeModules) env["DENO_NO_PACKAGE_JSON"] = "1";
+  const env = plainEnvironment();
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
     // A group of its own, so that it can be ended together with what it starts.

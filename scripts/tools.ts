@@ -25,7 +25,10 @@ export function findRuntime(name: Runtime): string | null {
 export function findBinary(name: Runtime): string | null {
   const command = findRuntime(name);
   if (name === "bun" || command === null) return command;
-  const { stdout } = spawnSync(command, ["eval", "--print", "Deno.execPath()"], { encoding: "utf8" });
+  const { stdout } = spawnSync(command, ["eval", "--print", "Deno.execPath()"], {
+    encoding: "utf8",
+    env: plainEnvironment(),
+  });
   return stdout.trim() || command;
 }
 
@@ -35,10 +38,24 @@ export function findBinary(name: Runtime): string | null {
  */
 export const denoFlags: readonly string[] = hasNodeModules ? [] : ["--node-modules-dir=none"];
 
+/** The environment of every process that the scripts start. */
+function environment(): NodeJS.ProcessEnv {
+  return hasNodeModules ? { ...process.env } : { ...process.env, DENO_NO_PACKAGE_JSON: "1" };
+}
+
+/**
+ * The environment of a process whose output is read. Deno colors its output in a pipe too unless
+ * NO_COLOR is set, and FORCE_COLOR overrides NO_COLOR on both runtimes.
+ */
+export function plainEnvironment(): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...environment(), NO_COLOR: "1" };
+  delete env["FORCE_COLOR"];
+  return env;
+}
+
 /** Runs a command in the project's directory, its output shown, and resolves with its exit code. */
 export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<number> {
-  const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
-  if (!hasNodeModules) env["DENO_NO_PACKAGE_JSON"] = "1";
+  const env: NodeJS.ProcessEnv = { ...environment(), ...options.env };
   return new Promise((resolve, reject) => {
     spawn(command, args, { cwd: PROJECT, stdio: ["ignore", "inherit", "inherit"], ...options, env })
       .once("error", reject)

@@ -259,6 +259,7 @@ function childEnvironment(
   const environment: Record<string, string | undefined> = {
     ...process.env,
     NO_COLOR: "1",
+    FORCE_COLOR: undefined,
     DENO_NO_UPDATE_CHECK: "1",
     ...changes,
   };

@@ -1,7 +1,7 @@
 // A region without a file: zeroed memory of the runtime's own, without libc and without a
 // permission.
 
-import { detach } from "./libc/libc.ts";
+import { detach } from "./detach.ts";
 import type { Region } from "./region.ts";
 
 /**

@@ -11,7 +11,7 @@ import * as bun from "../ffi/libc/bun.ts";
 import { temporaryPath } from "../ffi/file/creation.ts";
 import { splitPath } from "../ffi/file/directory.ts";
 import * as deno from "../ffi/libc/deno.ts";
-import { platform } from "../ffi/libc/libc.ts";
+import { platform } from "../ffi/libc/platform.ts";
 import { mappedStorage } from "../ffi/file/opening.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { type Region, RegionError } from "../ffi/region.ts";

@@ -11,6 +11,7 @@ import { test } from "./support/test.ts";
 const LOOSE: Readonly<Record<string, string>> = {
   "ffi/region.ts": "port",
   "ffi/assert.ts": "port",
+  "ffi/detach.ts": "port",
   "ffi/turn.ts": "port",
   "ffi/storage.ts": "disk",
   "ffi/memory.ts": "disk",

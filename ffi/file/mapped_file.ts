@@ -3,7 +3,7 @@
 import { assert } from "../assert.ts";
 import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
 import { FileAtPath, type OpenedFile } from "./file_at_path.ts";
-import { detach } from "../libc/libc.ts";
+import { detach } from "../detach.ts";
 import type { FileSystemInfo, Region, RegionError } from "../region.ts";
 import type { Mapping, System, WatchedPath } from "../system/system.ts";
 

@@ -1,6 +1,7 @@
 // Bun's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
+import { firstLibrary, type Libc } from "./libc.ts";
+import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 
 // Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno
 // could not resolve.

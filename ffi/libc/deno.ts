@@ -1,6 +1,7 @@
 // Deno's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
 
-import { type CSignature, type CType, firstLibrary, type Libc, type Platform, STATX_SIGNATURE } from "./libc.ts";
+import { firstLibrary, type Libc } from "./libc.ts";
+import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 import { RegionError } from "../region.ts";
 
 // Just as much of Deno's types as is used, so that this file type-checks where Deno's are not

@@ -2,7 +2,9 @@
 
 import { openLibc as openInBun } from "../libc/bun.ts";
 import { openLibc as openInDeno } from "../libc/deno.ts";
-import { type Libc, type Platform, platform, unsupported, verifyLibc } from "../libc/libc.ts";
+import type { Libc } from "../libc/libc.ts";
+import { type Platform, platform, unsupported } from "../libc/platform.ts";
+import { verifyLibc } from "../libc/self_test.ts";
 import { LinuxSystem } from "./linux.ts";
 import { MacosSystem } from "./macos.ts";
 import { RegionError } from "../region.ts";

@@ -1,7 +1,7 @@
 // Linux's System.
 
 import * as fs from "node:fs";
-import * as c from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
 import { fileSystemName } from "./file_system_names.ts";
 import { LinuxMapping } from "./linux_mapping.ts";
 import { PosixSystem } from "./posix.ts";

@@ -1,8 +1,9 @@
 // Linux's Mapping.
 
 import * as fs from "node:fs";
-import * as c from "../libc/libc.ts";
-import type { Libc, Platform } from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
+import type { Platform } from "../libc/platform.ts";
+import type { Libc } from "../libc/libc.ts";
 import { PosixMapping } from "./posix_mapping.ts";
 import { errnoOf, type MapRequest, SystemError } from "./system.ts";
 

@@ -1,6 +1,6 @@
 // macOS's System.
 
-import * as c from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
 import { MacosMapping } from "./macos_mapping.ts";
 import { type Mapping, type MapRequest, SystemError } from "./system.ts";

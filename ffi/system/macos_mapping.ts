@@ -1,7 +1,8 @@
 // macOS's Mapping.
 
-import * as c from "../libc/libc.ts";
-import type { Libc, Platform } from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
+import type { Platform } from "../libc/platform.ts";
+import type { Libc } from "../libc/libc.ts";
 import { PosixMapping } from "./posix_mapping.ts";
 import { type MapRequest, SystemError } from "./system.ts";
 

@@ -1,8 +1,9 @@
 // What Linux and macOS share of a System: node:fs where both runtimes have it, libc for the rest.
 
 import * as fs from "node:fs";
-import * as c from "../libc/libc.ts";
-import type { Libc, Platform } from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
+import type { Platform } from "../libc/platform.ts";
+import type { Libc } from "../libc/libc.ts";
 import {
   errnoOf,
   type FileStatus,

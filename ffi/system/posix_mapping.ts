@@ -1,8 +1,10 @@
 // What Linux and macOS share of a Mapping: addresses from offsets, mmap, munmap.
 
 import { assert } from "../assert.ts";
-import * as c from "../libc/libc.ts";
-import type { Libc, Platform } from "../libc/libc.ts";
+import { detach } from "../detach.ts";
+import * as c from "../libc/platform.ts";
+import type { Platform } from "../libc/platform.ts";
+import type { Libc } from "../libc/libc.ts";
 import { lastError } from "./posix.ts";
 import { type Mapping, type MapRequest, SystemError } from "./system.ts";
 
@@ -41,7 +43,7 @@ export abstract class PosixMapping implements Mapping {
   close(): void {
     assert(this.#isOpen, "a mapping is unmapped once, because its addresses may be another's afterwards");
     this.#isOpen = false;
-    if (this.buffer.byteLength > 0) c.detach(this.buffer);
+    if (this.buffer.byteLength > 0) detach(this.buffer);
     if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
   }
 

@@ -1,6 +1,6 @@
 // A path that is looked at by statx, without an allocation.
 
-import * as c from "../libc/libc.ts";
+import * as c from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
 import { isAbsence, type SystemError, type WatchedPath } from "./system.ts";
 

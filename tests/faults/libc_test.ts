@@ -13,7 +13,7 @@ import process from "node:process";
 import { OpType, type Store, WAL, WALClosedError, WALError, type WALOptions, WALSyncError } from "../../mod.ts";
 import * as bun from "../../ffi/libc/bun.ts";
 import * as deno from "../../ffi/libc/deno.ts";
-import { platform } from "../../ffi/libc/libc.ts";
+import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/opening.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import type { Storage } from "../../ffi/region.ts";

@@ -11,7 +11,7 @@ import * as fs from "node:fs";
 import process from "node:process";
 import * as bun from "../../ffi/libc/bun.ts";
 import * as deno from "../../ffi/libc/deno.ts";
-import { platform } from "../../ffi/libc/libc.ts";
+import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/opening.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALError, WALFileGoneError, WALIOError } from "../../mod.ts";
@@ -216,7 +216,7 @@ async function inClosedDirectory(storage: string, body: string): Promise<string[
     import { WAL } from "${projectUrl("mod.ts")}";
     import { mappedStorage } from "${projectUrl("ffi/file/opening.ts")}";
     import { posixSystem } from "${projectUrl("ffi/system/current.ts")}";
-    import { platform } from "${projectUrl("ffi/libc/libc.ts")}";
+    import { platform } from "${projectUrl("ffi/libc/platform.ts")}";
     import * as bun from "${projectUrl("ffi/libc/bun.ts")}";
     import * as deno from "${projectUrl("ffi/libc/deno.ts")}";
     const libc = ("Deno" in globalThis ? deno : bun).openLibc(platform());

@@ -12,7 +12,7 @@ import process from "node:process";
 import * as bun from "../../ffi/libc/bun.ts";
 import { temporaryPath } from "../../ffi/file/creation.ts";
 import * as deno from "../../ffi/libc/deno.ts";
-import { platform } from "../../ffi/libc/libc.ts";
+import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/opening.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import { type Storage, WAL, WALError, WALFormatError, WALPermissionError } from "../../mod.ts";

@@ -1,6 +1,6 @@
 // The disk, as the log gets it where nothing else is asked for.
 
-import { mappedStorage } from "./file/opening.ts";
+import { mappedStorage } from "./file/mapped_storage.ts";
 import { runtimePermissions } from "./file/permissions.ts";
 import { posixSystem } from "./system/current.ts";
 import type { Storage } from "./region.ts";

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
-import { mappedStorage } from "../ffi/file/opening.ts";
+import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { REFRESH_BYTES, type Region, RegionError } from "../ffi/region.ts";
 import { diskStorage } from "../ffi/storage.ts";

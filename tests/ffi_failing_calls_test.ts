@@ -12,7 +12,7 @@ import { temporaryPath } from "../ffi/file/creation.ts";
 import { splitPath } from "../ffi/file/directory.ts";
 import * as deno from "../ffi/libc/deno.ts";
 import { platform } from "../ffi/libc/platform.ts";
-import { mappedStorage } from "../ffi/file/opening.ts";
+import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { type Region, RegionError } from "../ffi/region.ts";
 import type { System } from "../ffi/system/system.ts";

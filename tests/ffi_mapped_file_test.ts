@@ -5,7 +5,7 @@ import process from "node:process";
 import { temporaryPath } from "../ffi/file/creation.ts";
 import { diskStorage } from "../ffi/storage.ts";
 import { memoryRegion } from "../ffi/memory.ts";
-import { mappedStorage } from "../ffi/file/opening.ts";
+import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";

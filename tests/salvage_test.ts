@@ -6,7 +6,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { mappedStorage } from "../ffi/file/opening.ts";
+import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALFormatError, WALIOError } from "../mod.ts";
 import { recordChecksum } from "../src/format/crc32c.ts";

@@ -1,23 +1,18 @@
-// Opens a file as a region, over any System: check permission, kind and file system, lock, map.
+// Opens one file as a region: check kind and file system, lock, map.
 
 import { Buffer } from "node:buffer";
-import { createFile, creation, locked, type NewFile, type OldFile, temporaryPath } from "./creation.ts";
+import { createFile, locked, type NewFile, type OldFile, temporaryPath } from "./creation.ts";
 import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_systems.ts";
 import { MappedFile } from "./mapped_file.ts";
-import { allowEverything, type Permissions } from "./permissions.ts";
-import { type OpenRequest, REFRESH_BYTES, type Region, RegionError, type Storage } from "../region.ts";
-import { runLater, runNow, type Steps } from "./steps.ts";
+import { checkPath, finalPath, requireAccess } from "./path_access.ts";
+import type { Permissions } from "./permissions.ts";
+import { type OpenRequest, REFRESH_BYTES, type Region, RegionError } from "../region.ts";
 import { type FileStatus, type Mapping, type System, SystemError } from "../system/system.ts";
 
 /** No crash of ours leaves this. */
 const EMPTY = "it is empty, it has 0 bytes: another program made it, or its bytes are lost; remove it, and open again";
-/**
- * What `write()` writes at once: it takes half of the time of pages, and whoever opens the file
- * refreshes it (H35).
- */
-const WRITTEN_BYTES = 8192;
 /** How much of a file's start a lock's owner is read from. */
 const OWNER_BYTES = 8192;
 /** How far into a file a page is looked for that can be read. */
@@ -26,87 +21,13 @@ const LOOKED_AT_BYTES = 65536;
 const ATTEMPTS = 20;
 
 /**
- * Files mapped over a system.
- *
- * @param system calls, or how to get them once the permissions are known.
- */
-export function mappedStorage(system: System | (() => System), permissions: Permissions = allowEverything): Storage {
-  const get = typeof system === "function" ? system : () => system;
-  return {
-    open(path, request) {
-      checkPath(path);
-      requireAccess(permissions, path);
-      return new Opening(get(), permissions, path, request).run();
-    },
-    write: (path, chunks, sizeBytes) => runNow(writing(get, permissions, path, chunks, sizeBytes)),
-    writeAsync: (path, chunks, sizeBytes) => runLater(writing(get, permissions, path, chunks, sizeBytes)),
-  };
-}
-
-function checkPath(path: string): void {
-  if (path !== "" && !path.includes("\0") && !path.endsWith("/")) return;
-  throw new RegionError("NOT_A_FILE", `Cannot open ${JSON.stringify(path)}: this is no name of a file`, { path });
-}
-
-function requireAccess(permissions: Permissions, path: string): void {
-  permissions.require("read", path);
-  permissions.require("write", path);
-  permissions.requireFFI();
-}
-
-/** The directory of a path as the caller gave it. */
-function directoryOf(path: string): string {
-  return path.includes("/") ? splitPath(path).directory : ".";
-}
-
-/** Where a new file goes: its directory without symbolic links, then its name. */
-function finalPath(system: System, permissions: Permissions, path: string): string {
-  const directory = directoryOf(path);
-  // The temporary name is beside the file.
-  permissions.require("read", directory);
-  permissions.require("write", directory);
-  const real = system.realPath(directory);
-  if (real !== directory) {
-    permissions.require("read", real);
-    permissions.require("write", real);
-  }
-  return `${real === "/" ? "" : real}/${splitPath(path).name}`;
-}
-
-function* writing(
-  get: () => System,
-  permissions: Permissions,
-  path: string,
-  chunks: Iterable<Uint8Array>,
-  sizeBytes: number,
-): Steps<void> {
-  checkPath(path);
-  requireAccess(permissions, path);
-  const system = get();
-  try {
-    const file = {
-      path: finalPath(system, permissions, path),
-      sizeBytes,
-      chunks: () => chunks,
-      blockBytes: WRITTEN_BYTES,
-    };
-    const fd = yield* creation(system, file);
-    if (fd !== null) return system.close(fd);
-  } catch (error) {
-    throw asRegionError(error, "write", path);
-  }
-  const message = `Cannot write ${JSON.stringify(path)}: there is a file already`;
-  throw new RegionError("IO", message, { path, errno: "EEXIST" });
-}
-
-/**
  * Where the file of an opening comes from: it was there, it was made, or it was made in the place
  * of another.
  */
 type Origin = "found" | "made" | "replaced";
 
 /** One attempt to open a file, step by step; whatever fails, nothing stays open. */
-class Opening {
+export class Opening {
   readonly #undo = new Undo();
   readonly system: System;
   readonly permissions: Permissions;

@@ -135,8 +135,8 @@ function linux(muslName: string): Platform {
 }
 
 function macos(arm64: boolean): Platform {
-  // Not run on a Mac yet: numbers are from the system's headers, and ffi/libc/self_test.ts refuses if
-  // they do not hold.
+  // Not run on a Mac yet: the numbers are from Apple's headers. The self-test (ffi/libc/self_test.ts)
+  // refuses a machine where they are wrong.
   return {
     os: "macos",
     libraries: ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],

@@ -14,7 +14,7 @@ import { OpType, type Store, WAL, WALClosedError, WALError, type WALOptions, WAL
 import * as bun from "../../ffi/libc/bun.ts";
 import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
-import { mappedStorage } from "../../ffi/file/opening.ts";
+import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import type { Storage } from "../../ffi/region.ts";
 import { type System, SystemError } from "../../ffi/system/system.ts";

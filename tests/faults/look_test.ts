@@ -12,7 +12,7 @@ import process from "node:process";
 import * as bun from "../../ffi/libc/bun.ts";
 import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
-import { mappedStorage } from "../../ffi/file/opening.ts";
+import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALError, WALFileGoneError, WALIOError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
@@ -214,7 +214,7 @@ async function inClosedDirectory(storage: string, body: string): Promise<string[
     import * as fs from "node:fs";
     import process from "node:process";
     import { WAL } from "${projectUrl("mod.ts")}";
-    import { mappedStorage } from "${projectUrl("ffi/file/opening.ts")}";
+    import { mappedStorage } from "${projectUrl("ffi/file/mapped_storage.ts")}";
     import { posixSystem } from "${projectUrl("ffi/system/current.ts")}";
     import { platform } from "${projectUrl("ffi/libc/platform.ts")}";
     import * as bun from "${projectUrl("ffi/libc/bun.ts")}";

@@ -13,7 +13,7 @@ import * as bun from "../../ffi/libc/bun.ts";
 import { temporaryPath } from "../../ffi/file/creation.ts";
 import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
-import { mappedStorage } from "../../ffi/file/opening.ts";
+import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import { type Storage, WAL, WALError, WALFormatError, WALPermissionError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";

@@ -7,7 +7,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
-import { mappedStorage } from "../../ffi/file/opening.ts";
+import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import type { Mapping, System } from "../../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALError, WALLockedError, type WALOptions } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";

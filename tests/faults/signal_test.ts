@@ -14,7 +14,7 @@ import * as bun from "../../ffi/libc/bun.ts";
 import * as deno from "../../ffi/libc/deno.ts";
 import type { Libc } from "../../ffi/libc/libc.ts";
 import { platform, RLIMIT_FSIZE } from "../../ffi/libc/platform.ts";
-import { mappedStorage } from "../../ffi/file/opening.ts";
+import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALSpaceError } from "../../mod.ts";
 import { PROJECT_URL, projectUrl, runCommand, runSnippet, runtimeBinary } from "../support/child.ts";

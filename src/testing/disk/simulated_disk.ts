@@ -44,7 +44,7 @@
 //   - Time: calls take none. Writes of one piece are never older than writes of that piece that had
 //     ended before.
 
-import { mappedStorage } from "../../../ffi/file/opening.ts";
+import { mappedStorage } from "../../../ffi/file/mapped_storage.ts";
 import type { Storage } from "../../../ffi/region.ts";
 import type { System } from "../../../ffi/system/system.ts";
 import { SimulatedClock } from "./clock.ts";

@@ -1,8 +1,8 @@
-// How a buffer loses its memory.
+// Detaches a buffer from its memory.
 
 /**
- * Takes a buffer's memory away: afterwards it has length 0, views read undefined, and a DataView
- * throws TypeError.
+ * Takes a buffer's memory away. After that the buffer's length is 0, views read undefined, and a
+ * DataView throws a TypeError.
  */
 export function detach(buffer: ArrayBuffer): void {
   (buffer as ArrayBuffer & { transfer(lengthBytes: number): ArrayBuffer })

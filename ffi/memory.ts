@@ -1,17 +1,13 @@
-// A region without a file: zeroed memory of the runtime's own, without libc and without a
-// permission.
+// A region without a file: plain memory of the runtime. It needs neither libc nor a permission.
 
 import { detach } from "./detach.ts";
 import type { Region } from "./region.ts";
 
-/**
- * Anonymous memory behind the interface of a file. Nothing in it outlives the process; its syncs
- * have nothing to do.
- */
+/** Plain memory as a region. Nothing in it outlives the process, so its syncs do nothing. */
 export function memoryRegion(sizeBytes: number): Region {
   const buffer = new ArrayBuffer(sizeBytes);
   let isOpen = true;
-  const check = () => {
+  const mustBeOpen = () => {
     if (!isOpen) throw new TypeError("Cannot use a region that is closed");
   };
   return {
@@ -21,12 +17,12 @@ export function memoryRegion(sizeBytes: number): Region {
     fileSystem: { name: "memory", durable: false },
     warnings: [],
     syncsRangeAside: false,
-    sync: check,
-    syncAsync: () => Promise.try(check),
-    pageIn: check,
-    release: check,
+    sync: mustBeOpen,
+    syncAsync: () => Promise.try(mustBeOpen),
+    pageIn: mustBeOpen,
+    release: mustBeOpen,
     readable: () => buffer.slice(),
-    verify: check,
+    verify: mustBeOpen,
     replace() {
       throw new TypeError("Cannot replace a file where there is none");
     },

@@ -1,4 +1,4 @@
-// The disk, as the log gets it where nothing else is asked for.
+// The default storage: the operating system's files.
 
 import { mappedStorage } from "./file/mapped_storage.ts";
 import { runtimePermissions } from "./file/permissions.ts";
@@ -10,8 +10,8 @@ let system: System | undefined;
 let storage: Storage | undefined;
 
 /**
- * The operating system's files. One for each thread, made at the first call; libc is opened when a
- * file is.
+ * The operating system's files. Each thread has one storage. The C library is opened with the first
+ * file, because opening it needs a permission on Deno.
  */
 export function diskStorage(): Storage {
   storage ??= mappedStorage(() => system ??= posixSystem(), runtimePermissions());

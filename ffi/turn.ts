@@ -1,43 +1,44 @@
-// How long the event loop has been held, and how to give it up so that sockets are served.
+// How long loops may hold the event loop, and how they give it up so that sockets are served.
 //
-// A loop that awaits nothing but promises that are ready holds the event loop. It has to give way
-// now and then, and `setImmediate` is not enough on Deno. There, the event loop is one task of
-// tokio's scheduler, and a pending immediate wakes that task at once. The scheduler polls the
-// sockets only when no task is ready, or once in 61 steps: beside a loop that yields by
-// `setImmediate` every millisecond, a request takes 60 ms and more. Timers run, because the event
-// loop reads the clock for them.
+// A loop that awaits only promises that are ready holds the event loop. It must give way now and
+// then, and on Deno `setImmediate` is not enough. There, the event loop is one task of tokio's
+// scheduler, and a pending immediate wakes that task at once. The scheduler polls the sockets only
+// when no task is ready, or once in 61 steps. So beside a loop that yields by `setImmediate` every
+// millisecond, a request takes 60 ms or more. Timers do run, because the event loop reads the clock
+// for them.
 //
-// A call off the thread is not enough either. Where it ends before the event loop has gone to
-// sleep, the scheduler finds a ready task again. A timer that is set when a turn ends does poll the
-// sockets, but idles for a millisecond.
+// A call on another thread is not enough either: if it ends before the event loop sleeps, the
+// scheduler again finds a ready task. A timer that is set when a turn ends does let the sockets be
+// polled, but then the event loop idles for a millisecond.
 //
-// So a turn on Deno ends with a timer that was set when the turn began and is due by now. It has to
-// be one that the scheduler fires, which it does only where it polls the sockets too. Deno gives V8
-// such timers, and `Atomics.waitAsync` makes one. (`setTimeout` does not: the event loop finds that
-// one due by the clock whenever anything else wakes it.) The whole costs about 10 µs. Where such a
-// timer does not fire, the turn ends 2 ms later.
+// So on Deno a turn ends with a timer that was set when the turn began and is due by now. The
+// scheduler itself must fire that timer, because it polls the sockets at the same place. Deno has
+// such timers for V8, and `Atomics.waitAsync` sets one. (`setTimeout` does not: the event loop sees
+// by the clock that it is due whenever anything else wakes the loop.) A turn costs about 10 µs. If
+// the timer does not fire, the turn ends 2 ms later.
 
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
 
-/** Milliseconds that all loops together hold the event loop in a turn. The poll is due by then. */
+/** Milliseconds in a turn for which all loops together hold the event loop. */
 export const TURN_BUDGET_MS = 1;
-/** Milliseconds until the poll is due; tokio rounds up to the next whole one. */
+/** The delay of the poll's timer; tokio rounds it up to the next whole millisecond. */
 const POLL_DELAY_MS = 0.001;
-/** Milliseconds after which it is due: a turn that ends sooner does not wait for it. */
+/** Milliseconds after which the poll is due. A turn that ends sooner does not wait for it. */
 const POLL_DUE_MS = 0.9;
-/** Milliseconds that a turn waits for its poll at most. */
+/** Milliseconds for which a turn waits for its poll at most. */
 const LONGEST_POLL_MS = 2;
-/** Looks that make a turn where time does not count. */
-const MOST_LOOKS = 16;
+/** How many calls of `isOver()` make a turn of `CountedTurn`. */
+const MOST_CALLS = 16;
 
-/** What a loop asks that may hold the event loop. Each loop has one of its own. */
+/** The turns of one loop that may hold the event loop. */
 export interface Turn {
   /**
-   * True when the loop has held the event loop for its share of a turn, or would have before its
-   * next step is over.
+   * True if the loop has held the event loop for its share of the turn, or would do so in its next
+   * step.
    *
-   * @param nowMs what its clock says.
-   * @param stepMs how long that step may take. One longer than the share is taken at once.
+   * @param nowMs the time by the loop's clock.
+   * @param stepMs how long the next step may take. A step that is longer than the share is taken at
+   * once.
    */
   isOver(nowMs: number, stepMs?: number): boolean;
   /** Resolves after others had their turn. */
@@ -48,7 +49,7 @@ export interface Turn {
 class Poll {
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
   #fired: Promise<unknown> = Promise.resolve();
-  /** When the scheduler knew of the timer; `Infinity` while it may not. */
+  /** When the scheduler learned of the timer; `Infinity` before that. */
   #setMs = Infinity;
 
   start(fired: () => void): void {
@@ -65,14 +66,17 @@ class Poll {
     return performance.now() - this.#setMs > POLL_DUE_MS;
   }
 
-  /** Gives the scheduler the timer: a first immediate may run before the loop has gone round. */
+  /**
+   * Makes sure that the scheduler knows the timer. Two immediates, because the first may run before
+   * the event loop has gone round.
+   */
   async set(): Promise<void> {
     await immediate();
     await immediate();
     this.#setMs = performance.now();
   }
 
-  /** Waits until it fires, and keeps the process alive meanwhile, as an immediate does. */
+  /** Waits until the timer fires. Meanwhile it keeps the process alive, as an immediate does. */
   wait(): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, LONGEST_POLL_MS);
@@ -84,16 +88,17 @@ class Poll {
   }
 }
 
-/** The turn of this thread's event loop, which all loops share. */
+/** The turn of this thread's event loop, which all its loops share. */
 class SharedTurn {
-  /** Changes when a turn ends. */
+  /** The turn's number, which changes when the turn ends. */
   number = 0;
-  /** Milliseconds for each loop. */
+  /** Each loop's share of the turn, in milliseconds. */
   shareMs: number = TURN_BUDGET_MS;
-  /** Null where the event loop polls its sockets whenever it runs immediates, as Bun's does. */
+  /** Null on Bun, whose event loop polls its sockets whenever it runs immediates. */
   readonly #poll = "Deno" in globalThis ? new Poll() : null;
-  /** The loops that have held the event loop in this turn, and how many did in the one before. */
+  /** The loops that have held the event loop in this turn. */
   readonly #holders = new Set<Turn>();
+  /** How many loops held it in the turn before. */
   #holdersBefore = 0;
   #isOpen = false;
   #passing: Promise<void> | null = null;
@@ -104,19 +109,19 @@ class SharedTurn {
     this.#isOpen = false;
     this.#holdersBefore = this.#holders.size;
     this.#holders.clear();
-    // Where loops go on, the next poll is set now: set when the next turn ends, it would be due a
-    // whole budget later.
+    // While loops go on, the next poll is set now. If it were set when the next turn ends, it would
+    // be due a whole budget later.
     if (this.#poll !== null && this.#holdersBefore > 0) this.#open();
   };
 
-  /** Counts a loop in. */
+  /** Counts a loop among those that share this turn. */
   enter(holder: Turn): void {
     if (!this.#isOpen) this.#open();
     this.#holders.add(holder);
     this.shareMs = TURN_BUDGET_MS / Math.max(this.#holders.size, this.#holdersBefore);
   }
 
-  /** Lets others run. Sockets are polled unless the turn is younger than its budget. */
+  /** Lets others run. Sockets are polled too, unless the turn ends before its poll is due. */
   pass(): Promise<void> {
     return this.#passing ??= this.#pass();
   }
@@ -148,7 +153,7 @@ const sharedTurn = new SharedTurn();
 
 /** One loop's share of the turns of this thread's event loop. */
 export class LoopTurn implements Turn {
-  /** The turn that it was counted in. */
+  /** The number of the turn in which this loop was counted. */
   #number = -1;
   #sinceMs = 0;
 
@@ -161,24 +166,24 @@ export class LoopTurn implements Turn {
   }
 
   end(): Promise<void> {
-    this.#number = -1; // its time counts again from when it goes on
+    this.#number = -1; // the loop's time starts anew when it goes on
     return sharedTurn.pass();
   }
 }
 
 /**
- * Turns that are over after so many looks, whatever the time: the same in each run of a simulation.
- * Sockets play no part.
+ * Turns that are over after `MOST_CALLS` calls, whatever the time, so that every run of a
+ * simulation is the same. Sockets play no part.
  */
 export class CountedTurn implements Turn {
-  #looks = 0;
+  #calls = 0;
 
   isOver(): boolean {
-    return ++this.#looks > MOST_LOOKS;
+    return ++this.#calls > MOST_CALLS;
   }
 
   end(): Promise<void> {
-    this.#looks = 0;
+    this.#calls = 0;
     return immediate();
   }
 }

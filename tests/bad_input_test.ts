@@ -93,7 +93,7 @@ test("open() in a directory that is missing, or that is a file, is a WALNotFound
       `Cannot open "${directory}/none/log": the directory "${directory}/none" does not exist`,
     );
     const noDirectory = refused(directory, `${directory}/file/log`, WALNotFoundError, "NOT_FOUND");
-    assertStringIncludes(noDirectory.message, "a part of its path is no directory");
+    assertStringIncludes(noDirectory.message, "a part of its path is not a directory");
     refused(directory, `${directory}/log`, WALNotFoundError, "NOT_FOUND", { create: false });
   }));
 

@@ -1,4 +1,4 @@
-// A new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the
+// Makes a new file, whole or not at all: temporary name, lock, zeros, sync, final name, sync of the
 // directory.
 
 import { directorySync, splitPath } from "./directory.ts";
@@ -8,53 +8,55 @@ import { runNow, type Steps, TURN } from "./steps.ts";
 import { type System, SystemError } from "../system/system.ts";
 
 /**
- * Larger writes would leave large folios in the page cache, of which a store through a mapping
- * makes all bytes dirty (H35).
+ * Bytes written at once. Larger writes would leave large folios in the page cache, and a store
+ * through the mapping makes a whole folio dirty (H35).
  */
 const BLOCK_BYTES = 4096;
-/**
- * Written at once, and synced now and then if others are to have their turn: with too much
- * unwritten, the kernel stops the writer.
- */
+/** Bytes written in one turn of the event loop, if others are to have theirs. */
 const PIECE_BYTES = 256 * 1024;
+/**
+ * Bytes between two syncs of a file that is written: the kernel stops a writer that is too far
+ * ahead.
+ */
 const SYNC_BYTES = 64 * PIECE_BYTES;
-/** How often another creator may get in between before we give up. */
+/** How often another creator may win before this one gives up. */
 const ATTEMPTS = 100;
 
 /** A file to make. */
 export interface NewFile {
-  /** Absolute, in a directory without symbolic links in its path. */
+  /** Absolute; its directory contains no symbolic links. */
   readonly path: string;
   readonly sizeBytes: number;
-  /** The first bytes; zeros follow. Asked for once the temporary file is ours. */
+  /** The first bytes; zeros follow. They are asked for once the temporary file is locked. */
   readonly chunks: () => Iterable<Uint8Array>;
   /**
-   * Bytes that are written at once; more than a page only where the file is closed before anything
+   * Bytes written at once. They may be more than a page only if the file is closed before anything
    * is stored into it.
    *
    * @default {4096}
    */
   readonly blockBytes?: number | undefined;
-  /** Put it in the place of this file. */
+  /** The file that the new one replaces. */
   readonly replaces?: OldFile | undefined;
-  /** Looks at the empty file; may refuse by throwing. */
+  /** Inspects the empty file. It refuses the file by throwing. */
   readonly inspect?: ((fd: number) => void) | undefined;
-  /** Names the owner of a file that is locked, from its descriptor. */
+  /** Finds the process that holds the lock, through a descriptor of the file. */
   readonly ownerOf?: ((fd: number) => number | null) | undefined;
 }
 
-/** A file at the path of a new one. Who replaces it holds its lock. */
+/** The file to be replaced. Whoever replaces it holds its lock. */
 export interface OldFile {
   readonly device: bigint;
   readonly inode: bigint;
-  /** Where it is kept, in the same directory. */
+  /** The path that it gets, in the same directory. */
   readonly keepAs: string;
 }
 
 /**
- * Where a file is built. One fixed name for each path, so that a crash leaves at most one, which
- * the next creation takes over; and of one length, so that whatever name a file may have, this one
- * fits too. Names that some file system takes for the same one have the same one here.
+ * Where a file is made. Each path has one fixed temporary name, so a crash leaves at most one file,
+ * and the next creation takes that over. All temporary names have the same length, so they fit
+ * wherever a file's own name fits. Names that some file system takes for one name share a temporary
+ * name.
  */
 export function temporaryPath(path: string): string {
   const { directory, name } = splitPath(path);
@@ -62,7 +64,7 @@ export function temporaryPath(path: string): string {
   return `${directory === "/" ? "" : directory}/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;
 }
 
-/** FNV-1a of 64 bits, of the text as UTF-8. */
+/** FNV-1a (Fowler, Noll, Vo) of 64 bits, of the text in UTF-8. */
 function fnv1a(text: string): bigint {
   let hash = 0xcbf29ce484222325n;
   for (const byte of new TextEncoder().encode(text)) {
@@ -72,18 +74,17 @@ function fnv1a(text: string): bigint {
 }
 
 /**
- * Makes a file. Its lock is held from before its first byte, so that whoever finds it at its path
- * finds it locked.
+ * Makes a file. It is locked from before its first byte, so nobody finds it unlocked at its path.
  *
- * @returns its descriptor, locked; null if there is a file at the path and `replaces` is not given.
- * @throws {RegionError} `LOCKED` while another creates or uses the file. After an error the path is
- * as it was.
+ * @returns the locked descriptor; null if there is a file at the path and `replaces` is not given.
+ * @throws {RegionError} `LOCKED` while another process makes or uses the file. After an error the
+ * path is as it was.
  */
 export function createFile(system: System, file: NewFile): number | null {
   return runNow(creation(system, file));
 }
 
-/** `createFile()` in steps: each chunk is asked for in a turn of its own. */
+/** `createFile()` in steps: each chunk is produced in a turn of its own. */
 export function* creation(system: System, file: NewFile): Steps<number | null> {
   try {
     checkLimit(system, file);
@@ -98,7 +99,8 @@ export function* creation(system: System, file: NewFile): Steps<number | null> {
 }
 
 /**
- * Asked first, as the write that goes too far would end the process, and leave the temporary file.
+ * Refuses a file that this process may not write. Such a write would end the process, and leave the
+ * temporary file.
  */
 function checkLimit(system: System, { path, sizeBytes }: NewFile): void {
   const limit = system.fileSizeLimit;
@@ -109,7 +111,7 @@ function checkLimit(system: System, { path, sizeBytes }: NewFile): void {
   throw new RegionError("NO_SPACE", message, { path, call: "getrlimit", errno: "EFBIG" });
 }
 
-/** Another has the file. */
+/** The error for a file that another opener has locked. */
 export function locked(path: string, ownerPid: number | null): RegionError {
   const who = ownerPid === null ? "another opener" : `process ${ownerPid}`;
   const message = `Cannot open ${JSON.stringify(path)}: it is locked by ${who}`;
@@ -127,7 +129,7 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
       undo.run();
       return "again";
     }
-    // Only for as long as the name is ours: later it may be the next creator's.
+    // The step counts only while the name is ours. Later the name may belong to the next creator.
     const disown = undo.add(() => system.unlink(temporary));
     const { replaces, path } = file;
     const isTaken = replaces === undefined && system.lstat(path) !== null;
@@ -147,9 +149,11 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
 }
 
 /**
- * Is the locked inode still at the temporary name? Its last owner may have given it its final name,
- * or removed it, between our open and our lock. A second link means that it crashed in between:
- * then the inode is the log, and only the name is ours.
+ * True if the locked inode is at the temporary name, and only there.
+ *
+ * Its last owner may have renamed or removed it between our open and our lock. A second link means
+ * that a creator crashed between the link and the unlink. Then the inode is the log, and only the
+ * temporary name is removed.
  */
 function claimTemporary(system: System, fd: number, temporary: string): boolean {
   const locked = system.fstat(fd);
@@ -162,7 +166,7 @@ function claimTemporary(system: System, fd: number, temporary: string): boolean 
 
 function* fill(system: System, fd: number, file: NewFile): Steps<void> {
   system.truncate(fd, 0);
-  // Only an empty file takes the attribute.
+  // Only an empty file takes the flag.
   system.noCopyOnWrite(fd, "set");
   file.inspect?.(fd);
   system.allocate(fd, file.sizeBytes);
@@ -171,8 +175,8 @@ function* fill(system: System, fd: number, file: NewFile): Steps<void> {
 }
 
 /**
- * Writes the chunks and then real zeros: allocated but unwritten extents would make each first sync
- * a journal commit (H15).
+ * Writes the chunks, then real zeros. Extents that are allocated but not written would make each
+ * first sync a journal commit (H15).
  */
 function* writeBlocks(system: System, fd: number, file: NewFile): Steps<void> {
   const { sizeBytes, blockBytes = BLOCK_BYTES } = file;
@@ -217,8 +221,8 @@ function* writeBlocks(system: System, fd: number, file: NewFile): Steps<void> {
 }
 
 /**
- * Gives the file its name if that is free. A link, as a rename would replace a file that came there
- * meanwhile.
+ * Gives the file its final name if that is free. It links, because a rename would replace a file
+ * that came there meanwhile.
  */
 function place(system: System, temporary: string, path: string, undo: Undo, disown: () => void): boolean {
   let isLinked = false;
@@ -228,7 +232,8 @@ function place(system: System, temporary: string, path: string, undo: Undo, diso
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
     if (error.errno === "EEXIST") return false;
-    // A file system without links (exFAT). The lock on the temporary name keeps other creators out.
+    // This file system has no links (exFAT). The lock on the temporary file keeps other creators
+    // out.
     if (!["EPERM", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EMLINK"].includes(error.errno)) throw error;
     if (system.lstat(path) !== null) return false;
     system.rename(temporary, path);
@@ -240,8 +245,8 @@ function place(system: System, temporary: string, path: string, undo: Undo, diso
 }
 
 /**
- * Gives the old file its other name, and the new file the old one's. At each moment there is a file
- * at the path. Should the directory's sync fail after that, both files stay.
+ * Gives the old file its other name, then gives its name to the new file. At each moment there is a
+ * file at the path. If the last sync of the directory fails, both files stay.
  */
 function replace(
   system: System,
@@ -253,11 +258,11 @@ function replace(
 ): void {
   system.link(path, keepAs);
   const keep = undo.add(() => system.unlink(keepAs));
-  // What is kept must be what is locked: programs that know nothing of the lock can move other
+  // The kept file must be the locked one, because programs that ignore the lock can move other
   // files to the path.
   const kept = system.lstat(keepAs);
   if (kept === null || kept.inode !== inode || kept.device !== device) throw gone(path);
-  // A file system may make names durable in any order: the old file must not be left without one.
+  // A file system may make names durable in any order, and the old file must keep one.
   directorySync(system, splitPath(path).directory).now();
   system.rename(temporary, path);
   keep();

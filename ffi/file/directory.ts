@@ -1,4 +1,4 @@
-// The directory that a file is in: its path, and its sync.
+// The directory of a file: its path, and its sync.
 
 import type { Step } from "./steps.ts";
 import { type System, SystemError } from "../system/system.ts";
@@ -35,7 +35,9 @@ export function directorySync(system: System, path: string): Step {
   };
 }
 
-/** A file system that cannot sync a directory says EINVAL; anything else is thrown. */
+/**
+ * Throws, unless the error is EINVAL: that is what a file system says that cannot sync a directory.
+ */
 function mustBeUnable(error: unknown): void {
   if (!(error instanceof SystemError) || error.errno !== "EINVAL") throw error;
 }

@@ -1,4 +1,4 @@
-// Turns a failed system call into the one error this layer throws.
+// Turns a failed system call into a RegionError.
 
 import { RegionError, type RegionFailure } from "../region.ts";
 import { SystemError } from "../system/system.ts";
@@ -18,17 +18,17 @@ const REASONS: Readonly<Record<string, RegionFailure>> = {
   ENXIO: "NOT_A_FILE",
   ENODEV: "FILE_SYSTEM",
 };
-/** What file systems allow for one name. */
+/** The longest name that file systems allow. */
 const NAME_BYTES = 255;
 const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 
 /**
- * What a failed system call means to the caller. Exhausted space comes before a failed sync, as it
- * has a remedy.
+ * The RegionError for a failed system call. Missing space is told before a failed sync, because the
+ * caller can mend it.
  *
- * @param error a `SystemError`, or a `RegionError`, which is returned; anything else is thrown as
+ * @param error a `SystemError`, or a `RegionError`, which is returned. Any other error is thrown as
  * it is.
- * @param action what could not be done, as in `open`.
+ * @param action what failed, as in `open`.
  */
 export function asRegionError(error: unknown, action: string, path: string): RegionError {
   if (error instanceof RegionError) return error;
@@ -42,16 +42,16 @@ export function asRegionError(error: unknown, action: string, path: string): Reg
 }
 
 /**
- * What to say where it is not the file that is missing; null where it is, or something else is
- * wrong.
+ * The message if a directory of the path is missing; null if the file itself is missing, or
+ * something else is wrong.
  */
 function missingDirectory({ call, errno, path: asked }: SystemError, path: string): string | null {
-  if (errno === "ENOTDIR") return "a part of its path is no directory";
+  if (errno === "ENOTDIR") return "a part of its path is not a directory";
   if (errno !== "ENOENT" || call !== "realpath" || asked === undefined || asked === path) return null;
   return `the directory ${JSON.stringify(asked)} does not exist`;
 }
 
-/** What an error's name does not say. */
+/** The message for errors whose names do not explain them. */
 function explained(errno: string, action: string): string | null {
   if (errno === "EILSEQ") return "a name in its path is not UTF-8 (EILSEQ), which this runtime cannot use";
   if (errno !== "EROFS") return null;
@@ -64,8 +64,7 @@ function utf8Bytes(text: string): number {
 }
 
 /**
- * Which name is too long: it need not be the file's own, and it may be that of a directory, or all
- * of the path.
+ * The message for a name that is too long. It may be the file's, a directory's, or the whole path.
  */
 function longName({ errno, path: asked }: SystemError, path: string): string | null {
   if (errno !== "ENAMETOOLONG") return null;
@@ -76,13 +75,13 @@ function longName({ errno, path: asked }: SystemError, path: string): string | n
     : `the name ${JSON.stringify(name)} is too long, with ${utf8Bytes(name)} bytes (ENAMETOOLONG)`;
 }
 
-/** A sync that failed: whatever its error number, nothing is known to be on the medium. */
+/** The error of a failed sync. Whatever its error number, nothing is known to be on the medium. */
 export function asSyncError(error: unknown, path: string): RegionError {
   const found = asRegionError(error, "sync", path);
   return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
 }
 
-/** Pages that could not be brought in. */
+/** The error of pages that could not be paged in. */
 export function asPageError(
   error: unknown,
   before: "load" | "store",
@@ -93,29 +92,33 @@ export function asPageError(
   if (before === "load") {
     const message = `Cannot read ${JSON.stringify(path)} from byte ${offset} to ${
       offset + length
-    }: the medium gives an error`;
+    }: the medium reports an error`;
     return new RegionError("IO", message, { path, call: "madvise", errno: "EIO", cause: error });
   }
-  const found = asRegionError(error, "prefault", path);
-  // EFAULT: the file system has no block for a page.
+  const found = asRegionError(error, "page in", path);
+  // EFAULT means that the file system has no block for a page.
   if (found.details.errno !== "EFAULT") return found;
-  return new RegionError("NO_SPACE", `Cannot prefault ${JSON.stringify(path)}: no space behind it`, found.details);
+  return new RegionError(
+    "NO_SPACE",
+    `Cannot page in ${JSON.stringify(path)}: the medium has no space for it`,
+    found.details,
+  );
 }
 
-/** The file of an open region is no longer what its path leads to, or not whole. */
+/** The error of an open file that is no longer at its path, or no longer whole. */
 export function gone(path: string, cause?: unknown): RegionError {
   const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
   return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
 }
 
 /**
- * Runs the steps back in reverse order; what fails on the way back must not hide why we turned
- * round.
+ * Undoes steps in reverse order. Errors of undoing must not hide the error that caused it, so they
+ * are dropped.
  */
 export class Undo {
   readonly #steps: (() => void)[] = [];
 
-  /** Returns a function that drops the step. */
+  /** Adds a step. Returns a function that drops it. */
   add(step: () => void): () => void {
     this.#steps.push(step);
     return () => {

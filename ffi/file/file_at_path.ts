@@ -1,4 +1,4 @@
-// FileAtPath: is the file of an open region still at its path, and whole?
+// FileAtPath: whether the file of an open region is still at its path, and whole.
 
 import { assert } from "../assert.ts";
 import { isAbsence, type System, SystemError, type WatchedPath } from "../system/system.ts";
@@ -16,7 +16,7 @@ export class FileAtPath {
   readonly #system: System;
   readonly #watched: WatchedPath;
   readonly #opened: OpenedFile;
-  /** Why the path could not be looked at the last time. */
+  /** Why the last check of the path failed; null if it did not. */
   #unseen: SystemError | null = null;
 
   constructor(system: System, watched: WatchedPath, opened: OpenedFile) {
@@ -38,13 +38,16 @@ export class FileAtPath {
     if (this.#unseen !== null) {
       const { call, errno } = this.#unseen;
       warnings.push(
-        `The log's path cannot be looked at (${call} fails with ${errno}): a file that replaces the log there is not noticed`,
+        `The log's path cannot be inspected (${call} fails with ${errno}): the log does not notice a file that replaces it there`,
       );
     }
     return warnings;
   }
 
-  /** True if the path leads to the file, or cannot be looked at while the open file seems whole. */
+  /**
+   * True if the path leads to the file, or if the path cannot be inspected and the open file seems
+   * whole.
+   */
   isThere(): boolean {
     const { device, inode, sizeBytes } = this.#opened;
     try {
@@ -67,13 +70,13 @@ export class FileAtPath {
     }
   }
 
-  /** True if the open file has a name and its size, as far as its descriptor can tell. */
+  /** True if the open file has a name and its full size, as far as its descriptor tells. */
   #isHeld(): boolean {
     try {
       const { links, sizeBytes } = this.#system.fstat(this.#opened.fd);
       return links > 0 && sizeBytes === this.#opened.sizeBytes;
     } catch (error) {
-      // A failure tells nothing, unless a server says that it no longer has the file.
+      // A failure says nothing, except ESTALE: then a server no longer has the file.
       return error instanceof SystemError && error.errno !== "ESTALE";
     }
   }

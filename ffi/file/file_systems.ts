@@ -1,4 +1,4 @@
-// Which file systems a shared mapping can be trusted on, by name.
+// Which file systems a shared mapping can be trusted on, by their names.
 
 import { type FileSystemInfo, RegionError } from "../region.ts";
 import type { System } from "../system/system.ts";
@@ -8,7 +8,7 @@ const NETWORK =
 const COPY_ON_WRITE = "writes every overwrite to new space, so that a full disk kills the process";
 const FOREIGN = "does not keep the promises of a local file system about mappings and syncs";
 
-/** Why not; a name that is not here is trusted. */
+/** Why a file system is unsafe. A name that is not listed is trusted. */
 const UNSAFE: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ["nfs", "cifs", "smb2", "smb", "smbfs", "9p", "ceph", "afs", "lustre", "vboxsf", "gpfs", "ocfs2", "gfs2", "coda"]
@@ -23,9 +23,9 @@ const UNSAFE: Readonly<Record<string, string>> = {
 const VOLATILE: ReadonlySet<string> = new Set(["tmpfs", "ramfs"]);
 
 /**
- * Judges the file system of an open file.
+ * Refuses an unsafe file system, and collects warnings.
  *
- * @param allowUnsafe makes a warning of what would be refused.
+ * @param allowUnsafe warns instead of refusing.
  * @throws {RegionError} `FILE_SYSTEM`.
  */
 export function checkFileSystem(
@@ -56,7 +56,7 @@ export function checkFileSystem(
     );
   }
   if (name.startsWith("0x")) {
-    warnings.push(`The file system ${name} is not known here: its syncs are taken on trust`);
+    warnings.push(`The file system ${name} is unknown to this library, which trusts its syncs`);
   }
   return { info: { name, durable: !VOLATILE.has(name) }, warnings };
 }

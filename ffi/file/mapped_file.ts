@@ -1,4 +1,4 @@
-// MappedFile: the Region of a locked file in memory.
+// MappedFile: the Region of a locked file that is mapped.
 
 import { assert } from "../assert.ts";
 import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
@@ -8,11 +8,11 @@ import type { FileSystemInfo, Region, RegionError } from "../region.ts";
 import type { Mapping, System, WatchedPath } from "../system/system.ts";
 
 /**
- * What an opening hands over. The region gives all of it back when it closes. `fd` is the file
- * description that is mapped.
+ * What an opening hands over, and the region gives back when it closes. `fd` is the mapped file
+ * description.
  */
 export interface Parts extends OpenedFile {
-  /** Another one, with an error state of its own, that holds the lock. */
+  /** The file description that holds the lock, with an error state of its own. */
   readonly lockedFd: number;
   readonly mapping: Mapping;
   readonly watched: WatchedPath;
@@ -20,7 +20,7 @@ export interface Parts extends OpenedFile {
   readonly created: boolean;
   readonly info: FileSystemInfo;
   readonly warnings: readonly string[];
-  /** Puts a new file in the place of this one, and opens it. */
+  /** Puts a new file in place of this one, and opens the new one. */
   readonly replace: (chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string) => Region;
 }
 
@@ -35,12 +35,12 @@ export class MappedFile implements Region {
   readonly #parts: Parts;
   readonly #place: FileAtPath;
   #isOpen = true;
-  /** A `syncAsync()` has not settled: the mapping and both descriptors must stay. */
+  /** True while a `syncAsync()` is pending, because it needs the mapping and both descriptors. */
   #isPending = false;
   /**
-   * The first sync that failed. Its pages may count as clean, and its error has been reported:
-   * another sync would succeed without them, and could be called before the log has heard of the
-   * failure, which takes a few turns of the microtask queue.
+   * The error of the first sync that failed. The kernel may now take its pages for clean, and has
+   * reported their error. So another sync would succeed without them. It could be called before the
+   * log learns of the failure, which takes a few turns of the microtask queue.
    */
   #failure: RegionError | null = null;
 
@@ -60,8 +60,8 @@ export class MappedFile implements Region {
     const range = this.#pages(offset, length);
     if (this.#failure !== null) throw this.#failure;
     try {
-      // The kernel reports a failed write-back once to each open file description: take the one
-      // that the pending sync does not, so that neither hides the other's error.
+      // The kernel reports a failed write-back once to each open file description. So this sync
+      // uses the description that the pending one does not, and neither hides the other's error.
       if (this.#isPending && mapping.syncsRangeAside) {
         mapping.syncFile();
       } else mapping.sync(range.offset, range.lengthBytes);
@@ -92,14 +92,14 @@ export class MappedFile implements Region {
     try {
       this.#parts.mapping.pageIn(range.offset, range.lengthBytes, before);
     } catch (error) {
-      // A page of a file that was cut cannot be brought in: say that first.
+      // A page of a file that was cut cannot be paged in, so that reason is checked first.
       if (this.#place.isCut()) throw gone(this.path, error);
       throw asPageError(error, before, this.path, offset, length);
     }
   }
 
   readable(): ArrayBuffer {
-    this.#check();
+    this.#mustBeOpen();
     const { fd, sizeBytes } = this.#parts;
     const { pageBytes } = this.#system;
     const bytes = new Uint8Array(sizeBytes);
@@ -124,7 +124,7 @@ export class MappedFile implements Region {
   }
 
   verify(): void {
-    this.#check();
+    this.#mustBeOpen();
     if (!this.#place.isThere()) throw gone(this.path);
   }
 
@@ -136,11 +136,11 @@ export class MappedFile implements Region {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    // First of all, so that no view can reach the memory that goes (G9).
+    // First, so that no view can reach memory that is unmapped (G9).
     detach(this.buffer);
     try {
       this.#system.unlock(this.#parts.lockedFd);
-    } catch { /* closing the descriptor gives the lock up too */ }
+    } catch { /* closing the descriptor also gives up the lock */ }
     if (!this.#isPending) this.#release();
   }
 
@@ -158,7 +158,7 @@ export class MappedFile implements Region {
     return this.#failure ??= asSyncError(error, this.path);
   }
 
-  #check(): void {
+  #mustBeOpen(): void {
     if (!this.#isOpen) {
       throw new TypeError("Cannot use a region that is closed");
     }
@@ -166,7 +166,7 @@ export class MappedFile implements Region {
 
   /** The pages of a range of bytes. */
   #pages(offset: number, length: number): { offset: number; lengthBytes: number } {
-    this.#check();
+    this.#mustBeOpen();
     const { sizeBytes } = this.#parts;
     if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
       throw new RangeError(`Bytes ${offset} to ${offset + length} are not in a region of ${sizeBytes}`);

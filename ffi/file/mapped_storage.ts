@@ -10,15 +10,15 @@ import { runLater, runNow, type Steps } from "./steps.ts";
 import type { System } from "../system/system.ts";
 
 /**
- * What `write()` writes at once: it takes half of the time of pages, and whoever opens the file
- * refreshes it (H35).
+ * How many bytes `write()` writes at once. It takes half of the time that single pages take.
+ * Whoever opens the file later refreshes its pages (H35).
  */
 const WRITTEN_BYTES = 8192;
 
 /**
- * Files mapped over a system.
+ * Files that are mapped by a system.
  *
- * @param system calls, or how to get them once the permissions are known.
+ * @param system the system, or how to get it once the permissions are checked.
  */
 export function mappedStorage(system: System | (() => System), permissions: Permissions = allowEverything): Storage {
   const get = typeof system === "function" ? system : () => system;

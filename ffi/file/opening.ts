@@ -11,22 +11,22 @@ import type { Permissions } from "./permissions.ts";
 import { type OpenRequest, REFRESH_BYTES, type Region, RegionError } from "../region.ts";
 import { type FileStatus, type Mapping, type System, SystemError } from "../system/system.ts";
 
-/** No crash of ours leaves this. */
+/** Our own crashes never leave an empty file at a log's path. */
 const EMPTY = "it is empty, it has 0 bytes: another program made it, or its bytes are lost; remove it, and open again";
-/** How much of a file's start a lock's owner is read from. */
+/** Bytes at a file's start in which the owner of its lock is sought. */
 const OWNER_BYTES = 8192;
-/** How far into a file a page is looked for that can be read. */
+/** Bytes at a file's start in which a readable page is sought. */
 const LOOKED_AT_BYTES = 65536;
-/** How often the file at a path may change under an opening before that gives up. */
+/** How often the file at the path may change during an opening before the opening gives up. */
 const ATTEMPTS = 20;
 
 /**
- * Where the file of an opening comes from: it was there, it was made, or it was made in the place
- * of another.
+ * Where the file comes from: it was there, this opening made it, or this opening put it in place of
+ * another.
  */
 type Origin = "found" | "made" | "replaced";
 
-/** One attempt to open a file, step by step; whatever fails, nothing stays open. */
+/** Opens one file, step by step. After a failure nothing stays open. */
 export class Opening {
   readonly #undo = new Undo();
   readonly system: System;
@@ -65,7 +65,7 @@ export class Opening {
     }
     const entry = system.lstat(path);
     if (entry?.kind === "symlink") throw this.#failure("NOT_A_FILE", "it is a dangling symbolic link");
-    // Made between the two looks.
+    // The file was made between stat and lstat.
     if (entry !== null) return null;
     if (!request.create) throw this.#failure("NOT_FOUND", "there is no such file");
     const real = finalPath(system, this.permissions, path);
@@ -73,7 +73,9 @@ export class Opening {
     return fd === null ? null : this.#finish(fd, real, "made");
   }
 
-  /** Opens a new file in the place of one that is open, and locked until this is done. */
+  /**
+   * Puts a new file in place of one that this process has open and locked, and opens the new one.
+   */
   replace(old: OldFile, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
     const { system, permissions, path } = this;
     try {
@@ -108,7 +110,7 @@ export class Opening {
   #openExisting(): [fd: number, real: string, origin: Origin] {
     const { system, path, permissions } = this;
     const real = system.realPath(path);
-    // A permitted symbolic link must not lead out of what is permitted.
+    // A permitted symbolic link must not lead to a file that is not permitted.
     if (real !== path) requireAccess(permissions, real);
     const fd = system.open(real, "file");
     this.#undo.add(() => system.close(fd));
@@ -118,8 +120,8 @@ export class Opening {
 
   #finish(fd: number, real: string, origin: Origin): Region | null {
     const { system, path, request } = this;
-    // The lock is on an inode: it counts only if that is the one others find here. From now on none
-    // but us may replace it.
+    // The lock is on an inode, so it counts only if others find that inode at the path. From then
+    // on only we may replace the file.
     let status = system.fstat(fd);
     if (status.links > 1 && this.#dropTemporaryName(real, status)) status = system.fstat(fd);
     const watched = system.watch(real);
@@ -135,8 +137,8 @@ export class Opening {
     this.#checkSize(sizeBytes);
     if (origin === "found") this.#settle(fd, real);
 
-    // Another than the locked one: a mapping keeps its open file description, and a lock on that
-    // would outlast the thread.
+    // The mapping needs a descriptor of its own. A mapping keeps its open file description, and a
+    // lock on that would outlast the thread.
     const mappedFd = system.open(real, "file");
     this.#undo.add(() => system.close(mappedFd));
     const mapped = system.fstat(mappedFd);
@@ -176,8 +178,8 @@ export class Opening {
   }
 
   /**
-   * Whoever made this file may have died before its temporary name was gone. Under the lock, that
-   * name is nobody else's.
+   * The creator may have died before it removed the temporary name. Under the lock, no other
+   * creator can own that name.
    */
   #dropTemporaryName(real: string, { device, inode }: FileStatus): boolean {
     const { system, permissions } = this;
@@ -189,24 +191,27 @@ export class Opening {
       system.unlink(temporary);
       return true;
     } catch {
-      return false; // then it stays, and is a warning
+      return false; // the name stays, and `warnings` tells of it
     }
   }
 
-  /** Whoever made this file may have died before its name was durable. */
+  /** Makes the file and its name durable, because its creator may have died before that. */
   #settle(fd: number, real: string): void {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
-    // A file that was copied, restored or read has large folios in the page cache, of which each
-    // store dirties the whole (H35): the start goes now, the rest by refresh() before it is stored
-    // into. One that we made has none.
+    // A file that was copied, restored or read has large folios in the page cache, and each store
+    // makes a whole folio dirty (H35). The start of the file is dropped now, and the rest before it
+    // is stored into. A file that we made has no large folios.
     this.system.dropCache(fd, 0, REFRESH_BYTES);
     if (this.permissions.has("read", directory)) {
       directorySync(this.system, directory).now();
     }
   }
 
-  /** A mapping that shows other bytes than the file would lose what is stored through it (H21). */
+  /**
+   * Compares the mapping with the file: stores through a mapping that shows other bytes would be
+   * lost (H21).
+   */
   #checkMapping(fd: number, mapping: Mapping, sizeBytes: number): void {
     const { bytes, count, offset } = this.#readPage(fd, sizeBytes);
     const mapped = new Uint8Array(mapping.buffer, offset, count);
@@ -215,8 +220,8 @@ export class Opening {
   }
 
   /**
-   * The first page that can be read. Of one that cannot, the log has to say what is lost with it:
-   * opening must not end there.
+   * The first page that can be read. An unreadable page does not end the opening, because the log
+   * must say what is lost with that page.
    */
   #readPage(fd: number, sizeBytes: number): { bytes: Uint8Array; count: number; offset: number } {
     const { system } = this;

@@ -1,4 +1,4 @@
-// Which paths may be used: names of files, permitted, and with their symbolic links resolved.
+// Which paths may be used: they name a file, and the sandbox permits them.
 
 import { splitPath } from "./directory.ts";
 import type { Permissions } from "./permissions.ts";
@@ -7,7 +7,7 @@ import type { System } from "../system/system.ts";
 
 export function checkPath(path: string): void {
   if (path !== "" && !path.includes("\0") && !path.endsWith("/")) return;
-  throw new RegionError("NOT_A_FILE", `Cannot open ${JSON.stringify(path)}: this is no name of a file`, { path });
+  throw new RegionError("NOT_A_FILE", `Cannot open ${JSON.stringify(path)}: this does not name a file`, { path });
 }
 
 export function requireAccess(permissions: Permissions, path: string): void {
@@ -16,15 +16,15 @@ export function requireAccess(permissions: Permissions, path: string): void {
   permissions.requireFFI();
 }
 
-/** The directory of a path as the caller gave it. */
+/** The directory of a path, as the caller gave it. */
 function directoryOf(path: string): string {
   return path.includes("/") ? splitPath(path).directory : ".";
 }
 
-/** Where a new file goes: its directory without symbolic links, then its name. */
+/** Where a new file is made: its directory without symbolic links, then its name. */
 export function finalPath(system: System, permissions: Permissions, path: string): string {
   const directory = directoryOf(path);
-  // The temporary name is beside the file.
+  // The temporary file needs the directory.
   permissions.require("read", directory);
   permissions.require("write", directory);
   const real = system.realPath(directory);

@@ -1,19 +1,19 @@
-// What the runtime's sandbox allows: asked before libc is called, as libc goes around it.
+// What the runtime's sandbox allows. It is asked before libc is called, because libc bypasses it.
 
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { RegionError } from "../region.ts";
 
-/** The sandbox, as far as files and libc go. */
+/** The sandbox, as far as files and libc are concerned. */
 export interface Permissions {
   /**
-   * @throws {RegionError} `PERMISSION`, with the flags of all that is missing to use the path:
-   * reading, writing and libc.
+   * @throws {RegionError} `PERMISSION`, with the flags of all that is missing: reading, writing and
+   * libc.
    */
   require(access: "read" | "write", path: string): void;
   /** @throws {RegionError} `PERMISSION`. */
   requireFFI(): void;
-  /** Does not ask the user. */
+  /** True if access is granted already. It does not prompt. */
   has(access: "read" | "write", path: string): boolean;
 }
 
@@ -28,13 +28,12 @@ interface DenoPermissions {
 
 function denoPermissions(deno: DenoPermissions): Permissions {
   const has = (descriptor: Descriptor) => deno.querySync(descriptor).state === "granted";
-  // A request asks at a terminal; elsewhere it is a no.
+  // A request prompts at a terminal. Elsewhere it is denied.
   const get = (descriptor: Descriptor) => has(descriptor) || deno.requestSync(descriptor).state === "granted";
   return {
     require(access, path) {
       if (get({ name: access, path })) return;
-      // Whoever needs one of them needs all three: to be told of one at each run would be a run for
-      // each.
+      // A log needs all three. Naming one at a time would take a run for each.
       const all: Descriptor[] = [{ name: "read", path }, { name: "write", path }, { name: "ffi" }];
       throw denied(path, all.filter((descriptor) => !has(descriptor)));
     },
@@ -50,7 +49,7 @@ function denoPermissions(deno: DenoPermissions): Permissions {
 function denied(path: string, missing: readonly Descriptor[]): RegionError {
   const names = missing.map(({ name }) => name);
   const canLook = !names.includes("read");
-  // A file that is yet to be made needs its directory, as its temporary name lies beside it.
+  // A new file needs its directory, because its temporary name is there too.
   const place = canLook && !existsSync(path) ? dirname(path) : path;
   const flags = names.map((name) => name === "ffi" ? "--allow-ffi" : `--allow-${name}=${place}`);
   const hint = canLook ? "" : " (a new file needs them for its directory)";
@@ -58,7 +57,7 @@ function denied(path: string, missing: readonly Descriptor[]): RegionError {
   return new RegionError("PERMISSION", `${what}; run again with ${flags.join(" ")}${hint}`, { path, flags });
 }
 
-/** The sandbox of the runtime at hand. */
+/** The sandbox of this runtime. */
 export function runtimePermissions(): Permissions {
   const { Deno: deno } = globalThis as { Deno?: { permissions: DenoPermissions } };
   return deno === undefined ? allowEverything : denoPermissions(deno.permissions);

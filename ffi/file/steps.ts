@@ -1,29 +1,29 @@
-// Work in steps, written once as a generator: run at once, or with a turn of the event loop for
-// everybody else between the steps.
+// Work in steps, written once as a generator. It runs at once, or with a turn of the event loop
+// between its steps.
 
 import { setTimeout } from "node:timers";
 
-/** What is to be done before the work goes on. */
+/** What must be done before the work goes on. */
 export interface Step {
-  /** Holds the event loop. */
+  /** Does it at once, and holds the event loop. */
   readonly now: () => void;
-  /** Does not. */
+  /** Does it without holding the event loop. */
   readonly later: () => Promise<void>;
 }
 
 /**
- * Others may have their turn: timers and sockets. A timer, since on Deno setImmediate() lets hardly
- * any socket in.
+ * Lets timers and sockets have a turn. It is a timer, because on Deno setImmediate() serves hardly
+ * any socket.
  */
 export const TURN: Step = {
   now: () => {},
   later: () => new Promise((resolve) => setTimeout(resolve, 0)),
 };
 
-/** Work whose steps may fail: what a step throws is thrown where the work stands. */
+/** Work in steps. An error of a step is thrown where the work yielded it. */
 export type Steps<T> = Generator<Step, T, undefined>;
 
-/** Does all of it before it returns. */
+/** Does all the work before it returns. */
 export function runNow<T>(work: Steps<T>): T {
   let at = work.next();
   while (at.done !== true) {
@@ -38,7 +38,7 @@ export function runNow<T>(work: Steps<T>): T {
   return at.value;
 }
 
-/** Does it a step at a time. */
+/** Does the work one step at a time. */
 export async function runLater<T>(work: Steps<T>): Promise<T> {
   let at = work.next();
   while (at.done !== true) {

@@ -1,5 +1,5 @@
-// A relative path means another file once the process has changed its directory: it is resolved
-// when it is given.
+// Resolves a relative path when it is given, because later the process may have another working
+// directory.
 
 import { existsSync } from "node:fs";
 import process from "node:process";
@@ -7,11 +7,11 @@ import { RegionError } from "../region.ts";
 import { errnoOf, SystemError } from "../system/system.ts";
 
 /**
- * The path from the root, with its symbolic links and its `..` as they are. An absolute path is
- * returned as it is, and the working directory not asked for.
+ * The path from the root, with its symbolic links and its `..` kept. An absolute path is returned
+ * unchanged, without asking for the working directory.
  *
- * @throws {RegionError} `NOT_FOUND` if the working directory was deleted, `IO` if its name is not
- * UTF-8, `PERMISSION` if it may not be asked for.
+ * @throws {RegionError} `NOT_FOUND` if the working directory was deleted; `IO` if its name is not
+ * UTF-8; `PERMISSION` if asking for it is forbidden.
  */
 export function absolutePath(path: string): string {
   if (path.startsWith("/")) return path;
@@ -22,7 +22,7 @@ export function absolutePath(path: string): string {
 function workingDirectory(path: string): string {
   try {
     const directory = process.cwd();
-    // Bun does not say that bytes of the name were replaced.
+    // Bun replaces bytes of the name without an error.
     if (directory.includes("\uFFFD") && !existsSync(directory)) throw new SystemError("getcwd", "EILSEQ");
     return directory;
   } catch (cause) {

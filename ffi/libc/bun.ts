@@ -1,9 +1,9 @@
-// Bun's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
+// The C library by Bun's FFI.
 
 import { firstLibrary, type Libc } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 
-// Just as much of Bun's types as is used. `Bun.FFI` is `bun:ffi` without an import, which Deno
+// As much of Bun's types as is used here. `Bun.FFI` is `bun:ffi` without an import, which Deno
 // could not resolve.
 type Definition = { args: readonly string[]; returns: string };
 type Call = (...values: number[]) => number;
@@ -15,12 +15,12 @@ export interface BunFFI {
 }
 
 /**
- * JavaScriptCore refuses a longer ArrayBuffer (measured: 4 GiB works, one page more is "Out of
+ * The longest ArrayBuffer of JavaScriptCore (measured: 4 GiB works, one page more is "Out of
  * memory").
  */
 const MAX_VIEW_BYTES = 2 ** 32;
 
-/** A `_fast` result is a number as long as it fits one, and a bigint only beyond. */
+/** A `_fast` result is a number if it fits, and a bigint otherwise. */
 const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "u64_fast", long: "i64_fast" };
 
 function definition([parameters, result]: CSignature): Definition {
@@ -31,13 +31,15 @@ function bunFFI(): BunFFI {
   return (globalThis as unknown as { Bun: { FFI: BunFFI } }).Bun.FFI;
 }
 
-/** What a call of Bun's returned, unless that is an error. */
+/** What a call of Bun's FFI returned; throws if that is an error. */
 function checked<T>(answer: T | Error): T {
   if (answer instanceof Error) throw answer;
   return answer;
 }
 
-/** Binds functions of a library. It stays open for the life of the process, as libc is anyway. */
+/**
+ * Binds functions of a library, which stays open for the life of the process, as libc does anyway.
+ */
 function open(ffi: BunFFI, library: string, wanted: Record<string, Definition>): Record<string, Call> {
   const { symbols } = checked(ffi.dlopen(library, wanted));
   for (const name of Object.keys(wanted)) {
@@ -46,7 +48,7 @@ function open(ffi: BunFFI, library: string, wanted: Record<string, Definition>):
   return symbols;
 }
 
-/** Finds libc under one of its names. */
+/** Opens libc by one of its names. */
 function bind(ffi: BunFFI, on: Platform): { calls: Record<string, Call>; library: string } {
   const wanted: Record<string, Definition> = { [on.errnoLocation]: { args: [], returns: "u64_fast" } };
   for (const [name, signature] of Object.entries(on.signatures)) {
@@ -58,8 +60,8 @@ function bind(ffi: BunFFI, on: Platform): { calls: Record<string, Call>; library
 /**
  * Opens the C library for the calling thread.
  *
- * @param ffi another runtime's answers, for tests.
- * @throws {RegionError} `PLATFORM` where there is no libc that we know.
+ * @param ffi another FFI, for tests.
+ * @throws {RegionError} `PLATFORM` if there is no libc that we know.
  */
 export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
   const { calls, library } = bind(ffi, on);
@@ -75,13 +77,13 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     return buffer;
   };
   const fcntl = blocking("fcntl");
-  // The address belongs to this thread and holds as long as the thread lives.
+  // The address belongs to this thread, and is valid as long as the thread lives.
   const errno = new Int32Array(view(Number(calls[on.errnoLocation]!()), 4));
   let statx: Libc["statx"] = null;
   if (on.os === "linux") {
     try {
       statx = open(ffi, library, { statx: definition(STATX_SIGNATURE) })["statx"] as Libc["statx"];
-    } catch { /* an older library: stat through node:fs */ }
+    } catch { /* an older library has no statx: stat of node:fs serves */ }
   }
   const mmap = blocking("mmap");
   const sysconf = blocking("sysconf");

@@ -1,11 +1,10 @@
-// Deno's half of the FFI: open libc, call it, turn a pointer into an ArrayBuffer.
+// The C library by Deno's FFI.
 
 import { firstLibrary, type Libc } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 import { RegionError } from "../region.ts";
 
-// Just as much of Deno's types as is used, so that this file type-checks where Deno's are not
-// known.
+// As much of Deno's types as is used here, so that this file type-checks without Deno's own types.
 declare const pointerBrand: unique symbol;
 type Pointer = { [pointerBrand]: unknown };
 type Definition = {
@@ -13,7 +12,7 @@ type Definition = {
   parameters: readonly string[];
   result: string;
   nonblocking?: boolean | undefined;
-  /** Null instead of an error where the library does not have it. */
+  /** Null instead of an error if the library lacks it. */
   optional?: boolean | undefined;
 };
 type Call = (...values: number[]) => number | bigint | Promise<number>;
@@ -27,7 +26,7 @@ interface DenoFFI {
   UnsafePointerView: { getArrayBuffer(pointer: Pointer, lengthBytes: number): ArrayBuffer };
 }
 
-/** The greatest view tried; V8 has no documented limit for foreign memory. */
+/** The longest view that was tried; V8 documents no limit for foreign memory. */
 const MAX_VIEW_BYTES = 64 * 2 ** 30;
 
 const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "usize", long: "isize" };
@@ -47,8 +46,7 @@ function open(deno: DenoFFI, library: string, symbols: Record<string, Definition
 }
 
 /**
- * Finds libc under one of its names. The library stays open for the life of the process, as it is
- * anyway.
+ * Opens libc by one of its names. It stays open for the life of the process, as libc does anyway.
  */
 function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   const wanted: Record<string, Definition> = {
@@ -61,7 +59,7 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   if (on.signatures["fcntl"] !== undefined) {
     wanted["fcntlAsync"] = definition("fcntl", on.signatures["fcntl"], true);
   }
-  // An older library has none: stat through node:fs.
+  // An older library has no statx: stat of node:fs serves.
   if (on.os === "linux") wanted["statx"] = { ...definition("statx", STATX_SIGNATURE), optional: true };
   return firstLibrary(on, (library) => open(deno, library, wanted));
 }
@@ -69,8 +67,8 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
 /**
  * Opens the C library for the calling thread.
  *
- * @throws {RegionError} `PERMISSION` without `--allow-ffi`, `PLATFORM` where there is no libc that
- * we know.
+ * @throws {RegionError} `PERMISSION` without `--allow-ffi`; `PLATFORM` if there is no libc that we
+ * know.
  */
 export function openLibc(on: Platform): Libc {
   const deno = (globalThis as unknown as { Deno: DenoFFI }).Deno;
@@ -92,7 +90,7 @@ export function openLibc(on: Platform): Libc {
   const fcntl = blocking("fcntl");
   const padded = (fd: number, command: number, argument: number): number[] =>
     on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
-  // The address belongs to this thread and holds as long as the thread lives.
+  // The address belongs to this thread, and is valid as long as the thread lives.
   const errno = new Int32Array(view(Number(calls["errnoLocation"]!()), 4));
   return {
     errno: () => errno[0]!,

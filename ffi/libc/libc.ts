@@ -4,25 +4,25 @@ import { type Platform, unsupported } from "./platform.ts";
 import { RegionError } from "../region.ts";
 
 /**
- * The C library. Addresses are numbers (user space ends below 2^53), a failed call returns −1 and
- * leaves its error number to `errno()`, which must be read before anything else is called on this
- * thread. `ffi/libc/deno.ts` and `ffi/libc/bun.ts` make one each.
+ * The C library. Addresses are numbers, because user space ends below 2^53. A call that fails
+ * returns −1 and leaves its error number to `errno()`. Read that number before anything else is
+ * called on this thread. `ffi/libc/deno.ts` and `ffi/libc/bun.ts` make one each.
  */
 export interface Libc {
-  /** The error number that the last failing call left to this thread. */
+  /** The error number of the last call that failed on this thread. */
   errno(): number;
   /** `long sysconf(int name)` */
   sysconf(name: number): number;
   /**
-   * `void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)`; −1 (all
-   * bits set) is MAP_FAILED.
+   * `void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)`. MAP_FAILED
+   * is −1: all bits are set.
    */
   mmap(address: number, lengthBytes: number, protection: number, flags: number, fd: number, offset: number): number;
   /** `int munmap(void *addr, size_t length)` */
   munmap(address: number, lengthBytes: number): number;
   /** `int msync(void *addr, size_t length, int flags)` */
   msync(address: number, lengthBytes: number, flags: number): number;
-  /** The same off the JavaScript thread, where the runtime can; its errno says nothing. */
+  /** `msync` on another thread, where the runtime can; its error number is lost. */
   readonly msyncAsync: ((address: number, lengthBytes: number, flags: number) => Promise<number>) | null;
   /** `int madvise(void *addr, size_t length, int advice)` */
   madvise(address: number, lengthBytes: number, advice: number): number;
@@ -46,33 +46,34 @@ export interface Libc {
    */
   posix_fadvise(fd: number, offset: number, lengthBytes: number, advice: number): number;
   /**
-   * `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)`; Linux,
-   * null where the library is older than the call (glibc before 2.28, musl before 1.2.5).
+   * `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *buf)`; Linux.
+   * Null if the library is older than the call (glibc before 2.28, musl before 1.2.5).
    */
   readonly statx:
     | ((directoryFd: number, pathAddress: number, flags: number, mask: number, address: number) => number)
     | null;
   /** `int fcntl(int fd, int command, ... argument)`; macOS. */
   fcntl(fd: number, command: number, argument: number): number;
-  /** The same off the JavaScript thread, where the runtime can. */
+  /** `fcntl` on another thread, where the runtime can; its error number is lost. */
   readonly fcntlAsync: ((fd: number, command: number, argument: number) => Promise<number>) | null;
 
   /**
-   * The address of a buffer's first byte. It holds as long as the buffer lives and is not detached.
+   * The address of a buffer's first byte. It is valid while the buffer lives and is not detached.
    */
   addressOf(buffer: ArrayBuffer): number;
-  /** An ArrayBuffer over foreign memory, which it does not own. */
+  /** An ArrayBuffer over foreign memory, which the buffer does not own. */
   view(address: number, lengthBytes: number): ArrayBuffer;
   /** The longest `view()` that this runtime can make. */
   readonly maxViewBytes: number;
 }
 
 /**
- * Opens libc by the first of its names that has every function wanted.
+ * Opens libc by the first of its names that has all the functions.
  *
- * @param open throws where the library or a function is missing.
- * @throws {RegionError} `PLATFORM`, whose message says for each name why not, and whose cause is
- * the first reason; or the `RegionError` that `open` throws, which holds for every name.
+ * @param open throws if the library or a function is missing.
+ * @throws {RegionError} `PLATFORM`: the message says for each name why it failed, and the cause is
+ * the first reason. A `RegionError` that `open` throws is passed on, because it holds for every
+ * name.
  */
 export function firstLibrary<T>(on: Platform, open: (library: string) => T): T {
   const reasons: unknown[] = [];

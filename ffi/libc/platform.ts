@@ -5,8 +5,8 @@ import process from "node:process";
 import { RegionError } from "../region.ts";
 
 /**
- * A C type as the FFI of both runtimes can name it: `size` stands for `size_t`, `long`, `off_t` and
- * every pointer.
+ * A C type that the FFI of both runtimes has: `size` stands for `size_t`, `long`, `off_t` and every
+ * pointer.
  */
 export type CType = "int" | "uint" | "size" | "long";
 /** Parameters, then the result. */
@@ -25,8 +25,8 @@ const SIGNATURES = {
 } as const satisfies Record<string, CSignature>;
 
 /**
- * What only Linux has. `ioctl` is variadic, which on both processors passes its third argument like
- * any other.
+ * Functions that only Linux has. `ioctl` is variadic, but both processors pass its third argument
+ * like any other.
  */
 const LINUX_SIGNATURES = {
   ...SIGNATURES,
@@ -36,13 +36,13 @@ const LINUX_SIGNATURES = {
   posix_fadvise: [["int", "long", "long", "int"], "int"],
 } as const satisfies Record<string, CSignature>;
 
-/** Optional on Linux, hence bound on its own. */
+/** Optional on Linux, so it is bound separately. */
 export const STATX_SIGNATURE: CSignature = [["int", "size", "int", "uint", "size"], "int"];
 
 /**
- * `fcntl` is variadic. On arm64 Apple passes variadic arguments on the stack, after the eight
- * argument registers; six integers in between fill those, so that the ninth lands where the callee
- * looks. Not run on a Mac yet.
+ * `fcntl` is variadic. Apple's arm64 passes variadic arguments on the stack, after the eight
+ * argument registers. Six integers in between fill the registers, so that the ninth argument is
+ * where the function expects it. Not run on a Mac yet.
  */
 const FCNTL_ON_APPLE_ARM64: CSignature = [
   ["int", "int", "size", "size", "size", "size", "size", "size", "size"],
@@ -52,24 +52,24 @@ const FCNTL_ON_APPLE_ARM64: CSignature = [
 /** One operating system on one processor. */
 export interface Platform {
   readonly os: "linux" | "macos";
-  /** Names to try with `dlopen`, in this order. */
+  /** Names for `dlopen`, tried in this order. */
   readonly libraries: readonly string[];
-  /** Functions to bind under these names. */
+  /** Functions to bind, by name. */
   readonly signatures: Readonly<Record<string, CSignature>>;
-  /** Where a function's symbol differs from its name. */
+  /** Symbols that differ from the function's name. */
   readonly symbols: Readonly<Record<string, string>>;
-  /** Returns the address of this thread's errno. */
+  /** The function that returns the address of this thread's errno. */
   readonly errnoLocation: string;
   readonly MAP_ANON: number;
   readonly MS_SYNC: number;
   readonly SC_PAGESIZE: number;
-  /** Error numbers by name, as far as any call here can return them. */
+  /** Error numbers by name, as far as a call here can return them. */
   readonly errno: Readonly<Record<string, number>>;
-  /** `fcntl` takes six integers before its argument. */
+  /** True if `fcntl` takes six integers before its argument. */
   readonly padsVariadic: boolean;
 }
 
-/** The same everywhere this library runs. */
+/** Equal on all platforms here. */
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
 export const MAP_SHARED = 1;
@@ -119,9 +119,9 @@ const MACOS_ERRNO = {
 function linux(muslName: string): Platform {
   return {
     os: "linux",
-    // glibc, then musl at the place that its ABI names: not run with musl, nor on arm64, yet. Bun
-    // looks for a bare name that the system does not have in the working directory, which may be
-    // anybody's.
+    // glibc, then musl by the path that its ABI defines; neither musl nor arm64 has been run yet.
+    // musl needs a path, because Bun seeks a bare name that the system lacks in the working
+    // directory, where anybody may have put it.
     libraries: ["libc.so.6", `/lib/libc.musl-${muslName}.so.1`, `/lib/ld-musl-${muslName}.so.1`],
     signatures: LINUX_SIGNATURES,
     symbols: {},
@@ -135,13 +135,13 @@ function linux(muslName: string): Platform {
 }
 
 function macos(arm64: boolean): Platform {
-  // Not run on a Mac yet: the numbers are from Apple's headers. The self-test (ffi/libc/self_test.ts)
-  // refuses a machine where they are wrong.
+  // Not run on a Mac yet: the numbers are from Apple's headers. The self-test refuses a machine
+  // where they are wrong.
   return {
     os: "macos",
     libraries: ["/usr/lib/libSystem.B.dylib", "libSystem.B.dylib"],
     signatures: { ...SIGNATURES, fcntl: arm64 ? FCNTL_ON_APPLE_ARM64 : [["int", "int", "size"], "int"] },
-    // On x86-64 the plain name is the ABI with 32-bit inode numbers, whose struct is another.
+    // On x86-64 the plain name is the ABI with 32-bit inode numbers, which has another struct.
     symbols: arm64 ? {} : { fstatfs: "fstatfs$INODE64" },
     errnoLocation: "__error",
     MAP_ANON: 0x1000,
@@ -161,12 +161,12 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
 
 const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno or Bun, are supported";
 
-/** A refusal that says what would be accepted. */
+/** A refusal that says what is supported. */
 export function unsupported(what: string, cause?: unknown): RegionError {
   return new RegionError("PLATFORM", `Cannot map files ${what}: ${SUPPORTED}`, cause === undefined ? {} : { cause });
 }
 
-/** The constants of the machine this runs on, or of another that a test names. */
+/** The constants of this machine, or of another that a test names. */
 export function platform(os: string = process.platform, processor: string = process.arch): Platform {
   const found = PLATFORMS[`${os} ${processor}`];
   if (found === undefined) throw unsupported(`on ${os} ${processor}`);
@@ -178,7 +178,7 @@ export function platform(os: string = process.platform, processor: string = proc
 
 const namesOf = new WeakMap<Platform, Map<number, string>>();
 
-/** The name of an error number, `EUNKNOWN(n)` where the table has none. */
+/** The name of an error number; `EUNKNOWN(n)` if the table has none. */
 export function errnoName(on: Platform, number: number): string {
   let names = namesOf.get(on);
   if (names === undefined) {

@@ -1,4 +1,4 @@
-// The System of the machine at hand.
+// Chooses the System of this machine.
 
 import { openLibc as openInBun } from "../libc/bun.ts";
 import { openLibc as openInDeno } from "../libc/deno.ts";
@@ -10,7 +10,7 @@ import { MacosSystem } from "./macos.ts";
 import { RegionError } from "../region.ts";
 import type { System } from "./system.ts";
 
-/** Opens libc in whichever runtime this is. */
+/** Opens libc in this runtime. */
 function openLibc(on: Platform): Libc {
   if ("Deno" in globalThis) return openInDeno(on);
   if ("Bun" in globalThis) return openInBun(on);
@@ -21,7 +21,7 @@ function openLibc(on: Platform): Libc {
  * The operating system's calls, for the calling thread.
  *
  * @param libc another C library, for tests.
- * @throws {RegionError} `PLATFORM`, or `PERMISSION` where the runtime does not let us call libc.
+ * @throws {RegionError} `PLATFORM`; `PERMISSION` if the runtime forbids calls of libc.
  */
 export function posixSystem(libc?: Libc): System {
   const on = platform();
@@ -31,7 +31,7 @@ export function posixSystem(libc?: Libc): System {
     return on.os === "macos" ? new MacosSystem(libc, on, pageBytes) : new LinuxSystem(libc, on, pageBytes);
   } catch (error) {
     if (error instanceof RegionError) throw error;
-    // A runtime whose FFI is not what we know: a call is missing, or refuses what it is given.
+    // The runtime's FFI differs from what we know: a call is missing, or refuses its arguments.
     throw unsupported(`with this runtime's FFI (${error instanceof Error ? error.message : String(error)})`, error);
   }
 }

@@ -1,8 +1,8 @@
-// What Linux's magic numbers of file systems are called.
+// The names of Linux's file systems.
 
 /**
- * Linux names a file system by a magic number (linux/magic.h, and the sources of those outside the
- * kernel).
+ * Names by the magic numbers of linux/magic.h, and of the sources of file systems outside the
+ * kernel.
  */
 // deno-fmt-ignore
 const NAMES: ReadonlyMap<number, string> = new Map([

@@ -1,4 +1,4 @@
-// Linux's System.
+// The System of Linux.
 
 import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
@@ -8,7 +8,7 @@ import { PosixSystem } from "./posix.ts";
 import { StatxPath } from "./statx_path.ts";
 import { errnoOf, type Mapping, type MapRequest, SystemError, type WatchedPath } from "./system.ts";
 
-/** Linux on x86-64 and arm64; glibc and musl. Only x86-64 with glibc has been run. */
+/** Linux on x86-64 and arm64, with glibc or musl. Only x86-64 with glibc has been run. */
 export class LinuxSystem extends PosixSystem {
   allocate(fd: number, sizeBytes: number): void {
     let number: number;
@@ -36,7 +36,7 @@ export class LinuxSystem extends PosixSystem {
 
   fileSystem(fd: number): string {
     this.retry("fstatfs", () => this.libc.fstatfs(fd, this.scratchAddress));
-    // f_type is a long; its upper half holds nothing.
+    // f_type is a long; its upper half is unused.
     return fileSystemName(this.scratchView.getUint32(0, true));
   }
 
@@ -46,7 +46,7 @@ export class LinuxSystem extends PosixSystem {
     return ((this.#flags(fd) ?? 0) & c.FS_NOCOW_FL) !== 0;
   }
 
-  /** A refusal shows when the flags are read back. */
+  /** Sets a flag. No error here: `noCopyOnWrite()` reads the flags back. */
   #setFlag(fd: number, flag: number): void {
     const flags = this.#flags(fd);
     if (flags === null) return;
@@ -77,7 +77,7 @@ export class LinuxSystem extends PosixSystem {
     const buffer = new ArrayBuffer(256 + encoded.length);
     new Uint8Array(buffer).set(encoded, 256);
     const watched = new StatxPath(buffer, this.libc.addressOf(buffer), statx, () => this.failure("statx", path));
-    // An old kernel, or a seccomp filter that never heard of the call.
-    return watched.look() === 0 ? watched : super.watch(path);
+    // An old kernel, or a seccomp filter that does not know the call, refuses statx.
+    return watched.fill() === 0 ? watched : super.watch(path);
   }
 }

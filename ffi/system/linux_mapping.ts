@@ -1,4 +1,4 @@
-// Linux's Mapping.
+// The Mapping of Linux.
 
 import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
@@ -7,16 +7,19 @@ import type { Libc } from "../libc/libc.ts";
 import { PosixMapping } from "./posix_mapping.ts";
 import { errnoOf, type MapRequest, SystemError } from "./system.ts";
 
-/** One advice to read is cut at the device's limit, which is this or more. */
+/**
+ * How much one advice to read asks for. The kernel cuts it at the device's limit, which is this or
+ * more.
+ */
 const READ_BYTES = 128 * 1024;
-/** For fewer bytes than this, it takes longer to unmap pages than it saves. */
+/** Below this many bytes, unmapping pages takes longer than it saves. */
 const UNMAP_BYTES = 32 * 1024;
 
 /** A mapping on Linux. */
 export class LinuxMapping extends PosixMapping {
   /**
-   * Deno's off-thread msync reports to the mapped file description, Bun's fdatasync to the spare
-   * one.
+   * On Deno another thread calls msync, which reports to the mapped file description. On Bun
+   * another thread calls fdatasync, which reports to the spare one.
    */
   readonly syncsRangeAside: boolean;
   #canPopulate = true;
@@ -24,14 +27,14 @@ export class LinuxMapping extends PosixMapping {
   constructor(libc: Libc, on: Platform, request: MapRequest) {
     super(libc, on, request);
     this.syncsRangeAside = libc.msyncAsync !== null;
-    // Faults must not read ahead, see #startReading(). Only an advice: it may fail.
+    // Faults must not read ahead, see #startReading(). This is advice, so it may fail.
     libc.madvise(this.addressOf(0, request.lengthBytes), request.lengthBytes, c.MADV_RANDOM);
   }
 
   sync(offset: number, lengthBytes: number): void {
     const address = this.addressOf(offset, lengthBytes);
     this.#unmapPages(address, lengthBytes);
-    // Linux writes and waits for the range, then flushes the device: fdatasync of a range
+    // Linux writes the range, waits for it, then flushes the device: fdatasync of a range
     // (mm/msync.c, vfs_fsync_range).
     if (this.libc.msync(address, lengthBytes, this.on.MS_SYNC) !== 0) throw this.failure("msync");
   }
@@ -65,7 +68,7 @@ export class LinuxMapping extends PosixMapping {
     if (before === "store") this.#populate(address, lengthBytes);
     else {
       this.#startReading(offset, lengthBytes);
-      // At once, because a fault for each page costs more than reading it.
+      // All pages at once, because a fault for each page costs more than reading it.
       this.#populateForLoads(address, lengthBytes);
     }
   }
@@ -73,22 +76,22 @@ export class LinuxMapping extends PosixMapping {
   release(offset: number, lengthBytes: number, from: "process" | "kernel"): void {
     this.#releasePages(this.addressOf(offset, lengthBytes), lengthBytes);
     if (from === "process") return;
-    // What stays is slower, not wrong.
+    // What stays in the cache is slower, not wrong.
     this.#advise(offset, lengthBytes, c.POSIX_FADV_DONTNEED);
     this.#startReading(offset, lengthBytes);
   }
 
   /**
-   * On a shared mapping this loses nothing, because what was stored is in the page cache, and dirty
-   * there.
+   * Takes pages out of this process. On a shared mapping nothing is lost, because stored bytes are
+   * in the page cache, and dirty there.
    */
   #releasePages(address: number, lengthBytes: number): void {
     this.libc.madvise(address, lengthBytes, c.MADV_DONTNEED);
   }
 
   /**
-   * This advice reads folios of one page. Reading ahead of faults makes ever larger ones (16, 64,
-   * 256 KiB were seen), and a store makes all of its folio dirty.
+   * Asks for the pages by advice, which reads folios of one page. Reading ahead of faults makes
+   * ever larger folios (16, 64, 256 KiB were seen), and a store makes all of its folio dirty.
    */
   #startReading(offset: number, lengthBytes: number): void {
     const end = offset + lengthBytes;
@@ -97,7 +100,7 @@ export class LinuxMapping extends PosixMapping {
     }
   }
 
-  /** False if the kernel refuses. */
+  /** False if the kernel refuses the advice. */
   #advise(offset: number, lengthBytes: number, advice: number): boolean {
     return this.libc.posix_fadvise(this.request.fd, offset, lengthBytes, advice) === 0;
   }
@@ -105,7 +108,7 @@ export class LinuxMapping extends PosixMapping {
   #populateForLoads(address: number, lengthBytes: number): void {
     if (this.libc.madvise(address, lengthBytes, c.MADV_POPULATE_READ) === 0) return;
     const error = this.failure("madvise");
-    // Anything else says nothing about the pages, and they are read when they are needed.
+    // Any other error says nothing about the pages. Then they are read when they are used.
     if (error.errno === "EFAULT" || error.errno === "EIO" || error.errno === "EHWPOISON") throw error;
   }
 
@@ -119,9 +122,9 @@ export class LinuxMapping extends PosixMapping {
   }
 
   /**
-   * Takes away the page table entries of what is about to be written, all at once. The kernel would
-   * write-protect each entry by itself, and have every processor that runs a thread of ours forget
-   * each by itself: 15 µs a page where another thread stores meanwhile, in a virtual machine.
+   * Takes away, all at once, the page table entries of what is about to be written. Otherwise the
+   * kernel write-protects each entry, and has every processor that runs one of our threads forget
+   * each entry. That took 15 µs a page where another thread stored meanwhile, in a virtual machine.
    */
   #unmapPages(address: number, lengthBytes: number): void {
     if (lengthBytes >= UNMAP_BYTES) this.#releasePages(address, lengthBytes);

@@ -1,4 +1,4 @@
-// macOS's System.
+// The System of macOS.
 
 import * as c from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
@@ -6,7 +6,7 @@ import { MacosMapping } from "./macos_mapping.ts";
 import { type Mapping, type MapRequest, SystemError } from "./system.ts";
 import { PosixSystem } from "./posix.ts";
 
-/** macOS. Not run on a Mac yet; written from Apple's headers and manual pages. */
+/** macOS. Not run on a Mac yet: it follows Apple's headers and manual pages. */
 export class MacosSystem extends PosixSystem {
   #canFullSync = true;
 
@@ -30,14 +30,14 @@ export class MacosSystem extends PosixSystem {
 
   async fsyncAsync(fd: number): Promise<void> {
     const { fcntlAsync } = this.libc;
-    // What a directory's file system cannot do shows in the error number, which another thread's
-    // call does not tell.
+    // A directory's file system may be unable to sync it, which only the error number tells. That
+    // number belongs to the thread that called, so a directory is synced on this one.
     const isPlain = fcntlAsync !== null && this.#canFullSync && this.fstat(fd).kind === "file";
     if (!isPlain) return this.fsync(fd);
     if (await fcntlAsync(fd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");
   }
 
-  /** Null where a sync has to be made on the JavaScript thread. */
+  /** F_FULLFSYNC on another thread; null if a sync must run on the JavaScript thread. */
   get fullSyncAsync(): Libc["fcntlAsync"] {
     return this.#canFullSync ? this.libc.fcntlAsync : null;
   }
@@ -48,7 +48,7 @@ export class MacosSystem extends PosixSystem {
       if (this.libc.fcntl(fd, barrierOnly ? c.F_BARRIERFSYNC : c.F_FULLFSYNC, 0) !== -1) return;
       const error = this.failure("fcntl");
       if (error.errno !== "ENOTSUP" && error.errno !== "ENOTTY" && error.errno !== "EINVAL") throw error;
-      // A volume that cannot (SMB, some FUSE): fsync is all there is (libuv#1580).
+      // Some volumes cannot (SMB, some FUSE): plain fsync is all they have (libuv#1580).
       if (!barrierOnly) this.#canFullSync = false;
     }
     if (this.libc.fsync(fd) !== 0) throw this.failure("fsync");

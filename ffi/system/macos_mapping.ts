@@ -1,4 +1,4 @@
-// macOS's Mapping.
+// The Mapping of macOS.
 
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
@@ -8,7 +8,7 @@ import { type MapRequest, SystemError } from "./system.ts";
 
 /** How macOS makes a file durable. */
 export interface FullSync {
-  /** F_FULLFSYNC off the JavaScript thread; null where it cannot be. */
+  /** F_FULLFSYNC on another thread; null if there is none. */
   readonly fullSyncAsync: Libc["fcntlAsync"];
   /** Makes all of a file durable, or orders its writes. */
   syncData(fd: number, barrierOnly: boolean): void;
@@ -33,8 +33,8 @@ export class MacosMapping extends PosixMapping {
     const { msyncAsync } = this.libc;
     const { fullSyncAsync } = this.#fullSync;
     if (msyncAsync === null || fullSyncAsync === null || barrierOnly) {
-      // Bun has no call off the thread that is sure to reach the medium; late is better than not at
-      // all.
+      // Bun has no call on another thread that is sure to reach the medium. Holding this thread is
+      // better than no sync.
       return this.#sync(spareFd, offset, lengthBytes);
     }
     const address = this.addressOf(offset, lengthBytes);
@@ -46,16 +46,13 @@ export class MacosMapping extends PosixMapping {
     this.#fullSync.syncData(this.request.spareFd, this.request.barrierOnly);
   }
 
-  /** macOS has no such call. */
+  /** macOS has no such call, so faults page in. */
   pageIn(): void {}
 
-  /** macOS keeps its pages. */
+  /** Does nothing: on macOS the pages stay. */
   release(): void {}
 
-  /**
-   * msync hands the pages to the file system; the drive's cache is flushed by the second call
-   * (H13).
-   */
+  /** msync hands the pages to the file system. The second call flushes the drive's cache (H13). */
   #sync(fd: number, offset: number, lengthBytes: number): void {
     if (this.libc.msync(this.addressOf(offset, lengthBytes), lengthBytes, this.on.MS_SYNC) !== 0) {
       throw this.failure("msync");

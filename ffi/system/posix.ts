@@ -1,4 +1,5 @@
-// What Linux and macOS share of a System: node:fs where both runtimes have it, libc for the rest.
+// What Linux and macOS share of a System. It calls node:fs where both runtimes have the call, and
+// libc for the rest.
 
 import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
@@ -15,25 +16,22 @@ import {
   type WatchedPath,
 } from "./system.ts";
 
-/** Runtimes set O_CLOEXEC on every descriptor that they open. */
+/** Both runtimes add O_CLOEXEC to every descriptor that they open. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
-/**
- * Longer than a struct statfs (2168 bytes on macOS, 120 on Linux), a struct statx (256) and a
- * fstore_t (32).
- */
+/** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux) and a fstore_t (32). */
 const SCRATCH_BYTES = 4096;
 /**
- * Bun opens a file and asks the kernel for its path. Of a file that another is renamed over at that
- * moment it is told the path with this behind it, or says itself that there is none.
+ * Bun opens a file and asks the kernel for its path. If another file is renamed over it at that
+ * moment, the kernel appends this to the path, or Bun says that there is no such file.
  */
 const DELETED = " (deleted)";
-/** What Bun puts in the place of bytes that are not UTF-8: a path with it may lead to nothing. */
+/** What Bun puts in place of bytes that are not UTF-8. A path that holds it may lead to nothing. */
 const REPLACED = "\uFFFD";
-/** How often that can happen in a row. */
+/** How often a file may be replaced in a row before `realPath()` gives up. */
 const ATTEMPTS = 100;
 
-/** Runs a call of node:fs, again if a signal came first, and names what failed. */
+/** Runs a call of node:fs, and repeats it after a signal. A failure names the call. */
 function call<T>(name: string, path: string | undefined, body: () => T): T {
   for (;;) {
     try {
@@ -58,7 +56,7 @@ function status(found: fs.BigIntStats): FileStatus {
   return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
 }
 
-/** The error that the last call left, read before anything else is called. */
+/** The error of the last call. Read it before anything else is called. */
 export function lastError(libc: Libc, on: Platform, call: string, path?: string): SystemError {
   return new SystemError(call, c.errnoName(on, libc.errno()), path);
 }
@@ -66,7 +64,7 @@ export function lastError(libc: Libc, on: Platform, call: string, path?: string)
 /** What Linux and macOS share. */
 export abstract class PosixSystem implements System {
   readonly maxMappingBytes: number;
-  /** Where calls leave their answers; an ArrayBuffer's memory does not move. */
+  /** Memory for answers of C functions. An ArrayBuffer's memory does not move. */
   protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
   protected readonly scratchView: DataView = new DataView(this.scratch);
   protected readonly scratchAddress: number;
@@ -83,7 +81,7 @@ export abstract class PosixSystem implements System {
   }
 
   get fileSizeLimit(): number {
-    // struct rlimit: u64 rlim_cur, u64 rlim_max. No limit is 2^64 − 1 or, on macOS, 2^63 − 1.
+    // struct rlimit: u64 rlim_cur, u64 rlim_max. No limit is 2^64 − 1, or 2^63 − 1 on macOS.
     if (this.libc.getrlimit(c.RLIMIT_FSIZE, this.scratchAddress) !== 0) return Infinity;
     return Number(this.scratchView.getBigUint64(0, true));
   }
@@ -92,7 +90,7 @@ export abstract class PosixSystem implements System {
     return lastError(this.libc, this.on, name, path);
   }
 
-  /** Calls again for as long as a signal comes first. */
+  /** Repeats a call as long as signals interrupt it. */
   protected retry(name: string, body: () => number): void {
     while (body() !== 0) {
       const error = this.failure(name);
@@ -115,7 +113,7 @@ export abstract class PosixSystem implements System {
     }
   }
 
-  /** Does a path lead to what is at another one? */
+  /** True if both paths lead to the same file. */
   #isAt(path: string, real: string): boolean {
     const [there, found] = [this.stat(path), this.lstat(real)];
     return there !== null && there.inode === found?.inode && there.device === found.device;
@@ -131,7 +129,7 @@ export abstract class PosixSystem implements System {
     return found === undefined ? null : status(found);
   }
 
-  /** As `stat()`, and null where a directory of the path is none. */
+  /** As `stat()`, but null also if a directory of the path does not exist. */
   #statIfThere(path: string): FileStatus | null {
     try {
       return this.stat(path);
@@ -194,7 +192,8 @@ export abstract class PosixSystem implements System {
   }
 
   close(fd: number): void {
-    // Never again after EINTR: the descriptor is gone, and its number may be another's.
+    // Not repeated after EINTR: the descriptor is closed, and its number may belong to another
+    // file.
     try {
       fs.closeSync(fd);
     } catch (cause) {

@@ -1,4 +1,4 @@
-// What Linux and macOS share of a Mapping: addresses from offsets, mmap, munmap.
+// What Linux and macOS share of a Mapping: mmap, munmap, and addresses from offsets.
 
 import { assert } from "../assert.ts";
 import { detach } from "../detach.ts";
@@ -18,7 +18,7 @@ export abstract class PosixMapping implements Mapping {
   readonly #address: number;
   #isOpen = true;
 
-  /** Maps. */
+  /** Maps the file. */
   constructor(libc: Libc, on: Platform, request: MapRequest) {
     const { fd, lengthBytes } = request;
     this.libc = libc;
@@ -41,15 +41,15 @@ export abstract class PosixMapping implements Mapping {
   abstract release(offset: number, lengthBytes: number, from: "process" | "kernel"): void;
 
   close(): void {
-    assert(this.#isOpen, "a mapping is unmapped once, because its addresses may be another's afterwards");
+    assert(this.#isOpen, "a mapping is unmapped once, because its addresses may belong to another mapping afterwards");
     this.#isOpen = false;
     if (this.buffer.byteLength > 0) detach(this.buffer);
     if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
   }
 
-  /** The address of a range that is about to be handed to the kernel. */
+  /** The address of a range, for a call of the kernel. */
   protected addressOf(offset: number, lengthBytes: number): number {
-    assert(this.#isOpen, "the kernel is asked about memory that is mapped");
+    assert(this.#isOpen, "the kernel is called for mapped memory only");
     assert(offset >= 0 && offset + lengthBytes <= this.request.lengthBytes, "a range is inside its mapping");
     return this.#address + offset;
   }

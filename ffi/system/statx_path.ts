@@ -1,4 +1,4 @@
-// A path that is looked at by statx, without an allocation.
+// A path that is checked by statx, without an allocation.
 
 import * as c from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
@@ -31,7 +31,7 @@ export class StatxPath implements WatchedPath {
     statx: NonNullable<Libc["statx"]>,
     failure: () => SystemError,
   ) {
-    // Keeps the buffer, so that the address stays good.
+    // The view keeps the buffer alive, so that the address stays valid.
     this.#view = new DataView(buffer);
     this.#address = address;
     this.#statx = statx;
@@ -42,16 +42,16 @@ export class StatxPath implements WatchedPath {
     return this.#view.getUint32(16, true);
   }
 
-  /** 0 if the file could be looked at. */
-  look(): number {
+  /** Fills the struct. 0 if the file could be inspected. */
+  fill(): number {
     return this.#statx(c.AT_FDCWD, this.#address + 256, 0, c.STATX_TYPE_LINKS_INO_SIZE, this.#address);
   }
 
   is(device: bigint, inode: bigint, sizeBytes: number): boolean {
-    while (this.look() !== 0) {
+    while (this.fill() !== 0) {
       const error = this.#failure();
       if (isAbsence(error)) return false;
-      // Network file systems.
+      // Network file systems can be interrupted.
       if (error.errno !== "EINTR") throw error;
     }
     const view = this.#view;
@@ -67,7 +67,7 @@ export class StatxPath implements WatchedPath {
   }
 }
 
-/** makedev() of glibc and musl, as stat's st_dev has it. */
+/** st_dev of stat for these numbers: makedev() of glibc and musl. */
 function deviceNumber(major: bigint, minor: bigint): bigint {
   return (major & 0xfffff000n) << 32n | (major & 0xfffn) << 8n | (minor & 0xffffff00n) << 12n | (minor & 0xffn);
 }

@@ -190,7 +190,7 @@ test("WAL takes a signal during a look for no failure, and names any other errno
     return found;
   });
   const wal = WAL.open(directory.join("log"), { size: BYTES, storage: mappedStorage(posixSystem(libc)) });
-  const warnings = () => wal.stats().warnings.filter((warning) => warning.includes("looked at"));
+  const warnings = () => wal.stats().warnings.filter((warning) => warning.includes("inspected"));
   for (const name of ERRNOS.filter((name) => name in platform().errno)) {
     errno = name;
     await wal.logInsert(1, 1, 1, 1);
@@ -227,7 +227,7 @@ async function inClosedDirectory(storage: string, body: string): Promise<string[
     fs.mkdirSync(directory + "/in");
     fs.chmodSync(directory, 0o755);
     const open = () => WAL.open(path, { size: ${BYTES}, ${storage} });
-    const looks = (wal) => wal.stats().warnings.filter((warning) => warning.includes("looked at"));
+    const looks = (wal) => wal.stats().warnings.filter((warning) => warning.includes("inspected"));
     try {
       ${body}
     } catch (error) {

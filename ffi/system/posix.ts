@@ -5,10 +5,11 @@ import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
+import * as paths from "./paths.ts";
+import { call, status } from "./paths.ts";
 import {
   errnoOf,
   type FileStatus,
-  isAbsence,
   type Mapping,
   type MapRequest,
   type System,
@@ -21,40 +22,6 @@ const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
 /** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux) and a fstore_t (32). */
 const SCRATCH_BYTES = 4096;
-/**
- * Bun opens a file and asks the kernel for its path. If another file is renamed over it at that
- * moment, the kernel appends this to the path, or Bun says that there is no such file.
- */
-const DELETED = " (deleted)";
-/** What Bun puts in place of bytes that are not UTF-8. A path that holds it may lead to nothing. */
-const REPLACED = "\uFFFD";
-/** How often a file may be replaced in a row before `realPath()` gives up. */
-const ATTEMPTS = 100;
-
-/** Runs a call of node:fs, and repeats it after a signal. A failure names the call. */
-function call<T>(name: string, path: string | undefined, body: () => T): T {
-  for (;;) {
-    try {
-      return body();
-    } catch (cause) {
-      const errno = errnoOf(cause);
-      if (errno !== "EINTR") {
-        throw new SystemError(name, errno, path, { cause });
-      }
-    }
-  }
-}
-
-function status(found: fs.BigIntStats): FileStatus {
-  const kind = found.isFile()
-    ? "file"
-    : found.isDirectory()
-    ? "directory"
-    : found.isSymbolicLink()
-    ? "symlink"
-    : "other";
-  return { kind, device: found.dev, inode: found.ino, links: Number(found.nlink), sizeBytes: Number(found.size) };
-}
 
 /** The error of the last call. Read it before anything else is called. */
 export function lastError(libc: Libc, on: Platform, call: string, path?: string): SystemError {
@@ -99,44 +66,15 @@ export abstract class PosixSystem implements System {
   }
 
   realPath(path: string): string {
-    for (let attempt = 1;; attempt++) {
-      try {
-        const real = call("realpath", path, () => fs.realpathSync(path));
-        const isDoubtful = real.endsWith(DELETED) || real.includes(REPLACED);
-        if (!isDoubtful || this.#isAt(path, real)) return real;
-        if (real.includes(REPLACED) && this.stat(path) !== null) throw new SystemError("realpath", "EILSEQ", path);
-        if (attempt === ATTEMPTS) return real;
-      } catch (error) {
-        const isGone = error instanceof SystemError && error.errno === "ENOENT";
-        if (!isGone || attempt === ATTEMPTS || this.stat(path) === null) throw error;
-      }
-    }
-  }
-
-  /** True if both paths lead to the same file. */
-  #isAt(path: string, real: string): boolean {
-    const [there, found] = [this.stat(path), this.lstat(real)];
-    return there !== null && there.inode === found?.inode && there.device === found.device;
+    return paths.realPath(path);
   }
 
   lstat(path: string): FileStatus | null {
-    const found = call("lstat", path, () => fs.lstatSync(path, { bigint: true, throwIfNoEntry: false }));
-    return found === undefined ? null : status(found);
+    return paths.lstat(path);
   }
 
   stat(path: string): FileStatus | null {
-    const found = call("stat", path, () => fs.statSync(path, { bigint: true, throwIfNoEntry: false }));
-    return found === undefined ? null : status(found);
-  }
-
-  /** As `stat()`, but null also if a directory of the path does not exist. */
-  #statIfThere(path: string): FileStatus | null {
-    try {
-      return this.stat(path);
-    } catch (error) {
-      if (isAbsence(error)) return null;
-      throw error;
-    }
+    return paths.stat(path);
   }
 
   fstat(fd: number): FileStatus {
@@ -226,7 +164,7 @@ export abstract class PosixSystem implements System {
         return links;
       },
       is: (device, inode, sizeBytes) => {
-        const found = this.#statIfThere(path);
+        const found = paths.statIfThere(path);
         links = found?.links ?? 0;
         return found !== null && found.inode === inode && found.device === device && found.sizeBytes === sizeBytes;
       },

@@ -160,7 +160,7 @@ export interface ConsumeOptions {
    * Records that `applyBatch()` is handed at most in one run, 1 to 2^20; a run is longer where it would part a batch.
    *
    * A run cannot be interrupted, and holds the event loop unless the store waits for something. So the consumer starts with
-   * 16 records, lengthens runs while they take less than 0.6 ms, and shortens them after one of more than 1.25 ms. It does
+   * 16 records, lengthens runs while they take less than 0.5 ms, and shortens them after one of more than 1 ms. It does
    * not shorten them where a record would cost more, because the transaction itself takes most of the time.
    *
    * A store without `applyBatch()` is given records one by one. There this is how many are read at once, 1024 at most.

@@ -1,9 +1,9 @@
-// The process of one cell: runs the workload that its argument names, and prints what it measured.
+// The process of one cell: it runs the workload that its argument names, and prints the figures.
 
 import process from "node:process";
 import type { CellRequest, Workload } from "./workloads/workload.ts";
 
-/** Each loaded only where it runs, so that a process holds nothing but what it measures. */
+/** Workloads are loaded only where they run, so that a process holds only what it measures. */
 const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   append: async () => (await import("./workloads/append.ts")).append,
   appendLog: async () => (await import("./workloads/append_log.ts")).appendLog,
@@ -37,5 +37,5 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
 const request = JSON.parse(process.argv[2]!) as CellRequest;
 const workload = await WORKLOADS[request.workload]!();
 const measurements = await workload(request);
-// Some addons keep the process up after they are closed.
+// Some addons keep the process alive after they are closed.
 process.stdout.write(`RESULT ${JSON.stringify(measurements)}\n`, () => process.exit(0));

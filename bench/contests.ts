@@ -1,4 +1,4 @@
-// What is measured side by side: the systems of a contest run one after the other in each round.
+// What is measured side by side: in each round the systems of a contest run one after the other.
 
 /** One system in a contest. */
 export interface Entrant {
@@ -8,11 +8,14 @@ export interface Entrant {
   /** A peer's name; `limit` is the C program. */
   readonly system: string;
   readonly parameter: number;
-  /** Writes as many records beforehand into the directory that it then runs in; `killed`: by a process that is killed. */
+  /**
+   * Records that another process writes first into the directory; with `killed`, that process is
+   * killed and does not close its log.
+   */
   readonly prepared?: { readonly records: number; readonly killed?: boolean };
 }
 
-/** Systems that are compared with each other, and only with each other. */
+/** Systems that are compared with each other only. */
 export interface Contest {
   /** As in `W2 4096`. */
   readonly id: string;

@@ -1,4 +1,4 @@
-// The machine beside the figures: without it they say nothing.
+// Describes the machine, because figures say nothing without it.
 
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { arch, cpus, platform, release, totalmem } from "node:os";
@@ -21,7 +21,7 @@ export interface MachineFacts {
   readonly fdatasyncP99Us: number;
 }
 
-/** Looks, and measures a bare fdatasync for some seconds. */
+/** Describes this machine, and measures a bare fdatasync for some seconds. */
 export function machineFacts(directory: string, seconds: number): MachineFacts {
   const bun = process.versions["bun"];
   const sync = measureFdatasync(join(directory, "fdatasync"), seconds);
@@ -39,7 +39,7 @@ export function machineFacts(directory: string, seconds: number): MachineFacts {
   };
 }
 
-/** The type of the file system that a path lies on, by the longest mount point above it. */
+/** The type of a path's file system: that of the longest mount point above the path. */
 export function fileSystemOf(path: string): string {
   try {
     const mounts = readFileSync("/proc/mounts", "utf8").split("\n").map((line) => line.split(" "));

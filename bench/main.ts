@@ -1,4 +1,4 @@
-// The benchmarks: `deno task bench` or `bun run bench`. See options.ts for what can be asked.
+// The benchmarks: `deno task bench` or `bun run bench`. options.ts lists the options.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -65,7 +65,7 @@ function describeSystems(contests: readonly ContestResult[]): string {
   return notes.filter(([label]) => measured.has(label)).map(([label, note]) => `  ${label}: ${note}`).join("\n");
 }
 
-/** One line that is written over, where someone is looking. */
+/** Shows progress in one line, if the output is a terminal. */
 function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }

@@ -1,11 +1,11 @@
-// Numbers from samples: quantiles, medians, and what a cell reports.
+// Figures from samples: quantiles, medians, and what a cell reports.
 
-/** What a cell measured: plain figures, and a distribution where there is one. */
+/** What a cell measured: plain figures, and perhaps a distribution. */
 export interface Measurements {
   readonly [name: string]: number | readonly number[];
 }
 
-/** Where latency distributions are sampled; limit/limit.c takes the same. */
+/** Quantiles of latency distributions; limit/limit.c has the same. */
 export const QUANTILES: readonly number[] = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1];
 
 /** The nearest sample at or below a quantile. */
@@ -23,7 +23,7 @@ export function summarize(samplesUs: Float64Array): Measurements {
   };
 }
 
-/** The middle value, or the mean of the two middle ones; NaN of nothing. */
+/** The middle value, or the mean of the two middle ones; NaN if there is none. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return NaN;
   const sorted = [...values].sort((a, b) => a - b);

@@ -1,15 +1,15 @@
-// What the operating system says this process takes.
+// How much memory this process takes, by the operating system's account.
 
 import { readFileSync } from "node:fs";
 import process from "node:process";
 
-/** Resident bytes now, and the most there ever were. */
+/** Resident bytes now, and at their most. */
 export interface Memory {
   readonly residentBytes: number;
   readonly peakBytes: number;
 }
 
-/** Reads /proc where there is one; elsewhere the runtime's own figures. */
+/** Reads /proc if there is one, and the runtime's own figures otherwise. */
 export function memory(): Memory {
   try {
     const status = readFileSync("/proc/self/status", "utf8");

@@ -7,7 +7,7 @@ export interface Options {
   readonly quick: boolean;
   readonly peers: boolean;
   readonly rounds: number;
-  /** Contests to run, by the start of their ids; all if empty. */
+  /** Contests to run, by the start of their ids; all contests if empty. */
   readonly only: readonly string[];
   readonly json: string | undefined;
   readonly directory: string | undefined;
@@ -27,7 +27,7 @@ export const USAGE = `Measures the log on this runtime, beside C and its peers, 
   --plots DIR           draw SVG plots into a directory
   --verify-durability   count the system calls that make each peer's writes durable, with strace, and end`;
 
-/** Reads the arguments; throws a `TypeError` that says what is wrong with them. */
+/** Reads the arguments. Throws a `TypeError` that says what is wrong with them. */
 export function parseOptions(parameters: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...parameters],

@@ -1,4 +1,5 @@
-// The figures as SVG: throughput against outstanding writers, and the latency distribution of one writer.
+// The figures as SVG: throughput against outstanding writers, and the latency distribution of one
+// writer.
 
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
@@ -8,7 +9,7 @@ import type { MachineFacts } from "./machine.ts";
 import { median, QUANTILES } from "./measure.ts";
 import { type ContestResult, figures, type RunResult } from "./results.ts";
 
-/** What linkedom makes; its own types assume those of a browser. */
+/** A document of linkedom, whose own types assume those of a browser. */
 interface Page {
   readonly document: NonNullable<Plot.PlotOptions["document"]>;
 }
@@ -20,7 +21,7 @@ export interface Point {
   readonly series: string;
 }
 
-/** What a figure says around its lines. */
+/** The texts of a figure around its lines. */
 export interface Labels {
   readonly title: string;
   readonly caption: string;
@@ -125,7 +126,8 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
     y: { type: "log", label: null, grid: true, tickFormat: "~s" },
     color: { scheme: "tableau10" },
     marks: [
-      // With its own texts: on a logarithmic axis the library leaves out those that crowd between powers of ten.
+      // Ticks have our texts, because on a logarithmic axis the library drops texts that crowd
+      // between powers of ten.
       Plot.axisX(ticks, { text: ticks.map(format) }),
       Plot.line(byX, {
         x: "x",
@@ -150,7 +152,7 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
   return `${svg.outerHTML}\n`;
 }
 
-/** The last point of each line, moved apart where the names would lie over each other. */
+/** The last point of each line, moved where names would overlap. */
 function spreadEnds(byX: readonly Point[], isReversed: boolean): readonly Point[] {
   const ends = new Map<string, Point>();
   for (const point of byX) if (!isReversed || !ends.has(point.series)) ends.set(point.series, point);

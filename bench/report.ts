@@ -5,7 +5,7 @@ import { median } from "./measure.ts";
 import { type ContestResult, figures, type Outcome } from "./results.ts";
 import type { Verdict } from "./targets.ts";
 
-/** The figures that the table shows, in this order, where a workload has them. */
+/** The figures of the table, in this order, where a workload has them. */
 const SHOWN: readonly [metric: string, heading: string][] = [
   ["opsPerSecond", "ops/s"],
   ["opsPerSecondFieldsRead", "ops/s, fields read"],
@@ -85,7 +85,7 @@ function format(value: number): string {
 
 function align(rows: readonly (readonly string[])[]): string {
   const columns = Math.max(...rows.map((row) => row.length));
-  // A row of two cells says why there are no figures; it must not widen the column.
+  // A row of two cells says why there are no figures. It must not widen the column.
   const full = rows.filter((row) => row.length === columns);
   const widths = Array.from(
     { length: columns },

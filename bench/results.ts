@@ -1,10 +1,10 @@
-// What a run has found, as the JSON file holds it.
+// What a run has found, as in its JSON file.
 
 import type { MachineFacts } from "./machine.ts";
 import type { Measurements } from "./measure.ts";
 import type { Verdict } from "./targets.ts";
 
-/** What became of a cell. */
+/** The outcome of a cell. */
 export type Outcome = { readonly measurements: Measurements } | { readonly unavailable: string };
 
 /** One pass over the systems of a contest, by their labels. */

@@ -1,4 +1,4 @@
-// Runs cells, each in a fresh process of this same runtime, and contests, round by round.
+// Runs cells, each in a fresh process of this runtime, and contests, round by round.
 
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
@@ -17,7 +17,7 @@ const CELL = fileURLToPath(new URL("./cell.ts", import.meta.url));
 const CELL_TIMEOUT_MS = 300_000;
 const NO_HARDWARE = 2;
 
-/** How long and where. */
+/** How long and where to measure. */
 export interface RunSettings {
   readonly directory: string;
   readonly rounds: number;
@@ -26,7 +26,7 @@ export interface RunSettings {
   readonly limit: LimitProgram;
 }
 
-/** Runs every round of a contest; the system that goes first changes from round to round. */
+/** Runs every round of a contest. Each round begins with another system. */
 export async function runContest(
   contest: Contest,
   settings: RunSettings,
@@ -92,7 +92,7 @@ export function runtimeCommand(module: string, ...options: readonly string[]): r
   return [process.execPath, ...run, ...options, module];
 }
 
-/** Runs one cell to its end, or, where it says that it is ready, until it is killed. */
+/** Runs one cell until it ends, or until it says that it is ready and is killed. */
 export async function runCell(request: CellRequest): Promise<Measurements> {
   const [command, ...start] = runtimeCommand(CELL);
   const { code, killed, output, errors } = await runProcess(command, [...start, JSON.stringify(request)]);

@@ -1,4 +1,4 @@
-// What the library is to reach: ratios to the limit and to peers in the same round, as the performance issue lists them.
+// The targets of the library: ratios to the limit and to peers in the same round.
 
 import { median } from "./measure.ts";
 import type { ContestResult, Round } from "./results.ts";
@@ -9,7 +9,7 @@ export interface Target {
   readonly what: string;
   readonly label: string;
   readonly metric: string;
-  /** The system to compare with in the same round; without it, the figure itself is judged. */
+  /** The system to compare with in the same round. Without it, the figure itself is judged. */
   readonly against?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -26,7 +26,7 @@ const REQUESTED: readonly string[] = [
   "backlog, runs store, 20 µs",
 ];
 
-/** A target and what was reached. */
+/** A target and the figure that was reached. */
 export interface Verdict {
   readonly target: Target;
   readonly median: number;
@@ -119,7 +119,7 @@ export function makeTargets(runtime: string): readonly Target[] {
   ];
 }
 
-/** Judges a target by the median over the rounds; undefined where it was not measured. */
+/** Judges a target by the median of the rounds; undefined if it was not measured. */
 export function judge(target: Target, contests: readonly ContestResult[]): Verdict | undefined {
   const rounds = contests.find((contest) => contest.id === target.contest)?.rounds ?? [];
   const values = rounds.map((round) => valueIn(round, target)).filter((value) => !Number.isNaN(value));

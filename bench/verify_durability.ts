@@ -1,4 +1,5 @@
-// Watches the system calls of each peer: none of them may look fast because it does not wait for the medium.
+// Watches the system calls of each peer, so that no peer looks fast because it does not wait for
+// the medium.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -10,13 +11,13 @@ import { runtimeCommand } from "./runner.ts";
 const MARKED = fileURLToPath(new URL("./marked_puts.ts", import.meta.url));
 const TRACED = "write,msync,fsync,fdatasync";
 const PUTS = 200;
-/** A sync as strace prints it: in one line, or in two where another thread was seen meanwhile. */
+/** A sync as strace prints it: in one line, or in two if another thread's line came between. */
 const WHOLE = /^(\d+) +(?:msync|fsync|fdatasync)\(.*= 0$/;
 const BEGUN = /^(\d+) +(?:msync|fsync|fdatasync)\(.*<unfinished/;
 const ENDED = /^(\d+) +<\.\.\. (?:msync|fsync|fdatasync) resumed>.*= 0$/;
 const MARK = /\bwrite\(\d+, "PUT \d+ (BEGINS|DONE)/;
 
-/** A line for each peer: how many awaited puts had a sync completed before they were done. */
+/** A line for each peer: how many awaited puts had a completed sync before they were done. */
 export function verifyDurability(directory: string): string {
   if (spawnSync("strace", ["-V"]).error !== undefined) return "Not checked: strace is not installed";
   const lines = PEER_NAMES.map((peer) => `  ${peer.padEnd(18)}${checkPeer(peer, directory)}`);
@@ -41,7 +42,10 @@ function checkPeer(peer: string, parent: string): string {
   return `${durable} of ${PUTS} puts, ${(total / PUTS).toFixed(2)} syncs each: ${verdict}`;
 }
 
-/** For each put, the syncs that both began and completed while it was awaited: one that began earlier may not cover it. */
+/**
+ * For each put, the syncs that began and completed while it was awaited. A sync that began earlier
+ * may not cover it.
+ */
 function syncsInPuts(trace: string): readonly number[] {
   const counts: number[] = [];
   let begun = new Set<string>();

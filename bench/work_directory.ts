@@ -1,4 +1,4 @@
-// A directory for the logs of a run, on a real disk, gone when the run ends.
+// A directory for the logs of a run. It is on a real disk, and is removed when the run ends.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,10 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileSystemOf } from "./machine.ts";
 
-/** Makes it under `parent`, or in the temporary directory, or, where that is memory, under the current directory. */
+/**
+ * Makes the directory under `parent`, or in the temporary directory. If that is in memory, it is
+ * made in the current directory.
+ */
 export function makeWorkDirectory(parent: string | undefined): Disposable & { readonly path: string } {
   const path = mkdtempSync(
     join(parent ?? (fileSystemOf(tmpdir()) === "tmpfs" ? process.cwd() : tmpdir()), "cidstore-bench-"),

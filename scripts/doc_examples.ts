@@ -14,7 +14,7 @@ const documents = [
 const deno = findRuntime("deno");
 if (deno === null) throw new Error("Deno is needed to run the examples");
 
-// Examples make their files in the working directory, so that one is a directory to throw away.
+// Examples make files in the working directory, so that is a temporary one.
 using directory = tempDir();
 process.exitCode = await run(deno, [
   "test",

@@ -2,9 +2,10 @@
 //
 //   scripts/mutants.ts [--quick] [--only text] [--write]
 //
-// Each mutant is tried alone: its test files run, the likeliest first, until one fails. It counts as caught if that file names
-// the mutant's hazard in its first lines. A mutant that no longer applies, and one that no test fails for, fail the run. `--write` keeps
-// which test caught each, and writes docs/faults.md.
+// Each mutant is tried alone: its test files run, the likeliest first, until one fails. The mutant
+// counts as caught if that file names its hazard in its first lines. The run fails if a mutant no
+// longer applies, or if no test notices it. `--write` keeps which test
+// caught each mutant, and writes docs/faults.md.
 
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
@@ -17,7 +18,7 @@ import { type Mutant, MUTANTS } from "./mutants_list.ts";
 import { hazardsNamed } from "./test_names.ts";
 import { denoFlags, findRuntime, hasNodeModules, plainEnvironment, PROJECT } from "./tools.ts";
 
-/** What a mutant's trial came to. */
+/** The outcome of a mutant's trial. */
 interface Outcome {
   readonly mutant: Mutant;
   readonly caught: boolean;
@@ -71,7 +72,7 @@ if (values.write && missed.length === 0) {
 }
 process.exitCode = missed.length === 0 && outcomes.length > 0 ? 0 : 1;
 
-/** Tries one mutant after the other on a tree of its own. */
+/** Tries one mutant after the other, in a tree of its own. */
 async function worker(): Promise<void> {
   const tree = fs.mkdtempSync(join(tmpdir(), "wal-mutants-"));
   try {
@@ -119,7 +120,9 @@ async function attempt(tree: string, mutant: Mutant): Promise<{ caught: boolean;
   }
 }
 
-/** The name of the first test of a file that fails, null if none does, "" if the file itself cannot be run. */
+/**
+ * The name of the first test of a file that fails; null if none does; "" if the file does not run.
+ */
 function failingTest(tree: string, test: string): Promise<string | null> {
   const args = ["test", ...denoFlags, "--no-check", "--allow-all", "--fail-fast", test];
   const env = plainEnvironment();
@@ -133,7 +136,7 @@ function failingTest(tree: string, test: string): Promise<string | null> {
     child.once("close", (code, signal) => {
       clearTimeout(timer);
       if (code === 0) return resolve(null);
-      // A test that prints has its verdict on a line of its own.
+      // A test that prints has its verdict on a separate line.
       const failed = /^(.+?) \.\.\..*FAILED/m.exec(output)?.[1] ?? /^(.+?) => .*test\.ts/m.exec(output)?.[1];
       const running = output.trimEnd().split("\n").at(-1)?.split(" ...")[0] ?? "";
       resolve(failed ?? (signal !== null ? `${running} (ends with ${signal})` : ""));

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { denoFlags, findRuntime, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
 
-/** What a worker says. */
+/** What a worker reports. */
 interface Report {
   readonly histories: number;
   readonly steps: number;
@@ -51,7 +51,9 @@ const failures = [...latest].filter(([, { failure }]) => failure !== null);
 for (const [runtime, { failure }] of failures) console.log(`\n${runtime} FAILED\n${failure}`);
 if (runtimes.length === 0 || failures.length > 0 || codes.some((code) => code !== 0)) process.exitCode = 1;
 
-/** Runs one runtime's worker; resolves with its exit code. The first failure ends the others. */
+/**
+ * Runs one runtime's worker, and resolves with its exit code. The first failure ends the others.
+ */
 function work(runtime: Runtime, index: number): Promise<number> {
   const flags = runtime === "deno" ? ["run", ...denoFlags, "--allow-all"] : ["run"];
   const args = [...flags, "scripts/soak_worker.ts", String(minutes), String(seed + index), String(runtimes.length)];

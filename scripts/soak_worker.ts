@@ -1,4 +1,5 @@
-// One runtime's part of a soak: histories of new seeds until the time is up, a line of JSON for each report.
+// One runtime's part of a soak: histories of new seeds until the time is up, and a line of JSON for
+// each report.
 //
 //   scripts/soak_worker.ts <minutes> <first seed> <step from seed to seed>
 

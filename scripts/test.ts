@@ -1,10 +1,11 @@
-// The whole suite, or the part of it under the paths given, on both runtimes side by side.
+// The whole suite, or its files under the given paths, on both runtimes side by side.
 //
-//   scripts/test.ts [--only deno|bun] [--quick] [--filter text] [--seed N] [--jobs N] [--times] [path…]
+//   scripts/test.ts [--only deno|bun] [--quick] [--filter text] [--seed N] [--jobs N] [--times]
+//                   [path…]
 //
-// Files are divided over as many processes at once as there are processors. What a process said is
-// printed whole if it failed, and always with a path or --filter. --quick leaves the long files
-// out; --times says what each process took.
+// As many processes run at once as there are processors, and share the files. The whole output of a
+// process is printed if it failed, and always with a path or --filter. --quick leaves the long
+// files out. --times says what each process took.
 
 import { availableParallelism } from "node:os";
 import process from "node:process";
@@ -29,8 +30,8 @@ const jobs = Number(values.jobs);
 if (only !== undefined && only !== "deno" && only !== "bun") throw new RangeError(`--only ${only}: deno or bun`);
 if (!(Number.isSafeInteger(jobs) && jobs > 0)) throw new RangeError(`--jobs ${values.jobs}: an integer above 0`);
 
-// The random tests take their seed from the environment, so that each runtime's own runner can
-// replay one too.
+// The random tests take their seed from the environment, so that a runtime's own runner can replay
+// one too.
 if (seed !== undefined) process.env["SEED"] = seed;
 
 const startedAt = performance.now();
@@ -46,7 +47,8 @@ for (const runtime of ["deno", "bun"] as const) {
     runtimes.push(runtime);
     continue;
   }
-  // Asked for by name it must be there; otherwise its half is left out, visibly.
+  // A runtime that is asked for by name must be there. Otherwise its half is left out, and the
+  // summary says so.
   failed ||= only !== undefined;
   summary.push(`Skipped: ${runtime}, as no ${runtime} was found (npm ci installs one)`);
 }
@@ -57,7 +59,8 @@ const files = quick ? all.filter((file) => !isSlow(file)) : all;
 if (files.length < all.length) {
   summary.push(`Skipped by --quick: ${all.filter((file) => !files.includes(file)).join(", ")}`);
 }
-// A filter is for one process: of those that have no such test, Bun's would fail.
+// With a filter, one process gets all files, because Bun's fails if none of its tests has that
+// name.
 const batches = filter === undefined ? planBatches(runtimes, files) : runtimes.map((runtime) => ({ runtime, files }));
 const isShown = positionals.length > 0 || filter !== undefined;
 const settings: TestSettings = { commands, filter, isLive: isShown && batches.length === 1 };
@@ -131,7 +134,7 @@ function printTimes(): void {
   }
 }
 
-/** How a runtime did, and what it skipped for which reason. */
+/** The outcome on a runtime, and what it skipped for which reason. */
 function summarize(runtime: Runtime): void {
   const own = outcomes.filter(({ batch }) => batch.runtime === runtime);
   const sum = (count: (outcome: Outcome) => number) => own.reduce((total, outcome) => total + count(outcome), 0);

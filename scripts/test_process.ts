@@ -1,4 +1,4 @@
-// One process of a runtime's own test runner: started, listened to, and its answer read.
+// Runs one process of a runtime's own test runner, and reads its counts from its output.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -8,31 +8,31 @@ import { denoFlags, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
 
 /** How tests are run, whichever they are. */
 export interface TestSettings {
-  /** The runtimes' binaries: not wrappers, which would take the signals meant for them. */
+  /** The runtimes' binaries. Wrappers would take the signals meant for them. */
   readonly commands: Readonly<Record<Runtime, string>>;
   readonly filter: string | undefined;
-  /** Print what the process prints, while it runs. */
+  /** Whether to print the output while the process runs. */
   readonly isLive: boolean;
 }
 
-/** What a process came to. */
+/** The outcome of a process. */
 export interface Outcome {
   readonly batch: Batch;
   readonly passed: number;
   readonly failed: number;
   /** Names of the tests that were skipped, each with its reason. */
   readonly skipped: readonly string[];
-  /** What went wrong apart from tests; null if nothing did. */
+  /** What went wrong besides tests; null if nothing did. */
   readonly problem: string | null;
   readonly output: string;
   readonly seconds: number;
-  /** The most memory that the process itself had, in MiB; 0 where the system does not say. */
+  /** The most memory of the process itself, in MiB; 0 if the system does not say. */
   readonly peakMiB: number;
 }
 
 const running = new Set<ChildProcess>();
 
-/** Ends every process that runs, and what it has started. */
+/** Ends every process that runs, and those that it has started. */
 export function killAll(): void {
   for (const child of running) {
     try {
@@ -68,7 +68,7 @@ export function checkTypes(files: readonly string[], command: string): Promise<s
 }
 
 interface Ended {
-  /** Null if it ended with exit code 0. */
+  /** Null if the process ended with exit code 0. */
   readonly ending: string | null;
   readonly output: string;
   readonly seconds: number;
@@ -79,7 +79,7 @@ function runProcess<T>(command: string, args: string[], isLive: boolean, conclud
   const env = plainEnvironment();
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
-    // A group of its own, so that it can be ended together with what it starts.
+    // A process group of its own, so that one signal also ends what the process starts.
     const child = spawn(command, args, { cwd: PROJECT, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     running.add(child);
     let output = "";
@@ -123,8 +123,8 @@ function judge(batch: Batch, { ending, output, seconds, peakMiB }: Ended): Outco
 type Said = Pick<Outcome, "passed" | "failed" | "skipped">;
 
 /**
- * From `ok | 12 passed (3 steps) | 0 failed | 2 ignored (10s)`, and lines of tests. Tests may print
- * such lines too: the last one is the runner's.
+ * Reads `ok | 12 passed (3 steps) | 0 failed | 2 ignored (10s)`, and lines of tests. Tests may
+ * print such lines too, so the last one counts.
  */
 function readDeno(output: string): Said | null {
   const line = [...output.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm)].at(-1);
@@ -134,8 +134,8 @@ function readDeno(output: string): Said | null {
 }
 
 /**
- * From ` 12 pass`, ` 2 skip`, ` 0 fail`, each on its line, and lines of tests, of which a long run
- * repeats some.
+ * Reads ` 12 pass`, ` 2 skip`, ` 0 fail`, each on its line, and lines of tests. A long run repeats
+ * some lines of tests.
  */
 function readBun(output: string): Said | null {
   const last = (word: string) => [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1];

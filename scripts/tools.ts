@@ -1,4 +1,4 @@
-// How the scripts find and start the runtimes; on Deno, on Bun, with or without npm's node_modules.
+// How the scripts find and start the runtimes: on Deno, on Bun, with or without npm's node_modules.
 
 import { spawn, type SpawnOptions, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -8,20 +8,23 @@ import { fileURLToPath } from "node:url";
 /** The project's directory. */
 export const PROJECT: string = fileURLToPath(new URL("..", import.meta.url));
 
-/** Whether the development dependencies are installed, be it by npm, by Bun or by Deno. */
+/** Whether the development dependencies are installed, by npm, Bun or Deno. */
 export const hasNodeModules: boolean = existsSync(new URL("../node_modules/deno-std", import.meta.url));
 
 export type Runtime = "deno" | "bun";
 
-/** A runtime's command: this process's own, else what the development dependencies bring, else the one on the path. */
+/** A runtime's command: that of this process, of the development dependencies, or on the path. */
 export function findRuntime(name: Runtime): string | null {
   const candidates = [`${PROJECT}/node_modules/.bin/${name}`, name];
   if (name === ("Deno" in globalThis ? "deno" : "bun")) candidates.unshift(process.execPath);
-  // Installed without its postinstall script, Bun's command is there and only says so.
+  // Bun's command exists even if its postinstall script did not run. Then it only says so.
   return candidates.find((command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0) ?? null;
 }
 
-/** The binary of a runtime: npm's command for Deno is a script that starts it, and would take the signals meant for it. */
+/**
+ * The binary of a runtime. npm's command for Deno is a script that starts the binary, and would
+ * take the signals meant for it.
+ */
 export function findBinary(name: Runtime): string | null {
   const command = findRuntime(name);
   if (name === "bun" || command === null) return command;
@@ -33,8 +36,9 @@ export function findBinary(name: Runtime): string | null {
 }
 
 /**
- * Flags for `deno run`, `test` and `check` to find the development dependencies: in node_modules if that is there, otherwise
- * the few that the tests import come into Deno's own cache.
+ * Flags for `deno run`, `test` and `check` to find the development dependencies. They are in
+ * node_modules if that exists. Otherwise Deno loads the few that the tests import into its own
+ * cache.
  */
 export const denoFlags: readonly string[] = hasNodeModules ? [] : ["--node-modules-dir=none"];
 
@@ -53,7 +57,9 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return env;
 }
 
-/** Runs a command in the project's directory, its output shown, and resolves with its exit code. */
+/**
+ * Runs a command in the project's directory, with its output shown. Resolves with its exit code.
+ */
 export function run(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<number> {
   const env: NodeJS.ProcessEnv = { ...environment(), ...options.env };
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// The checksum of a record, and what else could have been taken.
+// The cost of a record's checksum, and of its alternatives.
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { crc32 } from "node:zlib";

@@ -1,4 +1,4 @@
-// What one record costs before it can be synced: the whole append, and its parts.
+// The cost of one record before its sync: the whole append, and its parts.
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { WAL } from "../../mod.ts";

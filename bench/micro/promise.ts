@@ -1,10 +1,10 @@
-// How a group's callers wait: each figure is for a group of 4096 that is woken once.
+// The cost of waiting in a group: each figure is for a group of 4096 that is woken once.
 
 import { bench, run, summary } from "mitata";
 
 const CALLERS = 4096;
 
-/** All callers of a group, each awaiting what `wait` gives it; `wake` ends the group. */
+/** All callers of a group. Each awaits what `wait` returns; `wake` ends the group. */
 async function group(wait: () => Promise<unknown>, wake: () => void): Promise<void> {
   const callers = Array.from({ length: CALLERS }, async () => {
     await wait();

@@ -1,4 +1,4 @@
-// Reading a log: each figure is for all of its records.
+// The cost of reading a log: each figure is for all of its records.
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { WAL } from "../../mod.ts";

@@ -1,4 +1,5 @@
-// classic-level (LevelDB): its log is synced by each put; concurrent writers share a sync in LevelDB's own write queue.
+// classic-level (LevelDB). Each put syncs its log; concurrent writers share a sync in LevelDB's
+// write queue.
 
 import { ClassicLevel } from "classic-level";
 import { join } from "node:path";

@@ -1,7 +1,8 @@
-// A hand-written group commit on an append file: while one group is written and synced, the next one gathers.
+// A hand-written group commit on an append file: while one group is written and synced, the next
+// one gathers.
 //
-// A group is 64 bytes of header (its checksum, the count) and its records. Each record has a CRC-32C of its own, as this
-// library's records do; without (`file-group-frame`), zlib's CRC-32 over the whole group has to do.
+// A group is a header of 64 bytes (checksum, count) and its records. Each record has a CRC-32C, as
+// in this library. `file-group-frame` has one CRC-32 of zlib for the whole group instead.
 
 import { close, fdatasync, openSync, readFileSync, write } from "node:fs";
 import { join } from "node:path";
@@ -49,7 +50,7 @@ export class FileGroupPeer implements Peer {
   #spare = new Group();
   #busy = false;
 
-  /** @param checked whether each record has a checksum of its own. */
+  /** @param checked whether each record has its own checksum. */
   constructor(options: PeerOptions, checked: boolean) {
     this.#checked = checked;
     this.#path = join(options.directory, "peer.log");
@@ -61,7 +62,7 @@ export class FileGroupPeer implements Peer {
     group.add(n, this.#checked);
     if (!this.#busy) {
       this.#busy = true;
-      // In a microtask, so that all writers that one commit has woken join the next group.
+      // In a microtask, so that all writers that one commit wakes join the next group.
       queueMicrotask(this.#commit);
     }
     return group.done.promise;

@@ -1,4 +1,5 @@
-// The hand-written group commit with one checksum for a whole group: the least work such a file can get away with.
+// The hand-written group commit with one checksum for a whole group: the least work that such a
+// file can do.
 
 import { FileGroupPeer } from "./file_group.ts";
 import type { Peer, PeerOptions } from "./peer.ts";

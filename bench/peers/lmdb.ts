@@ -1,4 +1,4 @@
-// lmdb-js: put() gathers the puts of a turn into one transaction on its own thread.
+// lmdb-js: put() gathers the puts of a turn into one transaction, on a thread of its own.
 
 import { open as openDatabase } from "lmdb";
 import { join } from "node:path";
@@ -11,7 +11,8 @@ export function open(options: PeerOptions): Promise<Peer> {
     keyEncoding: "binary",
     mapSize: 4 * 2 ** 30,
     noSync: !options.durable,
-    // A put must not resolve before its sync: the default resolves when the transaction can be seen.
+    // A put must not resolve before its sync. By default it resolves when the transaction is
+    // visible.
     overlappingSync: false,
   });
   const key = new AscendingKey();

@@ -1,25 +1,33 @@
-// What a workload asks of a system that makes small records durable: this library, or what one would use in its place.
+// Peer: what a workload asks of a system that makes small records durable, be it this library or an
+// alternative.
 
-/** One open log, database or file. Every record is 64 bytes or what the system makes of 32 bytes of key and value. */
+/**
+ * An open log, database or file. A record is 64 bytes, or what the system makes of 32 bytes of key
+ * and value.
+ */
 export interface Peer {
-  /** Writes record n; durable when the promise resolves, or on return. */
+  /** Writes record n. It is durable when the promise resolves, or when a sync call returns. */
   put(n: number): Promise<unknown> | void;
-  /** Writes `count` records from `first` on as one unit; durable as with `put()`. */
+  /** Writes `count` records from `first` on as one unit. They are durable as with `put()`. */
   putBatch?(first: number, count: number): Promise<unknown> | void;
-  /** Writes record n without waiting for the medium: it has to survive a crash of the process at most. */
+  /**
+   * Writes record n without waiting for the medium. It need only survive a crash of the process.
+   */
   append?(n: number): void;
-  /** Waits for what `append()` left in flight. */
+  /** Waits for the appends that are pending. */
   settle?(): Promise<void>;
-  /** Reads every record into an array of objects; returns it so that nothing is optimized away. */
+  /**
+   * Reads every record into an array of objects, and returns it so that nothing is optimized away.
+   */
   replay?(): Promise<readonly unknown[]> | readonly unknown[];
   close(): Promise<void>;
 }
 
 /** How a peer is opened. */
 export interface PeerOptions {
-  /** An empty directory of its own, or the one that an earlier process filled. */
+  /** An empty directory, or the one that an earlier process filled. */
   readonly directory: string;
-  /** Whether a write is durable when it returns; without, `append()` is what will be measured. */
+  /** Whether a write is durable when it returns. If not, `append()` is measured. */
   readonly durable: boolean;
 }
 
@@ -28,12 +36,12 @@ export interface PeerModule {
   open(options: PeerOptions): Promise<Peer>;
 }
 
-/** Bytes that a key-value peer stores besides the key. */
+/** Bytes of a value in a key-value peer. */
 export const VALUE_BYTES = 48;
 /** Bytes of a key: 128 bits, as in this library. */
 export const KEY_BYTES = 16;
 
-/** One key buffer, rewritten for each record: ascending keys, the best case of a tree. */
+/** One key buffer, rewritten for each record. Keys ascend, which is the best case of a tree. */
 export class AscendingKey {
   readonly bytes: Buffer = Buffer.alloc(KEY_BYTES);
 

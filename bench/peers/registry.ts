@@ -1,4 +1,5 @@
-// The systems by name, each loaded only where it is used: a native addon that a runtime cannot load harms nothing else.
+// The systems by name. Each is loaded only where it is used, so that an addon that a runtime cannot
+// load harms no other system.
 
 import type { PeerModule } from "./peer.ts";
 
@@ -15,13 +16,13 @@ const loaders = {
   "file-group-frame": () => import("./file_group_frame.ts"),
 } satisfies Record<string, () => Promise<PeerModule>>;
 
-/** The name of a system that is measured through `Peer`. */
+/** The name of a system that is measured as a `Peer`. */
 export type PeerName = keyof typeof loaders;
 
 /** Every peer that is not this library, as `--verify-durability` checks them. */
 export const PEER_NAMES = Object.keys(loaders) as readonly PeerName[];
 
-/** What a reader of the table should know of each peer. */
+/** What readers of the table should know of each peer. */
 export const PEER_NOTES: Record<PeerName, string> = {
   "wal": "this library, flush inline",
   "wal-adaptive": "this library by default: offloads where that is faster",

@@ -1,11 +1,14 @@
-// node:sqlite, one transaction per put or per batch: what people write first.
+// node:sqlite with one transaction for each put or batch: what people write first.
 
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Peer, PeerOptions } from "./peer.ts";
 
 const RECORD = new Uint8Array(64).fill(0xa5);
-/** Commits before the -wal file is as long as it gets: until then each commit also extends it, a journal commit more. */
+/**
+ * Commits until the -wal file has its full length. Before that, each commit also extends the file,
+ * which costs a journal commit.
+ */
 const GROWING_COMMITS = 1200;
 
 /** Opens a database whose -wal file has been grown, so that commits overwrite it. */

@@ -1,4 +1,5 @@
-// node:sqlite with all puts of one event-loop turn in one transaction: group commit as one would write it on SQLite.
+// node:sqlite with one transaction for all puts of a turn of the event loop: group commit as one
+// would write it on SQLite.
 
 import type { Peer, PeerOptions } from "./peer.ts";
 import { SQLitePeer } from "./sqlite.ts";
@@ -20,7 +21,7 @@ class SQLiteTurnPeer implements Peer {
       this.#count = 0;
       setImmediate(this.#commit);
     }
-    // Records are numbered as they come, so the group is a range.
+    // Records are numbered in their order, so a group is a range.
     this.#count++;
     return this.#group.promise;
   }

@@ -9,7 +9,10 @@ import type { Peer, PeerOptions } from "./peer.ts";
 const TRUNCATE_MASK = 2 ** 18 - 1;
 const POOL_MASK = 4095;
 
-/** 64-bit values as content identifiers have them, made beforehand: making a bigint is not the log's work. */
+/**
+ * 64-bit values like those of content identifiers. They are made before, because making a bigint is
+ * not the log's work.
+ */
 export const VALUES: readonly bigint[] = makeValues(POOL_MASK + 1);
 
 function makeValues(count: number): readonly bigint[] {
@@ -25,7 +28,7 @@ export async function openLog(directory: string, options: WALOptions = {}): Prom
   return log;
 }
 
-/** A log as a peer: what nobody needs any more is released now and then, as a consumer would do. */
+/** A log as a peer. Now and then it releases records, as a consumer would. */
 export class WALPeer implements Peer {
   readonly #log: WAL;
   readonly #batches = new Map<number, InsertItem[]>();
@@ -50,7 +53,7 @@ export class WALPeer implements Peer {
     this.#log.logInsertSync(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!);
   }
 
-  /** A batch, always the same one. */
+  /** A batch, the same one each time. */
   items(count: number): readonly InsertItem[] {
     let items = this.#batches.get(count);
     if (items === undefined) {

@@ -1,4 +1,4 @@
-// This library as it is unless asked for otherwise: it flushes off the JavaScript thread where that is faster.
+// This library with its defaults: it flushes on another thread where that is faster.
 
 import type { Peer, PeerOptions } from "./peer.ts";
 import { openLog, WALPeer } from "./wal.ts";

@@ -1,4 +1,4 @@
-// This library, flushing off the JavaScript thread.
+// This library, flushing on another thread.
 
 import type { Peer, PeerOptions } from "./peer.ts";
 import { openLog, WALPeer } from "./wal.ts";

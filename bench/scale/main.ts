@@ -22,7 +22,7 @@ const MIB = 2 ** 20;
 
 type Cell = Omit<CellRequest, "directory" | "warmSeconds" | "seconds">;
 
-/** Runs cells in one directory, and says what came out as it comes. */
+/** Runs cells in one directory, and reports each result at once. */
 class Bench {
   readonly rows: ScaleRow[] = [];
   readonly #directory: string;
@@ -47,7 +47,7 @@ class Bench {
     rmSync(this.#directory, { recursive: true });
   }
 
-  /** Runs the same cell in several processes at once; rates add up. */
+  /** Runs one cell in several processes at once, and adds up the rates. */
   async together(series: string, processes: number, cell: Cell): Promise<void> {
     const directories = Array.from({ length: processes }, (_, i) => join(this.#directory, String(i)));
     for (const directory of directories) mkdirSync(directory, { recursive: true });

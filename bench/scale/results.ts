@@ -1,15 +1,15 @@
-// What a run of the scale benchmarks has found, as its JSON file holds it.
+// What a run of the scale benchmarks has found, as in its JSON file.
 
 import type { MachineFacts } from "../machine.ts";
 import type { Measurements } from "../measure.ts";
 
-/** One measurement: of a series, at one size. */
+/** One measurement of a series, at one size. */
 export interface ScaleRow {
   readonly series: string;
   /** MiB, writers or logs. */
   readonly x: number;
   readonly measurements: Measurements;
-  /** Why there are none. */
+  /** Why there are no figures. */
   readonly unavailable?: string;
 }
 

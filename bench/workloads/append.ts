@@ -1,10 +1,11 @@
-// W4 for the peers: append without waiting for the medium, so that a record survives a crash of the process.
+// W4 for the peers: appends that do not wait for the medium, so that a record survives a crash of
+// the process.
 
 import type { Measurements } from "../measure.ts";
 import type { Peer } from "../peers/peer.ts";
 import { type CellRequest, openPeer } from "./workload.ts";
 
-/** Keeps what lies in the queue of an asynchronous peer within bounds. */
+/** Bounds the queue of an asynchronous peer. */
 const MOST_RECORDS = 200_000;
 
 export async function append(request: CellRequest): Promise<Measurements> {

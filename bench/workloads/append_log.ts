@@ -1,4 +1,4 @@
-// W4 for this library: nearly the whole ring, once in a fresh mapping and once more after a flush.
+// W4 for this library: nearly the whole ring, first in a fresh mapping and again after a flush.
 
 import { WAL } from "../../mod.ts";
 import type { Measurements } from "../measure.ts";
@@ -20,7 +20,10 @@ export async function appendLog(request: CellRequest): Promise<Measurements> {
   return { freshOpsPerSecond, warmOpsPerSecond };
 }
 
-/** Lets the runtime compile the append on anonymous memory, so that the first lap in the file is about the mapping. */
+/**
+ * Lets the runtime compile the append on plain memory, so that the first lap in the file measures
+ * the mapping.
+ */
 async function compile(): Promise<void> {
   const log = new WAL(null, { size: LOG_BYTES });
   await log.open();

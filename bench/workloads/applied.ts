@@ -1,4 +1,4 @@
-// W6: records written durably in batches and applied to a store, against the store alone.
+// W6: records that are written durably in batches and applied to a store, against the store alone.
 
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -11,7 +11,9 @@ import type { CellRequest } from "./workload.ts";
 
 const BATCH = 1000;
 
-/** Distinct keys in no order, as content identifiers come; made anew for each batch, by every system alike. */
+/**
+ * Distinct keys in no order, like content identifiers. Every system makes them anew for each batch.
+ */
 function* makeBatches(records: number): Generator<readonly InsertItem[]> {
   const words = new BigUint64Array(4 * BATCH);
   const halves = new Uint32Array(words.buffer);
@@ -37,7 +39,9 @@ export async function appliedToMemory(request: CellRequest): Promise<Measurement
   return await writeAndApply(request, store);
 }
 
-/** Into SQLite: this library and `SQLiteStore`, or SQLite with the same batches as its transactions. */
+/**
+ * Into SQLite: this library and `SQLiteStore`, or SQLite with the same batches as its transactions.
+ */
 export async function appliedToSQLite(request: CellRequest): Promise<Measurements> {
   const path = join(request.directory, "store.sqlite");
   if (request.system === "sqlite-full") return timeSync(request.parameter, insertIntoSQLite(path));
@@ -70,7 +74,7 @@ function timeSync(records: number, insert: InsertBatch): Measurements {
   return { opsPerSecond: records / ((performance.now() - start) / 1e3) };
 }
 
-/** What one would write in place of a log and a store: 128-bit keys in one Map. */
+/** What one would write instead of a log and a store: 128-bit keys in one Map. */
 function insertIntoMap(): InsertBatch {
   const map = new Map<bigint, InsertItem>();
   return (batch) => {
@@ -78,7 +82,7 @@ function insertIntoMap(): InsertBatch {
   };
 }
 
-/** The same table as `SQLiteStore` has, synchronous=FULL, one transaction for a batch. */
+/** The table of `SQLiteStore`, synchronous=FULL, with one transaction for each batch. */
 function insertIntoSQLite(path: string): InsertBatch {
   const database = new DatabaseSync(path);
   database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;

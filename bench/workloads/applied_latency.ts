@@ -1,11 +1,11 @@
-// W8: how long from an append until the store of the same process has the record.
+// W8: the time from an append until the store of the same process has the record.
 
 import type { Store } from "../../mod.ts";
 import { type Measurements, Samples, summarize } from "../measure.ts";
 import { openLog, VALUES } from "../peers/wal.ts";
 import type { CellRequest } from "./workload.ts";
 
-/** Tells whoever waits that a record has come. */
+/** Tells those who wait that a record has come. */
 class WakingStore implements Store {
   wake: () => void = () => {};
 

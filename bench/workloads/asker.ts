@@ -1,4 +1,5 @@
-// The other process of W7b: asks a server one question after the other, and prints how long each answer took.
+// The other process of W7b. It asks a server one question after the other, and prints how long each
+// answer took.
 
 import { Agent, get } from "node:http";
 import process from "node:process";

@@ -1,4 +1,4 @@
-// W10: copying a full log, beside a plain verified copy of its file.
+// W10: copying a full log, against a plain verified copy of its file.
 
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -10,11 +10,17 @@ import type { CellRequest } from "./workload.ts";
 
 const PIECE_BYTES = 2 ** 20;
 const STATS_CALLS = 100_000;
-/** Where the first slot is, and a record's bytes: the salvaged log is damaged in its middle. */
+/**
+ * The offset of the first slot, and the bytes of a record: the salvaged log is damaged in its
+ * middle.
+ */
 const RING_AT = 16384;
 const RECORD_BYTES = 64;
 
-/** Verifies each record in place, then copies the file by large reads and writes, and syncs the copy. */
+/**
+ * Verifies each record in place, then copies the file by large reads and writes, and syncs the
+ * copy.
+ */
 export async function plainCopy(request: CellRequest): Promise<Measurements> {
   const log = await openLog(request.directory, { verify: false });
   const start = performance.now();
@@ -84,7 +90,7 @@ export async function salvage(request: CellRequest): Promise<Measurements> {
   return { copyMs, records };
 }
 
-/** `stats()` of a log that has synced, again and again. */
+/** `stats()` of a log that has synced, called again and again. */
 export async function stats(request: CellRequest): Promise<Measurements> {
   const log = await openLog(request.directory, {});
   log.logInsertSync(1, 2, 3, 4);

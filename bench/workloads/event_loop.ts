@@ -1,4 +1,4 @@
-// W7: how long the event loop is held while many writers run and syncs are off the JavaScript thread.
+// W7: how long the event loop is held while many writers run and syncs run on another thread.
 
 import { type Measurements, quantile, Samples } from "../measure.ts";
 import { type CellRequest, openPeer } from "./workload.ts";
@@ -25,7 +25,7 @@ export async function eventLoopDelay(request: CellRequest): Promise<Measurements
   };
 }
 
-/** Sets timers of one millisecond, one after the other, and notes how much later than that each one runs. */
+/** Sets timers of one millisecond, one after the other, and records how late each one runs. */
 export function watch(): { stop(): Float64Array } {
   const delays = new Samples();
   let before = performance.now();
@@ -40,7 +40,7 @@ export function watch(): { stop(): Float64Array } {
   return {
     stop: () => {
       clearTimeout(timer);
-      // A loop that was held until now has not run its timer at all.
+      // If the loop was held until now, its timer has not run at all.
       delays.add(Math.max(0, performance.now() - before - TICK_MS));
       return delays.values.sort();
     },

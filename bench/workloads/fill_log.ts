@@ -1,4 +1,5 @@
-// Fills a log for the workloads that open one, and closes it or leaves it as a killed process does.
+// Fills a log for the workloads that open one. It closes the log, or leaves it as a killed process
+// does.
 
 import process from "node:process";
 import type { Measurements } from "../measure.ts";
@@ -8,18 +9,19 @@ import type { CellRequest } from "./workload.ts";
 
 const FLUSH_EVERY = 2 ** 18;
 
-/** Closes the log it has filled. */
+/** Fills a log and closes it. */
 export async function fillLog(request: CellRequest): Promise<Measurements> {
   const log = await fill(request);
   await log.close();
   return {};
 }
 
-/** Waits to be killed with the log open and everything in it acknowledged. */
+/** Fills a log, then waits to be killed with all of it acknowledged. */
 export async function fillLogAndDie(request: CellRequest): Promise<Measurements> {
   await fill(request);
   process.stdout.write("READY\n");
-  // The parent kills this process when it reads that; the timer keeps it up until then.
+  // The parent kills this process when it reads the line. The timer keeps the process alive until
+  // then.
   await new Promise((resolve) => setTimeout(resolve, 60_000));
   return process.exit(1);
 }

@@ -1,4 +1,4 @@
-// Several logs in one process, each with one writer that waits until its record is durable.
+// Several logs in one process. Each has one writer that waits until its record is durable.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// W2: many writers at once, each waiting until its record is durable before it writes the next.
+// W2: many writers at once. Each waits until its record is durable before it writes the next.
 
 import type { Measurements } from "../measure.ts";
 import type { Peer } from "../peers/peer.ts";
@@ -11,7 +11,7 @@ export async function manyWriters(request: CellRequest): Promise<Measurements> {
   return { opsPerSecond };
 }
 
-/** Records per second that `writers` loops get through, after a warm-up. */
+/** Records per second of `writers` loops, after a warm-up. */
 export async function measureWriters(
   peer: Peer,
   writers: number,
@@ -27,7 +27,8 @@ export async function measureWriters(
   let opsPerSecond = 0;
   let running = true;
 
-  // The clock is read once for each round of all writers, so that reading it costs nothing beside a group commit.
+  // The clock is read once for each round of all writers, so that reading it costs nothing beside a
+  // group commit.
   const look = (): void => {
     untilLook = writers;
     const now = performance.now();

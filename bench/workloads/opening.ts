@@ -1,11 +1,11 @@
-// W9: how long open() takes.
+// W9: the time that open() takes.
 
 import type { Measurements } from "../measure.ts";
 import type { WALOptions } from "../../mod.ts";
 import { openLog } from "../peers/wal.ts";
 import type { CellRequest } from "./workload.ts";
 
-/** Opens a log as the caller would, with the options' defaults. */
+/** Opens a log with the default options. */
 export function opening(request: CellRequest): Promise<Measurements> {
   return timeOpen(request, {});
 }

@@ -6,10 +6,12 @@ import { memory } from "../memory.ts";
 import { openLog } from "../peers/wal.ts";
 import type { CellRequest } from "./workload.ts";
 
-/** Bytes of memory that a record may take besides the file, as the target has it. */
+/** Memory that a record may take besides the file, by the target. */
 const BYTES_PER_RECORD = 120;
 
-/** The most memory this process has had, without what the bare runtime with the code loaded took before. */
+/**
+ * The most memory that this process has had, less what the bare runtime with the code took before.
+ */
 function peakBeyond(before: number): number {
   return memory().peakBytes - before;
 }
@@ -25,7 +27,10 @@ export async function verify(request: CellRequest): Promise<Measurements> {
   return result;
 }
 
-/** Reads every record into an array of objects; then reads the fields of each, which lazy records decode only now. */
+/**
+ * Reads every record into an array of objects, then the fields of each record, because lazy records
+ * decode only then.
+ */
 export async function replayLog(request: CellRequest): Promise<Measurements> {
   const before = memory().residentBytes;
   const log = await openLog(request.directory, { verify: request.system !== "wal-unverified" });

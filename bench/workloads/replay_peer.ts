@@ -1,4 +1,4 @@
-// W5 for the peers: every record into an array of objects, the opening included.
+// W5 for the peers: reads every record into an array of objects, the opening included.
 
 import type { Measurements } from "../measure.ts";
 import { memory } from "../memory.ts";

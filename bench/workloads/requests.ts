@@ -1,4 +1,5 @@
-// W7b: how long another process waits for an answer of a server in this one, while writers run or a consumer works off a backlog.
+// W7b: how long another process waits for answers of a server in this process, while writers run or
+// a consumer has a backlog.
 
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
@@ -12,10 +13,16 @@ import { measureWriters } from "./many_writers.ts";
 import { type CellRequest, openPeer } from "./workload.ts";
 
 const ASKER = fileURLToPath(new URL("./asker.ts", import.meta.url));
-/** Lasts longer than the questions: a store that takes 5 µs a record has it after five seconds. */
+/**
+ * A backlog that lasts longer than the questions: a store that takes 5 µs a record needs five
+ * seconds.
+ */
 const BACKLOG = 1_000_000;
 
-/** The parameter is the number of writers, each of which waits for each of its records; 0 is an idle process. */
+/**
+ * The parameter is the number of writers, each of which waits for each of its records. 0 is an idle
+ * process.
+ */
 export async function requestsBesideWriters(request: CellRequest): Promise<Measurements> {
   await using server = await startServer();
   const asked = server.ask(request);
@@ -28,7 +35,10 @@ export async function requestsBesideWriters(request: CellRequest): Promise<Measu
   return { opsPerSecond, ...await asked };
 }
 
-/** The parameter is how many microseconds the store takes for a record, the system what kind of store it is. */
+/**
+ * The parameter is how many microseconds the store takes for a record. The system is the kind of
+ * store.
+ */
 export async function requestsBesideConsumer(request: CellRequest): Promise<Measurements> {
   await using server = await startServer();
   const log = await openLog(request.directory, { size: 2 ** 27 });
@@ -48,7 +58,7 @@ function spin(us: number): void {
   while (performance.now() < end);
 }
 
-/** Stores that keep nothing and take their time. */
+/** Stores that keep nothing and take time. */
 const STORES: Readonly<Record<string, (us: number) => Store>> = {
   synchronous(us) {
     const take = () => spin(us);
@@ -65,7 +75,7 @@ const STORES: Readonly<Record<string, (us: number) => Store>> = {
 };
 
 interface Server extends AsyncDisposable {
-  /** Has another process ask questions for as long as a cell lasts. */
+  /** Has another process ask questions during a cell. */
   ask(request: CellRequest): Promise<Measurements>;
 }
 

@@ -1,5 +1,5 @@
-// W5: the zero-allocation scan: one cursor that is moved over the records in place. `wal-unverified` is the first to read them since
-// the log was opened.
+// W5: the scan without allocation. One cursor moves over the records in place. In `wal-unverified`
+// the cursor is the first to read them since the log was opened.
 
 import { OpType } from "../../mod.ts";
 import type { Measurements } from "../measure.ts";

@@ -15,7 +15,7 @@ export async function singleWriter(request: CellRequest): Promise<Measurements> 
   return { opsPerSecond: (end - written) / (elapsed / 1e3), ...summarize(samples.values) };
 }
 
-/** Writes records from `first` on for some seconds; returns the number after the last. */
+/** Writes records from `first` on for some seconds. Returns the number after the last. */
 async function write(peer: Peer, first: number, seconds: number, samples: Samples): Promise<number> {
   let before = performance.now();
   const end = before + seconds * 1e3;

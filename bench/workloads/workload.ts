@@ -4,14 +4,14 @@ import type { Measurements } from "../measure.ts";
 import { loadPeer, type PeerName } from "../peers/registry.ts";
 import type { Peer } from "../peers/peer.ts";
 
-/** What one cell of the table measures: a system under a workload. Passed to its process as JSON. */
+/** One cell of the table: a system under a workload. Its process gets it as JSON. */
 export interface CellRequest {
   readonly workload: string;
-  /** A peer's name, or whatever the workload knows. */
+  /** A peer's name, or another name that the workload knows. */
   readonly system: string;
   /** Writers, records, bytes: as the workload says. */
   readonly parameter: number;
-  /** A directory of its own; empty unless the contest prepares it. */
+  /** The cell's directory; empty unless the contest prepares it. */
   readonly directory: string;
   readonly warmSeconds: number;
   readonly seconds: number;

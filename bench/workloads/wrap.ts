@@ -1,4 +1,5 @@
-// Appends where the ring starts over: opens a full log, releases half of it, and writes durable batches across its end.
+// Appends where the ring starts over: opens a full log, releases half of it, and writes durable
+// batches across the ring's end.
 
 import type { Measurements } from "../measure.ts";
 import { memory } from "../memory.ts";

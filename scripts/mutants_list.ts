@@ -263,7 +263,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "each record of a long batch ends it",
     hazard: "H7",
-    edits: edit("src/format/record.ts", "const headOn = head | (FLAG_BATCH_GOES_ON << 8);", "const headOn = head;"),
+    edits: edit(
+      "src/format/record.ts",
+      "const kindGoingOn = kind | (FLAG_BATCH_GOES_ON << 8);",
+      "const kindGoingOn = kind;",
+    ),
     tests: faults("batch", "histories"),
   },
   {

@@ -174,10 +174,10 @@ export class Slots {
   }
 
   /** Writes what comes before a record's key, without the checksum. */
-  #writeFront(word: number, head: number, lsn: LSN, distance: number, time: TimeWords): void {
+  #writeFront(word: number, kind: number, lsn: LSN, distance: number, time: TimeWords): void {
     // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
     const words = this.words;
-    words[word + 1] = head;
+    words[word + 1] = kind;
     words[word + 2] = lsn | 0;
     words[word + 3] = (lsn / TWO_TO_32) | 0;
     words[word + 4] = time.nanosLow;
@@ -195,14 +195,14 @@ export class Slots {
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
     const { words: items, from, count } = part;
     assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
-    const head = VERSION_BITS | part.opType | (timeShard << 16);
-    const headOn = head | (FLAG_BATCH_GOES_ON << 8);
-    const lastHead = part.endsBatch ? head : headOn;
+    const kind = VERSION_BITS | part.opType | (timeShard << 16);
+    const kindGoingOn = kind | (FLAG_BATCH_GOES_ON << 8);
+    const lastKind = part.endsBatch ? kind : kindGoingOn;
     const codec = count < LEAST_WRITTEN ? null : runCodec();
-    if (codec === null) return this.#writeOneByOne(slot, part, headOn, lastHead, lsn, distance, clock);
+    if (codec === null) return this.#writeOneByOne(slot, part, kindGoingOn, lastKind, lsn, distance, clock);
     const { nanosLow, nanosHigh, seq } = clock;
     const given = items.subarray(from * WORDS, (from + count) * WORDS);
-    const words = codec.encode(given, this.#seed, headOn, lastHead, lsn, distance, nanosLow, nanosHigh, seq);
+    const words = codec.encode(given, this.#seed, kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq);
     this.words.set(words, this.#word(slot));
     clock.skip(count - 1);
   }
@@ -210,8 +210,8 @@ export class Slots {
   #writeOneByOne(
     slot: number,
     { words: items, from, count }: BatchPart,
-    headOn: number,
-    lastHead: number,
+    kindGoingOn: number,
+    lastKind: number,
     lsn: LSN,
     distance: number,
     clock: RunClock,
@@ -220,7 +220,7 @@ export class Slots {
     for (let i = 0; i < count; i++) {
       if (i > 0) clock.next();
       const word = this.#word(slot + i);
-      this.#writeFront(word, i < count - 1 ? headOn : lastHead, lsn + i, distance + i, clock);
+      this.#writeFront(word, i < count - 1 ? kindGoingOn : lastKind, lsn + i, distance + i, clock);
       for (let at = KEY_HIGH_AT / 4; at < WORDS; at++) words[word + at] = items[(from + i) * WORDS + at]!;
       words[word] = this.#checksums.of(words, word);
     }
@@ -238,8 +238,8 @@ export class Slots {
     const word = this.#word(slot);
     const words = this.words;
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
-    const head = words[word + 1]!;
-    const isKnown = (head & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && isOpcode(head & OPCODE_MASK);
+    const kind = words[word + 1]!;
+    const isKnown = (kind & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && isOpcode(kind & OPCODE_MASK);
     return isKnown ? SlotState.Record : SlotState.Unsupported;
   }
 

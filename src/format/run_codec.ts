@@ -109,16 +109,16 @@ export interface RunCodec {
    * @param items the records' words, at most `RUN_RECORDS` times 16, of which only keys and values
    * count.
    * @param seed the state of a checksum after the log id.
-   * @param head version, opcode, flags and shard of each record but the last, as the second word of a record has them.
-   * @param lastHead the same of the last one.
+   * @param kind version, opcode, flags and shard of each record but the last, as the second word of a record has them.
+   * @param lastKind the same of the last one.
    * @param seq `seq + count` must not be more than 2^32, `count` being the number of records.
    * @returns the records, as words; good until the next call.
    */
   encode(
     items: Int32Array,
     seed: number,
-    head: number,
-    lastHead: number,
+    kind: number,
+    lastKind: number,
     lsn: number,
     distance: number,
     nanosLow: number,
@@ -150,8 +150,8 @@ const TWO_TO_32 = 0x1_0000_0000;
 
 /** Parameters of both functions, then of `encode` alone, which are variables of `verify`: so each has one index in both. */
 const SHARED_PARAMETERS = ["at", "end", "seed", "lsnLow", "lsnHigh"] as const;
-const ENCODE_PARAMETERS = ["head", "lastHead", "nanosLow", "nanosHigh", "seq", "distance"] as const;
-const WORDS = ["back", "first", "whole", "seen", "rest", "keptHead"] as const;
+const ENCODE_PARAMETERS = ["kind", "lastKind", "nanosLow", "nanosHigh", "seq", "distance"] as const;
+const WORDS = ["back", "first", "whole", "seen", "rest", "keptKind"] as const;
 /** `kept` is what the contribution in `rest` belongs to. */
 const LONGS = ["lsn", "nanos", "counts", "keptLsn", "keptNanos", "keptCounts"] as const;
 const LOCALS = [...SHARED_PARAMETERS, ...ENCODE_PARAMETERS, ...WORDS, ...LONGS];
@@ -216,14 +216,14 @@ const COUNTS_MASK = constant64(~0xff_0000_00ffn);
 const keepRest = (check: Code): Code => [
   binary(
     OR_64,
-    extended(binary(XOR, get("head"), get("keptHead"))),
+    extended(binary(XOR, get("kind"), get("keptKind"))),
     binary(XOR_64, get("nanos"), get("keptNanos")),
     binary(AND_64, binary(XOR_64, get("lsn"), get("keptLsn")), LSN_MASK),
     binary(AND_64, binary(XOR_64, get("counts"), get("keptCounts")), COUNTS_MASK),
   ),
   [constant64(0n), NE_64, IF, NO_RESULT],
   check,
-  set("keptHead", get("head")),
+  set("keptKind", get("kind")),
   set("keptNanos", get("nanos")),
   set("keptLsn", binary(AND_64, get("lsn"), LSN_MASK)),
   set("keptCounts", binary(AND_64, get("counts"), COUNTS_MASK)),
@@ -231,7 +231,7 @@ const keepRest = (check: Code): Code => [
     "rest",
     binary(
       XOR,
-      contribution(binary(XOR, get("seed"), get("head")), 24),
+      contribution(binary(XOR, get("seed"), get("kind")), 24),
       contribution(low("keptLsn"), 20),
       contribution(high("keptLsn"), 16),
       contribution(low("keptNanos"), 12),
@@ -270,10 +270,10 @@ const forEachRecord = (body: Code): Code => repeatUntil(binary(EQ, get("at"), ge
 function verifyBody(): Code {
   const isUnknown = binary(
     NE,
-    binary(AND, get("head"), constant(VERSION_AND_UNKNOWN_FLAGS)),
+    binary(AND, get("kind"), constant(VERSION_AND_UNKNOWN_FLAGS)),
     constant(RECORD_VERSION << VERSION_SHIFT),
   );
-  const opcode = binary(AND, get("head"), constant(OPCODE_MASK));
+  const opcode = binary(AND, get("kind"), constant(OPCODE_MASK));
   const records = (name: Local): Code => binary(SHR_U, binary(SUB, get(name), get("first")), constant(RECORD_SHIFT));
   return [
     START,
@@ -281,7 +281,7 @@ function verifyBody(): Code {
     set("whole", get("at")),
     forEachRecord([
       leaveIf(binary(NE_64, field64(LSN_AT), get("lsn")), 1),
-      set("head", field(VERSION_OP_AT)),
+      set("kind", field(VERSION_OP_AT)),
       set("nanos", field64(TIME_NANOS_AT)),
       set("counts", field64(TIME_SEQ_AT)),
       keepRest([
@@ -290,11 +290,11 @@ function verifyBody(): Code {
       ]),
       leaveIf(binary(NE, CHECKSUM, field(CRC_AT)), 1),
       NEXT,
-      set("seen", binary(OR, get("seen"), get("head"))),
+      set("seen", binary(OR, get("seen"), get("kind"))),
       set("whole", [
         get("whole"),
         get("at"),
-        binary(AND, get("head"), constant(FLAG_BATCH_GOES_ON << 8)),
+        binary(AND, get("kind"), constant(FLAG_BATCH_GOES_ON << 8)),
         SELECT,
       ]),
     ]),
@@ -314,9 +314,9 @@ function encodeBody(): Code {
     set("nanos", joined("nanosLow", "nanosHigh")),
     set("counts", joined("seq", "distance")),
     forEachRecord([
-      set("head", [get("lastHead"), get("head"), isLast, SELECT]),
+      set("kind", [get("lastKind"), get("kind"), isLast, SELECT]),
       keepRest([]),
-      setField(VERSION_OP_AT, get("head")),
+      setField(VERSION_OP_AT, get("kind")),
       setField64(LSN_AT, get("lsn")),
       setField64(TIME_NANOS_AT, get("nanos")),
       setField64(TIME_SEQ_AT, get("counts")),
@@ -479,8 +479,8 @@ interface Exports {
     seed: number,
     lsnLow: number,
     lsnHigh: number,
-    head: number,
-    lastHead: number,
+    kind: number,
+    lastKind: number,
     nanosLow: number,
     nanosHigh: number,
     seq: number,
@@ -520,11 +520,11 @@ export function makeCodec(swizzle?: number): RunCodec | null {
         hasCheckpoint: result >>> SEEN_SHIFT !== 0,
       };
     },
-    encode(items, seed, head, lastHead, lsn, distance, nanosLow, nanosHigh, seq) {
+    encode(items, seed, kind, lastKind, lsn, distance, nanosLow, nanosHigh, seq) {
       staged.set(items);
       const end = STAGED_AT + items.byteLength;
       const lsnHigh = (lsn / TWO_TO_32) | 0;
-      encode(STAGED_AT, end, seed, lsn | 0, lsnHigh, head, lastHead, nanosLow, nanosHigh, seq | 0, distance | 0);
+      encode(STAGED_AT, end, seed, lsn | 0, lsnHigh, kind, lastKind, nanosLow, nanosHigh, seq | 0, distance | 0);
       return staged.subarray(0, items.length);
     },
   };

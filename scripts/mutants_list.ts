@@ -299,7 +299,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H25",
     edits: edit(
       "src/engine/ring_memory.ts",
-      "if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);",
+      "if (this.#slots.verify(slot, lsn) !== SlotState.Record) throw damage(this, lsn);",
       "",
     ),
     tests: faults("bit_rot"),

@@ -54,7 +54,7 @@ function headerBlock({ start, crc }: typeof CLEAN): Uint8Array<ArrayBuffer> {
 
 test("Slots reads these 64 bytes as a record", () => {
   const slots = new Slots(RECORD.slice().buffer, 0, 1, checksumSeed(LOG_ID));
-  assertEquals(slots.look(0, 0x0010203040506070), SlotState.Record);
+  assertEquals(slots.verify(0, 0x0010203040506070), SlotState.Record);
   assertEquals(slots.opTypeAt(0), 3);
   assertEquals(slots.batchGoesOn(0), true);
   assertEquals(slots.lsnAt(0), 0x0010203040506070);

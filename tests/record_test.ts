@@ -61,7 +61,7 @@ test("Slots.reseal() makes a record one of another log, and a damaged one stays 
     const other = checksumSeed(otherId);
     const slots = slotOf(recordBytes(record));
     const resealed = slots.reseal(other);
-    assertEquals(resealed.look(0, record.lsn), SlotState.Record);
+    assertEquals(resealed.verify(0, record.lsn), SlotState.Record);
     assertEquals(new Uint8Array(resealed.view.buffer as ArrayBuffer), recordBytes(record, otherId));
     const bytes = recordBytes(record);
     bytes[bit >> 3]! ^= 1 << (bit & 7);
@@ -100,30 +100,30 @@ test("Slots.write() refuses a slot outside the ring, and Slots one outside its m
 
 test("look() takes no zeros for a record, whatever the LSN", () => {
   const slots = slotOf(new Uint8Array(64));
-  for (const lsn of [0, 1, 2 ** 32, MAX_LSN]) assertEquals(slots.look(0, lsn), SlotState.Other);
+  for (const lsn of [0, 1, 2 ** 32, MAX_LSN]) assertEquals(slots.verify(0, lsn), SlotState.Other);
   assertEquals(slots.checksumMatches(0), false);
 });
 
 test("look() takes no erased record for one", () => {
   const slots = slotOf(recordBytes({ lsn: 5 }));
-  assertEquals(slots.look(0, 5), SlotState.Record);
+  assertEquals(slots.verify(0, 5), SlotState.Record);
   slots.erase(0);
-  assertEquals(slots.look(0, 5), SlotState.Other);
+  assertEquals(slots.verify(0, 5), SlotState.Other);
   assert(new Uint8Array(slots.view.buffer).every((byte) => byte === 0));
 });
 
 test("look() takes no record of another log for one", () => {
   const other = LOG_ID.with(15, 16);
-  assertEquals(slotOf(recordBytes({ lsn: 5 }, other)).look(0, 5), SlotState.Other);
-  assertEquals(slotOf(recordBytes({ lsn: 5 }, other), other).look(0, 5), SlotState.Record);
+  assertEquals(slotOf(recordBytes({ lsn: 5 }, other)).verify(0, 5), SlotState.Other);
+  assertEquals(slotOf(recordBytes({ lsn: 5 }, other), other).verify(0, 5), SlotState.Record);
 });
 
 test("look() takes no record of another LSN for the one expected", () => {
   fc.assert(fc.property(lsn, lsn, (is, expected) => {
-    const state = slotOf(recordBytes({ lsn: is })).look(0, expected);
+    const state = slotOf(recordBytes({ lsn: is })).verify(0, expected);
     assertEquals(state, is === expected ? SlotState.Record : SlotState.Other);
   }));
-  assertEquals(slotOf(recordBytes({ lsn: 5 })).look(0, 5 + 2 ** 32), SlotState.Other);
+  assertEquals(slotOf(recordBytes({ lsn: 5 })).verify(0, 5 + 2 ** 32), SlotState.Other);
 });
 
 test("look() notices each of the 512 bits of a record when it is flipped", () => {
@@ -131,7 +131,7 @@ test("look() notices each of the 512 bits of a record when it is flipped", () =>
   for (let bit = 0; bit < 512; bit++) {
     const bytes = good.slice();
     bytes[bit >> 3]! ^= 1 << (bit & 7);
-    assertEquals(slotOf(bytes).look(0, 5), SlotState.Other, `bit ${bit}`);
+    assertEquals(slotOf(bytes).verify(0, 5), SlotState.Other, `bit ${bit}`);
   }
 });
 
@@ -143,7 +143,7 @@ test("look() notices every torn record: a part of the new bytes over what the sl
       const suffix = Uint8Array.from(fresh, (byte, i) => i >= cut ? byte : old[i]!);
       for (const bytes of [prefix, suffix]) {
         const isWhole = bytes.every((byte, i) => byte === fresh[i]);
-        assertEquals(slotOf(bytes).look(0, 773), isWhole ? SlotState.Record : SlotState.Other, `cut ${cut}`);
+        assertEquals(slotOf(bytes).verify(0, 773), isWhole ? SlotState.Record : SlotState.Other, `cut ${cut}`);
       }
     }
   }
@@ -153,12 +153,12 @@ test("look() calls intact records of another version, opcode or flag unsupported
   for (let version = 0; version < 4; version++) {
     for (let opType = 0; opType < 64; opType++) {
       const known = version === 1 && opType >= 1 && opType <= 4;
-      const state = slotOf(recordBytes({ lsn: 5, version, opType })).look(0, 5);
+      const state = slotOf(recordBytes({ lsn: 5, version, opType })).verify(0, 5);
       assertEquals(state, known ? SlotState.Record : SlotState.Unsupported, `version ${version}, opcode ${opType}`);
     }
   }
   for (let flags = 0; flags < 256; flags++) {
-    const state = slotOf(recordBytes({ lsn: 5, flags })).look(0, 5);
+    const state = slotOf(recordBytes({ lsn: 5, flags })).verify(0, 5);
     assertEquals(state, flags <= 1 ? SlotState.Record : SlotState.Unsupported, `flags ${flags}`);
   }
 });

@@ -357,7 +357,7 @@ test("recover() returns after any crash all that was acknowledged, a whole-batch
     // more to do.
     for (const slot of verdict.debris) slots.erase(slot);
     for (let lsn = head; lsn < tail + capacity; lsn++) {
-      assertEquals(slots.look((lsn - 1) % capacity, lsn), SlotState.Other);
+      assertEquals(slots.verify((lsn - 1) % capacity, lsn), SlotState.Other);
     }
     const again = recover(slots, header, true);
     assertEquals([again.head, again.torn, again.phantoms, again.debris], [head, 0, 0, []]);

@@ -1,4 +1,4 @@
-// Fault: the codec that recovery, replay and cursors use takes a record that `Slots.look()` would
+// Fault: the codec that recovery, replay and cursors use takes a record that `Slots.verify()` would
 //   not, or the other way round. Or it encodes a batch otherwise than one record after another.
 // Promise: only what was written is read (G2, G5).
 // Method: runs of records like and unlike each other, whole and with any bits changed, against one
@@ -32,7 +32,7 @@ function expected(bytes: Uint8Array, lsn: number): Run {
   let good = 0;
   let whole = 0;
   let hasCheckpoint = false;
-  for (; good < count && slots.look(good, lsn + good) === SlotState.Record; good++) {
+  for (; good < count && slots.verify(good, lsn + good) === SlotState.Record; good++) {
     if (!slots.batchGoesOn(good)) whole = good + 1;
     if (slots.opTypeAt(good) === 4) hasCheckpoint = true;
   }
@@ -110,7 +110,7 @@ test("verify() counts a full run, and one that is empty", () => {
   assertEquals(codec.verify(new Uint8Array(0), SEED, 1), { good: 0, whole: 0, hasCheckpoint: false });
 });
 
-test("lookRun() says the same of a few slots, one by one, as of many", () => {
+test("verifyRun() says the same of a few slots, one by one, as of many", () => {
   const records = Array.from(
     { length: 200 },
     (_, i) => ({ lsn: i + 1, opType: i % 50 === 30 ? 4 : 1, flags: i % 3 === 0 ? 1 : 0 }),
@@ -119,7 +119,7 @@ test("lookRun() says the same of a few slots, one by one, as of many", () => {
   bytes[150 * 64 + 40]! ^= 1;
   const slots = new Slots(bytes.buffer, 0, 200, SEED);
   for (const [slot, count] of [[0, 10], [0, 200], [20, 63], [20, 64], [100, 63], [100, 100], [149, 10]] as const) {
-    const run = slots.lookRun(slot, slot + 1, count);
+    const run = slots.verifyRun(slot, slot + 1, count);
     assertEquals(run, expected(bytes.subarray(slot * 64, (slot + count) * 64), slot + 1), `${count} from slot ${slot}`);
   }
 });

@@ -168,7 +168,7 @@ test("WALRecord reads back what was written, next to any other", () => {
     const found: WALRecord[] = [];
     readRecords(new Int32Array(buffer), 0, records.length, found, 0);
     for (const [i, record] of records.entries()) {
-      assertEquals(slots.look(i, record.lsn), SlotState.Record);
+      assertEquals(slots.verify(i, record.lsn), SlotState.Record);
       assertEquals(found[i]!.toObject(), record);
       assertSame(found[i], recordOf(record));
       const { lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow } = found[i]!;

@@ -74,7 +74,7 @@ export class Feed implements ConsumableLog {
     while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
     // The flag was read in place. The checksum of the copy shows whether it was damaged.
     const records = copyRecords(memory, first, last);
-    if (slots.look(slotOf(last, slots.count), last) !== SlotState.Record) throw damage(memory, last);
+    if (slots.verify(slotOf(last, slots.count), last) !== SlotState.Record) throw damage(memory, last);
     this.#handedOut = Math.max(this.#handedOut, last);
     return records;
   }

@@ -158,7 +158,7 @@ export class RingMemory implements ReadSource {
   /** The slot of a retained record, paged in and verified. */
   verified(lsn: LSN): number {
     const slot = this.readable(lsn);
-    if (this.#slots.look(slot, lsn) !== SlotState.Record) throw damage(this, lsn);
+    if (this.#slots.verify(slot, lsn) !== SlotState.Record) throw damage(this, lsn);
     return slot;
   }
 

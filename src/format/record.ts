@@ -233,7 +233,7 @@ export class Slots {
   }
 
   /** What a slot holds, where this LSN belongs. */
-  look(slot: number, lsn: LSN): SlotState {
+  verify(slot: number, lsn: LSN): SlotState {
     if (!this.hasLsn(slot, lsn)) return SlotState.Other;
     const word = this.#word(slot);
     const words = this.words;
@@ -244,23 +244,23 @@ export class Slots {
   }
 
   /**
-   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold these records: `look()` for many.
+   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold these records: `verify()` for many.
    *
    * @param count slots to look at; no more than `RUN_RECORDS` are.
    */
-  lookRun(slot: number, lsn: LSN, count: number): Run {
+  verifyRun(slot: number, lsn: LSN, count: number): Run {
     const most = Math.min(count, RUN_RECORDS);
     const codec = most < LEAST_LOOKED ? null : runCodec();
-    if (codec === null) return this.#lookOneByOne(slot, lsn, most);
+    if (codec === null) return this.#verifyOneByOne(slot, lsn, most);
     const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.#at(slot), most * RECORD_BYTES);
     return codec.verify(bytes, this.#seed, lsn);
   }
 
-  #lookOneByOne(slot: number, lsn: LSN, count: number): Run {
+  #verifyOneByOne(slot: number, lsn: LSN, count: number): Run {
     let good = 0;
     let whole = 0;
     let hasCheckpoint = false;
-    for (; good < count && this.look(slot + good, lsn + good) === SlotState.Record; good++) {
+    for (; good < count && this.verify(slot + good, lsn + good) === SlotState.Record; good++) {
       if (!this.batchGoesOn(slot + good)) whole = good + 1;
       if (this.opTypeAt(slot + good) === OpType.Checkpoint) hasCheckpoint = true;
     }

@@ -1,4 +1,4 @@
-// Records by the thousand: verified with the checks of `Slots.look()`, and encoded as by `Slots.write()`, in WebAssembly, in half of
+// Records by the thousand: verified with the checks of `Slots.verify()`, and encoded as by `Slots.write()`, in WebAssembly, in half of
 // the time or less.
 //
 // WebAssembly has 64-bit integers, vectors and no bounds checks, but cannot see the log's memory: a run of records is copied from there

@@ -69,7 +69,7 @@ export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
 function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: number, count: number) => void): void {
   for (let slot = 0; slot < copy.count; slot += RUN_RECORDS) {
     const count = Math.min(RUN_RECORDS, copy.count - slot);
-    const { good } = copy.lookRun(slot, first + slot, count);
+    const { good } = copy.verifyRun(slot, first + slot, count);
     if (good < count) throw damage(source, first + slot + good);
     take(slot, count);
   }
@@ -119,7 +119,7 @@ export function checkRetained(source: ReadSource, lsn: LSN): void {
 export function damage(source: ReadSource, lsn: LSN): WALError {
   const slots = source.slots();
   const loss = lossOf(lsn, lsn, slots.count);
-  if (slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported) {
+  if (slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported) {
     return new WALFormatError(
       source.path,
       loss.offset,
@@ -242,7 +242,7 @@ export class RingCursor implements Cursor {
     }
     const slots = this.#source.slots();
     const count = Math.min(this.#ahead, this.#untilCheck + 1, this.#last - lsn + 1, slots.count - slot);
-    this.#verified = lsn + slots.lookRun(slot, lsn, count).good;
+    this.#verified = lsn + slots.verifyRun(slot, lsn, count).good;
     // More each time, since who reads on may read to the end.
     this.#ahead = Math.min(4 * this.#ahead, CHECK_RECORDS);
   }

@@ -198,12 +198,12 @@ function walk(slots: Slots, first: LSN, limit: LSN): Walk {
   for (let asked = 0, good = 0; lsn < limit && good === asked; lsn += good) {
     const slot = slotOf(lsn, slots.count);
     asked = Math.min(limit - lsn, slots.count - slot, RUN_RECORDS);
-    const run = slots.lookRun(slot, lsn, asked);
+    const run = slots.verifyRun(slot, lsn, asked);
     good = run.good;
     if (run.whole > 0) head = lsn + run.whole;
     if (run.hasCheckpoint) checkpoint = Math.max(checkpoint, highestCheckpoint(slots, slot, good));
   }
-  const isUnsupported = lsn < limit && slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
+  const isUnsupported = lsn < limit && slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
   return { end: lsn, head, unsupported: isUnsupported ? lsn : 0, checkpoint: Math.min(checkpoint, lsn - 1) };
 }
 
@@ -243,7 +243,7 @@ function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
 
 function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): void {
   const inPlace = Number.isSafeInteger(lsn) && slotOf(lsn, slots.count) === slot;
-  const intact = inPlace && slots.look(slot, lsn) !== SlotState.Other;
+  const intact = inPlace && slots.verify(slot, lsn) !== SlotState.Other;
   beyond.debris.push(slot);
   if (!intact) {
     beyond.torn++;
@@ -269,7 +269,7 @@ export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
   for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
     const slot = slotOf(lsn, slots.count);
     const count = Math.min(end - lsn, slots.count - slot, most);
-    const { good } = slots.lookRun(slot, lsn, count);
+    const { good } = slots.verifyRun(slot, lsn, count);
     lsn += good;
     if (good < count) break;
   }
@@ -277,7 +277,7 @@ export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
 }
 
 function hasRecord(slots: Slots, lsn: LSN): boolean {
-  return slots.look(slotOf(lsn, slots.count), lsn) === SlotState.Record;
+  return slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Record;
 }
 
 function laterTime(header: Header, slots: Slots, slot: number): { nanos: bigint; seq: number } {

@@ -123,7 +123,7 @@ function headersOf(file: Uint8Array): Header[] {
 function missing(slots: Slots, { tail, head }: Verdict, known: Known): number[] {
   const lsns: number[] = [];
   for (let lsn = known.tail; lsn <= known.durable; lsn++) {
-    const isThere = lsn >= tail && lsn < head && slots.look((lsn - 1) % slots.count, lsn) === SlotState.Record;
+    const isThere = lsn >= tail && lsn < head && slots.verify((lsn - 1) % slots.count, lsn) === SlotState.Record;
     if (!isThere) lsns.push(lsn);
   }
   return lsns;

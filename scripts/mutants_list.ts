@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H7",
     edits: edit(
       "src/recovery/recovery.ts",
-      "let beyond = lookBeyond(slots, tail, walked.head)",
-      "let beyond = lookBeyond(slots, tail, walked.end)",
+      "let beyond = readBeyond(slots, tail, walked.head)",
+      "let beyond = readBeyond(slots, tail, walked.end)",
     ),
     tests: faults("batch", "phantom", "histories"),
   },

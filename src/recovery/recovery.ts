@@ -157,7 +157,7 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
 function recoverCrashed(slots: Slots, header: Header): Verdict {
   let tail = header.tail;
   let walked = walk(slots, tail, tail + slots.count);
-  let beyond = lookBeyond(slots, tail, walked.head);
+  let beyond = readBeyond(slots, tail, walked.head);
   const damaged: LsnRange[] = [];
   const overwritten = beyond.highest - slots.count;
   if (overwritten >= tail) {
@@ -166,7 +166,7 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     damaged.push({ first: tail, last: overwritten });
     tail = overwritten + 1;
     walked = walk(slots, tail, tail + slots.count);
-    beyond = lookBeyond(slots, tail, walked.head);
+    beyond = readBeyond(slots, tail, walked.head);
   }
   const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
   if (proved >= walked.head) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
@@ -228,20 +228,20 @@ interface Beyond {
 }
 
 /** Reads every slot that holds no record of the log from `tail` to `head`. */
-function lookBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
+function readBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
   const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
   const count = slots.count - (head - tail);
   let slot = slotOf(head, slots.count);
   for (let i = 0; i < count; i++) {
     const lsn = slots.lsnAt(slot);
     // Most slots hold stale records of an earlier lap, which stay.
-    if (lsn >= head) lookBeyondAt(slots, slot, lsn, beyond);
+    if (lsn >= head) readBeyondAt(slots, slot, lsn, beyond);
     if (++slot === slots.count) slot = 0;
   }
   return beyond;
 }
 
-function lookBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): void {
+function readBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): void {
   const inPlace = Number.isSafeInteger(lsn) && slotOf(lsn, slots.count) === slot;
   const intact = inPlace && slots.verify(slot, lsn) !== SlotState.Other;
   beyond.debris.push(slot);

@@ -11,7 +11,7 @@ import { REFRESH_BYTES, type Region } from "../../ffi/region.ts";
 import { assert } from "../assert.ts";
 import { WALIOError, WALSpaceError } from "../errors.ts";
 import { type Slots, SlotState } from "../format/record.ts";
-import { type Range, rangesOf, slotOf } from "../format/ring.ts";
+import { type ByteRange, rangesOf, slotOf } from "../format/ring.ts";
 import { damage, type ReadSource } from "../read/cursor.ts";
 import type { LSN } from "../types.ts";
 import type { Health } from "./health.ts";
@@ -84,7 +84,7 @@ export class RingMemory implements ReadSource {
     const last = this.#prefaulted + step - 1;
     const ranges = rangesOf(this.#prefaulted, last, this.#slots.count);
     assert(ranges.length === 1, "a step does not cross the end of the ring");
-    const [{ offset, length }] = ranges as [Range];
+    const [{ offset, length }] = ranges as [ByteRange];
     try {
       if (last < this.#staleBefore) this.#releasePiece(offset);
       this.region.pageIn(offset, length, "store");
@@ -182,7 +182,7 @@ export class RingMemory implements ReadSource {
     if (this.#health.isOpen) this.checkFile();
   }
 
-  #rangesOf(first: LSN, last: LSN): Range[] {
+  #rangesOf(first: LSN, last: LSN): ByteRange[] {
     return rangesOf(first, last, this.#slots.count);
   }
 }

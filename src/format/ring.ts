@@ -35,7 +35,7 @@ export function lossOf(firstLsn: LSN, lastLsn: LSN, capacity: number): Loss {
 }
 
 /** Bytes of the file, from `offset` on. */
-export interface Range {
+export interface ByteRange {
   readonly offset: number;
   readonly length: number;
 }
@@ -44,7 +44,7 @@ export interface Range {
  * Where records `first` to `last` lie: one range, or two where the run goes over the end of the ring; the older records
  * first; none if `last < first`.
  */
-export function rangesOf(first: LSN, last: LSN, capacity: number): Range[] {
+export function rangesOf(first: LSN, last: LSN, capacity: number): ByteRange[] {
   const count = last - first + 1;
   if (count <= 0) return [];
   assert(count <= capacity, "a run of records is not longer than the ring");

@@ -291,7 +291,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what is looked at in place is not made readable before",
     hazard: "H18",
-    edits: edit("src/engine/ring_memory.ts", "this.check(first, end - 1);", ""),
+    edits: edit("src/engine/ring_memory.ts", "this.makeReadable(first, end - 1);", ""),
     tests: faults("unreadable_sector"),
   },
   {

@@ -291,7 +291,7 @@ test("salvage() of a long log over the end of the ring keeps each record and its
 test("salvage() makes nothing good that is damaged after it was verified", () => {
   const ring = new RingBuilder(64).records(1, 9);
   const slots = ring.build();
-  const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
+  const source = { path: null, tail: 1, slots: () => slots, makeReadable: () => {}, release: () => {} };
   const request = {
     tail: 1,
     proved: 9,
@@ -332,7 +332,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       for (const lsn of damaged) ring.put(lsn, torn({ lsn }));
       const proved = Math.min(provedAt, last);
       const slots = ring.build();
-      const source = { path: null, tail: 1, slots: () => slots, check: () => {}, forget: () => {} };
+      const source = { path: null, tail: 1, slots: () => slots, makeReadable: () => {}, release: () => {} };
       const { pieces, head, losses } = salvage(source, slots, {
         tail: 1,
         proved,

@@ -123,7 +123,7 @@ export class RingMemory implements ReadSource {
 
   // Reading.
 
-  check(first: LSN, last: LSN): void {
+  makeReadable(first: LSN, last: LSN): void {
     this.#health.mustBeOpen("read");
     this.checkFile();
     try {
@@ -136,7 +136,7 @@ export class RingMemory implements ReadSource {
     }
   }
 
-  forget(offset: number, length: number): void {
+  release(offset: number, length: number): void {
     this.region.release(offset, length, "process");
   }
 
@@ -148,7 +148,7 @@ export class RingMemory implements ReadSource {
     if (!isKnown) {
       const first = Math.max(tail, lsn - READABLE_RECORDS);
       const end = Math.min(head, lsn + READABLE_RECORDS);
-      this.check(first, end - 1);
+      this.makeReadable(first, end - 1);
       this.#readableFrom = first;
       this.#readableEnd = end;
     }

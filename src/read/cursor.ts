@@ -32,9 +32,9 @@ export interface ReadSource {
    * Looks whether the file is still there to be read, since a load from a file that was cut kills the process, and has the
    * kernel read these records if it must.
    */
-  check(first: LSN, last: LSN): void;
+  makeReadable(first: LSN, last: LSN): void;
   /** Says that these records' bytes have been read: the process need not hold them any longer. */
-  forget(offset: number, length: number): void;
+  release(offset: number, length: number): void;
 }
 
 /** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
@@ -82,7 +82,7 @@ function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: nu
  */
 export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: ArrayBuffer): Slots {
   const slots = source.slots();
-  source.check(first, last);
+  source.makeReadable(first, last);
   const count = last - first + 1;
   const bytes = buffer === undefined ? new Uint8Array(count * RECORD_BYTES) : new Uint8Array(buffer);
   let at = 0;
@@ -91,7 +91,7 @@ export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: Ar
       const piece = Math.min(COPY_BYTES, length - done);
       bytes.set(new Uint8Array(slots.view.buffer as ArrayBuffer, offset + done, piece), at);
       at += piece;
-      if (piece === COPY_BYTES) source.forget(offset + done, piece);
+      if (piece === COPY_BYTES) source.release(offset + done, piece);
     }
   }
   return slots.copyOf(bytes.buffer, count);
@@ -248,7 +248,7 @@ export class RingCursor implements Cursor {
   }
 
   #check(lsn: LSN): void {
-    this.#source.check(lsn, Math.min(this.#last, lsn + 2 * CHECK_RECORDS));
+    this.#source.makeReadable(lsn, Math.min(this.#last, lsn + 2 * CHECK_RECORDS));
     checkRetained(this.#source, lsn);
     this.#untilCheck = CHECK_RECORDS - 1;
   }

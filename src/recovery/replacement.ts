@@ -34,7 +34,13 @@ export function salvageTo(
   nowNanos: bigint,
 ): Salvaged & { readonly next: Region } {
   const path = region.path!;
-  const source: ReadSource = { path, tail: verdict.tail, slots: () => slots, check: () => {}, forget: () => {} };
+  const source: ReadSource = {
+    path,
+    tail: verdict.tail,
+    slots: () => slots,
+    makeReadable: () => {},
+    release: () => {},
+  };
   const saved = salvage(source, slots, {
     tail: verdict.tail,
     proved: verdict.proved,

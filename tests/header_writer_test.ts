@@ -135,13 +135,13 @@ test("HeaderWriter settles no tail when a sync fails", () => {
 });
 
 for (const newest of [0, 1] as const) {
-  test(`settle() makes the newest copy durable and changes no byte of it (copy ${"AB"[newest]})`, () => {
+  test(`makeDurable() makes the newest copy durable and changes no byte of it (copy ${"AB"[newest]})`, () => {
     const { writer, bytes, medium, syncs } = start(newest);
     const offset = 4096 * newest;
     // A copy written anew would lose this byte, and for a moment all of them: a kill would tear it.
     bytes[offset + 4000] = 7;
     const before = bytes.slice();
-    writer.settle();
+    writer.makeDurable();
     assertEquals(bytes, before);
     assertEquals([syncs, medium[offset + 4000]], [[offset], 7]);
   });

@@ -50,7 +50,7 @@ export class HeaderWriter {
    *
    * @throws {RegionError} `SYNC`.
    */
-  settle(): void {
+  makeDurable(): void {
     const offset = HEADER_AT[this.#latestCopy];
     this.#region.pageIn(offset, HEADER_BYTES, "store");
     const words = new Int32Array(this.#region.buffer, offset, 1);

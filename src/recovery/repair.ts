@@ -30,7 +30,7 @@ export function repair(
 ): HeaderWriter {
   const writer = new HeaderWriter(region, header, pair.newestCopy);
   const positions = openPositions(verdict, verdict.head - 1, pid);
-  if (!region.created) writer.settle();
+  if (!region.created) writer.makeDurable();
   if (verdict.clean) {
     writer.write(positions);
     writer.write(positions);

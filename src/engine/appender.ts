@@ -133,7 +133,7 @@ export class Appender {
       header.settleTail(end);
       if (!positions.hasRoom(count)) return false;
     }
-    memory.prefaultTo(end);
+    memory.pageInTo(end);
     positions.gate = Math.min(positions.freeBefore + positions.capacity, memory.storableEnd);
     assert(end <= positions.gate, "an append stores into free slots that are paged in");
     return true;

@@ -91,7 +91,7 @@ export class Retention {
     if (release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail) {
       throw room.fullError(1, "");
     }
-    memory.prefaultTo(positions.head + 1);
+    memory.pageInTo(positions.head + 1);
     // Nothing that leaves the log as it was can fail from here on.
     this.#note(confirmation);
     if (release !== null) this.#release(release);

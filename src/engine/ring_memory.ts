@@ -18,7 +18,7 @@ import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 
 /** Records whose pages are paged in at once, ahead of the head: 64 KiB. */
-const PREFAULT_RECORDS = 1024;
+const PAGE_IN_RECORDS = 1024;
 /** An append checks the file first if the last check is longer ago than this. */
 const CHECK_EVERY_MS = 5;
 /** Records before and after one that is read in place that are paged in with it. */
@@ -37,7 +37,7 @@ export class RingMemory implements ReadSource {
   /** The piece of the file that the kernel released last. */
   #releasedPiece = -1;
   /** The LSN after the last record whose page is there to be stored into. */
-  #prefaulted: LSN;
+  #pagedInEnd: LSN;
   /** Range of older records whose pages were last paged in. */
   #readableFrom: LSN = 0;
   #readableEnd: LSN = 0;
@@ -51,7 +51,7 @@ export class RingMemory implements ReadSource {
     this.#positions = positions;
     this.#health = health;
     this.#nowMs = nowMs;
-    this.#prefaulted = positions.firstLsn;
+    this.#pagedInEnd = positions.firstLsn;
     this.#staleBefore = region.created ? 0 : positions.firstLsn + slots.count;
   }
 
@@ -61,7 +61,7 @@ export class RingMemory implements ReadSource {
 
   /** Records below this LSN can be stored. */
   get storableEnd(): LSN {
-    return this.#prefaulted;
+    return this.#pagedInEnd;
   }
 
   slots(): Slots {
@@ -72,17 +72,17 @@ export class RingMemory implements ReadSource {
   // Storing.
 
   /** Pages in what records below `end` are stored into. */
-  prefaultTo(end: LSN): void {
-    while (this.#prefaulted < end) this.#prefault();
-    assert(this.#prefaulted >= end, "a record is stored into a page that is there");
+  pageInTo(end: LSN): void {
+    while (this.#pagedInEnd < end) this.#pageInNext();
+    assert(this.#pagedInEnd >= end, "a record is stored into a page that is there");
   }
 
   /** Pages in the next records, as far as the next multiple of the step or the end of the ring. */
-  #prefault(): void {
-    const slot = slotOf(this.#prefaulted, this.#slots.count);
-    const step = Math.min(PREFAULT_RECORDS - (slot % PREFAULT_RECORDS), this.#slots.count - slot);
-    const last = this.#prefaulted + step - 1;
-    const ranges = rangesOf(this.#prefaulted, last, this.#slots.count);
+  #pageInNext(): void {
+    const slot = slotOf(this.#pagedInEnd, this.#slots.count);
+    const step = Math.min(PAGE_IN_RECORDS - (slot % PAGE_IN_RECORDS), this.#slots.count - slot);
+    const last = this.#pagedInEnd + step - 1;
+    const ranges = rangesOf(this.#pagedInEnd, last, this.#slots.count);
     assert(ranges.length === 1, "a step does not cross the end of the ring");
     const [{ offset, length }] = ranges as [ByteRange];
     try {
@@ -93,7 +93,7 @@ export class RingMemory implements ReadSource {
       const translated = this.#health.translate(error);
       throw translated instanceof WALSpaceError ? translated : this.#health.fail(error);
     }
-    this.#prefaulted = last + 1;
+    this.#pagedInEnd = last + 1;
   }
 
   #releasePiece(offset: number): void {

@@ -71,11 +71,11 @@ function erase(region: Region, slots: Slots, debris: readonly number[]): void {
   if (debris.length === 0) return;
   let lowest = slots.count;
   let highest = 0;
-  let prefaulted = -1;
+  let pagedIn = -1;
   for (const slot of debris) {
     const page = Math.floor(offsetOf(slot) / PAGE_BYTES);
-    if (page !== prefaulted) region.pageIn(page * PAGE_BYTES, PAGE_BYTES, "store");
-    prefaulted = page;
+    if (page !== pagedIn) region.pageIn(page * PAGE_BYTES, PAGE_BYTES, "store");
+    pagedIn = page;
     slots.erase(slot);
     lowest = Math.min(lowest, slot);
     highest = Math.max(highest, slot);

@@ -125,7 +125,7 @@ test("WAL takes a path that leads to nothing for gone, whichever way it is said"
   }
 });
 
-test("WAL reports a failed prefault as it is when the file cannot be looked at then", () => {
+test("WAL reports a failure to page in as it is when the file cannot be looked at then", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   disk.fail({ call: "populate", errno: "ENOMEM" });

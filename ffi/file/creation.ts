@@ -126,7 +126,7 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
     undo.add(() => system.close(fd));
     if (!system.lock(fd)) throw locked(file.path, file.ownerOf?.(fd) ?? null);
     if (!claimTemporary(system, fd, temporary)) {
-      undo.run();
+      undo.unwind();
       return "again";
     }
     // The step counts only while the name is ours. Later the name may belong to the next creator.
@@ -136,14 +136,14 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
     if (!isTaken) yield* fill(system, fd, file);
     if (replaces !== undefined) replace(system, temporary, path, replaces, undo, disown);
     else if (isTaken || !place(system, temporary, path, undo, disown)) {
-      undo.run();
+      undo.unwind();
       return null;
     }
     const { directory } = splitPath(path);
     yield directorySync(system, directory);
     return fd;
   } catch (error) {
-    undo.run();
+    undo.unwind();
     throw error;
   }
 }

@@ -127,7 +127,7 @@ export class Undo {
     };
   }
 
-  run(): void {
+  unwind(): void {
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
       try {
         step();

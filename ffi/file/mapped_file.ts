@@ -151,7 +151,7 @@ export class MappedFile implements Region {
     undo.add(() => this.#system.close(fd));
     undo.add(() => this.#system.close(lockedFd));
     undo.add(() => mapping.close());
-    undo.run();
+    undo.unwind();
   }
 
   #failed(error: unknown): RegionError {

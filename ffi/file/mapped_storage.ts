@@ -26,7 +26,7 @@ export function mappedStorage(system: System | (() => System), permissions: Perm
     open(path, request) {
       checkPath(path);
       requireAccess(permissions, path);
-      return new Opening(get(), permissions, path, request).run();
+      return new Opening(get(), permissions, path, request).open();
     },
     write: (path, chunks, sizeBytes) => runNow(writing(get, permissions, path, chunks, sizeBytes)),
     writeAsync: (path, chunks, sizeBytes) => runLater(writing(get, permissions, path, chunks, sizeBytes)),

@@ -41,15 +41,15 @@ export class Opening {
     this.request = request;
   }
 
-  run(): Region {
+  open(): Region {
     try {
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const region = this.#attempt();
         if (region !== null) return region;
-        this.#undo.run();
+        this.#undo.unwind();
       }
     } catch (error) {
-      this.#undo.run();
+      this.#undo.unwind();
       throw asRegionError(error, "open", this.path);
     }
     throw locked(this.path, null);
@@ -87,7 +87,7 @@ export class Opening {
       if (region === null) throw gone(path);
       return region;
     } catch (error) {
-      this.#undo.run();
+      this.#undo.unwind();
       throw asRegionError(error, "replace", path);
     }
   }
@@ -135,7 +135,7 @@ export class Opening {
       throw this.#failure("TOO_SHORT", `it has ${sizeBytes} bytes, not ${request.minimumBytes} or more`);
     }
     this.#checkSize(sizeBytes);
-    if (origin === "found") this.#settle(fd, real);
+    if (origin === "found") this.#makeDurable(fd, real);
 
     // The mapping needs a descriptor of its own. A mapping keeps its open file description, and a
     // lock on that would outlast the thread.
@@ -196,7 +196,7 @@ export class Opening {
   }
 
   /** Makes the file and its name durable, because its creator may have died before that. */
-  #settle(fd: number, real: string): void {
+  #makeDurable(fd: number, real: string): void {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
     // A file that was copied, restored or read has large folios in the page cache, and each store

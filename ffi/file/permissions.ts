@@ -48,11 +48,11 @@ function denoPermissions(deno: DenoPermissions): Permissions {
 
 function denied(path: string, missing: readonly Descriptor[]): RegionError {
   const names = missing.map(({ name }) => name);
-  const canLook = !names.includes("read");
+  const mayRead = !names.includes("read");
   // A new file needs its directory, because its temporary name is there too.
-  const place = canLook && !existsSync(path) ? dirname(path) : path;
+  const place = mayRead && !existsSync(path) ? dirname(path) : path;
   const flags = names.map((name) => name === "ffi" ? "--allow-ffi" : `--allow-${name}=${place}`);
-  const hint = canLook ? "" : " (a new file needs them for its directory)";
+  const hint = mayRead ? "" : " (a new file needs them for its directory)";
   const what = `Cannot use ${JSON.stringify(path)}: Deno denies ${names.join(", ")}`;
   return new RegionError("PERMISSION", `${what}; run again with ${flags.join(" ")}${hint}`, { path, flags });
 }

@@ -16,7 +16,7 @@ const EMPTY = "it is empty, it has 0 bytes: another program made it, or its byte
 /** Bytes at a file's start in which the owner of its lock is sought. */
 const OWNER_BYTES = 8192;
 /** Bytes at a file's start in which a readable page is sought. */
-const LOOKED_AT_BYTES = 65536;
+const TRIED_BYTES = 65536;
 /** How often the file at the path may change during an opening before the opening gives up. */
 const ATTEMPTS = 20;
 
@@ -230,7 +230,7 @@ export class Opening {
       try {
         return { bytes, count: system.read(fd, bytes, offset), offset };
       } catch (error) {
-        const isLast = offset >= LOOKED_AT_BYTES || offset + system.pageBytes >= sizeBytes;
+        const isLast = offset >= TRIED_BYTES || offset + system.pageBytes >= sizeBytes;
         if (isLast || !(error instanceof SystemError)) throw error;
       }
     }

@@ -56,7 +56,7 @@ export interface Header {
   readonly created: bigint;
   readonly openerPid: number;
   readonly lineage: Lineage;
-  /** Recovery is erasing what lies behind the end; left out if not. */
+  /** Recovery is erasing what lies after the end; left out if not. */
   readonly erasing?: true;
 }
 

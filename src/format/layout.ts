@@ -20,7 +20,7 @@
 //       64  u64     checkpoint    LSN up to which the store has everything
 //       72  u64     timeNanos     highest hybrid time given out, nanoseconds
 //       80  u32     timeSeq       … and its sequence number
-//       84  u32     state         bit 0: closed cleanly; bit 1: recovery is erasing what lies behind the end
+//       84  u32     state         bit 0: closed cleanly; bit 1: recovery is erasing what lies after the end
 //       88  u64     cleanHead     next LSN at the clean close; 0 while open
 //       96  u64     created       nanoseconds since 1970
 //      104  u32     openerPid     process that wrote this copy
@@ -84,7 +84,7 @@ export const HEADER_CRC_AT = 4092;
 
 /** `state` bit: the log was closed cleanly. */
 export const STATE_CLEAN = 1;
-/** `state` bit: recovery is erasing what lies behind the end. */
+/** `state` bit: recovery is erasing what lies after the end. */
 export const STATE_ERASING = 2;
 
 /** Offset of the first slot. */

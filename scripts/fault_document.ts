@@ -1,5 +1,5 @@
-// Writes the generated parts of docs/faults.md: the promises, and a section for each hazard with its
-// tests and mutants.
+// Writes the generated parts of docs/faults.md: the promises, and a section for each hazard with
+// its tests and mutants.
 //
 //   scripts/fault_document.ts
 
@@ -84,7 +84,9 @@ function item(text: string, indent = ""): string {
   return `${indent}- ${wrap(text, `${indent}  `)}`;
 }
 
-/** Breaks text into lines, but not before a word that Markdown takes for a mark at a line's start. */
+/**
+ * Breaks text into lines, but not before a word that Markdown takes for a mark at a line's start.
+ */
 function wrap(text: string, indent: string): string {
   const lines = [""];
   for (const word of text.split(" ")) {

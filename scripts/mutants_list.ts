@@ -336,7 +336,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H29",
     edits: edit(
       "src/engine/positions.ts",
-      "return Math.min(this.settledTail, this.oldestUnread);",
+      "return this.oldestUnread < this.settledTail ? this.oldestUnread : this.settledTail;",
       "return Math.min(this.tail, this.oldestUnread);",
     ),
     tests: faults("tail_reuse", "histories"),
@@ -929,7 +929,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H34",
     edits: edit(
       "src/engine/positions.ts",
-      "return Math.min(this.settledTail, this.oldestUnread);",
+      "return this.oldestUnread < this.settledTail ? this.oldestUnread : this.settledTail;",
       "return this.settledTail;",
     ),
     tests: ["tests/backup_async_test.ts"],

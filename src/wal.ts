@@ -247,16 +247,17 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
-    return this.#lsnOf(
-      1,
-      this.#opened("append").appender.tryAppend(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, taken),
-    );
+    const lsn = this.#opened("append").appender.tryAppend(OpType.Insert, keyHigh, keyLow, valueHigh, valueLow, taken);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
   logDeleteSync(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takeKey(keyHigh, keyLow, time);
-    return this.#lsnOf(1, this.#opened("append").appender.tryAppend(OpType.Delete, keyHigh, keyLow, 0, 0, taken));
+    const lsn = this.#opened("append").appender.tryAppend(OpType.Delete, keyHigh, keyLow, 0, 0, taken);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /**
@@ -264,10 +265,16 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
     const taken = this.#takePair(keyHigh, keyLow, valueHigh, valueLow, time);
-    return this.#lsnOf(
-      1,
-      this.#opened("append").appender.tryAppend(OpType.DeleteValue, keyHigh, keyLow, valueHigh, valueLow, taken),
+    const lsn = this.#opened("append").appender.tryAppend(
+      OpType.DeleteValue,
+      keyHigh,
+      keyLow,
+      valueHigh,
+      valueLow,
+      taken,
     );
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /**
@@ -558,12 +565,6 @@ export class WAL implements Disposable, AsyncDisposable {
     return { memory, first, last };
   }
 
-  /** The LSN of what was appended. @throws {WALFullError} if there was no room. */
-  #lsnOf(count: number, lsn: LSN): LSN {
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(count);
-    return lsn;
-  }
-
   /**
    * Reads all that an append needs of its caller. None of the caller's code runs after this, until
    * the append is done.
@@ -630,7 +631,8 @@ export class WAL implements Disposable, AsyncDisposable {
 
   #batchSync(opType: OpType, batch: Batch): LSN {
     if (batch.count > 0) this.#clock.readIfDue();
-    const lsn = this.#lsnOf(batch.count, this.#opened("append").appender.tryAppendBatch(opType, batch));
+    const lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(batch.count);
     releaseBatch(batch);
     return lsn;
   }

@@ -45,11 +45,12 @@ export class Appender {
   readonly #onTurn: () => void;
   /** Slot of the head. */
   #slot: number;
-  /** The first append of each turn of the event loop checks the file, and reads the wall clock. */
+  /** The first append of each turn of the event loop prepares. */
   #turnIsOpen = false;
 
   readonly #closeTurn = () => {
     this.#turnIsOpen = false;
+    this.#positions.closeGate();
     this.#clock.refresh();
   };
 
@@ -69,7 +70,7 @@ export class Appender {
   tryAppend(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTime): LSN {
     if (time !== undefined) this.#checkTime(time);
     const positions = this.#positions;
-    if ((positions.head >= positions.gate || !this.#turnIsOpen) && !this.#prepare(1)) return NO_ROOM;
+    if (positions.head >= positions.gate && !this.#prepare(1)) return NO_ROOM;
     const clock = this.#clock;
     let shard = this.#options.shard;
     if (time === undefined) {
@@ -78,12 +79,13 @@ export class Appender {
       clock.observe(time[0], time[1]);
       shard = time[2];
     }
+    const slots = this.#slots;
     const lsn = positions.head;
     const slot = this.#slot;
     const distance = lsn - positions.durable;
-    this.#slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
+    slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
     positions.head = lsn + 1;
-    this.#slot = slot + 1 === this.#slots.count ? 0 : slot + 1;
+    this.#slot = slot + 1 === slots.count ? 0 : slot + 1;
     return lsn;
   }
 

@@ -38,19 +38,21 @@ export class Positions {
   /** `Infinity` while no backup runs. */
   oldestUnread: LSN = Infinity;
   /**
-   * The appender opens the gate when it has prepared. A failure, the end of the opening, a waiting
-   * append and a new backup close it by `closeGate()`.
+   * The appender opens the gate when it has prepared. The end of the turn, a failure, the end of the
+   * opening, a waiting append and a new backup close it by `closeGate()`.
    */
   gate: LSN = 0;
 
   constructor({ head, tail, settledTail, checkpointed, capacity }: StartPositions) {
     this.capacity = capacity;
-    this.head = this.firstLsn = head;
-    this.durable = head - 1;
-    this.tail = tail;
-    this.settledTail = settledTail;
-    this.checkpointed = checkpointed;
-    this.applied = this.confirmed = Math.min(Math.max(checkpointed, tail - 1), head - 1);
+    // Numbers from a header are floating-point numbers to the engines, and so is each sum of them.
+    // `Math.trunc()` makes small integers of them, which every append is faster with.
+    this.head = this.firstLsn = Math.trunc(head);
+    this.durable = this.head - 1;
+    this.tail = Math.trunc(tail);
+    this.settledTail = Math.trunc(settledTail);
+    this.checkpointed = Math.trunc(checkpointed);
+    this.applied = this.confirmed = Math.min(Math.max(this.checkpointed, this.tail - 1), this.durable);
     this.assertConsistent();
   }
 
@@ -66,7 +68,7 @@ export class Positions {
 
   /** The slots of records before this LSN can be reused. */
   get freeBefore(): LSN {
-    return Math.min(this.settledTail, this.oldestUnread);
+    return this.oldestUnread < this.settledTail ? this.oldestUnread : this.settledTail;
   }
 
   /** True if records can be appended now without overwriting one that is still needed. */

@@ -5,17 +5,17 @@
 // record twice.
 
 import type { Turn } from "../../ffi/turn.ts";
+import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import type { Positions } from "../engine/positions.ts";
+import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
+import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
+import { Pace } from "./pace.ts";
+import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
+import { isPromise } from "./promises.ts";
 import type { StoreAnswers } from "./store_answers.ts";
 import { callStore } from "./store_call.ts";
-import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
-import { Pace } from "./pace.ts";
-import { isPromise } from "./promises.ts";
-import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
-import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
-import type { LSN, WALRecord } from "../types.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
@@ -73,7 +73,7 @@ interface Run {
   done: number;
 }
 
-/** One run of a consumer, from its start to its stop. */
+/** One consumer, from its start to its stop. */
 export class Consumer {
   readonly #log: ConsumableLog;
   readonly #store: StoreMethods;

@@ -3,19 +3,12 @@
 import { memoryRegion } from "../../ffi/memory.ts";
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
 import type { HeaderWriter } from "../engine/header_writer.ts";
-import { toWALError, WALCorruptError, WALFormatError } from "../errors.ts";
-import {
-  claimedVersion,
-  type CopyIndex,
-  hasChecksum,
-  type Header,
-  type HeaderPair,
-  readHeaders,
-} from "../format/header.ts";
-import { FORMAT_VERSION, MAX_CAPACITY, RING_AT } from "../format/layout.ts";
+import { toWALError } from "../errors.ts";
+import { type Header, readHeaders } from "../format/header.ts";
+import { MAX_CAPACITY, RING_AT } from "../format/layout.ts";
 import { newLogId } from "../format/lineage.ts";
 import { checksumSeed, Slots } from "../format/record.ts";
-import { capacityOf, fileBytesOf, lossOf, offsetOf, rangesOf, roundFileBytes, slotOf } from "../format/ring.ts";
+import { capacityOf, fileBytesOf, rangesOf, roundFileBytes } from "../format/ring.ts";
 import type { RecoveryReport } from "../types.ts";
 import { emptyImage } from "./image.ts";
 import {
@@ -27,6 +20,7 @@ import {
   verifiedRanges,
   type Verify,
 } from "./recovery.ts";
+import { corruption, cutFile, noHeader, unsupportedRecord } from "./refusals.ts";
 import { repair } from "./repair.ts";
 import { type Salvaged, salvageTo } from "./replacement.ts";
 import { type Expected, makeReport, warningsOf } from "./report.ts";
@@ -70,9 +64,12 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
   try {
     const memory = readableMemory(request, region, () => region.pageIn(0, RING_AT, "load"));
     const pair = readHeaders(memory);
-    // Where zeros stand for what cannot be read, the medium's error says more than they do.
-    if (pair.newest === null && memory !== region.buffer) region.pageIn(0, RING_AT, "load");
-    const header = chooseHeader(pair, memory, region);
+    const header = pair.newest;
+    if (header === null) {
+      // Where zeros stand for what cannot be read, the medium's error says more than they do.
+      if (memory !== region.buffer) region.pageIn(0, RING_AT, "load");
+      throw noHeader(region.path, pair, memory);
+    }
     const verify = salvaged === null ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.byteLength;
@@ -157,37 +154,6 @@ function readOwnerPid(firstBytes: Uint8Array): number | null {
   return pid === 0 ? null : pid;
 }
 
-function chooseHeader(pair: HeaderPair, memory: ArrayBuffer, region: Region): Header {
-  if (pair.newest !== null) return pair.newest;
-  const where = JSON.stringify(region.path);
-  if (pair.copies.every((copy) => copy === "magic")) {
-    throw new WALFormatError(region.path, 0, `Cannot open ${where}: it is not a log of this library`);
-  }
-  const other = copyOfOtherVersion(pair, memory);
-  if (other !== null) {
-    const version = claimedVersion(memory, other);
-    throw new WALFormatError(
-      region.path,
-      0,
-      `Cannot open ${where}: its format version is ${version}, this library reads version ${FORMAT_VERSION}`,
-    );
-  }
-  throw new WALCorruptError(
-    region.path,
-    [],
-    `Cannot open ${where}: both header copies are damaged (${pair.copies.map(String).join(", ")})`,
-  );
-}
-
-/**
- * The header copy that another version wrote, if any. One wrong version field alone may be damage,
- * unless the copy's checksum is right.
- */
-function copyOfOtherVersion({ copies }: HeaderPair, memory: ArrayBuffer): CopyIndex | null {
-  if (copies[0] === "version" && (copies[1] === "version" || hasChecksum(memory, 0))) return 0;
-  return copies[1] === "version" && hasChecksum(memory, 1) ? 1 : null;
-}
-
 /** A copy with zeros where a cut file has no bytes, because zeros never verify. */
 function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuffer {
   let copy: Uint8Array<ArrayBuffer>;
@@ -199,39 +165,4 @@ function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuf
   }
   copy.set(new Uint8Array(memory));
   return copy.buffer;
-}
-
-function cutFile(region: Region, header: Header): WALCorruptError {
-  const bytes = region.buffer.byteLength;
-  return new WALCorruptError(
-    region.path,
-    [],
-    `Cannot open ${JSON.stringify(region.path)}: the file was cut to ${bytes} bytes, its header says ${
-      fileBytesOf(header.capacity)
-    }`,
-  );
-}
-
-function corruption(region: Region, slots: Slots, verdict: Verdict): WALCorruptError {
-  const losses = verdict.damaged.map(({ first, last }) => lossOf(first, last, slots.count));
-  const loss = losses[0]!;
-  return new WALCorruptError(
-    region.path,
-    losses,
-    `Cannot open ${
-      JSON.stringify(region.path)
-    }: LSN ${loss.firstLsn} at byte ${loss.offset} was acknowledged and is damaged` +
-      (losses.length > 1 || loss.lastLsn > loss.firstLsn ? ", and others are" : ""),
-  );
-}
-
-function unsupportedRecord(region: Region, slots: Slots, verdict: Verdict): WALFormatError {
-  const offset = offsetOf(slotOf(verdict.unsupported, slots.count));
-  return new WALFormatError(
-    region.path,
-    offset,
-    `Cannot open ${
-      JSON.stringify(region.path)
-    }: LSN ${verdict.unsupported} at byte ${offset} was written by a later version`,
-  );
 }

@@ -49,6 +49,7 @@ export class Appender {
   #turnIsOpen = false;
 
   readonly #closeTurn = () => {
+    assert(this.#turnIsOpen, "a turn is closed once");
     this.#turnIsOpen = false;
     this.#positions.closeGate();
     this.#clock.refresh();
@@ -114,6 +115,7 @@ export class Appender {
       slot = slot + run === capacity ? 0 : slot + run;
     }
     assert(slot === slotOf(end, capacity), "a batch ends where the next record begins");
+    assert(end <= positions.gate, "a batch ends before the gate");
     positions.head = end;
     this.#slot = slot;
     return end - 1;
@@ -135,6 +137,7 @@ export class Appender {
       header.settleTail(end);
       if (!positions.hasRoom(count)) return false;
     }
+    assert(this.#slot === slotOf(positions.head, positions.capacity), "the next record is stored into the head's slot");
     memory.pageInTo(end);
     positions.gate = Math.min(positions.freeBefore + positions.capacity, memory.storableEnd);
     assert(end <= positions.gate, "an append stores into free slots that are paged in");
@@ -142,6 +145,7 @@ export class Appender {
   }
 
   #openTurn(): void {
+    assert(this.#positions.gate === 0, "the gate is closed between two turns");
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
     this.#parts.memory.checkFileNowAndThen();

@@ -172,10 +172,11 @@ export class GroupCommit {
     const last = this.#positions.head - 1;
     if (last < first) return;
     this.#syncInline(first, last);
+    assert(this.#positions.durable === last, "a flush makes everything durable that was appended");
     // A group whose sync still runs off the thread has been covered by this one.
     this.#inFlight?.resolve();
     this.#inFlight = null;
-    this.#resolveOpen();
+    this.#resolveOpen(last);
     this.#target.advanced();
   }
 
@@ -191,6 +192,7 @@ export class GroupCommit {
 
   /** Waits a few microtasks for callers to join, then commits. */
   #gather(): void {
+    assert(this.#scheduled, "a group gathers until its commit");
     const head = this.#positions.head;
     const hops = ++this.#hops;
     const grew = head !== this.#headAtHop;
@@ -217,12 +219,13 @@ export class GroupCommit {
   }
 
   #commitInline(): void {
+    assert(!this.#asyncRunning, "one sync is in flight at a time");
     this.#cutAt = Infinity;
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     try {
       if (last >= first) this.#syncInline(first, last);
-      this.#resolveOpen();
+      this.#resolveOpen(last);
       if (this.#target.headerWanted()) this.#target.syncHeader();
     } catch (error) {
       this.#target.failed(error);
@@ -248,6 +251,7 @@ export class GroupCommit {
 
   /** Starts to sync all that is appended, off the thread. */
   #start(): Flight {
+    assert(!this.#stopped, "nothing is synced after a failure");
     const group = this.#open;
     this.#open = null;
     this.#inFlight = group;
@@ -270,6 +274,7 @@ export class GroupCommit {
     const isLarge = this.#positions.head - first > this.#cutRecords;
     const next = isLarge && !wantsHeader && this.#open !== null ? this.#start() : null;
     if (next === null) this.#inFlight = null;
+    assert(last <= this.#positions.durable, "only durable records are acknowledged");
     group?.resolve();
     if (synced !== null) this.#target.advanced();
     if (next === null && wantsHeader && !this.#stopped) {
@@ -291,6 +296,8 @@ export class GroupCommit {
   }
 
   #account(ms: number, first: LSN, last: LSN, wasOff: boolean): void {
+    assert(first <= this.#positions.durable + 1, "no record is left out between two syncs");
+    assert(last < this.#positions.head, "only appended records are synced");
     this.syncs++;
     this.synced += last - first + 1;
     this.latency.add(ms);
@@ -304,7 +311,8 @@ export class GroupCommit {
     else this.#offload = this.#averageMs > SLOW_SYNC_MS;
   }
 
-  #resolveOpen(): void {
+  #resolveOpen(last: LSN): void {
+    assert(last <= this.#positions.durable, "only durable records are acknowledged");
     const group = this.#open;
     this.#open = null;
     group?.resolve();

@@ -86,6 +86,7 @@ export class HeaderKeeper {
     } catch (error) {
       throw this.#health.fail(error);
     }
+    assert(this.#writer.latest.tail === this.#positions.tail, "the newest header names the tail");
     this.#positions.assertConsistent();
   }
 
@@ -124,6 +125,7 @@ export class HeaderKeeper {
     this.#idleTimer.set(this.#idleDelayMs, () => {
       if (!this.#health.isGood) return;
       if (this.#positions.durable !== durable) return this.noteWhenIdle();
+      assert(this.#positions.tail - 1 <= durable, "an idle log has released only durable records");
       this.#isRequested = true;
       this.#schedule();
     });
@@ -136,6 +138,7 @@ export class HeaderKeeper {
   }
 
   #now(): HeaderPositions {
+    assert(this.#health.isGood, "a log that has failed writes no header");
     const { tail, head, checkpointed: checkpoint, durable } = this.#positions;
     const { nanos: timeNanos, seq: timeSeq } = this.#clock;
     return openPositions({ tail, head, checkpoint, timeNanos, timeSeq }, durable, process.pid);

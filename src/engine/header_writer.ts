@@ -51,6 +51,7 @@ export class HeaderWriter {
    * @throws {RegionError} `SYNC`.
    */
   makeDurable(): void {
+    assert(!this.#pending, "the newest copy is made durable before the other one is written");
     const offset = HEADER_AT[this.#latestCopy];
     this.#region.pageIn(offset, HEADER_BYTES, "store");
     const words = new Int32Array(this.#region.buffer, offset, 1);
@@ -68,11 +69,11 @@ export class HeaderWriter {
     if (this.#pending) this.#sync();
     this.#store(positions);
     this.#sync();
+    assert(!this.#pending, "a header that was written is durable");
   }
 
   /** As `write()`, off the JavaScript thread. One at a time. */
   async writeAsync(positions: HeaderPositions): Promise<void> {
-    assert(!this.#pending, "a header copy is written only while the other one is durable");
     const offset = this.#store(positions);
     const counter = this.#latest.writeCounter;
     this.syncs++;
@@ -81,6 +82,8 @@ export class HeaderWriter {
   }
 
   #store(positions: HeaderPositions): number {
+    assert(!this.#pending, "a header copy is written only while the other one is durable");
+    assert(positions.tail >= this.#latest.tail, "no header names an older tail than the one before");
     const copy = this.#latestCopy === 0 ? 1 : 0;
     this.#region.pageIn(HEADER_AT[copy], HEADER_BYTES, "store");
     const { erasing: _, ...latest } = this.#latest;
@@ -100,6 +103,8 @@ export class HeaderWriter {
 
   #written(): void {
     this.#pending = false;
+    assert(this.#nextSettledTail >= this.positions.settledTail, "the settled tail does not go back");
+    assert(this.#nextSettledTail <= this.#latest.tail, "no header names a tail before the settled one");
     this.positions.settledTail = this.#nextSettledTail;
   }
 }

@@ -84,10 +84,11 @@ export class Positions {
   /** The invariant of every log. */
   assertConsistent(): void {
     assert(this.settledTail <= this.tail, "slots are freed only after the tail has moved past them");
-    assert(this.tail - 1 <= this.applied, "only applied records are released");
+    assert(this.tail - 1 <= this.confirmed, "only records that the store has durably are released");
     assert(this.confirmed <= this.applied, "what the store has durably, it has");
     assert(this.applied <= this.durable, "only durable records are applied");
+    assert(this.checkpointed <= this.durable, "a checkpoint names a durable record");
     assert(this.durable < this.head, "only appended records are durable");
-    assert(this.head - this.tail <= this.capacity, "no retained record is overwritten");
+    assert(this.head - this.freeBefore <= this.capacity, "no record that is still needed is overwritten");
   }
 }

@@ -65,6 +65,7 @@ export class Retention {
     const { health, header, commit, room } = this.#parts;
     if (!health.isOpen) return;
     health.mustBeGood("write a checkpoint");
+    assert(lsn <= this.#positions.applied, "only applied records are confirmed");
     this.#note(this.#confirmation(lsn));
     // In a full ring the header alone has to do, because it holds the same LSN.
     if (record && room.length === 0 && this.#positions.hasRoom(1)) {
@@ -99,6 +100,7 @@ export class Retention {
     // Ahead of those who wait for room, because the checkpoint makes room for them.
     const lsn = room.aheadOfOthers(() => this.#appendCheckpoint());
     commit.flush();
+    assert(lsn <= positions.durable, "a checkpoint is durable before it is reported");
     room.admit();
     return lsn;
   }
@@ -172,7 +174,6 @@ export class Retention {
   /** The store has everything up to here durably. */
   #note({ through, given }: Confirmation): void {
     const positions = this.#positions;
-    assert(given <= positions.durable, "a checkpoint names a durable record");
     positions.checkpointed = Math.max(positions.checkpointed, given);
     if (through > positions.confirmed) positions.confirmed = through;
     if (through > positions.applied) positions.applied = through;
@@ -182,10 +183,10 @@ export class Retention {
   /** Moves the tail. */
   #release({ through, given }: Confirmation): void {
     const positions = this.#positions;
+    assert(through <= positions.confirmed, "only confirmed records are released");
     if (through < positions.tail) return;
     this.#releasedGiven = Math.max(this.#releasedGiven, given);
     positions.tail = through + 1;
-    assert(positions.tail <= positions.durable + 1, "only durable records are released");
     positions.assertConsistent();
   }
 }

@@ -6,6 +6,7 @@ import type { Loss, LSN } from "../types.ts";
 
 /** How many slots a file of this size has. */
 export function capacityOf(fileBytes: number): number {
+  assert(fileBytes >= RING_AT, "a file holds its headers before its first slot");
   return Math.floor((fileBytes - RING_AT) / RECORD_BYTES);
 }
 
@@ -16,7 +17,9 @@ export function fileBytesOf(capacity: number): number {
 
 /** The next file size that can be made, for any page size. */
 export function roundFileBytes(bytes: number): number {
-  return Math.ceil(bytes / FILE_GRANULE_BYTES) * FILE_GRANULE_BYTES;
+  const rounded = Math.ceil(bytes / FILE_GRANULE_BYTES) * FILE_GRANULE_BYTES;
+  assert(Number.isSafeInteger(rounded), "a file's size is exact");
+  return rounded;
 }
 
 /** The slot of a record, 0 to capacity − 1. */
@@ -26,11 +29,13 @@ export function slotOf(lsn: LSN, capacity: number): number {
 
 /** Byte offset of a slot in the file. */
 export function offsetOf(slot: number): number {
+  assert(slot >= 0, "slots come after the headers");
   return RING_AT + slot * RECORD_BYTES;
 }
 
 /** Records that are lost, and where the first of them lies. */
 export function lossOf(firstLsn: LSN, lastLsn: LSN, capacity: number): Loss {
+  assert(firstLsn <= lastLsn, "a loss is of one record at least");
   return { firstLsn, lastLsn, offset: offsetOf(slotOf(firstLsn, capacity)) };
 }
 
@@ -48,6 +53,7 @@ export function rangesOf(first: LSN, last: LSN, capacity: number): ByteRange[] {
   const count = last - first + 1;
   if (count <= 0) return [];
   assert(count <= capacity, "a run of records is not longer than the ring");
+  assert(first >= 1, "LSNs count from 1");
   const slot = slotOf(first, capacity);
   const before = Math.min(count, capacity - slot);
   const ranges = [{ offset: offsetOf(slot), length: before * RECORD_BYTES }];

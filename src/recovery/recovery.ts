@@ -15,6 +15,7 @@
 // a later recovery would take them for successors. The verdict lists every slot that bears an LSN
 // from after the end, so that it is erased before the first append.
 
+import { assert } from "../assert.ts";
 import type { Header } from "../format/header.ts";
 import { slotOf } from "../format/ring.ts";
 import { OpType } from "../types.ts";
@@ -90,7 +91,16 @@ interface Walk {
  * rest.
  */
 export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
-  return isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
+  const verdict = isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
+  const { tail, head, checkpoint, damaged, torn, phantoms, debris, timeNanos } = verdict;
+  assert(tail >= header.tail, "recovery brings back no released record");
+  assert(tail <= head && head - tail <= slots.count, "a log is not longer than its ring");
+  assert(checkpoint < head, "a checkpoint names a record that exists");
+  assert(timeNanos >= header.timeNanos, "time goes on from the header's");
+  assert(torn + phantoms === debris.length, "each slot to be erased is torn or holds a phantom");
+  const areInOrder = damaged.every(({ first, last }, i) => first <= last && (i === 0 || damaged[i - 1]!.last < first));
+  assert(areInOrder, "damage is reported in LSN order, each record once");
+  return verdict;
 }
 
 /**
@@ -99,6 +109,7 @@ export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
  */
 export function refutingRange({ tail, cleanHead, capacity }: Header, verify: Verify): LsnRange {
   const free = tail + capacity - cleanHead;
+  assert(free >= 0, "a closed log is not longer than its ring");
   const count = verify === false ? 1 : verify === true ? free : Math.min(free, END_RECORDS);
   // The slot of a full log's head holds the oldest record: a newer one there refutes the header
   // too.
@@ -167,6 +178,7 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     tail = overwritten + 1;
     walked = walk(slots, tail, tail + slots.count);
     beyond = readBeyond(slots, tail, walked.head);
+    assert(beyond.highest - slots.count < tail, "no newer record is in a slot of the log");
   }
   const proved = Math.max(header.durable, header.cleanHead - 1, beyond.watermark);
   if (proved >= walked.head) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
@@ -203,6 +215,7 @@ function walk(slots: Slots, first: LSN, limit: LSN): Walk {
     if (run.whole > 0) head = lsn + run.whole;
     if (run.hasCheckpoint) checkpoint = Math.max(checkpoint, highestCheckpoint(slots, slot, good));
   }
+  assert(head <= lsn && lsn <= limit, "whole batches end where the walk ends, or before");
   const isUnsupported = lsn < limit && slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported;
   return { end: lsn, head, unsupported: isUnsupported ? lsn : 0, checkpoint: Math.min(checkpoint, lsn - 1) };
 }
@@ -231,6 +244,7 @@ interface Beyond {
 function readBeyond(slots: Slots, tail: LSN, head: LSN): Beyond {
   const beyond: Beyond = { highest: 0, watermark: 0, torn: 0, phantoms: 0, debris: [] };
   const count = slots.count - (head - tail);
+  assert(count >= 0, "the log's records have slots of their own");
   let slot = slotOf(head, slots.count);
   for (let i = 0; i < count; i++) {
     const lsn = slots.lsnAt(slot);
@@ -259,6 +273,7 @@ function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[])
   for (let lsn = firstBad(slots, first, last + 1); lsn <= last; lsn = firstBad(slots, lsn, last + 1)) {
     const start = lsn;
     while (lsn <= last && !hasRecord(slots, lsn)) lsn++;
+    assert(lsn > start, "what is reported as damage is no record");
     damaged.push({ first: start, last: lsn - 1 });
   }
 }
@@ -273,6 +288,7 @@ export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
     lsn += good;
     if (good < count) break;
   }
+  assert(lsn <= end, "no record past the end is read");
   return lsn;
 }
 

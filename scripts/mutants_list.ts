@@ -217,7 +217,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a record of an earlier lap is accepted",
     hazard: "H3",
     edits: edit(
-      "src/format/record.ts",
+      "src/format/slot_fields.ts",
       "return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);",
       "return word >= 0 && lsn >= 0;",
     ),
@@ -227,7 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a record's place is taken for its LSN modulo the ring",
     hazard: "H33",
     edits: edit(
-      "src/format/record.ts",
+      "src/format/slot_fields.ts",
       "return this.words[word + 2] === (lsn | 0) && ",
       "return ((this.words[word + 2] ^ lsn) & 255) === 0 && ",
     ),

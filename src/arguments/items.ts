@@ -6,7 +6,7 @@
 // been read, and nothing here is shared with another batch.
 
 import { KEY_HIGH_AT, KEY_LOW_AT, RECORD_BYTES, VALUE_HIGH_AT, VALUE_LOW_AT } from "../format/layout.ts";
-import { setU64 } from "../format/record.ts";
+import { setU64 } from "../format/u64.ts";
 import type { DeleteItem, InsertItem } from "../types.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 

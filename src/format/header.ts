@@ -34,7 +34,7 @@ import {
   STATE_ERASING,
 } from "./layout.ts";
 import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
-import { getSafeU64, setU64 } from "./record.ts";
+import { getSafeU64, setU64 } from "./u64.ts";
 import type { LogOrigin, LSN } from "../types.ts";
 
 /** What a header copy says. */

@@ -1,31 +1,29 @@
-// One 64-byte record: encode it into its slot, verify it there, decode it from a copy.
+// Records of 64 bytes: encoded into their slots, and verified there.
 
 import { assert } from "../assert.ts";
+import { type LSN, OpType, type U64 } from "../types.ts";
 import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
 import {
-  DISTANCE_AT,
   FLAG_BATCH_GOES_ON,
-  FLAGS_AT,
   KEY_HIGH_AT,
   KEY_LOW_AT,
   OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
   RING_AT,
-  TIME_NANOS_AT,
-  TIME_SEQ_AT,
   VALUE_HIGH_AT,
   VALUE_LOW_AT,
   VERSION_AND_UNKNOWN_FLAGS,
-  VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
 import { isOpcode } from "./operations.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
-import { type LSN, OpType, type U64 } from "../types.ts";
+import { SlotFields } from "./slot_fields.ts";
 
+// Of this file's own, because V8 loads what is imported each time that it is used.
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
+
 /** `version` and `opcode` in one byte. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
@@ -34,25 +32,10 @@ const LEAST_LOOKED = 64;
 /** Fewer records are written one by one: a run takes longer to begin. */
 const LEAST_WRITTEN = 16;
 
-/** Stores a checked 64-bit number. A bigint is never split: that allocates. */
-export function setU64(view: DataView, offset: number, value: U64): void {
-  if (typeof value === "bigint") {
-    view.setBigUint64(offset, value, true);
-  } else {
-    view.setUint32(offset, value % TWO_TO_32, true);
-    view.setUint32(offset + 4, value / TWO_TO_32, true);
-  }
-}
-
 /** Stores a safe integer as two words. */
 function setNumber(words: Int32Array, word: number, value: number): void {
   words[word] = value | 0;
   words[word + 1] = (value / TWO_TO_32) | 0;
-}
-
-/** Reads a 64-bit number that must be a safe integer; anything greater comes out as a number that is not. */
-export function getSafeU64(view: DataView, offset: number): number {
-  return view.getUint32(offset + 4, true) * TWO_TO_32 + view.getUint32(offset, true);
 }
 
 /** What a slot holds, seen with the LSN that is expected there. */
@@ -100,30 +83,16 @@ export interface BatchPart {
   readonly endsBatch: boolean;
 }
 
-/**
- * Record slots in memory: the ring itself, or a copy of a part of it. The one place that reads and writes a record's bytes.
- */
-export class Slots {
-  readonly view: DataView;
-  readonly words: Int32Array;
+/** Record slots in memory: the ring itself, or a copy of a part of it. */
+export class Slots extends SlotFields {
   readonly #seed: number;
   readonly #checksums: RecordChecksums;
-  /** Index of the first word of slot 0. */
-  readonly #firstWord: number;
-  /** Byte offset of slot 0. */
-  readonly base: number;
-  readonly count: number;
 
   /** @param base offset of the first slot in the buffer, a multiple of 4. */
   constructor(buffer: ArrayBuffer, base: number, count: number, seed: number) {
-    assert(base % 4 === 0 && base + count * RECORD_BYTES <= buffer.byteLength, "slots lie inside their memory");
-    this.view = new DataView(buffer);
-    this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+    super(buffer, base, count);
     this.#seed = seed;
     this.#checksums = new RecordChecksums(seed);
-    this.#firstWord = base / 4;
-    this.base = base;
-    this.count = count;
   }
 
   /** The ring of a mapped file. */
@@ -157,7 +126,7 @@ export class Slots {
   ): void {
     assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
     const words = this.words;
-    const word = this.#firstWord + slot * WORDS;
+    const word = this.firstWord + slot * WORDS;
     this.#writeFront(word, VERSION_BITS | opType | (flags << 8) | (timeShard << 16), lsn, distance, time);
     // A bigint is never split: that allocates.
     const view = this.view;
@@ -203,7 +172,7 @@ export class Slots {
     const { nanosLow, nanosHigh, seq } = clock;
     const given = items.subarray(from * WORDS, (from + count) * WORDS);
     const words = codec.encode(given, this.#seed, kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq);
-    this.words.set(words, this.#word(slot));
+    this.words.set(words, this.wordOf(slot));
     clock.skip(count - 1);
   }
 
@@ -219,23 +188,17 @@ export class Slots {
     const words = this.words;
     for (let i = 0; i < count; i++) {
       if (i > 0) clock.next();
-      const word = this.#word(slot + i);
+      const word = this.wordOf(slot + i);
       this.#writeFront(word, i < count - 1 ? kindGoingOn : lastKind, lsn + i, distance + i, clock);
       for (let at = KEY_HIGH_AT / 4; at < WORDS; at++) words[word + at] = items[(from + i) * WORDS + at]!;
       words[word] = this.#checksums.of(words, word);
     }
   }
 
-  /** True if a slot bears this LSN, whatever else is in it. */
-  hasLsn(slot: number, lsn: LSN): boolean {
-    const word = this.#word(slot);
-    return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);
-  }
-
   /** What a slot holds, where this LSN belongs. */
   verify(slot: number, lsn: LSN): SlotState {
     if (!this.hasLsn(slot, lsn)) return SlotState.Other;
-    const word = this.#word(slot);
+    const word = this.wordOf(slot);
     const words = this.words;
     if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
     const kind = words[word + 1]!;
@@ -252,7 +215,7 @@ export class Slots {
     const most = Math.min(count, RUN_RECORDS);
     const codec = most < LEAST_LOOKED ? null : runCodec();
     if (codec === null) return this.#verifyOneByOne(slot, lsn, most);
-    const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.#at(slot), most * RECORD_BYTES);
+    const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.offsetOf(slot), most * RECORD_BYTES);
     return codec.verify(bytes, this.#seed, lsn);
   }
 
@@ -269,41 +232,8 @@ export class Slots {
 
   /** True if the slot's bytes and its checksum agree, whatever they mean. */
   checksumMatches(slot: number): boolean {
-    const word = this.#word(slot);
+    const word = this.wordOf(slot);
     return this.words[word] === this.#checksums.of(this.words, word);
-  }
-
-  /** The LSN field of a slot, whatever else is in it; not a safe integer where the bytes are no LSN. */
-  lsnAt(slot: number): number {
-    const word = this.#word(slot);
-    return (this.words[word + 3]! >>> 0) * TWO_TO_32 + (this.words[word + 2]! >>> 0);
-  }
-
-  /** True if the batch goes on after this record. */
-  batchGoesOn(slot: number): boolean {
-    return (this.view.getUint8(this.#at(slot) + FLAGS_AT) & FLAG_BATCH_GOES_ON) !== 0;
-  }
-
-  opTypeAt(slot: number): OpType {
-    return (this.view.getUint8(this.#at(slot) + VERSION_OP_AT) & OPCODE_MASK) as OpType;
-  }
-
-  /** LSN minus the highest LSN that was durable when the record was written. */
-  distanceAt(slot: number): number {
-    return this.view.getUint32(this.#at(slot) + DISTANCE_AT, true);
-  }
-
-  timeNanosAt(slot: number): bigint {
-    return this.view.getBigUint64(this.#at(slot) + TIME_NANOS_AT, true);
-  }
-
-  timeSeqAt(slot: number): number {
-    return this.view.getUint32(this.#at(slot) + TIME_SEQ_AT, true);
-  }
-
-  /** Of a checkpoint: the LSN up to which the store has everything. */
-  checkpointAt(slot: number): LSN {
-    return getSafeU64(this.view, this.#at(slot) + VALUE_LOW_AT);
   }
 
   /**
@@ -313,22 +243,14 @@ export class Slots {
   reseal(seed: number): Slots {
     const difference = checksumDifference(this.#seed, seed);
     const { words } = this;
-    const end = this.#word(this.count);
-    for (let word = this.#firstWord; word < end; word += WORDS) words[word]! ^= difference;
+    const end = this.wordOf(this.count);
+    for (let word = this.firstWord; word < end; word += WORDS) words[word]! ^= difference;
     return new Slots(this.view.buffer as ArrayBuffer, this.base, this.count, seed);
   }
 
   /** Writes zeros, which never verify. */
   erase(slot: number): void {
-    const word = this.#word(slot);
+    const word = this.wordOf(slot);
     this.words.fill(0, word, word + WORDS);
-  }
-
-  #at(slot: number): number {
-    return this.base + slot * RECORD_BYTES;
-  }
-
-  #word(slot: number): number {
-    return this.#firstWord + slot * WORDS;
   }
 }

@@ -308,7 +308,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a record is not verified when it is read",
     hazard: "H25",
     edits: edit(
-      "src/read/cursor.ts",
+      "src/read/copies.ts",
       "if (good < count) throw damage(source, first + slot + good);",
       "",
     ),
@@ -947,7 +947,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "backup() copies records that it has not verified",
     hazard: "H34",
-    edits: edit("src/read/cursor.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
+    edits: edit("src/read/copies.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
     tests: ["tests/backup_test.ts", ...faults("backup")],
   },
   {

@@ -54,7 +54,6 @@ const TOO_LARGE: Readonly<Record<string, string>> = {
   "src/engine/clock.ts HybridClock": "to be mended",
   "src/engine/group_commit.ts GroupCommit": "to be mended",
   "src/engine/ring_memory.ts RingMemory": "to be mended",
-  "src/read/cursor.ts RingCursor": "to be mended",
   "src/testing/conformance/store_trial.ts Trial": "to be mended",
   "src/testing/crash/life.ts Life": "to be mended",
   "src/testing/crash/watched_store.ts WatchedStore": "to be mended",

@@ -12,7 +12,7 @@ import { assert } from "../assert.ts";
 import { WALIOError, WALSpaceError } from "../errors.ts";
 import { type Slots, SlotState } from "../format/record.ts";
 import { type ByteRange, rangesOf, slotOf } from "../format/ring.ts";
-import { damage, type ReadSource } from "../read/cursor.ts";
+import { damage, type ReadSource } from "../read/source.ts";
 import type { LSN } from "../types.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";

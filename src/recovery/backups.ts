@@ -5,7 +5,7 @@ import type { EngineParts } from "../engine/parts.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
 import { toWALError } from "../errors.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
-import { copyVerified } from "../read/cursor.ts";
+import { copyVerified } from "../read/copies.ts";
 import type { LSN } from "../types.ts";
 import { imagePieces } from "./image.ts";
 

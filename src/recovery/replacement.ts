@@ -4,7 +4,7 @@ import { type Region, RegionError } from "../../ffi/region.ts";
 import type { Header } from "../format/header.ts";
 import type { Slots } from "../format/record.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
-import type { ReadSource } from "../read/cursor.ts";
+import type { ReadSource } from "../read/source.ts";
 import type { Loss } from "../types.ts";
 import type { Verdict } from "./recovery.ts";
 import { salvage } from "./salvage.ts";

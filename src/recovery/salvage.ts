@@ -1,7 +1,8 @@
 // Which records of a damaged log are kept, and which are given up. A pure function.
 
 import { HybridClock } from "../engine/clock.ts";
-import { copySlots, type ReadSource } from "../read/cursor.ts";
+import { copySlots } from "../read/copies.ts";
+import type { ReadSource } from "../read/source.ts";
 import { imagePieces, type ImageRequest } from "./image.ts";
 import type { Slots } from "../format/record.ts";
 import { firstBad, type LsnRange } from "./recovery.ts";

@@ -1,0 +1,45 @@
+// What a reader asks of the log, and the errors for records that it cannot have.
+
+import { WALCorruptError, type WALError, WALFormatError, WALTruncatedError } from "../errors.ts";
+import { type Slots, SlotState } from "../format/record.ts";
+import { lossOf, slotOf } from "../format/ring.ts";
+import type { LSN } from "../types.ts";
+
+/** What a reader asks of the log. */
+export interface ReadSource {
+  readonly path: string | null;
+  /** The oldest record kept, now. */
+  readonly tail: LSN;
+  /** The ring; throws `WALClosedError` once the log is closed. */
+  slots(): Slots;
+  /**
+   * Looks whether the file is still there to be read, since a load from a file that was cut kills the process, and has the
+   * kernel read these records if it must.
+   */
+  makeReadable(first: LSN, last: LSN): void;
+  /** Says that these records' bytes have been read: the process need not hold them any longer. */
+  release(offset: number, length: number): void;
+}
+
+/** @throws {WALTruncatedError} if the log has let go of the record. */
+export function checkRetained(source: ReadSource, lsn: LSN): void {
+  if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
+}
+
+/** The error for a retained record that does not verify, or that a later version of this library wrote. */
+export function damage(source: ReadSource, lsn: LSN): WALError {
+  const slots = source.slots();
+  const loss = lossOf(lsn, lsn, slots.count);
+  if (slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported) {
+    return new WALFormatError(
+      source.path,
+      loss.offset,
+      `Cannot read LSN ${lsn}: the record at byte ${loss.offset} was written by a later version`,
+    );
+  }
+  return new WALCorruptError(
+    source.path,
+    [loss],
+    `Cannot read LSN ${lsn}: the record at byte ${loss.offset} is damaged`,
+  );
+}

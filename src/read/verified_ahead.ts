@@ -1,0 +1,64 @@
+// Which records ahead of a cursor are verified. Many are verified at once, because that is faster. A
+// verified record counts as such until the turn of the microtask queue ends.
+
+import type { Slots } from "../format/record.ts";
+import type { LSN } from "../types.ts";
+import { checkRetained, damage, type ReadSource } from "./source.ts";
+
+/** A cursor checks the file once in so many records. */
+const CHECK_RECORDS = 1024;
+
+/** The records that a cursor may show without another look at their checksums. */
+export class VerifiedAhead {
+  readonly #source: ReadSource;
+  readonly #slots: Slots;
+  readonly #last: LSN;
+  /** Records until the file is checked again. */
+  #untilCheck = 0;
+  /** Records to be verified at once the next time. */
+  #step = 1;
+  /** Records before this LSN are verified; 0 once the turn of the microtask queue has ended. */
+  #end: LSN = 0;
+  #turnIsOpen = false;
+
+  readonly #closeTurn = () => {
+    this.#turnIsOpen = false;
+    this.#end = 0;
+    this.#step = 1;
+  };
+
+  /** @param last no record after this one is read. */
+  constructor(source: ReadSource, last: LSN) {
+    this.#source = source;
+    this.#slots = source.slots();
+    this.#last = last;
+  }
+
+  /** Verifies a record in place. The records are asked for one after another. @throws as `Cursor.next()`. */
+  verify(slot: number, lsn: LSN): void {
+    if (--this.#untilCheck < 0) this.#check(lsn);
+    if (lsn >= this.#end) this.#verifyRun(slot, lsn);
+    // One that was verified before may have been overwritten since.
+    if (lsn < this.#end && this.#slots.hasLsn(slot, lsn)) return;
+    this.#check(lsn); // closed and overwritten are no damage
+    throw damage(this.#source, lsn);
+  }
+
+  #verifyRun(slot: number, lsn: LSN): void {
+    if (!this.#turnIsOpen) {
+      this.#turnIsOpen = true;
+      queueMicrotask(this.#closeTurn);
+    }
+    const slots = this.#source.slots();
+    const count = Math.min(this.#step, this.#untilCheck + 1, this.#last - lsn + 1, slots.count - slot);
+    this.#end = lsn + slots.verifyRun(slot, lsn, count).good;
+    // More each time, because who reads on may read to the end.
+    this.#step = Math.min(4 * this.#step, CHECK_RECORDS);
+  }
+
+  #check(lsn: LSN): void {
+    this.#source.makeReadable(lsn, Math.min(this.#last, lsn + 2 * CHECK_RECORDS));
+    checkRetained(this.#source, lsn);
+    this.#untilCheck = CHECK_RECORDS - 1;
+  }
+}

@@ -652,7 +652,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "symbolic links are followed anew at each opening",
     hazard: "H42",
-    edits: edit("src/wal.ts", "path: this.#realPath ?? this.#path,", "path: this.#path,"),
+    edits: edit("src/wal.ts", "const path = this.#realPath ?? this.#path;", "const path = this.#path;"),
     tests: faults("path_meaning"),
   },
   {

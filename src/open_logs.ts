@@ -59,15 +59,12 @@ export function forgetOpen(log: OpenLog): void {
  * logs. So does a module from another URL, because a thread may use two at a time.
  *
  * @param path as a caller gave it.
- * @returns true if a log was closed.
  */
-export function takeOver(path: string): boolean {
-  const found = [...registry()].find((entry) =>
-    entry.url === import.meta.url && entry.evaluatedMs < evaluatedMs && entry.path === realPath(path)
-  );
-  if (found === undefined) return false;
-  close(found);
-  return true;
+export function closeOfEarlierEvaluation(path: string): void {
+  const earlier = [...registry()].filter((entry) => entry.url === import.meta.url && entry.evaluatedMs < evaluatedMs);
+  if (earlier.length === 0) return;
+  const real = realPath(path);
+  earlier.filter((entry) => entry.path === real).forEach(close);
 }
 
 function realPath(path: string): string | null {

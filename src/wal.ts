@@ -6,7 +6,7 @@ import { HybridClock } from "./engine/clock.ts";
 import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
 import { type Cursor, RingCursor } from "./read/cursor.ts";
-import { WALClosedError, WALLockedError } from "./errors.ts";
+import { WALClosedError } from "./errors.ts";
 import { type Batch, keepBatch, readDeletes, readInserts, releaseBatch } from "./arguments/items.ts";
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
@@ -14,8 +14,8 @@ import type { RingMemory } from "./engine/ring_memory.ts";
 import { checkRange } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
-import { type LogRequest, type OpenedLog, openLog } from "./recovery/open.ts";
-import { forgetOpen, rememberOpen, takeOver } from "./open_logs.ts";
+import { type LogRequest, openLog } from "./recovery/open.ts";
+import { closeOfEarlierEvaluation, forgetOpen, rememberOpen } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions } from "./arguments/options.ts";
 import { checkFilePath, checkPath } from "./arguments/paths.ts";
 import {
@@ -120,8 +120,11 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#clock.read();
     if (this.isOpen) return; // the wall clock opened it
     const options = this.#options;
+    const path = this.#realPath ?? this.#path;
+    const isOnDisk = path !== null && options.storage === diskStorage;
+    if (isOnDisk) closeOfEarlierEvaluation(path);
     const request: LogRequest = {
-      path: this.#realPath ?? this.#path,
+      path,
       lastId: this.#log?.header.lineage.logId ?? null,
       storage: options.storage,
       sizeBytes: options.size,
@@ -134,9 +137,9 @@ export class WAL implements Disposable, AsyncDisposable {
       nowNanos: this.#clock.wallNanos,
       pid: process.pid,
     };
-    this.#log = new Log(openOrTakeOver(request), options, this.#clock);
+    this.#log = new Log(openLog(request), options, this.#clock);
     this.#realPath = this.#log.path;
-    if (options.storage === diskStorage && this.#realPath !== null) rememberOpen(this.#log);
+    if (isOnDisk) rememberOpen(this.#log);
   }
 
   /**
@@ -672,18 +675,5 @@ function closeLog(log: Log): void {
     log.close();
   } finally {
     forgetOpen(log);
-  }
-}
-
-/**
- * Opens a log. After a reload in the same thread, closes the log that the program left open before.
- */
-function openOrTakeOver(request: LogRequest): OpenedLog {
-  try {
-    return openLog(request);
-  } catch (error) {
-    const isLocked = error instanceof WALLockedError && request.storage === diskStorage;
-    if (!isLocked || !takeOver(request.path!)) throw error;
-    return openLog(request);
   }
 }

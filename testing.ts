@@ -68,4 +68,4 @@ export {
   type ConformanceOptions,
   storeConformance,
 } from "./src/testing/conformance/store_conformance.ts";
-export { SimulatedFailure, type StoreHome } from "./src/testing/conformance/store_home.ts";
+export { SimulatedFailure, type StoreHome } from "./src/testing/store_home.ts";

@@ -4,7 +4,7 @@ import { OpType, type Store, type WALRecord } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
 import { Random } from "../random.ts";
-import { SimulatedFailure } from "./store_home.ts";
+import { SimulatedFailure } from "../store_home.ts";
 import { makeInserts, makeRecord, randomRecords, U64_ENDS, unknownType, unreadable } from "./sample_records.ts";
 import type { Trial } from "./store_trial.ts";
 
@@ -69,7 +69,7 @@ export const CASES: readonly CaseBody[] = [
       for (const spoil of [unknownType, unreadable]) {
         for (let index = 0; index < 6; index++) {
           await using trial = await start();
-          const isInMemory = trial.isOutside && spoil === unreadable;
+          const isInMemory = trial.mortal.isOutside && spoil === unreadable;
           if (trial.store.applyBatch === undefined || isInMemory) continue;
           await trial.give(randomRecords(new Random(index), 8));
           await trial.sync();
@@ -205,7 +205,7 @@ export const CASES: readonly CaseBody[] = [
       }
       for (let turns = 0; turns < MOST_TURNS; turns++) {
         await using trial = await start();
-        if (trial.isOutside) return;
+        if (trial.mortal.isOutside) return;
         await trial.give(randomRecords(new Random(11), 5));
         await trial.sync();
         trial.changeLog();
@@ -237,7 +237,7 @@ export const CASES: readonly CaseBody[] = [
       for (let turns = 0; turns < MOST_TURNS; turns++) {
         await using trial = await start();
         // What goes on elsewhere does not crash with the log.
-        if (trial.isOutside) return;
+        if (trial.mortal.isOutside) return;
         await trial.give(randomRecords(new Random(11), 5));
         trial.give(randomRecords(new Random(12), 5, 6)).catch(() => {});
         for (let turn = 0; turn < turns; turn++) await null;
@@ -305,17 +305,17 @@ async function stepsInto<S extends Store>(
   run: readonly WALRecord[],
   fault: { readonly nth: number; readonly kind: "crash" | "failure" },
 ): Promise<boolean> {
-  trial.arm(fault);
+  trial.mortal.arm(fault);
   try {
     await trial.give(run);
     await trial.sync();
   } catch (error) {
     if (error instanceof BrokenPromiseError) throw error;
     if (error instanceof SimulatedCrash || error instanceof SimulatedFailure) return true;
-    if (trial.steps < fault.nth) trial.fail("G11", `the store threw: ${textOf(error)}`, error);
+    if (trial.mortal.steps < fault.nth) trial.fail("G11", `the store threw: ${textOf(error)}`, error);
     return true;
   }
-  return trial.steps >= fault.nth;
+  return trial.mortal.steps >= fault.nth;
 }
 
 /** As the log does after a crash: hands out again what the store does not say it has. */

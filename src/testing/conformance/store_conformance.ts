@@ -4,8 +4,9 @@ import type { ApplicableStore, Store } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import { CASES } from "./cases.ts";
 import type { ReadContents } from "../store_model.ts";
-import type { StoreHome } from "./store_home.ts";
-import { type StoreMaker, Trial } from "./store_trial.ts";
+import type { StoreHome } from "../store_home.ts";
+import type { StoreMaker } from "./mortal_store.ts";
+import { Trial } from "./store_trial.ts";
 
 /** One thing that a store must do. */
 export interface ConformanceCase {

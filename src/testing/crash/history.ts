@@ -11,7 +11,7 @@ import { LogModel } from "../log_model.ts";
 import { StoreAccount } from "../store_account.ts";
 import { Random } from "../random.ts";
 import { SimulatedDisk } from "../disk/simulated_disk.ts";
-import { Home } from "../conformance/store_home.ts";
+import { Home } from "../store_home.ts";
 
 /** Which history. */
 export interface HistoryPlan {

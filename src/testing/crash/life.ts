@@ -1,19 +1,21 @@
 // One life of a simulated machine: the log is opened, the store is, a consumer feeds it, the workload runs, until the crash.
 
-import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 import { WALError, WALStoreError } from "../../errors.ts";
 import type { Store, WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
+import { Consumers, turn } from "./consumers.ts";
 import { CrashClock, type CrashPoint } from "./crash_points.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
-import { type ReadContents, type StoreEntry, StoreModel } from "../store_model.ts";
+import type { ReadContents, StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
-import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
+import { type Home, SimulatedFailure } from "../store_home.ts";
+import { checkFinally } from "./final_check.ts";
 import type { Subject } from "./options.ts";
 import { WatchedLog, watchedStorage } from "./watched_log.ts";
 import { WatchedStore } from "./watched_store.ts";
@@ -66,8 +68,7 @@ export class Life<S extends Store> {
   #log: WatchedLog | null = null;
   #store: S | null = null;
   #watched: WatchedStore | null = null;
-  #session = new AbortController();
-  #isStopping = false;
+  #consumers: Consumers | null = null;
   /** What goes on at the same time as the life itself, and may outlast it. */
   readonly #running: Promise<unknown>[] = [];
 
@@ -109,18 +110,18 @@ export class Life<S extends Store> {
     const { end } = this.#plan;
     const log = this.#openLog();
     await this.#openStore();
-    this.#running.push(this.#consume().catch((error) => this.#fail(this.#explain(error))));
+    const consuming = this.#consumers!.run(this.#watched!, this.#plan.batchSize);
+    this.#running.push(consuming.catch((error) => this.#fail(this.#clock.hasCrashed ? error : explained(error))));
     if (end !== "check") await this.#work(log);
     await this.#catchUp(log);
     if (end === "crash") return;
-    this.#isStopping = true;
-    this.#session.abort();
+    this.#consumers!.end();
     await Promise.all(this.#running);
-    if (end === "check") await this.#checkAll();
+    if (end === "check") await checkFinally(this.#store!, await this.#read(), this.#machine, this.#subject.check);
     this.#machine.model.adopt(log);
     log.close();
     this.#machine.model.noteDurable(log.durable);
-    await closeStore(this.#store!, this.#machine.home);
+    await this.#machine.home.close(this.#store!);
     this.#store = null;
     this.#clock.note("Log and store are closed.");
   }
@@ -130,27 +131,18 @@ export class Life<S extends Store> {
     const observe = () => {
       if (this.#log !== null) model.adopt(this.#log);
     };
-    if (this.#plan.restoresLog && disk.exists(LOG_PATH)) this.#restoreLog();
+    if (this.#plan.restoresLog && disk.exists(LOG_PATH)) {
+      restoreLog(disk, this.#plan.log);
+      this.#clock.note("The log is restored from a backup of itself.");
+    }
     const storage = watchedStorage(disk, this.#clock, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
     const watch = { clock: this.#clock, model, fail: (error: BrokenPromiseError) => this.#fail(error) };
     this.#log = new WatchedLog(LOG_PATH, options, watch);
     this.#log.open();
+    this.#consumers = new Consumers(this.#log, this.#clock);
     this.#clock.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
     return this.#log;
-  }
-
-  /** The same records, in a log with another id. A store takes it, if it knows which log its LSN belongs to. */
-  #restoreLog(): void {
-    const { disk } = this.#machine;
-    const backup = `${LOG_PATH}.backup`;
-    {
-      using log = WAL.open(LOG_PATH, { ...this.#plan.log, storage: disk.storage, now: disk.clock.now });
-      log.backup(backup);
-    }
-    disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));
-    disk.outsider.unlink(backup);
-    this.#clock.note("The log is restored from a backup of itself.");
   }
 
   async #openStore(): Promise<void> {
@@ -179,7 +171,7 @@ export class Life<S extends Store> {
       losesWrites: this.#plan.losesWrites,
       read: () => this.#read(),
       stopChance: this.#plan.stopChance,
-      stop: () => this.#stopConsumer(),
+      stop: () => this.#consumers!.stop(),
     });
   }
 
@@ -189,31 +181,6 @@ export class Life<S extends Store> {
     if (this.#watched !== null && this.#plan.random.chance(this.#plan.failureChance)) {
       throw new SimulatedFailure("A write of the store failed (simulated)");
     }
-  }
-
-  /** One consumer after the other, as if the application had stopped and started it. */
-  async #consume(): Promise<void> {
-    const log = this.#log!;
-    while (!this.#isStopping && !this.#clock.hasCrashed) {
-      if (!log.isOpen) {
-        await turn();
-        continue;
-      }
-      this.#session = new AbortController();
-      this.#watched!.begin();
-      await log.consumeAsync(this.#watched!.store, {
-        batchSize: this.#plan.batchSize,
-        // Only steps make a difference, never the time.
-        pollIntervalMs: Infinity,
-        signal: this.#session.signal,
-      });
-    }
-  }
-
-  /** Appends that wait for room reject when the consumer ends: it ends only where there is plenty. */
-  #stopConsumer(): void {
-    const log = this.#log!;
-    if (log.isOpen && log.length < log.capacity / 4 && log.stats().waiting === 0) this.#session.abort();
   }
 
   async #work(wal: WAL): Promise<void> {
@@ -246,52 +213,14 @@ export class Life<S extends Store> {
     const last = model.lastData();
     while (log.applied < last) {
       this.#clock.check();
-      if (this.#isStopping) throw new Error("This life has failed, and its consumer with it");
+      if (this.#consumers!.hasEnded) throw new Error("This life has failed, and its consumer with it");
       await turn();
-    }
-  }
-
-  async #checkAll(): Promise<void> {
-    const { account, model } = this.#machine;
-    const store = this.#store!;
-    const records = model.data();
-    const last = model.lastData();
-    if (store.appliedLsn !== undefined) {
-      const lsn = await store.appliedLsn();
-      if (lsn < last) {
-        throw new BrokenPromiseError(
-          "G11",
-          `appliedLsn() is ${lsn} when the store has been given LSN ${last} and synced`,
-        );
-      }
-      const fault = store.appliedLog === undefined ? null : account.faultOfLog(store, lsn, await store.appliedLog());
-      if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
-    }
-    const entries = await this.#read();
-    const difference = entries === null ? null : StoreModel.after(records).difference(entries);
-    if (difference !== null) {
-      throw new BrokenPromiseError("G11", `the store was given every record up to LSN ${last}, and ${difference}`);
-    }
-    try {
-      await this.#subject.check?.(store, records);
-    } catch (error) {
-      throw new BrokenPromiseError("G11", `check() failed after LSN ${last}: ${textOf(error)}`, "", { cause: error });
     }
   }
 
   async #read(): Promise<StoreEntry[] | null> {
     const contents: ReadContents<S> | undefined = this.#subject.contents;
     return contents === undefined ? null : [...await contents(this.#store!)];
-  }
-
-  /** What a consumer's failure means for the promises. */
-  #explain(error: unknown): unknown {
-    if (error instanceof BrokenPromiseError || this.#clock.hasCrashed) return error;
-    if (error instanceof WALStoreError) {
-      return new BrokenPromiseError("G11", `the log and the store do not fit together (H27): ${error.message}`);
-    }
-    if (error instanceof WALError && error.code !== "SQLITE") return error;
-    return new BrokenPromiseError("G11", `the store threw: ${textOf(error)}`, "", { cause: error });
   }
 
   #fail(error: unknown): void {
@@ -325,8 +254,7 @@ export class Life<S extends Store> {
 
   /** Ends what is still going on in a process that is dead or done. */
   async #bury(): Promise<void> {
-    this.#isStopping = true;
-    this.#session.abort();
+    this.#consumers?.end();
     bury(this.#log);
     if (this.#watched !== null) this.#running.push(this.#watched.idle);
     let settled = false;
@@ -334,21 +262,28 @@ export class Life<S extends Store> {
     for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await turn();
     if (this.#store === null) return;
     try {
-      await closeStore(this.#store, this.#machine.home);
+      await this.#machine.home.close(this.#store);
     } catch { /* and so does the store */ }
   }
 }
 
-/** Gives back what a store holds, unless it lives elsewhere and goes on. */
-export async function closeStore(store: Store, home: Home): Promise<void> {
-  if (home.isOutside(store)) return;
-  const { close, [Symbol.dispose]: dispose, [Symbol.asyncDispose]: asyncDispose } = store as Partial<
-    AsyncDisposable & Disposable & { close(): unknown }
-  >;
-  await (asyncDispose ?? dispose ?? close)?.call(store);
+/** The same records, in a log with another id. A store takes it, if it knows which log its LSN belongs to. */
+function restoreLog(disk: SimulatedDisk, options: WALOptions): void {
+  const backup = `${LOG_PATH}.backup`;
+  {
+    using log = WAL.open(LOG_PATH, { ...options, storage: disk.storage, now: disk.clock.now });
+    log.backup(backup);
+  }
+  disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));
+  disk.outsider.unlink(backup);
 }
 
-/** Lets everything run that can run without waiting for anything outside. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** What a consumer's failure means for the promises. */
+function explained(error: unknown): unknown {
+  if (error instanceof BrokenPromiseError) return error;
+  if (error instanceof WALStoreError) {
+    return new BrokenPromiseError("G11", `the log and the store do not fit together (H27): ${error.message}`);
+  }
+  if (error instanceof WALError && error.code !== "SQLITE") return error;
+  return new BrokenPromiseError("G11", `the store threw: ${textOf(error)}`, "", { cause: error });
 }

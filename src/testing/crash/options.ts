@@ -4,7 +4,7 @@ import type { Store, WALOptions, WALRecord } from "../../types.ts";
 import type { WAL } from "../../wal.ts";
 import type { ReadContents } from "../store_model.ts";
 import type { Random } from "../random.ts";
-import type { StoreHome } from "../conformance/store_home.ts";
+import type { StoreHome } from "../store_home.ts";
 
 /** What a workload gets. */
 export interface WorkloadContext<S extends Store = Store> {

@@ -8,7 +8,7 @@ import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
 import { recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
-import { type Home, SimulatedFailure } from "../conformance/store_home.ts";
+import { type Home, SimulatedFailure } from "../store_home.ts";
 
 /** The chance that the test asks for `appliedLsn()` after a call: who asks may crash at once. */
 const ASK_CHANCE = 0.1;

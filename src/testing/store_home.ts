@@ -3,7 +3,7 @@
 import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { absolutePath } from "../../../ffi/file/working_directory.ts";
+import { absolutePath } from "../../ffi/file/working_directory.ts";
 
 /** Thrown by `home.step()`: a write of the store that failed, and that may succeed when it is done again. */
 export class SimulatedFailure extends Error {
@@ -101,6 +101,15 @@ export class Home implements Disposable {
     this.#older = null;
     this.#now = left;
     this.#life++;
+  }
+
+  /** Gives back what a store holds, unless it lives elsewhere and goes on. */
+  async close(store: object): Promise<void> {
+    if (this.isOutside(store)) return;
+    const { close, [Symbol.dispose]: dispose, [Symbol.asyncDispose]: asyncDispose } = store as Partial<
+      AsyncDisposable & Disposable & { close(): unknown }
+    >;
+    await (asyncDispose ?? dispose ?? close)?.call(store);
   }
 
   /** Removes all directories. */

@@ -1,0 +1,62 @@
+// The consumers of one life, one after the other, as if the application stopped and started them.
+
+import { setImmediate } from "node:timers";
+import type { CrashClock } from "./crash_points.ts";
+import type { WatchedLog } from "./watched_log.ts";
+import type { WatchedStore } from "./watched_store.ts";
+
+/** What feeds a store during one life. */
+export class Consumers {
+  readonly #log: WatchedLog;
+  readonly #clock: CrashClock;
+  #session = new AbortController();
+  #hasEnded = false;
+
+  constructor(log: WatchedLog, clock: CrashClock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Runs consumers until `end()` or the crash. */
+  async run(watched: WatchedStore, batchSize: number): Promise<void> {
+    const log = this.#log;
+    while (!this.#hasEnded && !this.#clock.hasCrashed) {
+      if (!log.isOpen) {
+        await turn();
+        continue;
+      }
+      this.#session = new AbortController();
+      watched.begin();
+      await log.consumeAsync(watched.store, {
+        batchSize,
+        // Only steps make a difference, never the time.
+        pollIntervalMs: Infinity,
+        signal: this.#session.signal,
+      });
+    }
+  }
+
+  /**
+   * Stops the consumer; the next one goes on. Appends that wait for room reject when a consumer ends,
+   * so none is stopped unless there is plenty.
+   */
+  stop(): void {
+    const log = this.#log;
+    if (log.isOpen && log.length < log.capacity / 4 && log.stats().waiting === 0) this.#session.abort();
+  }
+
+  /** Stops the consumer; there is no next one. */
+  end(): void {
+    this.#hasEnded = true;
+    this.#session.abort();
+  }
+}
+
+/** Lets everything run that waits for nothing outside. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

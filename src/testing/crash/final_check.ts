@@ -1,0 +1,44 @@
+// The end of a history: the store has been given every record, and must have all of them.
+
+import type { Store } from "../../types.ts";
+import { BrokenPromiseError, textOf } from "../broken_promise.ts";
+import type { LogModel } from "../log_model.ts";
+import type { StoreAccount } from "../store_account.ts";
+import { type StoreEntry, StoreModel } from "../store_model.ts";
+import type { Subject } from "./options.ts";
+
+/**
+ * Compares a store with everything that it was given.
+ *
+ * @param entries its contents, if there is a way to read them.
+ * @throws {BrokenPromiseError}
+ */
+export async function checkFinally<S extends Store>(
+  store: S,
+  entries: readonly StoreEntry[] | null,
+  { model, account }: { readonly model: LogModel; readonly account: StoreAccount },
+  check: Subject<S>["check"],
+): Promise<void> {
+  const records = model.data();
+  const last = model.lastData();
+  if (store.appliedLsn !== undefined) {
+    const lsn = await store.appliedLsn();
+    if (lsn < last) {
+      throw new BrokenPromiseError(
+        "G11",
+        `appliedLsn() is ${lsn} when the store has been given LSN ${last} and synced`,
+      );
+    }
+    const fault = store.appliedLog === undefined ? null : account.faultOfLog(store, lsn, await store.appliedLog());
+    if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
+  }
+  const difference = entries === null ? null : StoreModel.after(records).difference(entries);
+  if (difference !== null) {
+    throw new BrokenPromiseError("G11", `the store was given every record up to LSN ${last}, and ${difference}`);
+  }
+  try {
+    await check?.(store, records);
+  } catch (error) {
+    throw new BrokenPromiseError("G11", `check() failed after LSN ${last}: ${textOf(error)}`, "", { cause: error });
+  }
+}

@@ -39,7 +39,7 @@ export class AskedRecords {
     return asked;
   }
 
-  /** A call asks for these records, which other calls may repeat: nothing that turns up is traced to them. */
+  /** As `ask()`, for records that other calls may repeat: nothing is traced to them. */
   number(contents: readonly RecordContent[], mayRepeatTime: boolean): readonly AskedRecord[] {
     return contents.map((content, before) => {
       const after = contents.length - before - 1;
@@ -52,7 +52,7 @@ export class AskedRecords {
     for (const record of asked) this.#acknowledged.add(record);
   }
 
-  /** Who asked for a record that is new in a log; null for a checkpoint that the log wrote by itself. */
+  /** What was asked for where a new record is found; null for the log's own checkpoint. */
   trace(record: WALRecord): AskedRecord | null {
     const asked = this.#byContent.get(keyOf(record));
     if (asked === undefined && record.opType === OpType.Checkpoint) return null;

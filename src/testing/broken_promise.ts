@@ -1,4 +1,4 @@
-// What a test of a store or a workload throws: which of the library's promises is broken, and how to see it again.
+// What a test of a store or a workload throws: which promise is broken, and how to replay it.
 
 /** The number of a promise. */
 export type PromiseNumber = "G1" | "G2" | "G3" | "G4" | "G5" | "G6" | "G10" | "G11";

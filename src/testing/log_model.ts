@@ -187,7 +187,7 @@ export class LogModel {
     }
   }
 
-  /** What a log holds is a prefix of what was appended: nothing torn, stale, foreign, moved or in part. */
+  /** A log holds a prefix of what was appended: nothing torn, stale, foreign, moved or partial. */
   checkPrefix(wal: WAL): void {
     const { tail, head } = wal;
     const records = wal.replay();

@@ -1,8 +1,8 @@
 // Random numbers that a seed gives again.
 //
-// sfc32 by Chris Doty-Humphrey (PractRand, 2010): 128 bits of state, a counter among them, so that no seed leads into a
-// short cycle. Seeded as there: the seed in three words, the counter at 1, twelve numbers thrown away. Labels are hashed with
-// FNV-1a (Fowler, Noll, Vo).
+// sfc32 by Chris Doty-Humphrey (PractRand, 2010): 128 bits of state. A counter is among them, so no
+// seed leads into a short cycle. Seeded as there: the seed in three words, the counter at 1, twelve
+// numbers discarded. Labels are hashed with FNV-1a (Fowler, Noll, Vo).
 
 /** Deterministic random numbers. The same seed gives the same numbers on every runtime. */
 export class Random {
@@ -71,8 +71,8 @@ export class Random {
   }
 
   /**
-   * Other numbers, for another purpose: what one purpose uses up does not move those of the next, so that a history can be
-   * shortened and still meet the same faults. Does not depend on the numbers taken so far.
+   * Other numbers, for another purpose, whatever numbers were taken so far. A history can be
+   * shortened and still meets the same faults, because no purpose moves the numbers of another.
    */
   fork(label: string): Random {
     let hash = 0x811c9dc5;

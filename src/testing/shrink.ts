@@ -1,6 +1,6 @@
 // Makes a failing plan short: tries simpler plans, and keeps each that fails in the same way.
 
-/** Simpler plans, one after the other. Each `yield` says whether that plan failed in the same way. */
+/** Simpler plans, in turn. Each `yield` says whether that plan failed in the same way. */
 export type Simpler<P, Best = void> = Generator<P, Best, boolean>;
 
 /**

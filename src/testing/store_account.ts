@@ -1,5 +1,5 @@
-// What a store was given over all its lives, and what it owes: what it says that it has must be what
-// it has.
+// What a store was given over all its lives, and what it owes. What it says and what it has must
+// agree.
 
 import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
@@ -22,7 +22,7 @@ export class StoreAccount {
   /** The log that each record came from. */
   readonly #logs = new Map<LSN, string>();
 
-  /** @param data the records up to an LSN, or all, that the store may have: in order, without checkpoints. */
+  /** @param data records that the store may have: up to an LSN, or all, without checkpoints. */
   constructor(data: (through?: LSN) => WALRecord[]) {
     this.#data = data;
   }
@@ -72,7 +72,7 @@ export class StoreAccount {
     this.#durable = Math.max(this.#durable, lsn);
   }
 
-  /** What is wrong with what its `appliedLsn()` said; null if nothing is. A right LSN is believed. */
+  /** The fault of what `appliedLsn()` said, or null. A right LSN is believed. */
   faultOfLsn(lsn: LSN): string | null {
     if (!Number.isSafeInteger(lsn) || lsn < 0) return `appliedLsn() is ${String(lsn)}, which is no LSN`;
     if (lsn > this.#offered) {
@@ -86,12 +86,12 @@ export class StoreAccount {
     return null;
   }
 
-  /** What is wrong with what its `appliedLog()` said, given its LSN; null if nothing is. */
+  /** The fault of what `appliedLog()` said at that LSN, or null. */
   faultOfLog(store: Store, lsn: LSN, said: string | null | undefined): string | null {
     if (lsn === 0) return null;
     const log = this.#logOf(lsn);
     if (typeof said === "string" && said === log) return null;
-    // Nobody tells a store that applies records one by one.
+    // A store that applies records one by one is not told its log.
     if (store.applyBatch === undefined && (said ?? "") === "") return null;
     return `appliedLog() is ${String(said)}, though its LSN ${lsn} is one of log ${log} (H38)`;
   }

@@ -5,33 +5,38 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { absolutePath } from "../../ffi/file/working_directory.ts";
 
-/** Thrown by `home.step()`: a write of the store that failed, and that may succeed when it is done again. */
+/** Thrown by `home.step()`: a write of the store failed. It may succeed when it is repeated. */
 export class SimulatedFailure extends Error {
   /** Always `SimulatedFailure`. */
   override name = "SimulatedFailure";
 }
 
 /**
- * The machine that a store runs on, from one crash to the next. A store that is opened takes from it what it works on, and
- * finds there what the last crash has left; a new one is empty.
+ * The machine that a store runs on, from one crash to the next. A store that is opened finds there
+ * what the last crash left. A new store finds nothing.
  */
 export interface StoreHome {
   /**
-   * A real directory of the store's own, made when it is first asked for. A crash leaves a copy of the files as they are at that
-   * moment, or, if it is power loss, as they were after any call to the store since its last `sync()`. The path is another
-   * one then. It is removed when the test ends.
+   * A real directory of the store's own, made when it is first asked for, and removed when the test
+   * ends. A killed process leaves a copy of the files as they are. Power loss leaves a copy as they
+   * were after any call to the store since its last `sync()`. The copy has another path.
    */
   readonly directory: string;
   /**
-   * Plain data (numbers, strings, arrays, `Map`s, bytes) that stands for a disk: each change to it is a write. A crash leaves a copy,
-   * as with `directory`. Ask for it once; whatever else the store has in memory is lost.
+   * Plain data (numbers, strings, arrays, `Map`s, bytes) that stands for a disk: each change is a
+   * write. A crash leaves a copy, as with `directory`. Ask for it once: whatever else the store has
+   * in memory is lost.
    */
   saved<T>(initial: () => T): T;
-  /** Something that does not crash with the log, such as a server elsewhere, or a store in memory: the same object in each life. */
+  /**
+   * Something that does not crash with the log, such as a server elsewhere, or a store in memory:
+   * the same object in each life.
+   */
   outside<T>(make: () => T): T;
   /**
-   * Call it between two writes of the store. A crash may come here, and the write may fail: then it throws, and the store has
-   * to let that error through. Without it, crashes come between and after calls to the store, and where it awaits something.
+   * Call it between two writes of the store. It throws where the machine crashes, and now and then
+   * as a write that fails; the store must let the error through. Without it, crashes come between
+   * and after calls to the store, and where the store awaits something.
    */
   step(): void;
 }
@@ -62,7 +67,7 @@ export class Home implements Disposable {
   /** The home as a store sees it until the next crash. */
   open(step: () => void): StoreHome {
     const life = this.#life;
-    // Data and files of a life that is over are still its own: nothing it does now can reach the next one.
+    // A life that is over keeps its own data and files: nothing it does now reaches the next one.
     let last = this.#now;
     const image = () => life === this.#life ? this.#now : last;
     const change = (to: Image) => {
@@ -136,7 +141,7 @@ export class Home implements Disposable {
   }
 }
 
-/** In memory where the system has such a place: stores sync their files often, and nothing here has to last. */
+/** In memory if possible: stores sync their files often, and nothing here has to last. */
 function temporaryDirectory(): string {
   try {
     accessSync("/dev/shm", constants.W_OK);

@@ -1,4 +1,4 @@
-// A file that is an array of bytes: as fast as memory, with nothing in between, for tests that open damaged logs by the ten thousand.
+// A file that is an array of bytes, for tests that open ten thousands of damaged logs.
 
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
 

@@ -1,4 +1,4 @@
-// Child processes of the runtime at hand: started from a file or a snippet, listened to, killed, collected.
+// Child processes of the runtime that runs: started, listened to, killed.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ export function projectUrl(path: string): string {
   return new URL(path, PROJECT_URL).href;
 }
 
-/** The path of the runtime's binary: not of a wrapper, which would take the signals meant for it. */
+/** The path of the runtime's binary. A wrapper would take the signals meant for the runtime. */
 export function runtimeBinary(): string {
   return runtime === "deno"
     ? (globalThis as unknown as { Deno: { execPath(): string } }).Deno
@@ -41,7 +41,8 @@ export interface ChildOptions {
   /** What the child reads from its standard input. @default nothing */
   stdin?: string;
   /**
-   * Milliseconds after which the child is killed and `result` rejects. A limit for children that hang, as in `TestOptions`.
+   * Milliseconds after which the child is killed and `result` rejects: a limit for children that
+   * hang, as in `TestOptions`.
    *
    * @default {300000}
    */
@@ -59,7 +60,7 @@ export interface ChildResult {
 /** A running child. Disposing it kills it and waits until it is gone. */
 export class Child implements AsyncDisposable {
   readonly pid: number;
-  /** Settles when the child has ended and its output is complete; rejects if it could not start or ran out of time. */
+  /** Settles when the child has ended; rejects if it could not start or ran out of time. */
   readonly result: Promise<ChildResult>;
   readonly #process: ChildProcess;
   readonly #waiting = new Set<() => void>();
@@ -113,7 +114,7 @@ export class Child implements AsyncDisposable {
   }
 
   /**
-   * Waits for a line on standard output that matches, also among those already printed, and returns it.
+   * Waits for a line on standard output that matches, which may have been printed already.
    *
    * @throws {Error} if the child ends without it.
    */
@@ -174,7 +175,7 @@ export class Child implements AsyncDisposable {
   }
 }
 
-/** Starts a TypeScript file of the project (a path from its directory, or a URL) in a child of the runtime at hand. */
+/** Starts a TypeScript file in a child: a path from the project's directory, or a URL. */
 export function spawnScript(
   script: string | URL,
   options: ChildOptions = {},
@@ -194,8 +195,8 @@ export function runScript(
 }
 
 /**
- * Starts TypeScript source in a child. It imports the project by `projectUrl()`: it lies in a temporary directory, where no
- * other name resolves.
+ * Starts TypeScript source in a child. It imports the project by `projectUrl()`: it lies in a
+ * temporary directory, where no other name resolves.
  */
 export function spawnSnippet(
   source: string,

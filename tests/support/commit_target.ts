@@ -1,4 +1,5 @@
-// A log as group commit sees it, made of numbers: what is appended, what was asked of the medium, and how that ends.
+// A log as group commit sees it, made of numbers: what is appended, what was asked of the medium,
+// and how that ends.
 
 import type { CommitTarget } from "../../src/engine/group_commit.ts";
 import { Positions } from "../../src/engine/positions.ts";
@@ -22,7 +23,7 @@ export class FakeTarget implements CommitTarget {
   /** The syncs that wait for the medium. */
   readonly pending: { readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
 
-  /** Appends so many records. */
+  /** Appends records. */
   append(count = 1): void {
     this.positions.head += count;
   }

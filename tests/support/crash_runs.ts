@@ -1,4 +1,5 @@
-// Runs a workload on a simulated disk, crashes it, and checks what recovery makes of it, then goes on and crashes it again.
+// Runs a workload on a simulated disk, crashes it, and checks what is recovered; then goes on and
+// crashes it again.
 
 import { WAL, type WALOptions } from "../../mod.ts";
 import {
@@ -52,7 +53,7 @@ export async function prepare(
   return { disk, snapshot: disk.snapshot(), model, options: all };
 }
 
-/** Opens the log and works on it until that ends or the machine crashes. Any other failure is thrown. */
+/** Opens the log and works on it, until the work ends or the machine crashes. */
 export async function run({ disk, options }: Start, model: LogModel, work: Work): Promise<void> {
   let wal: WAL | null = null;
   try {
@@ -77,12 +78,12 @@ export async function countSteps(start: Start, work: Work): Promise<number> {
   return steps;
 }
 
-/** After a crash: the log opens and has what it must; again, after another crash; then it takes more, and crashes once more. */
+/** After a crash, and after two more: the log opens, has what it must, and takes more. */
 export async function checkAfterCrash(start: Start, model: LogModel, random: Random): Promise<void> {
   const { disk, options } = start;
   let wal = WAL.open(LOG_PATH, options);
   model.checkRecovered(wal);
-  // What recovery found is durable when open() returns: nothing that was not synced is needed to find it again.
+  // What recovery found is durable when open() returns, whatever the next crash takes.
   crash(disk, wal, { mode: "power", keep: random.pick<Keep>(["none", "none", "random"]) });
   wal = WAL.open(LOG_PATH, options);
   model.checkRecovered(wal);
@@ -96,8 +97,8 @@ export async function checkAfterCrash(start: Start, model: LogModel, random: Ran
 }
 
 /**
- * Appends up to the end of a sector or a page: a phantom just past it is in a piece that no append has touched. Some are durable,
- * some are not.
+ * Appends up to the end of a sector or a page: a phantom just past it is in a piece that no append
+ * has touched. Some of the records are durable, some are not.
  */
 async function appendToBorder(log: ModelledLog, random: Random): Promise<void> {
   const { wal } = log;
@@ -121,13 +122,13 @@ export interface Tally {
 }
 
 const MOMENTS: readonly Moment[] = ["before", "during", "after"];
-/** Up to so many pieces, each subset is tried. */
+/** Up to this number of pieces, each subset is tried. */
 const FEW_PIECES = 4;
 const SAMPLES = 12;
 /** What comes after each crash image: other appends, another crash. */
 const SEQUELS = 3;
 
-/** Crashes a workload at each of its calls, in every way, and checks what is left. A failure says how to get there. */
+/** Crashes a workload at each of its calls, in every way, and checks what is left. */
 export async function crashEverywhere(
   name: string,
   start: Start,
@@ -169,7 +170,7 @@ export async function crashEverywhere(
   }
 }
 
-/** The ways to crash with so many dirty pieces. */
+/** The ways to crash with that number of dirty pieces. */
 function* crashes(pieces: number, seed: number): Generator<CrashOptions> {
   yield { mode: "kill" };
   if (pieces <= FEW_PIECES) {

@@ -1,4 +1,4 @@
-// A reader of log files written from docs/format.md alone: it shares no code with the library, and takes no short cuts.
+// A reader of log files, written from docs/format.md alone: it shares no code with the library.
 
 /** A record, decoded. */
 export interface ReadRecord {

@@ -1,10 +1,10 @@
-// A random history: what is done to a log and what happens to it, as plain data that a seed gives again.
+// A random history: what is done to a log and what happens to it, as plain data made of a seed.
 
 import type { SimulatedDiskOptions } from "../../testing.ts";
 import { Random } from "../../testing.ts";
 import type { StoreKind } from "./history_store.ts";
 
-/** One step. Its numbers mean something in any state of the log, so that a history can be shortened anywhere. */
+/** One step. It means something in any state of the log, so a history can be shortened anywhere. */
 export type Step =
   | { readonly do: "insert" | "delete" | "deleteValue"; readonly count: number; readonly wait: boolean }
   | { readonly do: "insertSync"; readonly count: number }
@@ -126,7 +126,7 @@ const ALWAYS: Maker[] = [
   [12, crash],
 ];
 
-/** Without a consumer the caller lets go of records. */
+/** Without a consumer the caller releases records. */
 const MANUAL: Maker[] = [
   [10, (random) => ({ do: "truncate", part: random.pick([0.3, 0.9, 1]) })],
   [5, (random) => ({ do: "checkpoint", part: random.pick([0.3, 0.9, 1]) })],

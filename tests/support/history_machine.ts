@@ -226,7 +226,7 @@ export class HistoryMachine {
     if (crash.inCalls > 0) this.disk.crashAt(this.disk.steps + crash.inCalls, crash.when);
   }
 
-  /** Crashes now if a crash is to come, or if the machine has halted at a call. Opens the log again. */
+  /** If a crash is to come, or the machine has halted: crashes, and opens the log again. */
   async crashIfDue(): Promise<void> {
     const crash = this.#crash;
     if (crash === null && !this.disk.halted) return;
@@ -248,7 +248,10 @@ export class HistoryMachine {
     throw new BrokenPromiseError("G6", `recovery found up to LSN ${found - 1}, and after another crash up to ${now}`);
   }
 
-  /** Turns over a bit after a crash: noticed, or a prefix; never a wrong record. Then as if nothing had been. */
+  /**
+   * Crashes, and flips a bit: the log is refused, or holds a prefix, never a wrong record. Then
+   * goes on as if the bit had not been flipped.
+   */
   async rot(slot: number, bit: number): Promise<void> {
     await this.crashIfDue();
     if (this.disk.halted) return;

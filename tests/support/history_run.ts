@@ -1,4 +1,5 @@
-// Runs a history on a simulated disk against its model. The same history runs the same way each time: time is simulated too.
+// Runs a history on a simulated disk against its model. It runs the same way each time, because
+// time is simulated too.
 
 import { OpType, WAL } from "../../mod.ts";
 import type { AskedRecord, RecordContent } from "../../src/testing/asked_records.ts";
@@ -48,7 +49,7 @@ export async function runHistory(history: History, tally: Tally = new Tally()): 
   tally.histories++;
 }
 
-/** The monotonic clock decides about looks at the file and turns of the event loop: it must not depend on the machine. */
+/** The monotonic clock decides when a log checks its file and gives way to others. */
 function simulateTime(seed: number): () => void {
   const random = new Random(seed).fork("time");
   let now = 0;

@@ -41,7 +41,7 @@ function simplerSteps(step: Step): Step[] {
   return [];
 }
 
-/** What to print: what broke, how to run it again, the shortest way there, and the calls of that run. */
+/** What to print: what broke, how to run it again, the shortest steps, and their system calls. */
 export function report(failure: HistoryFailure, length: number): string {
   const { history, at } = failure;
   const { seed, steps, ...rest } = history;

@@ -1,5 +1,5 @@
-// A store that can crash, in three kinds: one that saves the LSN with its data, one that is called record by record and saves
-// none, and none at all. It notes which record came to it when.
+// A store that can crash, in two kinds: one saves the LSN with its data, one is called record by
+// record and saves none.
 
 import type { LSN, Store, WAL, WALRecord } from "../../mod.ts";
 import { Delivery } from "../../src/testing/crash/delivery.ts";
@@ -93,7 +93,7 @@ export class HistoryStore {
   check(wal: WAL): void {
     const applied = this.appliedLsn;
     const mine = new Map(this.#applied.map((record): [LSN, WALRecord] => [record.lsn, record]));
-    // An exact store has every record up to its LSN; a plain one at least those that the log gave up.
+    // An exact store has every record up to its LSN, a plain one those that the log released.
     for (const record of this.#model.data(this.kind === "exact" ? applied : wal.tail - 1)) {
       const found = mine.get(record.lsn);
       if (found !== undefined && recordText(found) === recordText(record)) continue;

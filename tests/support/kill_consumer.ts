@@ -1,5 +1,6 @@
-// A process that writes to a log and applies it to an SQLite store until it is killed. Arguments: path, database, life, seed. It says
-// "o tail head" once open, and "a count" when the first so many operations of this life are acknowledged.
+// A process that writes to a log and applies it to an SQLite store until it is killed. Arguments:
+// path, database, life, seed. It prints "o tail head" once open, and "a count" when the first
+// `count` operations of this life are acknowledged.
 
 import process from "node:process";
 import { WAL } from "../../mod.ts";
@@ -8,8 +9,8 @@ import { Random } from "../../src/testing/random.ts";
 import { say } from "./kill_writer.ts";
 
 /**
- * What the n-th operation of a life does. Deletes take back inserts of a short while ago: a record that is applied twice puts
- * them back.
+ * What the n-th operation of a life does. Deletes take back inserts of a short while ago: a record
+ * that is applied twice puts them back.
  */
 export function operationOf(index: number): { type: "insert" | "delete" | "deleteValue"; key: number } {
   if (index % 7 === 5) return { type: "delete", key: index - 2 };

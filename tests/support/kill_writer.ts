@@ -1,7 +1,8 @@
-// A process that writes to a log until it is killed, and says on standard output what it was promised. Arguments: path, life, seed.
+// A process that writes to a log until it is killed, and prints what it was promised. Arguments:
+// path, life, seed.
 //
-// Lines, each in one write: "o tail head" once open, "a count" when the first so many operations of this life are acknowledged, "t lsn"
-// before records up to there are released.
+// Lines, each in one write: "o tail head" once open, "a count" when the first `count` operations of
+// this life are acknowledged, "t lsn" before records up to there are released.
 
 import * as fs from "node:fs";
 import process from "node:process";

@@ -1,4 +1,4 @@
-// A worker for the tests of openers: opens a log, says how that ended, and closes it when it is told to.
+// A worker for the tests of openers: opens a log, says how that ended, closes it when told to.
 
 import { WAL, WALError, WALLockedError } from "../../mod.ts";
 

@@ -32,7 +32,7 @@ export interface LoopDevice extends Disposable {
    */
   cutAt(offset: number): void;
   /**
-   * Turns bytes of the device over, behind the file system's back; what was read before is
+   * Flips bytes of the device, without the file system; what was read before is
    * forgotten.
    */
   spoil(offsets: readonly number[]): void;
@@ -94,7 +94,7 @@ function tryLoopDevice(type: string): string | false {
   return false;
 }
 
-/** Makes and mounts a file system of so many MiB. */
+/** Makes and mounts a file system. */
 export function loopDevice(type: string, sizeMiB: number): LoopDevice {
   const directory = fs.mkdtempSync(join(parentOfImages(), "wal-loop-"));
   const image = join(directory, "image");

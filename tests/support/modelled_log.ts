@@ -123,7 +123,7 @@ function toItem({ keyHigh, keyLow, valueHigh, valueLow }: RecordContent): [bigin
   return [keyHigh, keyLow, valueHigh, valueLow];
 }
 
-/** Waits for all of them, and then throws what the first that failed did: none is left behind unhandled. */
+/** Waits for all of them, then throws what the first that failed did. */
 async function all(promises: readonly Promise<void>[]): Promise<void> {
   for (const outcome of await Promise.allSettled(promises)) if (outcome.status === "rejected") throw outcome.reason;
 }

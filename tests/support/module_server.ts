@@ -40,7 +40,7 @@ export async function serveModules(): Promise<ModuleServer> {
   };
 }
 
-/** Runs a program with Deno in a directory of its own, with a cache of its own and without any configuration; it imports from the server. */
+/** Runs a program with Deno that imports from the server: no configuration, a new cache. */
 export function runWithServer(
   { origin }: ModuleServer,
   directory: TempDir,
@@ -55,7 +55,8 @@ export function runWithServer(
 }
 
 /**
- * Throws if a module, or one that it leads to, imports what is neither a file of the project nor built in.
+ * Throws if a module, or one that it leads to, imports what is neither a file of the project nor
+ * built in.
  *
  * @returns the modules.
  */

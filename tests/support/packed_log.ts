@@ -1,5 +1,6 @@
-// Logs in a kilobyte each, for the cases of tests/cases: all that recovery looks at, without keys, values and checksums. A new case is
-// what `packLog()` makes of its file, and the answer that docs/format.md gives.
+// Logs in a kilobyte each, for the cases of tests/cases: all that recovery looks at, without keys,
+// values and checksums. A new case is what `packLog()` makes of its file, and the answer that
+// docs/format.md gives.
 
 import { Buffer } from "node:buffer";
 import { deflateRawSync, inflateRawSync } from "node:zlib";

@@ -1,4 +1,4 @@
-// The sentences of a Markdown text, as a reader meets them: without code, each table cell and list item by itself.
+// The sentences of a Markdown text: without code, each table cell and list item by itself.
 
 /** A sentence, and the line that its paragraph begins in. */
 export interface Sentence {
@@ -7,7 +7,10 @@ export interface Sentence {
   readonly words: number;
 }
 
-/** Sentences outside of code blocks and of what a script writes between `<!-- name -->` and `<!-- /name -->`. */
+/**
+ * Sentences outside of code blocks and of generated parts, from `<!-- name -->` to `<!-- /name
+ * -->`.
+ */
 export function sentencesOf(markdown: string): Sentence[] {
   return blocksOf(markdown).flatMap(({ line, text }) =>
     splitSentences(plain(text)).map((sentence) => ({ line, text: sentence, words: wordsOf(sentence) }))

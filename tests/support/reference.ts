@@ -1,4 +1,4 @@
-// The file format a second time, byte by byte and as slow as can be: what the library's own encoder is checked against.
+// The file format a second time, byte by byte: the library's own encoder is compared with it.
 
 /** The fields of a record, each with a default, so that a test names what it is about. */
 export interface ReferenceRecord {
@@ -43,7 +43,7 @@ export interface ReferenceHeader {
 /** The log id of the tests: bytes 0 to 15. */
 export const LOG_ID: Uint8Array = Uint8Array.from({ length: 16 }, (_, i) => i);
 
-/** CRC-32C bit by bit, as a shift register: the state after the bytes, before the final inversion. */
+/** CRC-32C bit by bit: the shift register after the bytes, before the final inversion. */
 export function shiftCrc(bytes: Uint8Array, state: number = 0xffffffff): number {
   for (const byte of bytes) {
     state ^= byte;
@@ -57,7 +57,7 @@ export function slowCrc(bytes: Uint8Array, state: number = 0xffffffff): number {
   return (shiftCrc(bytes, state) ^ 0xffffffff) >>> 0;
 }
 
-/** An unsigned number as so many bytes, the lowest first. */
+/** An unsigned number as bytes, the lowest first. */
 function bytesOf(value: number | bigint, count: number): number[] {
   let rest = BigInt(value);
   const bytes: number[] = [];

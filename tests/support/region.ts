@@ -1,4 +1,4 @@
-// What the tests of ffi/ share: a request, a count of what the process holds, and systems that fail on demand.
+// What the tests of ffi/ share: a request, a count of what the process holds, systems that fail.
 
 import * as fs from "node:fs";
 import type { Libc } from "../../ffi/libc/libc.ts";
@@ -48,10 +48,10 @@ export function held(directory: string): string[] {
   return found;
 }
 
-/** Decides, for the n-th call of that name (from 0), which error it ends in; null lets it through. */
+/** Decides in which error the n-th call of a name (from 0) ends; null lets it through. */
 export type Verdict = (call: string, index: number) => string | null;
 
-/** A system whose calls fail as told. What a failed close or unmap does to resources is done: Linux does the same. */
+/** A system whose calls fail as told. A failed close or unmap still frees, as on Linux. */
 export function failingSystem(system: System, verdict: Verdict): System {
   let index = 0;
   const failing = <T extends object>(calls: T): T =>
@@ -108,7 +108,7 @@ export function systemWithMapping(system: System, changed: (mapping: Mapping) =>
   });
 }
 
-/** A C library whose calls fail as told, the way C does it: −1 and errno, or the number itself. */
+/** A C library whose calls fail as told, as C does: −1 and errno, or the number itself. */
 export function failingLibc(libc: Libc, numbers: Readonly<Record<string, number>>, verdict: Verdict): Libc {
   let index = 0;
   let errno: number | null = null;

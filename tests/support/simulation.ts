@@ -1,4 +1,4 @@
-// A log on a simulated disk, for the tests of one fault: opened, crashed, damaged and looked at in a line each.
+// A log on a simulated disk, for the tests of one fault: each action is a line.
 
 import { assert, assertEquals } from "@std/assert";
 import { WAL, WALCorruptError, type WALOptions } from "../../mod.ts";
@@ -70,7 +70,7 @@ export function appendBatch(wal: WAL, count: number): void {
   wal.batchInsertSync(Array.from({ length: count }, (_, i) => [1n, first + i, 2n, first + i] as const));
 }
 
-/** Throws unless the log holds exactly the records from `first` to `last`, as `append()` numbered them. */
+/** Throws unless the log holds exactly the records `first` to `last` of `append()`. */
 export function assertHolds(wal: WAL, first: number, last: number, message = ""): void {
   assertEquals([wal.tail, wal.head - 1], [first, last], message);
   const found = wal.replay();
@@ -82,7 +82,7 @@ export function assertHolds(wal: WAL, first: number, last: number, message = "")
   }
 }
 
-/** Throws unless opening fails with `WALCorruptError` and leaves every byte of the file as it is. */
+/** Throws unless opening fails with `WALCorruptError` and leaves the file as it is. */
 export function assertRefused(simulation: Simulation, what: string, options: WALOptions = {}): WALCorruptError {
   const { disk } = simulation;
   const before = disk.image(LOG, "cache");

@@ -1,4 +1,4 @@
-// What the tests of the stores that come with the library share: a record by hand, and the comparison with the model.
+// What the tests of the library's own stores share: applying one record, comparing with the model.
 
 import { assert, assertEquals } from "@std/assert";
 import { recordOf } from "../../src/read/stored_record.ts";

@@ -13,8 +13,8 @@ export interface TempDir extends Disposable {
 }
 
 /**
- * Makes a temporary directory: in `WAL_TEST_DIR` if that is set (to run a suite on another file system), otherwise where
- * the system keeps such.
+ * Makes a temporary directory: in `WAL_TEST_DIR` if that is set (to run a suite on another file
+ * system), otherwise where the system keeps such.
  */
 export function tempDir(
   parent: string = process.env["WAL_TEST_DIR"] ?? tmpdir(),

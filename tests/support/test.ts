@@ -4,11 +4,11 @@ import { runtime } from "./runtime.ts";
 
 /** How a test is run. */
 export interface TestOptions {
-  /** Why the test cannot run here; it is then listed as skipped, with this reason. False or absent: it runs. */
+  /** Why the test is skipped here; false or absent: it runs. */
   skip?: string | false;
   /**
-   * Milliseconds after which a test that waits counts as failed. Far more than any test takes on a machine that is five
-   * times slower, and busy: the limit is for tests that hang.
+   * Milliseconds after which a test that waits counts as failed. Far more than any test takes on a
+   * machine that is five times slower, and busy: the limit is for tests that hang.
    *
    * @default {600000}
    */
@@ -44,7 +44,7 @@ interface DenoTest {
   ): void;
 }
 
-// Neither runtime can resolve the other's test module, nor may a type checker try: hence a name it cannot see through.
+// A name that is not a literal, because neither runtime can resolve the other's test module.
 const bunTestModule: string = "bun:test";
 const bun = runtime === "bun" ? await import(bunTestModule) as BunTest : null;
 

@@ -1,4 +1,5 @@
-// A process that works on a log while its system calls are tampered with, and says what it was promised and what it was refused.
+// A process that works on a log while its system calls are tampered with, and prints what it was
+// promised and what it was refused.
 // Arguments: path, flush. Lines: "ack lsn", "error action name code isWALError", "end".
 
 import process from "node:process";

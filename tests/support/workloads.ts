@@ -73,7 +73,7 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
       await log.inserts(3);
     },
   },
-  "a full ring, let go of and written over": {
+  "a full ring, released and written over": {
     prelude: (log) => {
       for (let i = 0; i < CAPACITY / 64; i++) log.batchInsertSync(64);
       log.flush();

@@ -1,4 +1,5 @@
-// A store that does everything right, and stores that each do one thing wrong: what the kit for users must tell apart.
+// Stores that do everything right, and stores that each do one thing wrong: the kit must tell them
+// apart.
 
 import { type AppliedRun, OpType, type WALRecord } from "../../mod.ts";
 import type { StoreEntry, StoreHome } from "../../testing.ts";
@@ -50,7 +51,7 @@ export class GoodSyncingStore extends GoodStore {
   protected memory: Saved = this.disk.saved;
 
   override applyBatch(records: readonly WALRecord[]): void {
-    // A consumer that starts anew goes on from what is on disk, and hands out again what is in memory only.
+    // A new consumer goes on from what is on disk, and hands out again what is in memory only.
     const missing = records.filter(({ lsn }) => lsn > this.memory.applied);
     if (missing.length === 0) return;
     this.memory = { entries: after(this.memory.entries, missing), applied: missing.at(-1)!.lsn };
@@ -120,7 +121,7 @@ export class GoodSyncingLogStore extends GoodLogStore {
   }
 }
 
-/** The log's id is saved after data and LSN: a crash in between leaves the LSN of one log with the id of another. */
+/** Saves the log's id after data and LSN: a crash in between leaves another log's id. */
 export class LogAfterLsn extends GoodLogStore {
   override applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
     const { entries, log } = this.disk.saved;
@@ -222,7 +223,7 @@ export class OneByOne extends GoodStore {
   }
 }
 
-/** The same, one transaction for each record in a database: no step to crash at, but a record can fail. */
+/** As `OneByOne`, without a step to crash at: but a record can fail. */
 export class OneByOneWithoutSteps extends GoodStore {
   override applyBatch(records: readonly WALRecord[]): void {
     for (const record of records) {

@@ -16,7 +16,7 @@ export interface CaseBody {
 
 const SEEDS = 20;
 const RECORDS = 60;
-/** A store that calls `home.step()` more often than this in one call is crashed at the first of them only. */
+/** Within one call, a store is crashed at this many calls of `home.step()` at most. */
 const MOST_STEPS = 200;
 /** Turns of the microtask queue within a call, after each of which it is crashed. */
 const MOST_TURNS = 16;
@@ -75,7 +75,7 @@ export const CASES: readonly CaseBody[] = [
           await trial.sync();
           const run = randomRecords(new Random(index + 100), 6, 9);
           if (!await failsAt(trial, run, index, spoil)) continue;
-          // A record that cannot be read is unheard of: a store may be half-way in memory then, if it is not when opened again.
+          // An unreadable record is unheard of: the store may be half-way in memory, not on disk.
           if (spoil === unknownType) await trial.expect("G3", 8, `after applyBatch() failed at LSN ${run[index]!.lsn}`);
           const lsn = await trial.applied();
           if (lsn !== null && lsn > 8) trial.fail("G3", `applyBatch() failed, and appliedLsn() is ${lsn}`);
@@ -111,7 +111,7 @@ export const CASES: readonly CaseBody[] = [
         const records = randomRecords(random, 24);
         for (const run of runsOf(records, random)) {
           await trial.give(run);
-          // As a consumer does that starts anew: after what the store says it has, or anywhere if it does not say.
+          // A new consumer begins after appliedLsn(), or anywhere where the store cannot say.
           const from = trial.store.appliedLsn === undefined ? random.below(trial.last) : (await trial.applied())!;
           if (from === trial.last) continue;
           const to = random.between(from + 1, trial.last);

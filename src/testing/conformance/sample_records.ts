@@ -23,7 +23,7 @@ export function makeInserts(count: number, first: number): WALRecord[] {
   });
 }
 
-/** Inserts, deletes and deletes of one value, of so few keys and values that most records meet an earlier one. */
+/** Random changes of so few keys and values that most records meet an earlier one. */
 export function randomRecords(random: Random, count: number, first = 1): WALRecord[] {
   const changes = OPERATIONS.filter(({ method }) => method !== null);
   const types: readonly OpType[] = [OpType.Insert, OpType.Insert, ...changes.map(({ opType }) => opType)];
@@ -35,12 +35,12 @@ export function randomRecords(random: Random, count: number, first = 1): WALReco
   });
 }
 
-/** A record of a type that there is not: a store that looks at the type fails there, whatever it did before. */
+/** A record of a type that does not exist: a store that looks at the type fails there. */
 export function unknownType(record: WALRecord): WALRecord {
   return recordOf({ ...record.toObject(), opType: 63 as OpType });
 }
 
-/** A record whose key and value cannot be read: as with one that a database refuses, any store fails there. */
+/** A record whose key and value throw when read: any store fails there. */
 export function unreadable(record: WALRecord): WALRecord {
   const fail = (): never => {
     throw new Error(`LSN ${record.lsn} cannot be read (simulated)`);

@@ -23,8 +23,8 @@ export interface ConformanceCase {
 /** How a store is tested. */
 export interface ConformanceOptions<S extends Store = Store> {
   /**
-   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. Without it only what the store says of itself is
-   * tested: `appliedLsn()`, and that it throws or does not.
+   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. Without it,
+   * the suite tests only what the store says: `appliedLsn()`, and what it throws.
    */
   readonly contents?: ReadContents<S> | undefined;
   /** Registers each case: `Deno.test`, or `test` of `bun:test` or `node:test`. */
@@ -38,14 +38,15 @@ export interface ConformanceOptions<S extends Store = Store> {
   /**
    * Where `home.directory` is made.
    *
-   * @default {"/dev/shm", which lies in memory; where there is none, the system's directory for temporary files}
+   * @default {"/dev/shm", which is in memory, or else the system's temporary directory}
    */
   readonly temporary?: string | undefined;
 }
 
 /**
- * A suite that any store must pass: order, whole runs in `applyBatch()`, also when it fails in the middle, an honest
- * `appliedLsn()` and `appliedLog()`, `sync()`, records that come again, crashes and failures within a call.
+ * A suite that any store must pass: order; whole runs in `applyBatch()`, also when it fails in the
+ * middle; an honest `appliedLsn()` and `appliedLog()`; `sync()`; records that come again; crashes
+ * and failures within a call.
  *
  * @example With a test runner
  * ```ts ignore
@@ -73,8 +74,8 @@ export interface ConformanceOptions<S extends Store = Store> {
  * }
  * ```
  *
- * @param makeStore opens a store on a home: an empty one for each case, and again after each crash. See {@linkcode StoreHome} for
- * what a store can keep where.
+ * @param makeStore opens a store on a home: an empty one for each case, and again after each crash.
+ * {@linkcode StoreHome} says what a store can keep where.
  */
 export function storeConformance<S extends ApplicableStore>(
   makeStore: (home: StoreHome) => S | Promise<S>,

@@ -116,7 +116,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     return this.#account.faultOfLog(store, lsn, said);
   }
 
-  /** Crashes the store's machine and opens it again: it must have what it owes and say so. Returns what it says. */
+  /** Crashes and opens the store: it must have what it owes. @returns its `appliedLsn()`. */
   async crash(mode: "power" | "kill"): Promise<LSN | null> {
     await this.mortal.crash(mode);
     await this.#open();

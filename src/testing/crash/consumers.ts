@@ -41,8 +41,8 @@ export class Consumers {
   }
 
   /**
-   * Stops the consumer; the next one goes on. Appends that wait for room reject when a consumer ends,
-   * so none is stopped unless there is plenty.
+   * Stops the consumer; the next one goes on. Appends that wait for room reject when a consumer
+   * ends, so none is stopped unless there is plenty.
    */
   stop(): void {
     const log = this.#log;

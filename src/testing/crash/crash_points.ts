@@ -10,8 +10,9 @@ export interface CrashPoint {
 }
 
 /**
- * The steps of one life: appends, syncs, openings, calls to the store and what it does within. They are counted the same way
- * however fast the machine is, so that a seed and a step give the same history again.
+ * The steps of one life: appends, syncs, openings, calls to the store and `home.step()` within
+ * them. The count does not depend on the machine's speed, so a seed and a step give one history
+ * again.
  */
 export class CrashClock {
   readonly #point: CrashPoint | null;

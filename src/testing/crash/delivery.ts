@@ -1,5 +1,5 @@
-// What a consumer hands to a store must be what the log owes it: durable records, in order, none left
-// out, whole batches.
+// A consumer must hand a store what the log owes it: durable records, in order, none left out,
+// whole batches.
 
 import type { LSN, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";

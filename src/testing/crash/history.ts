@@ -1,5 +1,5 @@
-// One history: an empty disk, lives that end in crashes, and a last one in which everything is checked. A seed and a crash point
-// decide all of it.
+// One history: an empty disk, lives that end in crashes, and a last life in which everything is
+// checked. A seed and a crash point decide all of it.
 
 import type { Store, WALOptions } from "../../types.ts";
 import { Life, type LifePlan, type Machine } from "./life.ts";
@@ -16,7 +16,10 @@ import { Home } from "../store_home.ts";
 /** Which history. */
 export interface HistoryPlan {
   readonly seed: number;
-  /** The step of the first life at which it crashes; 0: it does not. One that is never reached: after the last step. */
+  /**
+   * The step of the first life at which it crashes; 0: it does not. It crashes after its last step
+   * if it never reaches this one.
+   */
   readonly point: number;
   /** Most crashes. */
   readonly crashes: number;
@@ -52,7 +55,10 @@ const KEEPS: readonly Keep[] = ["none", "random", "random", "all"];
 /** About as many system calls as making a log takes. */
 const OPENING_CALLS = 30;
 
-/** The chance that the log is restored from a backup before it is opened again. Once: a log knows its nearest origin only. */
+/**
+ * The chance that the log is restored from a backup before it is opened again. Once in a history,
+ * because a log knows its nearest origin only.
+ */
 const RESTORE_CHANCE = 0.5;
 
 /** Goes through a history. */
@@ -103,7 +109,10 @@ function habitsOf(seed: number): Habits {
   };
 }
 
-/** What is decided about one life. Each has random numbers of its own: fewer crashes leave the first ones as they were. */
+/**
+ * What is decided about one life. Each life has random numbers of its own, so a history with fewer
+ * crashes begins with the same lives.
+ */
 function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number): LifePlan {
   const { seed, point, length } = plan;
   const random = new Random(seed, 2 ** 20 + 16 * point + number);

@@ -1,4 +1,5 @@
-// Crash tests of a store and a workload: histories by the hundred, and for one that fails the shortest that fails in the same way.
+// Crash tests of a store and a workload: hundreds of histories. A failure is reported with the
+// shortest history found that fails in the same way.
 
 import type { ApplicableStore, Store } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
@@ -18,14 +19,17 @@ const SHORTEN_MS = 3000;
 const LINES_SHOWN = 80;
 
 /**
- * Runs a workload on a log, with a consumer and your store, on a simulated machine that crashes at hundreds of points; after each
- * crash it opens log and store again, lets the consumer catch up, and checks that
+ * Runs a workload on a log, with a consumer and your store, on a simulated machine that crashes at
+ * hundreds of points. After each crash it opens log and store again, lets the consumer catch up,
+ * and checks that
  *
  * - every acknowledged record is there, and none that was never appended (G1, G2, G4),
  * - batches are there whole or not at all, in the log and in the store (G3),
  * - the store gets every durable record in order, and none twice if it has `appliedLsn()` (G11),
- * - `appliedLsn()` says what the store has, neither more nor less, after crashes that take what it did not sync (G11),
- * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored from a backup (G11),
+ * - `appliedLsn()` says what the store has, neither more nor less, also after crashes that take
+ *   what it did not sync (G11),
+ * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored
+ *   from a backup (G11),
  * - the store's contents are what the records make of them, and `check()` agrees (G11).
  *
  * @example A store whose disk is plain data
@@ -57,7 +61,9 @@ const LINES_SHOWN = 80;
  * }
  *
  * const { crashes } = await crashTest({
- *   store: (home) => new ValueStore(home.saved(() => ({ saved: { applied: 0, values: [] as bigint[] } }))),
+ *   store: (home) => {
+ *     return new ValueStore(home.saved(() => ({ saved: { applied: 0, values: [] as bigint[] } })));
+ *   },
  *   workload: async ({ wal, random }) => {
  *     for (let i = 0; i < 5; i++) await wal.logInsert(1, 2, 3, random.uint64());
  *   },
@@ -69,7 +75,8 @@ const LINES_SHOWN = 80;
  * ```
  *
  * @returns how much was tried.
- * @throws {BrokenPromiseError} if a promise is broken: which one, at which seed and crash point, and how to replay it.
+ * @throws {BrokenPromiseError} if a promise is broken: which, at which seed and crash point, and
+ * how to replay it.
  */
 export async function crashTest<S extends ApplicableStore>(options: CrashTestOptions<S>): Promise<CrashTestResult> {
   const subject: Subject<S> = { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS };
@@ -92,7 +99,7 @@ function seedsOf(seeds: number | readonly number[]): readonly number[] {
   return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds;
 }
 
-/** Every step of a life and the time after the last one, or so many of them. */
+/** Every step of a life and the time after the last one; or `points` of them. */
 function pointsOf(points: number | readonly number[], steps: number, seed: number): readonly number[] {
   if (typeof points !== "number") return points.filter((point) => point !== 0);
   const all = steps + 1;
@@ -125,7 +132,7 @@ async function judge<S extends Store>(
   throw new Error(`${text}\n${where}`, { cause: error });
 }
 
-/** The earliest single crash of the same seed that breaks the same promise, as far as time allows. */
+/** The earliest single crash of this seed that breaks the same promise, as far as time allows. */
 async function shorten<S extends Store>(
   subject: Subject<S>,
   plan: HistoryPlan,

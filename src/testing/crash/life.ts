@@ -1,4 +1,5 @@
-// One life of a simulated machine: the log is opened, the store is, a consumer feeds it, the workload runs, until the crash.
+// One life of a simulated machine. Log and store are opened, a consumer feeds the store, the
+// workload runs, until the crash.
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { WALError, WALStoreError } from "../../errors.ts";
@@ -89,7 +90,7 @@ export class Life<S extends Store> {
     const { end, number } = this.#plan;
     this.#clock.note(number === 0 ? "The machine starts." : "The machine starts again.");
     const life = this.#live();
-    life.catch(() => {}); // looked at below, unless the crash comes first
+    life.catch(() => {}); // awaited below, unless the crash comes first
     const timer = setTimeout(() => {
       this.#failed.reject(
         new Error(`Nothing happens any more: this life did not end in ${this.#subject.timeoutMs} ms`),
@@ -267,7 +268,7 @@ export class Life<S extends Store> {
   }
 }
 
-/** The same records, in a log with another id. A store takes it, if it knows which log its LSN belongs to. */
+/** The same records, in a log with another id. A store that knows its log takes them. */
 function restoreLog(disk: SimulatedDisk, options: WALOptions): void {
   const backup = `${LOG_PATH}.backup`;
   {

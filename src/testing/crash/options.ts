@@ -21,26 +21,29 @@ export interface WorkloadContext<S extends Store = Store> {
 /** How to test a store or a workload. */
 export interface CrashTestOptions<S extends Store = Store> {
   /**
-   * What the application does with its log. Runs from the start again after each crash, as the application would. Ends by itself,
-   * or in the middle where the machine crashes: then the log throws, or a promise stays open for ever.
+   * What the application does with its log. It runs from its start again after each crash, as the
+   * application would. Where the machine crashes, the log throws, or a promise never settles.
    */
   readonly workload: (context: WorkloadContext<S>) => void | Promise<void>;
   /**
-   * Opens the store, at first and after each crash: on `home.directory` if it has files, on `home.saved()` if plain data stands for
-   * its disk, as `home.outside()` if it does not crash with the log.
+   * Opens the store, at first and after each crash: on `home.directory` if it has files, on
+   * `home.saved()` if plain data stands for its disk, as `home.outside()` if it does not crash with
+   * the log.
    *
-   * A store with a `close()`, `[Symbol.dispose]()` or `[Symbol.asyncDispose]()` is closed when nobody looks at it any more.
+   * A store with a `close()`, `[Symbol.dispose]()` or `[Symbol.asyncDispose]()` is closed when the
+   * test no longer needs it.
    */
   readonly store: (home: StoreHome) => S | Promise<S>;
   /**
-   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. It is then compared with what the records
-   * make of an empty map, after each crash and at the end.
+   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. After each
+   * crash and at the end, the test compares this with what the records make of an empty map.
    */
   readonly contents?: ReadContents<S> | undefined;
   /**
    * Looks at the store at the end, when everything is applied, and throws if it is not right.
    *
-   * @param records what the store must have: all that ever was durable, in LSN order, without checkpoints.
+   * @param records what the store must have: all that was ever durable, in LSN order, without
+   * checkpoints.
    */
   readonly check?: ((store: S, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
   /**
@@ -50,15 +53,15 @@ export interface CrashTestOptions<S extends Store = Store> {
    */
   readonly seeds?: number | readonly number[] | undefined;
   /**
-   * At how many steps of the workload to crash for each seed, spread over all of them, at every step if they are so few; or at which
-   * ones. Step 0 stands for no crash.
+   * At how many steps of the workload to crash for each seed, or at which ones. A number is spread
+   * over all steps; if there are no more, each is tried. Step 0 stands for no crash.
    *
    * @default {20}
    */
   readonly crashPoints?: number | readonly number[] | undefined;
   /**
-   * Most crashes in a history. The first is at the crash point, later ones at seeded steps, some of them in the recovery from the
-   * one before.
+   * Most crashes in a history. The first is at the crash point, later ones are at seeded steps.
+   * Some of them come while the machine recovers from the one before.
    *
    * @default {2}
    */
@@ -70,7 +73,8 @@ export interface CrashTestOptions<S extends Store = Store> {
    */
   readonly failures?: number | undefined;
   /**
-   * Options of the log. One that flushes `"inline"` looks at the real clock, and may not do the same again.
+   * Options of the log. With `flush: "inline"` it reads the real clock, so a seed may not give the
+   * same history again.
    *
    * @default {{ size: 65536, flush: "offload", idleHeaderDelayMs: Infinity }}
    */
@@ -84,7 +88,7 @@ export interface CrashTestOptions<S extends Store = Store> {
   /**
    * Where `home.directory` is made.
    *
-   * @default {"/dev/shm", which lies in memory; where there is none, the system's directory for temporary files}
+   * @default {"/dev/shm", which is in memory, or else the system's temporary directory}
    */
   readonly temporary?: string | undefined;
 }

@@ -45,7 +45,7 @@ export class WatchedLog extends WAL {
     return applied;
   }
 
-  /** The test stops consumers that an application would leave running: who waits for one waits for the next. */
+  /** The test stops consumers that an application would not: a waiter waits for the next one. */
   async #whenApplied(lsn: LSN = this.head - 1): Promise<void> {
     const opening = this.#openings;
     for (;;) {
@@ -142,7 +142,7 @@ export class WatchedLog extends WAL {
       appended = Promise.reject(error);
     }
     const last = this.head > first ? this.head - 1 : 0;
-    // Looked at from the side, which also keeps a rejection that nobody waits for from ending the process.
+    // This also keeps a rejection that nobody waits for from ending the process.
     appended.then(() => {
       if (this.#watch.clock.hasCrashed || this.durable >= last) return;
       this.#watch.fail(

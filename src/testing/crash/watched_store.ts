@@ -1,4 +1,5 @@
-// The user's store as the log's consumer sees it: every call is checked, and is a step at which the machine may crash.
+// The user's store as the log's consumer sees it. Every call is checked, and is a step at which the
+// machine may crash.
 
 import type { LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
@@ -162,7 +163,7 @@ export class WatchedStore {
     this.#becomesDurable();
   }
 
-  /** Calls the store, with room for a crash before, while it waits, and after. A write that failed is done again. */
+  /** Calls the store. The machine may crash before, meanwhile and after. Repeats failed writes. */
   async #call<T>(what: string, call: () => T | Promise<T>, failed?: () => Promise<void>): Promise<T> {
     const { clock, random } = this.#watch;
     for (let attempt = 1;; attempt++) {
@@ -220,7 +221,7 @@ export class WatchedStore {
     this.#callsSinceImage = 0;
   }
 
-  /** What the store has now may be what power loss leaves, as may every state since the last that was durable. */
+  /** Power loss may leave the store as it is now, or as after any call since it was durable. */
   #imageMaybe(): void {
     if (!this.#watch.losesWrites) return;
     this.#callsSinceImage++;
@@ -239,7 +240,7 @@ export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
-/** Resolves after so many turns of the microtask queue. */
+/** Resolves after `count` turns of the microtask queue. */
 async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await null;
 }

@@ -35,7 +35,7 @@ export class SimulatedClock {
     return this.#timeMs;
   }
 
-  /** Moves by so many milliseconds: a jump, back if negative. */
+  /** Moves the clock: a jump, back if negative. */
   advance(ms: number): void {
     this.#timeMs += ms;
   }

@@ -51,7 +51,7 @@ export interface Chooser {
 const MAX_PIECES = 12;
 
 /**
- * Every way in which so many pieces can be kept or lost, nothing first.
+ * Every way in which pieces can be kept or lost, nothing first.
  *
  * @throws {RangeError} if there are more than 12 pieces, hence more than 4096 ways.
  */

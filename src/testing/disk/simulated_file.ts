@@ -268,7 +268,7 @@ export class SimulatedFile {
   // Damage.
 
   /**
-   * Puts bytes on the medium behind the kernel's back; into the page cache too, if the kernel is to
+   * Puts bytes on the medium without the kernel; into the page cache too, if the kernel is to
    * have read them.
    */
   damage(offset: number, bytes: Uint8Array, where: "medium" | "both"): void {
@@ -450,7 +450,7 @@ function overlay(image: Uint8Array, imageOffset: number, bytes: Uint8Array, offs
   }
 }
 
-/** Whether an array, up to its length, has other bytes than the other one. */
+/** Whether the bytes of `a` differ from the first ones of `b`. */
 function differ(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, a.length < b.length ? b.subarray(0, a.length) : b) !== 0;
 }

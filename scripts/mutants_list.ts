@@ -464,7 +464,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a copy shares all LSNs with its log, those after the copy too",
     hazard: "H38",
-    edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: Number.MAX_SAFE_INTEGER }"),
+    edits: edit("src/recovery/image.ts", "lastLsn: head - 1 }", "lastLsn: Number.MAX_SAFE_INTEGER }"),
     tests: faults("lineage"),
   },
   {
@@ -488,7 +488,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a copy shares nothing with its log",
     hazard: "H38",
-    edits: edit("src/recovery/image.ts", "lastLsn: request.head - 1 }", "lastLsn: 0 }"),
+    edits: edit("src/recovery/image.ts", "lastLsn: head - 1 }", "lastLsn: 0 }"),
     tests: faults("lineage"),
   },
   {

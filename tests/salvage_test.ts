@@ -10,6 +10,7 @@ import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { OpType, WAL, WALCorruptError, WALFormatError, WALIOError } from "../mod.ts";
 import { recordChecksum } from "../src/format/crc32c.ts";
+import { EMPTY_LOG, type FixedFields } from "../src/format/header.ts";
 import { HEADER_LOG_ID_AT, LOG_ID_BYTES } from "../src/format/layout.ts";
 import { checksumSeed } from "../src/format/record.ts";
 import { salvage } from "../src/recovery/salvage.ts";
@@ -18,6 +19,14 @@ import { CAPACITY, fill, items, ListStore, lsns, openOn, PATH, range } from "./s
 import { RingBuilder, torn } from "./support/rings.ts";
 import { systemWithMapping } from "./support/region.ts";
 import { test } from "./support/test.ts";
+
+/** What the header of a damaged log of 64 slots says of it. */
+const HEADER: FixedFields = {
+  capacity: 64,
+  logId: new Uint8Array(LOG_ID_BYTES).fill(0xab),
+  created: 0n,
+  lineage: { logId: "ab".repeat(LOG_ID_BYTES), origin: null, fork: null },
+};
 
 /** A log of 12 records, LSN 5 to 8 a batch, and a damaged one among them. */
 function damagedLog(lsn: number): SimulatedDisk {
@@ -292,17 +301,7 @@ test("salvage() makes nothing good that is damaged after it was verified", () =>
   const ring = new RingBuilder(64).records(1, 9);
   const slots = ring.build();
   const source = { path: null, tail: 1, slots: () => slots, makeReadable: () => {}, release: () => {} };
-  const request = {
-    tail: 1,
-    proved: 9,
-    overwritten: null,
-    checkpoint: 0,
-    timeNanos: 0n,
-    timeSeq: 0,
-    createdNanos: 0n,
-    originId: "ab".repeat(16),
-  };
-  const { pieces } = salvage(source, slots, request);
+  const { pieces } = salvage(source, slots, { header: HEADER, state: EMPTY_LOG, proved: 9, overwritten: null });
   slots.words[16384 / 4 + 4 * 16 + 9]! ^= 1;
   const disk = new SimulatedDisk();
   disk.outsider.writeFile(PATH, joined(pieces(), 16384 + 64 * 64));
@@ -333,16 +332,8 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       const proved = Math.min(provedAt, last);
       const slots = ring.build();
       const source = { path: null, tail: 1, slots: () => slots, makeReadable: () => {}, release: () => {} };
-      const { pieces, head, losses } = salvage(source, slots, {
-        tail: 1,
-        proved,
-        overwritten: null,
-        checkpoint: 0,
-        timeNanos: 0n,
-        timeSeq: 0,
-        createdNanos: 0n,
-        originId: "ab".repeat(16),
-      });
+      const request = { header: HEADER, state: EMPTY_LOG, proved, overwritten: null };
+      const { pieces, head, losses } = salvage(source, slots, request);
       assert(head > proved && head <= last + 1);
       const disk = new SimulatedDisk();
       disk.outsider.writeFile(PATH, joined(pieces(), 16384 + 64 * 64));

@@ -3,7 +3,7 @@
 import process from "node:process";
 import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
-import { type Header, type HeaderPositions, openPositions } from "../format/header.ts";
+import { closedPositions, type Header, type HeaderPositions, type LogState, openPositions } from "../format/header.ts";
 import type { Lineage } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
 import type { HybridClock } from "./clock.ts";
@@ -57,6 +57,13 @@ export class HeaderKeeper {
     return this.#writer.latest;
   }
 
+  /** What the next header says, and a backup's. */
+  get state(): LogState {
+    const { tail, head, checkpointed: checkpoint } = this.#positions;
+    const { nanos: timeNanos, seq: timeSeq } = this.#clock;
+    return { tail, head, checkpoint, timeNanos, timeSeq };
+  }
+
   get lineage(): Lineage {
     return this.#writer.latest.lineage;
   }
@@ -101,7 +108,7 @@ export class HeaderKeeper {
     const { head, durable } = this.#positions;
     try {
       assert(durable === head - 1, "a log is marked clean when all of it is durable");
-      this.#writer.write({ ...this.#now(), cleanHead: head });
+      this.#writer.write(closedPositions(this.state, process.pid));
       this.#memory.region.verify();
     } catch (error) {
       throw this.#health.fail(error);
@@ -139,8 +146,6 @@ export class HeaderKeeper {
 
   #now(): HeaderPositions {
     assert(this.#health.isGood, "a log that has failed writes no header");
-    const { tail, head, checkpointed: checkpoint, durable } = this.#positions;
-    const { nanos: timeNanos, seq: timeSeq } = this.#clock;
-    return openPositions({ tail, head, checkpoint, timeNanos, timeSeq }, durable, process.pid);
+    return openPositions(this.state, this.#positions.durable, process.pid);
   }
 }

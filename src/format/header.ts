@@ -60,20 +60,22 @@ export interface Header {
   readonly erasing?: true;
 }
 
-/** What changes from one header write to the next. */
+/** What stays as it is from one header write to the next. */
+export type FixedFields = Pick<Header, "capacity" | "logId" | "created" | "lineage">;
+
+/** What changes from one header write to the next; the lineage does so once at most. */
 export type HeaderPositions =
-  & Pick<Header, "tail" | "durable" | "checkpoint" | "timeNanos" | "timeSeq" | "cleanHead" | "openerPid" | "erasing">
+  & Omit<Header, keyof FixedFields | "writeCounter">
   & Partial<Pick<Header, "lineage">>;
 
-/** What a log knows of itself when it writes a header. */
-export interface LogState {
-  readonly tail: LSN;
+/** What a log knows of itself, from which the header's positions are made. */
+export interface LogState extends Pick<Header, "tail" | "checkpoint" | "timeNanos" | "timeSeq"> {
   /** The next LSN to write. */
   readonly head: LSN;
-  readonly checkpoint: LSN;
-  readonly timeNanos: bigint;
-  readonly timeSeq: number;
 }
+
+/** A log to which nothing was appended yet. */
+export const EMPTY_LOG: LogState = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0 };
 
 /** The header of an open log whose records up to `durable` are durable. */
 export function openPositions(

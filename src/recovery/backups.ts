@@ -67,21 +67,15 @@ export class Backups {
    * they are asked for.
    */
   #copy(): LogCopy {
-    const { positions, health, memory, clock, header } = this.#log;
+    const { positions, health, memory, header } = this.#log;
     health.mustBeGood("back up");
     const { tail: first, durable: last } = positions;
     const unread = { lsn: first };
     this.#unread.add(unread);
     this.#moveUnread();
     const pieces = imagePieces({
-      capacity: positions.capacity,
-      tail: first,
-      head: last + 1,
-      checkpoint: Math.min(positions.checkpointed, last),
-      timeNanos: clock.nanos,
-      timeSeq: clock.seq,
-      createdNanos: header.latest.created,
-      originId: header.lineage.logId,
+      header: header.latest,
+      state: { ...header.state, head: last + 1 },
       read: (from, to, seed) => {
         const copy = copyVerified(memory, from, to).reseal(seed);
         if (from === unread.lsn) {

@@ -1,6 +1,6 @@
 // A new log file with records of an old one, for backups and for salvage.
 
-import { closedPositions, type Header, type LogState, writeHeader } from "../format/header.ts";
+import { closedPositions, EMPTY_LOG, type FixedFields, type LogState, writeHeader } from "../format/header.ts";
 import { RECORD_BYTES, RING_AT } from "../format/layout.ts";
 import { type Lineage, logIdText, newLogId } from "../format/lineage.ts";
 import { checksumSeed, type Slots } from "../format/record.ts";
@@ -9,19 +9,15 @@ import type { LogOrigin, LSN } from "../types.ts";
 
 /** The first bytes of a new file: both header copies of an empty log. */
 export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
-  const empty = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0 };
-  return headersOf(empty, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
+  return headersOf(EMPTY_LOG, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
 }
 
 /** What goes into a copied log. */
-export interface ImageRequest extends LogState {
-  readonly capacity: number;
-  readonly createdNanos: bigint;
-  /**
-   * The public id of the log that the records come from. It shares all LSNs before `head` with the
-   * copy.
-   */
-  readonly originId: string;
+export interface ImageRequest {
+  /** The header of the log that the records come from. */
+  readonly header: FixedFields;
+  /** The state of the copy. Both logs share all LSNs before its head. */
+  readonly state: LogState;
   /**
    * Gives a private copy of consecutive records, as records of the new log.
    *
@@ -40,8 +36,9 @@ const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
  *
  * @returns the file's bytes from the first one on. Zeros at the end are left out.
  */
-export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void, undefined> {
-  const { capacity, tail, head, read } = request;
+export function* imagePieces({ header, state, read }: ImageRequest): Generator<Uint8Array, void, undefined> {
+  const { capacity, created } = header;
+  const { tail, head } = state;
   const logId = newLogId();
   const seed = checksumSeed(logId);
   function* records(first: LSN, last: LSN) {
@@ -49,8 +46,8 @@ export function* imagePieces(request: ImageRequest): Generator<Uint8Array, void,
       yield new Uint8Array(read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).view.buffer as ArrayBuffer);
     }
   }
-  const lineage = lineageOf(logId, { logId: request.originId, lastLsn: request.head - 1 });
-  yield headersOf(request, { capacity, logId, created: request.createdNanos, lineage });
+  const lineage = lineageOf(logId, { logId: header.lineage.logId, lastLsn: head - 1 });
+  yield headersOf(state, { capacity, logId, created, lineage });
   // In the order of the slots. If records go round the end of the ring, the newer ones come first.
   const start = slotOf(tail, capacity);
   const nextLap = tail + capacity - start;
@@ -66,7 +63,7 @@ function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
 }
 
 /** Both header copies of a cleanly closed log, and the zeros up to the ring. */
-function headersOf(state: LogState, fixed: Pick<Header, "capacity" | "logId" | "created" | "lineage">): Uint8Array {
+function headersOf(state: LogState, fixed: FixedFields): Uint8Array {
   const bytes = new Uint8Array(RING_AT);
   const header = { ...closedPositions(state, 0), ...fixed };
   writeHeader(bytes.buffer, 0, { ...header, writeCounter: 1 });

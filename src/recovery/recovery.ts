@@ -16,7 +16,7 @@
 // from after the end, so that it is erased before the first append.
 
 import { assert } from "../assert.ts";
-import type { Header } from "../format/header.ts";
+import type { Header, LogState } from "../format/header.ts";
 import { slotOf } from "../format/ring.ts";
 import { OpType } from "../types.ts";
 import type { LSN, WALOptions } from "../types.ts";
@@ -29,13 +29,12 @@ export interface LsnRange {
   readonly last: LSN;
 }
 
-/** What recovery found. */
-export interface Verdict {
+/**
+ * What recovery found. The checkpoint is the header's or that of a checkpoint record, and below
+ * `head`; the time is the highest one in the header and the records that were read.
+ */
+export interface Verdict extends LogState {
   readonly clean: boolean;
-  /** The oldest record kept. */
-  readonly tail: LSN;
-  /** The next LSN to write. */
-  readonly head: LSN;
   /**
    * The highest LSN that was acknowledged, as far as the file proves it; it may be below the tail.
    */
@@ -50,14 +49,6 @@ export interface Verdict {
   readonly phantoms: number;
   /** The slots to be erased, those of torn records and phantoms. */
   readonly debris: readonly number[];
-  /**
-   * Everything up to here is in the store, as the header or a checkpoint record says; always below
-   * `head`.
-   */
-  readonly checkpoint: LSN;
-  /** The highest hybrid time in the header and the records read. */
-  readonly timeNanos: bigint;
-  readonly timeSeq: number;
 }
 
 /** Which records of a cleanly closed log are verified: all, none, or some at either end. */

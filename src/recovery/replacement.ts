@@ -42,14 +42,10 @@ export function salvageTo(
     release: () => {},
   };
   const saved = salvage(source, slots, {
-    tail: verdict.tail,
+    header,
+    state: verdict,
     proved: verdict.proved,
     overwritten: verdict.damaged.find(({ last }) => last < verdict.tail) ?? null,
-    checkpoint: verdict.checkpoint,
-    timeNanos: verdict.timeNanos,
-    timeSeq: verdict.timeSeq,
-    createdNanos: header.created,
-    originId: header.lineage.logId,
   });
   const sizeBytes = roundFileBytes(fileBytesOf(slots.count));
   let nameBytes = MOST_NAME_BYTES;

@@ -18,7 +18,7 @@ export interface Salvage {
 }
 
 /** What salvage is told of a damaged log. */
-export type SalvageRequest = Omit<ImageRequest, "head" | "read" | "capacity"> & {
+export type SalvageRequest = Pick<ImageRequest, "header" | "state"> & {
   /** The highest LSN that was acknowledged. */
   readonly proved: LSN;
   /**
@@ -34,10 +34,11 @@ export type SalvageRequest = Omit<ImageRequest, "head" | "read" | "capacity"> & 
  * belong to a damaged batch.
  */
 export function salvage(source: ReadSource, slots: Slots, request: SalvageRequest): Salvage {
-  const { tail, proved } = request;
+  const { header, state, proved, overwritten } = request;
+  const { tail } = state;
   const end = endOfSalvage(slots, tail, proved);
   const kept = intactOf(slots, tail, end);
-  giveUpBrokenBatches(slots, tail, kept, request.overwritten !== null);
+  giveUpBrokenBatches(slots, tail, kept, overwritten !== null);
   // An unfinished batch at the very end was never acknowledged, so it is no loss.
   let head = end;
   while (head - 1 > proved && kept[head - 1 - tail] === 0) head--;
@@ -47,9 +48,8 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
     return copy;
   };
   const losses = lossesOf(slots, tail, head, kept);
-  const { overwritten } = request;
   if (overwritten !== null) losses.unshift(lossOf(overwritten.first, overwritten.last, slots.count));
-  return { pieces: () => imagePieces({ ...request, capacity: slots.count, head, read }), head, losses };
+  return { pieces: () => imagePieces({ header, state: { ...state, head }, read }), head, losses };
 }
 
 /** The first LSN after the acknowledged ones that is no record. */

@@ -739,14 +739,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the wall clock is followed wherever it jumps",
     hazard: "H43",
-    edits: edit("src/engine/clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),
+    edits: edit("src/engine/wall_clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),
     tests: faults("clock"),
     quick: true,
   },
   {
     name: "the time that a log was closed counts as a jump",
     hazard: "H43",
-    edits: edit("src/wal.ts", "    this.#clock.restart();\n", ""),
+    edits: edit("src/wal.ts", "    this.#wall.restart();\n", ""),
     tests: faults("clock"),
   },
   {
@@ -779,13 +779,13 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       ...edit(
         "src/wal.ts",
-        "    if (time === undefined) {\n      this.#clock.readIfDue();",
+        "    if (time === undefined) {\n      this.#wall.readIfDue();",
         "    if (time === undefined) {",
       ),
       ...edit(
         "src/engine/appender.ts",
         "    if (time === undefined) {\n",
-        "    if (time === undefined) {\n      clock.readIfDue();\n",
+        "    if (time === undefined) {\n      this.#parts.wall.readIfDue();\n",
       ),
     ],
     tests: faults("callers_code"),

@@ -4,7 +4,7 @@ import type { Turn } from "../ffi/turn.ts";
 import type { CheckedOptions } from "./arguments/options.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { Appender } from "./engine/appender.ts";
-import type { HybridClock } from "./engine/clock.ts";
+import type { HybridClock } from "./engine/hybrid_clock.ts";
 import { type CommitTarget, cutRecordsOf, GroupCommit } from "./engine/group_commit.ts";
 import { HeaderKeeper } from "./engine/header_keeper.ts";
 import { Health } from "./engine/health.ts";
@@ -13,6 +13,7 @@ import { Positions } from "./engine/positions.ts";
 import { Retention } from "./engine/retention.ts";
 import { RingMemory } from "./engine/ring_memory.ts";
 import { WaitingRoom } from "./engine/waiting_room.ts";
+import type { WallClock } from "./engine/wall_clock.ts";
 import { WALClosedError } from "./errors.ts";
 import type { Slots } from "./format/record.ts";
 import { Backups } from "./recovery/backups.ts";
@@ -29,6 +30,7 @@ export class Log implements EngineParts {
   readonly memory: RingMemory;
   readonly slots: Slots;
   readonly clock: HybridClock;
+  readonly wall: WallClock;
   readonly header: HeaderKeeper;
   readonly commit: GroupCommit;
   readonly consumers: Consumers;
@@ -39,8 +41,8 @@ export class Log implements EngineParts {
   readonly makeTurn: () => Turn;
   readonly #monotonic: (() => number) | null;
 
-  /** @param clock goes on from the log's highest time. */
-  constructor(opened: OpenedLog, options: CheckedOptions, clock: HybridClock) {
+  /** @param wall its hybrid time goes on from the log's highest time. */
+  constructor(opened: OpenedLog, options: CheckedOptions, wall: WallClock) {
     const { region, slots, writer, verdict, report, warnings } = opened;
     this.path = region.path;
     this.recovery = report;
@@ -48,9 +50,10 @@ export class Log implements EngineParts {
     this.slots = slots;
     this.makeTurn = options.makeTurn;
     this.#monotonic = options.monotonic;
-    this.clock = clock;
+    const clock = this.clock = wall.hybrid;
+    this.wall = wall;
     clock.observe(verdict.timeNanos, verdict.timeSeq);
-    clock.refresh();
+    wall.refresh();
     const positions = this.positions = new Positions({
       head: verdict.head,
       tail: verdict.tail,
@@ -93,7 +96,7 @@ export class Log implements EngineParts {
   }
 
   nowMs(): number {
-    return this.#monotonic === null ? this.clock.wallMs : this.#monotonic();
+    return this.#monotonic === null ? this.wall.ms : this.#monotonic();
   }
 
   /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */

@@ -1,7 +1,8 @@
 // The figures of an open log, read from its parts.
 
 import type { Consumers } from "./consume/consumers.ts";
-import type { HybridClock } from "./engine/clock.ts";
+import { NANOS_PER_MS } from "./engine/hybrid_clock.ts";
+import type { WallClock } from "./engine/wall_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import type { LatencyHistogram, WALStats } from "./types.ts";
 
@@ -68,7 +69,7 @@ function isFileThere({ memory }: StatisticsParts): boolean {
   }
 }
 
-function oldestUnconsumedAgeMs({ positions, memory, slots, clock }: StatisticsParts): number {
+function oldestUnconsumedAgeMs({ positions, memory, slots, wall }: StatisticsParts): number {
   const oldest = Math.max(positions.applied + 1, positions.tail);
   if (oldest >= positions.head) return 0;
   let slot: number;
@@ -77,7 +78,7 @@ function oldestUnconsumedAgeMs({ positions, memory, slots, clock }: StatisticsPa
   } catch {
     return 0; // figures do not fail
   }
-  return Math.max(0, Number(clock.wallNanos - slots.timeNanosAt(slot)) / 1e6);
+  return Math.max(0, Number(wall.nanos - slots.timeNanosAt(slot)) / 1e6);
 }
 
 function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram): readonly string[] {
@@ -94,15 +95,15 @@ function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram):
     warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
   }
   if (feed.storeWarning !== null) warnings.push(feed.storeWarning);
-  return [...warnings, ...clockWarningsOf(log.clock)];
+  return [...warnings, ...clockWarningsOf(log.wall)];
 }
 
 /** What is wrong between the log's time and the wall clock. */
-function clockWarningsOf({ nanos, wallMs, wallNanos, unconfirmedMs }: HybridClock): readonly string[] {
-  const logMs = Number(nanos / 1_000_000n);
-  const aheadMs = Math.floor(Number(nanos - wallNanos) / 1e6);
+function clockWarningsOf({ hybrid, ms, nanos, unconfirmedMs }: WallClock): readonly string[] {
+  const logMs = Number(hybrid.nanos / NANOS_PER_MS);
+  const aheadMs = Math.floor(Number(hybrid.nanos - nanos) / 1e6);
   const warnings = [];
-  if (wallMs > 0 && aheadMs > LEAST_AHEAD_MS) {
+  if (ms > 0 && aheadMs > LEAST_AHEAD_MS) {
     warnings.push(
       `The log's time, ${new Date(logMs).toISOString()}, is ${aheadMs} ms ahead of the clock: ` +
         "new records take this time and are told apart by its sequence number until the clock gets there",

@@ -2,7 +2,8 @@
 
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
-import { HybridClock } from "./engine/clock.ts";
+import { HybridClock } from "./engine/hybrid_clock.ts";
+import { WallClock } from "./engine/wall_clock.ts";
 import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
 import { type Cursor, RingCursor } from "./read/cursor.ts";
@@ -53,7 +54,7 @@ import {
 export class WAL implements Disposable, AsyncDisposable {
   readonly #path: string | null;
   readonly #options: CheckedOptions;
-  readonly #clock: HybridClock;
+  readonly #wall: WallClock;
   /**
    * Where the first opening found or made the log. Later openings use this path, so they do not
    * follow symbolic links that were changed meanwhile.
@@ -77,7 +78,7 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#path = checkPath(arguments.length > 0 ? arguments[0] : path);
     this.#options = checkOptions(options);
     const { now, monotonic, maxClockDriftMs } = this.#options;
-    this.#clock = new HybridClock(now, monotonic ?? undefined, maxClockDriftMs);
+    this.#wall = new WallClock(new HybridClock(), now, monotonic ?? undefined, maxClockDriftMs);
   }
 
   /**
@@ -116,8 +117,8 @@ export class WAL implements Disposable, AsyncDisposable {
   open(): void;
   open(): void {
     if (this.isOpen) return;
-    this.#clock.restart();
-    this.#clock.read();
+    this.#wall.restart();
+    this.#wall.read();
     if (this.isOpen) return; // the wall clock opened it
     const options = this.#options;
     const path = this.#realPath ?? this.#path;
@@ -134,10 +135,10 @@ export class WAL implements Disposable, AsyncDisposable {
       verify: options.verify,
       barrierOnly: options.durability === "barrier",
       allowUnsafeFileSystem: options.allowUnsafeFileSystem,
-      nowNanos: this.#clock.wallNanos,
+      nowNanos: this.#wall.nanos,
       pid: process.pid,
     };
-    this.#log = new Log(openLog(request), options, this.#clock);
+    this.#log = new Log(openLog(request), options, this.#wall);
     this.#realPath = this.#log.path;
     if (isOnDisk) rememberOpen(this.#log);
   }
@@ -334,7 +335,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * decides what may be released. Nothing is confirmed then.
    */
   checkpoint(appliedThrough?: LSN): LSN {
-    this.#clock.read();
+    this.#wall.read();
     return this.#opened("write a checkpoint").retention.checkpoint(appliedThrough);
   }
 
@@ -546,7 +547,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALClosedError} if the log is closed.
    */
   stats(): WALStats {
-    this.#clock.read();
+    this.#wall.read();
     return statisticsOf(this.#opened("take statistics"));
   }
 
@@ -591,11 +592,11 @@ export class WAL implements Disposable, AsyncDisposable {
   /** Reads a given time and the wall clock. */
   #takeTime(time?: HybridTimeInput): HybridTime | undefined {
     if (time === undefined) {
-      this.#clock.readIfDue();
+      this.#wall.readIfDue();
       return undefined;
     }
     const taken = takeTime(time);
-    this.#clock.read();
+    this.#wall.read();
     return taken;
   }
 
@@ -634,7 +635,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   #batchSync(opType: OpType, batch: Batch): LSN {
-    if (batch.count > 0) this.#clock.readIfDue();
+    if (batch.count > 0) this.#wall.readIfDue();
     const lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
     if (lsn === NO_ROOM) throw this.#log!.room.fullError(batch.count);
     releaseBatch(batch);
@@ -645,7 +646,7 @@ export class WAL implements Disposable, AsyncDisposable {
     let batch: Batch;
     try {
       batch = read();
-      if (batch.count > 0) this.#clock.readIfDue();
+      if (batch.count > 0) this.#wall.readIfDue();
     } catch (error) {
       return Promise.reject(error);
     }

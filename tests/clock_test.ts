@@ -7,7 +7,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { HybridClock } from "../src/engine/clock.ts";
+import { HybridClock } from "../src/engine/hybrid_clock.ts";
+import { WallClock } from "../src/engine/wall_clock.ts";
 import { SimulatedClock } from "../testing.ts";
 import { test } from "./support/test.ts";
 
@@ -19,15 +20,21 @@ interface Time {
   readonly seq: number;
 }
 
-/** The clock's next time, checked to be after the one before. */
-function next(clock: HybridClock): Time {
-  const before = { nanos: clock.nanos, seq: clock.seq };
+/** A wall clock that a hybrid time of its own follows. */
+function clockOf(now: () => number, monotonic?: () => number, maxJumpMs?: number): WallClock {
+  return new WallClock(new HybridClock(), now, monotonic, maxJumpMs);
+}
+
+/** The next time, checked to be after the one before. */
+function next(clock: WallClock): Time {
+  const { hybrid } = clock;
+  const before = { nanos: hybrid.nanos, seq: hybrid.seq };
   clock.readIfDue();
-  clock.tick();
-  const { nanos, seq } = clock;
+  hybrid.tick();
+  const { nanos, seq } = hybrid;
   assert(nanos > before.nanos || (nanos === before.nanos && seq > before.seq), `${nanos}/${seq} after ${before.nanos}`);
   assert(nanos >= 0n && nanos <= MAX_U64 && Number.isInteger(seq) && seq >= 0 && seq <= MAX_U32);
-  checkWords(clock);
+  checkWords(hybrid);
   return { nanos, seq };
 }
 
@@ -39,7 +46,7 @@ function checkWords(clock: HybridClock): void {
 
 test("tick() takes the wall clock's time when that is later", () => {
   const wall = new SimulatedClock(5000, 0);
-  const clock = new HybridClock(wall.now);
+  const clock = clockOf(wall.now);
   assertEquals(next(clock), { nanos: 5_000_000_000n, seq: 0 });
   wall.set(5001.9);
   clock.refresh();
@@ -49,7 +56,7 @@ test("tick() takes the wall clock's time when that is later", () => {
 test("tick() counts on while the wall clock stalls", () => {
   const wall = new SimulatedClock(5000);
   wall.stall();
-  const clock = new HybridClock(wall.now);
+  const clock = clockOf(wall.now);
   const times = Array.from({ length: 1000 }, () => {
     clock.refresh();
     return next(clock);
@@ -59,16 +66,16 @@ test("tick() counts on while the wall clock stalls", () => {
 
 test("tick() asks a running wall clock at least every 16 times without being told", () => {
   const wall = new SimulatedClock(5000, 0);
-  const clock = new HybridClock(wall.now);
+  const clock = clockOf(wall.now);
   next(clock);
   wall.advance(1);
   for (let i = 0; i < 16; i++) next(clock);
-  assertEquals(clock.nanos, 5_001_000_000n);
+  assertEquals(clock.hybrid.nanos, 5_001_000_000n);
 });
 
 test("tick() does not follow the wall clock back", () => {
   const wall = new SimulatedClock(5000, 0);
-  const clock = new HybridClock(wall.now);
+  const clock = clockOf(wall.now);
   next(clock);
   for (const ms of [4999, 1, 0, -1, -1e15]) {
     wall.set(ms);
@@ -82,53 +89,58 @@ test("tick() does not follow the wall clock back", () => {
 
 test("tick() goes on without a clock that makes sense", () => {
   for (const ms of [NaN, Infinity, -Infinity, -5, 0, 1e300, 2 ** 53]) {
-    const clock = new HybridClock(() => ms);
+    const clock = clockOf(() => ms);
     for (let i = 0; i < 40; i++) next(clock);
-    assertEquals(clock.nanos, 0n, `${ms}`);
-    assertEquals(clock.seq, 40);
+    assertEquals(clock.hybrid.nanos, 0n, `${ms}`);
+    assertEquals(clock.hybrid.seq, 40);
   }
 });
 
 test("tick() takes no time past 64 bits, and the last one that fits", () => {
   const last = Number(MAX_U64 / 1_000_000n);
   const wall = new SimulatedClock(last + 1, 0);
-  const clock = new HybridClock(wall.now);
+  const clock = clockOf(wall.now);
   assertEquals(next(clock).nanos, 0n);
-  const other = new HybridClock(() => last);
+  const other = clockOf(() => last);
   assertEquals(next(other).nanos, BigInt(last) * 1_000_000n);
 });
 
 test("tick() carries a full sequence number into the nanoseconds", () => {
-  const clock = new HybridClock(() => 0);
-  clock.observe(41n, MAX_U32);
+  const clock = clockOf(() => 0);
+  clock.hybrid.observe(41n, MAX_U32);
   assertEquals(next(clock), { nanos: 42n, seq: 0 });
-  clock.observe(2n ** 32n - 1n, MAX_U32);
+  clock.hybrid.observe(2n ** 32n - 1n, MAX_U32);
   assertEquals(next(clock), { nanos: 2n ** 32n, seq: 0 });
 });
 
 test("tick() refuses to go on once all times are used up", () => {
-  const clock = new HybridClock(() => 0);
-  clock.observe(MAX_U64, MAX_U32);
-  assertThrows(() => clock.tick(), WALAssertionError);
-  assertEquals([clock.nanos, clock.seq], [MAX_U64, MAX_U32]);
+  const clock = clockOf(() => 0);
+  clock.hybrid.observe(MAX_U64, MAX_U32);
+  assertThrows(() => clock.hybrid.tick(), WALAssertionError);
+  assertEquals([clock.hybrid.nanos, clock.hybrid.seq], [MAX_U64, MAX_U32]);
 });
 
 test("observe() moves the clock ahead and never back", () => {
-  const clock = new HybridClock(() => 0);
-  clock.observe(7n, 3);
-  clock.observe(7n, 2);
-  clock.observe(6n, 9);
-  assertEquals([clock.nanos, clock.seq], [7n, 3]);
+  const clock = clockOf(() => 0);
+  clock.hybrid.observe(7n, 3);
+  clock.hybrid.observe(7n, 2);
+  clock.hybrid.observe(6n, 9);
+  assertEquals([clock.hybrid.nanos, clock.hybrid.seq], [7n, 3]);
   assertEquals(next(clock), { nanos: 7n, seq: 4 });
-  clock.observe(2n ** 63n + 5n, 0);
-  checkWords(clock);
+  clock.hybrid.observe(2n ** 63n + 5n, 0);
+  checkWords(clock.hybrid);
   assertEquals(next(clock), { nanos: 2n ** 63n + 5n, seq: 1 });
 });
 
 test("isBefore() orders by nanoseconds, then by sequence number", () => {
-  const clock = new HybridClock(() => 0);
-  clock.observe(7n, 3);
-  assertEquals([clock.isBefore(7n, 4), clock.isBefore(8n, 0), clock.isBefore(7n, 3), clock.isBefore(6n, 9)], [
+  const clock = clockOf(() => 0);
+  clock.hybrid.observe(7n, 3);
+  assertEquals([
+    clock.hybrid.isBefore(7n, 4),
+    clock.hybrid.isBefore(8n, 0),
+    clock.hybrid.isBefore(7n, 3),
+    clock.hybrid.isBefore(6n, 9),
+  ], [
     true,
     true,
     false,
@@ -136,40 +148,40 @@ test("isBefore() orders by nanoseconds, then by sequence number", () => {
   ]);
 });
 
-test("wallNanos is 0 where the clock makes no sense", () => {
+test("WallClock.nanos is 0 where the clock makes no sense", () => {
   const wall = (ms: number) => {
-    const clock = new HybridClock(() => ms);
+    const clock = clockOf(() => ms);
     clock.read();
-    return clock.wallNanos;
+    return clock.nanos;
   };
   assertEquals([1.5, 0, -1, NaN, Infinity].map(wall), [1_000_000n, 0n, 0n, 0n, 0n]);
 });
 
 test("read() and readIfDue() alone run the wall clock, once each, whatever it calls", () => {
   let calls = 0;
-  const clock: HybridClock = new HybridClock(() => {
+  const clock: WallClock = clockOf(() => {
     calls++;
     clock.readIfDue();
     clock.read();
-    clock.tick();
+    clock.hybrid.tick();
     return 7 + calls;
   });
-  clock.tick();
-  clock.next();
-  clock.observe(1n, 1);
+  clock.hybrid.tick();
+  clock.hybrid.next();
+  clock.hybrid.observe(1n, 1);
   clock.refresh();
-  assertEquals([clock.wallMs, clock.wallNanos, calls], [0, 0n, 0]);
+  assertEquals([clock.ms, clock.nanos, calls], [0, 0n, 0]);
   clock.readIfDue();
-  assertEquals([clock.wallMs, calls], [8, 1]);
+  assertEquals([clock.ms, calls], [8, 1]);
   clock.readIfDue();
   assertEquals(calls, 1);
   clock.read();
-  assertEquals([clock.wallMs, calls], [9, 2]);
+  assertEquals([clock.ms, calls], [9, 2]);
 });
 
 test("HybridClock reads a wall clock that threw again before the next time", () => {
   let mustThrow = true;
-  const clock = new HybridClock(() => {
+  const clock = clockOf(() => {
     if (mustThrow) throw new Error("no clock");
     return 5;
   });
@@ -182,10 +194,10 @@ test("HybridClock reads a wall clock that threw again before the next time", () 
 class TwoClocks {
   wallMs = Date.UTC(2026, 0, 1);
   monotonicMs = 5;
-  readonly clock: HybridClock;
+  readonly clock: WallClock;
 
   constructor(maxJumpMs: number) {
-    this.clock = new HybridClock(() => this.wallMs, () => this.monotonicMs, maxJumpMs);
+    this.clock = clockOf(() => this.wallMs, () => this.monotonicMs, maxJumpMs);
     this.next();
   }
 
@@ -215,12 +227,12 @@ test("tick() counts on from the last time when the wall clock jumps further than
   for (let i = 0; i < 100; i++) {
     assertEquals(clocks.pass(i === 0 ? YEARS_MS : 1, 1), 0);
     assertEquals(clocks.clock.unconfirmedMs, YEARS_MS - 1);
-    seqs.push(clocks.clock.seq);
+    seqs.push(clocks.clock.hybrid.seq);
   }
   assertEquals(seqs, Array.from({ length: 100 }, (_, i) => i + 1));
   // Back, and on.
   assertEquals(clocks.pass(2 - YEARS_MS, 1), 101);
-  assertEquals([clocks.clock.unconfirmedMs, clocks.clock.seq], [0, 0]);
+  assertEquals([clocks.clock.unconfirmedMs, clocks.clock.hybrid.seq], [0, 0]);
 });
 
 test("tick() follows a jump up to the limit, and none beyond it", () => {
@@ -257,8 +269,8 @@ test("restart() has the next reading followed, and observe() brings near what is
   assertEquals([clocks.clock.unconfirmedMs, clocks.next()], [0, YEARS_MS]);
   // In 1970 at first, as a machine without a battery for its clock.
   let wallMs = 1000;
-  const clock = new HybridClock(() => wallMs, () => 0, 1000);
-  clock.observe(BigInt(YEARS_MS) * 1_000_000n, 0);
+  const clock = clockOf(() => wallMs, () => 0, 1000);
+  clock.hybrid.observe(BigInt(YEARS_MS) * 1_000_000n, 0);
   clock.read();
   wallMs = YEARS_MS + 1000;
   clock.refresh();
@@ -272,12 +284,12 @@ test("tick() follows every reading without a limit", () => {
 
 test("tick() carries into the nanoseconds while a jump is not followed", () => {
   const clocks = new TwoClocks(1000);
-  const nanos = clocks.clock.nanos + 5n;
-  clocks.clock.observe(nanos, MAX_U32 - 1);
+  const nanos = clocks.clock.hybrid.nanos + 5n;
+  clocks.clock.hybrid.observe(nanos, MAX_U32 - 1);
   clocks.pass(YEARS_MS, 0);
-  assertEquals([clocks.clock.nanos, clocks.clock.seq], [nanos, MAX_U32]);
+  assertEquals([clocks.clock.hybrid.nanos, clocks.clock.hybrid.seq], [nanos, MAX_U32]);
   clocks.next();
-  assertEquals([clocks.clock.nanos, clocks.clock.seq], [nanos + 1n, 0]);
+  assertEquals([clocks.clock.hybrid.nanos, clocks.clock.hybrid.seq], [nanos + 1n, 0]);
 });
 
 test("tick() takes a reading that makes no sense for no jump, and the next jump for one", () => {
@@ -285,7 +297,7 @@ test("tick() takes a reading that makes no sense for no jump, and the next jump 
   const { wallMs } = clocks;
   for (const nonsense of [NaN, Infinity, -1, 0, 2 ** 60]) {
     clocks.wallMs = nonsense;
-    assertEquals([clocks.next(), clocks.clock.wallMs], [0, 0]);
+    assertEquals([clocks.next(), clocks.clock.ms], [0, 0]);
     clocks.wallMs = wallMs + YEARS_MS;
     assertEquals(clocks.next(), 0);
   }
@@ -317,12 +329,12 @@ test("tick() goes up over every sequence of readings, restarts and observed time
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
     let ms = 0;
-    let clock = new HybridClock(() => ms);
+    let clock = clockOf(() => ms);
     for (const step of steps) {
-      if (step.kind === "observe") clock.observe(step.nanos, step.seq);
+      if (step.kind === "observe") clock.hybrid.observe(step.nanos, step.seq);
       else if (step.kind === "restart") {
-        const restarted = new HybridClock(() => ms);
-        restarted.observe(clock.nanos, clock.seq);
+        const restarted = clockOf(() => ms);
+        restarted.hybrid.observe(clock.hybrid.nanos, clock.hybrid.seq);
         clock = restarted;
       } else {
         ms = step.reading;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { HybridClock } from "../src/engine/clock.ts";
+import { HybridClock } from "../src/engine/hybrid_clock.ts";
 import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
 import { getSafeU64, setU64 } from "../src/format/u64.ts";
 import type { OpType, U64 } from "../src/types.ts";
@@ -17,7 +17,7 @@ function slotOf(bytes: Uint8Array, logId: Uint8Array = LOG_ID): Slots {
 }
 
 function clockAt(nanos: bigint, seq: number): HybridClock {
-  const clock = new HybridClock(() => 0);
+  const clock = new HybridClock();
   clock.observe(nanos, seq);
   return clock;
 }

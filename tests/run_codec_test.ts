@@ -7,7 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { SWIZZLE } from "../src/format/assembler.ts";
-import { HybridClock } from "../src/engine/clock.ts";
+import { HybridClock } from "../src/engine/hybrid_clock.ts";
 import { readDeletes, readInserts } from "../src/arguments/items.ts";
 import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
 import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/format/run_codec.ts";
@@ -176,7 +176,7 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         const bytes = new Uint8Array(64 * 64).fill(0xaa);
         const expected = bytes.slice();
         expected.set(referenceBytes(fields, lsn, items, from, to), 3 * 64);
-        const clock = new HybridClock(() => 0);
+        const clock = new HybridClock();
         clock.observe(fields.nanos, fields.seq);
         const slots = new Slots(bytes.buffer, 0, 64, SEED);
         const endsBatch = to === items.length;
@@ -193,7 +193,7 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
 test("writeRun() writes a full run", () => {
   const items = Array.from({ length: RUN_RECORDS }, (_, i): InsertItem => [i, BigInt(i) << 32n, 2n ** 64n - 1n, i * i]);
   const fields = { opType: OpType.Insert, shard: 65535, nanos: 2n ** 63n, seq: 0, distance: 1 };
-  const clock = new HybridClock(() => 0);
+  const clock = new HybridClock();
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
   const { words } = readInserts(items);

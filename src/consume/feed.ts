@@ -123,7 +123,7 @@ export class Feed implements ConsumableLog {
   }
 
   confirm(lsn: LSN, record: boolean): Promise<void> {
-    this.#log.clock.read();
+    this.#log.wall.read();
     return this.#log.retention.confirm(lsn, record);
   }
 }

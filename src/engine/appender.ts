@@ -7,12 +7,13 @@ import type { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import { RUN_RECORDS } from "../format/run_codec.ts";
 import type { HybridTime, LSN, OpType, U64 } from "../types.ts";
-import type { HybridClock } from "./clock.ts";
+import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 import type { RingMemory } from "./ring_memory.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
+import type { WallClock } from "./wall_clock.ts";
 
 /** The answer in place of an LSN if the ring is full, or if others wait for room. */
 export const NO_ROOM = -1;
@@ -25,6 +26,7 @@ export interface AppenderParts {
   readonly header: HeaderKeeper;
   readonly room: WaitingRoom;
   readonly clock: HybridClock;
+  readonly wall: WallClock;
 }
 
 /** Which records an appender writes. */
@@ -52,7 +54,7 @@ export class Appender {
     assert(this.#turnIsOpen, "a turn is closed once");
     this.#turnIsOpen = false;
     this.#positions.closeGate();
-    this.#clock.refresh();
+    this.#parts.wall.refresh();
   };
 
   /** @param onTurn called before the first append of each turn. */
@@ -163,7 +165,7 @@ export class Appender {
     }
     const { maxClockDriftMs } = this.#options;
     if (maxClockDriftMs === Infinity) return;
-    const aheadMs = Number(nanos - clock.wallNanos) / 1e6;
+    const aheadMs = Number(nanos - this.#parts.wall.nanos) / 1e6;
     if (aheadMs > maxClockDriftMs) {
       throw new RangeError(
         `Cannot use [${nanos}, ${seq}, ${shard}] as time: it is ${aheadMs} ms ahead of the clock, ` +

@@ -6,7 +6,7 @@ import { assert } from "../assert.ts";
 import { closedPositions, type Header, type HeaderPositions, type LogState, openPositions } from "../format/header.ts";
 import type { Lineage } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
-import type { HybridClock } from "./clock.ts";
+import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderWriter } from "./header_writer.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";

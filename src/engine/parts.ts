@@ -2,14 +2,15 @@
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { Slots } from "../format/record.ts";
-import type { HybridClock } from "./clock.ts";
 import type { GroupCommit } from "./group_commit.ts";
+import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 import type { Retention } from "./retention.ts";
 import type { RingMemory } from "./ring_memory.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
+import type { WallClock } from "./wall_clock.ts";
 
 /** The engine of one open log. */
 export interface EngineParts {
@@ -18,6 +19,7 @@ export interface EngineParts {
   readonly memory: RingMemory;
   readonly slots: Slots;
   readonly clock: HybridClock;
+  readonly wall: WallClock;
   readonly header: HeaderKeeper;
   readonly commit: GroupCommit;
   readonly room: WaitingRoom;

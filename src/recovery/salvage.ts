@@ -1,6 +1,6 @@
 // Which records of a damaged log are kept, and which are given up. A pure function.
 
-import { HybridClock } from "../engine/clock.ts";
+import { HybridClock } from "../engine/hybrid_clock.ts";
 import { copySlots } from "../read/copies.ts";
 import type { ReadSource } from "../read/source.ts";
 import { imagePieces, type ImageRequest } from "./image.ts";
@@ -75,7 +75,7 @@ function intactOf(slots: Slots, tail: LSN, end: LSN): Uint8Array {
  * @param copy records from `first` on.
  */
 function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: Uint8Array): void {
-  const clock = new HybridClock(() => 0);
+  const clock = new HybridClock();
   let before = kept.lastIndexOf(1, first - tail);
   for (let slot = 0; slot < copy.count; slot++) {
     const index = first + slot - tail;

@@ -4,10 +4,12 @@ import type { Turn } from "../ffi/turn.ts";
 import type { CheckedOptions } from "./arguments/options.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { Appender } from "./engine/appender.ts";
-import type { HybridClock } from "./engine/hybrid_clock.ts";
-import { type CommitTarget, cutRecordsOf, GroupCommit } from "./engine/group_commit.ts";
+import { FileCheck } from "./engine/file_check.ts";
+import { cutRecordsOf } from "./engine/gathering.ts";
+import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
 import { HeaderKeeper } from "./engine/header_keeper.ts";
 import { Health } from "./engine/health.ts";
+import type { HybridClock } from "./engine/hybrid_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import { Positions } from "./engine/positions.ts";
 import { Retention } from "./engine/retention.ts";
@@ -62,7 +64,8 @@ export class Log implements EngineParts {
       capacity: slots.count,
     });
     const health = this.health = new Health(region.path, positions);
-    const memory = this.memory = new RingMemory(region, slots, positions, health, () => this.nowMs());
+    const file = new FileCheck(region, health, () => this.nowMs());
+    const memory = this.memory = new RingMemory(region, slots, positions, health, file);
     const schedule = () => this.commit.schedule();
     this.header = new HeaderKeeper(writer, memory, positions, health, clock, options.idleHeaderDelayMs, schedule);
     const cutRecords = cutRecordsOf(slots.count, region.syncsRangeAside);

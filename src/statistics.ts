@@ -31,7 +31,7 @@ export function statisticsOf(log: StatisticsParts): WALStats {
   const { positions, commit, header, health, room, consumers } = log;
   const { region } = log.memory;
   const { head, tail, capacity, length } = positions;
-  const syncLatency = commit.latency.snapshot();
+  const syncLatency = commit.pace.latency.snapshot();
   return {
     path: region.path,
     fileSystem: region.fileSystem.name,
@@ -46,11 +46,11 @@ export function statisticsOf(log: StatisticsParts): WALStats {
     durable: positions.durable,
     applied: positions.applied,
     appended: head - positions.firstLsn,
-    syncs: commit.syncs,
+    syncs: commit.pace.syncs,
     headerSyncs: header.syncs,
-    recordsPerSync: commit.syncs === 0 ? 0 : commit.synced / commit.syncs,
+    recordsPerSync: commit.pace.syncs === 0 ? 0 : commit.pace.records / commit.pace.syncs,
     syncLatency,
-    flushMode: commit.mode,
+    flushMode: commit.pace.mode,
     waiting: room.length,
     oldestUnconsumedAgeMs: isThere ? oldestUnconsumedAgeMs(log) : 0,
     consuming: consumers.isRunning,
@@ -62,7 +62,7 @@ export function statisticsOf(log: StatisticsParts): WALStats {
 /** False if the file is gone. Figures do not fail; the next append or read does. */
 function isFileThere({ memory }: StatisticsParts): boolean {
   try {
-    memory.checkFile();
+    memory.file.check();
     return true;
   } catch {
     return false;

@@ -46,7 +46,7 @@ test("wait() gives all callers of a group one promise, and syncs once", async ()
   assertEquals(target.syncs.length, 0);
   await Promise.all(promises);
   assertEquals(target.syncs, [{ first: 1, last: 100, where: "inline" }]);
-  assertEquals([target.positions.durable, commit.syncs, commit.synced, target.advances], [100, 1, 100, 1]);
+  assertEquals([target.positions.durable, commit.pace.syncs, commit.pace.records, target.advances], [100, 1, 100, 1]);
 });
 
 test("wait() starts a new group once the sync has begun", async () => {
@@ -250,15 +250,15 @@ function spin(ms: number): void {
 
 test("GroupCommit leaves the thread when adaptive syncs are slow, and comes back when they are fast", async () => {
   const { target, commit, append } = start("adaptive");
-  assertEquals(commit.mode, "inline");
+  assertEquals(commit.pace.mode, "inline");
   target.onSync = () => spin(3);
-  for (let slow = 0; commit.mode === "inline"; slow++) {
+  for (let slow = 0; commit.pace.mode === "inline"; slow++) {
     assert(slow < 50, "never leaves the thread");
     await append();
   }
   target.onSync = () => {};
   let rounds = 0;
-  while (commit.mode === "offload") {
+  while (commit.pace.mode === "offload") {
     assert(++rounds < 200, "never comes back");
     const done = append();
     await untilPending(target, 1);
@@ -274,8 +274,8 @@ test("GroupCommit stays inline or off the thread as it was told, however long a 
   const { target, commit, append } = start("inline");
   target.onSync = () => spin(3);
   await append();
-  assertEquals(commit.mode, "inline");
-  assertEquals(start("offload").commit.mode, "offload");
+  assertEquals(commit.pace.mode, "inline");
+  assertEquals(start("offload").commit.pace.mode, "offload");
 });
 
 // Groups that are cut.

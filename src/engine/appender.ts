@@ -150,7 +150,7 @@ export class Appender {
     assert(this.#positions.gate === 0, "the gate is closed between two turns");
     this.#turnIsOpen = true;
     queueMicrotask(this.#closeTurn);
-    this.#parts.memory.checkFileNowAndThen();
+    this.#parts.memory.file.checkNowAndThen();
     this.#onTurn();
   }
 

@@ -14,9 +14,10 @@
 import { LoopTurn, type Turn } from "../../ffi/turn.ts";
 import type { FlushOption } from "../arguments/options.ts";
 import { assert } from "../assert.ts";
-import { Histogram } from "./histogram.ts";
-import type { Positions } from "./positions.ts";
 import type { LSN } from "../types.ts";
+import { Gathering } from "./gathering.ts";
+import type { Positions } from "./positions.ts";
+import { SyncPace } from "./sync_pace.ts";
 
 /** What group commit asks of the log. Each method throws, or rejects, with the error that callers shall see. */
 export interface CommitTarget {
@@ -41,29 +42,6 @@ interface Group {
   readonly reject: (error: unknown) => void;
 }
 
-/** Microtask turns that a group stays open at least, so that callers woken by one sync join the next group through their own awaits. */
-const LEAST_HOPS = 3;
-/** Turns that it stays open at most while each turn still adds records. */
-const MOST_HOPS = 16;
-/** Adaptive: inline syncs that take longer than this on average go off the thread … */
-const SLOW_SYNC_MS = 1;
-/** … and come back once they take less than this there, waiting included. */
-const FAST_SYNC_MS = 0.5;
-/** Weight of the newest sync in the moving average. */
-const AVERAGE_WEIGHT = 0.125;
-
-/**
- * A group of more records than this is cut, because appending them takes as long as a sync, and longer than it takes to hear of
- * a sync that ran off the thread. A small ring's groups are cut before they fill it.
- */
-const CUT_RECORDS = 1536;
-const CUT_PART = 8;
-
-/** @param syncsRangeAside as `Region.syncsRangeAside`. */
-export function cutRecordsOf(capacity: number, syncsRangeAside: boolean): number {
-  return syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(capacity / CUT_PART)) : Infinity;
-}
-
 /** A sync that runs off the thread. */
 interface Flight {
   readonly group: Group | null;
@@ -76,41 +54,25 @@ interface Flight {
 
 /** The commits of one open log. */
 export class GroupCommit {
+  readonly pace: SyncPace;
   readonly #target: CommitTarget;
-  readonly #turn: Turn;
-  readonly #option: FlushOption;
   readonly #positions: Positions;
+  readonly #turn: Turn;
+  readonly #gathering: Gathering;
   /** Gathers callers until its sync starts. */
   #open: Group | null = null;
   /** Its sync runs off the thread. */
   #inFlight: Group | null = null;
-  #asyncRunning = false;
+  /** True while a sync runs off the thread. */
+  asyncRunning = false;
   /** `schedule()` was called while a sync ran off the thread. */
   #again = false;
-  #scheduled = false;
-  #hops = 0;
-  #headAtHop: LSN = 0;
-  /** Starts at nothing, so that one slow sync at the start decides nothing. */
-  #averageMs = 0;
-  #offload: boolean;
-  readonly #cutRecords: number;
-  /** The group is cut when the head is past this LSN; `Infinity` while it cannot be. */
-  #cutAt: LSN = Infinity;
-  #stopped = false;
-  #stopError: unknown = null;
-  /** Data syncs so far, and the records they made durable. */
-  syncs = 0;
-  synced = 0;
-  readonly latency: Histogram = new Histogram();
-  readonly #hop = () => this.#gather();
-  readonly #next = () => {
-    this.#turn.isOver(performance.now()); // its time counts from here
-    this.#commit();
-  };
+  /** Why nothing is committed any more; null while commits go on. */
+  #end: { readonly error: unknown } | null = null;
 
   /**
    * @param positions group commit is the one writer of `durable`.
-   * @param cutRecords how many records make a group one that is cut in two; `Infinity` for none.
+   * @param cutRecords a group of more records is cut in two; `Infinity` if none is.
    * @param turn tells when commits have held the event loop for long enough.
    */
   constructor(
@@ -120,45 +82,30 @@ export class GroupCommit {
     cutRecords: number = Infinity,
     turn: Turn = new LoopTurn(),
   ) {
-    this.#turn = turn;
-    this.#cutRecords = option === "inline" ? Infinity : cutRecords;
+    this.pace = new SyncPace(option);
     this.#target = target;
-    this.#option = option;
     this.#positions = positions;
-    this.#offload = option === "offload";
-  }
-
-  /** Where the next commit waits. */
-  get mode(): "inline" | "offload" {
-    return this.#offload ? "offload" : "inline";
-  }
-
-  /** True while a sync runs off the thread. */
-  get asyncRunning(): boolean {
-    return this.#asyncRunning;
+    this.#turn = turn;
+    this.#gathering = new Gathering(positions, option === "inline" ? Infinity : cutRecords, () => this.#gathered());
   }
 
   /** A promise that resolves when all that is appended now is durable: one for all callers of a group. */
   wait(): Promise<void> {
-    if (this.#stopped) return Promise.reject(this.#stopError);
+    if (this.#end !== null) return Promise.reject(this.#end.error);
     if (this.#open === null) {
       this.#open = Promise.withResolvers<void>();
       this.schedule();
     }
     const { promise } = this.#open;
-    if (this.#positions.head > this.#cutAt) this.#commitAsync();
+    if (this.#gathering.isCut) this.#commitAsync();
     return promise;
   }
 
   /** Sees to it that a commit runs soon, whether or not somebody waits for it. */
   schedule(): void {
-    if (this.#asyncRunning) this.#again = true;
-    if (this.#scheduled || this.#asyncRunning || this.#stopped) return;
-    this.#scheduled = true;
-    this.#hops = 0;
-    this.#cutAt = this.#positions.durable + 1 + this.#cutRecords;
-    this.#headAtHop = this.#positions.head;
-    queueMicrotask(this.#hop);
+    if (this.asyncRunning) this.#again = true;
+    if (this.#gathering.isOn || this.asyncRunning || this.#end !== null) return;
+    this.#gathering.start();
   }
 
   /** Resolves when all that is appended now is durable; at once if it is. */
@@ -182,45 +129,38 @@ export class GroupCommit {
 
   /** Rejects all who wait, for good. */
   stop(error: unknown): void {
-    if (!this.#stopped) this.#stopError = error;
-    this.#stopped = true;
+    this.#end ??= { error };
     const groups = [this.#inFlight, this.#open];
     this.#inFlight = null;
     this.#open = null;
     for (const group of groups) group?.reject(error);
   }
 
-  /** Waits a few microtasks for callers to join, then commits. */
-  #gather(): void {
-    assert(this.#scheduled, "a group gathers until its commit");
-    const head = this.#positions.head;
-    const hops = ++this.#hops;
-    const grew = head !== this.#headAtHop;
-    this.#headAtHop = head;
-    if (hops < LEAST_HOPS || (grew && hops < MOST_HOPS)) {
-      queueMicrotask(this.#hop);
-      return;
-    }
+  /** Commits, unless commits have held the event loop for long enough. */
+  #gathered(): void {
     // Commits off the thread give way while they wait.
-    if (!this.#offload && this.#turn.isOver(performance.now())) this.#turn.end().then(this.#next);
-    else this.#commit();
+    if (this.pace.mode === "offload" || !this.#turn.isOver(performance.now())) return this.#commit();
+    this.#turn.end().then(() => {
+      this.#turn.isOver(performance.now()); // its time counts from here
+      this.#commit();
+    });
   }
 
   #commit(): void {
-    this.#scheduled = false;
-    if (this.#stopped) return;
-    if (this.#asyncRunning) {
+    this.#gathering.end();
+    if (this.#end !== null) return;
+    if (this.asyncRunning) {
       // The group that this was scheduled for has been cut: whoever came since goes with the next one.
       this.#again = true;
       return;
     }
-    if (this.#offload) this.#commitAsync();
+    if (this.pace.mode === "offload") this.#commitAsync();
     else this.#commitInline();
   }
 
   #commitInline(): void {
-    assert(!this.#asyncRunning, "one sync is in flight at a time");
-    this.#cutAt = Infinity;
+    assert(!this.asyncRunning, "one sync is in flight at a time");
+    this.#gathering.take();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     try {
@@ -236,27 +176,27 @@ export class GroupCommit {
   }
 
   async #commitAsync(): Promise<void> {
-    assert(!this.#asyncRunning, "one sync is in flight at a time");
-    this.#asyncRunning = true;
+    assert(!this.asyncRunning, "one sync is in flight at a time");
+    this.asyncRunning = true;
     try {
       for (let flight: Flight | null = this.#start(); flight !== null;) flight = await this.#land(flight);
     } catch (error) {
-      if (!this.#stopped) this.#target.failed(error);
+      if (this.#end === null) this.#target.failed(error);
     } finally {
-      this.#asyncRunning = false;
+      this.asyncRunning = false;
     }
-    if (this.#stopped) return;
+    if (this.#end !== null) return;
     if (this.#again || this.#open !== null || this.#target.headerWanted()) this.schedule();
   }
 
   /** Starts to sync all that is appended, off the thread. */
   #start(): Flight {
-    assert(!this.#stopped, "nothing is synced after a failure");
+    assert(this.#end === null, "nothing is synced after a failure");
     const group = this.#open;
     this.#open = null;
     this.#inFlight = group;
     this.#again = false;
-    this.#cutAt = Infinity;
+    this.#gathering.take();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);
@@ -267,22 +207,22 @@ export class GroupCommit {
   async #land({ group, first, last, startMs, synced }: Flight): Promise<Flight | null> {
     if (synced !== null) {
       await synced;
-      if (this.#stopped) return null;
-      this.#account(performance.now() - startMs, first, last, true);
+      if (this.#end !== null) return null;
+      this.#account(performance.now() - startMs, first, last, "offload");
     }
     const wantsHeader = this.#target.headerWanted();
-    const isLarge = this.#positions.head - first > this.#cutRecords;
-    const next = isLarge && !wantsHeader && this.#open !== null ? this.#start() : null;
+    const goesOn = this.#gathering.isLarge(first) && !wantsHeader && this.#open !== null;
+    const next = goesOn ? this.#start() : null;
     if (next === null) this.#inFlight = null;
     assert(last <= this.#positions.durable, "only durable records are acknowledged");
     group?.resolve();
     if (synced !== null) this.#target.advanced();
-    if (next === null && wantsHeader && !this.#stopped) {
+    if (next === null && wantsHeader && this.#end === null) {
       await this.#target.syncHeaderAsync();
-      if (!this.#stopped) this.#target.advanced();
+      if (this.#end === null) this.#target.advanced();
     }
     // A sync may end before the event loop has gone to sleep, and then nobody else was served.
-    if (!this.#stopped && this.#turn.isOver(performance.now())) {
+    if (this.#end === null && this.#turn.isOver(performance.now())) {
       next?.synced?.catch(() => {}); // who lands it reports its failure, after this turn
       await this.#turn.end();
     }
@@ -292,23 +232,15 @@ export class GroupCommit {
   #syncInline(first: LSN, last: LSN): void {
     const startMs = performance.now();
     this.#target.syncRecords(first, last);
-    this.#account(performance.now() - startMs, first, last, false);
+    this.#account(performance.now() - startMs, first, last, "inline");
   }
 
-  #account(ms: number, first: LSN, last: LSN, wasOff: boolean): void {
+  #account(ms: number, first: LSN, last: LSN, where: "inline" | "offload"): void {
     assert(first <= this.#positions.durable + 1, "no record is left out between two syncs");
     assert(last < this.#positions.head, "only appended records are synced");
-    this.syncs++;
-    this.synced += last - first + 1;
-    this.latency.add(ms);
     if (last > this.#positions.durable) this.#positions.durable = last;
     this.#positions.assertConsistent();
-    // Of a group that was cut, this is also the time in which its callers ran.
-    if (wasOff && !this.#offload) return;
-    this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;
-    if (this.#option !== "adaptive") return;
-    if (this.#offload) this.#offload = this.#averageMs > FAST_SYNC_MS;
-    else this.#offload = this.#averageMs > SLOW_SYNC_MS;
+    this.pace.note(ms, last - first + 1, where);
   }
 
   #resolveOpen(last: LSN): void {

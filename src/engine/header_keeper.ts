@@ -89,7 +89,7 @@ export class HeaderKeeper {
     this.#isRequested = false;
     try {
       this.#writer.write({ ...this.#now(), ...change });
-      this.#memory.checkFile();
+      this.#memory.file.check();
     } catch (error) {
       throw this.#health.fail(error);
     }

@@ -147,7 +147,7 @@ export class Retention {
     const { tail } = this.#positions;
     if (through < tail) return this.#releasedGiven;
     const { memory } = this.#parts;
-    memory.checkFileNowAndThen();
+    memory.file.checkNowAndThen();
     let lsn = through;
     while (lsn >= tail && this.#slots.opTypeAt(memory.verified(lsn)) === OpType.Checkpoint) lsn--;
     return lsn < tail ? this.#releasedGiven : lsn;
@@ -163,7 +163,7 @@ export class Retention {
   /** The end of the last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
   #releasable(through: LSN): Confirmation {
     const { memory } = this.#parts;
-    memory.checkFileNowAndThen();
+    memory.file.checkNowAndThen();
     const { tail, last: newest } = this.#positions;
     let last = Math.min(through, newest);
     while (last >= tail && this.#slots.batchGoesOn(memory.verified(last))) last--;

@@ -14,13 +14,12 @@ import { type Slots, SlotState } from "../format/record.ts";
 import { type ByteRange, rangesOf, slotOf } from "../format/ring.ts";
 import { damage, type ReadSource } from "../read/source.ts";
 import type { LSN } from "../types.ts";
+import type { FileCheck } from "./file_check.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 
 /** Records whose pages are paged in at once, ahead of the head: 64 KiB. */
 const PAGE_IN_RECORDS = 1024;
-/** An append checks the file first if the last check is longer ago than this. */
-const CHECK_EVERY_MS = 5;
 /** Records before and after one that is read in place that are paged in with it. */
 const READABLE_RECORDS = 64;
 
@@ -28,10 +27,10 @@ const READABLE_RECORDS = 64;
 export class RingMemory implements ReadSource {
   readonly path: string | null;
   readonly region: Region;
+  readonly file: FileCheck;
   readonly #slots: Slots;
   readonly #positions: Positions;
   readonly #health: Health;
-  readonly #nowMs: () => number;
   /** Records below this LSN lie in pages that the kernel may hold in large pieces. */
   readonly #staleBefore: LSN;
   /** The piece of the file that the kernel released last. */
@@ -41,16 +40,14 @@ export class RingMemory implements ReadSource {
   /** Range of older records whose pages were last paged in. */
   #readableFrom: LSN = 0;
   #readableEnd: LSN = 0;
-  #checkedMs = 0;
 
-  /** @param nowMs the time between two checks of the file is measured with this clock. */
-  constructor(region: Region, slots: Slots, positions: Positions, health: Health, nowMs: () => number) {
+  constructor(region: Region, slots: Slots, positions: Positions, health: Health, file: FileCheck) {
     this.path = region.path;
     this.region = region;
+    this.file = file;
     this.#slots = slots;
     this.#positions = positions;
     this.#health = health;
-    this.#nowMs = nowMs;
     this.#pagedInEnd = positions.firstLsn;
     this.#staleBefore = region.created ? 0 : positions.firstLsn + slots.count;
   }
@@ -104,28 +101,11 @@ export class RingMemory implements ReadSource {
     this.region.release(start, Math.min(REFRESH_BYTES, this.region.buffer.byteLength - start), "kernel");
   }
 
-  // Checking the file.
-
-  /** Checks the file if the last check is not recent. */
-  checkFileNowAndThen(): void {
-    if (Math.abs(this.#nowMs() - this.#checkedMs) > CHECK_EVERY_MS) this.checkFile();
-  }
-
-  /** Checks that the file is still there, and poisons the log if it is not. */
-  checkFile(): void {
-    this.#checkedMs = this.#nowMs();
-    try {
-      this.region.verify();
-    } catch (error) {
-      throw this.#health.fail(error);
-    }
-  }
-
   // Reading.
 
   makeReadable(first: LSN, last: LSN): void {
     this.#health.mustBeOpen("read");
-    this.checkFile();
+    this.file.check();
     try {
       // Recent records too, because the kernel may have written and evicted their pages.
       for (const { offset, length } of this.#rangesOf(first, last)) this.region.pageIn(offset, length, "load");
@@ -171,7 +151,7 @@ export class RingMemory implements ReadSource {
     } catch (error) {
       throw this.#health.fail(error);
     }
-    this.checkFile();
+    this.file.check();
   }
 
   /** As `sync()`, off the JavaScript thread. */
@@ -179,7 +159,7 @@ export class RingMemory implements ReadSource {
     for (const { offset, length } of this.#rangesOf(first, last)) {
       await this.region.syncAsync(offset, length);
     }
-    if (this.#health.isOpen) this.checkFile();
+    if (this.#health.isOpen) this.file.check();
   }
 
   #rangesOf(first: LSN, last: LSN): ByteRange[] {

@@ -1,0 +1,94 @@
+// When a group has gathered enough callers: after a few microtasks, or earlier if it is large.
+
+import { assert } from "../assert.ts";
+import type { LSN } from "../types.ts";
+import type { Positions } from "./positions.ts";
+
+/**
+ * Microtasks that a group gathers for at least, so that callers woken by one sync join the next
+ * group through their own awaits.
+ */
+const LEAST_HOPS = 3;
+/** Microtasks that a group gathers for at most, while each of them still adds records. */
+const MOST_HOPS = 16;
+
+/**
+ * A group of more records than this is cut, because appending them takes as long as a sync, and
+ * longer than it takes to hear of a sync that ran off the thread.
+ */
+const CUT_RECORDS = 1536;
+/** In a small ring, a group is cut before it fills more than this part of the ring. */
+const CUT_PART = 8;
+
+/** @param syncsRangeAside as `Region.syncsRangeAside`. */
+export function cutRecordsOf(capacity: number, syncsRangeAside: boolean): number {
+  return syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(capacity / CUT_PART)) : Infinity;
+}
+
+/** The group that gathers callers. */
+export class Gathering {
+  readonly #positions: Positions;
+  readonly #cutRecords: number;
+  readonly #gathered: () => void;
+  #isOn = false;
+  #hops = 0;
+  #headAtHop: LSN = 0;
+  /** The group is cut when the head is past this LSN; `Infinity` while it cannot be. */
+  #cutAt: LSN = Infinity;
+  readonly #hop = () => this.#gather();
+
+  /**
+   * @param cutRecords a group of more records is cut in two; `Infinity` if none is.
+   * @param gathered called when the group is to be committed.
+   */
+  constructor(positions: Positions, cutRecords: number, gathered: () => void) {
+    this.#positions = positions;
+    this.#cutRecords = cutRecords;
+    this.#gathered = gathered;
+  }
+
+  /** True from `start()` to `end()`. */
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  /** True if the group is to be cut now. */
+  get isCut(): boolean {
+    return this.#positions.head > this.#cutAt;
+  }
+
+  /** True if a group that begins with this record is large enough to be cut. */
+  isLarge(first: LSN): boolean {
+    return this.#positions.head - first > this.#cutRecords;
+  }
+
+  /** Starts to gather. */
+  start(): void {
+    assert(!this.#isOn, "one group gathers at a time");
+    this.#isOn = true;
+    this.#hops = 0;
+    this.#cutAt = this.#positions.durable + 1 + this.#cutRecords;
+    this.#headAtHop = this.#positions.head;
+    queueMicrotask(this.#hop);
+  }
+
+  /** A sync has started with all that was gathered. */
+  take(): void {
+    this.#cutAt = Infinity;
+  }
+
+  /** The commit that was gathered for begins. */
+  end(): void {
+    this.#isOn = false;
+  }
+
+  #gather(): void {
+    assert(this.#isOn, "a group gathers until its commit");
+    const head = this.#positions.head;
+    const hops = ++this.#hops;
+    const grew = head !== this.#headAtHop;
+    this.#headAtHop = head;
+    if (hops < LEAST_HOPS || (grew && hops < MOST_HOPS)) queueMicrotask(this.#hop);
+    else this.#gathered();
+  }
+}

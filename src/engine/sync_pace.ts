@@ -1,0 +1,55 @@
+// How long syncs take, and hence where the next one waits: on the JavaScript thread or off it.
+
+import type { FlushOption } from "../arguments/options.ts";
+import { Histogram } from "./histogram.ts";
+
+/** Adaptive: inline syncs that take longer than this on average go off the thread … */
+const SLOW_SYNC_MS = 1;
+/** … and come back once they take less than this there, waiting included. */
+const FAST_SYNC_MS = 0.5;
+/** Weight of the newest sync in the moving average. */
+const AVERAGE_WEIGHT = 0.125;
+
+/** The syncs of one open log. */
+export class SyncPace {
+  readonly #option: FlushOption;
+  /** Starts at nothing, so that one slow sync at the start decides nothing. */
+  #averageMs = 0;
+  #mode: "inline" | "offload";
+  #syncs = 0;
+  #records = 0;
+  readonly latency: Histogram = new Histogram();
+
+  constructor(option: FlushOption) {
+    this.#option = option;
+    this.#mode = option === "offload" ? "offload" : "inline";
+  }
+
+  /** Where the next commit waits. */
+  get mode(): "inline" | "offload" {
+    return this.#mode;
+  }
+
+  /** Data syncs so far. */
+  get syncs(): number {
+    return this.#syncs;
+  }
+
+  /** The records that these syncs made durable. */
+  get records(): number {
+    return this.#records;
+  }
+
+  /** Takes note of a sync. */
+  note(ms: number, records: number, where: "inline" | "offload"): void {
+    this.#syncs++;
+    this.#records += records;
+    this.latency.add(ms);
+    // A group that was cut is synced off the thread while its callers run: that time is theirs too.
+    if (where === "offload" && this.#mode === "inline") return;
+    this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;
+    if (this.#option !== "adaptive") return;
+    const limitMs = this.#mode === "offload" ? FAST_SYNC_MS : SLOW_SYNC_MS;
+    this.#mode = this.#averageMs > limitMs ? "offload" : "inline";
+  }
+}

@@ -3,7 +3,7 @@
 import { type Moment, SimulatedCrash } from "../disk/fault_plan.ts";
 
 /** Where a life ends. */
-export interface CrashPoint {
+export interface LifeEnd {
   /** The number of the step, from 1. */
   readonly step: number;
   readonly when: Moment;
@@ -15,7 +15,7 @@ export interface CrashPoint {
  * again.
  */
 export class CrashClock {
-  readonly #point: CrashPoint | null;
+  readonly #point: LifeEnd | null;
   readonly #crash: () => void;
   readonly #tick: () => void;
   readonly #ended = Promise.withResolvers<void>();
@@ -28,7 +28,7 @@ export class CrashClock {
    * @param crash takes power from everything, or kills it.
    * @param tick called at each step before anything else.
    */
-  constructor(point: CrashPoint | null, history: string[], crash: () => void, tick: () => void) {
+  constructor(point: LifeEnd | null, history: string[], crash: () => void, tick: () => void) {
     this.#point = point;
     this.history = history;
     this.#crash = crash;

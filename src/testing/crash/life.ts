@@ -8,7 +8,7 @@ import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
 import { Consumers, turn } from "./consumers.ts";
-import { CrashClock, type CrashPoint } from "./crash_points.ts";
+import { CrashClock, type LifeEnd } from "./crash_points.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
@@ -28,7 +28,7 @@ export const LOG_PATH = "/sim/log";
 export interface LifePlan {
   /** Which life of the history, from 0. */
   readonly number: number;
-  readonly point: CrashPoint | null;
+  readonly point: LifeEnd | null;
   /** After the last step, if there was no crash: crash, close, or check everything and close. */
   readonly end: "crash" | "close" | "check";
   readonly crash: CrashOptions;

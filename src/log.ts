@@ -76,7 +76,7 @@ export class Log implements EngineParts {
     this.appender = new Appender(this, slots, options, () => consumers.isRunning && schedule());
     this.retention = new Retention(this, slots, consumers);
     this.backups = new Backups(this, consumers);
-    health.onFailure((poison) => this.commit.stop(poison));
+    health.onFailure((poison) => this.commit.end(poison));
     health.onFailure((poison) => this.room.rejectAll(poison));
     health.onFailure((poison) => consumers.fail(poison));
   }
@@ -112,7 +112,7 @@ export class Log implements EngineParts {
       if (health.poison === null) this.#closeCleanly();
       if (health.poison !== null && positions.last > positions.durable) throw health.poison;
     } finally {
-      commit.stop(closed);
+      commit.end(closed);
       this.header.end();
       health.end();
       this.consumers.end();

@@ -22,7 +22,7 @@ const ENDLESS: Turn = { isOver: () => false, end: () => Promise.reject(new Error
 function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity, turn: Turn = ENDLESS) {
   const target = new FakeTarget();
   const commit = new GroupCommit(target, target.positions, option, cutRecords, turn);
-  target.onFailed = (error) => commit.stop(error);
+  target.onFailed = (error) => commit.end(error);
   /** One durable append. */
   const append = () => {
     target.append();
@@ -162,7 +162,7 @@ test("GroupCommit acknowledges nobody for a sync off the thread that ends well a
   const second = new Watched(append());
   const error = new Error("no");
   target.error = error;
-  commit.stop(assertThrows(() => commit.flush()));
+  commit.end(assertThrows(() => commit.flush()));
   target.pending[0]!.resolve();
   await settle();
   assertEquals([first.state, second.state, target.positions.durable, target.advances], ["rejected", "rejected", 0, 0]);
@@ -174,7 +174,7 @@ test("stop() rejects all who wait, for good", async () => {
   await untilPending(target, 1);
   const second = append();
   const error = new Error("closed");
-  commit.stop(error);
+  commit.end(error);
   assertStrictEquals(await assertRejects(() => first), error);
   assertStrictEquals(await assertRejects(() => second), error);
   target.pending[0]!.reject(new Error("too late"));
@@ -382,7 +382,7 @@ test("flush() covers both halves of a cut group", async () => {
 
 test("stop() rejects both halves of a cut group", async () => {
   const { target, commit, watched } = startCut(25);
-  commit.stop(new Error("over"));
+  commit.end(new Error("over"));
   await settle();
   assertEquals(states(watched), new Set(["rejected"]));
   target.pending[0]!.resolve();

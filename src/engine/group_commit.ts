@@ -128,7 +128,7 @@ export class GroupCommit {
   }
 
   /** Rejects all who wait, for good. */
-  stop(error: unknown): void {
+  end(error: unknown): void {
     this.#end ??= { error };
     const groups = [this.#inFlight, this.#open];
     this.#inFlight = null;

@@ -76,7 +76,12 @@ class Poll {
     this.#setMs = performance.now();
   }
 
-  /** Waits until the timer fires. Meanwhile it keeps the process alive, as an immediate does. */
+  /**
+   * Waits until the timer fires. Meanwhile it keeps the process alive, as an immediate does.
+   *
+   * `deno test` with `sanitizeOps` fails a test that leaves a timeout. So a loop ends a turn only
+   * while somebody waits for it.
+   */
   wait(): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, LONGEST_POLL_MS);

@@ -123,8 +123,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/engine/group_commit.ts",
-      'this.#account(performance.now() - startMs, first, last, "offload");',
-      'this.#account(performance.now() - startMs, first, this.#positions.head - 1, "offload");',
+      'this.#account(this.#target.nowMs() - startMs, first, last, "offload");',
+      'this.#account(this.#target.nowMs() - startMs, first, this.#positions.head - 1, "offload");',
     ),
     tests: faults("lost_sync", "histories"),
   },

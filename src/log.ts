@@ -89,6 +89,7 @@ export class Log implements EngineParts {
       headerWanted: () => this.header.isDue(this.room.length > 0),
       syncHeader: () => this.header.write(),
       syncHeaderAsync: () => this.header.writeAsync(),
+      nowMs: () => this.nowMs(),
       advanced: () => {
         this.room.admit();
         this.header.noteWhenIdle();

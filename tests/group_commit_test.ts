@@ -21,6 +21,8 @@ const ENDLESS: Turn = { isOver: () => false, end: () => Promise.reject(new Error
 
 function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity, turn: Turn = ENDLESS) {
   const target = new FakeTarget();
+  // A real turn takes real time.
+  if (turn !== ENDLESS) target.nowMs = () => performance.now();
   const commit = new GroupCommit(target, target.positions, option, cutRecords, turn);
   target.onFailed = (error) => commit.end(error);
   /** One durable append. */
@@ -242,16 +244,17 @@ test("GroupCommit lets timers run while inline commits follow one another", asyn
   assert(await timer > 0);
 });
 
-/** Lets time pass, as a slow medium does. */
-function spin(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
+/** Lets the target's clock go on by 3 ms in each sync. */
+function slowDown(target: FakeTarget): void {
+  let nowMs = 0;
+  target.nowMs = () => nowMs;
+  target.onSync = () => nowMs += 3;
 }
 
 test("GroupCommit leaves the thread when adaptive syncs are slow, and comes back when they are fast", async () => {
   const { target, commit, append } = start("adaptive");
   assertEquals(commit.pace.mode, "inline");
-  target.onSync = () => spin(3);
+  slowDown(target);
   for (let slow = 0; commit.pace.mode === "inline"; slow++) {
     assert(slow < 50, "never leaves the thread");
     await append();
@@ -272,7 +275,7 @@ test("GroupCommit leaves the thread when adaptive syncs are slow, and comes back
 
 test("GroupCommit stays inline or off the thread as it was told, however long a sync takes", async () => {
   const { target, commit, append } = start("inline");
-  target.onSync = () => spin(3);
+  slowDown(target);
   await append();
   assertEquals(commit.pace.mode, "inline");
   assertEquals(start("offload").commit.pace.mode, "offload");

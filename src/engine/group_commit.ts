@@ -30,6 +30,11 @@ export interface CommitTarget {
   /** Writes the header, with the durable LSN as of now, and makes it durable. */
   syncHeader(): void;
   syncHeaderAsync(): Promise<void>;
+  /**
+   * The clock that syncs and turns are timed by, in milliseconds. A simulation's own makes each of
+   * its runs the same.
+   */
+  nowMs(): number;
   /** Records or a header have become durable. Must not throw. */
   advanced(): void;
   /** A sync failed; the error is final. Must not throw. */
@@ -136,12 +141,15 @@ export class GroupCommit {
     for (const group of groups) group?.reject(error);
   }
 
-  /** Commits, unless commits have held the event loop for long enough. */
+  /**
+   * Commits, unless commits have held the event loop for long enough. A sync off the thread may end
+   * before the event loop has gone to sleep, so it ends no turn. While nobody waits there is no turn
+   * to end: the commits are over soon.
+   */
   #gathered(): void {
-    // Commits off the thread give way while they wait.
-    if (this.pace.mode === "offload" || !this.#turn.isOver(performance.now())) return this.#commit();
+    if (this.#open === null || !this.#turn.isOver(this.#target.nowMs())) return this.#commit();
     this.#turn.end().then(() => {
-      this.#turn.isOver(performance.now()); // its time counts from here
+      this.#turn.isOver(this.#target.nowMs()); // its time counts from here
       this.#commit();
     });
   }
@@ -200,7 +208,7 @@ export class GroupCommit {
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);
-    return { group, first, last, startMs: performance.now(), synced };
+    return { group, first, last, startMs: this.#target.nowMs(), synced };
   }
 
   /** Waits for a sync. @returns the next one, where the other half of a cut group is there already. */
@@ -208,7 +216,7 @@ export class GroupCommit {
     if (synced !== null) {
       await synced;
       if (this.#end !== null) return null;
-      this.#account(performance.now() - startMs, first, last, "offload");
+      this.#account(this.#target.nowMs() - startMs, first, last, "offload");
     }
     const wantsHeader = this.#target.headerWanted();
     const goesOn = this.#gathering.isLarge(first) && !wantsHeader && this.#open !== null;
@@ -221,18 +229,17 @@ export class GroupCommit {
       await this.#target.syncHeaderAsync();
       if (this.#end === null) this.#target.advanced();
     }
-    // A sync may end before the event loop has gone to sleep, and then nobody else was served.
-    if (this.#end === null && this.#turn.isOver(performance.now())) {
-      next?.synced?.catch(() => {}); // who lands it reports its failure, after this turn
+    if (next !== null && this.#end === null && this.#turn.isOver(this.#target.nowMs())) {
+      next.synced?.catch(() => {}); // who lands it reports its failure, after this turn
       await this.#turn.end();
     }
     return next;
   }
 
   #syncInline(first: LSN, last: LSN): void {
-    const startMs = performance.now();
+    const startMs = this.#target.nowMs();
     this.#target.syncRecords(first, last);
-    this.#account(performance.now() - startMs, first, last, "inline");
+    this.#account(this.#target.nowMs() - startMs, first, last, "inline");
   }
 
   #account(ms: number, first: LSN, last: LSN, where: "inline" | "offload"): void {

@@ -10,6 +10,8 @@ export class FakeTarget implements CommitTarget {
   /** Each sync: from which record to which, and on which side of the event loop. */
   readonly syncs: { readonly first: number; readonly last: number; readonly where: "inline" | "offload" }[] = [];
   headerSyncs = 0;
+  /** What its clock says. */
+  nowMs: () => number = () => 0;
   isHeaderWanted = false;
   advances = 0;
   readonly failures: unknown[] = [];

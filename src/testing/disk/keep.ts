@@ -2,7 +2,7 @@
 
 import type { Random } from "../random.ts";
 import type { Fate, FilePiece } from "./simulated_file.ts";
-import type { EntryPiece } from "./simulated_tree.ts";
+import type { EntryPiece } from "./durable_names.ts";
 
 /** What power loss may keep or lose: bytes of a file, its new size, or a change of names. */
 export type DirtyPiece = (FilePiece & { readonly path: string }) | EntryPiece;

@@ -4,6 +4,7 @@
 // It waits in a journal until its directory is synced; power loss keeps some of what waits.
 
 import { SystemError } from "../../../ffi/system/system.ts";
+import { DurableNames, type EntryPiece, type NameChange } from "./durable_names.ts";
 import type { SimulatedFile } from "./simulated_file.ts";
 
 /** What a name leads to. */
@@ -15,25 +16,6 @@ export type SimulatedNode =
 /** A node that is a file. */
 export type FileNode = Extract<SimulatedNode, { kind: "file" }>;
 type DirectoryNode = Extract<SimulatedNode, { kind: "directory" }>;
-
-/** A change of names that is not durable yet. */
-export interface EntryPiece {
-  /** Tells it from bytes and sizes. */
-  readonly kind: "entry";
-  /** As in `link /sim/log`. */
-  readonly operation: string;
-}
-
-interface Change {
-  readonly directory: bigint;
-  readonly name: string;
-  readonly node: SimulatedNode | null;
-}
-
-interface Operation {
-  readonly text: string;
-  readonly changes: readonly Change[];
-}
 
 /** A path, walked: the directory, the last name, and what is there. */
 export interface Place {
@@ -50,16 +32,14 @@ const MAX_SYMLINKS = 40;
 /** A tree of directories, files and symbolic links. */
 export class SimulatedTree {
   #root: DirectoryNode;
-  #durable = new Map<bigint, Map<string, SimulatedNode>>();
-  #journal: Operation[] = [];
+  /** What power loss would leave. */
+  #durable: DurableNames;
   #nextInode = 2n;
-  /** `"journal"`: changes become durable in their order; `"any"`: in any order. */
-  readonly order: "journal" | "any";
 
   constructor(order: "journal" | "any") {
-    this.order = order;
     this.#root = { kind: "directory", inode: 1n, links: 2, entries: new Map() };
-    this.#durable.set(1n, new Map());
+    this.#durable = new DurableNames(order);
+    this.#durable.addDirectory(this.#root.inode);
   }
 
   /**
@@ -128,12 +108,9 @@ export class SimulatedTree {
    */
   files(): [inode: bigint, file: SimulatedFile][] {
     const found = new Map<bigint, SimulatedFile>();
-    const visit = (node: SimulatedNode | null) => {
-      if (node?.kind === "file") found.set(node.inode, node.file);
-    };
-    for (const [, node] of this.nodes()) visit(node);
-    for (const entries of this.#durable.values()) entries.forEach(visit);
-    for (const { changes } of this.#journal) for (const { node } of changes) visit(node);
+    for (const node of [...[...this.nodes()].map(([, node]) => node), ...this.#durable.nodes()]) {
+      if (node.kind === "file") found.set(node.inode, node.file);
+    }
     return [...found].sort(([a], [b]) => a < b ? -1 : 1);
   }
 
@@ -144,8 +121,8 @@ export class SimulatedTree {
     if (node !== null) throw new SystemError("mkdir", "EEXIST", path);
     const made: DirectoryNode = { kind: "directory", inode: this.#nextInode++, links: 2, entries: new Map() };
     directory.entries.set(name, made);
-    this.#durable.get(directory.inode)!.set(name, made);
-    this.#durable.set(made.inode, new Map());
+    this.#durable.change({ directory: directory.inode, name, node: made });
+    this.#durable.addDirectory(made.inode);
   }
 
   /** Makes a file. */
@@ -198,28 +175,17 @@ export class SimulatedTree {
   sync(path: string): void {
     const node = this.find("open", path);
     if (node.kind !== "directory") throw new SystemError("open", "ENOTDIR", path);
-    this.#journal = this.#journal.filter((operation) => {
-      if (!operation.changes.some((change) => change.directory === node.inode)) return true;
-      this.#persist(operation);
-      return false;
-    });
+    this.#durable.sync(node.inode);
   }
 
   /** What waits in the journal, oldest first. */
   pieces(): EntryPiece[] {
-    return this.#journal.map(({ text }) => ({ kind: "entry", operation: text }));
+    return this.#durable.pieces();
   }
 
   /** Makes some of the changes durable, at no one's request. */
   writeBack(decide: (piece: EntryPiece) => boolean): void {
-    let stopped = false;
-    this.#journal = this.#journal.filter((operation) => {
-      const arrives = decide({ kind: "entry", operation: operation.text });
-      if (!arrives) stopped = true;
-      if (!arrives || (stopped && this.order === "journal")) return true;
-      this.#persist(operation);
-      return false;
-    });
+    this.#durable.writeBack(decide);
   }
 
   /**
@@ -227,13 +193,13 @@ export class SimulatedTree {
    */
   losePower(decide: (piece: EntryPiece) => boolean): void {
     this.writeBack(decide);
-    this.#journal = [];
+    this.#durable.forget();
     for (const [, node] of [...this.nodes()]) if (node.kind !== "directory") node.links = 0;
     this.#restore(this.#root);
   }
 
   #restore(directory: DirectoryNode): void {
-    directory.entries = new Map(this.#durable.get(directory.inode));
+    directory.entries = new Map(this.#durable.in(directory.inode));
     for (const node of directory.entries.values()) {
       if (node.kind === "directory") this.#restore(node);
       else node.links = 0;
@@ -243,7 +209,7 @@ export class SimulatedTree {
 
   /** A copy, with copies of the files. */
   clone(): SimulatedTree {
-    const copy = new SimulatedTree(this.order);
+    const copy = new SimulatedTree("any");
     const copies = new Map<bigint, SimulatedNode>();
     const cloned = (node: SimulatedNode): SimulatedNode => {
       const known = copies.get(node.inode);
@@ -259,21 +225,12 @@ export class SimulatedTree {
       return made;
     };
     copy.#root = cloned(this.#root) as DirectoryNode;
-    copy.#durable = new Map(
-      [...this.#durable].map(([inode, entries]) => [
-        inode,
-        new Map([...entries].map(([name, node]) => [name, cloned(node)])),
-      ]),
-    );
-    copy.#journal = this.#journal.map(({ text, changes }) => ({
-      text,
-      changes: changes.map((change) => ({ ...change, node: change.node === null ? null : cloned(change.node) })),
-    }));
+    copy.#durable = this.#durable.clone(cloned);
     copy.#nextInode = this.#nextInode;
     return copy;
   }
 
-  #change(text: string, changes: Change[]): void {
+  #change(text: string, changes: NameChange[]): void {
     for (const { directory, name, node } of changes) {
       const { entries } = this.#directory(directory);
       const before = entries.get(name);
@@ -284,15 +241,7 @@ export class SimulatedTree {
         node.links++;
       }
     }
-    this.#journal.push({ text, changes });
-  }
-
-  #persist(operation: Operation): void {
-    for (const { directory, name, node } of operation.changes) {
-      const entries = this.#durable.get(directory)!;
-      if (node === null) entries.delete(name);
-      else entries.set(name, node);
-    }
+    this.#durable.note(text, changes);
   }
 
   #directory(inode: bigint): DirectoryNode {

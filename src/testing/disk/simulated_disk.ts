@@ -49,6 +49,7 @@ import type { Storage } from "../../../ffi/region.ts";
 import type { System } from "../../../ffi/system/system.ts";
 import { SimulatedClock } from "./clock.ts";
 import { DiskDamage } from "./damage.ts";
+import { DiskTrace } from "./disk_trace.ts";
 import type { CrashOptions, SimulatedDiskOptions } from "./options.ts";
 import {
   type FailingCall,
@@ -58,7 +59,7 @@ import {
   type SystemCall,
   type TraceEntry,
 } from "./fault_plan.ts";
-import { type Chooser, chooser, type DirtyPiece, type Keep, pieceText } from "./keep.ts";
+import { chooser, type DirtyPiece, type Keep } from "./keep.ts";
 import { OtherProgram } from "./other_program.ts";
 import { Random, type RandomState } from "../random.ts";
 import { SimulatedFile } from "./simulated_file.ts";
@@ -105,12 +106,13 @@ export class SimulatedDisk {
   #system: SimulatedSystem;
   #halted = false;
   #steps = 0;
-  #trace: TraceEntry[] = [];
+  readonly #trace: DiskTrace;
   readonly #saved = new WeakMap<DiskSnapshot, SavedState>();
 
   /** A disk with empty directories. */
   constructor(options: SimulatedDiskOptions = {}) {
     this.#options = options;
+    this.#trace = new DiskTrace(options.traceLimit ?? 10_000);
     this.seed = options.seed ?? 1;
     const random = new Random(this.seed);
     this.#randoms = [random.fork("calls"), random.fork("crashes"), random.fork("write-back")];
@@ -131,7 +133,7 @@ export class SimulatedDisk {
     };
     for (const path of options.directories ?? ["/sim"]) this.#machine.tree.makeDirectory(path);
     this.#system = new SimulatedSystem(this.#machine);
-    const note = (text: string) => this.#note(text);
+    const note = (text: string) => this.#trace.note(text);
     this.damage = new DiskDamage(this.#machine, note);
     this.outsider = new OtherProgram(this.#machine, note);
     this.storage = mappedStorage(() => this.#system);
@@ -156,7 +158,7 @@ export class SimulatedDisk {
 
   /** The calls so far and what else happened, oldest first, as far back as `traceLimit`. */
   get trace(): readonly TraceEntry[] {
-    return this.#trace;
+    return this.#trace.entries;
   }
 
   /** True between a crash and `restart()`. */
@@ -208,7 +210,7 @@ export class SimulatedDisk {
   /** Starts again after a crash at a call: decides what survived. */
   restart(options: CrashOptions = {}): void {
     if (!this.#halted) throw new Error("The machine has not crashed");
-    if ((options.mode ?? "power") === "kill") this.#note("killed: the page cache survives");
+    if ((options.mode ?? "power") === "kill") this.#trace.note("killed: the page cache survives");
     else this.#losePower(options.keep ?? "random");
     this.#plan.crashAt(null);
     this.#system = new SimulatedSystem(this.#machine);
@@ -238,7 +240,7 @@ export class SimulatedDisk {
     const choice = chooser(keep, random, 0);
     this.#eachFile((file, path) => file.writeBack((piece) => choice.decide({ ...piece, path }), random));
     this.#machine.tree.writeBack((piece) => choice.decide(piece) !== false);
-    if (choice.kept.length > 0) this.#noteChoice("written back", choice);
+    if (choice.kept.length > 0) this.#trace.noteChoice("written back", choice);
   }
 
   /**
@@ -251,7 +253,7 @@ export class SimulatedDisk {
     file.errorSequence++;
     file.errorName = errno;
     file.errorSeen = false;
-    this.#note(`write-back of ${path} fails with ${errno}`);
+    this.#trace.note(`write-back of ${path} fails with ${errno}`);
   }
 
   /**
@@ -260,7 +262,7 @@ export class SimulatedDisk {
    */
   evict(path: string): void {
     this.#machine.tree.file("evict", path).file.evict();
-    this.#note(`clean pages of ${path} dropped`);
+    this.#trace.note(`clean pages of ${path} dropped`);
   }
 
   /**
@@ -273,7 +275,7 @@ export class SimulatedDisk {
       tree: this.#machine.tree.clone(),
       halted: this.#halted,
       random: this.#randoms.map((random) => random.save()),
-      trace: [...this.#trace],
+      trace: [...this.#trace.entries],
     });
     return snapshot;
   }
@@ -291,7 +293,7 @@ export class SimulatedDisk {
     this.#steps = snapshot.steps;
     this.#halted = saved.halted;
     this.#randoms.forEach((random, index) => random.load(saved.random[index]!));
-    this.#trace = [...saved.trace];
+    this.#trace.restore(saved.trace);
     // A halted machine keeps the process that has ended.
     if (!this.#halted) this.#system = new SimulatedSystem(this.#machine);
   }
@@ -323,18 +325,8 @@ export class SimulatedDisk {
 
   /** What has happened so far, for a failure's report. */
   describe(lastCalls = 60): string {
-    const entries = this.#trace.slice(-lastCalls);
-    const lines = entries.map(({ step, call, subject, outcome }) =>
-      call === "event" ? `        ${subject}` : `${String(step).padStart(7)} ${call} ${subject}: ${outcome}`
-    );
-    const hidden = this.#trace.length - entries.length;
     const options = JSON.stringify({ ...this.#options, seed: this.seed });
-    return [
-      `SimulatedDisk ${options}, ${this.#steps} calls`,
-      ...(hidden > 0 ? [`    … ${hidden} before`] : []),
-      ...lines,
-    ]
-      .join("\n");
+    return [`SimulatedDisk ${options}, ${this.#steps} calls`, ...this.#trace.lines(lastCalls)].join("\n");
   }
 
   // Within.
@@ -343,7 +335,7 @@ export class SimulatedDisk {
     this.#steps++;
     if (this.#randoms[2].chance(this.#options.writeBackChance ?? 0)) this.writeBackSome();
     const entry: TraceEntry = { step: this.#steps, call, subject, outcome: "ok" };
-    this.#push(entry);
+    this.#trace.push(entry);
     return { entry, fault: this.#plan.next(this.#steps, call, subject) };
   }
 
@@ -362,26 +354,11 @@ export class SimulatedDisk {
     const choice = chooser(keep, random, this.#options.tearChance ?? 0);
     this.#eachFile((file, path) => file.losePower((piece) => choice.decide({ ...piece, path }), random));
     this.#machine.tree.losePower((piece) => choice.decide(piece) !== false);
-    this.#noteChoice("power lost", choice);
+    this.#trace.noteChoice("power lost", choice);
   }
 
   /** Each file once, also one that only a durable name leads to. */
   #eachFile(visit: (file: SimulatedFile, path: string) => void): void {
     for (const [inode, file] of this.#machine.tree.files()) visit(file, this.#machine.tree.nameOf(inode));
-  }
-
-  #noteChoice(what: string, { kept, asked }: Chooser): void {
-    const some = kept.slice(0, 8).map(pieceText).join(", ");
-    this.#note(`${what}: kept ${kept.length} of ${asked}${some && ": "}${some}${kept.length > 8 ? ", …" : ""}`);
-  }
-
-  #note(subject: string): void {
-    this.#push({ step: 0, call: "event", subject, outcome: "" });
-  }
-
-  #push(entry: TraceEntry): void {
-    const limit = this.#options.traceLimit ?? 10_000;
-    this.#trace.push(entry);
-    if (this.#trace.length >= 2 * limit) this.#trace.splice(0, limit);
   }
 }

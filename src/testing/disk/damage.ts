@@ -58,7 +58,7 @@ export class DiskDamage {
    * @returns false if that is not known.
    */
   staleSector(path: string, sector: number, back = 1, where: DamagedPlace = "both"): boolean {
-    const old = this.#machine.tree.file("read", path).file.older(sector, back);
+    const old = this.#machine.tree.file("read", path).file.medium.older(sector, back);
     if (old === null) return false;
     this.overwrite(path, sector * SECTOR_BYTES, old, where);
     return true;

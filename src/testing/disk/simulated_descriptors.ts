@@ -35,10 +35,7 @@ export class SimulatedDescriptors {
   openFile(path: string, node: SimulatedNode): number {
     if (node.kind === "symlink") throw new SystemError("open", "ELOOP", path);
     if (node.kind === "directory") throw new SystemError("open", "EISDIR", path);
-    const { file } = node;
-    // An error that no one has seen is still reported to who opens now (Linux: errseq_sample).
-    const errorSequence = file.errorSeen ? file.errorSequence : file.errorSequence - 1;
-    this.#files.set(nextDescriptor, { path, node, errorSequence });
+    this.#files.set(nextDescriptor, { path, node, errorSequence: node.file.errors.learned });
     return nextDescriptor++;
   }
 

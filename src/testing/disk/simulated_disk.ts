@@ -60,6 +60,7 @@ import {
   type TraceEntry,
 } from "./fault_plan.ts";
 import { chooser, type DirtyPiece, type Keep } from "./keep.ts";
+import { Medium } from "./medium.ts";
 import { OtherProgram } from "./other_program.ts";
 import { Random, type RandomState } from "../random.ts";
 import { SimulatedFile } from "./simulated_file.ts";
@@ -250,9 +251,7 @@ export class SimulatedDisk {
   failWriteBack(path: string, errno = "EIO"): void {
     const { file } = this.#machine.tree.file("write-back", path);
     file.failSync(0, file.sizeBytes, false, () => false);
-    file.errorSequence++;
-    file.errorName = errno;
-    file.errorSeen = false;
+    file.errors.raise(errno);
     this.#trace.note(`write-back of ${path} fails with ${errno}`);
   }
 
@@ -341,7 +340,7 @@ export class SimulatedDisk {
 
   #newFile(): SimulatedFile {
     const { pieceBytes = 512, keepVersions = false } = this.#options;
-    return new SimulatedFile(this.#machine.settings.pageBytes, pieceBytes, keepVersions);
+    return new SimulatedFile(this.#machine.settings.pageBytes, pieceBytes, new Medium(keepVersions));
   }
 
   #halt(message: string): void {

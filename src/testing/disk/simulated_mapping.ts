@@ -29,7 +29,7 @@ export class SimulatedMapping implements Mapping {
     const { node, path } = descriptors.file("mmap", request.fd);
     if (request.lengthBytes === 0) throw new SystemError("mmap", "EINVAL");
     this.file = node.file;
-    this.buffer = node.file.map(request.lengthBytes);
+    this.buffer = node.file.cache.map(request.lengthBytes);
     this.syncsRangeAside = !process.machine.settings.asyncUsesSpare;
     this.#process = process;
     this.#syncs = syncs;
@@ -92,7 +92,7 @@ export class SimulatedMapping implements Mapping {
     this.#process.step("unmap", this.#path, () => {
       this.#unmap();
       // The buffer may have been detached before, and the file mapped anew since.
-      if (this.buffer.byteLength > 0) this.file.detach();
+      if (this.buffer.byteLength > 0) this.file.cache.detach();
     });
   }
 

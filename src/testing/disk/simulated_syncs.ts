@@ -3,7 +3,7 @@
 
 import type { Fault, SystemCall, TraceEntry } from "./fault_plan.ts";
 import type { Description } from "./simulated_descriptors.ts";
-import type { Decide, PageImage, SimulatedFile, WriteEffect } from "./simulated_file.ts";
+import type { Decide, PageImage, WriteEffect } from "./simulated_file.ts";
 import type { SimulatedProcess } from "./simulated_process.ts";
 
 /** A sync in the background. */
@@ -50,7 +50,7 @@ export class SimulatedSyncs {
       const { when, pages, errno } = fault.spec;
       if (when === "after") file.sync(offset, length);
       else file.failSync(offset, length, pages === "dirty", when === "during" ? some : () => false);
-      recordError(file, errno);
+      file.errors.raise(errno);
     }
     this.#report(entry, description);
   }
@@ -61,16 +61,10 @@ export class SimulatedSyncs {
     return effect === "misplaced" ? { kind: "misplaced", byBytes } : { kind: "lost" };
   }
 
-  /**
-   * Throws the last write-back error if this description has not learned of it (Linux:
-   * file_check_and_advance_wb_err).
-   */
+  /** Throws the last write-back error if this description has not learned of it. */
   #report(entry: TraceEntry, description: Description): void {
-    const { file } = description.node;
-    if (description.errorSequence === file.errorSequence) return;
-    description.errorSequence = file.errorSequence;
-    file.errorSeen = true;
-    throw this.#process.failure(entry, file.errorName, description.path);
+    const error = description.node.file.errors.tell(description);
+    if (error !== null) throw this.#process.failure(entry, error, description.path);
   }
 
   #finishLater(finish: () => void): Promise<void> {
@@ -135,14 +129,8 @@ export class SimulatedSyncs {
     else {
       if (fault.when === "after") file.finishSync(images);
       else file.failQueued(images, fault.spec.pages === "dirty");
-      recordError(file, fault.spec.errno);
+      file.errors.raise(fault.spec.errno);
     }
     this.#report(entry, description);
   }
-}
-
-function recordError(file: SimulatedFile, errno = "EIO"): void {
-  file.errorSequence++;
-  file.errorName = errno;
-  file.errorSeen = false;
 }

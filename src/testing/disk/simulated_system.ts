@@ -35,7 +35,7 @@ export class SimulatedSystem implements System {
     this.pageBytes = machine.settings.pageBytes;
     this.process = new SimulatedProcess(machine);
     this.process.atEnd(() => {
-      for (const { file } of this.#mappings) file.detach();
+      for (const { file } of this.#mappings) file.cache.detach();
     });
     this.syncs = new SimulatedSyncs(this.process);
     this.#descriptors = new SimulatedDescriptors(this.process);
@@ -103,7 +103,7 @@ export class SimulatedSystem implements System {
 
   read(fd: number, bytes: Uint8Array, offset: number): number {
     const { node, path } = this.#file("pread", fd);
-    return this.process.step("read", path, () => node.file.read(bytes, offset));
+    return this.process.step("read", path, () => node.file.cache.read(bytes, offset));
   }
 
   write(fd: number, bytes: Uint8Array, offset: number): void {
@@ -155,7 +155,7 @@ export class SimulatedSystem implements System {
     const { node, path } = this.#file("posix_fadvise", fd);
     this.process.step("dropCache", path, () => {
       // Pages that are mapped stay.
-      if (this.process.machine.settings.dropsCache && !node.file.mapped) node.file.evict();
+      if (this.process.machine.settings.dropsCache && !node.file.cache.isMapped) node.file.evict();
     });
   }
 
@@ -169,7 +169,7 @@ export class SimulatedSystem implements System {
     };
     return this.process.step("map", path, map, undefined, (mapping) => {
       forget(mapping);
-      mapping.file.detach();
+      mapping.file.cache.detach();
     });
   }
 

@@ -1,0 +1,107 @@
+// What programs see of a file: its bytes in memory, which a process may have mapped.
+
+import { resized } from "./medium.ts";
+
+/** The page cache of one file. */
+export class PageCache {
+  #bytes = new Uint8Array(0);
+  #mapping: ArrayBuffer | null = null;
+  #sizeBytes = 0;
+
+  /** The file's size, as programs see it. A mapping may be longer or shorter. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Where both the file and what is in memory end. */
+  get end(): number {
+    return Math.min(this.#sizeBytes, this.#bytes.length);
+  }
+
+  /** True while a mapping is handed out and not detached. */
+  get isMapped(): boolean {
+    return this.#mapping !== null;
+  }
+
+  /** Hands out the bytes as a mapping. A second mapping is the same buffer. */
+  map(lengthBytes: number): ArrayBuffer {
+    this.assertAttached();
+    if (this.#mapping === null) {
+      if (lengthBytes !== this.#bytes.length) this.#bytes = resized(this.#bytes, lengthBytes);
+      const buffer = this.#bytes.buffer;
+      // Whoever detaches the mapping must not take the page cache with it.
+      Object.defineProperty(buffer, "transfer", {
+        configurable: true,
+        value: () => {
+          if (this.#mapping === buffer) this.detach();
+          return new ArrayBuffer(0);
+        },
+      });
+      this.#mapping = buffer;
+    }
+    if (this.#mapping.byteLength !== lengthBytes) {
+      throw new Error("Outside the fault model: two mappings of one file at a time, of different lengths");
+    }
+    return this.#mapping;
+  }
+
+  /**
+   * Detaches the mapping, as the end of its process does: no stale view can reach the page cache
+   * any more.
+   */
+  detach(): void {
+    if (this.#mapping === null) return;
+    this.assertAttached();
+    const moved = (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer.call(this.#mapping);
+    this.#mapping = null;
+    // What lay past the end of the file was never part of it.
+    this.#bytes = resized(new Uint8Array(moved), this.#sizeBytes);
+  }
+
+  assertAttached(): void {
+    if (this.#mapping !== null && this.#mapping.byteLength === 0 && this.#sizeBytes > 0) {
+      throw new Error("The mapping was detached past buffer.transfer(), which the simulated disk cannot follow");
+    }
+  }
+
+  /** Cuts or grows the file. A mapping keeps its length: bytes past the end then read as zeros. */
+  resize(sizeBytes: number): void {
+    if (this.#mapping === null) this.#bytes = resized(this.#bytes, sizeBytes);
+    else if (sizeBytes < this.#sizeBytes) this.#bytes.fill(0, sizeBytes, this.#sizeBytes);
+    this.#sizeBytes = sizeBytes;
+  }
+
+  /** Reads up to `bytes.length` bytes; returns how many there were. */
+  read(bytes: Uint8Array, offset: number): number {
+    const count = Math.max(0, Math.min(bytes.length, this.#sizeBytes - offset));
+    bytes.fill(0, 0, count);
+    bytes.set(this.view(offset, offset + count), 0);
+    return count;
+  }
+
+  /** Writes within the file. */
+  write(bytes: Uint8Array, offset: number): void {
+    if (offset + bytes.length > this.#bytes.length) {
+      throw new Error("Outside the fault model: a write past the end of a file's mapping");
+    }
+    this.#bytes.set(bytes, offset);
+  }
+
+  /** The bytes of a range as they are, not a copy. */
+  view(start: number, end: number): Uint8Array {
+    return this.#bytes.subarray(start, end);
+  }
+
+  /** A copy of the file. */
+  image(): Uint8Array<ArrayBuffer> {
+    this.assertAttached();
+    return resized(this.#bytes.slice(), this.#sizeBytes);
+  }
+
+  /** The file is these bytes, and no process has mapped it. */
+  load(bytes: Uint8Array<ArrayBuffer>): void {
+    this.detach();
+    this.#bytes = bytes;
+    this.#sizeBytes = bytes.length;
+  }
+}

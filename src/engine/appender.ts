@@ -44,27 +44,27 @@ export class Appender {
   readonly #slots: Slots;
   readonly #clock: HybridClock;
   readonly #options: AppenderOptions;
-  readonly #onTurn: () => void;
+  readonly #onBurst: () => void;
   /** Slot of the head. */
   #slot: number;
-  /** The first append of each turn of the event loop prepares. */
-  #turnIsOpen = false;
+  /** The first append of each burst prepares. */
+  #burstIsOpen = false;
 
-  readonly #closeTurn = () => {
-    assert(this.#turnIsOpen, "a turn is closed once");
-    this.#turnIsOpen = false;
+  readonly #closeBurst = () => {
+    assert(this.#burstIsOpen, "a burst is closed once");
+    this.#burstIsOpen = false;
     this.#positions.closeGate();
     this.#parts.wall.refresh();
   };
 
-  /** @param onTurn called before the first append of each turn. */
-  constructor(parts: AppenderParts, slots: Slots, options: AppenderOptions, onTurn: () => void) {
+  /** @param onBurst called before the first append of each burst. */
+  constructor(parts: AppenderParts, slots: Slots, options: AppenderOptions, onBurst: () => void) {
     this.#parts = parts;
     this.#positions = parts.positions;
     this.#slots = slots;
     this.#clock = parts.clock;
     this.#options = options;
-    this.#onTurn = onTurn;
+    this.#onBurst = onBurst;
     this.#slot = slotOf(parts.positions.head, slots.count);
     assert(slots.count === parts.positions.capacity, "the head moves through all slots");
   }
@@ -128,7 +128,7 @@ export class Appender {
     const positions = this.#positions;
     const { health, memory, header, room } = this.#parts;
     health.mustBeGood("append");
-    if (!this.#turnIsOpen) this.#openTurn();
+    if (!this.#burstIsOpen) this.#openBurst();
     if (count > positions.capacity) {
       throw new RangeError(`Cannot append a batch of ${count} records: the ring holds ${positions.capacity}`);
     }
@@ -146,12 +146,12 @@ export class Appender {
     return true;
   }
 
-  #openTurn(): void {
+  #openBurst(): void {
     assert(this.#positions.gate === 0, "the gate is closed between two turns");
-    this.#turnIsOpen = true;
-    queueMicrotask(this.#closeTurn);
+    this.#burstIsOpen = true;
+    queueMicrotask(this.#closeBurst);
     this.#parts.memory.file.checkNowAndThen();
-    this.#onTurn();
+    this.#onBurst();
   }
 
   /** Checks a given time against the log's last one and against the wall clock. */

@@ -19,10 +19,10 @@ export class VerifiedAhead {
   #step = 1;
   /** Records before this LSN are verified; 0 once the turn of the microtask queue has ended. */
   #end: LSN = 0;
-  #turnIsOpen = false;
+  #burstIsOpen = false;
 
-  readonly #closeTurn = () => {
-    this.#turnIsOpen = false;
+  readonly #closeBurst = () => {
+    this.#burstIsOpen = false;
     this.#end = 0;
     this.#step = 1;
   };
@@ -45,9 +45,9 @@ export class VerifiedAhead {
   }
 
   #verifyRun(slot: number, lsn: LSN): void {
-    if (!this.#turnIsOpen) {
-      this.#turnIsOpen = true;
-      queueMicrotask(this.#closeTurn);
+    if (!this.#burstIsOpen) {
+      this.#burstIsOpen = true;
+      queueMicrotask(this.#closeBurst);
     }
     const slots = this.#source.slots();
     const count = Math.min(this.#step, this.#untilCheck + 1, this.#last - lsn + 1, slots.count - slot);

@@ -43,7 +43,7 @@ export class Log implements EngineParts {
   readonly makeTurn: () => Turn;
   readonly #monotonic: (() => number) | null;
 
-  /** @param wall its hybrid time goes on from the log's highest time. */
+  /** @param wall the clock whose hybrid time goes on from the log's highest time. */
   constructor(opened: OpenedLog, options: CheckedOptions, wall: WallClock) {
     const { region, slots, writer, verdict, report, warnings } = opened;
     this.path = region.path;
@@ -72,7 +72,7 @@ export class Log implements EngineParts {
     this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);
     this.room = new WaitingRoom(positions, this.commit, consumers, options.fullTimeoutMs);
-    // Whoever reads a consumer's records waits for these, though perhaps not their caller.
+    // A running consumer waits for the new records, even if their caller does not.
     this.appender = new Appender(this, slots, options, () => consumers.isRunning && schedule());
     this.retention = new Retention(this, slots, consumers);
     this.backups = new Backups(this, consumers);
@@ -103,12 +103,15 @@ export class Log implements EngineParts {
     return this.#monotonic === null ? this.wall.ms : this.#monotonic();
   }
 
-  /** Gives up the file, after everything is durable and the header says so, or after a failure. No-op if it is closed. */
+  /**
+   * Gives up the file, after everything is durable and the header says so, or after a failure.
+   * No-op if the log is closed.
+   */
   close(): void {
     const { health, positions, commit } = this;
     if (!health.isOpen) return;
     const closed = new WALClosedError("append");
-    this.room.rejectAll(closed); // first, so that none of them gets in after the last sync
+    this.room.rejectAll(closed); // first, so that none is appended after the last sync
     try {
       if (health.poison === null) this.#closeCleanly();
       if (health.poison !== null && positions.last > positions.durable) throw health.poison;

@@ -69,6 +69,8 @@ const WRAPPED: readonly string[] = [
   "mod.ts",
   "scripts",
   "src/consume",
+  "src/engine",
+  "src/log.ts",
   "src/open_logs.ts",
   "src/recovery",
   "src/statistics.ts",

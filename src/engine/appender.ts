@@ -1,5 +1,5 @@
-// Appends records at the head. The caller's arguments and the wall clock have been read before, so
-// none of the caller's code runs here.
+// Appends records at the head. None of the caller's code runs here, because the arguments and the
+// wall clock have been read before.
 
 import type { Batch } from "../arguments/items.ts";
 import { assert } from "../assert.ts";
@@ -15,7 +15,7 @@ import type { RingMemory } from "./ring_memory.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
 import type { WallClock } from "./wall_clock.ts";
 
-/** The answer in place of an LSN if the ring is full, or if others wait for room. */
+/** Returned in place of an LSN if the ring is full, or if others wait for room. */
 export const NO_ROOM = -1;
 
 /** What appending needs of its log. */
@@ -31,7 +31,7 @@ export interface AppenderParts {
 
 /** Which records an appender writes. */
 export interface AppenderOptions {
-  /** The shard of times that the log's clock gives. */
+  /** The shard of each time that the log's clock gives. */
   readonly shard: number;
   /** How far a given time may be ahead of the clock. */
   readonly maxClockDriftMs: number;
@@ -92,7 +92,11 @@ export class Appender {
     return lsn;
   }
 
-  /** Appends a batch. @returns the LSN of its last record, of the newest one for an empty batch, or `NO_ROOM`. */
+  /**
+   * Appends a batch.
+   *
+   * @returns the LSN of its last record, or `NO_ROOM`. For an empty batch, the newest record's LSN.
+   */
   tryAppendBatch(opType: OpType, { count, words }: Batch): LSN {
     this.#parts.health.mustBeGood("append");
     const positions = this.#positions;
@@ -123,7 +127,7 @@ export class Appender {
     return end - 1;
   }
 
-  /** Everything that is not checked for each append. @returns false if there is no room. */
+  /** Checks what need not be checked for each append. @returns false if there is no room. */
   #prepare(count: number): boolean {
     const positions = this.#positions;
     const { health, memory, header, room } = this.#parts;

@@ -1,15 +1,18 @@
 // Many waiting appends, one sync.
 //
-// Group commit: DeWitt, Katz, Olken, Shapiro, Stonebraker, Wood: "Implementation techniques for main memory database systems"
-// (SIGMOD 1984). One sync is in flight; the next group gathers meanwhile. All callers of a group share one promise, since a
-// promise for each costs more than the rest of an append.
+// Group commit: DeWitt, Katz, Olken, Shapiro, Stonebraker, Wood: "Implementation techniques for
+// main memory database systems" (SIGMOD 1984). One sync is in flight, and the next group gathers
+// meanwhile. All callers of a group share one promise, because a promise for each caller costs more
+// than the rest of an append.
 //
-// A large group is cut in two. The sync of what has been appended starts off the thread while the other callers still append, and from
-// then on the two halves take turns: while one is being synced, the callers of the other one run.
+// A large group is cut in two. The sync of its first half runs off the thread, while the other
+// callers still append. From then on the halves take turns: one is synced while the callers of the
+// other half run.
 //
-// A sync acknowledges only what was stored before it was called. Its first failure is final: the kernel may have marked the
-// pages clean, and a second sync would report success for data that never reached the medium (Rebello et al.: "Can
-// applications recover from fsync failures?", USENIX ATC 2020).
+// A sync acknowledges only records that were stored before it was called. The first failure is
+// final, because the kernel may have marked the pages clean. A second sync would then report
+// success for data that never reached the medium (Rebello et al.: "Can applications recover from
+// fsync failures?", USENIX ATC 2020).
 
 import { LoopTurn, type Turn } from "../../ffi/turn.ts";
 import type { FlushOption } from "../arguments/options.ts";
@@ -19,16 +22,19 @@ import { Gathering } from "./gathering.ts";
 import type { Positions } from "./positions.ts";
 import { SyncPace } from "./sync_pace.ts";
 
-/** What group commit asks of the log. Each method throws, or rejects, with the error that callers shall see. */
+/**
+ * What group commit asks of the log. A method throws, or rejects, with the error that callers get.
+ */
 export interface CommitTarget {
-  /** Makes the records durable before it returns, and checks that the file they are in is still the log's. */
+  /** Makes records durable before it returns, and checks that their file is still the log's. */
   syncRecords(first: LSN, last: LSN): void;
-  /** The same off the JavaScript thread. */
+  /** As `syncRecords()`, off the JavaScript thread. */
   syncRecordsAsync(first: LSN, last: LSN): Promise<void>;
-  /** True if a header write was asked for. */
+  /** True if a header is due. */
   headerWanted(): boolean;
-  /** Writes the header, with the durable LSN as of now, and makes it durable. */
+  /** Writes the header, which names the durable LSN, and makes the header durable. */
   syncHeader(): void;
+  /** As `syncHeader()`, off the JavaScript thread. */
   syncHeaderAsync(): Promise<void>;
   /**
    * The clock that syncs and turns are timed by, in milliseconds. A simulation's own makes each of
@@ -37,10 +43,11 @@ export interface CommitTarget {
   nowMs(): number;
   /** Records or a header have become durable. Must not throw. */
   advanced(): void;
-  /** A sync failed; the error is final. Must not throw. */
+  /** A sync failed, and the failure is final. Must not throw. */
   failed(error: unknown): unknown;
 }
 
+/** Callers that wait for one sync. */
 interface Group {
   readonly promise: Promise<void>;
   readonly resolve: () => void;
@@ -64,9 +71,9 @@ export class GroupCommit {
   readonly #positions: Positions;
   readonly #turn: Turn;
   readonly #gathering: Gathering;
-  /** Gathers callers until its sync starts. */
+  /** The group that gathers callers, until its sync starts. */
   #open: Group | null = null;
-  /** Its sync runs off the thread. */
+  /** The group whose sync runs off the thread. */
   #inFlight: Group | null = null;
   /** True while a sync runs off the thread. */
   asyncRunning = false;
@@ -94,7 +101,10 @@ export class GroupCommit {
     this.#gathering = new Gathering(positions, option === "inline" ? Infinity : cutRecords, () => this.#gathered());
   }
 
-  /** A promise that resolves when all that is appended now is durable: one for all callers of a group. */
+  /**
+   * The promise of the open group, which all its callers share. It resolves when everything
+   * appended so far is durable.
+   */
   wait(): Promise<void> {
     if (this.#end !== null) return Promise.reject(this.#end.error);
     if (this.#open === null) {
@@ -106,33 +116,33 @@ export class GroupCommit {
     return promise;
   }
 
-  /** Sees to it that a commit runs soon, whether or not somebody waits for it. */
+  /** Has a commit run soon, whether or not anybody waits for one. */
   schedule(): void {
     if (this.asyncRunning) this.#again = true;
     if (this.#gathering.isOn || this.asyncRunning || this.#end !== null) return;
     this.#gathering.start();
   }
 
-  /** Resolves when all that is appended now is durable; at once if it is. */
+  /** Resolves when everything appended so far is durable; at once if it already is. */
   flushAsync(): Promise<void> {
     return this.#positions.durable === this.#positions.head - 1 ? Promise.resolve() : this.wait();
   }
 
-  /** Makes all that is appended durable before it returns. Throws what `syncRecords()` throws. */
+  /** Makes everything appended durable before it returns. Throws what `syncRecords()` throws. */
   flush(): void {
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     if (last < first) return;
     this.#syncInline(first, last);
     assert(this.#positions.durable === last, "a flush makes everything durable that was appended");
-    // A group whose sync still runs off the thread has been covered by this one.
+    // This sync covered the group whose own sync still runs off the thread.
     this.#inFlight?.resolve();
     this.#inFlight = null;
     this.#resolveOpen(last);
     this.#target.advanced();
   }
 
-  /** Rejects all who wait, for good. */
+  /** Rejects everybody who waits, and whoever comes later. */
   end(error: unknown): void {
     this.#end ??= { error };
     const groups = [this.#inFlight, this.#open];
@@ -143,13 +153,13 @@ export class GroupCommit {
 
   /**
    * Commits, unless commits have held the event loop for long enough. A sync off the thread may end
-   * before the event loop has gone to sleep, so it ends no turn. While nobody waits there is no turn
-   * to end: the commits are over soon.
+   * before the event loop has gone to sleep, so it ends no turn. While nobody waits there is no
+   * turn to end: the commits are over soon.
    */
   #gathered(): void {
     if (this.#open === null || !this.#turn.isOver(this.#target.nowMs())) return this.#commit();
     this.#turn.end().then(() => {
-      this.#turn.isOver(this.#target.nowMs()); // its time counts from here
+      this.#turn.isOver(this.#target.nowMs()); // the new turn's time counts from here
       this.#commit();
     });
   }
@@ -158,7 +168,7 @@ export class GroupCommit {
     this.#gathering.end();
     if (this.#end !== null) return;
     if (this.asyncRunning) {
-      // The group that this was scheduled for has been cut: whoever came since goes with the next one.
+      // The group that gathered has been cut. Whoever came since then goes with the next sync.
       this.#again = true;
       return;
     }
@@ -180,7 +190,7 @@ export class GroupCommit {
       return;
     }
     this.#target.advanced();
-    if (this.#target.headerWanted()) this.schedule(); // a tail is settled by two
+    if (this.#target.headerWanted()) this.schedule(); // two header writes settle a tail
   }
 
   async #commitAsync(): Promise<void> {
@@ -197,7 +207,7 @@ export class GroupCommit {
     if (this.#again || this.#open !== null || this.#target.headerWanted()) this.schedule();
   }
 
-  /** Starts to sync all that is appended, off the thread. */
+  /** Starts to sync everything appended, off the thread. */
   #start(): Flight {
     assert(this.#end === null, "nothing is synced after a failure");
     const group = this.#open;
@@ -211,7 +221,7 @@ export class GroupCommit {
     return { group, first, last, startMs: this.#target.nowMs(), synced };
   }
 
-  /** Waits for a sync. @returns the next one, where the other half of a cut group is there already. */
+  /** Waits for a sync. @returns the sync of a cut group's other half, if that half has gathered. */
   async #land({ group, first, last, startMs, synced }: Flight): Promise<Flight | null> {
     if (synced !== null) {
       await synced;
@@ -230,7 +240,7 @@ export class GroupCommit {
       if (this.#end === null) this.#target.advanced();
     }
     if (next !== null && this.#end === null && this.#turn.isOver(this.#target.nowMs())) {
-      next.synced?.catch(() => {}); // who lands it reports its failure, after this turn
+      next.synced?.catch(() => {}); // `#land()` reports the failure, after this turn
       await this.#turn.end();
     }
     return next;

@@ -1,4 +1,5 @@
-// When a header is due, and what it says. A slot is reused only after both headers name a later tail.
+// When a header is due, and what it says. A slot is reused only after both headers name a later
+// tail.
 
 import process from "node:process";
 import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
@@ -13,7 +14,10 @@ import type { Positions } from "./positions.ts";
 import { QuietTimer } from "./quiet_timer.ts";
 import type { RingMemory } from "./ring_memory.ts";
 
-/** A header is due when this part of the ring has been released since the last one, or as much as is free. */
+/**
+ * A header is due when this part of the ring has been released since the last header. It is due
+ * earlier if less than that is free.
+ */
 const HEADER_PART = 8;
 
 /** The headers of one open log. */
@@ -115,7 +119,10 @@ export class HeaderKeeper {
     }
   }
 
-  /** Frees the slots that records below `end` need, as far as they are released: one header write or two. */
+  /**
+   * Frees the slots that records before `end` need, as far as their old records are released. That
+   * takes one header write or two.
+   */
   settleTail(end: LSN): void {
     const positions = this.#positions;
     const { capacity } = positions;
@@ -124,7 +131,10 @@ export class HeaderKeeper {
     assert(isSettled, "both headers name the tail before its slots are reused");
   }
 
-  /** Has a header note what is durable once the log is idle, so that the last group has a witness too. */
+  /**
+   * Has a header name the durable LSN once the log is idle. Otherwise nothing in the file would
+   * prove that the last group was acknowledged.
+   */
   noteWhenIdle(): void {
     const { durable } = this.#positions;
     if (durable <= this.#writer.latest.durable) return;

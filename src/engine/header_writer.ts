@@ -1,4 +1,4 @@
-// Writes the two header copies in turn, each durable before the other may be touched.
+// Writes the two header copies in turn. A copy is written only while the other one is durable.
 
 import type { Region } from "../../ffi/region.ts";
 import { assert } from "../assert.ts";
@@ -13,9 +13,9 @@ export class HeaderWriter {
   #latest: Header;
   /** The copy that `#latest` is in; the next write goes to the other one. */
   #latestCopy: CopyIndex;
-  /** A write that is not known to be durable: the other copy is the only good one until it is. */
+  /** True from a write until it is durable. Until then only the other copy is known to be good. */
   #pending = false;
-  /** Where `settledTail` is kept: whichever copy is lost, the other one names no slot before it. */
+  /** Where `settledTail` is kept. */
   positions: Pick<Positions, "settledTail">;
   /** The tail that is settled once the write in progress is durable. */
   #nextSettledTail: LSN;
@@ -31,8 +31,9 @@ export class HeaderWriter {
   }
 
   /**
-   * The lower one of the tails in the two copies, both durable: whichever copy is lost, the other one names no slot that comes before
-   * it, so those slots may be used again. Before the first `write()` the other copy may be older than the latest, or damaged.
+   * The lower tail of the two durable copies. Whichever copy is lost, the other one names no slot
+   * before this tail, so these slots can be reused. Before the first `write()` only the latest copy
+   * counts, because the other one may be older or damaged.
    */
   get settledTail(): LSN {
     return this.positions.settledTail;
@@ -44,9 +45,9 @@ export class HeaderWriter {
   }
 
   /**
-   * Makes the newest copy durable, which was read from memory: the write that stored it may have
-   * failed. Its page becomes dirty by a store of what is there. Written anew, the copy would be torn
-   * for a moment, and a kill in that moment would bring the older copy's tail back.
+   * Makes the newest copy durable. It was read from the page cache, and the write that stored it
+   * may have failed. A store of what is already there makes its page dirty. A new write would tear
+   * the copy for a moment, and a kill in that moment would bring the older copy's tail back.
    *
    * @throws {RegionError} `SYNC`.
    */
@@ -55,13 +56,13 @@ export class HeaderWriter {
     const offset = HEADER_AT[this.#latestCopy];
     this.#region.pageIn(offset, HEADER_BYTES, "store");
     const words = new Int32Array(this.#region.buffer, offset, 1);
-    // Atomic, so that no compiler may drop a store of what is there already.
+    // Atomic, because a compiler may drop a plain store of what is already there.
     Atomics.store(words, 0, Atomics.load(words, 0));
     this.#sync();
   }
 
   /**
-   * Writes the older copy and makes it durable. While a `writeAsync()` is pending, that write is made durable first.
+   * Writes the older copy and makes it durable. A pending `writeAsync()` is made durable first.
    *
    * @throws {RegionError} `SYNC`.
    */

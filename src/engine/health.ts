@@ -4,7 +4,7 @@ import { assert } from "../assert.ts";
 import { toWALError, WALClosedError, WALError, WALIOError } from "../errors.ts";
 import type { Positions } from "./positions.ts";
 
-/** The health of one opening. */
+/** The health of one opening of a log. */
 export class Health {
   readonly #path: string | null;
   readonly #positions: Positions;
@@ -31,7 +31,7 @@ export class Health {
     return this.#isOpen && this.#poison === null;
   }
 
-  /** Has a part of the log told of its failure. Parts are told in the order of these calls. */
+  /** Tells a part of the log when the log fails. Parts are told in the order of these calls. */
   onFailure(listener: (poison: WALError) => void): void {
     assert(this.isGood, "every part is told of a failure");
     this.#listeners.push(listener);

@@ -1,4 +1,5 @@
-// Counts durations in buckets that grow by a factor, so that one array of numbers holds microseconds and seconds.
+// Counts durations in buckets that grow by a factor, so that one array holds microseconds and
+// seconds.
 
 import type { LatencyHistogram } from "../types.ts";
 
@@ -40,7 +41,7 @@ export class Histogram {
     if (ms > this.#maxMs) this.#maxMs = ms;
   }
 
-  /** A copy that stays as it is. */
+  /** A copy that does not change any more. */
   snapshot(): LatencyHistogram {
     return {
       boundsMs: BOUNDS_MS,

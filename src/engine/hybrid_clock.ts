@@ -13,7 +13,7 @@ export const NANOS_PER_MS = 1_000_000n;
 /** The clock of one log. Each time it gives is greater than all it gave or observed before. */
 export class HybridClock {
   #nanos = 0n;
-  /** The two halves of `nanos`, as signed 32-bit numbers: what a record stores. */
+  /** The two halves of `nanos` as signed 32-bit numbers, which a record stores. */
   nanosLow = 0;
   nanosHigh = 0;
   /** Sequence number of the last time given, 0 to 2^32 − 1. */
@@ -60,7 +60,7 @@ export class HybridClock {
     return true;
   }
 
-  /** As `tick()`, without the wall clock: for records that are logged at once. */
+  /** As `tick()`, without the wall clock: for the records of one batch. */
   next(): void {
     if (this.seq < MAX_U32) this.seq++;
     else this.#carry();

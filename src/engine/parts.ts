@@ -1,4 +1,4 @@
-// The parts of an open log that consumers, backups and statistics are made from.
+// The parts of an open log that consumers, backups and statistics use.
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { Slots } from "../format/record.ts";
@@ -24,8 +24,8 @@ export interface EngineParts {
   readonly commit: GroupCommit;
   readonly room: WaitingRoom;
   readonly retention: Retention;
-  /** A clock for how long things take; the caller's on a simulated disk, so that a run repeats. */
+  /** Measures durations. On a simulated disk this clock is the caller's, so that runs repeat. */
   nowMs(): number;
-  /** Makes what tells a loop when to give way; on a simulated disk, the same in each run. */
+  /** Makes a turn, which tells a loop when to give way. On a simulated disk, runs repeat. */
   makeTurn(): Turn;
 }

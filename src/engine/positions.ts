@@ -28,7 +28,7 @@ export class Positions {
   head: LSN;
   durable: LSN;
   tail: LSN;
-  /** Whichever header copy is lost, the other one names no slot before this LSN's. */
+  /** Whichever header copy is lost, the other one names no slot before the slot of this LSN. */
   settledTail: LSN;
   applied: LSN;
   /** A store without an LSN of its own goes on after this record. */
@@ -38,15 +38,15 @@ export class Positions {
   /** `Infinity` while no backup runs. */
   oldestUnread: LSN = Infinity;
   /**
-   * The appender opens the gate when it has prepared. The end of the turn, a failure, the end of the
-   * opening, a waiting append and a new backup close it by `closeGate()`.
+   * The appender opens the gate when it has prepared. `closeGate()` closes the gate: at the end of
+   * a turn, after a failure, at the end of the opening, for a waiting append, and for a new backup.
    */
   gate: LSN = 0;
 
   constructor({ head, tail, settledTail, checkpointed, capacity }: StartPositions) {
     this.capacity = capacity;
-    // Numbers from a header are floating-point numbers to the engines, and so is each sum of them.
-    // `Math.trunc()` makes small integers of them, which every append is faster with.
+    // JavaScript engines hold numbers from a header as floating-point numbers, and each sum of such
+    // numbers too. `Math.trunc()` makes integers of them, because appends are faster with integers.
     this.head = this.firstLsn = Math.trunc(head);
     this.durable = this.head - 1;
     this.tail = Math.trunc(tail);

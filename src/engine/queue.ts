@@ -1,12 +1,12 @@
-// A list that is taken from at its front: an `Array.shift()` for each item would move all the others.
+// A list whose items are taken from the front. `Array.shift()` would move all others for each item.
 
-/** So many that were taken are kept at most before the list is copied without them. */
+/** The list is copied when it holds this many items that were taken. */
 const MOST_TAKEN = 1024;
 
 /** Items in an order. */
 export class Queue<T> {
   #items: T[] = [];
-  /** Index of the first one that is still there. */
+  /** Index of the first item that was not taken. */
   #first = 0;
 
   /** The first item; undefined if there is none. */
@@ -19,11 +19,14 @@ export class Queue<T> {
     this.#items.push(item);
   }
 
-  /** Puts an item behind all that come before it; those are found by halving, so they must stand in front of all others. */
+  /**
+   * Inserts an item after all items that come before it. They must stand in front of all others,
+   * because they are found by halving.
+   */
   insert(item: T, comesBefore: (other: T) => boolean): void {
     let low = this.#first;
     let high = this.#items.length;
-    // Mostly the end, so that is tried first.
+    // The end is tried first, because most items belong there.
     if (high > low && comesBefore(this.#items[high - 1]!)) low = high;
     while (low < high) {
       const middle = (low + high) >>> 1;

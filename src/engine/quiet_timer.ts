@@ -1,13 +1,13 @@
-// A timer for work that can wait: the process may end before, and a test runner does not miss it.
+// A timer for work that can wait. The process may end before, and no test runner waits for it.
 
 /**
- * One delay at a time. A timer of the runtime would not do, even one that does not keep the process alive: `deno test` with
- * `sanitizeOps` fails each test that one was started in or ended in.
+ * One delay at a time. A timer of the runtime would not do, even one that does not keep the process
+ * alive: `deno test` with `sanitizeOps` fails each test in which a timer starts or ends.
  */
 export class QuietTimer {
-  /** Nobody stores into it: a wait on it ends when its time is up, or when it is cancelled. */
+  /** Nobody stores into this cell. A wait on it ends when its time is up, or by `clear()`. */
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
-  /** Counts how often it was set or cleared: a time that is up for another count calls nobody back. */
+  /** How often the timer was set or cleared. A wait that began at another count calls nobody. */
   #count = 0;
   #isSet = false;
 
@@ -15,7 +15,7 @@ export class QuietTimer {
     return this.#isSet;
   }
 
-  /** Calls back after a delay in milliseconds, unless `clear()` is called before. It must not be set already. */
+  /** Calls back after a delay, unless `clear()` is called before. The timer must not be set. */
   set(delayMs: number, callBack: () => void): void {
     this.#isSet = true;
     const count = ++this.#count;

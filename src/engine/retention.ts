@@ -12,7 +12,7 @@ import type { Positions } from "./positions.ts";
 import type { RingMemory } from "./ring_memory.ts";
 import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
 
-/** What releasing needs of its log. */
+/** What retention needs of its log. */
 export interface RetentionParts {
   readonly positions: Positions;
   readonly health: Health;
@@ -23,10 +23,11 @@ export interface RetentionParts {
   readonly appender: Appender;
 }
 
-/** Up to where a caller confirms. */
+/** What a caller confirms. */
 interface Confirmation {
+  /** The store has everything up to this record. */
   readonly through: LSN;
-  /** The last record up to there that stores are given; 0 if none is known. */
+  /** The last record up to `through` that stores are given; 0 if none is known. */
   readonly given: LSN;
 }
 
@@ -46,13 +47,16 @@ export class Retention {
     this.#maker = maker;
   }
 
-  /** A store begins that has everything up to here. It may have less than the store before. */
+  /**
+   * A consumer begins, and its store has everything up to `applied`. That may be less than the
+   * previous store had.
+   */
   begin(applied: LSN): void {
     this.#positions.applied = this.#positions.confirmed = applied;
     this.#positions.assertConsistent();
   }
 
-  /** The store has everything up to here. @param isDurable false if it may still lose that. */
+  /** The store has everything up to `lsn`. @param isDurable false if it may still lose that. */
   noteApplied(lsn: LSN, isDurable: boolean): void {
     const positions = this.#positions;
     positions.applied = lsn;
@@ -60,14 +64,18 @@ export class Retention {
     positions.assertConsistent();
   }
 
-  /** The consumer's store has everything up to here durably. Writes a checkpoint if `record`, then releases. */
+  /**
+   * The consumer's store has everything up to `lsn` durably, so these records are released.
+   *
+   * @param record true if a checkpoint record is to be written first.
+   */
   async confirm(lsn: LSN, record: boolean): Promise<void> {
     const { health, header, commit, room } = this.#parts;
     if (!health.isOpen) return;
     health.mustBeGood("write a checkpoint");
     assert(lsn <= this.#positions.applied, "only applied records are confirmed");
     this.#note(this.#confirmation(lsn));
-    // In a full ring the header alone has to do, because it holds the same LSN.
+    // In a full ring the header alone is enough, because it holds the checkpoint's LSN too.
     if (record && room.length === 0 && this.#positions.hasRoom(1)) {
       this.#appendCheckpoint();
       await commit.wait();
@@ -77,7 +85,11 @@ export class Retention {
     if (header.isDue(room.length > 0)) commit.schedule();
   }
 
-  /** Writes a checkpoint and makes it durable; releases only if the ring is full. @returns its LSN. */
+  /**
+   * Writes a checkpoint and makes it durable. Releases records only if the ring is full.
+   *
+   * @returns the LSN of the checkpoint.
+   */
   checkpoint(appliedThrough: LSN = this.#positions.confirmed): LSN {
     const { health, memory, header, commit, room } = this.#parts;
     const positions = this.#positions;
@@ -93,11 +105,11 @@ export class Retention {
       throw room.fullError(1, "");
     }
     memory.pageInTo(positions.head + 1);
-    // Nothing that leaves the log as it was can fail from here on.
+    // From here on, only failures that poison the log are possible.
     this.#note(confirmation);
     if (release !== null) this.#release(release);
     header.settleTail(positions.head + 1);
-    // Ahead of those who wait for room, because the checkpoint makes room for them.
+    // Ahead of the appends that wait for room, because the checkpoint makes room for them.
     const lsn = room.aheadOfOthers(() => this.#appendCheckpoint());
     commit.flush();
     assert(lsn <= positions.durable, "a checkpoint is durable before it is reported");
@@ -140,8 +152,9 @@ export class Retention {
   }
 
   /**
-   * The last record up to an LSN that stores are given. Checkpoints are the log's own, so no store's
-   * `appliedLsn()` ever reaches one: a checkpoint that named one would have every store refused.
+   * The last record up to an LSN that stores are given. No store is given a checkpoint, so no
+   * store's `appliedLsn()` is the LSN of one. If a checkpoint named another
+   * checkpoint, every store would be refused.
    */
   #lastGiven(through: LSN): LSN {
     const { tail } = this.#positions;
@@ -153,14 +166,14 @@ export class Retention {
     return lsn < tail ? this.#releasedGiven : lsn;
   }
 
-  /** What confirming an LSN comes to. Reads records, which may throw, and changes nothing. */
+  /** The confirmation of an LSN. Reads records, which may throw, and changes nothing. */
   #confirmation(through: LSN): Confirmation {
     const given = this.#lastGiven(through);
     assert(given <= Math.max(through, this.#releasedGiven), "only what is confirmed or released is checkpointed");
     return { through, given };
   }
 
-  /** The end of the last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
+  /** The last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
   #releasable(through: LSN): Confirmation {
     const { memory } = this.#parts;
     memory.file.checkNowAndThen();
@@ -171,7 +184,7 @@ export class Retention {
     return this.#confirmation(last);
   }
 
-  /** The store has everything up to here durably. */
+  /** Takes note of what the store has durably. */
   #note({ through, given }: Confirmation): void {
     const positions = this.#positions;
     positions.checkpointed = Math.max(positions.checkpointed, given);
@@ -180,7 +193,7 @@ export class Retention {
     positions.assertConsistent();
   }
 
-  /** Moves the tail. */
+  /** Moves the tail past what is confirmed. */
   #release({ through, given }: Confirmation): void {
     const positions = this.#positions;
     assert(through <= positions.confirmed, "only confirmed records are released");

@@ -18,9 +18,9 @@ import type { FileCheck } from "./file_check.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 
-/** Records whose pages are paged in at once, ahead of the head: 64 KiB. */
+/** How many records are paged in by one call, ahead of the head: 64 KiB. */
 const PAGE_IN_RECORDS = 1024;
-/** Records before and after one that is read in place that are paged in with it. */
+/** How many records before and after a record that is read are paged in with it. */
 const READABLE_RECORDS = 64;
 
 /** The memory of one open log. */
@@ -35,10 +35,11 @@ export class RingMemory implements ReadSource {
   readonly #staleBefore: LSN;
   /** The piece of the file that the kernel released last. */
   #releasedPiece = -1;
-  /** The LSN after the last record whose page is there to be stored into. */
+  /** Records before this LSN are stored into pages that are paged in. */
   #pagedInEnd: LSN;
-  /** Range of older records whose pages were last paged in. */
+  /** The older records that were paged in last: from this LSN … */
   #readableFrom: LSN = 0;
+  /** … to the one before this LSN. */
   #readableEnd: LSN = 0;
 
   constructor(region: Region, slots: Slots, positions: Positions, health: Health, file: FileCheck) {
@@ -68,7 +69,7 @@ export class RingMemory implements ReadSource {
 
   // Storing.
 
-  /** Pages in what records below `end` are stored into. */
+  /** Pages in the slots of records before `end`, to be stored into. */
   pageInTo(end: LSN): void {
     while (this.#pagedInEnd < end) this.#pageInNext();
     assert(this.#pagedInEnd >= end, "a record is stored into a page that is there");
@@ -120,7 +121,7 @@ export class RingMemory implements ReadSource {
     this.region.release(offset, length, "process");
   }
 
-  /** The slot of a retained record, paged in. Callers go through the records in LSN order, up or down. */
+  /** The slot of a retained record, paged in. Callers read records in LSN order, up or down. */
   readable(lsn: LSN): number {
     const { firstLsn, tail, head } = this.#positions;
     assert(lsn >= tail && lsn < head, "only retained records are read");

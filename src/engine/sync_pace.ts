@@ -3,9 +3,9 @@
 import type { FlushOption } from "../arguments/options.ts";
 import { Histogram } from "./histogram.ts";
 
-/** Adaptive: inline syncs that take longer than this on average go off the thread … */
+/** In adaptive mode, syncs that take longer than this on average go off the thread … */
 const SLOW_SYNC_MS = 1;
-/** … and come back once they take less than this there, waiting included. */
+/** … and come back when they take less than this off the thread, with the wait for the thread. */
 const FAST_SYNC_MS = 0.5;
 /** Weight of the newest sync in the moving average. */
 const AVERAGE_WEIGHT = 0.125;
@@ -45,7 +45,7 @@ export class SyncPace {
     this.#syncs++;
     this.#records += records;
     this.latency.add(ms);
-    // A group that was cut is synced off the thread while its callers run: that time is theirs too.
+    // The sync of a cut group's half also took the time in which callers of the other half ran.
     if (where === "offload" && this.#mode === "inline") return;
     this.#averageMs += (ms - this.#averageMs) * AVERAGE_WEIGHT;
     if (this.#option !== "adaptive") return;

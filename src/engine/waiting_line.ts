@@ -12,12 +12,16 @@ interface Waiter {
   readonly resolve: (group: Promise<void>) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: ReturnType<typeof setTimeout> | null;
+  /** False after it has left the line. */
   isThere: boolean;
 }
 
-/** A queue of appends. Each one's promise settles on every path: when it has been appended and synced, timed out or rejected. */
+/**
+ * A queue of appends. The promise of each append settles on every path: after the sync, after the
+ * timeout, or by a rejection.
+ */
 export class WaitingLine {
-  /** In order of arrival. Some behind the first may have left. */
+  /** In order of arrival. Any but the first may have left. */
   readonly #waiters = new Queue<Waiter>();
   #length = 0;
 
@@ -28,8 +32,8 @@ export class WaitingLine {
   /**
    * Waits in line.
    *
-   * @param timeoutMs how long at most, `Infinity` for no limit.
-   * @param timedOut makes the error for one that has waited too long.
+   * @param timeoutMs how long the append waits at most; `Infinity` for no limit.
+   * @param timedOut makes the error for an append that has waited too long.
    */
   enter(records: number, append: () => Promise<void>, timeoutMs: number, timedOut: () => unknown): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -44,7 +48,7 @@ export class WaitingLine {
     return promise;
   }
 
-  /** Lets those in whom there is room for, in order. */
+  /** Lets appends in, in order, while there is room for the first. */
   admit(hasRoom: (records: number) => boolean): void {
     while (this.#waiters.first !== undefined && hasRoom(this.#waiters.first.records)) {
       const waiter = this.#waiters.first;
@@ -57,7 +61,7 @@ export class WaitingLine {
     }
   }
 
-  /** Turns all away. */
+  /** Rejects all appends. */
   rejectAll(makeError: (records: number) => unknown): void {
     while (this.#waiters.first !== undefined) {
       const waiter = this.#waiters.first;

@@ -1,4 +1,4 @@
-// Who may wait for room in a full ring, who goes first, and the error for whoever is turned away.
+// Who may wait for room in a full ring, who goes first, and the error for rejected appends.
 
 import { assert } from "../assert.ts";
 import { WALFullError } from "../errors.ts";
@@ -10,7 +10,10 @@ import { WaitingLine } from "./waiting_line.ts";
 export interface RoomMaker {
   /** True while a consumer runs. */
   readonly isRunning: boolean;
-  /** True in code that the consumer's store runs: to wait there for room would be to wait for itself. */
+  /**
+   * True in code that the consumer's store runs. Such code must not wait for room, because the
+   * store itself makes the room.
+   */
   isInStoreCall(): boolean;
   /** Makes room as soon as possible. */
   hurry(): void;
@@ -25,7 +28,7 @@ export class WaitingRoom {
   readonly #maker: RoomMaker;
   readonly #timeoutMs: number;
   readonly #line = new WaitingLine();
-  /** True while appends go ahead of those who wait. */
+  /** True while appends go ahead of the waiting ones. */
   #isAhead = false;
 
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
@@ -41,13 +44,13 @@ export class WaitingRoom {
     return this.#line.length;
   }
 
-  /** True if an append now would overtake another one. */
+  /** True if an append would now overtake a waiting one. */
   get mustQueue(): boolean {
     return this.length > 0 && !this.#isAhead;
   }
 
   /**
-   * Lets an async append wait that found no room, if a consumer or a backup can free slots.
+   * Lets an async append wait, if a consumer or a backup can free slots; rejects it otherwise.
    *
    * @param append appends the records, and returns the promise of their group.
    */
@@ -70,12 +73,12 @@ export class WaitingRoom {
     return waiting;
   }
 
-  /** Lets in those there is room for, in order. */
+  /** Lets waiting appends in, in order, while there is room for the first. */
   admit(): void {
     if (this.length > 0) this.aheadOfOthers(() => this.#line.admit((count) => this.#positions.hasRoom(count)));
   }
 
-  /** Appends although others wait. */
+  /** Appends, although others wait. */
   aheadOfOthers<T>(append: () => T): T {
     this.#isAhead = true;
     try {
@@ -86,17 +89,17 @@ export class WaitingRoom {
     }
   }
 
-  /** Turns all away because nobody makes room any more. */
+  /** Rejects all waiting appends, because nobody makes room any more. */
   turnAllAway(): void {
     this.#line.rejectAll((count) => this.fullError(count, ""));
   }
 
-  /** Rejects all with one error. */
+  /** Rejects all waiting appends with one error. */
   rejectAll(error: unknown): void {
     this.#line.rejectAll(() => error);
   }
 
-  /** The error for an append that is rejected. Made only then, because its stack costs more than an append. */
+  /** The error for a rejected append. Made only then, because a stack costs more than an append. */
   fullError(count: number, why: string = this.#reason(count)): WALFullError {
     const { capacity, tail, head } = this.#positions;
     const { why: blame, cause } = this.#maker.blame();

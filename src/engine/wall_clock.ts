@@ -58,7 +58,7 @@ export class WallClock {
     return this.#unconfirmedMs;
   }
 
-  /** The next reading is followed, because it is unknown how much time has passed since the last. */
+  /** Has the next reading followed, because the time since the last one is unknown. */
   restart(): void {
     this.#followedMs = 0;
     this.#unconfirmedMs = 0;

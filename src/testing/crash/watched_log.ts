@@ -5,7 +5,7 @@ import type { OpenRequest, Region, Storage } from "../../../ffi/region.ts";
 import { storeCalls } from "../../consume/store_call.ts";
 import { WALClosedError } from "../../errors.ts";
 import { RING_AT } from "../../format/layout.ts";
-import type { DeleteItem, HybridTimeInput, InsertItem, LSN, U64, WALOptions } from "../../types.ts";
+import type { LSN, WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import type { CrashClock } from "./crash_points.ts";
@@ -25,6 +25,19 @@ export class WatchedLog extends WAL {
   readonly #watch: LogWatch;
   /** How often it was opened. */
   #openings = 0;
+
+  // Watches every method that appends, whatever methods there are.
+  static {
+    for (const [name, { value: append }] of Object.entries(Object.getOwnPropertyDescriptors(WAL.prototype))) {
+      if (typeof append !== "function" || !/^(?:log|batch)[A-Z]/.test(name)) continue;
+      Object.defineProperty(this.prototype, name, {
+        value(this: WatchedLog, ...given: unknown[]) {
+          const watched = () => this.#appends(`${name}()`, () => Reflect.apply(append, this, given));
+          return name.endsWith("Sync") ? watched() : this.#acknowledged(watched as () => Promise<void>);
+        },
+      });
+    }
+  }
 
   constructor(path: string, options: WALOptions, watch: LogWatch) {
     super(path, options);
@@ -58,54 +71,6 @@ export class WatchedLog extends WAL {
       }
       await new Promise((resolve) => setImmediate(resolve));
     }
-  }
-
-  override logInsert(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): Promise<void> {
-    return this.#acknowledged(() => super.logInsert(keyHigh, keyLow, valueHigh, valueLow, time));
-  }
-
-  override logDelete(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): Promise<void> {
-    return this.#acknowledged(() => super.logDelete(keyHigh, keyLow, time));
-  }
-
-  override logDeleteValue(
-    keyHigh: U64,
-    keyLow: U64,
-    valueHigh: U64,
-    valueLow: U64,
-    time?: HybridTimeInput,
-  ): Promise<void> {
-    return this.#acknowledged(() => super.logDeleteValue(keyHigh, keyLow, valueHigh, valueLow, time));
-  }
-
-  override batchInsert(items: Iterable<InsertItem>): Promise<void> {
-    return this.#acknowledged(() => this.#appends("batch insert", () => super.batchInsert(items)));
-  }
-
-  override batchDelete(items: Iterable<DeleteItem>): Promise<void> {
-    return this.#acknowledged(() => this.#appends("batch delete", () => super.batchDelete(items)));
-  }
-
-  // The asynchronous methods above append through the first three of these.
-
-  override logInsertSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
-    return this.#appends("insert", () => super.logInsertSync(keyHigh, keyLow, valueHigh, valueLow, time));
-  }
-
-  override logDeleteSync(keyHigh: U64, keyLow: U64, time?: HybridTimeInput): LSN {
-    return this.#appends("delete", () => super.logDeleteSync(keyHigh, keyLow, time));
-  }
-
-  override logDeleteValueSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN {
-    return this.#appends("delete value", () => super.logDeleteValueSync(keyHigh, keyLow, valueHigh, valueLow, time));
-  }
-
-  override batchInsertSync(items: Iterable<InsertItem>): LSN {
-    return this.#appends("batch insert", () => super.batchInsertSync(items));
-  }
-
-  override batchDeleteSync(items: Iterable<DeleteItem>): LSN {
-    return this.#appends("batch delete", () => super.batchDeleteSync(items));
   }
 
   override truncate(confirmedThroughPos: LSN): void {

@@ -1,6 +1,7 @@
 // The user's store as the log's consumer sees it. Every call is checked, and is a step at which the
 // machine may crash.
 
+import { APPLYING_METHODS } from "../../format/operations.ts";
 import type { LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import type { CrashClock } from "./crash_points.ts";
@@ -78,15 +79,14 @@ export class WatchedStore {
 
   #makeStore(): Store {
     const inner = this.#inner;
-    const one = (record: WALRecord, apply: () => void | Promise<void>) =>
-      this.#apply([record], `store gets ${recordText(record)}`, apply);
-    const store: Store = {
-      insert: (keyHigh, keyLow, valueHigh, valueLow, record) =>
-        one(record, () => inner.insert!(keyHigh, keyLow, valueHigh, valueLow, record)),
-      delete: (keyHigh, keyLow, record) => one(record, () => inner.delete!(keyHigh, keyLow, record)),
-      deleteValue: (keyHigh, keyLow, valueHigh, valueLow, record) =>
-        one(record, () => inner.deleteValue!(keyHigh, keyLow, valueHigh, valueLow, record)),
-    };
+    const store: Store = {};
+    for (const name of APPLYING_METHODS) {
+      store[name] = (...given: unknown[]) => {
+        const record = given.at(-1) as WALRecord;
+        const apply = () => Reflect.apply(inner[name]!, inner, given);
+        return this.#apply([record], `store gets ${recordText(record)}`, apply);
+      };
+    }
     if (inner.applyBatch !== undefined) {
       store.applyBatch = (records, run) =>
         this.#apply(records, `store.applyBatch() gets ${rangeText(records)}`, () => inner.applyBatch!(records, run));

@@ -54,9 +54,9 @@ export interface OldFile {
 
 /**
  * Where a file is made. Each path has one fixed temporary name, so a crash leaves at most one file,
- * and the next creation takes that over. All temporary names have the same length, so they fit
- * wherever a file's own name fits. Names that some file system takes for one name share a temporary
- * name.
+ * and the next creation takes that over. All temporary names have the same length, so a long file
+ * name does not make them too long. Names that some file system takes for one name share a
+ * temporary name.
  */
 export function temporaryPath(path: string): string {
   const { directory, name } = splitPath(path);

@@ -1,5 +1,5 @@
 // Which records ahead of a cursor are verified. Many are verified at once, because that is faster. A
-// verified record counts as such until the turn of the microtask queue ends.
+// verified record counts as such until its burst ends.
 
 import type { Slots } from "../format/record.ts";
 import type { LSN } from "../types.ts";
@@ -17,7 +17,7 @@ export class VerifiedAhead {
   #untilCheck = 0;
   /** Records to be verified at once the next time. */
   #step = 1;
-  /** Records before this LSN are verified; 0 once the turn of the microtask queue has ended. */
+  /** Records before this LSN are verified; 0 once the burst has ended. */
   #end: LSN = 0;
   #burstIsOpen = false;
 

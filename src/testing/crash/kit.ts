@@ -24,8 +24,10 @@ const LINES_SHOWN = 80;
  * and checks that
  *
  * - every acknowledged record is there, and none that was never appended (G1, G2, G4),
+ * - times ascend from record to record (G10),
  * - batches are there whole or not at all, in the log and in the store (G3),
  * - the store gets every durable record in order, and none twice if it has `appliedLsn()` (G11),
+ * - the log releases no record that the store does not have durably (G11),
  * - `appliedLsn()` says what the store has, neither more nor less, also after crashes that take
  *   what it did not sync (G11),
  * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored

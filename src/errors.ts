@@ -1,12 +1,12 @@
-// What callers can catch: one class for each thing a caller would do differently.
+// What callers can catch: one class for each failure that a caller would handle differently.
 
 import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
 import type { Loss, LSN } from "./types.ts";
 
 /**
- * What happened, for programs: {@linkcode WALError.code}. Each class names its own; `"SQLITE"` is that of
- * `SQLiteStoreError`. The list is complete, so a `switch` over it can be exhaustive.
+ * The codes of {@linkcode WALError.code}, one for each class. `"SQLITE"` belongs to
+ * `SQLiteStoreError`. The list is complete, so a `switch` over the code can be exhaustive.
  */
 export type WALErrorCode =
   | "CLOSED"
@@ -27,11 +27,14 @@ export type WALErrorCode =
   | "SYNC"
   | "TRUNCATED";
 
-/** Base of every error that is the world's fault rather than the caller's (those are `TypeError` and `RangeError`). */
+/**
+ * Base of all errors of the log. For a wrong argument, the log throws a `TypeError` or a
+ * `RangeError` instead.
+ */
 export class WALError extends Error {
   /** The class's name. */
   override name = "WALError";
-  /** What happened, for programs: `"FULL"`, `"CLOSED"`, … as each class says. */
+  /** What happened, for programs: `"FULL"`, `"CLOSED"`, … Each class names its code. */
   readonly code: WALErrorCode;
 
   /** Made by the log. */
@@ -42,8 +45,9 @@ export class WALError extends Error {
 }
 
 /**
- * The ring has no free slot: nothing was written. Release records with `truncate()`, or run a consumer. The message says how the
- * consumer is; `cause` is what the consumer or its store failed with, if that is why there is no room. Code `FULL`.
+ * The ring has no free slot, and nothing was written. Code `FULL`. Release records with
+ * `truncate()`, or run a consumer. The message says whether a consumer runs or failed. If the
+ * consumer failed, `cause` is the error of the consumer or of its store.
  */
 export class WALFullError extends WALError {
   /** The class's name. */
@@ -54,7 +58,7 @@ export class WALFullError extends WALError {
   readonly tail: LSN;
   /** The next LSN to write. */
   readonly head: LSN;
-  /** Records there was no room for. */
+  /** How many records the append wanted to write. */
   readonly wanted: number;
 
   /** Made by the log. */
@@ -71,7 +75,7 @@ export class WALFullError extends WALError {
   }
 }
 
-/** The log is closed, or what would be waited for has stopped. Code `CLOSED`. */
+/** The log is closed, or the consumer that a caller waits for has stopped. Code `CLOSED`. */
 export class WALClosedError extends WALError {
   /** The class's name. */
   override name = "WALClosedError";
@@ -82,13 +86,13 @@ export class WALClosedError extends WALError {
   }
 }
 
-/** Another opener has the log. Code `LOCKED`. */
+/** Another opener holds the log's lock. Code `LOCKED`. */
 export class WALLockedError extends WALError {
   /** The class's name. */
   override name = "WALLockedError";
   /** The log's file. */
   readonly path: string;
-  /** The process that opened the log, by its own account; null if unknown. */
+  /** The process that opened the log, as the log's header says; null if unknown. */
   readonly pid: number | null;
 
   /** Made by the log. */
@@ -113,7 +117,7 @@ function openerName(pid: number | null): string {
     "a reload, a test that threw or a worker that was terminated; close it first, or declare it with `using`";
 }
 
-/** The file is not a log, or not one this version can read. Code `FORMAT`. The file is left as it is. */
+/** The file is not a log, or this version cannot read it. The file is unchanged. Code `FORMAT`. */
 export class WALFormatError extends WALError {
   /** The class's name. */
   override name = "WALFormatError";
@@ -130,13 +134,16 @@ export class WALFormatError extends WALError {
   }
 }
 
-/** Acknowledged data is damaged. Code `CORRUPT`. Nothing was overwritten; `recovery: "salvage"` opens what is left. */
+/**
+ * Acknowledged records are damaged, and the file is unchanged. `recovery: "salvage"` opens what can
+ * be proved. Code `CORRUPT`.
+ */
 export class WALCorruptError extends WALError {
   /** The class's name. */
   override name = "WALCorruptError";
   /** The log's file, or null for memory. */
   readonly path: string | null;
-  /** The damaged records that were found, in LSN order; empty where the header itself is damaged. */
+  /** The damaged records that were found, in LSN order; empty if the header itself is damaged. */
   readonly losses: readonly Loss[];
 
   /** Made by the log. */
@@ -151,18 +158,21 @@ export class WALCorruptError extends WALError {
     return this.losses[0]?.offset ?? 0;
   }
 
-  /** The first damaged record, 0 where the header itself is damaged. */
+  /** The first damaged record, 0 if the header itself is damaged. */
   get firstLsn(): LSN {
     return this.losses[0]?.firstLsn ?? 0;
   }
 
-  /** The last damaged record, 0 where the header itself is damaged. */
+  /** The last damaged record, 0 if the header itself is damaged. */
   get lastLsn(): LSN {
     return this.losses.at(-1)?.lastLsn ?? 0;
   }
 }
 
-/** A sync failed: nothing past `durable` is known to be on the medium. Final: reopen to recover. Code `SYNC`. */
+/**
+ * A sync failed, so only records up to `durable` are known to be durable. Only reopening helps.
+ * Code `SYNC`.
+ */
 export class WALSyncError extends WALError {
   /** The class's name. */
   override name = "WALSyncError";
@@ -170,7 +180,7 @@ export class WALSyncError extends WALError {
   readonly path: string | null;
   /** The highest LSN that is known to be durable. */
   readonly durable: LSN;
-  /** The error's name, as in `EIO`; null where the runtime does not tell. */
+  /** The name of the system's error, as in `EIO`; null if the runtime does not tell. */
   readonly errno: string | null;
 
   /** Made by the log. */
@@ -186,7 +196,10 @@ export class WALSyncError extends WALError {
   }
 }
 
-/** The open file was deleted, replaced or cut. Final: nothing after `durable` is acknowledged. Code `GONE`. */
+/**
+ * The open file was deleted, replaced or cut. No record after `durable` is acknowledged. Only
+ * reopening helps. Code `GONE`.
+ */
 export class WALFileGoneError extends WALError {
   /** The class's name. */
   override name = "WALFileGoneError";
@@ -215,7 +228,7 @@ export class WALSpaceError extends WALError {
   override name = "WALSpaceError";
   /** The log's file, or null for memory. */
   readonly path: string | null;
-  /** The error's name, as in `ENOSPC`; null where there is none. */
+  /** The name of the system's error, as in `ENOSPC`; null if there is none. */
   readonly errno: string | null;
 
   /** Made by the log. */
@@ -226,7 +239,7 @@ export class WALSpaceError extends WALError {
   }
 }
 
-/** A shared mapping of this file system cannot be trusted. Code `FILE_SYSTEM`. */
+/** Shared mappings cannot be trusted on this file system. Code `FILE_SYSTEM`. */
 export class WALFileSystemError extends WALError {
   /** The class's name. */
   override name = "WALFileSystemError";
@@ -257,7 +270,10 @@ export class WALPermissionError extends WALError {
   override name = "WALPermissionError";
   /** The log's file, or null for memory. */
   readonly path: string | null;
-  /** The command line flags that grant what is missing; empty where the operating system denies. */
+  /**
+   * The command line flags that grant the missing permissions; empty if the operating system denies
+   * access.
+   */
   readonly flags: readonly string[];
 
   /** Made by the log. */
@@ -282,13 +298,13 @@ export class WALNotFoundError extends WALError {
   }
 }
 
-/** The system reports something else. Code `IO`. */
+/** The system reports a failure that no other class covers. Code `IO`. */
 export class WALIOError extends WALError {
   /** The class's name. */
   override name = "WALIOError";
   /** The log's file, or null for memory. */
   readonly path: string | null;
-  /** The error's name, as in `EIO`; null where there is none. */
+  /** The name of the system's error, as in `EIO`; null if there is none. */
   readonly errno: string | null;
 
   /** Made by the log. */
@@ -311,18 +327,25 @@ export class WALConsumingError extends WALError {
 }
 
 /**
- * The store and the log do not belong together: the store has an LSN of another log, or one that this log never handed out, or
- * it lacks records that were confirmed and released, or a consumer of another log is filling it. Code `STORE`. Nothing was applied, released or skipped.
+ * The store and the log do not belong together, for one of these reasons:
  *
- * To try again does not help. Open the log that the store belongs to, or give the log an empty store; a log that has
- * released records needs a store that has them.
+ * - The store has an LSN of another log.
+ * - The store has an LSN that this log never handed out.
+ * - The store lacks records that were confirmed and released.
+ * - A consumer of another log is filling the store.
+ *
+ * Code `STORE`. Nothing was applied, released or skipped, and a retry does not help. Open the log
+ * that the store belongs to, or give the log an empty store. A log that has released records needs
+ * a store that has them.
  */
 export class WALStoreError extends WALError {
   /** The class's name. */
   override name = "WALStoreError";
-  /** What the store's `appliedLsn()` says. */
+  /** The LSN that the store's `appliedLsn()` returned. */
   readonly appliedLsn: LSN;
-  /** The id of the log that this LSN belongs to, by the store's `appliedLog()`; null if the store does not know. */
+  /**
+   * The id that the store's `appliedLog()` returned for this LSN; null if the store does not know.
+   */
   readonly appliedLog: string | null;
   /** The id of this log. */
   readonly logId: string;
@@ -344,13 +367,13 @@ export class WALStoreError extends WALError {
     this.durable = details.durable;
   }
 
-  /** As `appliedLsn`. */
+  /** The same as `appliedLsn`. */
   get applied(): LSN {
     return this.appliedLsn;
   }
 }
 
-/** The records asked for were released by `truncate()`. Code `TRUNCATED`. */
+/** A record that was asked for is released. Code `TRUNCATED`. */
 export class WALTruncatedError extends WALError {
   /** The class's name. */
   override name = "WALTruncatedError";
@@ -367,7 +390,7 @@ export class WALTruncatedError extends WALError {
   }
 }
 
-/** Turns what the region throws into what callers catch; anything else is returned as it is. */
+/** Turns an error of a region into one that callers catch. Other errors are returned unchanged. */
 export function toWALError(error: unknown, path: string | null, durable: LSN): unknown {
   if (!(error instanceof RegionError)) return error;
   const details: RegionFailureDetails = error.details;

@@ -3,16 +3,20 @@
 import type { Storage } from "../ffi/region.ts";
 
 /**
- * Log sequence number: counts records from 1, dense, never reused once durable. A safe integer.
+ * Log sequence number: a safe integer that counts records from 1, without gaps. The LSN of a
+ * durable record is never used again.
  */
 export type LSN = number;
 
-/** An unsigned 64-bit number: a `bigint` from 0 to 2^64 − 1, or a `number` that is a safe integer ≥ 0. */
+/**
+ * An unsigned 64-bit number: a `bigint` from 0 to 2^64 − 1, or a `number` that is a safe integer
+ * ≥ 0.
+ */
 export type U64 = bigint | number;
 
 /**
- * Hybrid logical time as a caller gives it: nanoseconds since 1970 (u64), a sequence number that orders equal nanoseconds
- * (u32), and the shard that gave it (u16).
+ * Hybrid logical time as a caller gives it: nanoseconds since 1970 (u64), a sequence number that
+ * orders records of the same nanosecond (u32), and the shard whose clock made it (u16).
  */
 export type HybridTimeInput = readonly [nanos: U64, seq: number, shard: number];
 
@@ -34,7 +38,7 @@ export const OpType = {
 /** One of the numbers of {@linkcode OpType}. */
 export type OpType = (typeof OpType)[keyof typeof OpType];
 
-/** What a record says, as a plain object has it: see {@linkcode WALRecord.toObject}. */
+/** The fields of a record, as in the plain object that {@linkcode WALRecord.toObject} returns. */
 export interface WALRecordFields {
   /** Its log sequence number. */
   readonly lsn: LSN;
@@ -50,21 +54,28 @@ export interface WALRecordFields {
   readonly keyLow: bigint;
   /** Upper 64 bits of the value. */
   readonly valueHigh: bigint;
-  /** Of a checkpoint: the LSN up to which the store has everything. */
+  /**
+   * Lower 64 bits of the value. In a checkpoint record: the LSN up to which the store has
+   * everything.
+   */
   readonly valueLow: bigint;
 }
 
 /**
- * A record as the log returns it: a value of its own, which stays as it is whatever the log does next and keeps nothing else alive.
- * Two records are deeply equal if, and only if, all their fields are.
+ * A record as the log returns it. It is a copy: later appends and releases do not change it, and it
+ * keeps no other memory alive. Two records are deeply equal if, and only if, all their fields are.
  *
- * Its fields are getters, and `{ ...record }` does not have them. `structuredClone()` and `postMessage()` refuse a record with a
- * `DataCloneError`. Copy, send and store what `toObject()` returns.
+ * The fields are getters, so `{ ...record }` does not have them. `structuredClone()` and
+ * `postMessage()` refuse a record with a `DataCloneError`. Copy, send and store what `toObject()`
+ * returns.
  */
 export interface WALRecord extends WALRecordFields {
   /** A plain object with the same fields. */
   toObject(): WALRecordFields;
-  /** As `toObject()`, with 64-bit numbers as decimal strings: what `JSON.stringify()` writes, since JSON has no bigint. */
+  /**
+   * What `JSON.stringify()` writes: the same fields, with 64-bit numbers as decimal strings because
+   * JSON has no bigint.
+   */
   toJSON(): Record<string, unknown>;
 }
 
@@ -75,15 +86,16 @@ export type InsertItem = readonly [keyHigh: U64, keyLow: U64, valueHigh: U64, va
 export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
 
 /**
- * What a log is applied to: any object with these methods, synchronous or asynchronous. A store has `insert()`, `delete()`
- * and `deleteValue()`, or `applyBatch()`; the other methods are as it likes. Records come in LSN order, durable, each at
- * least once; exactly once where the store has `appliedLsn()`.
+ * What a log is applied to: any object with these methods, synchronous or asynchronous. A store has
+ * `insert()`, `delete()` and `deleteValue()`, or it has `applyBatch()`. The other methods are
+ * optional.
  *
- * Insert, delete and deleteValue must be idempotent unless the store has `appliedLsn()`: after a crash the log hands out
- * again what it cannot know to be applied.
+ * A store gets durable records only, in LSN order, each at least once. A store with `appliedLsn()`
+ * gets each exactly once. Without it `insert()`, `delete()` and `deleteValue()` must be idempotent,
+ * because after a crash the log cannot know what was applied, and hands that out again.
  */
 export interface Store {
-  /** Adds a value to a key's values; adding it twice is adding it once. */
+  /** Adds a value to a key's values. A value that is there already is not added again. */
   insert?(
     keyHigh: bigint,
     keyLow: bigint,
@@ -102,31 +114,37 @@ export interface Store {
     record: WALRecord,
   ): void | Promise<void>;
   /**
-   * Applies a run of records in one transaction: all of them or, if it throws, none. If a store has it, the three methods above
-   * are not called. Runs hold whole batches, in LSN order, without checkpoint records.
+   * Applies a run of records in one transaction: all of them or, if the method throws, none. A
+   * store with `applyBatch()` gets no calls of the three methods above. A run holds whole batches,
+   * in LSN order, without checkpoint records.
    *
-   * @param run what a store saves in the same transaction: the log's id and the last LSN.
+   * @param run has the log's id and the last LSN. Save both in the same transaction.
    */
   applyBatch?(records: readonly WALRecord[], run: AppliedRun): void | Promise<void>;
   /**
-   * The highest LSN that is durable in the store, 0 if none; saved by the store in the same transaction as the data. The consumer
-   * starts after it: a store that has more in memory than on its disk passes over what it has already.
+   * The highest LSN that is durable in the store, 0 if there is none. The store saves the LSN in
+   * the same transaction as the data. The consumer starts after this LSN, so a store that has later
+   * records in memory must skip them when they come again.
    *
-   * An LSN that the log never had at `open()`, and never handed out to a consumer since, is refused with `WALStoreError`.
+   * The consumer refuses an LSN with `WALStoreError` if the log neither had it at `open()` nor has
+   * handed it out since.
    */
   appliedLsn?(): LSN | Promise<LSN>;
   /**
-   * The id of the log that `appliedLsn()` belongs to, null if it is not known; saved in the same transaction as the LSN. A store of
-   * another log is refused with `WALStoreError`, now and in every later opening, however far this log has grown. A store without
-   * it is refused only until the log, opened again, has grown past its LSN: then records are skipped, and lost.
+   * The id of the log that `appliedLsn()` belongs to, null if the store does not know. The store
+   * saves the id in the same transaction as the LSN. A consumer refuses a store of another log with
+   * `WALStoreError`, in every opening, however far the log has grown. A store without this method
+   * is refused only until the log has grown past the store's LSN and is opened again. After that,
+   * records are skipped and lost.
    *
-   * Save what `applyBatch()` is given as `run.logId`. A store that applies records one by one reads `wal.logId` in each
-   * call, and saves it with the record's LSN. Never answer with the id of the log that is open: that says nothing.
+   * Save the `run.logId` that `applyBatch()` gets. A store that applies records one by one reads
+   * `wal.logId` in each call, and saves it with the record's LSN. Never return the id of the log
+   * that is open now, because every log would then accept the store.
    */
   appliedLog?(): string | null | Promise<string | null>;
-  /** Makes everything applied durable in the store; called before the log lets go of records. */
+  /** Makes everything applied durable in the store. Called before the log releases records. */
   sync?(): void | Promise<void>;
-  /** No store has this property. By it the compiler knows what was declared as a `Store`. */
+  /** No store has this property. It lets the compiler recognize what was declared as a `Store`. */
   readonly declaredAsStore?: never;
 }
 
@@ -147,38 +165,46 @@ export type RecordStore = Store & Required<Pick<Store, "insert" | "delete" | "de
 export type BatchStore = Store & Required<Pick<Store, "applyBatch">>;
 
 /**
- * What a consumer accepts: a store that applies records one at a time or in runs, or one that was declared as a `Store`. An
- * object that has only some of the methods is none of these: a type error.
+ * What a consumer accepts: a store that applies records one at a time or in runs, or one that was
+ * declared as a `Store`. An object with only some of the methods is a type error.
  */
 export type ApplicableStore = RecordStore | BatchStore | Pick<Store, "declaredAsStore">;
 
 /** How a consumer runs. */
 export interface ConsumeOptions {
-  /** Stops the consumer; its promise then resolves once the running call to the store has ended, or when the log is closed. */
+  /**
+   * Stops the consumer. Its promise then resolves when the running call to the store has ended, or
+   * when the log is closed.
+   */
   signal?: AbortSignal | undefined;
   /**
-   * Records that `applyBatch()` is handed at most in one run, 1 to 2^20; a run is longer where it would part a batch.
+   * The most records that `applyBatch()` gets in one run, 1 to 2^20. A run may be longer, because
+   * it never divides a batch.
    *
-   * A run cannot be interrupted, and holds the event loop unless the store waits for something. So the consumer starts with
-   * 16 records, lengthens runs while they take less than 0.5 ms, and shortens them after one of more than 1 ms. It does
-   * not shorten them where a record would cost more, because the transaction itself takes most of the time.
+   * A run cannot be interrupted, and holds the event loop unless the store waits for something. So
+   * the consumer starts with 16 records, lengthens runs while they take less than 0.5 ms, and
+   * shortens them after a run of more than 1 ms. Runs stay long where the transaction itself takes
+   * most of the time, because shorter runs would cost more for each record.
    *
-   * A store without `applyBatch()` is given records one by one. There this is how many are read at once, 1024 at most.
+   * A store without `applyBatch()` gets records one by one. For such a store, `batchSize` is how
+   * many records are read from the log at once, 1024 at most.
    *
    * @default {1024}
    */
   batchSize?: number | undefined;
   /**
-   * Milliseconds between two looks at the log while nothing wakes the consumer. In the process that appends, an append
-   * wakes it at once and this is a safety net.
+   * How often a waiting consumer checks the log for new records, in milliseconds. Commits wake the
+   * consumer at once, so this is a safety net. If no record comes for this long, the consumer
+   * confirms what it has applied.
    *
    * @default {100}
    */
   pollIntervalMs?: number | undefined;
   /**
-   * Asked when the store throws as it applies records or in `sync()`: `"retry"` applies the same records again (after a failed
-   * `sync()`, all that were applied since the last one) after a delay that doubles from 10 ms to 1 s, `"stop"` ends the
-   * consumer with that error. Without it, the consumer stops.
+   * Decides what happens when the store throws. `"retry"` applies the failed records again, after a
+   * delay that doubles from 10 ms to 1 s. If `sync()` failed, that means all records since the last
+   * successful `sync()`. `"stop"` ends the consumer with the error. Without `onError`, every error
+   * ends the consumer.
    */
   onError?:
     | ((error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">)
@@ -187,82 +213,92 @@ export interface ConsumeOptions {
 
 /** Where a store failed. */
 export interface ConsumeErrorContext {
-  /** The first record that may not be applied. */
+  /** The first record that the store may lack. */
   readonly firstLsn: LSN;
   /** The last record of the run. */
   readonly lastLsn: LSN;
-  /** How many times this run has failed, from 1. */
+  /** How many times in a row this run has failed, from 1. */
   readonly attempt: number;
-  /** Milliseconds until it is applied again, if the answer is `"retry"`. */
+  /** Milliseconds until the run is applied again, if the answer is `"retry"`. */
   readonly delayMs: number;
 }
 
 /** How to open a log. */
 export interface WALOptions {
   /**
-   * File size in bytes at creation, 65,536 (64 KiB) to what one mapping can be (4 GiB on Bun); rounded up to 16 KiB. An
-   * existing log keeps its own size, and `stats().warnings` says so where another one is given.
+   * File size in bytes at creation, rounded up to a multiple of 16 KiB. The least is 65,536 (64
+   * KiB), the most is the largest possible mapping (4 GiB on Bun). An existing log keeps its size,
+   * and `stats().warnings` says so if a different one is given.
    *
    * @default {67108864}
    */
   size?: number | undefined;
   /**
-   * Make the log if there is none.
+   * Whether `open()` makes the log if there is none.
    *
    * @default {true}
    */
   create?: boolean | undefined;
   /**
-   * What to do about damage to acknowledged records: `"strict"` throws `WALCorruptError` and leaves the file as it is;
-   * `"salvage"` keeps the damaged file under another name and goes on with what can be proved, the losses listed in
-   * `recovery.losses`. A process that dies between the replacement and the end of `open()` leaves the new log in its place and the
-   * damaged one beside it, as `<path>.damaged-<nanoseconds>`, cut to a name of 255 bytes; no later opening lists its losses again. It needs a file
-   * system with hard links.
+   * What to do about damage to acknowledged records. `"strict"` throws `WALCorruptError` and leaves
+   * the file as it is.
+   *
+   * `"salvage"` keeps the damaged file as `<path>.damaged-<nanoseconds>` (a name cut to 255 bytes),
+   * and opens a new log with what can be proved. `recovery.losses` lists what was lost. If the
+   * process dies before `open()` returns, the new log may be in place already, and no later opening
+   * lists the losses again. Salvage needs a file system with hard links.
    *
    * @default {"strict"}
    */
   recovery?: "strict" | "salvage" | undefined;
   /**
-   * Which retained records of a cleanly closed log `open()` verifies: `true` for all, `"ends"` for the 4096 oldest and the 4096
-   * newest, `false` for none. Other than with `true`, such a log opens in the same time whatever its size, and damage to the rest
-   * is reported by whoever reads it: reading verifies every record. A log that was not closed is always verified whole, so one
-   * that opened with damage in its middle may be refused after a crash; `recovery: "salvage"` then keeps all but what is damaged.
+   * Which retained records of a cleanly closed log `open()` verifies: `true` for all, `"ends"` for
+   * the 4096 oldest and the 4096 newest, `false` for none. With `"ends"` and `false`, opening takes
+   * equally long for every size of log. Damage to the other records is found when they are read,
+   * because reading verifies every record.
+   *
+   * A log that was not closed is always verified whole. So a log that opened with undetected damage
+   * may be refused after a crash. Then `recovery: "salvage"` keeps all but the damaged records.
    * With `"salvage"`, `"ends"` means `true`.
    *
    * @default {"ends"}
    */
   verify?: boolean | "ends" | undefined;
   /**
-   * Where group commits wait for the medium: `"inline"` on the JavaScript thread (the least latency), `"offload"` on
-   * another (the event loop is never held), `"adaptive"` inline while syncs are measured to take less than a millisecond.
+   * Where group commits wait for the medium. `"inline"` waits on the JavaScript thread, which has
+   * the least latency. `"offload"` waits on another thread, which never holds the event loop.
+   * `"adaptive"` waits inline while syncs take less than a millisecond.
    *
    * @default {"adaptive"}
    */
   flush?: "adaptive" | "inline" | "offload" | undefined;
   /**
-   * How long an async append waits for room while the ring is full and a consumer runs, in milliseconds; then it rejects with
-   * `WALFullError`.
+   * How long an async append waits for room while the ring is full and a consumer runs, in
+   * milliseconds. After that it rejects with `WALFullError`.
    *
    * @default {Infinity}
    */
   fullTimeoutMs?: number | undefined;
   /**
-   * How long `[Symbol.asyncDispose]()`, as `await using` calls it, waits for a call to the store that does not return, in
-   * milliseconds. Then the log is closed all the same, and what the call does later no longer concerns the log. `Infinity`: as
-   * long as the call takes. The default leaves time for a clean close in the 10 s that containers get before they are killed.
+   * How long `[Symbol.asyncDispose]()` (`await using`) waits for a running call to the store, in
+   * milliseconds. After that the log is closed all the same, and ignores what the call does later.
+   * `Infinity` waits as long as the call takes. The default leaves time for a clean close in the
+   * 10 s that containers get before they are killed.
    *
    * @default {5000}
    */
   closeTimeoutMs?: number | undefined;
   /**
-   * `"full"`: a durable record survives power loss. `"barrier"`: on macOS only, F_BARRIERFSYNC in place of F_FULLFSYNC: records
-   * keep their order, but the last ones may be lost with power. No difference elsewhere.
+   * With `"full"`, a durable record survives power loss. With `"barrier"`, macOS uses
+   * F_BARRIERFSYNC instead of F_FULLFSYNC: records keep their order, but power loss may take the
+   * last ones. On other systems, `"barrier"` is the same as `"full"`.
    *
    * @default {"full"}
    */
   durability?: "full" | "barrier" | undefined;
   /**
-   * How many milliseconds after the last commit an idle log notes in its header what is durable. `Infinity`: never.
+   * How many milliseconds after the last commit an idle log stores in its header what is durable.
+   * `Infinity` means never.
    *
    * @default {100}
    */
@@ -274,67 +310,75 @@ export interface WALOptions {
    */
   shard?: number | undefined;
   /**
-   * How far a given time may lie ahead of the wall clock, in milliseconds, and how far the wall clock
-   * is followed when it jumps ahead while the log is open. One time from the far future would push
-   * all later ones there.
+   * How far a given time may lie ahead of the wall clock, in milliseconds. Also, how large a jump
+   * of the wall clock the log follows while it is open. Without this limit, one time from the far
+   * future would push all later ones there. `Infinity` follows every reading, and accepts any given
+   * time.
    *
-   * A reading of the wall clock is a jump if it is ahead by more than this of the reading before plus
-   * the time that has passed since by `performance.now()`, and also of the log's time. The log's time
-   * then stands still, with a sequence number that goes on, and `stats().warnings` says so: until the
-   * wall clock is back, or the log is closed and opened again, since the first reading of an opening
-   * is always followed. On Linux, Deno's `performance.now()` does not count the time that the machine
-   * sleeps, so a longer sleep is a jump. `Infinity`: every reading is followed, and any given time is
-   * taken. With both `now` and `storage`, no time passes between two readings.
+   * Each reading of the wall clock is compared with two times: the log's time, and the previous
+   * reading plus the time that has passed since by `performance.now()`. If a reading is ahead of
+   * both by more than the limit, it is a jump. The log's time then stands still, its sequence
+   * number goes on, and `stats().warnings` says so. This ends when the wall clock is back. It also
+   * ends when the log is closed and opened again, because the first reading of an opening is always
+   * followed.
+   *
+   * On Linux, Deno's `performance.now()` does not count the time that the machine sleeps, so a
+   * sleep longer than the limit is a jump. With both `now` and `storage`, no time passes between
+   * two readings.
    *
    * @default {86400000}
    */
   maxClockDriftMs?: number | undefined;
   /**
-   * The wall clock, in milliseconds since 1970. It is read before a call writes anything. What the
-   * clock itself appends comes first; what it throws is thrown by the call. An append that waited
-   * for room gets no later reading.
+   * The wall clock, in milliseconds since 1970. Each call reads it before it writes anything.
+   * Records that `now()` itself appends come before those of the call. If `now()` throws, the call
+   * throws the same error. An append that waited for room keeps the reading from before the wait.
    *
    * @default {Date.now}
    */
   now?: (() => number) | undefined;
   /**
-   * Open on a file system where a store may kill the process or a sync may lie (network, FUSE, copy-on-write). `stats().warnings`
-   * then says what to expect.
+   * Opens a log also on a network, FUSE or copy-on-write file system. There, writing to the mapping
+   * may kill the process, or a sync may report success wrongly. `stats().warnings` says what to
+   * expect.
    *
    * @default {false}
    */
   allowUnsafeFileSystem?: boolean | undefined;
-  /** Where the file lives; the real disk if left out. A simulated disk, in tests. It is given absolute paths. */
+  /**
+   * Where the file is stored: the real disk if left out, a simulated disk in tests. It gets
+   * absolute paths only.
+   */
   storage?: Storage | undefined;
 }
 
 /** Records that were acknowledged and can no longer be read. */
 export interface Loss {
-  /** The first one. */
+  /** The first lost record. */
   readonly firstLsn: LSN;
-  /** The last one. */
+  /** The last lost record. */
   readonly lastLsn: LSN;
-  /** Byte offset of the first one in the (damaged) file. */
+  /** Byte offset of the first lost record in the damaged file. */
   readonly offset: number;
 }
 
-/** Another log with which a log shares the beginning of its history. */
+/** The log that a log was copied from. Both share the beginning of their history. */
 export interface LogOrigin {
-  /** The other log's id: 32 lowercase hex digits. */
+  /** The id of the log that was copied: 32 lowercase hex digits. */
   readonly logId: string;
-  /** The last LSN that both share; 0 if they share none. */
+  /** The last LSN that both logs share; 0 if they share none. */
   readonly lastLsn: LSN;
 }
 
 /** What `open()` found. */
 export interface RecoveryReport {
-  /** This opening made the log. */
+  /** True if this opening made the log. */
   readonly created: boolean;
-  /** The log had been closed properly. */
+  /** True if the log had been closed by `close()`. */
   readonly clean: boolean;
-  /** The log's id when it was opened: 32 lowercase hex digits. `WAL.logId` gives the id of now. */
+  /** The log's id when it was opened: 32 lowercase hex digits. `WAL.logId` has the current id. */
   readonly logId: string;
-  /** For a log that `backup()` or salvage made: the log that it was copied from. Null for a log that was made empty. */
+  /** The log that `backup()` or salvage copied; null for a log that began empty. */
   readonly origin: LogOrigin | null;
   /** Records kept. */
   readonly records: number;
@@ -342,11 +386,17 @@ export interface RecoveryReport {
   readonly firstLsn: LSN;
   /** The newest record kept, 0 if there never was one. */
   readonly lastLsn: LSN;
-  /** Slots that name an LSN past the end but hold no whole record in its place; they were erased, and were never acknowledged. */
+  /**
+   * Torn slots after the end that were erased. Each names an LSN after the end, but holds no intact
+   * record of it, and was never acknowledged.
+   */
   readonly tornRecords: number;
-  /** Intact records past the end, never acknowledged, that were erased so that they cannot come back. */
+  /**
+   * Intact records after the end that were erased, so that they cannot come back. They were never
+   * acknowledged.
+   */
   readonly phantomsErased: number;
-  /** One of the two header copies was damaged; the other one was used. */
+  /** True if one header copy was damaged, so that only the intact copy was used. */
   readonly headerDamaged: boolean;
   /** With `recovery: "salvage"`: what was lost, in LSN order. */
   readonly losses: readonly Loss[];
@@ -356,49 +406,55 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
-/** A histogram of durations: bucket i counts those below `bounds[i]` and not below the bound before; the last one has no bound. */
+/**
+ * A histogram of durations. Bucket `i` counts durations from `boundsMs[i - 1]` to just below
+ * `boundsMs[i]`. The last bucket has no upper bound.
+ */
 export interface LatencyHistogram {
   /** Upper bounds of the buckets. */
   readonly boundsMs: readonly number[];
   /** How many durations fell into each bucket. */
   readonly counts: readonly number[];
-  /** How many there were. */
+  /** How many durations were counted. */
   readonly count: number;
-  /** Their sum. */
+  /** The sum of all durations. */
   readonly totalMs: number;
-  /** The longest. */
+  /** The longest duration. */
   readonly maxMs: number;
 }
 
-/** How the consumer is. */
+/** The state of the consumer. */
 export interface ConsumerStats {
   /**
    * - `"none"`: no consumer was started since `open()`.
    * - `"running"`: the consumer applies records or waits for them.
-   * - `"retrying"`: the store failed, and `onError` is asked, or answered `"retry"`.
+   * - `"retrying"`: the store failed, and `onError` is running or has answered `"retry"`.
    * - `"stopped"`: the last consumer was stopped by its signal.
    * - `"failed"`: the last consumer was refused, or ended with an error.
    */
   readonly state: "none" | "running" | "retrying" | "stopped" | "failed";
   /** Failures of this consumer in a row; 0 after a success. */
   readonly attempts: number;
-  /** What a consumer failed with last since `open()`, also after a success; null if none has failed. */
+  /**
+   * The last error of a consumer since `open()`, null if there was none. A later success does not
+   * clear it.
+   */
   readonly lastError: unknown;
-  /** Milliseconds for which the running call to the store or to `onError` has not returned; 0 if none is running. */
+  /** How long the current call to the store or to `onError` has run; 0 if there is none. */
   readonly callMs: number;
 }
 
-/** A moment's figures. */
+/** The figures of a log at one moment. */
 export interface WALStats {
   /** The file, or null for memory. */
   readonly path: string | null;
   /** Type of the file system, as in `ext4`. */
   readonly fileSystem: string;
-  /** False where no sync outlives power loss (tmpfs, anonymous memory). */
+  /** False on tmpfs and in anonymous memory, where nothing survives power loss. */
   readonly durableMedium: boolean;
   /**
-   * What an operator should know at this moment, one sentence each; what is over is left out. Among
-   * it: the log's time is more than a minute ahead of the wall clock, and by how much.
+   * What an operator should know now, one sentence each. For example: the log's time is more than a
+   * minute ahead of the wall clock, and by how much. A condition that has ended is left out.
    */
   readonly warnings: readonly string[];
   /** Size of the file. */
@@ -423,7 +479,7 @@ export interface WALStats {
   readonly syncs: number;
   /** Header syncs since `open()`. */
   readonly headerSyncs: number;
-  /** Records made durable by a data sync, on average; 0 before the first. */
+  /** Records that a data sync made durable, on average; 0 before the first sync. */
   readonly recordsPerSync: number;
   /** How long data syncs took. */
   readonly syncLatency: LatencyHistogram;
@@ -431,17 +487,17 @@ export interface WALStats {
   readonly flushMode: "inline" | "offload";
   /** Appends that wait for room. */
   readonly waiting: number;
-  /** Age of the oldest record that is not applied, in milliseconds by its own time; 0 if there is none. */
+  /** Age of the oldest record that is not applied, by the record's time; 0 if there is none. */
   readonly oldestUnconsumedAgeMs: number;
-  /** A consumer runs. */
+  /** True while a consumer runs. */
   readonly consuming: boolean;
-  /** How the consumer is, or the last one. */
+  /** The state of the running consumer, or else of the last one. */
   readonly consumer: ConsumerStats;
-  /** A sync failed or the file is gone: only reopening helps. */
+  /** True if a sync failed or the file is gone. Only reopening helps. */
   readonly poisoned: boolean;
 }
 
-/** From where to where `records()` and `cursor()` read. Both ends are included. */
+/** The range that `records()` and `cursor()` read. Both ends are included. */
 export interface RecordRange {
   /**
    * The first record.
@@ -450,7 +506,7 @@ export interface RecordRange {
    */
   from?: LSN | undefined;
   /**
-   * The last record; what is appended later is not read.
+   * The last record. Records that are appended later are not read.
    *
    * @default {the newest record}
    */

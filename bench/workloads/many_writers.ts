@@ -22,15 +22,15 @@ export async function measureWriters(
   const end = warm + seconds * 1e3;
   let next = 0;
   let done = 0;
-  let untilLook = writers;
+  let untilReading = writers;
   let from: { readonly done: number; readonly at: number } | undefined;
   let opsPerSecond = 0;
   let running = true;
 
   // The clock is read once for each round of all writers, so that reading it costs nothing beside a
   // group commit.
-  const look = (): void => {
-    untilLook = writers;
+  const readClock = (): void => {
+    untilReading = writers;
     const now = performance.now();
     if (from === undefined) {
       if (now >= warm) from = { done, at: now };
@@ -43,7 +43,7 @@ export async function measureWriters(
     while (running) {
       await peer.put(next++);
       done++;
-      if (--untilLook === 0) look();
+      if (--untilReading === 0) readClock();
     }
   };
   await Promise.all(Array.from({ length: writers }, writer));

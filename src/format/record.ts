@@ -28,7 +28,7 @@ const WORDS = RECORD_BYTES / 4;
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
 /** Fewer records are looked at one by one: they are not worth making a codec for. */
-const LEAST_LOOKED = 64;
+const LEAST_VERIFIED = 64;
 /** Fewer records are written one by one: a run takes longer to begin. */
 const LEAST_WRITTEN = 16;
 
@@ -213,7 +213,7 @@ export class Slots extends SlotFields {
    */
   verifyRun(slot: number, lsn: LSN, count: number): Run {
     const most = Math.min(count, RUN_RECORDS);
-    const codec = most < LEAST_LOOKED ? null : runCodec();
+    const codec = most < LEAST_VERIFIED ? null : runCodec();
     if (codec === null) return this.#verifyOneByOne(slot, lsn, most);
     const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.offsetOf(slot), most * RECORD_BYTES);
     return codec.verify(bytes, this.#seed, lsn);

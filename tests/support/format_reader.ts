@@ -259,14 +259,14 @@ function readOpen(ring: Ring, header: Header, headerDamaged: boolean): ReadLog |
   let { tail } = header;
   // 5 and 6.
   let walked = walk(ring, tail);
-  let rest = lookAtRest(ring, tail, walked.head);
+  let rest = readRest(ring, tail, walked.head);
   // 7. Old header.
   const highest = Math.max(0, ...rest.phantoms);
   if (highest >= tail + ring.capacity) {
     losses.push({ first: tail, last: highest - ring.capacity, offset: ring.offsetOf(tail) });
     tail = highest - ring.capacity + 1;
     walked = walk(ring, tail);
-    rest = lookAtRest(ring, tail, walked.head);
+    rest = readRest(ring, tail, walked.head);
   }
   const { head, end } = walked;
   // 8. Another version.
@@ -315,7 +315,7 @@ function walk(ring: Ring, tail: number): { head: number; end: number } {
 }
 
 /** Step 6. */
-function lookAtRest(ring: Ring, tail: number, head: number): { phantoms: number[]; torn: number } {
+function readRest(ring: Ring, tail: number, head: number): { phantoms: number[]; torn: number } {
   const phantoms: number[] = [];
   let torn = 0;
   for (const lsn of range(head, tail + ring.capacity - 1)) {

@@ -55,11 +55,11 @@ export class SimulatedSystem implements System {
   }
 
   lstat(path: string): FileStatus | null {
-    return this.process.step("lstat", path, () => this.#look("lstat", path, false));
+    return this.process.step("lstat", path, () => this.#statusAt("lstat", path, false));
   }
 
   stat(path: string): FileStatus | null {
-    return this.process.step("stat", path, () => this.#look("stat", path, true));
+    return this.process.step("stat", path, () => this.#statusAt("stat", path, true));
   }
 
   fstat(fd: number): FileStatus {
@@ -75,7 +75,7 @@ export class SimulatedSystem implements System {
       },
       is: (device, inode, sizeBytes) =>
         this.process.step("pathIs", path, () => {
-          const found = this.#look("statx", path, true);
+          const found = this.#statusAt("statx", path, true);
           links = found?.links ?? 0;
           return found !== null && found.device === device && found.inode === inode && found.sizeBytes === sizeBytes;
         }),
@@ -216,7 +216,7 @@ export class SimulatedSystem implements System {
     return this.#descriptors.file(call, fd);
   }
 
-  #look(call: string, path: string, follow: boolean): FileStatus | null {
+  #statusAt(call: string, path: string, follow: boolean): FileStatus | null {
     try {
       const { node } = this.#tree.walk(call, path, follow);
       return node === null ? null : status(node);

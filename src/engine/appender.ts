@@ -151,7 +151,7 @@ export class Appender {
   }
 
   #openBurst(): void {
-    assert(this.#positions.gate === 0, "the gate is closed between two turns");
+    assert(this.#positions.gate === 0, "the gate is closed between two bursts");
     this.#burstIsOpen = true;
     queueMicrotask(this.#closeBurst);
     this.#parts.memory.file.checkNowAndThen();

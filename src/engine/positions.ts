@@ -39,7 +39,7 @@ export class Positions {
   oldestUnread: LSN = Infinity;
   /**
    * The appender opens the gate when it has prepared. `closeGate()` closes the gate: at the end of
-   * a turn, after a failure, at the end of the opening, for a waiting append, and for a new backup.
+   * a burst, after a failure, at the end of the opening, for a waiting append, for a new backup.
    */
   gate: LSN = 0;
 

@@ -153,8 +153,8 @@ export class Retention {
 
   /**
    * The last record up to an LSN that stores are given. No store is given a checkpoint, so no
-   * store's `appliedLsn()` is the LSN of one. If a checkpoint named another
-   * checkpoint, every store would be refused.
+   * store's `appliedLsn()` is the LSN of one. If a checkpoint named another checkpoint, every store
+   * would be refused.
    */
   #lastGiven(through: LSN): LSN {
     const { tail } = this.#positions;

@@ -79,6 +79,7 @@ export class Gathering {
 
   /** The commit that was gathered for begins. */
   end(): void {
+    assert(this.#isOn, "a commit ends what was gathered for it");
     this.#isOn = false;
   }
 

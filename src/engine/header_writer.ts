@@ -79,6 +79,7 @@ export class HeaderWriter {
     const counter = this.#latest.writeCounter;
     this.syncs++;
     await this.#region.syncAsync(offset, HEADER_BYTES);
+    assert(this.#latest.writeCounter >= counter, "the write counter only goes up");
     if (this.#latest.writeCounter === counter) this.#written();
   }
 

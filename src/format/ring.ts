@@ -12,6 +12,7 @@ export function capacityOf(fileBytes: number): number {
 
 /** The size of the file that holds so many slots and no more. */
 export function fileBytesOf(capacity: number): number {
+  assert(Number.isSafeInteger(capacity) && capacity >= 0, "a ring has a whole number of slots");
   return RING_AT + capacity * RECORD_BYTES;
 }
 

@@ -58,6 +58,7 @@ const END_RECORDS = 4096;
 
 /** What `recover()` verifies of a cleanly closed log, oldest first. */
 export function verifiedRanges({ tail, cleanHead: head }: Header, verify: Verify): readonly LsnRange[] {
+  assert(tail <= head, "a closed log ends at its tail or later");
   if (verify === false || head === tail) return [];
   if (verify === true || head - tail <= 2 * END_RECORDS) return [{ first: tail, last: head - 1 }];
   return [{ first: tail, last: tail + END_RECORDS - 1 }, { first: head - END_RECORDS, last: head - 1 }];

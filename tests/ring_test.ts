@@ -31,6 +31,7 @@ test("capacityOf() undoes fileBytesOf(), and a file that is a byte short holds o
 
 test("roundFileBytes() rounds up to 16 KiB", () => {
   assertEquals([1, 16384, 16385, 65536, 65537].map(roundFileBytes), [16384, 16384, 32768, 65536, 81920]);
+  assertEquals(roundFileBytes(Number.MAX_SAFE_INTEGER), 2 ** 53);
 });
 
 test("rangesOf() covers each record's bytes once, the older ones first", () => {

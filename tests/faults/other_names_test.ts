@@ -227,7 +227,7 @@ test("stats() warns of a size that an existing log does not have, and of no othe
   assertEquals(sized({ size: 65536 + 1 }), []);
   assertEquals(sized({ size: 65536 + 16384 }), []);
   assertEquals(sized({}), []);
-  for (const size of [65536, 65536 + 16385, 1 << 20]) {
+  for (const size of [65536, 65536 + 16385, 1 << 20, Number.MAX_SAFE_INTEGER]) {
     const [warning, ...others] = sized({ size });
     assertEquals(others, []);
     assert(

@@ -323,9 +323,9 @@ export class WAL implements Disposable, AsyncDisposable {
    * that the store has everything up to `appliedThrough` durably, so the log may release it. It
    * releases nothing by itself unless the ring is full.
    *
-   * @param appliedThrough defaults to what a consumer's store is known to have durably. An LSN
-   * below an earlier checkpoint counts as that one. It has no log id, so the caller must know that
-   * it is an LSN of this log.
+   * @param appliedThrough defaults to what a consumer's store is known to have durably. While no
+   * consumer runs, an LSN below an earlier checkpoint counts as that one. It has no log id, so the
+   * caller must know that it is an LSN of this log.
    * @returns the LSN of the checkpoint record.
    * @throws {RangeError} if `appliedThrough` was not appended yet, or is above what a running
    * consumer's store has durably.

@@ -88,6 +88,33 @@ test("truncate() and checkpoint() past what a running consumer has applied are R
   await consuming;
 });
 
+test("checkpoint() confirms no more than a running consumer's store has, whatever an earlier checkpoint says", async () => {
+  await using wal = openInMemory();
+  durable(wal, 10);
+  wal.checkpoint(8);
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const store: Store = {
+    appliedLsn: () => 2,
+    insert: () => {
+      entered.resolve();
+      return gate.promise;
+    },
+    delete() {},
+    deleteValue() {},
+  };
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  await entered.promise;
+  for (const lsn of [undefined, 1]) wal.checkpoint(lsn);
+  assertEquals([wal.applied, wal.replay().at(-1)!.valueLow], [2, 8n]);
+  assertThrows(() => wal.truncate(3), RangeError, "up to LSN 2");
+  gate.resolve();
+  await wal.whenApplied(10);
+  stop.abort();
+  await consuming;
+});
+
 test("checkpoint() writes a durable record that confirms, and releases nothing", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);

@@ -96,7 +96,8 @@ export class Retention {
     health.mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
     this.#checkConfirmable(appliedThrough, positions.last, "appended");
-    const through = Math.max(appliedThrough, positions.checkpointed);
+    // The store of a running consumer may have less than an earlier checkpoint says.
+    const through = this.#maker.isRunning ? appliedThrough : Math.max(appliedThrough, positions.checkpointed);
     commit.flush();
     const confirmation = this.#confirmation(through);
     const isFull = positions.head - positions.settledTail === positions.capacity;

@@ -14,7 +14,10 @@ import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 const LEAST_ROOM = 1024;
 /** … is made for as many as an array says that it has, up to 64 MiB, and doubled for more … */
 const MOST_FIRST_ROOM = 1 << 20;
-/** … and is kept for the next batch: with room for more than so many, 1 MiB, until memory is collected. */
+/**
+ * … and is kept for the next batch: with room for more than so many, 1 MiB, until memory is
+ * collected.
+ */
 const MOST_KEPT_ROOM = 16384;
 
 /**

@@ -5,7 +5,10 @@ import type { HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
 export const MAX_U16 = 0xffff;
 export const MAX_U32 = 0xffffffff;
 export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
-/** The latest time that can be given: a millisecond before the last one, so that the clock can go on for 2^52 records. */
+/**
+ * The latest time that can be given: a millisecond before the last one, so that the clock can go on
+ * for 2^52 records.
+ */
 const LAST_NANOS = MAX_U64 - 1_000_000n;
 
 /** How a value is shown in a message; never throws. */
@@ -21,7 +24,10 @@ export function show(value: unknown): string {
   return `a value of type ${typeof value}`;
 }
 
-/** True if it can be stored as 64 bits: what `checkU64()` asks, for the way that is taken a million times. */
+/**
+ * True if it can be stored as 64 bits: what `checkU64()` asks, for the way that is taken a million
+ * times.
+ */
 export function isU64(value: U64): boolean {
   // Not BigInt.asUintN(64, value) === value, which V8 allocates for.
   if (typeof value === "bigint") return value >= 0n && value <= MAX_U64;
@@ -83,7 +89,10 @@ export function checkLsn(value: LSN, name: string): void {
   checkInteger(value, name, 0, Number.MAX_SAFE_INTEGER);
 }
 
-/** The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count as `Infinity`. */
+/**
+ * The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count
+ * as `Infinity`.
+ */
 export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
 
 /** A time limit or delay: 0 or more milliseconds, `Infinity` allowed. */

@@ -1,4 +1,5 @@
-// How to open a log: which options there are is in types.ts; here they are checked, and get their defaults.
+// How to open a log: which options there are is in types.ts; here they are checked, and get their
+// defaults.
 
 import type { Storage } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";

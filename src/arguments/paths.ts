@@ -15,7 +15,8 @@ export function checkPath(path: string | URL | null): string | null {
  * The path of a file.
  *
  * @throws {TypeError} or {RangeError} if the path cannot be used.
- * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no working directory.
+ * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no
+ * working directory.
  */
 export function checkFilePath(path: string | URL, wanted = "a string or a URL"): string {
   if (path instanceof URL) return pathOfURL(path);

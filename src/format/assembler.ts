@@ -1,6 +1,10 @@
-// Assembles a WebAssembly module: just what one module of this library needs, as the WebAssembly Core Specification 2.0 encodes it.
+// Assembles a WebAssembly module: just what one module of this library needs, as the WebAssembly
+// Core Specification 2.0 encodes it.
 
-/** Bytes, in pieces: to copy each piece into the next larger one would take longer than all the rest. */
+/**
+ * Bytes, in pieces: to copy each piece into the next larger one would take longer than all the
+ * rest.
+ */
 export type Code = readonly (number | Code)[];
 
 // Instructions.
@@ -83,7 +87,9 @@ function signed(value: number): Code {
   }
 }
 
-/** Apart from `signed()`: to encode every constant as a bigint would take as long as all the rest. */
+/**
+ * Apart from `signed()`: to encode every constant as a bigint would take as long as all the rest.
+ */
 function signed64(value: bigint): Code {
   const bytes = [];
   for (; value !== BigInt.asIntN(7, value); value >>= 7n) bytes.push(Number(value & 0x7fn) | 0x80);
@@ -105,7 +111,10 @@ export const splat = (byte: number): Code => vector(VECTOR_CONST, Array.from({ l
 
 /** Leaves a block, the innermost being 0, if the condition holds. */
 export const leaveIf = (condition: Code, depth: number): Code => [condition, BRANCH_IF, depth];
-/** Repeats until the condition holds, which is looked at before each turn. The body is inside two blocks. */
+/**
+ * Repeats until the condition holds, which is looked at before each turn. The body is inside two
+ * blocks.
+ */
 export const repeatUntil = (condition: Code, body: Code): Code => [
   [BLOCK, NO_RESULT, LOOP, NO_RESULT],
   leaveIf(condition, 1),
@@ -131,7 +140,10 @@ export interface FunctionCode {
   readonly parameters: number;
   /** Whether it returns a number. */
   readonly returns: boolean;
-  /** Variables of 32 bits, which come after the parameters, of 64, which come after those, and of 128. */
+  /**
+   * Variables of 32 bits, which come after the parameters, of 64, which come after those, and of
+   * 128.
+   */
   readonly words: number;
   readonly longs?: number;
   readonly vectors?: number;

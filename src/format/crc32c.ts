@@ -1,12 +1,13 @@
 // CRC-32C of 32-bit words in memory.
 //
-// The polynomial is Castagnoli's (Castagnoli, Bräuer, Herrmann: "Optimization of cyclic redundancy-check codes with 24 and
-// 32 parity bits", IEEE Transactions on Communications 41, 1993), as in iSCSI (RFC 3720), reflected 0x82F63B78. The method is
-// slicing-by-16 (Kounavis, Berry: "A systematic approach to building high performance software-based CRC generators", ISCC
+// The polynomial is Castagnoli's (Castagnoli, Bräuer, Herrmann: "Optimization of cyclic
+// redundancy-check codes with 24 and 32 parity bits", IEEE Transactions on Communications 41,
+// 1993), as in iSCSI (RFC 3720), reflected 0x82F63B78. The method is slicing-by-16 (Kounavis,
+// Berry: "A systematic approach to building high performance software-based CRC generators", ISCC
 // 2005): sixteen tables, so that the lookups of sixteen bytes do not wait for each other.
 //
-// A state is the shift register before the final inversion, as a signed 32-bit number; `INITIAL_STATE` starts it, `~state` is the
-// checksum.
+// A state is the shift register before the final inversion, as a signed 32-bit number;
+// `INITIAL_STATE` starts it, `~state` is the checksum.
 
 const REFLECTED_POLYNOMIAL = 0x82f63b78;
 
@@ -14,9 +15,10 @@ const REFLECTED_POLYNOMIAL = 0x82f63b78;
 export const INITIAL_STATE = -1;
 
 /**
- * An `Int32Array` of which only elements that exist are read. TypeScript may think otherwise: this source is checked in its users'
- * programs, and `bun init` gives these `noUncheckedIndexedAccess`, by which any element may be `undefined`. `any` takes that in, and
- * spares a hundred look-ups a `!` each. Every element is an operand at once, or declared a number.
+ * An `Int32Array` of which only elements that exist are read. TypeScript may think otherwise: this
+ * source is checked in its users' programs, and `bun init` gives these `noUncheckedIndexedAccess`,
+ * by which any element may be `undefined`. `any` takes that in, and spares a hundred look-ups a `!`
+ * each. Every element is an operand at once, or declared a number.
  */
 // deno-lint-ignore no-explicit-any
 type Words = Int32Array & { readonly [index: number]: any };
@@ -44,8 +46,8 @@ export function makeTable(rows: number): Int32Array {
 const T: Words = makeTable(ROWS);
 
 /**
- * Goes on with a CRC over whole words; a word's bytes count from its low end, as they lie in memory on a little-endian
- * machine.
+ * Goes on with a CRC over whole words; a word's bytes count from its low end, as they lie in memory
+ * on a little-endian machine.
  *
  * @param words the memory.
  * @param from index of the first word.
@@ -83,7 +85,8 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * The checksum of one 64-byte record by itself: of its 15 words after the first, as a signed 32-bit number.
+ * The checksum of one 64-byte record by itself: of its 15 words after the first, as a signed 32-bit
+ * number.
  *
  * @param seed the state after the log id.
  * @param at index of the record's first word (the checksum's own place, which is not read).
@@ -93,15 +96,18 @@ export function recordChecksum(seed: number, words: Words, at: number): number {
 }
 
 /**
- * What the checksums of one record differ by under two seeds. A CRC is linear and all records have one length, so this is a constant:
- * a record moves from one log to another by one exclusive or.
+ * What the checksums of one record differ by under two seeds. A CRC is linear and all records have
+ * one length, so this is a constant: a record moves from one log to another by one exclusive or.
  */
 export function checksumDifference(seed: number, otherSeed: number): number {
   const zeros = new Int32Array(16);
   return recordChecksum(seed, zeros, 0) ^ recordChecksum(otherSeed, zeros, 0);
 }
 
-/** What a word contributes to the state when `row` bytes of other words come after it: CRC is linear. */
+/**
+ * What a word contributes to the state when `row` bytes of other words come after it: CRC is
+ * linear.
+ */
 function contribution(row: number, word: number): number {
   const at = row * 256;
   return T[at + 768 + (word & 0xff)] ^ T[at + 512 + ((word >>> 8) & 0xff)] ^ T[at + 256 + ((word >>> 16) & 0xff)] ^
@@ -111,11 +117,13 @@ function contribution(row: number, word: number): number {
 const ALL_BUT_LOW_BYTE = ~0xff;
 
 /**
- * Checksums of 64-byte records, of one log and mostly one after another: `recordChecksum()` in two thirds of its time.
+ * Checksums of 64-byte records, of one log and mostly one after another: `recordChecksum()` in two
+ * thirds of its time.
  *
- * A CRC is linear: the state behind a record's first half is the exclusive or of what each word there contributes. From one record
- * to the next, only the low bytes of three of these seven words change as a rule (LSN, time sequence, distance), so the
- * contribution of the rest is kept, and 3 look-ups do for 28. Whatever comes, the result is the CRC of the bytes.
+ * A CRC is linear: the state behind a record's first half is the exclusive or of what each word
+ * there contributes. From one record to the next, only the low bytes of three of these seven words
+ * change as a rule (LSN, time sequence, distance), so the contribution of the rest is kept, and 3
+ * look-ups do for 28. Whatever comes, the result is the CRC of the bytes.
  */
 export class RecordChecksums {
   readonly #seed: number;

@@ -187,7 +187,10 @@ function idAt(view: DataView, offset: number): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset + offset, LOG_ID_BYTES).slice();
 }
 
-/** True if the positions fit each other. A checksum keeps out damage, not what a faulty or hostile writer put under it. */
+/**
+ * True if the positions fit each other. A checksum keeps out damage, not what a faulty or hostile
+ * writer put under it.
+ */
 function isConsistent(header: Header): boolean {
   const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage } = header;
   const end = tail + capacity;

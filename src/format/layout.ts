@@ -1,4 +1,5 @@
-// The file format, version 1: its tables, offsets and sizes. Nothing else in the source knows a byte's place.
+// The file format, version 1: its tables, offsets and sizes. Nothing else in the source knows a
+// byte's place.
 //
 // File: little-endian whatever the machine; offsets do not depend on the page size.
 //   offset  what
@@ -20,14 +21,14 @@
 //       64  u64     checkpoint    LSN up to which the store has everything
 //       72  u64     timeNanos     highest hybrid time given out, nanoseconds
 //       80  u32     timeSeq       … and its sequence number
-//       84  u32     state         bit 0: closed cleanly; bit 1: recovery is erasing what lies after the end
+//       84  u32     state         bit 0: closed cleanly; bit 1: recovery is erasing debris
 //       88  u64     cleanHead     next LSN at the clean close; 0 while open
 //       96  u64     created       nanoseconds since 1970
 //      104  u32     openerPid     process that wrote this copy
 //      108  u32     padding       zeros
 //      112  u8 ×16  originId      id of the log that this one was copied from; zeros: none
 //      128  u64     originLsn     last LSN that both logs share
-//      136  u8 ×16  publicId      the id that stores save, once the log has parted from its history; zeros: the log id
+//      136  u8 ×16  publicId      the id that stores save after a fork; zeros: the log id
 //      152  u8 ×16  forkId        the id that they saved before
 //      168  u64     forkLsn       last LSN that both histories share
 //      176  u8 …    reserved      zeros
@@ -36,13 +37,13 @@
 // Record: 64 bytes, 64-byte aligned, so it never straddles a sector.
 //   offset  type    field         meaning
 //        0  u32     crc           CRC-32C of bytes 4 to 63, seeded with the log id
-//        4  u8      versionOp     top 2 bits version (0 past, 1 now, 2 next, 3 future), low 6 bits opcode
+//        4  u8      versionOp     top 2 bits version (0 past, 1 now, 2 next), low 6 bits opcode
 //        5  u8      flags         bit 0: the batch goes on in the next record; the others are 0
 //        6  u16     timeShard
 //        8  u64     lsn
 //       16  u64     timeNanos
 //       24  u32     timeSeq
-//       28  u32     distance      LSN minus the highest LSN that was durable when this was written; at least 1
+//       28  u32     distance      LSN minus the highest LSN that was durable then; at least 1
 //       32  u64     keyHigh
 //       40  u64     keyLow
 //       48  u64     valueHigh
@@ -112,7 +113,10 @@ export const FLAG_BATCH_GOES_ON = 1;
 /** `versionOp`: the version is shifted by this, the opcode masked with that. */
 export const VERSION_SHIFT = 6;
 export const OPCODE_MASK = 0x3f;
-/** Of `versionOp` and `flags` as one number: the version, and all flags that no record of this version has. */
+/**
+ * Of `versionOp` and `flags` as one number: the version, and all flags that no record of this
+ * version has.
+ */
 export const VERSION_AND_UNKNOWN_FLAGS = 0xfec0;
 
 /** The smallest file: 64 KiB, which is 768 slots. */

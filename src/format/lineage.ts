@@ -1,8 +1,10 @@
-// Which logs share a history, and up to which LSN: what makes a store's saved LSN a position in this log and in no other.
+// Which logs share a history, and up to which LSN: what makes a store's saved LSN a position in
+// this log and in no other.
 //
-// Every log has a public id. A copy has a new one, and records its origin: the id of the log it was copied from, and the last
-// LSN that both share. A log whose file went back in time cannot tell by itself; once a store shows it, the log takes another
-// public id: it has parted from the history that the store knows.
+// Every log has a public id. A copy has a new one, and records its origin: the id of the log it was
+// copied from, and the last LSN that both share. A log whose file went back in time cannot tell by
+// itself; once a store shows it, the log takes another public id: it has parted from the history
+// that the store knows.
 
 import { LOG_ID_BYTES, RECORD_BYTES } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
@@ -14,11 +16,17 @@ export interface Lineage {
   readonly logId: string;
   /** The log that this one was copied from; null for a log that was made empty. */
   readonly origin: LogOrigin | null;
-  /** The history that this file has parted from; null while the public id is the one that seeds checksums. */
+  /**
+   * The history that this file has parted from; null while the public id is the one that seeds
+   * checksums.
+   */
   readonly fork: LogOrigin | null;
 }
 
-/** The last LSN up to which a log has the same history as the log of that id: Infinity for the log itself, 0 for a strange one. */
+/**
+ * The last LSN up to which a log has the same history as the log of that id: Infinity for the log
+ * itself, 0 for a strange one.
+ */
 export function sharedThrough({ logId, origin, fork }: Lineage, otherId: string): LSN {
   if (otherId === logId) return Infinity;
   if (otherId === fork?.logId) return fork.lastLsn;

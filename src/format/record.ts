@@ -65,7 +65,10 @@ export interface RunClock extends TimeWords {
   skip(count: number): void;
 }
 
-/** What a record's checksum starts from: the state after the log id, so that other logs' records never verify. */
+/**
+ * What a record's checksum starts from: the state after the log id, so that other logs' records
+ * never verify.
+ */
 export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
 }
@@ -106,7 +109,8 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments were checked.
+   * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments
+   * were checked.
    *
    * @param distance `lsn` minus the highest durable LSN.
    * @param time where the clock stands.
@@ -159,7 +163,8 @@ export class Slots extends SlotFields {
    * Writes a part of a batch into slots one after another: `write()` for many.
    *
    * @param distance of the first record.
-   * @param clock stands at the first record's time, and afterwards at the last one's, without a carry between.
+   * @param clock stands at the first record's time, and afterwards at the last one's, without a
+   * carry between.
    */
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
     const { words: items, from, count } = part;
@@ -207,7 +212,8 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold these records: `verify()` for many.
+   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold
+   * these records: `verify()` for many.
    *
    * @param count slots to look at; no more than `RUN_RECORDS` are.
    */
@@ -237,8 +243,8 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Makes all records here those of another log, whose seed is given. A record that does not verify under this log's seed does not
-   * verify under the other one either: nothing becomes good by it.
+   * Makes all records here those of another log, whose seed is given. A record that does not verify
+   * under this log's seed does not verify under the other one either: nothing becomes good by it.
    */
   reseal(seed: number): Slots {
     const difference = checksumDifference(this.#seed, seed);

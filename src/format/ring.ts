@@ -1,4 +1,5 @@
-// Arithmetic of the ring: LSN to slot to byte offset, and which bytes a run of records lies in. No state, no memory.
+// Arithmetic of the ring: LSN to slot to byte offset, and which bytes a run of records lies in. No
+// state, no memory.
 
 import { assert } from "../assert.ts";
 import { FILE_GRANULE_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
@@ -45,8 +46,8 @@ export interface ByteRange {
 }
 
 /**
- * Where records `first` to `last` lie: one range, or two where the run goes over the end of the ring; the older records
- * first; none if `last < first`.
+ * Where records `first` to `last` lie: one range, or two where the run goes over the end of the
+ * ring; the older records first; none if `last < first`.
  */
 export function rangesOf(first: LSN, last: LSN, capacity: number): ByteRange[] {
   const count = last - first + 1;

@@ -1,14 +1,16 @@
-// Records by the thousand: verified with the checks of `Slots.verify()`, and encoded as by `Slots.write()`, in WebAssembly, in half of
-// the time or less.
+// Records by the thousand: verified with the checks of `Slots.verify()`, and encoded as by
+// `Slots.write()`, in WebAssembly, in half of the time or less.
 //
-// WebAssembly has 64-bit integers, vectors and no bounds checks, but cannot see the log's memory: a run of records is copied from there
-// into its own, or from its own to there, which costs a tenth of what is left. The module is assembled here.
+// WebAssembly has 64-bit integers, vectors and no bounds checks, but cannot see the log's memory: a
+// run of records is copied from there into its own, or from its own to there, which costs a tenth
+// of what is left. The module is assembled here.
 //
-// A CRC is linear: a record's is the exclusive or of what each of its bytes contributes, which depends on the byte and on how many come
-// behind it. For the bytes of key and value this is looked up for sixteen records at once: a table of sixteen entries is a vector, and
-// one instruction looks a nibble of sixteen bytes up in it (as in Plank, Greenan, Miller: "Screaming fast Galois field arithmetic using
-// Intel SIMD instructions", FAST 2013). For the bytes before, little changes from one record to the next: see `RecordChecksums` in
-// `crc32c.ts`.
+// A CRC is linear: a record's is the exclusive or of what each of its bytes contributes, which
+// depends on the byte and on how many come behind it. For the bytes of key and value this is looked
+// up for sixteen records at once: a table of sixteen entries is a vector, and one instruction looks
+// a nibble of sixteen bytes up in it (as in Plank, Greenan, Miller: "Screaming fast Galois field
+// arithmetic using Intel SIMD instructions", FAST 2013). For the bytes before, little changes from
+// one record to the next: see `RecordChecksums` in `crc32c.ts`.
 
 import {
   ADD,
@@ -109,7 +111,8 @@ export interface RunCodec {
    * @param items the records' words, at most `RUN_RECORDS` times 16, of which only keys and values
    * count.
    * @param seed the state of a checksum after the log id.
-   * @param kind version, opcode, flags and shard of each record but the last, as the second word of a record has them.
+   * @param kind version, opcode, flags and shard of each record but the last, as the second word of
+   * a record has them.
    * @param lastKind the same of the last one.
    * @param seq `seq + count` must not be more than 2^32, `count` being the number of records.
    * @returns the records, as words; good until the next call.
@@ -148,7 +151,10 @@ const ROWS_AT = BACKS_AT + RUN_RECORDS * 4;
 const MEMORY_PAGES = 3;
 const TWO_TO_32 = 0x1_0000_0000;
 
-/** Parameters of both functions, then of `encode` alone, which are variables of `verify`: so each has one index in both. */
+/**
+ * Parameters of both functions, then of `encode` alone, which are variables of `verify`: so each
+ * has one index in both.
+ */
 const SHARED_PARAMETERS = ["at", "end", "seed", "lsnLow", "lsnHigh"] as const;
 const ENCODE_PARAMETERS = ["kind", "lastKind", "nanosLow", "nanosHigh", "seq", "distance"] as const;
 const WORDS = ["back", "first", "whole", "seen", "rest", "keptKind"] as const;
@@ -159,7 +165,10 @@ type Local = (typeof LOCALS)[number];
 /** Indexes of the functions that both call. */
 const CONTRIBUTION = 2;
 const LOOK_UP_BACKS = 3;
-/** `verify` returns three numbers: the end of the good records, of the whole ones, and all bits of the opcodes. */
+/**
+ * `verify` returns three numbers: the end of the good records, of the whole ones, and all bits of
+ * the opcodes.
+ */
 const WHOLE_SHIFT = 12;
 const SEEN_SHIFT = 24;
 const COUNT_MASK = 0xfff;
@@ -178,7 +187,10 @@ const extended = (word: Code): Code => [word, EXTEND];
 const joined = (lowWord: Local, highWord: Local): Code =>
   binary(OR_64, extended(get(lowWord)), binary(SHL_64, extended(get(highWord)), constant64(32n)));
 
-/** What one byte of a 64-bit number contributes, the lowest being 0, when so many of the front and all of the back come after it. */
+/**
+ * What one byte of a 64-bit number contributes, the lowest being 0, when so many of the front and
+ * all of the back come after it.
+ */
 function lookUp(row: number, long: Local, byte: number): Code {
   const scaled: Code = byte === 0
     ? binary(SHL, [get(long), WRAP], constant(2))
@@ -186,7 +198,10 @@ function lookUp(row: number, long: Local, byte: number): Code {
   return [binary(AND, scaled, constant(0xff * 4)), LOAD, 2, unsigned(row * TABLE_ROW * 4)];
 }
 
-/** What 4 bytes contribute, likewise, by a call: where it is seldom wanted, the engine shall have less to compile. */
+/**
+ * What 4 bytes contribute, likewise, by a call: where it is seldom wanted, the engine shall have
+ * less to compile.
+ */
 const contribution = (word: Code, bytesBehind: number): Code => [
   word,
   constant(bytesBehind * TABLE_ROW * 4),
@@ -357,7 +372,10 @@ const until = (pointer: BackLocal, end: number, body: Code): Code => [
 const advance = (pointer: BackLocal, bytes: number): Code =>
   setLocal(pointer, binary(ADD, local(pointer), constant(bytes)));
 
-/** The first halves of two vectors, or the second, taken in turns: so many bytes of one, as many of the other. */
+/**
+ * The first halves of two vectors, or the second, taken in turns: so many bytes of one, as many of
+ * the other.
+ */
 function zip(bytes: number, half: 0 | 1): Code {
   const pattern = Array.from({ length: LANES }, (_, i) => {
     const piece = Math.floor(i / bytes);
@@ -369,7 +387,9 @@ function zip(bytes: number, half: 0 | 1): Code {
 const ZIPS = [zip(1, 0), zip(1, 1)] as const;
 const PAIR_ZIPS = [zip(2, 0), zip(2, 1)] as const;
 
-/** Stores byte i of sixteen records as row i, for sixteen bytes from `half` on: four times zipped. */
+/**
+ * Stores byte i of sixteen records as row i, for sixteen bytes from `half` on: four times zipped.
+ */
 function storeRows(): Code {
   const code: Code[] = [];
   for (let lane = 0; lane < LANES; lane++) {
@@ -386,7 +406,9 @@ function storeRows(): Code {
   return code;
 }
 
-/** Looks up what keys and values contribute, for the records from `at` to `end` and up to 15 more. */
+/**
+ * Looks up what keys and values contribute, for the records from `at` to `end` and up to 15 more.
+ */
 function lookUpBacksBody(swizzle: number): Code {
   const planes = [0, 1, 2, 3];
   const looked = (nibble: 0 | 1, number: number): Code => [
@@ -429,7 +451,10 @@ function lookUpBacksBody(swizzle: number): Code {
   ];
 }
 
-/** The tables: of words for the front, whose rows begin behind the back, and of nibbles for the back. */
+/**
+ * The tables: of words for the front, whose rows begin behind the back, and of nibbles for the
+ * back.
+ */
 function fillTables(buffer: ArrayBuffer): void {
   const table = makeTable(BACK_BYTES + FRONT_BYTES);
   new Int32Array(buffer).set(table.subarray(BACK_BYTES * TABLE_ROW));

@@ -8,7 +8,10 @@ import type { LSN, WALRecord } from "../types.ts";
 import { checkRetained, damage, type ReadSource } from "./source.ts";
 import { readRecords } from "./stored_record.ts";
 
-/** Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log twice. */
+/**
+ * Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log
+ * twice.
+ */
 const COPY_BYTES = 256 * 1024;
 const COPY_RECORDS = COPY_BYTES / RECORD_BYTES;
 const WORDS = RECORD_BYTES / 4;
@@ -36,7 +39,11 @@ export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
   return copy;
 }
 
-/** Verifies a copy run by run, and says at which slot each starts and how long it is. @throws as `damage()` has it. */
+/**
+ * Verifies a copy run by run, and says at which slot each starts and how long it is.
+ *
+ * @throws as `damage()` has it.
+ */
 function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: number, count: number) => void): void {
   for (let slot = 0; slot < copy.count; slot += RUN_RECORDS) {
     const count = Math.min(RUN_RECORDS, copy.count - slot);

@@ -8,9 +8,9 @@ import type { ReadSource } from "./source.ts";
 import { VerifiedAhead } from "./verified_ahead.ts";
 
 /**
- * One reused window over the log (a flyweight): `next()` moves it, its fields read the record in place. It allocates nothing but the
- * bigints that are read. What it shows is valid until the log is next truncated, appended to or closed, so read what you
- * need before you `await`.
+ * One reused window over the log (a flyweight): `next()` moves it, its fields read the record in
+ * place. It allocates nothing but the bigints that are read. What it shows is valid until the log
+ * is next truncated, appended to or closed, so read what you need before you `await`.
  *
  * @example
  * ```ts

@@ -13,8 +13,8 @@ export interface ReadSource {
   /** The ring; throws `WALClosedError` once the log is closed. */
   slots(): Slots;
   /**
-   * Looks whether the file is still there to be read, since a load from a file that was cut kills the process, and has the
-   * kernel read these records if it must.
+   * Looks whether the file is still there to be read, since a load from a file that was cut kills
+   * the process, and has the kernel read these records if it must.
    */
   makeReadable(first: LSN, last: LSN): void;
   /** Says that these records' bytes have been read: the process need not hold them any longer. */
@@ -26,7 +26,10 @@ export function checkRetained(source: ReadSource, lsn: LSN): void {
   if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
 }
 
-/** The error for a retained record that does not verify, or that a later version of this library wrote. */
+/**
+ * The error for a retained record that does not verify, or that a later version of this library
+ * wrote.
+ */
 export function damage(source: ReadSource, lsn: LSN): WALError {
   const slots = source.slots();
   const loss = lossOf(lsn, lsn, slots.count);

@@ -1,8 +1,10 @@
 // A record as a value of its own: its numbers as plain integers, decoded when they are asked for.
 //
-// Four bigints and a tuple a record would cost more than the rest of a replay, in time and in memory. So a record keeps its words as on
-// disk, which both engines hold without an allocation. They are enumerable properties of its own: whatever compares two records by
-// their properties compares what they say. Nothing else is kept alive, and nothing that the log does later changes them.
+// Four bigints and a tuple a record would cost more than the rest of a replay, in time and in
+// memory. So a record keeps its words as on disk, which both engines hold without an allocation.
+// They are enumerable properties of its own: whatever compares two records by their properties
+// compares what they say. Nothing else is kept alive, and nothing that the log does later changes
+// them.
 
 import { OPCODE_MASK, RECORD_BYTES, VERSION_SHIFT } from "../format/layout.ts";
 import type { HybridTime, LSN, OpType, WALRecord, WALRecordFields } from "../types.ts";
@@ -22,7 +24,10 @@ function joined(low: number, high: number): bigint {
   return long[0]!;
 }
 
-/** Stands in each record, since what holds a function cannot be cloned: a clone would have words and no fields. */
+/**
+ * Stands in each record, since what holds a function cannot be cloned: a clone would have words and
+ * no fields.
+ */
 function cloneWhatToObjectReturns(): void {}
 
 /** What records logged one after another have in common. Sharing it saves five words in each. */

@@ -10,13 +10,13 @@ import { setU64 } from "../format/u64.ts";
 import type { DeleteItem, InsertItem } from "../types.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
-/** The memory of a batch has room for at least so many items … */
+/** The memory of a batch has room for at least this many items … */
 const LEAST_ROOM = 1024;
 /** … is made for as many as an array says that it has, up to 64 MiB, and doubled for more … */
 const MOST_FIRST_ROOM = 1 << 20;
 /**
- * … and is kept for the next batch: with room for more than so many, 1 MiB, until memory is
- * collected.
+ * … and is kept for the next batch. With room for more items than this, 1 MiB, it is kept only
+ * until memory is collected.
  */
 const MOST_KEPT_ROOM = 16384;
 

@@ -1,5 +1,4 @@
-// How to open a log: which options there are is in types.ts; here they are checked, and get their
-// defaults.
+// Checks the options of a log, which types.ts declares, and puts in their defaults.
 
 import type { Storage } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";
@@ -37,7 +36,7 @@ export interface CheckedOptions {
    * disk this makes a run repeatable.
    */
   readonly monotonic: (() => number) | null;
-  /** Makes what tells a loop when to give way; on a simulated disk, the same in each run. */
+  /** Makes what tells a loop when to give way. On a simulated disk each run is alike. */
   readonly makeTurn: () => Turn;
   readonly allowUnsafeFileSystem: boolean;
   readonly storage: () => Storage;

@@ -188,8 +188,8 @@ function idAt(view: DataView, offset: number): Uint8Array {
 }
 
 /**
- * True if the positions fit each other. A checksum keeps out damage, not what a faulty or hostile
- * writer put under it.
+ * True if the positions fit each other. A checksum shows damage, but not what a faulty or hostile
+ * program wrote with a good checksum.
  */
 function isConsistent(header: Header): boolean {
   const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage } = header;

@@ -1,10 +1,9 @@
-// Which logs share a history, and up to which LSN: what makes a store's saved LSN a position in
-// this log and in no other.
+// Which logs share a history, and up to which LSN. This decides whether an LSN that a store saved
+// is a position in this log.
 //
-// Every log has a public id. A copy has a new one, and records its origin: the id of the log it was
-// copied from, and the last LSN that both share. A log whose file went back in time cannot tell by
-// itself; once a store shows it, the log takes another public id: it has parted from the history
-// that the store knows.
+// Every log has a public id. A copy gets a new one, and records its origin: the id of the log that
+// it was copied from, and the last LSN that both share. A log whose file went back in time cannot
+// tell by itself. When a store shows it, the log forks: it takes another public id.
 
 import { LOG_ID_BYTES, RECORD_BYTES } from "./layout.ts";
 import { checksumSeed, Slots } from "./record.ts";
@@ -17,15 +16,14 @@ export interface Lineage {
   /** The log that this one was copied from; null for a log that was made empty. */
   readonly origin: LogOrigin | null;
   /**
-   * The history that this file has parted from; null while the public id is the one that seeds
-   * checksums.
+   * The history that this file has left; null while the public id is the one that seeds checksums.
    */
   readonly fork: LogOrigin | null;
 }
 
 /**
- * The last LSN up to which a log has the same history as the log of that id: Infinity for the log
- * itself, 0 for a strange one.
+ * The last LSN that a log shares with the log of another id: Infinity for its own id, 0 for an
+ * unknown one.
  */
 export function sharedThrough({ logId, origin, fork }: Lineage, otherId: string): LSN {
   if (otherId === logId) return Infinity;
@@ -33,7 +31,7 @@ export function sharedThrough({ logId, origin, fork }: Lineage, otherId: string)
   return otherId === origin?.logId ? origin.lastLsn : 0;
 }
 
-/** The lineage after a log has parted from its history behind an LSN. */
+/** The lineage of a log that leaves its history after an LSN. */
 export function forked(lineage: Lineage, newId: Uint8Array, lastLsn: LSN): Lineage {
   return { logId: logIdText(newId), origin: lineage.origin, fork: { logId: lineage.logId, lastLsn } };
 }

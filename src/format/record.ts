@@ -27,9 +27,9 @@ const WORDS = RECORD_BYTES / 4;
 /** `version` and `opcode` in one byte. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
-/** Fewer records are looked at one by one: they are not worth making a codec for. */
+/** Fewer records are verified one by one, because a codec for them does not pay. */
 const LEAST_VERIFIED = 64;
-/** Fewer records are written one by one: a run takes longer to begin. */
+/** Fewer records are written one by one, because a run takes longer to begin. */
 const LEAST_WRITTEN = 16;
 
 /** Stores a safe integer as two words. */
@@ -61,13 +61,13 @@ export interface TimeWords {
 export interface RunClock extends TimeWords {
   /** Moves on by one sequence number. */
   next(): void;
-  /** Moves on by so many. The counter must not carry: `seq + count` is at most 2^32 − 1. */
+  /** Moves on by `count` numbers. They must not carry: `seq + count` is at most 2^32 − 1. */
   skip(count: number): void;
 }
 
 /**
- * What a record's checksum starts from: the state after the log id, so that other logs' records
- * never verify.
+ * What a record's checksum starts from: the CRC state after the log id. So the records of other
+ * logs never verify.
  */
 export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
@@ -109,8 +109,8 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Writes a record; every byte of the slot, the checksum last, which commits it. The arguments
-   * were checked.
+   * Writes a record: every byte of the slot, and the checksum last, because it commits the record.
+   * The arguments were checked.
    *
    * @param distance `lsn` minus the highest durable LSN.
    * @param time where the clock stands.
@@ -160,7 +160,7 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Writes a part of a batch into slots one after another: `write()` for many.
+   * Writes a part of a batch into consecutive slots, as `write()` does for one record.
    *
    * @param distance of the first record.
    * @param clock stands at the first record's time, and afterwards at the last one's, without a
@@ -212,10 +212,10 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Looks at slots one after another, where the LSNs from `lsn` on belong, as far as they hold
-   * these records: `verify()` for many.
+   * Verifies consecutive slots, as `verify()` does for one, up to the first that is not the
+   * expected record. The first slot is to hold `lsn`.
    *
-   * @param count slots to look at; no more than `RUN_RECORDS` are.
+   * @param count how many slots; no more than `RUN_RECORDS` are verified.
    */
   verifyRun(slot: number, lsn: LSN, count: number): Run {
     const most = Math.min(count, RUN_RECORDS);
@@ -244,7 +244,7 @@ export class Slots extends SlotFields {
 
   /**
    * Makes all records here those of another log, whose seed is given. A record that does not verify
-   * under this log's seed does not verify under the other one either: nothing becomes good by it.
+   * with this log's seed does not verify with the other seed: nothing becomes good.
    */
   reseal(seed: number): Slots {
     const difference = checksumDifference(this.#seed, seed);

@@ -1,5 +1,5 @@
-// Arithmetic of the ring: LSN to slot to byte offset, and which bytes a run of records lies in. No
-// state, no memory.
+// Arithmetic of the ring: from LSNs to slots and byte offsets, and to the bytes of a run of
+// records. No state, no memory.
 
 import { assert } from "../assert.ts";
 import { FILE_GRANULE_BYTES, RECORD_BYTES, RING_AT } from "./layout.ts";
@@ -11,7 +11,7 @@ export function capacityOf(fileBytes: number): number {
   return Math.floor((fileBytes - RING_AT) / RECORD_BYTES);
 }
 
-/** The size of the file that holds so many slots and no more. */
+/** The size of a file with exactly this many slots. */
 export function fileBytesOf(capacity: number): number {
   assert(Number.isSafeInteger(capacity) && capacity >= 0, "a ring has a whole number of slots");
   return RING_AT + capacity * RECORD_BYTES;
@@ -46,8 +46,8 @@ export interface ByteRange {
 }
 
 /**
- * Where records `first` to `last` lie: one range, or two where the run goes over the end of the
- * ring; the older records first; none if `last < first`.
+ * The bytes of records `first` to `last`: one range, or two if they go over the end of the ring,
+ * the older records first. None if `last < first`.
  */
 export function rangesOf(first: LSN, last: LSN, capacity: number): ByteRange[] {
   const count = last - first + 1;

@@ -9,14 +9,14 @@ import { checkRetained, damage, type ReadSource } from "./source.ts";
 import { readRecords } from "./stored_record.ts";
 
 /**
- * Bytes that are copied at once; what has been copied is forgotten, lest a replay hold the log
- * twice.
+ * Bytes that are copied at once. The process then releases their pages, so that a replay does not
+ * hold the log twice.
  */
 const COPY_BYTES = 256 * 1024;
 const COPY_RECORDS = COPY_BYTES / RECORD_BYTES;
 const WORDS = RECORD_BYTES / 4;
 
-/** The records `first` to `last`, each verified; the caller has checked that they are retained. */
+/** The records `first` to `last`, each verified. The caller has checked that they are retained. */
 export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
   const count = last - first + 1;
   const records = new Array<WALRecord>(count);
@@ -40,7 +40,7 @@ export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
 }
 
 /**
- * Verifies a copy run by run, and says at which slot each starts and how long it is.
+ * Verifies a copy run by run, and passes on the first slot and the length of each.
  *
  * @throws as `damage()` has it.
  */
@@ -54,9 +54,9 @@ function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: nu
 }
 
 /**
- * The bytes of `first` to `last`, slot 0 of the copy holding `first`. Not verified.
+ * A copy of the slots of `first` to `last`, which are not verified. Slot 0 of the copy has `first`.
  *
- * @param buffer what they are copied into, if there is one already.
+ * @param buffer takes the copy; a new one if left out.
  */
 export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: ArrayBuffer): Slots {
   const slots = source.slots();
@@ -75,7 +75,7 @@ export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: Ar
   return slots.copyOf(bytes.buffer, count);
 }
 
-/** Records a lazy iterator copies at once. */
+/** Records that an iterator copies at once. */
 const CHUNK_RECORDS = 512;
 
 /** Records from `first` to `last`, copied a piece at a time. */

@@ -8,9 +8,9 @@ import type { ReadSource } from "./source.ts";
 import { VerifiedAhead } from "./verified_ahead.ts";
 
 /**
- * One reused window over the log (a flyweight): `next()` moves it, its fields read the record in
+ * A reused window over the log (a flyweight). `next()` moves it, and its fields read the record in
  * place. It allocates nothing but the bigints that are read. What it shows is valid until the log
- * is next truncated, appended to or closed, so read what you need before you `await`.
+ * is next appended to, truncated or closed. So read what you need before you `await`.
  *
  * @example
  * ```ts
@@ -30,7 +30,7 @@ export interface Cursor {
    * Moves to the next record and verifies it.
    *
    * @returns false at the end; the fields then still show the last record.
-   * @throws {WALTruncatedError} if the log has let go of it and used its slot again.
+   * @throws {WALTruncatedError} if the log has released the record and reused its slot.
    * @throws {WALCorruptError} if it is damaged.
    * @throws {WALClosedError} if the log is closed.
    */

@@ -13,15 +13,15 @@ export interface ReadSource {
   /** The ring; throws `WALClosedError` once the log is closed. */
   slots(): Slots;
   /**
-   * Looks whether the file is still there to be read, since a load from a file that was cut kills
-   * the process, and has the kernel read these records if it must.
+   * Checks that the file is still there, because a load from a file that was cut kills the process.
+   * Then pages these records in, if they are not.
    */
   makeReadable(first: LSN, last: LSN): void;
-  /** Says that these records' bytes have been read: the process need not hold them any longer. */
+  /** Releases the pages of these bytes, which have been read. */
   release(offset: number, length: number): void;
 }
 
-/** @throws {WALTruncatedError} if the log has let go of the record. */
+/** @throws {WALTruncatedError} if the log has released the record. */
 export function checkRetained(source: ReadSource, lsn: LSN): void {
   if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
 }

@@ -1,10 +1,10 @@
 // A record as a value of its own: its numbers as plain integers, decoded when they are asked for.
 //
-// Four bigints and a tuple a record would cost more than the rest of a replay, in time and in
-// memory. So a record keeps its words as on disk, which both engines hold without an allocation.
-// They are enumerable properties of its own: whatever compares two records by their properties
-// compares what they say. Nothing else is kept alive, and nothing that the log does later changes
-// them.
+// Four bigints and a tuple for each record would cost more than the rest of a replay, in time and
+// in memory. So a record keeps its words as on disk, which both engines hold without an allocation.
+// The words are enumerable properties of the record, so whatever compares two records by their
+// properties compares what they say. A record keeps nothing else alive, and nothing that the log
+// does later changes it.
 
 import { OPCODE_MASK, RECORD_BYTES, VERSION_SHIFT } from "../format/layout.ts";
 import type { HybridTime, LSN, OpType, WALRecord, WALRecordFields } from "../types.ts";

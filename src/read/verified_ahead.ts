@@ -1,14 +1,14 @@
-// Which records ahead of a cursor are verified. Many are verified at once, because that is faster. A
-// verified record counts as such until its burst ends.
+// Which records ahead of a cursor are verified. Many are verified at once, because that is faster.
+// A verified record counts as such until its burst ends.
 
 import type { Slots } from "../format/record.ts";
 import type { LSN } from "../types.ts";
 import { checkRetained, damage, type ReadSource } from "./source.ts";
 
-/** A cursor checks the file once in so many records. */
+/** A cursor checks the file when it has read this many records. */
 const CHECK_RECORDS = 1024;
 
-/** The records that a cursor may show without another look at their checksums. */
+/** The records that a cursor may show without verifying them again. */
 export class VerifiedAhead {
   readonly #source: ReadSource;
   readonly #slots: Slots;
@@ -34,13 +34,17 @@ export class VerifiedAhead {
     this.#last = last;
   }
 
-  /** Verifies a record in place. The records are asked for one after another. @throws as `Cursor.next()`. */
+  /**
+   * Verifies a record in place. The records are asked for one after another.
+   *
+   * @throws as `Cursor.next()`.
+   */
   verify(slot: number, lsn: LSN): void {
     if (--this.#untilCheck < 0) this.#check(lsn);
     if (lsn >= this.#end) this.#verifyRun(slot, lsn);
     // One that was verified before may have been overwritten since.
     if (lsn < this.#end && this.#slots.hasLsn(slot, lsn)) return;
-    this.#check(lsn); // closed and overwritten are no damage
+    this.#check(lsn); // a closed log and an overwritten record are no damage
     throw damage(this.#source, lsn);
   }
 

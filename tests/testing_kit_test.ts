@@ -186,6 +186,37 @@ test("crashTest() does the same for the same seed, and as its message says", asy
   assertMatch(first.message, /The history:\n {4}The machine starts\.\n {9}1 {2}open the log/);
 });
 
+test("crashTest() may crash before and after an append by any method", async () => {
+  const error = await assertRejects(() =>
+    crashTest({
+      store: (home) => new GoodStore(home),
+      seeds: 1,
+      crashPoints: [0],
+      workload: async ({ wal }) => {
+        await Promise.all([
+          wal.logInsert(1, 2, 3, 4),
+          wal.logDelete(1, 2),
+          wal.logDeleteValue(1, 2, 3, 4),
+          wal.batchInsert([[1, 2, 3, 4]]),
+          wal.batchDelete([[1, 2]]),
+        ]);
+        wal.logInsertSync(1, 2, 3, 4);
+        wal.logDeleteSync(1, 2);
+        wal.logDeleteValueSync(1, 2, 3, 4);
+        wal.batchInsertSync([[1, 2, 3, 4]]);
+        wal.batchDeleteSync([[1, 2]]);
+        throw new Error("the workload ends here");
+      },
+    })
+  );
+  const steps = Array.from(
+    (error as Error).message.matchAll(/append LSN (\d+): (\w+)\(\)/g),
+    ([, lsn, name]) => [Number(lsn), name],
+  );
+  const names = ["logInsert", "logDelete", "logDeleteValue", "batchInsert", "batchDelete"];
+  assertEquals(steps, [...names, ...names.map((name) => `${name}Sync`)].map((name, i) => [i + 1, name]));
+});
+
 test("crashTest() asks check() with all that must be in the store", async () => {
   let checks = 0;
   const { histories } = await crashTest({

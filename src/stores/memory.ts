@@ -20,7 +20,7 @@
 
 import { checkLsn } from "../arguments/numbers.ts";
 import { checkLog, checkLogId, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
-import { type AppliedRun, type LSN, OpType, type Store, type WALRecordFields } from "../types.ts";
+import { type AppliedRun, type LSN, OpType, type RecordStore, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { PairTable } from "./pair_table.ts";
 
@@ -33,7 +33,7 @@ export type { Entry, Value } from "./pair_array.ts";
  * A new store has LSN 0, so it gets everything that its log retains. A log that has released
  * records refuses a new store, because the store would lack them.
  */
-export class MemoryStore implements Store {
+export class MemoryStore implements RecordStore {
   #pairs = new PairTable();
   #applied: LSN;
   #appliedLog: string | null;
@@ -129,6 +129,7 @@ export class MemoryStore implements Store {
       if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
       else if (opType === OpType.Delete) pairs.delete(keyHigh, keyLow);
       else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+      else if (opType !== OpType.Checkpoint) opType satisfies never; // the compiler asks for each new operation
     }
     this.#applied = records[records.length - 1]!.lsn;
     if (run !== undefined) this.#appliedLog = run.logId;

@@ -22,7 +22,7 @@
 import { checkInteger } from "../arguments/numbers.ts";
 import { checkDatabasePath } from "../arguments/paths.ts";
 import { checkLog, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
-import type { AppliedRun, LSN, Store, WALRecordFields } from "../types.ts";
+import type { AppliedRun, LSN, RecordStore, WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
 
@@ -51,7 +51,7 @@ export interface SQLiteStoreOptions {
  * store with `WALStoreError`. A backup or a salvaged copy of its log takes the store, if the copy
  * has every record that the store has. Start any other log with an empty store.
  */
-export class SQLiteStore implements Store, Disposable {
+export class SQLiteStore implements RecordStore, Disposable {
   readonly #connection: SQLiteConnection;
 
   /**

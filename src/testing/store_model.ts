@@ -35,6 +35,8 @@ export class StoreModel {
         this.#pairs.delete(other);
         this.#changedBy.set(other, lsn);
       }
+    } else if (opType !== OpType.Checkpoint) {
+      opType satisfies never; // the compiler asks for each new operation
     }
   }
 

@@ -104,11 +104,11 @@ function syncDirectory(path: string): void {
 if (import.meta.main) {
   const store = new JSONFileStore("own_store.json");
   await using wal = WAL.open("own_store.wal", { size: 2 ** 20 });
-  const consumption = consume(wal, store);
+  const consumer = consume(wal, store);
   await Promise.all([1n, 2n, 3n].map((n) => wal.logInsert(0n, n, wal.recovery.created ? 0n : 1n, n)));
   await wal.logDelete(0n, 2n);
   await wal.whenApplied();
-  await consumption.stop();
+  await consumer.stop();
   for (const [key, values] of store.keys) console.log(key, "→", [...values].join(", "));
   console.log(`LSN ${store.appliedLsn()} is in the file`);
 }

@@ -22,7 +22,7 @@ for (const { lsn, opType, keyLow, valueLow } of wal.replay()) {
 }
 
 using store = new SQLiteStore("quickstart.db"); // or any object with insert, delete and deleteValue
-const consumption = consume(wal, store);
+const consumer = consume(wal, store);
 await wal.whenApplied();
-await consumption.stop(); // the store is durable, and the log has released the records
+await consumer.stop(); // the store is durable, and the log has released the records
 console.log(`${store.keyCount} keys in the store; left in the log: ${wal.length} record, the checkpoint that says so`);

@@ -41,10 +41,10 @@ export interface Consumption extends AsyncDisposable {
  * await using wal = WAL.open(null);
  * const store = new MemoryStore();
  * {
- *   await using consumption = consume(wal, store); // stopped at the end of the block
+ *   await using consumer = consume(wal, store); // stopped at the end of the block
  *   await wal.logInsert(1, 2, 3, 4);
  *   await wal.whenApplied();
- *   console.log(consumption.applied, store.has(1n, 2n)); // 1 true
+ *   console.log(consumer.applied, store.has(1n, 2n)); // 1 true
  * }
  * ```
  */

@@ -46,15 +46,15 @@ export async function runChild(jobPath: string): Promise<void> {
     acknowledged.push([index, Math.round((performance.now() - start) * 1000)]);
   };
 
-  const consumption = consume(wal, store);
+  const consumer = consume(wal, store);
   try {
-    await Promise.race([consumption.done, forEachAtOnce(missing, outstanding, ingest)]);
+    await Promise.race([consumer.done, forEachAtOnce(missing, outstanding, ingest)]);
     await wal.whenApplied();
   } finally {
     clearInterval(reporter);
     report();
   }
-  await consumption.stop();
+  await consumer.stop();
   wal.close();
   store.close();
   send({ type: "done" });

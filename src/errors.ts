@@ -65,7 +65,7 @@ export class WALFullError extends WALError {
   constructor(capacity: number, tail: LSN, head: LSN, wanted: number, why: string, options?: ErrorOptions) {
     super(
       "FULL",
-      `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} of ${capacity} slots${why}`,
+      `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} in ${capacity} slots${why}`,
       options,
     );
     this.capacity = capacity;
@@ -113,8 +113,8 @@ function openerName(pid: number | null): string {
   // Each container has a process 1, and a volume may be shared.
   return `process ${pid} (this process${
     pid === 1 ? ", or that of another container" : ""
-  }): an instance here was not closed, as by ` +
-    "a reload, a test that threw or a worker that was terminated; close it first, or declare it with `using`";
+  }): another instance is still open, perhaps after a reload, a failed test or a terminated worker; ` +
+    "close that instance first, or declare it with `using`";
 }
 
 /** The file is not a log, or this version cannot read it. The file is unchanged. Code `FORMAT`. */

@@ -261,7 +261,7 @@ test("WALLockedError names the process that has the log, and says if it is this 
   const container = process.pid === 1 ? ", or that of another container" : "";
   assertStringIncludes(
     said(process.pid),
-    ` by process ${process.pid} (this process${container}): an instance here was not closed`,
+    ` by process ${process.pid} (this process${container}): another instance is still open`,
   );
   assertEquals([said(process.pid + 1), said(null)], [` by process ${process.pid + 1}`, " by another opener"]);
 });

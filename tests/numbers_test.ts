@@ -20,19 +20,22 @@ test("checkU64() refuses what is no number", () => {
   for (const value of NO_NUMBERS) assertThrows(() => checkU64(value as U64, "keyHigh"), TypeError, "keyHigh");
 });
 
-test("checkU64() tells who has a key or a value in one piece that it is given as two halves", () => {
+test("checkU64() says that a key or a value is two halves to a caller who gives it in one piece", () => {
   const message = (value: unknown, name: string) => assertThrows(() => checkU64(value as U64, name), Error).message;
   const bytes = "Cannot use an array of bytes as keyHigh: it must be a bigint or a number; " +
-    "a key is given as two halves of 64 bits, of 16 bytes getBigUint64(0) and getBigUint64(8) of a DataView";
+    "give a key as two halves of 64 bits, such as getBigUint64(0) and getBigUint64(8) of a DataView over 16 bytes";
   assertEquals(
     [new Uint8Array(16), Buffer.alloc(16), new DataView(new ArrayBuffer(16))].map((key) => {
       return message(key, "keyHigh");
     }),
     [bytes, bytes, bytes],
   );
-  assertMatch(message("bafy", "keyLow"), /; a key is given as two halves of 64 bits, of a text those of its hash$/);
-  assertMatch(message(undefined, "valueHigh"), /; a value is given as two halves of 64 bits$/);
-  assertMatch(message(2n ** 64n, "valueLow"), /; a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\)$/);
+  assertMatch(message("bafy", "keyLow"), /; give a key as two halves of 64 bits, such as those of a hash of the text$/);
+  assertMatch(message(undefined, "valueHigh"), /; give a value as two halves of 64 bits$/);
+  assertMatch(
+    message(2n ** 64n, "valueLow"),
+    /; give a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\)$/,
+  );
   for (
     const [value, name] of [[-1n, "keyHigh"], [2n ** 64n, "time[0] (nanos)"], ["1", "time[0] (nanos)"], [-1, "keyLow"]]
   ) {

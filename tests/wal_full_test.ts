@@ -55,7 +55,7 @@ test("WALFullError meets every append to a full ring without a consumer, which w
     const error = assertThrows(call, WALFullError);
     assertEquals([error.code, error.capacity, error.tail, error.head, error.wanted], ["FULL", 768, 1, 769, 1]);
   }
-  for (const call of asyncCalls(wal)) await assertRejects(call, WALFullError, "the ring holds LSN 1 to 768 of 768");
+  for (const call of asyncCalls(wal)) await assertRejects(call, WALFullError, "the ring holds LSN 1 to 768 in 768");
   assertEquals([wal.head, wal.stats().waiting], [CAPACITY + 1, 0]);
   assertEquals(JSON.stringify(wal.replay()), before);
 });

@@ -38,10 +38,12 @@ export function isU64(value: U64): boolean {
 export function halvesHint(given: unknown, name: string): string {
   const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
   if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
-  const hint = `; a ${what} is given as two halves of 64 bits`;
+  const hint = `; give a ${what} as two halves of 64 bits`;
   if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
-  if (ArrayBuffer.isView(given)) return `${hint}, of 16 bytes getBigUint64(0) and getBigUint64(8) of a DataView`;
-  return typeof given === "string" ? `${hint}, of a text those of its hash` : hint;
+  if (ArrayBuffer.isView(given)) {
+    return `${hint}, such as getBigUint64(0) and getBigUint64(8) of a DataView over 16 bytes`;
+  }
+  return typeof given === "string" ? `${hint}, such as those of a hash of the text` : hint;
 }
 
 /**

@@ -68,7 +68,7 @@ export function checkLog(
   const first = records[0]?.lsn ?? Infinity;
   if (first > applied) return;
   throw new RangeError(
-    `Cannot apply LSN ${first} of log ${run.logId}: the store has LSN ${applied} of log ${appliedLog} by now`,
+    `Cannot apply LSN ${first} of log ${run.logId}: the store already has LSN ${applied} of log ${appliedLog}`,
   );
 }
 

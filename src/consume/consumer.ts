@@ -146,7 +146,8 @@ export class Consumer {
       const refusal = refusalOf(position, log);
       if (refusal !== null) throw refusal;
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {
-        warning = `The store does not know which log its LSN ${position.lsn} belongs to; it was taken for this log's`;
+        warning =
+          `The store does not know which log its LSN ${position.lsn} belongs to, so it is used as an LSN of this log`;
       }
       applied = Math.max(position.lsn, log.positions.tail - 1);
     }

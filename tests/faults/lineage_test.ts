@@ -445,7 +445,7 @@ test("consumeAsync() takes a store that does not know its log where its LSN was 
     const wal = openOn(disk);
     await consumeAll(wal, store.asStore());
     assertEquals(wal.stats().warnings, [
-      "The store does not know which log its LSN 10 belongs to; it was taken for this log's",
+      "The store does not know which log its LSN 10 belongs to, so it is used as an LSN of this log",
     ]);
     assertEquals([store.applied, store.logId], [range(11, 20), wal.logId]);
     wal.close();

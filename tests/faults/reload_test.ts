@@ -130,7 +130,7 @@ test("WALLockedError tells a test that follows one that threw why the log is loc
   const { stdout, stderr } = await failingTests(directory);
   const opened = stdout.split("\n").filter((line) => line.startsWith("opened"));
   assertEquals(opened, runtime === "deno" ? ["opened 1 true", "opened 2 true"] : ["opened 1 true"]);
-  const why = `(this process): an instance here was not closed, as by a reload, a test that threw`;
+  const why = `(this process): another instance is still open, perhaps after a reload, a failed test`;
   assertStringIncludes(stdout + stderr, why);
 });
 

@@ -502,8 +502,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H44",
     edits: edit(
       "src/consume/consumer.ts",
-      "if (!this.#pace.goesOn(run.done - from)) continue;",
-      "if (!this.#pace.goesOn(run.done - from) || run.done > 0) continue;",
+      "if (!this.#pace.mustGiveWayAfter(run.done - from)) continue;",
+      "if (!this.#pace.mustGiveWayAfter(run.done - from) || run.done > 0) continue;",
     ),
     tests: faults("sockets"),
   },

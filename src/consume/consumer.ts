@@ -29,7 +29,7 @@ export interface ConsumableLog extends PositionedLog {
   /** Makes what tells the loop when to give way to others. */
   makeTurn(): Turn;
   /** True while appends wait for room. */
-  readonly isWanted: boolean;
+  readonly isRoomWanted: boolean;
   /** Verified copies of about `count` durable records from `first` on, as whole batches. */
   readRun(first: LSN, count: number): WALRecord[];
   /**
@@ -114,7 +114,7 @@ export class Consumer {
     if (!this.#log.isOpen) return;
     await this.#start();
     while (this.#goesOn()) {
-      if (this.#pace.begins()) {
+      if (this.#pace.mustGiveWay()) {
         await this.#pace.giveWay();
         continue;
       }
@@ -124,7 +124,7 @@ export class Consumer {
       }
       const run = this.#log.readRun(this.#next, this.#pace.records);
       await this.#call(() => this.#applyRun(run));
-      this.#pace.ends();
+      this.#pace.endRun();
       if (this.#isCheckpointDue()) await this.#confirm();
     }
     if (this.#log.isOpen) await this.#confirm();
@@ -159,7 +159,7 @@ export class Consumer {
 
   /** Waits for records. A pause is the time for a checkpoint. */
   async #idle(): Promise<void> {
-    if (this.#log.isWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
+    if (this.#log.isRoomWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
     const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
     if (reason === "time") await this.#confirm();
   }
@@ -167,7 +167,7 @@ export class Consumer {
   #isCheckpointDue(): boolean {
     const unconfirmed = this.#next - 1 - this.#confirmed;
     return unconfirmed > 0 &&
-      (this.#log.isWanted ||
+      (this.#log.isRoomWanted ||
         unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.positions.capacity / CHECKPOINT_PART));
   }
 
@@ -240,7 +240,7 @@ export class Consumer {
         this.#took(run);
       }
       if (!this.#goesOn()) return;
-      if (!this.#pace.goesOn(run.done - from)) continue;
+      if (!this.#pace.mustGiveWayAfter(run.done - from)) continue;
       await this.#pace.giveWay();
       if (!this.#goesOn()) return;
     }

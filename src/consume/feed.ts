@@ -55,7 +55,7 @@ export class Feed implements ConsumableLog {
     return Math.max(firstLsn - 1, this.#handedOut, checkpointed, tail - 1);
   }
 
-  get isWanted(): boolean {
+  get isRoomWanted(): boolean {
     return this.#log.room.length > 0;
   }
 

@@ -1,13 +1,13 @@
-// When a consumer gives way to others, and how many records it takes until then.
+// When a consumer gives way to others, and how many records it handles before that.
 
 import { clearImmediate, setImmediate } from "node:timers";
 import { type Turn, TURN_BUDGET_MS } from "../../ffi/turn.ts";
 import { isPromise } from "./promises.ts";
 import { RunSize } from "./run_size.ts";
 
-/** Records that are read at once for a store that takes them one by one. */
+/** The most records that are read at once for a store that takes them one by one. */
 const MOST_READ = 1024;
-/** Records that such a store gets at most between two readings of the clock. */
+/** The most records that such a store gets between two readings of the clock. */
 const MOST_STRIDE = 64;
 
 /** What the pace depends on. */
@@ -25,7 +25,7 @@ export class Pace {
   readonly #nowMs: () => number;
   readonly #size: RunSize | null;
   readonly #mostRead: number;
-  /** Milliseconds from the reading of the last run to its end. */
+  /** How long the last run took, from reading its records to its end. */
   #runMs = 0;
   #startMs = 0;
   /** Records between two readings of the clock. */
@@ -56,26 +56,26 @@ export class Pace {
   }
 
   /**
-   * True if others are to go on before the next run. A turn ends there rather than within a run,
-   * because what was read of the log would grow old meanwhile.
+   * True if others must run before the next run. A turn ends before a run rather than within it,
+   * because records that were read would grow old meanwhile.
    */
-  begins(): boolean {
+  mustGiveWay(): boolean {
     this.#startMs = this.#nowMs();
     return this.#turn.isOver(this.#startMs, this.#runMs);
   }
 
-  /** A run has ended. */
-  ends(): void {
+  /** Notes the end of a run. */
+  endRun(): void {
     this.#runMs = this.#nowMs() - this.#startMs;
   }
 
-  /** `records` more were applied. @returns true if others are to go on now. */
-  goesOn(records: number): boolean {
+  /** Counts applied records. @returns true if others must run now. */
+  mustGiveWayAfter(records: number): boolean {
     this.#untilReading -= records;
     return this.#untilReading <= 0 && this.#readClock();
   }
 
-  /** Reads the clock; more often if the store is slow. */
+  /** Reads the clock. The next reading comes sooner if the store is slow. */
   #readClock(): boolean {
     const nowMs = this.#nowMs();
     const strideMs = nowMs - this.#readMs;
@@ -87,10 +87,10 @@ export class Pace {
   }
 
   /**
-   * Hands a run to the store by a call. How long the call holds the event loop decides the length
+   * Hands a run to the store. The time for which the call holds the event loop decides the length
    * of the next run.
    *
-   * @param isFirst true if the run was read just before, which counts too.
+   * @param isFirst true if the run was read just before. Then the time of reading counts too.
    */
   async handOver(records: number, isFirst: boolean, call: () => unknown): Promise<void> {
     const startMs = isFirst ? this.#startMs : this.#nowMs();

@@ -1,7 +1,7 @@
 // Pairs of a 128-bit key and a 128-bit value in one array, numbered from 1.
 //
-// Typed arrays, because a Map would need a bigint of 128 bits as its key. To make and hash such a
-// bigint costs more than everything that the table of pairs does.
+// Typed arrays, because a Map would need a bigint of 128 bits as its key. Making and hashing such
+// a bigint would cost more than all that the table of pairs does.
 
 /** A value, as `values()` returns it. */
 export type Value = readonly [high: bigint, low: bigint];
@@ -14,25 +14,26 @@ export const PAIR_WORDS = 8;
 export const KEY_WORDS = 4;
 /** The length of a pair in halves of 64 bits. */
 const PAIR_HALVES = 4;
-/** The number of no pair. New arrays hold zeros, so they point nowhere. */
+/** The number that stands for no pair. New arrays hold zeros, so they name no pair. */
 export const NONE = 0;
 
-/** The array, and a pair at hand that the others are compared with. */
+/** The array, and the given pair: one pair outside of the array, to look up or to add. */
 export class PairArray {
   #words = new Uint32Array(PAIR_WORDS);
   /** The words as bigints. */
   #halves = new BigUint64Array(this.#words.buffer);
   #highest = NONE;
-  /** A free pair; the first word of each names the next one. */
+  /** The first free pair. The first word of a free pair names the next free pair. */
   #firstFree = NONE;
   #size = 0;
-  /** The pair at hand: bigints go in and words come out, which allocates nothing. */
+  /** The given pair. Bigints go in and words come out, because that allocates nothing. */
   readonly #given = new Uint32Array(PAIR_WORDS);
   /**
-   * A DataView, because JavaScriptCore stores a bigint eight times as slowly by a BigUint64Array.
+   * A DataView, because a BigUint64Array takes JavaScriptCore eight times as long to store a
+   * bigint.
    */
   readonly #givenView = new DataView(this.#given.buffer);
-  /** Keeps whoever chooses the keys from choosing the hashes. */
+  /** Random, so that nobody can choose keys whose hashes are equal. */
   readonly #seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
 
   /** How many pairs there are. */
@@ -40,7 +41,7 @@ export class PairArray {
     return this.#size;
   }
 
-  /** No pair after this one has ever been in use. */
+  /** The highest number that a pair has had so far. */
   get highest(): number {
     return this.#highest;
   }
@@ -48,7 +49,7 @@ export class PairArray {
   /**
    * Makes room for `capacity` pairs in all.
    *
-   * @throws {RangeError} if there is no memory for them; nothing has changed then.
+   * @throws {RangeError} if there is no memory for them. Then nothing has changed.
    */
   reserve(capacity: number): void {
     const words = new Uint32Array((capacity + 1) * PAIR_WORDS);
@@ -57,7 +58,7 @@ export class PairArray {
     this.#halves = new BigUint64Array(words.buffer);
   }
 
-  /** Takes a pair at hand. */
+  /** Sets the given pair. */
   give(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
     const view = this.#givenView;
     view.setBigUint64(0, keyHigh, true);
@@ -66,7 +67,7 @@ export class PairArray {
     view.setBigUint64(24, valueLow, true);
   }
 
-  /** A hash of the first words of the pair at hand. */
+  /** A hash of the first words of the given pair. */
   hashOfGiven(wordCount: number): number {
     return hash(this.#given, 0, wordCount, this.#seed);
   }
@@ -76,7 +77,7 @@ export class PairArray {
     return hash(this.#words, pair * PAIR_WORDS, wordCount, this.#seed);
   }
 
-  /** True if the first words of a pair are those of the pair at hand. */
+  /** True if a pair has the same first words as the given pair. */
   isGiven(pair: number, wordCount: number): boolean {
     const words = this.#words;
     const given = this.#given;
@@ -85,8 +86,8 @@ export class PairArray {
     return true;
   }
 
-  /** Stores the pair at hand. @returns its number. */
-  take(): number {
+  /** Adds the given pair to the array. @returns its number. */
+  addGiven(): number {
     let pair = this.#firstFree;
     if (pair === NONE) pair = ++this.#highest;
     else this.#firstFree = this.#words[pair * PAIR_WORDS]!;
@@ -95,7 +96,7 @@ export class PairArray {
     return pair;
   }
 
-  /** Frees a pair's number. */
+  /** Frees a pair, so that its number can be used again. */
   release(pair: number): void {
     this.#words[pair * PAIR_WORDS] = this.#firstFree;
     this.#firstFree = pair;

@@ -1,15 +1,15 @@
 // A set of pairs that finds a pair, and also all pairs of a key.
 //
-// Two hash tables with chains over one array of pairs. A key's first pair, its leader, stands in
-// the table of keys. Its other pairs stand in the table of followers, by key and value. All pairs
-// of a key form a ring. So a key with one value, as most have, costs one look-up, and a key with a
-// million values is no slower.
+// Two hash tables with chains over one array of pairs. The first pair of a key, its leader, is
+// in the table of keys. Its other pairs are in the table of followers, by key and value. All pairs
+// of a key form a ring. Most keys have one value, so they cost one look-up. A key with a million
+// values is as fast.
 
 import { type Entry, KEY_WORDS, NONE, PAIR_WORDS, PairArray, type Value } from "./pair_array.ts";
 
 const FIRST_CAPACITY = 1024;
 
-/** Where a pair stands. */
+/** Which table a pair is in. */
 const FREE = 0;
 const LEADER = 1;
 const FOLLOWER = 2;
@@ -24,9 +24,11 @@ export class PairTable {
    * room for pairs: a power of two.
    */
   #keyBuckets = new Uint32Array(0);
-  /** For each bucket, the first follower whose key and value hash to it. As many as of keys. */
+  /**
+   * For each bucket, the first follower whose key and value hash to it. As many buckets as of keys.
+   */
   #followerBuckets = new Uint32Array(0);
-  /** For each pair, the next one of its bucket, in the table it stands in. */
+  /** For each pair, the next one in its bucket. */
   #nextInChain = new Uint32Array(1);
   /** For each pair, its neighbours in its key's ring. */
   #nextInRing = new Uint32Array(1);
@@ -42,7 +44,7 @@ export class PairTable {
     return this.#pairs.size;
   }
 
-  /** How many keys they have. */
+  /** How many keys the pairs have. */
   get keyCount(): number {
     return this.#keyCount;
   }
@@ -50,7 +52,7 @@ export class PairTable {
   /**
    * Makes room for `count` pairs in all, so that inserting them cannot fail.
    *
-   * @throws {RangeError} if there is no memory for them; nothing has changed then.
+   * @throws {RangeError} if there is no memory for them. Then nothing has changed.
    */
   reserve(count: number): void {
     if (count <= this.#keyBuckets.length) return;
@@ -88,7 +90,7 @@ export class PairTable {
     const keyHash = pairs.hashOfGiven(KEY_WORDS);
     const leader = this.#find(this.#keyBuckets, keyHash, KEY_WORDS);
     if (leader === NONE) {
-      const pair = pairs.take();
+      const pair = pairs.addGiven();
       this.#places[pair] = LEADER;
       this.#enter(this.#keyBuckets, keyHash, pair);
       this.#link(pair, pair);
@@ -98,7 +100,7 @@ export class PairTable {
     if (pairs.isGiven(leader, PAIR_WORDS)) return;
     const pairHash = pairs.hashOfGiven(PAIR_WORDS);
     if (this.#find(this.#followerBuckets, pairHash, PAIR_WORDS) !== NONE) return;
-    const pair = pairs.take();
+    const pair = pairs.addGiven();
     this.#places[pair] = FOLLOWER;
     this.#enter(this.#followerBuckets, pairHash, pair);
     this.#link(this.#previousInRing[leader]!, pair);
@@ -160,7 +162,7 @@ export class PairTable {
     return values;
   }
 
-  /** All pairs, in no order. What changes meanwhile may be among them or not. */
+  /** All pairs, in no order. Pairs that are added or removed meanwhile may be among them or not. */
   *entries(): IterableIterator<Entry> {
     for (let pair = 1; pair <= this.#pairs.highest; pair++) {
       if (this.#places[pair] !== FREE) yield this.#pairs.entryOf(pair);
@@ -180,7 +182,7 @@ export class PairTable {
     return this.#find(this.#followerBuckets, pairs.hashOfGiven(PAIR_WORDS), PAIR_WORDS);
   }
 
-  /** The pair of a table whose first words are those of the pair at hand. */
+  /** The pair of a table whose first words are those of the given pair. */
   #find(buckets: Uint32Array, hash: number, wordCount: number): number {
     const pairs = this.#pairs;
     let pair = buckets[hash & (buckets.length - 1)]!;
@@ -194,7 +196,7 @@ export class PairTable {
     buckets[bucket] = pair;
   }
 
-  /** Takes a pair out of the table it stands in. */
+  /** Takes a pair out of its table. */
   #leave(pair: number): void {
     const isLeader = this.#places[pair] === LEADER;
     const buckets = isLeader ? this.#keyBuckets : this.#followerBuckets;

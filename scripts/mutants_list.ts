@@ -482,7 +482,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "SQLiteStore skips the records of another log",
     hazard: "H38",
-    edits: edit("src/stores/sqlite.ts", "checkLog(records, run, saved, tables.appliedLog);", ""),
+    edits: edit("src/stores/sqlite.ts", "checkRunLog(records, run, saved, tables.appliedLog);", ""),
     tests: faults("lineage"),
   },
   {

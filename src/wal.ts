@@ -1,4 +1,4 @@
-// WAL: what callers hold. It checks their arguments, and opens the log as often as they like.
+// WAL: what callers hold. A WAL checks their arguments, and can be opened and closed many times.
 
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
@@ -39,8 +39,8 @@ import {
 /**
  * A write-ahead log in a preallocated, memory-mapped ring file.
  *
- * One instance, in one process, has a log at a time. LSN order is the order of appending. Always
- * `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`.
+ * Only one instance, in one process, has a log open at a time. LSN order is the order of appending.
+ * Always `tail - 1 <= applied <= durable < head` and `head - tail <= capacity`.
  *
  * @example Log, and wait until it is durable
  * ```ts
@@ -74,7 +74,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * directory.
    */
   constructor(path: string | URL | null = null, options: WALOptions = {}) {
-    // With the default, a variable that was not set would turn a file into memory.
+    // An `undefined` that is given is refused, because it may be a path that was not set.
     this.#path = checkPath(arguments.length > 0 ? arguments[0] : path);
     this.#options = checkOptions(options);
     const { now, monotonic, maxClockDriftMs } = this.#options;
@@ -87,7 +87,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws what the constructor and `open()` throw.
    */
   static open(path: string | URL | null, options?: WALOptions): WAL;
-  // `deno doc` leaves out methods that share a name, static or not, unless each has a signature
+  // `deno doc` omits a method whose name a static method also has, unless both have a signature
   // without a body.
   static open(path: string | URL | null, options: WALOptions = {}): WAL {
     const wal = new WAL(path, options);
@@ -101,16 +101,17 @@ export class WAL implements Disposable, AsyncDisposable {
    * opening found it. `stats().warnings` says if another log is there by now.
    *
    * A reload may evaluate this module again in the same thread, from the same URL (`bun --hot`).
-   * Then `open()` closes the log that the earlier evaluation left open, and takes its place. A
-   * runtime that dispatches `unload` (Deno, not in workers) closes the open logs then.
+   * Then `open()` closes the log that the earlier evaluation left open, and takes its place. Deno,
+   * except in workers, dispatches `unload` before a reload and at the end, which closes open logs.
    *
-   * @throws {WALLockedError} if another opener has it.
+   * @throws {WALLockedError} if another opener holds the log's lock.
    * @throws {WALFormatError} if the file is not a log, or a log of a later version.
    * @throws {WALCorruptError} if acknowledged data is damaged; the file is left as it is.
-   * @throws {WALNotFoundError} if a directory is missing, or the file and `create` is false.
+   * @throws {WALNotFoundError} if a directory is missing, or if the file is missing and `create` is
+   * false.
    * @throws {WALPermissionError} if the runtime or the system denies access.
-   * @throws {WALSpaceError} if there is no space for it.
-   * @throws {WALFileSystemError} if its file system cannot be trusted with a shared mapping.
+   * @throws {WALSpaceError} if there is no space for the log.
+   * @throws {WALFileSystemError} if the file system cannot be trusted with a shared mapping.
    * @throws {WALPlatformError} if the platform is not supported.
    * @throws {WALSyncError} if what was recovered cannot be made durable.
    */
@@ -119,7 +120,7 @@ export class WAL implements Disposable, AsyncDisposable {
     if (this.isOpen) return;
     this.#wall.restart();
     this.#wall.read();
-    if (this.isOpen) return; // the wall clock opened it
+    if (this.isOpen) return; // the caller's clock opened the log
     const options = this.#options;
     const path = this.#realPath ?? this.#path;
     const isOnDisk = path !== null && options.storage === diskStorage;
@@ -183,11 +184,11 @@ export class WAL implements Disposable, AsyncDisposable {
    * @param keyLow lower 64 bits of the key.
    * @param valueHigh upper 64 bits of the value.
    * @param valueLow lower 64 bits of the value.
-   * @param time hybrid logical time, not before the log's last one. Left out, the log's own clock
-   * gives one. If the append has to wait for room, its time is checked after that.
+   * @param time hybrid logical time, not before the log's last one. By default the log's own clock
+   * gives the time. If the append waits for room, `time` is checked after the wait.
    * @throws {RangeError} or {TypeError} if an argument cannot be used; nothing is written.
-   * @throws {WALFullError} if no slot is free and no consumer runs, or none became free in time.
-   * `cause` is what the consumer or its store failed with.
+   * @throws {WALFullError} if no slot is free and no consumer runs, or if no slot became free in
+   * time. If the consumer failed, `cause` is the error of the consumer or of its store.
    * @throws {WALSyncError} if this sync or an earlier one failed; only reopening helps.
    * @throws {WALFileGoneError} if the file was deleted, replaced or cut.
    * @throws {WALClosedError} if the log is closed.
@@ -228,9 +229,9 @@ export class WAL implements Disposable, AsyncDisposable {
    * Logs inserts as one batch: after a crash all of them are there or none. As
    * {@linkcode WAL.logInsert}.
    *
-   * @param items iterated once, and each number read once, before anything is written. If an item
-   * or an iterator appends when it is read, that record comes before the batch. An empty batch
-   * resolves and writes nothing.
+   * @param items iterated once, before anything is written. Each number is read once. If reading an
+   * item appends a record, that record comes before the batch. An empty batch resolves and writes
+   * nothing.
    * @throws {RangeError} also if the batch is larger than the ring.
    */
   batchInsert(items: Iterable<InsertItem>): Promise<void> {
@@ -243,8 +244,8 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Appends an insert without waiting for the medium. The record outlives this process at once, and
-   * power loss after the next `flush()`.
+   * Appends an insert without waiting for the medium. The record survives a crash of this process
+   * at once. It survives power loss after the next `flush()`.
    *
    * @returns the record's LSN.
    * @throws as {@linkcode WAL.logInsert} rejects; {@linkcode WALFullError} at once if no slot is
@@ -323,16 +324,16 @@ export class WAL implements Disposable, AsyncDisposable {
    * that the store has everything up to `appliedThrough` durably, so the log may release it. It
    * releases nothing by itself unless the ring is full.
    *
-   * @param appliedThrough defaults to what a consumer's store is known to have durably. While no
-   * consumer runs, an LSN below an earlier checkpoint counts as that one. It has no log id, so the
-   * caller must know that it is an LSN of this log.
+   * @param appliedThrough defaults to the LSN up to which a consumer's store is known to have
+   * everything durably. While no consumer runs, an LSN below that of an earlier checkpoint counts
+   * as the earlier one. An LSN has no log id, so the caller must know that it belongs to this log.
    * @returns the LSN of the checkpoint record.
    * @throws {RangeError} if `appliedThrough` was not appended yet, or is above what a running
    * consumer's store has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
-   * `appliedThrough` is damaged, cannot be read, or is of a later version. Also if a record is that
-   * decides what may be released. Nothing is confirmed then.
+   * `appliedThrough`, or a record that decides what may be released, is damaged, cannot be read, or
+   * is of a later version. Then nothing is confirmed.
    */
   checkpoint(appliedThrough?: LSN): LSN {
     this.#wall.read();
@@ -344,13 +345,13 @@ export class WAL implements Disposable, AsyncDisposable {
    * as a whole. Releasing twice is allowed. A later header write stores the new tail, so released
    * records can reappear after a crash.
    *
-   * @param confirmedThroughPos the LSN. It has no log id, so the caller must know that it is an LSN
-   * of this log.
-   * @throws {RangeError} if it is no integer, or records up to there are not durable yet. While a
+   * @param confirmedThroughPos the LSN. An LSN has no log id, so the caller must know that it
+   * belongs to this log.
+   * @throws {RangeError} if it is no integer, or if records up to it are not durable yet. While a
    * consumer runs, also if they are not durable in its store.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
-   * `confirmedThroughPos` is damaged, cannot be read, or is of a later version. Also if a record is
-   * that decides where its batch begins. Nothing is confirmed then.
+   * `confirmedThroughPos`, or a record that decides where its batch begins, is damaged, cannot be
+   * read, or is of a later version. Then nothing is released.
    */
   truncate(confirmedThroughPos: LSN): void {
     this.#opened("truncate").retention.truncate(confirmedThroughPos);
@@ -422,12 +423,13 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Resolves when a consumer has applied everything up to an LSN, whoever started the consumer.
+   * Resolves when a consumer has applied everything up to an LSN. It need not be the caller's own
+   * consumer.
    *
    * @param lsn the newest record if left out.
    * @throws {RangeError} if the record was not appended yet.
-   * @throws {WALClosedError} if no consumer runs, or it stops before.
-   * @throws whatever `consumeAsync()` rejected with, if the consumer fails before. Also if the last
+   * @throws {WALClosedError} if no consumer runs, or if the consumer stops first.
+   * @throws whatever `consumeAsync()` rejected with, if the consumer fails first. Also if the last
    * consumer failed or was refused, until another one starts or the log is opened again.
    */
   whenApplied(lsn?: LSN): Promise<void> {
@@ -436,11 +438,11 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes a copy of everything durable into a new log, which is cleanly closed and has the same
-   * LSNs. Do not copy the file of an open log, because such a copy mixes old and new blocks.
+   * Writes a copy of all durable records into a new log. The new log is cleanly closed and has the
+   * same LSNs. Do not copy the file of an open log, because such a copy mixes old and new blocks.
    *
    * The call holds the event loop until the copy is durable: a quarter of a second for a log of 64
-   * MiB. {@linkcode WAL.backupAsync} does not.
+   * MiB. {@linkcode WAL.backupAsync} does not hold it.
    *
    * @param path the new file; there must be none yet. A log in memory can be backed up too.
    * @returns the first and last LSN of the copy; `last < first` if it is empty.
@@ -454,14 +456,14 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /**
    * As {@linkcode WAL.backup}, 256 KiB at a time, without holding the event loop in between. The
-   * copy has what is retained and durable at the call, whatever is appended, consumed and released
-   * meanwhile.
+   * copy has the records that are retained and durable at the call. Appends, consumers and releases
+   * go on meanwhile, and do not change the copy.
    *
-   * A slot of a released record is not used again before the copy has the record. An append that
-   * needs the slot finds the ring full. An async append waits, as it does for a consumer. A method
-   * that ends in `Sync` throws `WALFullError`.
+   * A slot of a released record is not used again before the copy has the record. For an append
+   * that needs the slot, the ring is full: an async append waits, as it does for a consumer. A
+   * method that ends in `Sync` throws `WALFullError`.
    *
-   * @returns when the copy is durable: its first and last LSN; `last < first` if it is empty.
+   * @returns the first and last LSN of the copy, when it is durable; `last < first` if it is empty.
    * @throws as `backup()`.
    * @throws {WALClosedError} if the log is closed before all of it is read; no file is left.
    */
@@ -472,7 +474,7 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /**
    * The file's absolute path, or null for anonymous memory. A relative path was resolved when it
-   * was given. Symbolic links stay in it; `stats().path` has none.
+   * was given. This path may have symbolic links; `stats().path` has none.
    */
   get path(): string | null {
     return this.#path;
@@ -499,7 +501,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.isOpen ? this.#log!.positions.capacity : 0;
   }
 
-  /** The next LSN to write; after `close()`, the last one. */
+  /** The next LSN to write. After `close()`, as it was last. */
   get head(): LSN {
     return this.#log?.positions.head ?? 1;
   }
@@ -515,7 +517,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The highest LSN that is in the store, by what a consumer, a checkpoint or `truncate()` said.
+   * The highest LSN that is in the store, as a consumer, a checkpoint or `truncate()` has reported.
    */
   get applied(): LSN {
     return this.#log?.positions.applied ?? 0;
@@ -542,7 +544,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * The moment's figures.
+   * The figures of the log at this moment.
    *
    * @throws {WALClosedError} if the log is closed.
    */
@@ -562,7 +564,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return log;
   }
 
-  /** The records that a caller asks for; the range is read before anything else. */
+  /** The records that a caller asks for. The caller's range is read before anything else. */
   #readable({ from, to }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
     const { memory, positions, health } = this.#opened("read");
     health.mustBeOpen("read");
@@ -571,7 +573,7 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Reads all that an append needs of its caller. None of the caller's code runs after this, until
+   * Reads all that an append needs from its caller. After this, no code of the caller runs before
    * the append is done.
    *
    * @returns the given time.
@@ -622,7 +624,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log!.commit.wait();
   }
 
-  /** A method of its own, so that its closure costs nothing if there is room. */
+  /** A method of its own, so that no closure is made while there is room. */
   #appendLater(
     opType: OpType,
     keyHigh: U64,

@@ -8,7 +8,7 @@ import type { Libc } from "../libc/libc.ts";
 import { lastError } from "./posix.ts";
 import { type Mapping, type MapRequest, SystemError } from "./system.ts";
 
-/** What Linux and macOS share. */
+/** A mapping without syncing and paging, which differ between Linux and macOS. */
 export abstract class PosixMapping implements Mapping {
   readonly buffer: ArrayBuffer;
   abstract readonly syncsRangeAside: boolean;

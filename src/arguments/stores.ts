@@ -30,11 +30,11 @@ export function checkLogId(value: string | null, name: string): void {
 }
 
 /**
- * Checks the LSNs and types of a run. Keys and values are left alone, because a record decodes them
- * each time it is asked.
+ * Checks the LSNs and types of a run. Keys and values are not checked here, because reading them
+ * decodes the record once more.
  *
- * @throws {RangeError} if the LSNs do not ascend, or a record is of no known type: to skip it would
- * lose it silently.
+ * @throws {RangeError} if the LSNs do not ascend, or if a record's type is unknown, because
+ * skipping the record would lose it silently.
  */
 export function checkRun(records: readonly WALRecordFields[]): void {
   let previous = 0;
@@ -50,15 +50,15 @@ export function checkRun(records: readonly WALRecordFields[]): void {
 }
 
 /**
- * Checks which log a run is of. A consumer starts after the store's LSN, so records that it brings
- * a second time are of its own log.
+ * Checks that a run may be skipped where the store has its LSNs already. Only a run of the store's
+ * own log repeats records.
  *
  * @param applied the highest LSN that the store has.
- * @param appliedLog the log of that LSN; null if the store does not know it.
- * @throws {RangeError} if the run is of another log and starts at or below that LSN: to skip its
- * records would lose them silently.
+ * @param appliedLog the id of the log of that LSN; null if the store does not know.
+ * @throws {RangeError} if the run is of another log and starts at or below that LSN, because
+ * skipping its records would lose them silently.
  */
-export function checkLog(
+export function checkRunLog(
   records: readonly WALRecordFields[],
   run: AppliedRun | undefined,
   applied: LSN,

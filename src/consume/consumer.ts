@@ -20,13 +20,15 @@ import { callStore } from "./store_call.ts";
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
   readonly positions: Readonly<Positions>;
-  /** Told how the consumer is. */
+  /** Keeps the state of the consumer. */
   readonly watch: ConsumerWatch;
-  /** Waits for what the store answers. */
+  /** Waits for the promises of the store. */
   readonly answers: StoreAnswers;
-  /** A clock for durations; on a simulated disk, the caller's, so that a run can be repeated. */
+  /**
+   * A clock for durations. On a simulated disk, the caller's clock, so that runs can be repeated.
+   */
   nowMs(): number;
-  /** Makes what tells the loop when to give way to others. */
+  /** Makes a turn, which tells the loop when to give way to others. */
   makeTurn(): Turn;
   /** True while appends wait for room. */
   readonly isRoomWanted: boolean;
@@ -40,28 +42,34 @@ export interface ConsumableLog extends PositionedLog {
   /** Resolves when the time is up, the signal aborts or the log closes. */
   pause(delayMs: number, signal: AbortSignal): Promise<void>;
   /**
-   * A store has an LSN of this log that the log never handed out, because the log's file was put
-   * back to an earlier state. The log takes another id, durably, once in an opening. It keeps its
-   * id if the new one cannot be written.
+   * Gives the log a new id, durably, once in an opening. A store has an LSN that this log never
+   * handed out, because the log's file was put back to an earlier state. If the new id cannot be
+   * written, the log keeps its id.
    */
   fork(): void;
   /**
-   * A store begins that has everything up to here, and no more.
+   * Starts with a store that has everything up to `applied`, and no more.
    *
    * @param warning what an operator should know of the store.
    */
   begin(applied: LSN, warning: string | null): void;
-  /** The store has everything up to here. @param isDurable false if it may still lose that. */
+  /**
+   * Notes that the store has everything up to an LSN.
+   *
+   * @param isDurable false if a crash may still take some of that.
+   */
   noteApplied(lsn: LSN, isDurable: boolean): void;
   /**
-   * The store has everything up to here durably. Writes a checkpoint if `record`, then releases.
+   * Releases records. The store has everything up to `lsn` durably.
+   *
+   * @param record true to write a checkpoint record first.
    */
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
 
 const FIRST_RETRY_MS = 10;
 const LONGEST_RETRY_MS = 1000;
-/** A checkpoint is due when this part of the ring has been applied since the last one … */
+/** A checkpoint is due when an eighth of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
 const CHECKPOINT_RECORDS = 65536;
@@ -69,7 +77,7 @@ const CHECKPOINT_RECORDS = 65536;
 /** The records that a store is given in one go. */
 interface Run {
   readonly data: readonly WALRecord[];
-  /** How many of them the store has. */
+  /** How many records of `data` the store has. */
   done: number;
 }
 
@@ -81,11 +89,11 @@ export class Consumer {
   readonly #signal: AbortSignal;
   /** The next record to apply. */
   #next: LSN = 0;
-  /** The store has everything up to here durably, and the log was told so. */
+  /** The LSN up to which the log was told that the store has everything durably. */
   #confirmed: LSN = 0;
   /**
-   * The last record applied that is no checkpoint. Without a later one, no new checkpoint is worth
-   * it.
+   * The last applied record that is not a checkpoint. If none came since the last checkpoint, no
+   * new checkpoint record is written.
    */
   #lastData: LSN = 0;
   /** How often `sync()` has failed in a row. */
@@ -195,7 +203,7 @@ export class Consumer {
     } catch (error) {
       if (!await this.#retries(error, this.#log.positions.confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
-    // A second sync may succeed without what the first one could not write. So apply that again.
+    // A second sync may succeed although data of the first one is lost. So apply the records again.
     const { confirmed } = this.#log.positions;
     this.#next = confirmed + 1;
     this.#log.noteApplied(confirmed, false);
@@ -247,10 +255,10 @@ export class Consumer {
   }
 
   /**
-   * Hands the store records up to an index. It awaits nothing, because to await what is no promise
-   * would cost a synchronous store more than its own work.
+   * Hands the store records up to an index. It awaits nothing, because an `await` costs more
+   * than a synchronous store's own work.
    *
-   * @returns the store's promise, if it gave one; the record counts when that resolves.
+   * @returns the store's promise, if there is one. The record counts as applied when it resolves.
    */
   #applySome(run: Run, end: number): void | Promise<void> {
     const store = this.#store as Appliable<void | Promise<void>, WALRecord>;
@@ -262,7 +270,7 @@ export class Consumer {
     }
   }
 
-  /** The store has the next record of the run. */
+  /** Notes that the store has the next record of the run. */
   #took(run: Run): void {
     this.#lastData = run.data[run.done++]!.lsn;
     this.#advance(this.#lastData);
@@ -276,7 +284,11 @@ export class Consumer {
     this.#log.noteApplied(applied, this.#store.sync === undefined);
   }
 
-  /** Asks `onError`. True after the delay, false if the consumer was stopped meanwhile. */
+  /**
+   * Asks `onError`, and waits for the delay. Throws the error unless the answer is `"retry"`.
+   *
+   * @returns false if the consumer was stopped meanwhile.
+   */
   async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
     const { onError } = this.#options;
     this.#log.watch.fails(error, attempt);
@@ -289,7 +301,7 @@ export class Consumer {
     return this.#goesOn();
   }
 
-  /** The answer of the store or of `onError`; undefined if the log is closed before it comes. */
+  /** The answer of the store or of `onError`; undefined if the log is closed before the answer. */
   #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
     return isPromise(pending) ? this.#log.answers.waitFor(pending) : pending;
   }

@@ -19,7 +19,7 @@
  */
 
 import { checkLsn } from "../arguments/numbers.ts";
-import { checkLog, checkLogId, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
+import { checkLogId, checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import { type AppliedRun, type LSN, OpType, type RecordStore, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { PairTable } from "./pair_table.ts";
@@ -117,7 +117,7 @@ export class MemoryStore implements RecordStore {
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
-    checkLog(records, run, this.#applied, this.#appliedLog);
+    checkRunLog(records, run, this.#applied, this.#appliedLog);
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
     const pairs = this.#pairs;

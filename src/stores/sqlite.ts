@@ -21,7 +21,7 @@
 
 import { checkInteger } from "../arguments/numbers.ts";
 import { checkDatabasePath } from "../arguments/paths.ts";
-import { checkLog, checkRun, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
+import { checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import type { AppliedRun, LSN, RecordStore, WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
@@ -108,7 +108,7 @@ export class SQLiteStore implements RecordStore, Disposable {
     this.#connection.transact("apply records", () => {
       const saved = tables.appliedLsn;
       // Not only where a consumer starts, because another connection may have moved the LSN since.
-      checkLog(records, run, saved, tables.appliedLog);
+      checkRunLog(records, run, saved, tables.appliedLog);
       const first = firstMissing(records, saved);
       if (first === records.length) return 0;
       tables.apply(records, first);

@@ -14,21 +14,21 @@ export interface WorkloadContext<S extends Store = Store> {
   readonly store: S;
   /** How many crashes there have been: 0 at the first start of the application. */
   readonly crashes: number;
-  /** Random numbers that the seed gives again. With others, a failure cannot be replayed. */
+  /** Random numbers from the seed. If a workload uses others, its failures cannot be replayed. */
   readonly random: Random;
 }
 
 /** How to test a store or a workload. */
 export interface CrashTestOptions<S extends Store = Store> {
   /**
-   * What the application does with its log. It runs from its start again after each crash, as the
-   * application would. Where the machine crashes, the log throws, or a promise never settles.
+   * What the application does with its log. After each crash the workload starts from the
+   * beginning, as an application would. At a crash, the log throws or a promise never settles.
    */
   readonly workload: (context: WorkloadContext<S>) => void | Promise<void>;
   /**
-   * Opens the store, at first and after each crash: on `home.directory` if it has files, on
-   * `home.saved()` if plain data stands for its disk, as `home.outside()` if it does not crash with
-   * the log.
+   * Opens the store, at first and after each crash. A store with files uses `home.directory`, a
+   * store whose disk is plain data uses `home.saved()`. A store that does not crash with the log
+   * comes from `home.outside()`.
    *
    * A store with a `close()`, `[Symbol.dispose]()` or `[Symbol.asyncDispose]()` is closed when the
    * test no longer needs it.
@@ -36,32 +36,33 @@ export interface CrashTestOptions<S extends Store = Store> {
   readonly store: (home: StoreHome) => S | Promise<S>;
   /**
    * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. After each
-   * crash and at the end, the test compares this with what the records make of an empty map.
+   * crash and at the end, the test compares this with a plain map to which the same records were
+   * applied.
    */
   readonly contents?: ReadContents<S> | undefined;
   /**
-   * Looks at the store at the end, when everything is applied, and throws if it is not right.
+   * Checks the store at the end, when everything is applied, and throws if the store is wrong.
    *
    * @param records what the store must have: all that was ever durable, in LSN order, without
    * checkpoints.
    */
   readonly check?: ((store: S, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
   /**
-   * How many seeds to try, or which ones. A seed decides how the disk and the consumer behave.
+   * How many seeds to try, or a list of seeds. A seed decides how the disk and the consumer behave.
    *
    * @default {20}
    */
   readonly seeds?: number | readonly number[] | undefined;
   /**
-   * At how many steps of the workload to crash for each seed, or at which ones. A number is spread
-   * over all steps; if there are no more, each is tried. Step 0 stands for no crash.
+   * At how many steps of the workload to crash for each seed, or a list of steps. A number of steps
+   * is spread over the workload, which may have fewer. Step 0 stands for no crash.
    *
    * @default {20}
    */
   readonly crashPoints?: number | readonly number[] | undefined;
   /**
-   * Most crashes in a history. The first is at the crash point, later ones are at seeded steps.
-   * Some of them come while the machine recovers from the one before.
+   * The most crashes in a history. The first is at the crash point, later ones are at seeded steps.
+   * Some come while the log recovers from the previous crash.
    *
    * @default {2}
    */
@@ -73,8 +74,7 @@ export interface CrashTestOptions<S extends Store = Store> {
    */
   readonly failures?: number | undefined;
   /**
-   * Options of the log. With `flush: "inline"` it reads the real clock, so a seed may not give the
-   * same history again.
+   * Options of the log.
    *
    * @default {{ size: 65536, flush: "offload", idleHeaderDelayMs: Infinity }}
    */
@@ -93,7 +93,7 @@ export interface CrashTestOptions<S extends Store = Store> {
   readonly temporary?: string | undefined;
 }
 
-/** What is tested, apart from how far to go. */
+/** The options that say what is tested, without those that say how far to go. */
 export interface Subject<S extends Store> {
   readonly workload: CrashTestOptions<S>["workload"];
   readonly store: CrashTestOptions<S>["store"];
@@ -105,10 +105,10 @@ export interface Subject<S extends Store> {
 
 /** What a crash test went through. */
 export interface CrashTestResult {
-  /** Histories: from an empty disk to the check of everything. */
+  /** How many histories ran, each from an empty disk to the check at its end. */
   readonly histories: number;
-  /** Crashes in them. */
+  /** How many crashes the histories had. */
   readonly crashes: number;
-  /** Records that stores were checked to have at the end. */
+  /** Records that the checks at the end found in stores. */
   readonly records: number;
 }

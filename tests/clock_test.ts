@@ -20,7 +20,7 @@ interface Time {
   readonly seq: number;
 }
 
-/** A wall clock that a hybrid time of its own follows. */
+/** A `WallClock` with a hybrid clock of its own. */
 function clockOf(now: () => number, monotonic?: () => number, maxJumpMs?: number): WallClock {
   return new WallClock(new HybridClock(), now, monotonic, maxJumpMs);
 }
@@ -38,7 +38,7 @@ function next(clock: WallClock): Time {
   return { nanos, seq };
 }
 
-/** The halves that records store are those of the time. */
+/** Checks that the halves that records store make up the clock's time. */
 function checkWords(clock: HybridClock): void {
   const words = BigInt.asUintN(32, BigInt(clock.nanosHigh)) << 32n | BigInt.asUintN(32, BigInt(clock.nanosLow));
   assertEquals(words, clock.nanos);
@@ -64,7 +64,7 @@ test("tick() counts on while the wall clock stalls", () => {
   assertEquals(times.at(-1), { nanos: 5_000_000_000n, seq: 999 });
 });
 
-test("tick() asks a running wall clock at least every 16 times without being told", () => {
+test("tick() reads a running wall clock at least every 16 times, also without refresh()", () => {
   const wall = new SimulatedClock(5000, 0);
   const clock = clockOf(wall.now);
   next(clock);
@@ -87,7 +87,7 @@ test("tick() does not follow the wall clock back", () => {
   assertEquals(next(clock), { nanos: 5_001_000_000n, seq: 0 });
 });
 
-test("tick() goes on without a clock that makes sense", () => {
+test("tick() goes on while the wall clock gives nonsense", () => {
   for (const ms of [NaN, Infinity, -Infinity, -5, 0, 1e300, 2 ** 53]) {
     const clock = clockOf(() => ms);
     for (let i = 0; i < 40; i++) next(clock);
@@ -96,7 +96,7 @@ test("tick() goes on without a clock that makes sense", () => {
   }
 });
 
-test("tick() takes no time past 64 bits, and the last one that fits", () => {
+test("tick() refuses a time past 64 bits, and takes the last time that fits", () => {
   const last = Number(MAX_U64 / 1_000_000n);
   const wall = new SimulatedClock(last + 1, 0);
   const clock = clockOf(wall.now);
@@ -148,7 +148,7 @@ test("isBefore() orders by nanoseconds, then by sequence number", () => {
   ]);
 });
 
-test("WallClock.nanos is 0 where the clock makes no sense", () => {
+test("WallClock.nanos is 0 when the clock gives nonsense", () => {
   const wall = (ms: number) => {
     const clock = clockOf(() => ms);
     clock.read();
@@ -157,7 +157,7 @@ test("WallClock.nanos is 0 where the clock makes no sense", () => {
   assertEquals([1.5, 0, -1, NaN, Infinity].map(wall), [1_000_000n, 0n, 0n, 0n, 0n]);
 });
 
-test("read() and readIfDue() alone run the wall clock, once each, whatever it calls", () => {
+test("read() and readIfDue() alone call the caller's clock, once each, whatever that clock calls", () => {
   let calls = 0;
   const clock: WallClock = clockOf(() => {
     calls++;
@@ -179,7 +179,7 @@ test("read() and readIfDue() alone run the wall clock, once each, whatever it ca
   assertEquals([clock.ms, calls], [9, 2]);
 });
 
-test("HybridClock reads a wall clock that threw again before the next time", () => {
+test("HybridClock reads the wall clock again before the next time, after a reading that threw", () => {
   let mustThrow = true;
   const clock = clockOf(() => {
     if (mustThrow) throw new Error("no clock");
@@ -204,7 +204,7 @@ class TwoClocks {
   /**
    * Moves both clocks, or only the wall clock.
    *
-   * @returns by how much the next time is ahead of the first.
+   * @returns how many milliseconds the next time is after the first.
    */
   pass(wallMs: number, monotonicMs = wallMs): number {
     this.wallMs += wallMs;
@@ -221,7 +221,7 @@ class TwoClocks {
 const DAY_MS = 86_400_000;
 const YEARS_MS = 75 * 365 * DAY_MS;
 
-test("tick() counts on from the last time when the wall clock jumps further than is allowed, for as long as it stays there", () => {
+test("tick() counts on from the last time while the wall clock is further ahead than is allowed", () => {
   const clocks = new TwoClocks(DAY_MS);
   const seqs: number[] = [];
   for (let i = 0; i < 100; i++) {
@@ -230,7 +230,7 @@ test("tick() counts on from the last time when the wall clock jumps further than
     seqs.push(clocks.clock.hybrid.seq);
   }
   assertEquals(seqs, Array.from({ length: 100 }, (_, i) => i + 1));
-  // Back, and on.
+  // The wall clock is back, and time goes on.
   assertEquals(clocks.pass(2 - YEARS_MS, 1), 101);
   assertEquals([clocks.clock.unconfirmedMs, clocks.clock.hybrid.seq], [0, 0]);
 });
@@ -247,27 +247,27 @@ test("tick() follows a jump up to the limit, and none beyond it", () => {
 test("tick() follows the wall clock over any time that the monotonic clock confirms, stalls included", () => {
   const clocks = new TwoClocks(1000);
   assertEquals(clocks.pass(YEARS_MS), YEARS_MS);
-  // It stood still for an hour, and is right again.
+  // The wall clock stood still for an hour, and is right again.
   assertEquals(clocks.pass(0, 3_600_000), YEARS_MS);
   assertEquals(clocks.pass(3_600_000, 0), YEARS_MS + 3_600_000);
-  // It was set back by an hour, and later forward by as much.
+  // The wall clock was set back by an hour, and later forward by an hour.
   assertEquals(clocks.pass(-3_600_000, 1), YEARS_MS + 3_600_000);
   assertEquals(clocks.pass(3_600_002, 1), YEARS_MS + 3_600_002, "no further than the log's own time");
 });
 
-test("tick() takes no part of a jump for confirmed because it has seen it", () => {
+test("tick() does not count earlier readings of a jump as a confirmation", () => {
   const clocks = new TwoClocks(1000);
   for (let i = 0; i < 50; i++) assertEquals(clocks.pass(1001, 0), 0);
   assertEquals(clocks.clock.unconfirmedMs, 50 * 1001);
   assertEquals(clocks.pass(0, 49 * 1001 + 1), 50 * 1001);
 });
 
-test("restart() has the next reading followed, and observe() brings near what is near the time observed", () => {
+test("restart() makes tick() follow the next reading, and after observe() a reading near that time is no jump", () => {
   const clocks = new TwoClocks(1000);
   assertEquals(clocks.pass(YEARS_MS, 0), 0);
   clocks.clock.restart();
   assertEquals([clocks.clock.unconfirmedMs, clocks.next()], [0, YEARS_MS]);
-  // In 1970 at first, as a machine without a battery for its clock.
+  // A machine without a battery for its clock starts in 1970.
   let wallMs = 1000;
   const clock = clockOf(() => wallMs, () => 0, 1000);
   clock.hybrid.observe(BigInt(YEARS_MS) * 1_000_000n, 0);
@@ -292,7 +292,7 @@ test("tick() carries into the nanoseconds while a jump is not followed", () => {
   assertEquals([clocks.clock.hybrid.nanos, clocks.clock.hybrid.seq], [nanos + 1n, 0]);
 });
 
-test("tick() takes a reading that makes no sense for no jump, and the next jump for one", () => {
+test("tick() ignores a reading that is nonsense, and does not follow a jump after it", () => {
   const clocks = new TwoClocks(1000);
   const { wallMs } = clocks;
   for (const nonsense of [NaN, Infinity, -1, 0, 2 ** 60]) {
@@ -303,7 +303,7 @@ test("tick() takes a reading that makes no sense for no jump, and the next jump 
   }
 });
 
-test("HybridClock gives no time ahead of all that the clocks, observed times and the limit allow", () => {
+test("HybridClock gives no time later than the clocks and the limit allow", () => {
   const step = fc.record({
     wall: fc.oneof(fc.integer({ min: -5000, max: 5000 }), fc.constantFrom(YEARS_MS, -YEARS_MS)),
     monotonic: fc.nat(5000),
@@ -320,7 +320,7 @@ test("HybridClock gives no time ahead of all that the clocks, observed times and
   }));
 });
 
-test("tick() goes up over every sequence of readings, restarts and observed times", () => {
+test("tick() gives later and later times in every sequence of readings, restarts and observed times", () => {
   const reading = fc.oneof(fc.constantFrom(NaN, Infinity, 0, -1), fc.integer({ min: 0, max: 100 }), fc.double());
   const step = fc.oneof(
     fc.record({ kind: fc.constant("tick" as const), reading, refresh: fc.boolean() }),

@@ -1,7 +1,7 @@
 // Fault: a sync fails, at once or off the thread, while groups wait (H10).
 // Promise: what is acknowledged was synced after it was stored. A failure is final and reaches
 //   everybody (G1, G6, G16).
-// Method: a target made of numbers, whose syncs end when and how the test says.
+// Method: a target that only counts, whose syncs end when and how the test says.
 
 import {
   assert,
@@ -16,7 +16,7 @@ import { GroupCommit } from "../src/engine/group_commit.ts";
 import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
-/** A turn that never ends: the tests count microtasks. */
+/** A turn that never ends, because the tests count microtasks. */
 const ENDLESS: Turn = { isOver: () => false, end: () => Promise.reject(new Error("it has no end")) };
 
 function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity, turn: Turn = ENDLESS) {
@@ -33,7 +33,7 @@ function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords 
   return { target, commit, append };
 }
 
-/** Runs until `count` syncs wait for the medium. */
+/** Waits until `count` syncs are in flight. */
 async function untilPending(target: FakeTarget, count: number): Promise<void> {
   for (let turn = 0; target.pending.length < count; turn++) {
     assert(turn < 100, "the sync never starts");
@@ -65,7 +65,7 @@ test("wait() starts a new group once the sync has begun", async () => {
   await second;
 });
 
-test("GroupCommit has callers that one sync woke join the next group together, also through nested async functions", async () => {
+test("GroupCommit puts callers that one sync woke into one group, also through nested async functions", async () => {
   for (const depths of [[0, 1, 2, 3, 0, 1, 2, 3, 2, 1], [0, 2, 2, 2], [2, 0]]) {
     const { target, append } = start();
     const nested = async (depth: number): Promise<void> => {
@@ -80,7 +80,7 @@ test("GroupCommit has callers that one sync woke join the next group together, a
   }
 });
 
-test("GroupCommit does not acknowledge a record by a sync off the thread that ran when it was appended", async () => {
+test("GroupCommit does not acknowledge a record by a sync that began before the record was appended", async () => {
   const { target, append } = start("offload");
   const first = append();
   await untilPending(target, 1);
@@ -157,7 +157,7 @@ for (const option of ["inline", "offload"] as const) {
   });
 }
 
-test("GroupCommit acknowledges nobody for a sync off the thread that ends well after flush() has failed", async () => {
+test("GroupCommit acknowledges nobody when a sync off the thread succeeds after flush() has failed", async () => {
   const { target, commit, append } = start("offload");
   const first = new Watched(append());
   await untilPending(target, 1);
@@ -170,7 +170,7 @@ test("GroupCommit acknowledges nobody for a sync off the thread that ends well a
   assertEquals([first.state, second.state, target.positions.durable, target.advances], ["rejected", "rejected", 0, 0]);
 });
 
-test("stop() rejects all who wait, for good", async () => {
+test("end() rejects all who wait, for good", async () => {
   const { target, commit, append } = start("offload");
   const first = append();
   await untilPending(target, 1);
@@ -244,7 +244,7 @@ test("GroupCommit lets timers run while inline commits follow one another", asyn
   assert(await timer > 0);
 });
 
-/** Lets the target's clock go on by 3 ms in each sync. */
+/** Makes each sync take 3 ms by the target's clock. */
 function slowDown(target: FakeTarget): void {
   let nowMs = 0;
   target.nowMs = () => nowMs;
@@ -383,7 +383,7 @@ test("flush() covers both halves of a cut group", async () => {
   assertEquals([target.syncs.length, commit.asyncRunning], [2, false]);
 });
 
-test("stop() rejects both halves of a cut group", async () => {
+test("end() rejects both halves of a cut group", async () => {
   const { target, commit, watched } = startCut(25);
   commit.end(new Error("over"));
   await settle();
@@ -404,7 +404,7 @@ test("GroupCommit writes a header that is wanted between the halves of a cut gro
   assertEquals(states(watched), new Set(["resolved"]));
 });
 
-test("GroupCommit makes durable what is appended by the way while a cut group is synced, though nobody waits for it", async () => {
+test("GroupCommit makes records durable that are appended while a cut group is synced, though nobody waits for them", async () => {
   const { target, commit, watched } = startCut(11);
   target.append(3);
   commit.schedule();

@@ -90,7 +90,7 @@ test("takeTime() refuses what is no tuple of three", () => {
   for (const time of bad) assertThrows(() => takeTime(time as HybridTimeInput), TypeError, "time");
 });
 
-test("show() tells any value and never throws", () => {
+test("show() describes any value and never throws", () => {
   assertEquals([5, 5n, "a", null, undefined, true].map(show), ["5", "5n", '"a"', "null", "undefined", "true"]);
   assertEquals(show("x".repeat(1000)), "a string of 1000 characters");
   const hostile = {

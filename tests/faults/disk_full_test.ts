@@ -1,7 +1,7 @@
 // Fault: the disk is full when a log is made, or fills up afterwards. A copy has holes or shares
 //   its blocks, so that a store needs space that is not there (H18, H20, H37).
-// Promise: open() throws WALSpaceError and leaves nothing half made. A log that was made goes round
-//   its ring for ever. No store touches a page without a block, so there is no SIGBUS (G8, G12).
+// Promise: open() throws WALSpaceError and leaves nothing half made. A log that exists reuses its
+//   slots for ever. No store touches a page without a block, so there is no SIGBUS (G8, G12).
 // Method: small file systems on loop devices, filled to the last block, all in a child, because a
 //   signal ends it.
 
@@ -43,12 +43,12 @@ async function inChild(path: string, body: string): Promise<ChildResult> {
     import * as fs from "node:fs";
     import { WAL, WALError, WALSpaceError } from "${projectUrl("mod.ts")}";
     const path = ${JSON.stringify(path)};
-    // What was freed may be used again once the journal has it.
+    // Freed blocks can be used again only after the journal has recorded them.
     const free = () => {
       fs.rmSync(${JSON.stringify(path)}.replace(/[^/]*$/, "filler"));
       execFileSync("sync", ["-f", path]);
     };
-    const told = (error) => console.log(error.name, error.code, error instanceof WALError);
+    const tell = (error) => console.log(error.name, error.code, error instanceof WALError);
     ${body}
     console.log("end");`);
   const { code, signal, stdout, stderr } = result;
@@ -85,7 +85,7 @@ for (const [type, skip] of skips) {
           wal.close();
           console.log("works");
         } catch (error) {
-          told(error);
+          tell(error);
         }`,
       );
       const isRefused = stdout.startsWith("WALSpaceError NO_SPACE true");
@@ -135,7 +135,7 @@ for (const [type, skip] of skips) {
         execFileSync("cp", ["--sparse=always", "--reflink=never", path, `${device.path}/plain/copy`]);
         const { stdout } = await inChild(
           `${device.path}/plain/copy`,
-          "try { WAL.open(path); } catch (error) { told(error); }",
+          "try { WAL.open(path); } catch (error) { tell(error); }",
         );
         assert(stdout.startsWith("WALFileSystemError FILE_SYSTEM true"), stdout);
         fs.writeFileSync(copy, "");
@@ -159,14 +159,14 @@ for (const [type, skip] of skips) {
         }
         console.log("works");
       } catch (error) {
-        told(error);
-        for (let i = 0; i < 3; i++) await wal?.batchInsert([[1, 1, 2, 3]]).catch(told);
+        tell(error);
+        for (let i = 0; i < 3; i++) await wal?.batchInsert([[1, 1, 2, 3]]).catch(tell);
       }
       free();
       try {
         wal?.close();
       } catch (error) {
-        told(error);
+        tell(error);
       }
       wal = WAL.open(path);
       if (wal.durable < Math.max(100, acknowledged)) throw new Error("acknowledged records are gone");
@@ -208,13 +208,13 @@ test("WAL.open() of a copy that shares its blocks on a full xfs is WALSpaceError
         }
         console.log("works");
       } catch (error) {
-        told(error);
+        tell(error);
       }
       free();
       try {
         wal?.close();
       } catch (error) {
-        told(error);
+        tell(error);
       }
       wal = WAL.open(path);
       console.log("kept", wal.durable >= 100);

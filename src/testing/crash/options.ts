@@ -54,8 +54,8 @@ export interface CrashTestOptions<S extends Store = Store> {
    */
   readonly seeds?: number | readonly number[] | undefined;
   /**
-   * At how many steps of the workload to crash for each seed, or a list of steps. A number of steps
-   * is spread over the workload, which may have fewer. Step 0 stands for no crash.
+   * At how many steps of the workload to crash for each seed, or a list of steps. A number is
+   * spread over all steps; if there are fewer steps, each is tried. Step 0 stands for no crash.
    *
    * @default {20}
    */

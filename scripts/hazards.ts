@@ -381,7 +381,7 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "faults/salvage_openers_test.ts": [
         "salvage() loses nothing when another opener comes at any of its system calls and closes it",
-        "salvage() by eight processes at once is done by one, and no record that any acknowledged is lost",
+        "salvage() by eight processes at once is done by one of them, and no acknowledged record is lost",
       ],
     },
   },

@@ -30,11 +30,11 @@ interface Saved {
   bytes: Uint8Array;
 }
 
-/** Files in a map: what a storage over a network or a block device does, without either. */
+/** A storage of files in a map. It does what a storage on a network or a block device would do. */
 class MapStorage implements Storage {
   readonly files = new Map<string, Saved>();
   readonly #locked = new Set<Saved>();
-  /** What the next sync of a file fails with. */
+  /** The error of all later syncs; null if they succeed. */
   failure: RegionError | null = null;
   /** How many bytes were refreshed at multiples of `REFRESH_BYTES`. */
   refreshed = 0;
@@ -141,7 +141,7 @@ test("Storage of one's own makes, fills, closes and reopens a log", async () => 
   assertEquals(contents(wal), [[1, 4n], [2, 5n], [3, 6n]]);
 });
 
-test("Storage of one's own has a log lose what was not synced when its machine stops, and nothing else", async () => {
+test("Storage of one's own loses only what was not synced when its machine stops", async () => {
   const storage = new MapStorage();
   const wal = WAL.open("/map/log", { storage, size: SIZE, idleHeaderDelayMs: Infinity });
   await wal.logInsert(1, 2, 3, 4);

@@ -20,7 +20,7 @@ import { RingBuilder, torn } from "./support/rings.ts";
 import { systemWithMapping } from "./support/region.ts";
 import { test } from "./support/test.ts";
 
-/** What the header of a damaged log of 64 slots says of it. */
+/** The header of a damaged log of 64 slots. */
 const HEADER: FixedFields = {
   capacity: 64,
   logId: new Uint8Array(LOG_ID_BYTES).fill(0xab),
@@ -28,7 +28,7 @@ const HEADER: FixedFields = {
   lineage: { logId: "ab".repeat(LOG_ID_BYTES), origin: null, fork: null },
 };
 
-/** A log of 12 records, LSN 5 to 8 a batch, and a damaged one among them. */
+/** A log of 12 records with one damaged record. LSN 5 to 8 are a batch. */
 function damagedLog(lsn: number): SimulatedDisk {
   const disk = new SimulatedDisk();
   {
@@ -54,15 +54,14 @@ for (let lsn = 1; lsn <= 12; lsn++) {
     assertEquals(losses[0]!.firstLsn, first);
     assert(losses.at(-1)!.lastLsn >= last);
     assertEquals(clean, false);
-    // What is kept is what was written; what is lost is a checkpoint that confirms nothing.
+    // A kept record is as it was written. A checkpoint that confirms nothing stands for a lost one.
     const isLost = (n: number) => losses.some(({ firstLsn, lastLsn }) => n >= firstLsn && n <= lastLsn);
     for (const record of wal.replay()) {
       if (isLost(record.lsn)) assertEquals([record.opType, record.valueLow], [OpType.Checkpoint, 0n]);
       else assertEquals([record.opType, record.keyHigh], [OpType.Insert, BigInt(record.lsn)]);
     }
     assertEquals(lsns(wal.replay()), range(1, 12));
-    // An intact batch goes with a damaged record before it only where that record may have begun
-    // the batch.
+    // Intact records are lost only after a damaged record that may have begun their batch.
     for (let n = 1; n <= 12; n++) if (n < first) assert(!isLost(n), `LSN ${n}`);
     assertEquals([...disk.image(damagedFile!)], [...damaged]);
     assert(damagedFile!.startsWith(`${PATH}.damaged-`));
@@ -91,12 +90,12 @@ test("WAL finds damage in the middle of a long log when it reads it, and loses n
     fill(wal, 5);
   }
   using wal = openOn(disk, { recovery: "salvage" });
-  // The record after the damaged one may have been of its batch.
+  // The record after the damaged one may belong to its batch.
   assertEquals(wal.recovery.losses, [{ firstLsn: 5000, lastLsn: 5001, offset: 16384 + 4999 * 64 }]);
   assertEquals(lsns(wal.replay()), range(1, 10_005));
 });
 
-test("WAL takes a record of a later version in the middle of a long log for no damage, whoever reads it", () => {
+test("WAL reports a record of a later version in the middle of a long log as such, and not as damage", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk, { size: 2 ** 20 });
@@ -124,7 +123,7 @@ test("WAL takes a record of a later version in the middle of a long log for no d
   assertThrows(() => openOn(disk, { verify: true }), WALFormatError, "later version");
 });
 
-test("consumeAsync() hands out what stands before damage in the middle of a long log, and no more", async () => {
+test("consumeAsync() hands out the records before damage in the middle of a long log, and no more", async () => {
   await using wal = openOn(longDamagedLog());
   const store = new ListStore();
   assertEquals(
@@ -142,7 +141,7 @@ test("WAL.open() finds damage in the middle of a long log if it is asked to veri
   assertThrows(() => openOn(disk, { verify: false }), WALCorruptError);
 });
 
-test("salvage() makes a good log: it goes on, and opens strictly from then on", () => {
+test("salvage() makes a good log, which takes appends and opens strictly from then on", () => {
   const disk = damagedLog(3);
   {
     using wal = openOn(disk, { recovery: "salvage" });
@@ -176,14 +175,14 @@ test("salvage() of a log that was cut keeps what is left", () => {
   assertEquals(lsns(wal.records({ to: 256 })), range(1, 256));
 });
 
-test("salvage() does not touch what is no log, or one of a later version", () => {
+test("salvage() changes no file that is not a log, or is a log of a later version", () => {
   const disk = new SimulatedDisk();
   disk.outsider.writeFile(PATH, new Uint8Array(65536).fill(7));
   assertThrows(() => openOn(disk, { recovery: "salvage" }), WALFormatError);
   assertEquals(disk.paths(), [PATH]);
 });
 
-test("salvage() gives back what it holds when writing fails, and the damaged file is still in its place", () => {
+test("salvage() releases its files when writing fails, and the damaged file is still in its place", () => {
   const disk = damagedLog(3);
   const damaged = disk.image(PATH);
   disk.fail({ call: "write", errno: "ENOSPC" });
@@ -191,7 +190,7 @@ test("salvage() gives back what it holds when writing fails, and the damaged fil
   assertEquals([disk.openHandles, [...disk.image(PATH)]], [{ descriptors: 0, mappings: 0, locks: 0 }, [...damaged]]);
 });
 
-test("salvage() leaves the damaged file a name in whatever order names become durable, wherever it is cut off", () => {
+test("salvage() never loses the damaged file, in whatever order names become durable, at any crash", () => {
   const disk = new SimulatedDisk({ directoryOrder: "any" });
   {
     using wal = openOn(disk);
@@ -210,7 +209,7 @@ test("salvage() leaves the damaged file a name in whatever order names become du
         over = true;
       } catch (error) {
         if (!disk.halted) throw error;
-        // Names in any subset; bytes as they are.
+        // Any subset of the names survives, and all bytes do.
         disk.restart({ keep: (piece, index) => piece.kind === "bytes" || (subset >> (index % 4) & 1) === 1 });
         const copies = disk.paths().filter((path) => disk.image(path).join() === damaged);
         assert(copies.length >= 1, `step ${step}, subset ${subset}: ${disk.paths()}\n${disk.describe(12)}`);
@@ -222,7 +221,7 @@ test("salvage() leaves the damaged file a name in whatever order names become du
   assert(crashes > 300, `${crashes} crashes`);
 });
 
-test("salvage() of a log of which no header can be read says so, and not that it is none", () => {
+test("salvage() of a log with an unreadable header is WALIOError, and not WALFormatError", () => {
   const disk = new SimulatedDisk();
   {
     using wal = openOn(disk);
@@ -297,7 +296,7 @@ test("salvage() of a long log over the end of the ring keeps each record and its
   }
 });
 
-test("salvage() makes nothing good that is damaged after it was verified", () => {
+test("salvage() makes no valid record of one that is damaged after it was verified", () => {
   const ring = new RingBuilder(64).records(1, 9);
   const slots = ring.build();
   const source = { path: null, tail: 1, slots: () => slots, makeReadable: () => {}, release: () => {} };
@@ -358,7 +357,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
   );
 });
 
-test("salvage() keeps each damaged file, also two of one millisecond", () => {
+test("salvage() keeps each damaged file, also of two salvages in one millisecond", () => {
   const disk = damagedLog(2);
   openOn(disk, { recovery: "salvage" }).close();
   disk.damage.flipBit(PATH, 16384 + 3 * 64 + 50, 2);

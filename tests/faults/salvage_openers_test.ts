@@ -1,5 +1,5 @@
-// Fault: another opener comes while a damaged log is salvaged: between any two system calls, killed
-//   at any of its own, or eight processes at once (H22, H36).
+// Fault: another opener comes between any two system calls of a salvage, or is killed at any of its
+//   own calls. Or eight processes salvage at once (H22, H36).
 // Promise: one of them salvages, and the others get WALLockedError or the salvaged log. Nothing
 //   that any of them acknowledged is lost, and the damaged file is kept (G1, G5, G7).
 // Method: on the simulated disk, a second opening within each call of the first, also one that is
@@ -23,7 +23,7 @@ const BYTES = 65536;
 /** Marks what the openers append; `keyLow` says whose it is. */
 const KEY = 7n;
 
-/** A process has been killed: each of its later calls throws this. */
+/** Thrown by each call of a process that was killed. */
 class Killed extends Error {}
 
 /** One process of the machine: a system that says which call comes next, and that can be killed. */
@@ -36,8 +36,8 @@ class Process {
   #isDead = false;
 
   /**
-   * @param before called with each call's number, from 1; the process is killed there if it returns
-   * true.
+   * @param before gets the number of each call, from 1. If it returns true, the process is killed
+   * before that call.
    */
   constructor(disk: SimulatedDisk, before: (call: number) => boolean | void = () => {}) {
     this.#system = disk.system;
@@ -97,7 +97,7 @@ class Process {
   }
 }
 
-/** What an opener came to. */
+/** How an opener ended. */
 interface End {
   readonly wal: WAL | null;
   readonly outcome: "salvaged" | "opened" | "locked" | "killed";
@@ -130,8 +130,8 @@ function bury(wal: WAL | null): void {
 }
 
 /**
- * Appends records that each know that the one before was durable, so salvage gives up the damaged
- * one only.
+ * Appends records one by one. Each carries that the record before it was durable, so salvage loses
+ * only the damaged record.
  */
 function appendRecords(wal: WAL): void {
   for (let i = 1; i <= RECORDS; i++) {
@@ -150,8 +150,8 @@ function damagedDisk(): { disk: SimulatedDisk; damaged: Uint8Array } {
 }
 
 /**
- * Checks that the log opens strictly. It holds what was there but the damaged record, and what was
- * acknowledged since.
+ * Checks that the log opens strictly. It must have all old records except the damaged one, and all
+ * records that were acknowledged since.
  */
 function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly bigint[], what: string): void {
   const wal = WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" });
@@ -163,7 +163,7 @@ function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly 
   }
   assert(records.length >= RECORDS, what);
   const appended = records.slice(RECORDS).map(({ keyHigh, keyLow }) => [keyHigh, keyLow]);
-  // What a process had appended when it was killed may be there too.
+  // Records that a killed process appended may be there too.
   for (const owner of acknowledged) {
     assertEquals(appended.filter(([high, low]) => high === KEY && low === owner).length, 1, `${what}: record ${owner}`);
   }
@@ -176,8 +176,9 @@ function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly 
 }
 
 /**
- * Counts the system calls of an opener that nobody disturbs: up to its first lock, the end of its
- * opening, and the end of its life.
+ * Counts the system calls of an opener that nobody disturbs.
+ *
+ * @returns the number at the end of its opening, and at the end of its life.
  */
 function undisturbed(): { whole: number; open: number } {
   const { disk } = damagedDisk();
@@ -209,13 +210,13 @@ for (const then of ["closes it", "keeps it open"] as const) {
       wal?.close();
       const what = `the other at call ${at} ${outcome} and ${then}, this one ${mine.outcome}`;
       seen.add(`${outcome} ${mine.outcome}`);
-      // Exactly one has salvaged, while it lasted; whoever came in between had to go.
+      // Exactly one has salvaged. An opener that came meanwhile was refused.
       const salvaged = [mine.outcome, outcome].filter((one) => one === "salvaged").length;
       assertEquals(salvaged, 1, `${what}\n${disk.describe()}`);
       check(disk, damaged, acknowledged, `${what}\n${disk.describe()}`);
       assertEquals(disk.paths().filter((path) => path !== LOG).length, 1, what);
       if (at > open) continue;
-      // Once it has the lock, it never gives it up before the log is open.
+      // The salvaging opener keeps its lock until the log is open.
       if (mine.outcome === "salvaged") assertEquals(outcome, "locked", what);
     }
     const late = then === "closes it" ? ["opened salvaged", "salvaged opened"] : ["opened salvaged", "salvaged locked"];
@@ -223,13 +224,13 @@ for (const then of ["closes it", "keeps it open"] as const) {
   });
 }
 
-test("salvage() loses nothing when another salvage is killed at any of its system calls, at any of its own", () => {
+test("salvage() loses nothing when another salvage starts at any of its system calls and is killed at any call", () => {
   const { disk, damaged } = damagedDisk();
   const start = disk.snapshot();
   const { whole, open } = undisturbed();
   const seen = new Set<string>();
   for (let at = 1; at <= open; at++) {
-    // From its lock on, the other is turned away, and ends before it could be killed.
+    // While this opener holds the lock, the other one is refused before it can be killed.
     let wasKilled = true;
     for (let killedAt = 1; killedAt <= whole && wasKilled; killedAt++) {
       disk.restore(start);
@@ -281,7 +282,7 @@ test("WAL.open() is refused while another opening salvages, and opens the salvag
   assertEquals([...seen].sort(), ["CORRUPT", "LOCKED", "opened"]);
 });
 
-test("salvage() by eight processes at once is done by one, and no record that any acknowledged is lost", async () => {
+test("salvage() by eight processes at once is done by one of them, and no acknowledged record is lost", async () => {
   using directory = tempDir();
   const CHILDREN = 8;
   const ROUNDS = 12;

@@ -50,7 +50,7 @@ async function limited(directory: TempDir, body: string): Promise<string[]> {
     ${body}`,
     {
       wrapper: ["/bin/sh", "-c", `ulimit -f ${LIMIT_BLOCKS}; exec "$@"`, "sh"],
-      // Deno's own files must not be longer than that either.
+      // A directory of its own, because the limit holds for Deno's cache files too.
       env: { DENO_DIR: directory.join("deno") },
     },
   );
@@ -134,7 +134,7 @@ test(
   async () => {
     using directory = tempDir();
     const path = directory.join("log");
-    // The runtime takes much of it: V8 reserves 50 GB for a moment, and cannot start with less.
+    // The runtime itself takes much address space. V8 cannot start with less than 50 GB.
     const [limitKiB, bytes] = runtime === "deno" ? [60_000_000, 60 * 2 ** 30] : [4_000_000, 3.5 * 2 ** 30];
     fs.writeFileSync(path, "");
     fs.truncateSync(path, bytes);
@@ -168,7 +168,7 @@ test("fileSizeLimit() is what getrlimit says, and none where that fails", () => 
 test("WAL.open() makes a log as long as the limit, and not a byte longer", () => {
   using directory = tempDir();
   const libc = open(platform());
-  /** The real call with another answer: a real limit could not be taken back. */
+  /** The real call with a changed answer, because a real limit cannot be raised again. */
   const limitedTo = (bytes: number): Libc => ({
     ...libc,
     getrlimit(resource, address) {
@@ -220,7 +220,7 @@ test("examples/*.ts and scripts/*.ts end by themselves when nobody reads what th
       ["/bin/sh", "-c", `("$@"; echo "ended $?" >&2) | true`, "sh", ...command],
       { cwd: fileURLToPath(PROJECT_URL) },
     );
-    // 128 and more: a signal. The mutants' own code is 1 where none was tried.
+    // A code of 128 or more means a signal. The mutants exit with 1 because no mutant was tried.
     const code = Number(/ended (\d+)/.exec(stderr)?.[1]);
     assertEquals([script, code <= 1, /EPIPE|Broken pipe/i.test(stderr)], [script, true, false], stderr);
   }

@@ -24,7 +24,7 @@ function directoryOf(path: string): string {
 /** Where a new file is made: its directory without symbolic links, then its name. */
 export function finalPath(system: System, permissions: Permissions, path: string): string {
   const directory = directoryOf(path);
-  // The temporary file needs the directory.
+  // The new file is made under a temporary name in the directory.
   permissions.require("read", directory);
   permissions.require("write", directory);
   const real = system.realPath(directory);

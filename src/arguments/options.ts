@@ -7,7 +7,7 @@ import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "../format/layout.ts";
 import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
 import type { WALOptions } from "../types.ts";
 
-/** Where wall time could push the clock at most, by default: a day. */
+/** How far ahead of the wall clock the log's time may get, by default: a day. */
 const DEFAULT_DRIFT_MS = 86_400_000;
 const DEFAULT_IDLE_HEADER_MS = 100;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5000;
@@ -18,7 +18,7 @@ export type FlushOption = NonNullable<WALOptions["flush"]>;
 /** Options with every default in its place. */
 export interface CheckedOptions {
   readonly size: number;
-  /** The caller named a size. */
+  /** True if the caller gave a size. */
   readonly sizeIsGiven: boolean;
   readonly create: boolean;
   readonly recovery: "strict" | "salvage";
@@ -32,8 +32,8 @@ export interface CheckedOptions {
   readonly maxClockDriftMs: number;
   readonly now: () => number;
   /**
-   * A clock that nobody sets, in milliseconds; null where all times come from `now`: on a simulated
-   * disk this makes a run repeatable.
+   * A clock that nobody sets, in milliseconds. Null on a simulated disk: there all times come from
+   * `now`, so that a run can be repeated.
    */
   readonly monotonic: (() => number) | null;
   /** Makes what tells a loop when to give way. On a simulated disk each run is alike. */
@@ -42,7 +42,7 @@ export interface CheckedOptions {
   readonly storage: () => Storage;
 }
 
-/** Every option; one that is misspelt would be left out silently otherwise. */
+/** All options. A name that is not among them is refused, because it may be misspelt. */
 export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
   "size",
   "create",
@@ -61,7 +61,7 @@ export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
 ];
 
 /**
- * Puts in the defaults.
+ * Checks options, and fills in the defaults.
  *
  * @throws {TypeError} or {RangeError} if an option cannot be used.
  */
@@ -71,10 +71,10 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   }
   for (const name of Object.keys(options)) {
     if (!(OPTION_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot use ${show(name)} as an option: there is none of this name`);
+      throw new TypeError(`Cannot use ${show(name)} as an option: there is no option of this name`);
     }
   }
-  // Each once: an option may be a getter.
+  // Each option is read once, because it may be a getter.
   const { size, storage, now } = options;
   const isSimulated = storage !== undefined && now !== undefined;
   const recovery = options.recovery ?? "strict";
@@ -84,7 +84,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     sizeIsGiven: size !== undefined,
     create: options.create ?? true,
     recovery,
-    // What is to be saved has to be known.
+    // Salvage must know all damage.
     verify: recovery === "salvage" && verify === "ends" ? true : verify,
     flush: options.flush ?? "adaptive",
     fullTimeoutMs: options.fullTimeoutMs ?? Infinity,

@@ -1,20 +1,25 @@
 // How many records `applyBatch()` gets at once, so that a run holds the event loop for one turn
 // only.
 //
-// A run cannot be interrupted, so its length follows from what the last runs took. If the store's
-// transaction itself takes long, shorter runs make each record dearer. So now and then the length
-// is doubled for one run, on trial. The cost of a record in it tells how long runs have to be.
+// A run cannot be interrupted, so the times of the last runs decide the length of the next one. If
+// the store's transaction itself takes long, each record costs more in a shorter run. So now and
+// then one run is a trial, with twice as many records. If a record costs less in the trial, runs
+// stay longer.
 
 import { TURN_BUDGET_MS } from "../../ffi/turn.ts";
 
-/** Records in the first run: nothing is known of the store yet. */
+/** Records in the first run, before anything is known of the store. */
 const FIRST_RECORDS = 16;
 /** A run of twice the length counts as cheaper if a record then costs this part or less. */
 const CHEAPER = 0.85;
-/** That is so if the transaction costs more than this part of the records. */
+/**
+ * A run of twice the length is cheaper if the transaction costs more than this part of the records.
+ */
 const DEAR_TRANSACTION = 2 * (1 - CHEAPER) / (2 * CHEAPER - 1);
-/** What a trial has found is forgotten when a record costs this many times as much. */
-const DEARER = 2;
+/**
+ * The result of a trial is forgotten when a record costs this many times as much as in the trial.
+ */
+const COST_CHANGED = 2;
 /** Runs between two trials: while runs fit into a turn, and while they do not. */
 const RUNS_BETWEEN_TRIALS = 32;
 const LONG_RUNS_BETWEEN_TRIALS = 8;
@@ -23,14 +28,15 @@ const LONG_RUNS_BETWEEN_TRIALS = 8;
 export class RunSize {
   readonly #most: number;
   #records: number;
-  /** Runs shorter than this were found to be dearer, when a record cost `#leastMs`. */
+  /** A trial found that records cost more in runs shorter than this. */
   #least = 1;
+  /** What a record cost in that trial. */
   #leastMs = 0;
   /** What a record cost before the length was doubled for a trial; 0 outside of a trial. */
   #beforeMs = 0;
   #untilTrial = 0;
 
-  /** @param most records in a run at most. */
+  /** @param most the most records in a run. */
   constructor(most: number) {
     this.#most = most;
     this.#records = Math.min(most, FIRST_RECORDS);
@@ -41,7 +47,7 @@ export class RunSize {
     return this.#records;
   }
 
-  /** A run has held the event loop for a time. */
+  /** Notes for how long a run held the event loop. */
   note(records: number, heldMs: number): void {
     const eachMs = heldMs / records;
     if (this.#beforeMs > 0 && !this.#endTrial(eachMs, records >= this.#records)) return;
@@ -82,18 +88,20 @@ export class RunSize {
   }
 
   #shrink(eachMs: number): void {
-    if (eachMs > DEARER * this.#leastMs) this.#least = 1; // what the trial found is no longer true
+    if (eachMs > COST_CHANGED * this.#leastMs) this.#least = 1; // what the trial found is outdated
     if (this.#records > this.#least) {
       const records = Math.floor(TURN_BUDGET_MS / eachMs);
       this.#records = Math.max(this.#least, Math.min(this.#records, records));
       this.#untilTrial = 0;
     } else if (this.#untilTrial <= 0) {
-      this.#least = Math.max(1, this.#least >> 1); // perhaps no longer true: the next trial tells
+      this.#least = Math.max(1, this.#least >> 1); // perhaps outdated: the next trial tells
     }
   }
 }
 
-/** How long runs have to be, from a record's cost in a run and in a run of twice the length. */
+/**
+ * The least records of a run, from the cost of a record in a run and in one of twice the length.
+ */
 function leastRecords(records: number, onceMs: number, twiceMs: number): number {
   const transactionMs = 2 * records * (onceMs - twiceMs);
   const recordMs = 2 * twiceMs - onceMs;

@@ -1,14 +1,14 @@
 // The wall clock, and how far hybrid time follows it.
 //
 // A time that was given cannot be taken back. So one wrong reading from the far future would push
-// all later times there. Hence a reading that is far ahead is believed only if a clock that nobody
-// sets has gone on as far since the previous reading.
+// all later times there. So a reading that is far ahead is a jump, unless a monotonic clock,
+// which nobody sets, shows that as much time has passed since the previous reading.
 
 import { type HybridClock, NANOS_PER_MS } from "./hybrid_clock.ts";
 
 /**
- * After this many times a reading is due, unless `refresh()` was called before. A reading costs as
- * much as the rest of an append, and the counter alone keeps the order.
+ * A reading is due after this many hybrid times, or after `refresh()`. Readings are rare, because a
+ * reading costs as much as the rest of an append. Between readings the sequence number keeps order.
  */
 const TIMES_PER_READING = 16;
 
@@ -30,7 +30,7 @@ export class WallClock {
 
   /**
    * @param now the wall clock, in milliseconds since 1970; it may stall, jump and go back.
-   * @param monotonic a clock that nobody sets, in milliseconds since any time.
+   * @param monotonic a clock that nobody sets, in milliseconds from any start.
    * @param maxJumpMs how far the wall clock is followed beyond what `monotonic` confirms.
    */
   constructor(hybrid: HybridClock, now: () => number, monotonic: () => number = () => 0, maxJumpMs = Infinity) {
@@ -40,7 +40,7 @@ export class WallClock {
     this.#maxJumpMs = maxJumpMs;
   }
 
-  /** The last reading in whole milliseconds; 0 before the first one, and where it made no sense. */
+  /** The last reading in whole milliseconds; 0 before the first one, and if it was nonsense. */
   get ms(): number {
     return this.#ms;
   }
@@ -58,7 +58,7 @@ export class WallClock {
     return this.#unconfirmedMs;
   }
 
-  /** Has the next reading followed, because the time since the last one is unknown. */
+  /** Makes hybrid time follow the next reading, because the time since the last one is unknown. */
   restart(): void {
     this.#followedMs = 0;
     this.#unconfirmedMs = 0;
@@ -96,7 +96,7 @@ export class WallClock {
     }
   }
 
-  /** Has hybrid time follow a reading, unless it is a jump. */
+  /** Makes hybrid time follow a reading, unless the reading is a jump. */
   #follow(ms: number): void {
     if (ms === this.#followedMs) {
       this.#unconfirmedMs = 0;
@@ -111,9 +111,9 @@ export class WallClock {
   }
 
   /**
-   * How far a reading jumps ahead; 0 if it may be followed. It is compared with the time that has
-   * passed since the last reading. It is also compared with hybrid time: a machine without a
-   * battery for its clock starts in 1970, and is then set to the log's time.
+   * How far a reading jumps ahead; 0 if it may be followed. A reading is compared with the last
+   * reading and the time that has passed since. It is also compared with hybrid time, because a
+   * machine without a battery for its clock starts in 1970, and later jumps to the log's time.
    */
   #jumpMs(ms: number, atMs: number): number {
     const confirmedMs = this.#followedMs + atMs - this.#followedAtMs;

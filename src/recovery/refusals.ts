@@ -47,7 +47,7 @@ export function corruption(region: Region, slots: Slots, verdict: Verdict): WALC
   const losses = verdict.damaged.map(({ first, last }) => lossOf(first, last, slots.count));
   const { firstLsn, lastLsn, offset } = losses[0]!;
   const where = JSON.stringify(region.path);
-  const others = losses.length > 1 || lastLsn > firstLsn ? ", and others are" : "";
+  const others = losses.length > 1 || lastLsn > firstLsn ? ", as are others" : "";
   const message = `Cannot open ${where}: LSN ${firstLsn} at byte ${offset} was acknowledged and is damaged${others}`;
   return new WALCorruptError(region.path, losses, message);
 }

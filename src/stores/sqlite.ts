@@ -30,7 +30,7 @@ export type { Entry, Value } from "./pair_array.ts";
 export { SQLiteStoreError } from "./sqlite_connection.ts";
 
 const DEFAULT_BUSY_TIMEOUT_MS = 5000;
-/** SQLite keeps it in 31 bits. */
+/** SQLite stores the timeout in 31 bits. */
 const MOST_BUSY_TIMEOUT_MS = 0x7fffffff;
 
 /** How to open a store. */
@@ -57,8 +57,8 @@ export class SQLiteStore implements RecordStore, Disposable {
   /**
    * Opens a database and makes it if there is none. Deno needs permission to read and to write it.
    *
-   * @param path a path or file URL; `":memory:"` for one that lasts until `close()`.
-   * @throws {SQLiteStoreError} if it cannot be opened, or is a database of something else.
+   * @param path a path or file URL; `":memory:"` for a database that lasts until `close()`.
+   * @throws {SQLiteStoreError} if the database cannot be opened, or is not one of a store.
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
   constructor(path: string | URL, options: SQLiteStoreOptions = {}) {
@@ -71,8 +71,8 @@ export class SQLiteStore implements RecordStore, Disposable {
   /**
    * Adds a value to a key's values, in a transaction of its own.
    *
-   * @param record the record that the value comes from. It is skipped unless its LSN is above the
-   * saved one, and its LSN is saved.
+   * @param record the record that the value comes from. If its LSN is at or below the saved LSN,
+   * nothing is changed. Otherwise its LSN is saved.
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
@@ -97,17 +97,17 @@ export class SQLiteStore implements RecordStore, Disposable {
    * Applies a run of records, and saves the last LSN with the log's id, in one transaction. If it
    * throws, nothing is applied. It skips records at or below the saved LSN.
    *
-   * @param run which log the records come from; left out, the saved id stays as it is.
+   * @param run which log the records come from. If left out, the saved id does not change.
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed. Also if the run is of
    * another log than `appliedLog()`, and starts at or below the saved LSN.
-   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend.
+   * @throws {RangeError} if a record's type is unknown, or if the LSNs do not ascend.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
     const { tables } = this.#connection;
     this.#connection.transact("apply records", () => {
       const saved = tables.appliedLsn;
-      // Not only where a consumer starts, because another connection may have moved the LSN since.
+      // Checked for each run, because another connection may have moved the LSN since the start.
       checkRunLog(records, run, saved, tables.appliedLog);
       const first = firstMissing(records, saved);
       if (first === records.length) return 0;
@@ -118,8 +118,7 @@ export class SQLiteStore implements RecordStore, Disposable {
   }
 
   /**
-   * The highest LSN applied. It is made durable first, so power loss takes no record back that the
-   * answer counts.
+   * The highest LSN applied. It is made durable first, so that power loss takes no record up to it.
    *
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
    */
@@ -140,8 +139,8 @@ export class SQLiteStore implements RecordStore, Disposable {
   }
 
   /**
-   * Makes everything applied durable. A commit alone is not durable, because the log can hand its
-   * records out again: it keeps them until this call returns.
+   * Makes everything applied durable. A commit alone need not be durable, because until this call
+   * returns the log keeps the records and can hand them out again.
    *
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed. A failed sync is final: only
    * reopening helps.
@@ -180,8 +179,8 @@ export class SQLiteStore implements RecordStore, Disposable {
   }
 
   /**
-   * Every key with each of its values, in ascending order. They are read a piece at a time, so what
-   * changes meanwhile may be among them.
+   * Every key with each of its values, in ascending order. They are read a piece at a time, so
+   * later changes may be among them.
    */
   *entries(): IterableIterator<Entry> {
     const entriesAfter = (last: Entry | null) => this.#connection.read((tables) => tables.entries(last));
@@ -207,7 +206,7 @@ export class SQLiteStore implements RecordStore, Disposable {
     this.close();
   }
 
-  /** One change, and the LSN that it brings the store to. */
+  /** Makes one change in a transaction, and saves the record's LSN with it. */
   #change(record: WALRecordFields | undefined, change: () => void): void {
     const { tables } = this.#connection;
     this.#connection.transact("apply a change", () => {

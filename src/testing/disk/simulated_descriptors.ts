@@ -13,7 +13,7 @@ export interface Description {
   errorSequence: number;
 }
 
-/** No descriptor is used twice, so that those of a dead process mean nothing. */
+/** No number is used twice, so that descriptors of a dead process stay invalid. */
 let nextDescriptor = 1000;
 
 /** One process's open files and directories. */
@@ -45,7 +45,7 @@ export class SimulatedDescriptors {
     return nextDescriptor++;
   }
 
-  /** The path of an open directory; null of a file. */
+  /** The path of an open directory; null for a file. */
   directory(fd: number): string | null {
     return this.#directories.get(fd) ?? null;
   }
@@ -58,7 +58,7 @@ export class SimulatedDescriptors {
     return description;
   }
 
-  /** As on Linux, a descriptor is gone whatever close says, and its lock with it. */
+  /** Frees a descriptor and its lock. As on Linux, that happens even if `close()` fails. */
   forget(fd: number): void {
     this.#directories.delete(fd);
     const description = this.#files.get(fd);

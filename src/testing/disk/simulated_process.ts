@@ -1,5 +1,4 @@
-// A simulated process: its calls are numbered, meet their faults, and end with the crash that ends
-// it.
+// A simulated process: numbers its system calls, injects faults, and ends with a crash.
 
 import { SystemError } from "../../../ffi/system/system.ts";
 import { type Fault, SimulatedCrash, type SystemCall, type TraceEntry } from "./fault_plan.ts";
@@ -12,14 +11,14 @@ export interface SimulatedMachine {
   readonly tree: SimulatedTree;
   readonly random: Random;
   readonly settings: SystemSettings;
-  /** Numbers a call and says what it meets. */
+  /** Numbers a call, and finds the fault that it meets. */
   enter(call: SystemCall, subject: string): { readonly entry: TraceEntry; readonly fault: Fault | null };
   newFile(): SimulatedFile;
   /** The process ends, and the machine with it. */
   halt(): void;
 }
 
-/** What kind of system it is. */
+/** What the simulated system is like. */
 export interface SystemSettings {
   readonly pageBytes: number;
   readonly fileSystem: string;
@@ -27,13 +26,13 @@ export interface SystemSettings {
   readonly dropsCache: boolean;
   readonly asyncUsesSpare: boolean;
   /**
-   * Most turns of the microtask queue that an asynchronous sync takes; `"manual"`: until
-   * `finishAsync()`.
+   * The most turns of the microtask queue that an asynchronous sync takes. With `"manual"`, the
+   * sync ends at `finishAsync()`.
    */
   readonly asyncTicks: number | "manual";
 }
 
-/** The C functions that errors name, as the real System does. */
+/** The C functions that errors name, as on a real system. */
 const C_NAMES: Partial<Record<SystemCall, string>> = {
   realPath: "realpath",
   openOrCreate: "open",
@@ -71,7 +70,7 @@ export class SimulatedProcess {
     this.machine = machine;
   }
 
-  /** Adds what happens when the process ends. */
+  /** Adds an action for the end of the process. */
   atEnd(action: (crash: SimulatedCrash) => void): void {
     this.#atEnd.push(action);
   }
@@ -90,7 +89,7 @@ export class SimulatedProcess {
     if (this.#crash !== null) throw this.#crash;
   }
 
-  /** Begins a call: numbers it and says what it meets. */
+  /** Begins a call: numbers it, and finds the fault that it meets. */
   enter(call: SystemCall, subject: string): { readonly entry: TraceEntry; readonly fault: Fault | null } {
     this.mustRun();
     return this.machine.enter(call, subject);
@@ -105,17 +104,17 @@ export class SimulatedProcess {
   }
 
   /**
-   * Runs a call: as it is, failing, or with the crash that it meets.
+   * Runs a call, with the failure or the crash that it meets.
    *
-   * @param part what it does when it fails on the way.
-   * @param takeBack what a call that fails in the end does not hand out.
+   * @param part does a part of the call's work, for a fault in the middle of the call.
+   * @param takeBack undoes the result, for a fault after the call's work.
    */
   step<T>(call: SystemCall, subject: string, act: () => T, part?: () => void, takeBack?: (result: T) => void): T {
     const { entry, fault } = this.enter(call, subject);
     if (fault === null) return this.#act(entry, act);
     if (fault.when === "during") part?.();
     if (fault.when === "after") {
-      // What the call itself says no longer matters.
+      // The call's own error no longer matters.
       try {
         const result = act();
         takeBack?.(result);
@@ -136,7 +135,7 @@ export class SimulatedProcess {
     }
   }
 
-  /** What a call fails with. */
+  /** The error of a call that fails. */
   failure(entry: TraceEntry, errno = "EIO", path?: string): SystemError {
     entry.outcome = errno;
     const name = entry.call as SystemCall;

@@ -633,8 +633,8 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/callers_code_test.ts": [
         "logInsertSync() writes into no slot that is taken, whatever the caller's code does while it is read",
-        "WAL reads each value of a caller's once: times, items, batches, options, ranges, stores",
-        "logInsert() that waits for room is done with what its call read, however that changes",
+        "WAL reads each value of a caller once: times, items, batches, options, ranges, stores",
+        "logInsert() that waits for room writes what its call read, even if the caller changes that later",
       ],
     },
     note: "A file system of the caller's own (`storage`) is trusted.",

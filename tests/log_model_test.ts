@@ -1,4 +1,4 @@
-// The model that every crash test trusts: for each promise, a log that breaks it is told apart.
+// The model that every crash test trusts: it finds each log that breaks a promise.
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { OpType, type WAL, type WALRecord } from "../mod.ts";
@@ -8,7 +8,7 @@ import { BrokenPromiseError, type PromiseNumber } from "../src/testing/broken_pr
 import { LogModel } from "../src/testing/log_model.ts";
 import { test } from "./support/test.ts";
 
-/** What the record of a number says. */
+/** The content of the record that stands for a number. */
 function content(number: number): RecordContent {
   return { opType: OpType.Insert, keyHigh: 1n, keyLow: BigInt(number), valueHigh: 2n, valueLow: BigInt(number) };
 }
@@ -33,12 +33,12 @@ function logOf(contents: readonly (RecordContent | WALRecord)[], tail = 1): WAL 
   } as unknown as WAL;
 }
 
-/** Records of these numbers, of one call each. */
+/** The contents of the records that stand for some numbers. */
 function contents(...numbers: number[]): RecordContent[] {
   return numbers.map(content);
 }
 
-/** A model of a log that was asked for these calls. */
+/** A model of a log to which each of these calls appended its numbers. */
 function asked(...calls: number[][]): LogModel {
   const model = new LogModel();
   for (const numbers of calls) model.asked.ask(contents(...numbers));
@@ -59,7 +59,7 @@ test("LogModel.checkRecovered() takes a gapless prefix in whole batches, also af
   model.checkRecovered(log);
 });
 
-test("LogModel.checkRecovered() misses what was durable or acknowledged (G1)", () => {
+test("LogModel.checkRecovered() finds that a durable or acknowledged record is missing (G1)", () => {
   const durable = asked([1], [2]);
   durable.noteDurable(2);
   assertBroken("G1", durable, logOf(contents(1)));
@@ -70,7 +70,7 @@ test("LogModel.checkRecovered() misses what was durable or acknowledged (G1)", (
   assertBroken("G1", model, logOf(contents(1)));
 });
 
-test("LogModel.checkRecovered() knows what was never appended, was moved, or is another record now (G2)", () => {
+test("LogModel.checkRecovered() finds a record that was never appended, was moved or was changed (G2)", () => {
   assertBroken("G2", asked([1]), logOf(contents(1, 9)));
   assertBroken("G2", asked([1], [2]), logOf(contents(2, 1)));
   assertBroken("G2", asked([1]), logOf(contents(1, 1)));
@@ -97,7 +97,7 @@ test("LogModel.checkRecovered() finds a batch without its end, middle or beginni
   assertBroken("G3", batch(), logOf([content(2), CHECKPOINT, content(3), content(4)]));
 });
 
-test("LogModel.checkRecovered() finds what an earlier recovery discarded or released (G4)", () => {
+test("LogModel.checkRecovered() finds a record that was discarded by an earlier recovery, or released (G4)", () => {
   const model = asked([1], [2]);
   model.checkRecovered(logOf(contents(1)));
   model.asked.ask(contents(3));
@@ -110,7 +110,7 @@ test("LogModel.checkRecovered() finds what an earlier recovery discarded or rele
   assertBroken("G4", released, logOf(contents(1, 2)));
 });
 
-test("LogModel.checkRecovered() compares times, which only a caller may repeat (G10)", () => {
+test("LogModel.checkRecovered() finds a time that does not go up, unless a caller gave it (G10)", () => {
   assertBroken("G10", asked([1], [2]), logOf([record(1, content(1), 9), record(2, content(2), 8)]));
   assertBroken("G10", asked([1], [2]), logOf([record(1, content(1), 9), record(2, content(2), 9)]));
   const log = logOf([record(1, content(1), 9), record(2, content(2), 9)]);
@@ -119,7 +119,7 @@ test("LogModel.checkRecovered() compares times, which only a caller may repeat (
   model.checkRecovered(log);
 });
 
-test("LogModel.checkRecovered() misses what the store had, and what was released too early (G11)", () => {
+test("LogModel.checkRecovered() finds that a record is missing that the store had, or that was released too early (G11)", () => {
   const offered = asked([1], [2]);
   offered.noteOffered(2);
   assertBroken("G11", offered, logOf(contents(1)));
@@ -140,7 +140,7 @@ test("LogModel.checkRecovered() misses what the store had, and what was released
   assertBroken("G11", callers, logOf(contents(2), 3));
 });
 
-test("LogModel.adopt() takes what is new for one batch from an LSN on", () => {
+test("LogModel.adopt() takes the new records from an LSN on as one batch", () => {
   const model = new LogModel();
   model.adopt(logOf([content(1), content(1), CHECKPOINT, content(2), content(3)]), 4);
   assertEquals([1, 2, 3, 4, 5].map((lsn) => model.partsBatch(lsn)), [false, false, false, true, false]);

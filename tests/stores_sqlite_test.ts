@@ -411,7 +411,7 @@ test("SQLiteStore opens a path or a file URL, and only a store or an empty file"
   const foreign = directory.join("foreign.db");
   using other = open(foreign);
   other.database.exec("CREATE TABLE things (name TEXT)");
-  assertThrows(() => new SQLiteStore(foreign), SQLiteStoreError, "something else");
+  assertThrows(() => new SQLiteStore(foreign), SQLiteStoreError, "not the database of a store");
 
   const later = directory.join("later.db");
   new SQLiteStore(later).close();

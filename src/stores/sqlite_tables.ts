@@ -5,8 +5,8 @@ import { type Appliable, applyRecord } from "../format/operations.ts";
 import { type LSN, OpType, type WALRecordFields } from "../types.ts";
 import type { Entry, Value } from "./pair_array.ts";
 
-// Keys and values are 16 bytes, big-endian: so they sort by size, and `hex(key)` shows them as they
-// are written. Four INTEGER columns, shifted into the signed range, are neither faster nor smaller.
+// Keys and values are 16 bytes, big-endian, so that SQLite sorts them as numbers, and `hex(key)` is
+// readable. Four INTEGER columns, shifted into the signed range, are neither faster nor smaller.
 const SCHEMA = `
   CREATE TABLE pair (
     key BLOB NOT NULL,
@@ -22,11 +22,13 @@ const SCHEMA = `
   INSERT INTO applied VALUES (1, 0, 0, NULL);`;
 /** A database of version 1 does not know which log its LSN belongs to. */
 const FROM_VERSION_1 = "ALTER TABLE applied ADD COLUMN log TEXT;";
-/** "CIDs": marks a database as one of ours, in its header. */
+/** "CIDs", in the header of a database: marks the database as a store. */
 const APPLICATION_ID = 0x43494473;
 const SCHEMA_VERSION = 2;
 
-/** Pairs that one statement inserts, because a call to SQLite costs as much as an insert. */
+/**
+ * Pairs that one statement inserts. There are many, because each call costs as much as an insert.
+ */
 const PAIRS_AT_ONCE = 64;
 const ENTRIES_AT_ONCE = 1024;
 const HALF_BYTES = 8;
@@ -36,7 +38,7 @@ const BLOB_BYTES = 16;
  * Makes the tables in an empty database, or brings those of an earlier version up to date. Runs
  * inside a transaction.
  *
- * @throws {Error} if the database is something else, or of a later version.
+ * @throws {Error} if the database is not one of a store, or is one of a later version.
  */
 export function makeTables(database: DatabaseSync): void {
   const id = numberOf(database, "PRAGMA application_id", "application_id");
@@ -48,7 +50,7 @@ export function makeTables(database: DatabaseSync): void {
     database.exec(`${FROM_VERSION_1} PRAGMA user_version = ${SCHEMA_VERSION};`);
     return;
   }
-  if (id !== 0 || version !== 0 || tables !== 0) throw new Error("it is a database of something else");
+  if (id !== 0 || version !== 0 || tables !== 0) throw new Error("it is not the database of a store");
   database.exec(`${SCHEMA} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION};`);
 }
 
@@ -57,7 +59,7 @@ export class SQLiteTables implements Appliable<void> {
   readonly #statements: ReturnType<typeof prepare>;
   readonly #key = new BlobWriter();
   readonly #value = new BlobWriter();
-  /** Of `PAIRS_AT_ONCE` pairs: key, value, key, value, … */
+  /** For `PAIRS_AT_ONCE` pairs: key, value, key, value, … */
   readonly #blobs = Array.from({ length: 2 * PAIRS_AT_ONCE }, () => new BlobWriter());
   readonly #blobBytes = this.#blobs.map((blob) => blob.bytes);
 
@@ -111,7 +113,7 @@ export class SQLiteTables implements Appliable<void> {
     this.#statements.saveLsn.run(lsn, logId);
   }
 
-  /** A change for a transaction that has no other. */
+  /** Changes a counter, so that a transaction without other changes writes something. */
   countSync(): void {
     this.#statements.countSync.run();
   }
@@ -149,7 +151,10 @@ export class SQLiteTables implements Appliable<void> {
   }
 }
 
-/** Sixteen bytes for SQLite, big-endian. Each call writes them anew, because SQLite copies them. */
+/**
+ * Sixteen bytes for SQLite, big-endian. They are used again for each call, because SQLite copies
+ * them.
+ */
 class BlobWriter {
   readonly bytes: Uint8Array = new Uint8Array(BLOB_BYTES);
   readonly #view = new DataView(this.bytes.buffer);
@@ -161,7 +166,7 @@ class BlobWriter {
   }
 }
 
-/** @throws {Error} if somebody else has written to the database. */
+/** @throws {Error} if another program has written a wrong value to the database. */
 function readBlob(column: SQLOutputValue): Value {
   if (!(column instanceof Uint8Array) || column.byteLength !== BLOB_BYTES) {
     throw new Error(`a key or value is not ${BLOB_BYTES} bytes`);
@@ -170,7 +175,9 @@ function readBlob(column: SQLOutputValue): Value {
   return [view.getBigUint64(0), view.getBigUint64(HALF_BYTES)];
 }
 
-/** The index after the inserts that start at an index; the index itself if none does. */
+/**
+ * The index after consecutive inserts that start at `from`; `from` itself if there is no insert.
+ */
 function endOfInserts(records: readonly WALRecordFields[], from: number): number {
   let end = from;
   while (end < records.length && records[end]!.opType === OpType.Insert) end++;

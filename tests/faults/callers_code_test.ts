@@ -1,11 +1,11 @@
-// Fault: the caller's code runs while a call of the log's reads what it was given: the wall clock,
-//   a getter, an iterator, a Proxy. That code appends, flushes, truncates or closes the same log,
-//   of which one slot is left (H39).
-// Promise: what an append is acknowledged for is there after reopening, with whole batches and
-//   nothing else (G1, G2, G3); each number that is written is one that was checked (G15).
-// Method: each entry point, entered each way, with each call from within; then the log is closed
-//   and opened again, and holds exactly what the calls returned. Proxies count how often each value
-//   is read.
+// Fault: the log runs code of the caller while it reads an argument: a wall clock, a getter, an
+//   iterator, a Proxy. That code appends to the same log, which has one free slot. Or it flushes,
+//   truncates or closes that log (H39).
+// Promise: after reopening, the log has all acknowledged records in whole batches, and no others
+//   (G1, G2, G3). Each number that is written was checked (G15).
+// Method: each method, with each kind of argument that runs code, and each call in that code. Then
+//   the log is closed and opened again, and has exactly what the calls returned. Proxies count how
+//   often each value is read.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import {
@@ -27,21 +27,18 @@ import { settle } from "../support/commit_target.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, PATH, range } from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
-/** In 2030, which no clock of these tests has come to. */
+/** A time in 2030, later than all clocks of these tests. */
 const TIME = [1_900_000_000_000_000_000n, 0, 0] as const satisfies HybridTimeInput;
 const DRIFT = { maxClockDriftMs: Infinity } satisfies WALOptions;
 
-/** Runs once, when something of the caller's is read. */
+/** Code of the caller that runs once, when an argument is read. */
 type Hook = () => void;
 
-/**
- * A log of which all slots but one are taken; its last record is not durable. What its calls return
- * is written down.
- */
+/** A log with one free slot, whose last record is not durable. It notes what its calls return. */
 class Trial {
   readonly disk = new SimulatedDisk();
   readonly wal: WAL;
-  /** What is acknowledged: opcode and key of each LSN. */
+  /** The opcode and the key of each acknowledged LSN. */
   readonly expected = new Map<number, string>();
   #onClock: Hook | null = null;
 
@@ -63,7 +60,7 @@ class Trial {
     }
   }
 
-  /** The wall clock runs this when it is read next. */
+  /** Sets the code that the wall clock runs at its next reading. */
   onClock(hook: Hook): void {
     this.#onClock = hook;
   }
@@ -72,7 +69,9 @@ class Trial {
     keys.forEach((key, i) => this.expected.set(lastLsn - keys.length + 1 + i, `${opType} ${key}`));
   }
 
-  /** The log, closed or crashed and opened again, holds what the calls returned. */
+  /**
+   * Checks that the log has what its calls returned, after it was closed or crashed and reopened.
+   */
   check(where: string): void {
     const { poisoned } = this.wal.isOpen ? this.wal.stats() : { poisoned: false };
     if (poisoned) this.disk.crash({ keep: "none" });
@@ -88,7 +87,7 @@ class Trial {
   }
 }
 
-/** A call from within, and what becomes of a call that writes one record. */
+/** A call in the caller's code, and the error of the outer call, which writes one record. */
 interface Inner {
   readonly name: string;
   readonly call: (trial: Trial) => void;
@@ -124,10 +123,7 @@ const INNER: readonly Inner[] = [
   { name: "close()", call: ({ wal }) => wal.close(), outcome: WALClosedError },
 ];
 
-/**
- * A time, an item or a batch that runs the hook when it is read, and is one of these once it has
- * been.
- */
+/** Makes a time, an item or a batch that runs the hook when it is read, and then is valid. */
 type Wrap<Value> = (hook: Hook) => Value;
 
 /** An array that runs the hook when the element is read. */
@@ -283,7 +279,7 @@ test("batchInsert() refuses a batch whose item closes the log with WALClosedErro
   }
 });
 
-test("WAL.open() within a call, by a wall clock, an item or a store, has that call done by the log that is open", () => {
+test("WAL.open() by a wall clock, an item or a store within a call makes the new opening do that call", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk, DRIFT);
   const again = () => {
@@ -320,7 +316,7 @@ test("open() opens one log, though the wall clock opens it first", () => {
   }
 });
 
-test("consumeAsync() begins no second consumer, and none on a closed log, when its options or store do so as they are read", async () => {
+test("consumeAsync() refuses when a getter of its options or store starts a consumer or closes the log", async () => {
   const reads: [name: string, given: (hook: Hook) => [store: Store, options: { pollIntervalMs: number }]][] = [
     ["an option", (hook) => [new ListStore(), withTrap({ pollIntervalMs: 1 }, "pollIntervalMs", hook)]],
     ["a method of the store", (hook) => [withMethod(new ListStore(), "insert", hook), { pollIntervalMs: 1 }]],
@@ -371,13 +367,13 @@ class Reads {
     });
   }
 
-  /** Those that were read more than once. */
+  /** The values that were read more than once. */
   get repeated(): string[] {
     return [...this.counts].filter(([, count]) => count > 1).map(([key, count]) => `${key}: ${count} times`);
   }
 }
 
-test("WAL reads each value of a caller's once: times, items, batches, options, ranges, stores", async () => {
+test("WAL reads each value of a caller once: times, items, batches, options, ranges, stores", async () => {
   const reads = new Reads();
   const insertItem = (key: number, name: string) => reads.of([key, 1, 2, 3] as const, name) as unknown as InsertItem;
   const deleteItem = (key: number, name: string) => reads.of([key, 1] as const, name) as unknown as DeleteItem;
@@ -416,7 +412,7 @@ test("WAL reads each value of a caller's once: times, items, batches, options, r
       reads.of(Array.from({ length: count }, (_, i) => deleteItem(i, `${name} ${count} ${i}`)), `${name} ${count}`);
     wal.flush();
     wal.truncate(wal.durable);
-    // By index, whatever the Proxy has for an iterator; and by an iterator.
+    // One batch is read by index, although it is a Proxy. The other one is read by an iterator.
     wal.batchInsertSync(Object.setPrototypeOf(inserts("batchInsertSync"), Array.prototype));
     await wal.batchInsert(inserts("batchInsert").values());
     wal.flush();
@@ -446,7 +442,7 @@ test("WAL reads each value of a caller's once: times, items, batches, options, r
   }
 });
 
-test("batchInsert() reads an array by index once, its length too, whatever Proxy stands before it", () => {
+test("batchInsert() reads each index and the length of an array once, also through a Proxy", () => {
   using wal = openInMemory();
   const counts = new Map<PropertyKey, number>();
   const batch = new Proxy(items(1, 50), {
@@ -460,7 +456,7 @@ test("batchInsert() reads an array by index once, its length too, whatever Proxy
   assertEquals([counts.size, wal.length], [52, 50]);
 });
 
-test("batchInsert() writes as many records as items were read, whatever a Proxy says of its length", async () => {
+test("batchInsert() writes as many records as it has read items, whatever length a Proxy reports", async () => {
   const saying = <Item>(list: Item[], length: unknown): Item[] =>
     new Proxy(list, { get: (target, name) => name === "length" ? length : Reflect.get(target, name) });
   const none = [NaN, -1, -3, -Infinity, -0, 0.9, "no number", undefined, null, {}];
@@ -481,7 +477,7 @@ test("batchInsert() writes as many records as items were read, whatever a Proxy 
   }
 });
 
-test("batchInsert() refuses a batch with more places than items at the first empty one, however many there are", () => {
+test("batchInsert() refuses an array with empty places at the first one, however many there are", () => {
   using wal = openInMemory();
   for (const batch of [new Array(5), new Array(2 ** 32 - 1), Object.assign(items(1, 2), { length: 2 ** 31 })]) {
     assertThrows(() => wal.batchInsertSync(batch), TypeError, "is not [keyHigh, keyLow, valueHigh, valueLow]");
@@ -524,7 +520,7 @@ test("batchInsert() reads a batch by its iterator: that of a subclass, or of the
   }
 });
 
-test("WAL never makes a second reading that would give another number", () => {
+test("WAL never reads a number twice, so a getter cannot change it after the check", () => {
   const changing = <Tuple extends readonly unknown[]>(tuple: Tuple, index: number): Tuple => {
     const values = [tuple[index], -1, 0.5, "no number", 2n ** 64n];
     return Object.defineProperty([...tuple], index, { get: () => values.shift() }) as unknown as Tuple;
@@ -543,7 +539,7 @@ test("WAL never makes a second reading that would give another number", () => {
   assertEquals(wal.length, 45);
 });
 
-test("logInsert() that waits for room is done with what its call read, however that changes", async () => {
+test("logInsert() that waits for room writes what its call read, even if the caller changes that later", async () => {
   const wal = openInMemory(DRIFT);
   const gate = Promise.withResolvers<void>();
   const store = new ListStore();
@@ -652,7 +648,7 @@ test("truncate() and checkpoint() that meet damage confirm nothing", async () =>
       wal.batchInsertSync(items(4501, 10));
       fill(wal, 5000);
     }
-    // "ends" does not look here.
+    // `verify: "ends"` does not verify this record.
     disk.damage.flipBit(PATH, 16384 + (lsn - 1) * 64 + 40, 0);
     return disk;
   };
@@ -664,7 +660,7 @@ test("truncate() and checkpoint() that meet damage confirm nothing", async () =>
       const before = [wal.tail, wal.head, wal.applied];
       assertThrows(() => wal[call](through), WALCorruptError);
       assertEquals([wal.tail, wal.head, wal.applied], before, `${call}(${through}), ${damaged} is damaged`);
-      // A checkpoint of what has been confirmed names nothing of it.
+      // The next checkpoint names only what was confirmed, which is nothing.
       wal.checkpoint();
       assertEquals(Array.from(wal.records({ from: wal.head - 1 }), ({ valueLow }) => valueLow), [0n]);
       wal.close();
@@ -688,7 +684,7 @@ test("checkpoint() in a full ring that meets damage, or can free nothing, confir
     else assertThrows(() => wal.checkpoint(0), WALFullError);
     assertEquals([wal.tail, wal.head, wal.applied], before);
     if (damaged !== 0) continue;
-    // A part of the first batch frees nothing once all before is gone.
+    // After the records before the batch are released, a part of the batch frees nothing.
     assertEquals([wal.checkpoint(4), wal.tail, wal.applied], [CAPACITY + 1, 5, 4]);
     fill(wal, 3);
     assertThrows(() => wal.checkpoint(8), WALFullError);
@@ -697,7 +693,7 @@ test("checkpoint() in a full ring that meets damage, or can free nothing, confir
   }
 });
 
-test("batchInsert() keeps a batch of each size whole, though each item writes batches of others and of its own log", async () => {
+test("batchInsert() keeps a batch of each size whole, though each item writes batches to this and other logs", async () => {
   const other = openInMemory({ size: 2 ** 23 });
   const wal = openInMemory({ size: 2 ** 23 });
   const expected: bigint[] = [];
@@ -740,7 +736,7 @@ test("consumeAsync() throws a signal's error, and the next consumer may begin", 
       method === "aborted" ? { get: thrower } : { value: thrower },
     );
     const failing = wal.consumeAsync(new ListStore(), { signal });
-    // Only this one lets the consumer begin.
+    // Only this signal lets the consumer begin.
     if (method === "removeEventListener") stop.abort();
     await assertRejects(() => failing, Error, "the signal's own", method);
     assertEquals(wal.stats().consuming, false, method);
@@ -755,7 +751,7 @@ test("consumeAsync() throws a signal's error, and the next consumer may begin", 
   }
 });
 
-test("batchInsert() reads a batch into the memory of the one before, a small one and a large one", () => {
+test("batchInsert() reads a batch into the memory of the previous one, whether small or large", () => {
   const made: number[] = [];
   const { ArrayBuffer } = globalThis;
   using wal = openInMemory({ size: 2 ** 23 });
@@ -781,7 +777,7 @@ test("batchInsert() reads a batch into the memory of the one before, a small one
   assertEquals(made, []);
 });
 
-test("batchInsert() neither loses the record of an item that appends when it is read, nor tears the batch", () => {
+test("batchInsert() neither loses a record that an item appends when it is read, nor tears the batch", () => {
   for (let nth = 1; nth <= 4; nth++) {
     const wal = openInMemory();
     let reads = 0;

@@ -1,11 +1,11 @@
 // Fault: the writing process is killed at any instant, within an append, a sync, a truncate or an
 //   open, again and again (H2, H3, H5, H7, H11, H22, H32).
-// Promise: what the process was promised is there, then a prefix of the rest in whole batches. No
-//   LSN means two records, time does not go back, and the store has each record exactly once (G1,
-//   G2, G3, G4, G7, G10, G11).
-// Method: SIGKILL a child after a random time, and compare what it said through a pipe with what
-//   the log or a copy of it holds. Start the next life on the same file. KILLS and SEED in the
-//   environment make the chain longer or another one.
+// Promise: all acknowledged records are there, and after them a prefix of the others in whole
+//   batches. No LSN means two records, time does not go back, and the store has each record exactly
+//   once (G1, G2, G3, G4, G7, G10, G11).
+// Method: SIGKILL a child after a random time, and compare its reports with what the log or a
+//   copy of it holds. Start the next life on the same file. KILLS in the environment sets the
+//   number of lives, and SEED sets their times.
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
@@ -25,7 +25,7 @@ const KILLS = Number(process.env["KILLS"] ?? 60);
 const SEED = Number(process.env["SEED"] ?? 20260);
 const timeoutMs = 600_000 + KILLS * 10_000;
 
-/** Where a killed process's file lies. */
+/** Where the file of the killed process is. */
 const places: Record<string, { parent: string; skip: string | false }> = {
   tmpfs: { parent: "/dev/shm", skip: !fs.existsSync("/dev/shm") && "no /dev/shm" },
   "a disk": { parent: process.env["WAL_TEST_DIR"] ?? tmpdir(), skip: false },
@@ -34,7 +34,7 @@ const places: Record<string, { parent: string; skip: string | false }> = {
 /**
  * Kills a child some time after it started, or after it opened its log.
  *
- * @returns the lines it said.
+ * @returns the lines that it printed.
  */
 async function killSoon(child: Child, random: Random): Promise<string[]> {
   // One in six dies while it starts, opens or recovers.
@@ -48,11 +48,11 @@ async function killSoon(child: Child, random: Random): Promise<string[]> {
   return lines;
 }
 
-/** What the lives of one log have said and left, and whether it fits. */
+/** What the lives of one log have reported, which is compared with the log. */
 class History {
   /** The head that each life started with: life k wrote the LSNs from there on. */
   readonly #starts: { life: number; head: number }[] = [];
-  /** The time of each LSN that has been seen once: from then on it must stay as it is. */
+  /** The time of each LSN that a check has seen. It must not change any more. */
   readonly #times = new Map<number, readonly [bigint, number, number]>();
   #acknowledged = 0;
   #released = 0;
@@ -60,7 +60,7 @@ class History {
   #head = 1;
   laps = 0;
 
-  /** Takes note of what a life said. */
+  /** Notes what a life reported. */
   hear(life: number, lines: readonly string[]): void {
     let start = 0;
     for (const line of lines) {
@@ -69,7 +69,7 @@ class History {
       if (what === "o") {
         start = Number(second);
         this.#starts.push({ life, head: start });
-        // What recovery accepted before, this opening has to find again: no more and no less.
+        // This opening must find the records that recovery accepted before, and no others.
         assertEquals(
           start,
           this.#head,
@@ -112,7 +112,7 @@ class History {
     const end = first + Number(valueLow);
     assert(
       first >= records[0]!.lsn && end - 1 <= records.at(-1)!.lsn,
-      `G3: of LSN ${first} to ${end - 1} a part is there`,
+      `G3: only a part of LSN ${first} to ${end - 1} is there`,
     );
     assert(lsn >= first && lsn < end && index >= 0, `G2: LSN ${lsn} is not of its own batch`);
   }
@@ -125,7 +125,7 @@ for (const [place, { parent, skip }] of Object.entries(places)) {
     const random = new Random(SEED).fork(place);
     WAL.open(path, { size: KILLED_BYTES }).close();
     const history = new History();
-    // More where the machine is so slow that the lives come to little.
+    // More lives on a machine that is so slow that each life writes little.
     for (let life = 1; life <= KILLS || history.laps <= KILLS / 10; life++) {
       const child = spawnScript("tests/support/kill_writer.ts", { args: [path, String(life), String(SEED)] });
       const lines = await killSoon(child, random);
@@ -159,7 +159,7 @@ const AUDIT = `
     INSERT INTO steps VALUES (OLD.lsn, NEW.lsn);
   END;`;
 
-/** What a store must hold: each life's operations up to some number, all of them done once. */
+/** Checks that a store has the operations of each life up to some number, each done once. */
 function checkStore(path: string, acknowledged: ReadonlyMap<number, number>, isDrained: boolean): number {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
@@ -203,8 +203,8 @@ function checkStore(path: string, acknowledged: ReadonlyMap<number, number>, isD
   }
 }
 
-/** Keys that the first `count` operations of a life leave, in order. */
-function left(count: number): number[] {
+/** The keys that are in the store after the first `count` operations of a life, in order. */
+function keysAfter(count: number): number[] {
   const keys = new Set<number>();
   for (let i = 0; i < count; i++) {
     const { type, key } = operationOf(i);
@@ -215,8 +215,8 @@ function left(count: number): number[] {
 }
 
 /**
- * Checks that the store's keys of each life are what some number of operations leaves, at least the
- * acknowledged ones.
+ * Checks that the keys of each life are those after some number of its operations. The number is at
+ * least that of the acknowledged ones.
  */
 function checkPairs(store: SQLiteStore, acknowledged: ReadonlyMap<number, number>): void {
   const found = new Map<number, number[]>();
@@ -228,8 +228,8 @@ function checkPairs(store: SQLiteStore, acknowledged: ReadonlyMap<number, number
   for (const life of new Set([...found.keys(), ...acknowledged.keys()])) {
     const keys = found.get(life) ?? [];
     const least = Math.max(acknowledged.get(life) ?? 0, (keys.at(-1) ?? -1) + 1);
-    // The last insert names the count but for the few deletes that may follow it.
-    const fits = [0, 1, 2, 3, 4, 5, 6, 7].some((more) => String(left(least + more)) === String(keys));
+    // The last insert gives the number, to which a few deletes may add.
+    const fits = [0, 1, 2, 3, 4, 5, 6, 7].some((more) => String(keysAfter(least + more)) === String(keys));
     assert(fits, `G11: life ${life} left other keys than its first ${least} operations or a few more would`);
   }
 }

@@ -2,7 +2,7 @@
 //   is collected all the time (H23).
 // Promise: each use is a typed error or a value read before. No freed memory is touched, and no
 //   promise stays open (G9).
-// Method: a child with the collector at hand opens, uses, closes, collects and uses again, hundreds
+// Method: a child that can run the collector opens, uses, closes, collects and uses again, hundreds
 //   of times, and must come to its end.
 
 import { assertEquals } from "@std/assert";
@@ -72,7 +72,7 @@ const SCRIPT = `
     await refuse("a cursor's next", () => cursor.next() || refuse("never", () => { throw new WALClosedError("read"); }));
     await refuse("a cursor's field", () => cursor.keyLow);
     await refuse("a cursor's record", () => cursor.toRecord());
-    // What an iterator has copied already may still come; never anything else.
+    // Records that an iterator has copied already may still come, and no others.
     try {
       for (const { keyLow } of begun) if (keyLow !== BigInt(round) && keyLow !== 9n) throw new Error("a wrong record");
     } catch (error) {
@@ -85,8 +85,8 @@ const SCRIPT = `
     }
     if (round % 5 === 0 && wal.path !== null) {
       wal.open();
-      await refuse("a cursor of the life before", () => unused.next());
-      await refuse("an iterator of the life before", () => [...begun, ...records, unused.next()]);
+      await refuse("a cursor of an earlier opening", () => unused.next());
+      await refuse("an iterator of an earlier opening", () => [...begun, ...records, unused.next()]);
       if (wal.replay().at(-1).keyLow !== 9n) throw new Error("the log lost its last record");
       wal.truncate(wal.durable);
       wal.close();

@@ -33,7 +33,7 @@ function denoPermissions(deno: DenoPermissions): Permissions {
   return {
     require(access, path) {
       if (get({ name: access, path })) return;
-      // A log needs all three. Naming one at a time would take a run for each.
+      // A log needs all three, so one message names all that are missing.
       const all: Descriptor[] = [{ name: "read", path }, { name: "write", path }, { name: "ffi" }];
       throw denied(path, all.filter((descriptor) => !has(descriptor)));
     },

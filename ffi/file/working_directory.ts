@@ -33,7 +33,7 @@ function workingDirectory(path: string): string {
     if (errno === "EILSEQ") {
       throw new RegionError("IO", `${refuse} has a name that is not UTF-8, which this runtime cannot use`, details);
     }
-    const hint = "may not be asked for; give an absolute path";
+    const hint = "is unknown; give an absolute path";
     throw new RegionError("PERMISSION", `${refuse} ${hint} (getcwd failed with ${errno})`, details);
   }
 }

@@ -5,7 +5,9 @@ import type { LSN, RecordRange } from "../types.ts";
 import { checkInteger, checkLsn } from "./numbers.ts";
 
 /**
- * @param range has been read.
+ * Checks a range, and fills in its ends.
+ *
+ * @param range plain values, read from the caller's object.
  * @param retained what the log holds: from `tail` to the record before `head`.
  * @throws as `WAL.records()`.
  */

@@ -26,15 +26,15 @@ export class Milestones {
     return promise;
   }
 
-  /** The position is at this LSN now. */
+  /** Resolves the callers that wait for this LSN or an earlier one. */
   reached(lsn: LSN): void {
     while (this.#waiting.first !== undefined && this.#waiting.first.lsn <= lsn) this.#waiting.shift().resolve();
   }
 
   /**
-   * Nobody moves the position any more.
+   * Rejects all callers, because the position will not move any more.
    *
-   * @param makeError called for each waiting caller, because mostly there is none.
+   * @param makeError makes one error for each caller. Mostly nobody waits, and no error is made.
    */
   rejectAll(makeError: () => unknown): void {
     while (this.#waiting.first !== undefined) this.#waiting.shift().reject(makeError());

@@ -5,16 +5,16 @@ import type { LSN } from "../types.ts";
 import type { Positions } from "./positions.ts";
 
 /**
- * Microtasks that a group gathers for at least, so that callers woken by one sync join the next
- * group through their own awaits.
+ * The least number of microtasks for which a group gathers. Callers that one sync wakes need them
+ * to come through their own awaits into the next group.
  */
 const LEAST_HOPS = 3;
-/** Microtasks that a group gathers for at most, while each of them still adds records. */
+/** The most microtasks for which a group gathers, while each of them still adds records. */
 const MOST_HOPS = 16;
 
 /**
- * A group of more records than this is cut, because appending them takes as long as a sync, and
- * longer than it takes to hear of a sync that ran off the thread.
+ * A group of more records is cut. Appending so many records takes as long as a sync, so one part is
+ * synced on another thread while the next part is appended.
  */
 const CUT_RECORDS = 1536;
 /** In a small ring, a group is cut before it fills more than this part of the ring. */
@@ -38,8 +38,8 @@ export class Gathering {
   readonly #hop = () => this.#gather();
 
   /**
-   * @param cutRecords a group of more records is cut in two; `Infinity` if none is.
-   * @param gathered called when the group is to be committed.
+   * @param cutRecords a group of more records is cut in two; `Infinity` to cut none.
+   * @param gathered called when the group has gathered its callers.
    */
   constructor(positions: Positions, cutRecords: number, gathered: () => void) {
     this.#positions = positions;
@@ -52,7 +52,7 @@ export class Gathering {
     return this.#isOn;
   }
 
-  /** True if the group is to be cut now. */
+  /** True if the group is large enough to be cut now. */
   get isCut(): boolean {
     return this.#positions.head > this.#cutAt;
   }
@@ -72,12 +72,12 @@ export class Gathering {
     queueMicrotask(this.#hop);
   }
 
-  /** A sync has started with all that was gathered. */
-  take(): void {
+  /** Cuts the group no more, because a sync of all its records has started. */
+  syncStarted(): void {
     this.#cutAt = Infinity;
   }
 
-  /** The commit that was gathered for begins. */
+  /** Ends gathering, because the group's commit begins. */
   end(): void {
     assert(this.#isOn, "a commit ends what was gathered for it");
     this.#isOn = false;

@@ -178,7 +178,7 @@ export class GroupCommit {
 
   #commitInline(): void {
     assert(!this.asyncRunning, "one sync is in flight at a time");
-    this.#gathering.take();
+    this.#gathering.syncStarted();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     try {
@@ -214,7 +214,7 @@ export class GroupCommit {
     this.#open = null;
     this.#inFlight = group;
     this.#again = false;
-    this.#gathering.take();
+    this.#gathering.syncStarted();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);

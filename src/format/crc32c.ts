@@ -15,20 +15,20 @@ const REFLECTED_POLYNOMIAL = 0x82f63b78;
 export const INITIAL_STATE = -1;
 
 /**
- * An `Int32Array` of which only elements that exist are read. TypeScript may think otherwise: this
- * source is checked in its users' programs, and `bun init` gives these `noUncheckedIndexedAccess`,
- * by which any element may be `undefined`. `any` takes that in, and spares a hundred look-ups a `!`
- * each. Every element is an operand at once, or declared a number.
+ * An `Int32Array` of which only elements that exist are read. Programs that use this library check
+ * its sources, often with `noUncheckedIndexedAccess`, which adds `undefined` to each element's
+ * type. The `any` spares a `!` at a hundred look-ups. Each element is used as an operand at once,
+ * or is declared a number.
  */
 // deno-lint-ignore no-explicit-any
 type Words = Int32Array & { readonly [index: number]: any };
 
-/** Slicing takes 16 rows, the fixed part of a record 28. */
+/** Slicing needs 16 rows, the fixed part of a record needs 28. */
 const ROWS = 28;
 /** Entries of a row. */
 export const TABLE_ROW = 256;
 
-/** Row r, 256 entries from 256·r on: what a byte does that has r bytes behind it in the block. */
+/** Row r, at index 256·r: for each byte, its effect on the state when r more bytes follow it. */
 export function makeTable(rows: number): Int32Array {
   const table: Words = new Int32Array(rows * TABLE_ROW);
   for (let byte = 0; byte < 256; byte++) {
@@ -46,13 +46,13 @@ export function makeTable(rows: number): Int32Array {
 const T: Words = makeTable(ROWS);
 
 /**
- * Goes on with a CRC over whole words; a word's bytes count from its low end, as they lie in memory
- * on a little-endian machine.
+ * Continues a CRC over whole words. The low byte of a word comes first, as in the memory of a
+ * little-endian machine.
  *
  * @param words the memory.
  * @param from index of the first word.
  * @param to index after the last word.
- * @returns the state after them.
+ * @returns the state after the words.
  */
 export function updateWords(state: number, words: Words, from: number, to: number): number {
   let i = from;
@@ -73,7 +73,7 @@ export function updateWords(state: number, words: Words, from: number, to: numbe
   return state;
 }
 
-/** Goes on with a CRC over bytes, one at a time: for the odd few, not for records. */
+/** Continues a CRC byte by byte: for few bytes, not for records. */
 export function updateBytes(state: number, bytes: Uint8Array): number {
   for (const byte of bytes) state = (state >>> 8) ^ T[(state ^ byte) & 0xff];
   return state;
@@ -85,8 +85,8 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * The checksum of one 64-byte record by itself: of its 15 words after the first, as a signed 32-bit
- * number.
+ * The checksum of one 64-byte record, as a signed 32-bit number. It covers the 15 words after the
+ * first one.
  *
  * @param seed the state after the log id.
  * @param at index of the record's first word (the checksum's own place, which is not read).
@@ -96,8 +96,9 @@ export function recordChecksum(seed: number, words: Words, at: number): number {
 }
 
 /**
- * What the checksums of one record differ by under two seeds. A CRC is linear and all records have
- * one length, so this is a constant: a record moves from one log to another by one exclusive or.
+ * The exclusive or of a record's checksums under two seeds. It is the same for all records, because
+ * a CRC is linear and all records have one length. So one exclusive or fits a checksum to another
+ * log.
  */
 export function checksumDifference(seed: number, otherSeed: number): number {
   const zeros = new Int32Array(16);
@@ -105,8 +106,8 @@ export function checksumDifference(seed: number, otherSeed: number): number {
 }
 
 /**
- * What a word contributes to the state when `row` bytes of other words come after it: CRC is
- * linear.
+ * What a word contributes to the state when `row` more bytes follow it. A CRC is linear, so
+ * contributions are combined by exclusive or.
  */
 function contribution(row: number, word: number): number {
   const at = row * 256;
@@ -117,17 +118,17 @@ function contribution(row: number, word: number): number {
 const ALL_BUT_LOW_BYTE = ~0xff;
 
 /**
- * Checksums of 64-byte records, of one log and mostly one after another: `recordChecksum()` in two
- * thirds of its time.
+ * Checksums of one log's records, mostly one after another. They take two thirds of the time of
+ * `recordChecksum()`.
  *
- * A CRC is linear: the state behind a record's first half is the exclusive or of what each word
- * there contributes. From one record to the next, only the low bytes of three of these seven words
- * change as a rule (LSN, time sequence, distance), so the contribution of the rest is kept, and 3
- * look-ups do for 28. Whatever comes, the result is the CRC of the bytes.
+ * A CRC is linear, so the state after a record's first half is the exclusive or of the
+ * contributions of its seven words. From one record to the next, usually only the low bytes of
+ * three words change: LSN, time sequence and distance. The contribution of all other bytes is kept,
+ * so 3 look-ups replace 28. If another byte changes, the kept contribution is computed anew.
  */
 export class RecordChecksums {
   readonly #seed: number;
-  /** The words that `#rest` is the contribution of; the last three without their low byte. */
+  /** The words whose contribution is `#rest`; the last three without their low byte. */
   #flags = 0;
   #lsnHigh = 0;
   #nanosLow = 0;
@@ -174,7 +175,7 @@ export class RecordChecksums {
       T[768 + (h & 0xff)] ^ T[512 + ((h >>> 8) & 0xff)] ^ T[256 + ((h >>> 16) & 0xff)] ^ T[h >>> 24]);
   }
 
-  /** Computes the contribution of what changes seldom. */
+  /** Computes the contribution of the bytes that seldom change. */
   #keep(words: Words, at: number): void {
     this.#flags = words[at + 1];
     this.#lsnLow = words[at + 2] & ALL_BUT_LOW_BYTE;

@@ -14,7 +14,7 @@ export interface ReadSource {
   slots(): Slots;
   /**
    * Checks that the file is still there, because a load from a file that was cut kills the process.
-   * Then pages these records in, if they are not.
+   * Then pages in the records that are not paged in.
    */
   makeReadable(first: LSN, last: LSN): void;
   /** Releases the pages of these bytes, which have been read. */

@@ -17,13 +17,13 @@ export interface Salvage {
   readonly losses: readonly Loss[];
 }
 
-/** What salvage is told of a damaged log. */
+/** What salvage needs to know of a damaged log. */
 export type SalvageRequest = Pick<ImageRequest, "header" | "state"> & {
   /** The highest LSN that was acknowledged. */
   readonly proved: LSN;
   /**
-   * Acknowledged records before the tail whose slots hold newer records; null unless both headers
-   * were lost or old.
+   * Acknowledged records before the tail whose slots hold newer records. There are such records
+   * only if both headers were lost or old; otherwise this is null.
    */
   readonly overwritten: LsnRange | null;
 };
@@ -52,12 +52,12 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   return { pieces: () => imagePieces({ header, state: { ...state, head }, read }), head, losses };
 }
 
-/** The first LSN after the acknowledged ones that is no record. */
+/** The first LSN after the acknowledged ones that has no intact record. */
 function endOfSalvage(slots: Slots, tail: LSN, proved: LSN): LSN {
   return firstBad(slots, Math.max(tail, proved + 1), tail + slots.count);
 }
 
-/** Marks what is a record, from `tail` on. */
+/** Marks the LSNs from `tail` on that have an intact record. */
 function intactOf(slots: Slots, tail: LSN, end: LSN): Uint8Array {
   const kept = new Uint8Array(end - tail);
   for (let lsn = tail; lsn < end; lsn++) {
@@ -69,8 +69,9 @@ function intactOf(slots: Slots, tail: LSN, end: LSN): Uint8Array {
 }
 
 /**
- * Puts a checkpoint in the place of each lost record, because LSNs are dense. It confirms nothing:
- * all its fields are zero but the time, which is that of the last kept record before it.
+ * Puts a checkpoint in the place of each lost record, because LSNs are dense. The
+ * checkpoint confirms nothing. It has the time of the last kept record before it, and zeros in all
+ * other fields.
  *
  * @param copy records from `first` on.
  */
@@ -92,9 +93,9 @@ function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: 
 }
 
 /**
- * Clears the marks of records whose batch is not all there.
+ * Clears the marks of records whose batch is not complete.
  *
- * @param afterHole true if what came before the first record is lost.
+ * @param afterHole true if the records before the first one are lost.
  */
 function giveUpBrokenBatches(slots: Slots, tail: LSN, kept: Uint8Array, afterHole: boolean): void {
   const count = kept.length;

@@ -417,7 +417,7 @@ export const HAZARDS: readonly Hazard[] = [
         "flush() that fails during a pending sync rejects all, whatever becomes of the pending one",
       ],
       "faults/strace_test.ts": [
-        "WAL is told of strace's inject=fsync:error=EIO:when=1 on a new log, inline",
+        "WAL keeps its promises under strace's inject=fsync:error=EIO:when=1 on a new log, inline",
       ],
     },
   },
@@ -454,7 +454,7 @@ export const HAZARDS: readonly Hazard[] = [
         "consumeAsync() makes the store durable before the tail moves, over more than a lap",
       ],
       "faults/failed_store_sync_test.ts": [
-        "consumeAsync() starts from what the store before had durably when that one's sync() failed",
+        "consumeAsync() with a new store hands out again what an earlier store lost in a failed sync()",
       ],
     },
   },

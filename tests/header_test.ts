@@ -20,7 +20,7 @@ function memory(a: Uint8Array, b: Uint8Array = a): ArrayBuffer {
 
 const ZEROS = new Uint8Array(4096);
 
-/** A header copy whose checksum does not fit. */
+/** A header copy with a wrong checksum. */
 function broken(header: ReferenceHeader = {}): Uint8Array {
   const bytes = headerBytes(header);
   bytes[3000]! ^= 1;
@@ -32,7 +32,7 @@ const FAULTS: readonly [what: string, bytes: Uint8Array, fault: HeaderFault][] =
   ["one letter of the magic", headerBytes({ magic: [0x89, 0x43, 0x49, 0x44, 0x57, 0x41, 0x4c, 0x0d] }), "magic"],
   ["version 0", headerBytes({ version: 0 }), "version"],
   ["version 2", headerBytes({ version: 2 }), "version"],
-  ["version 2 before all that may differ in it", broken({ version: 2, recordBytes: 128, capacity: 0 }), "version"],
+  ["version 2 with unknown contents", broken({ version: 2, recordBytes: 128, capacity: 0 }), "version"],
   ["another record size", headerBytes({ recordBytes: 128 }), "sizes"],
   ["no capacity", headerBytes({ capacity: 0 }), "sizes"],
   ["a flipped bit", broken(), "checksum"],
@@ -65,7 +65,7 @@ for (const [what, bytes, fault] of FAULTS) {
   });
 }
 
-test("readHeader() takes the extremes that fit each other", () => {
+test("readHeader() accepts the highest values that are consistent", () => {
   const tail = Number.MAX_SAFE_INTEGER - 768;
   const limit = { tail, durable: tail + 767, checkpoint: tail + 767, cleanHead: tail + 768 };
   assertNotEquals(typeof readHeader(memory(headerBytes(limit)), 0), "string");
@@ -82,7 +82,7 @@ const ID = "000102030405060708090a0b0c0d0e0f";
 const OTHER_ID = "ff".repeat(16);
 const OTHER = new Uint8Array(16).fill(0xff);
 
-test("readHeader() takes a log without origin or fork, whatever their LSNs, under its log id", () => {
+test("readHeader() ignores the LSNs of an origin and a fork that are not set", () => {
   const header = readHeader(memory(headerBytes({ originLsn: 7, forkId: OTHER, forkLsn: 2 ** 60 })), 0) as Header;
   assertEquals(header.lineage, { logId: ID, origin: null, fork: null });
 });
@@ -92,7 +92,7 @@ test("readHeader() finds the log that a copy was made from", () => {
   assertEquals(header.lineage, { logId: ID, origin: { logId: OTHER_ID, lastLsn: 50 }, fork: null });
 });
 
-test("readHeader() finds the id that a log has had before it parted from its history", () => {
+test("readHeader() finds the id that a log had before its fork", () => {
   const fields = { publicId: OTHER, forkId: LOG_ID, forkLsn: 9, originId: LOG_ID, originLsn: 3 };
   const header = readHeader(memory(headerBytes(fields)), 0) as Header;
   assertEquals(header.lineage, {
@@ -102,7 +102,7 @@ test("readHeader() finds the id that a log has had before it parted from its his
   });
 });
 
-test("writeHeader() writes origin and fork into these bytes, and zeros without them", () => {
+test("writeHeader() writes origin and fork where readHeader() reads them, and zeros without them", () => {
   const all = { publicId: OTHER, forkId: LOG_ID, forkLsn: 0x0102030405, originId: OTHER, originLsn: 0x060708 };
   for (const fields of [all, { originId: OTHER, originLsn: 1 }, { publicId: OTHER, forkId: LOG_ID, forkLsn: 1 }, {}]) {
     const bytes = headerBytes(fields);
@@ -129,7 +129,7 @@ test("readHeaders() takes the copy with the higher write counter", () => {
 test("readHeaders() is never misled by a single flipped bit: the other copy counts", () => {
   const good = headerBytes({ writeCounter: 4, tail: 7 });
   const newer = headerBytes({ writeCounter: 5, tail: 9 });
-  // Each bit of what is in use, and one of each byte of the padding.
+  // Each bit of the fields, and one bit of some bytes of the padding.
   for (let bit = 0; bit < 4096 * 8; bit += bit < 176 * 8 || bit >= 4092 * 8 ? 1 : 509) {
     const bytes = newer.slice();
     bytes[bit >> 3]! ^= 1 << (bit & 7);
@@ -165,6 +165,6 @@ test("readHeader() keeps no view into the memory it read", () => {
   assertEquals([...header.logId], Array.from({ length: 16 }, (_, i) => i));
 });
 
-test("claimedVersion() tells the version of a copy that cannot be read", () => {
+test("claimedVersion() is the version of a copy that cannot be read", () => {
   assertEquals(claimedVersion(memory(broken({ version: 77 })), 0), 77);
 });

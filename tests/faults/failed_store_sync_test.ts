@@ -1,6 +1,6 @@
 // Fault: a store's sync() fails, and the store loses what that sync should have saved (H10, H27).
 // Promise: the log releases no record that the store does not have durably (G11).
-// Method: stores that hold records in memory until sync() ends well, as a page cache does.
+// Method: stores that hold records in memory until sync() succeeds, as a page cache does.
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Store, WAL, WALRecord } from "../../mod.ts";
@@ -12,7 +12,7 @@ import { test } from "../support/test.ts";
 class BufferingStore implements Store {
   readonly #medium: Set<number>;
   #memory: number[] = [];
-  /** So many syncs fail. */
+  /** How many of the next syncs fail. */
   failures = 0;
 
   constructor(medium: Set<number>) {
@@ -34,7 +34,7 @@ class BufferingStore implements Store {
   }
 }
 
-/** The same, given whole runs. */
+/** A `BufferingStore` that takes runs. */
 class BufferingRunStore extends BufferingStore {
   applyBatch(records: readonly WALRecord[]): void {
     for (const record of records) this.insert(0n, 0n, 0n, 0n, record);
@@ -43,7 +43,7 @@ class BufferingRunStore extends BufferingStore {
 
 const KINDS = [BufferingStore, BufferingRunStore];
 
-/** Has a store take everything, and stops the consumer, which syncs the store. */
+/** Runs a consumer until the store has everything, and stops it, which syncs the store. */
 async function consumeAll(wal: WAL, store: Store): Promise<void> {
   const stop = new AbortController();
   const run = wal.consumeAsync(store, { signal: stop.signal });
@@ -52,13 +52,13 @@ async function consumeAll(wal: WAL, store: Store): Promise<void> {
   await run;
 }
 
-/** Missing from what a log and its store have between them. */
+/** The LSNs that neither the log nor its store has. */
 function lost(wal: WAL, medium: ReadonlySet<number>, last: number): number[] {
   const kept = new Set(lsns(wal.replay()));
   return range(1, last).filter((lsn) => !medium.has(lsn) && !kept.has(lsn));
 }
 
-test("consumeAsync() starts from what the store before had durably when that one's sync() failed", async () => {
+test("consumeAsync() with a new store hands out again what an earlier store lost in a failed sync()", async () => {
   for (const Kind of KINDS) {
     const wal = openInMemory();
     const medium = new Set<number>();
@@ -109,7 +109,7 @@ test("checkpoint() without an LSN confirms what a running consumer's store has d
     disk.crash({ keep: "none" });
     try {
       wal.close();
-    } catch { /* it says that it is dead */ }
+    } catch { /* the crashed machine refuses */ }
     await run;
 
     const reopened = openOn(disk);

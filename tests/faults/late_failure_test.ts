@@ -1,6 +1,6 @@
 // Fault: a sync off the thread fails, and another sync is asked for before the log has heard of the
 //   failure, while the pages count as clean (H10).
-// Promise: neither flush() nor close() nor a promise says that something is durable which was not
+// Promise: neither flush() nor close() nor a promise reports a record as durable that was not
 //   written (G1, G6).
 // Method: let the sync fail at a known moment, wait 0 to 20 turns of the microtask queue, then
 //   flush, close or checkpoint. What any of them confirmed must survive the loss of everything that
@@ -43,7 +43,7 @@ for (const [name, call] of Object.entries(CALLS)) {
             const last = wal.head - 1;
             await call(wal);
             confirmed = Math.max(confirmed, last);
-          } catch { /* a refusal is what is asked for */ }
+          } catch { /* the call may be refused */ }
         })();
         for (let i = 0; i < 30; i++) {
           await null;

@@ -3,7 +3,7 @@
 // Promise: each failure is a typed error. A failed sync acknowledges nothing, no acknowledged
 //   record is lost, and the process ends by itself (G1, G6, G8, G12).
 // Method: run a writer under strace, which injects an error into the n-th call of a name, on a new
-//   log and on one that is there.
+//   log and on an existing one.
 //
 // strace tells calls apart by name, path and count, not by arguments. The runtimes' own memory
 // depends on madvise, so libc_test.ts fails that call. An injected failure does not drop the page,
@@ -20,7 +20,7 @@ import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
 function straceSkip(): string | false {
-  if (process.platform !== "linux") return "strace is Linux's";
+  if (process.platform !== "linux") return "strace is for Linux";
   const probe = spawnSync("strace", ["-f", "-e", "inject=msync:error=EIO", "true"]);
   if (probe.error !== undefined) return "no strace";
   return probe.status === 0 ? false : "tracing is not permitted here";
@@ -28,23 +28,23 @@ function straceSkip(): string | false {
 
 const skip = straceSkip();
 
-/** A way to tamper. */
+/** Which calls fail, and what must follow. */
 interface Injection {
-  /** As strace has it. */
+  /** In the syntax of strace's `inject=`. */
   readonly inject: string;
-  /** Only calls on the log's own files. */
+  /** True if only calls on the log's own files fail. */
   readonly ofLog?: boolean;
-  /** The log is there already. */
+  /** True if the log exists already. */
   readonly exists?: boolean;
   readonly flush?: "inline" | "offload";
-  /** What the caller is told first; null where the call only helps, and is done without. */
+  /** The first error that the caller gets; null if the log can do without the call. */
   readonly error: RegExp | null;
 }
 
 const SYNC = /^error (open|append|batch|flush|checkpoint) WALSyncError SYNC true$/;
 
 const INJECTIONS: readonly Injection[] = [
-  // The first one is the library's own test of libc.
+  // The first msync is the library's own test of libc.
   { inject: "msync:error=EIO:when=1", error: /^error open WALPlatformError PLATFORM true$/ },
   ...[2, 4, 5, 6, 7, 8].map((n): Injection => ({ inject: `msync:error=EIO:when=${n}`, flush: "inline", error: SYNC })),
   { inject: "msync:error=ENOSPC:when=5+", flush: "inline", error: SYNC },
@@ -80,8 +80,8 @@ const INJECTIONS: readonly Injection[] = [
 ];
 
 for (const { inject, ofLog = false, exists = false, flush = "inline", error } of INJECTIONS) {
-  const what = `${exists ? "a log that is there" : "a new log"}, ${flush}`;
-  test(`WAL is told of strace's inject=${inject} on ${what}`, async () => {
+  const what = `${exists ? "an existing log" : "a new log"}, ${flush}`;
+  test(`WAL keeps its promises under strace's inject=${inject} on ${what}`, async () => {
     using directory = tempDir();
     const path = fs.realpathSync(directory.path) + "/log";
     if (exists) WAL.open(path, { size: 65536 }).close();
@@ -108,7 +108,7 @@ for (const { inject, ofLog = false, exists = false, flush = "inline", error } of
     if (failed >= 0) {
       assert(!lines.slice(failed).some((line) => line.startsWith("ack")), `acknowledged after it: ${shown}`);
     }
-    // Whatever happened, what was acknowledged is there, and a log can be opened or made.
+    // In each case, all acknowledged records are there, and the log can be opened or made.
     const acknowledged = Math.max(
       0,
       ...lines.filter((line) => line.startsWith("ack")).map((line) => Number(line.slice(4))),

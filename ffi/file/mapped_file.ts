@@ -38,9 +38,9 @@ export class MappedFile implements Region {
   /** True while a `syncAsync()` is pending, because it needs the mapping and both descriptors. */
   #isPending = false;
   /**
-   * The error of the first sync that failed. The kernel may now take its pages for clean, and has
-   * reported their error. So another sync would succeed without them. It could be called before the
-   * log learns of the failure, which takes a few turns of the microtask queue.
+   * The error of the first sync that failed; later syncs throw it too. The kernel reports an error
+   * once, and may then treat the unwritten pages as clean, so a later sync could succeed without
+   * them. The log learns of the failure a few microtasks later, and could ask for a sync before.
    */
   #failure: RegionError | null = null;
 

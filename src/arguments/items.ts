@@ -1,28 +1,31 @@
 // The items of a batch, as callers hand them in: each value is read once, checked, and copied into
 // memory of the log's own.
 //
-// To read an item may run code of the caller's: a getter, an iterator, a Proxy. That code may
-// append to any log, this one included, so nothing of an append is prepared before all items have
-// been read, and nothing here is shared with another batch.
+// Reading an item may run code of the caller: a getter, an iterator, a Proxy. That code may append
+// to any log, also to this one. So an append is prepared only after all items have been read, and
+// two batches share nothing here.
 
 import { KEY_HIGH_AT, KEY_LOW_AT, RECORD_BYTES, VALUE_HIGH_AT, VALUE_LOW_AT } from "../format/layout.ts";
 import { setU64 } from "../format/u64.ts";
 import type { DeleteItem, InsertItem } from "../types.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
-/** The memory of a batch has room for at least this many items … */
+/** The least items for which the memory of a batch has room. */
 const LEAST_ROOM = 1024;
-/** … is made for as many as an array says that it has, up to 64 MiB, and doubled for more … */
+/**
+ * The most items for which memory is made at once, in 64 MiB. An array may report a wrong length.
+ * For more items, the memory is doubled.
+ */
 const MOST_FIRST_ROOM = 1 << 20;
 /**
- * … and is kept for the next batch. With room for more items than this, 1 MiB, it is kept only
- * until memory is collected.
+ * Memory with room for at most this many items, 1 MiB, is kept for the next batch. Larger memory is
+ * kept only until the next garbage collection.
  */
 const MOST_KEPT_ROOM = 16384;
 
 /**
- * Memory for the keys and values of items, each at its place in a record. The rest of a record's
- * bytes mean nothing.
+ * Memory for the keys and values of items, each at its place in a record. All other bytes have no
+ * meaning.
  */
 interface Room {
   readonly view: DataView;
@@ -34,12 +37,14 @@ export interface Batch extends Room {
   readonly count: number;
 }
 
-/** What arrays are iterated by, unless somebody has seen to it that they are not. */
+/** The iterator that arrays have, unless a program replaces it. */
 const arrayIterator: unknown = Array.prototype[Symbol.iterator];
 
-/** The memory of a batch that has been written; null while another one uses it. */
+/** The memory of an earlier batch, for the next one; null while a batch uses it. */
 let spare: Room | null = null;
-/** The same of a large one. A new one for each batch would take half as long again as the batch. */
+/**
+ * Memory of an earlier large batch. New memory for each would make a batch take half as long again.
+ */
 let largeSpare: WeakRef<Room> | null = null;
 
 /** Reads a batch of `batchInsert()`. */
@@ -68,13 +73,13 @@ export function readDeletes(items: Iterable<DeleteItem>): Batch {
   return { view, words, count: length };
 }
 
-/** Gives the memory of a batch back, for the next one. The batch must not be used any more. */
+/** Keeps the memory of a batch for the next one. The batch must not be used any more. */
 export function releaseBatch(batch: Batch): void {
   if (batch.words.length <= MOST_KEPT_ROOM * (RECORD_BYTES / 4)) spare = batch;
   else largeSpare = new WeakRef(batch);
 }
 
-/** The batch in memory of its own, no larger than it must be: for a batch that waits. */
+/** Copies a batch that waits into memory of its own, which is as small as possible. */
 export function keepBatch({ count, view }: Batch): Batch {
   return { ...roomIn(view.buffer.slice(0, count * RECORD_BYTES) as ArrayBuffer), count };
 }
@@ -104,7 +109,7 @@ type Listed<Item> =
   | { readonly list: readonly Item[]; readonly length: number }
   | { readonly list: null; readonly iterable: Iterable<Item> };
 
-/** An array that is iterated by index is a list; of anything else, its iterator has been read. */
+/** An array with the usual iterator is read by index. Of all others, the iterator is read once. */
 function listOf<Item>(items: Iterable<Item>): Listed<Item> {
   const iterator: unknown = items === null || items === undefined ? undefined : items[Symbol.iterator];
   if (typeof iterator !== "function") throw new TypeError(`Cannot append a batch: ${show(items)} is not iterable`);
@@ -112,7 +117,7 @@ function listOf<Item>(items: Iterable<Item>): Listed<Item> {
   return { list: null, iterable: { [Symbol.iterator]: () => iterator.call(items) as Iterator<Item> } };
 }
 
-/** An integer of at least 0, as the array's iterator takes it: a Proxy may say anything. */
+/** The length as the array's iterator takes it, an integer ≥ 0. A Proxy may report any value. */
 function lengthOf(items: readonly unknown[]): number {
   return Math.max(0, Math.trunc(Number(items.length)) || 0);
 }
@@ -141,7 +146,7 @@ function storeInsert(view: DataView, at: number, item: InsertItem, index: number
   const keyLow = item[1];
   const valueHigh = item[2];
   const valueLow = item[3];
-  // Here and not in checkPair(), which JavaScriptCore does not inline: batches took a fifth longer.
+  // Checked here first, because JavaScriptCore does not inline checkPair(), which costs a fifth.
   if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
   }

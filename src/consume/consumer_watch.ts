@@ -1,4 +1,4 @@
-// How the consumer is: its state, its last failure, and what to tell those who wait for it.
+// The state of the consumer, its last failure, and the errors for callers that wait for it.
 
 import { WALClosedError } from "../errors.ts";
 import type { ConsumerStats } from "../types.ts";
@@ -18,31 +18,31 @@ export class ConsumerWatch {
     this.#answers = answers;
   }
 
-  /** A consumer begins. */
+  /** Notes that a consumer begins. */
   begins(): void {
     this.#state = "running";
     this.#attempts = 0;
   }
 
-  /** The store failed, for the `attempts`-th time in a row. */
+  /** Notes that the store failed, for the `attempts`-th time in a row. */
   fails(error: unknown, attempts: number): void {
     this.#state = "retrying";
     this.#attempts = attempts;
     this.#lastError = error;
   }
 
-  /** The store does what it is asked. */
+  /** Notes that the store works again. */
   recovers(): void {
     if (this.#attempts > 0) this.begins();
   }
 
-  /** The consumer was stopped. */
+  /** Notes that the consumer was stopped. */
   stops(): void {
     this.#state = "stopped";
     this.#attempts = 0;
   }
 
-  /** The consumer ends with an error, or was refused. */
+  /** Notes that the consumer ended with an error, or was refused. */
   dies(error: unknown): void {
     this.#state = "failed";
     this.#attempts = Math.max(1, this.#attempts);
@@ -58,7 +58,7 @@ export class ConsumerWatch {
     };
   }
 
-  /** The error for whoever waits for a consumer when there is none. */
+  /** The error for callers that wait for a consumer although none runs. */
   absence(): unknown {
     if (this.#state === "failed") return this.#lastError;
     const state = this.#state === "stopped" ? "no consumer runs, the last one was stopped" : "no consumer runs";

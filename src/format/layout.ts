@@ -110,8 +110,9 @@ export const VALUE_LOW_AT = 56;
 export const RECORD_VERSION = 1;
 /** `flags` bit: the batch goes on in the next record. */
 export const FLAG_BATCH_GOES_ON = 1;
-/** `versionOp`: the version is shifted by this, the opcode masked with that. */
+/** The version is in the bits of `versionOp` from this one on. */
 export const VERSION_SHIFT = 6;
+/** The opcode is in these bits of `versionOp`. */
 export const OPCODE_MASK = 0x3f;
 /**
  * Of `versionOp` and `flags` as one number: the version, and all flags that no record of this

@@ -14,9 +14,9 @@ interface LogCopy {
   readonly pieces: Iterable<Uint8Array>;
   readonly first: LSN;
   readonly last: LSN;
-  /** Of the copied file. */
+  /** The size of the copied file. */
   readonly sizeBytes: number;
-  /** Must be called when nothing more is read. */
+  /** Frees the slots that the copy kept. It must be called when the copy ends, also by an error. */
   readonly end: () => void;
 }
 
@@ -92,7 +92,7 @@ export class Backups {
     return { pieces: this.#whileGood(pieces, end), first, last, sizeBytes, end };
   }
 
-  /** The log may be closed, or fail, between two pieces. */
+  /** Stops the copy if the log is closed or fails between two pieces. */
   *#whileGood(pieces: Iterable<Uint8Array>, end: () => void): Generator<Uint8Array, void, undefined> {
     for (const piece of pieces) {
       yield piece;
@@ -102,8 +102,8 @@ export class Backups {
   }
 
   /**
-   * Lets in those who waited for a backup to read on. After the last backup, only a consumer can
-   * make room.
+   * Lets in appends that waited until a backup had read a slot. After the last backup, only a
+   * consumer can make room.
    */
   #moveUnread(): void {
     const { positions, health, header, room } = this.#log;

@@ -36,20 +36,22 @@ export class SQLiteStoreError extends WALError {
   }
 }
 
-/** A connection. Whatever SQLite fails with, its callers get as a `SQLiteStoreError`. */
+/** A connection. Each error of SQLite becomes a `SQLiteStoreError`. */
 export class SQLiteConnection {
   readonly tables: SQLiteTables;
   readonly #path: string;
   readonly #database: DatabaseSync;
   #isOpen = true;
-  /** Changes since the last checkpoint of SQLite's. */
+  /** Changes since SQLite last moved its write-ahead log into the database. */
   #changes = 0;
   /**
-   * Commits may not be durable. True at first, because a commit of an earlier process may still be
-   * in the page cache only.
+   * True if commits may not be durable. True at first, because a commit of an earlier process may
+   * still be in the page cache only.
    */
   #isSyncDue = true;
-  /** The failure of a sync: a later sync may succeed without what this one lost. */
+  /**
+   * The error of a failed sync. It is final, because a later sync may succeed without lost data.
+   */
   #failure: SQLiteStoreError | null = null;
 
   /** Opens a database, and makes the tables in an empty one. */
@@ -75,7 +77,7 @@ export class SQLiteConnection {
     const mode = database.prepare("PRAGMA journal_mode = WAL").get()!["journal_mode"];
     if (mode !== "wal" && mode !== "memory") {
       throw new Error(
-        `its journal mode is ${String(mode)}, and the file system or another user keeps it from being "wal"`,
+        `its journal mode is ${String(mode)}; the file system or another user does not allow "wal"`,
       );
     }
     database.exec(SETTINGS);
@@ -172,7 +174,7 @@ export class SQLiteConnection {
     }
   }
 
-  /** Moves SQLite's write-ahead log into the database, as far as no reader needs it. */
+  /** Moves the part of SQLite's write-ahead log that no reader needs into the database. */
   #checkpoint(): void {
     try {
       this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");

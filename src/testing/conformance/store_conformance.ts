@@ -10,12 +10,12 @@ import { Trial } from "./store_trial.ts";
 
 /** One thing that a store must do. */
 export interface ConformanceCase {
-  /** What it is, and the promise that is broken otherwise, as in `… (G3)`. */
+  /** What the store must do, and the promise that depends on it, as in `… (G3)`. */
   readonly name: string;
   /**
    * Tries a new store, or several.
    *
-   * @throws {BrokenPromiseError} which says what the store did wrong, and what had happened to it.
+   * @throws {BrokenPromiseError} which says what the store did wrong, and after which steps.
    */
   readonly run: () => Promise<void>;
 }
@@ -30,7 +30,7 @@ export interface ConformanceOptions<S extends Store = Store> {
   /** Registers each case: `Deno.test`, or `test` of `bun:test` or `node:test`. */
   readonly test?: ((name: string, run: () => Promise<void>) => unknown) | undefined;
   /**
-   * What names of cases begin with.
+   * The first word of each case's name.
    *
    * @default {"Store"}
    */
@@ -91,7 +91,7 @@ export function storeConformance<S extends ApplicableStore>(
   return cases;
 }
 
-/** Puts the case's name into what it throws. */
+/** Puts the name of a case into the error that the case throws. */
 async function named(title: string, run: () => Promise<void>): Promise<void> {
   try {
     await run();

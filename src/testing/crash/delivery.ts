@@ -11,14 +11,14 @@ export interface DeliveryParties {
   readonly model: LogModel;
   /** The log's highest durable LSN. */
   durable(): LSN;
-  /** Up to here the store has every record, in memory at least. */
+  /** The LSN up to which the store has every record, at least in memory. */
   applied(): LSN;
-  /** Up to here the store said that it has every record; 0 if it cannot say. */
+  /** The LSN up to which the store has said that it has every record; 0 if it cannot say. */
   said(): LSN;
   readonly takesRuns: boolean;
 }
 
-/** The records that one consumer after the other hands to a store. */
+/** Checks the records that successive consumers hand to a store. */
 export class Delivery {
   readonly #parties: DeliveryParties;
   /** The next record; 0 if a consumer has handed out none. */

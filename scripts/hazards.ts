@@ -148,7 +148,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL never completes a batch that was cut with records of its next life",
       ],
       "recovery_test.ts": [
-        "recover() drops an unfinished batch, cut at each of its records, and erases what was there of it",
+        "recover() drops an unfinished batch, cut after each of its records, and erases its records",
       ],
     },
   },
@@ -742,12 +742,12 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G11", "G13"],
     tests: {
       "faults/dead_consumer_test.ts": [
-        "stats() warns as soon as a consumer has died with records left, and no longer than that",
-        "whenApplied() rejects with what the last consumer said when it failed, until there is another",
-        "WALFullError has the dead consumer's error as its cause, for whoever waits and for whoever comes later",
-        "stats() and WALFullError tell of a call to the store that does not return, with a warning after a second",
-        "consumeAsync() ends when the log is closed while insert() does not return, and what that does later is nobody's",
-        "consumeAsync() calls a store only when the call has ended that outlasted its log",
+        "stats() warns at once when a consumer has failed with records left, until they are applied",
+        "whenApplied() rejects with the error of the last consumer, which failed, until another one starts",
+        "WALFullError has the failed consumer's error as its cause, for waiting and for later appends",
+        "stats() and WALFullError report a call to the store that does not return, with a warning after a second",
+        "consumeAsync() ends when the log is closed while insert() does not return, and ignores what the call does later",
+        "consumeAsync() calls a store only after a call of an earlier log has ended",
       ],
     },
   },
@@ -799,7 +799,7 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/other_names_test.ts": [
         "stats() warns of a log with hard links for as long as it has them, looked at by statx",
-        "WAL refuses a path that would make a file which nobody meant, and says what to give",
+        "WAL refuses a path that can only be a mistake, and says what to give instead",
         "open() on a read-only file system says what to do, and a copy opens",
       ],
     },
@@ -815,7 +815,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WALRecord is the same value before and after an append, and however it is read",
         "WALRecord is another value when one field differs",
         "structuredClone() and postMessage() refuse a record, alone or in anything else, and take what toObject() gives",
-        "console.log() shows a record's fields, and nothing of what they are made of",
+        "console.log() shows a record's fields, and not its internal words",
       ],
     },
   },

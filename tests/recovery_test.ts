@@ -109,7 +109,7 @@ test("recover() lists intact records after a hole as phantoms, wherever in the r
   }
 });
 
-test("recover() reports every damaged record at or below the watermark, as ranges, whole ones between them left out", () => {
+test("recover() reports damaged records at or below the watermark as ranges, without intact records between", () => {
   const ring = new RingBuilder(16).records(1, 12);
   for (const lsn of [3, 4, 7, 11]) ring.put(lsn, torn({ lsn }));
   const verdict = recover(ring.build(), makeHeader({ capacity: 16, durable: 11 }), true);
@@ -134,7 +134,7 @@ test("recover() reports what is overwritten, and then finds a hole before the ne
   assertEquals([verdict.tail, verdict.head, verdict.phantoms, verdict.damaged], [12, 18, 1, [{ first: 2, last: 11 }]]);
 });
 
-test("recover() drops an unfinished batch, cut at each of its records, and erases what was there of it", () => {
+test("recover() drops an unfinished batch, cut after each of its records, and erases its records", () => {
   for (let present = 0; present <= 5; present++) {
     const ring = new RingBuilder(16).records(1, 3);
     for (let i = 0; i < present; i++) ring.record({ lsn: 4 + i, flags: i === 4 ? 0 : 1, distance: 1 + i });
@@ -146,7 +146,7 @@ test("recover() drops an unfinished batch, cut at each of its records, and erase
   }
 });
 
-test("recover() drops an unfinished batch whose later records are there and an earlier one is not", () => {
+test("recover() drops an unfinished batch that lacks a record before the last one", () => {
   for (let missing = 4; missing <= 8; missing++) {
     const ring = new RingBuilder(16).records(1, 3);
     for (let lsn = 4; lsn <= 8; lsn++) ring.record({ lsn, flags: lsn === 8 ? 0 : 1, distance: lsn - 3 });
@@ -223,7 +223,7 @@ test("recover() finds damage at either end of a long log that was closed cleanly
   }
 });
 
-test("recover() reports of a long closed log what its oldest LSN without a record is: damage, a later version, a batch without its end", () => {
+test("recover() reports the first fault of a long closed log: damage, a later version, a batch without its end", () => {
   const capacity = 10_000;
   const count = 9000;
   const header = makeHeader({ capacity, tail: 1, durable: count, cleanHead: count + 1 });
@@ -269,20 +269,20 @@ test("recover() does not believe a clean mark that a record past it contradicts"
   assertEquals([verdict.clean, verdict.head, verdict.proved], [false, 13, 11]);
 });
 
-test("recover() takes a contradicted clean mark for a watermark all the same", () => {
+test("recover() still uses a contradicted clean mark as a watermark", () => {
   const ring = cleanLog().record({ lsn: 12, distance: 12 }).put(11, torn({ lsn: 11 }));
   const verdict = recover(ring.build(), makeHeader({ ...CLEAN, durable: 6 }), true);
   assertEquals([verdict.damaged, verdict.proved], [[{ first: 11, last: 11 }], 11]);
 });
 
-test("recover() does not take the stale record at a clean head for one past it", () => {
+test("recover() does not count the stale record in the slot of the clean head as a record past it", () => {
   const full = makeHeader({ ...CLEAN, tail: 4 });
   assertEquals(recover(cleanLog().build(), full, true).clean, true);
 });
 
-// What is resumed.
+// What an opening resumes.
 
-test("recover() resumes the checkpoint from header and records, whichever is higher, and believes no impossible one", () => {
+test("recover() resumes the higher checkpoint of header and records, and ignores an impossible one", () => {
   const checkpoint = (lsn: number, through: number) => ({ lsn, opType: 4, valueLow: BigInt(through) });
   const at = (header: number, ...through: number[]) => {
     const ring = new RingBuilder(16).records(1, 8);
@@ -294,7 +294,7 @@ test("recover() resumes the checkpoint from header and records, whichever is hig
   assert(at(0, 2 ** 60) <= 9);
 });
 
-test("recover() resumes the clock from header and last record, whichever is later", () => {
+test("recover() resumes the clock from the later time of header and last record", () => {
   const at = (nanos: bigint, seq: number, header: [bigint, number]) => {
     const ring = new RingBuilder(16).records(1, 2).record({ lsn: 3, nanos, seq });
     const [timeNanos, timeSeq] = header;
@@ -353,8 +353,7 @@ test("recover() returns after any crash all that was acknowledged, a whole-batch
     const slots = ring.build();
     const verdict = recover(slots, header, true);
     assertEquals([verdict.tail, verdict.head, verdict.damaged], [tail, head, []]);
-    // Once the debris is gone, nothing past the end can pass for a successor, and recovery finds no
-    // more to do.
+    // After the debris is erased, no slot past the end verifies, and recovery finds nothing more.
     for (const slot of verdict.debris) slots.erase(slot);
     for (let lsn = head; lsn < tail + capacity; lsn++) {
       assertEquals(slots.verify((lsn - 1) % capacity, lsn), SlotState.Other);

@@ -1,4 +1,4 @@
-// Fault: a record is compared, cloned, spread or shown as what it is made of, not as what it says
+// Fault: a record is compared, cloned, spread or shown by its internal words instead of its fields
 //   (H51).
 // Promise: records are values, deeply equal if, and only if, all their fields are. No clone lacks a
 //   field, and a record keeps nothing else alive.
@@ -41,8 +41,7 @@ const fields: fc.Arbitrary<WALRecordFields> = fc.record({
 });
 
 /**
- * Deep equality as tests have it, from each library that this runtime can load. All of them must
- * agree.
+ * The deep equality of each test library that this runtime can load. All of them must agree.
  */
 const equalities: ((one: unknown, other: unknown) => boolean)[] = [
   isDeepStrictEqual,
@@ -158,7 +157,7 @@ test("WALRecord is another value when one bit of any word differs", () => {
   }
 });
 
-test("WALRecord reads back what was written, next to any other", () => {
+test("WALRecord reads back what was written, whatever other records are around it", () => {
   fc.assert(fc.property(fc.array(fields, { minLength: 1, maxLength: 8 }), (records) => {
     const bytes = records.flatMap(({ lsn, opType, time: [nanos, seq, shard], ...keys }, i) => [
       ...recordBytes({ lsn, opType, nanos, seq, shard, flags: i & 1, distance: i + 1, ...keys, version: 1 }),
@@ -225,7 +224,7 @@ test("toObject() gives a plain object with all fields, and toJSON() the same wit
   assertEquals(JSON.parse(JSON.stringify({ record })), { record: json });
 });
 
-test("console.log() shows a record's fields, and nothing of what they are made of", () => {
+test("console.log() shows a record's fields, and not its internal words", () => {
   using wal = openInMemory();
   fill(wal, 1);
   const [record] = wal.replay();
@@ -254,7 +253,7 @@ test("records() has the methods of iterators, at run time and in its type", () =
   assertEquals(wal.records({ from: 8 }).toArray().map(({ lsn }) => lsn), [8, 9]);
 });
 
-test("WALRecord keeps no memory of the log's alive: what it reaches is some numbers and no buffer", () => {
+test("WALRecord keeps no memory of the log alive, because it reaches numbers only and no buffer", () => {
   using wal = openInMemory();
   fill(wal, 500);
   const reached = new Set<unknown>();

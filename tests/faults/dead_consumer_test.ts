@@ -1,6 +1,6 @@
-// Fault: the consumer dies, is refused, or hangs in a call to its store, while appends go on being
+// Fault: the consumer fails, is refused, or hangs in a call to its store, while appends are still
 //   acknowledged (H46).
-// Promise: whoever asks is told at once and why, and the ring does not fill in silence (G13).
+// Promise: callers that ask learn of it at once, and why. The ring does not fill in silence (G13).
 //   Closing ends, and calls to a store never overlap (G11).
 // Method: stores that throw, are refused, or never answer; a clock that the test controls; children
 //   for rejections that nobody handles.
@@ -31,7 +31,7 @@ import { test } from "../support/test.ts";
 
 const fault = new Error("the store is away");
 
-/** A store that fails while it is told to. */
+/** A store that fails while `isAway` is true. */
 function fragileStore(): ListStore & { isAway: boolean } {
   const store = Object.assign(new ListStore(), { isAway: true });
   store.before = () => {
@@ -64,7 +64,7 @@ async function hanging(options: WALOptions = {}) {
   return { wal, disk, store, answer, stop, consuming };
 }
 
-test("stats().consumer says that there was none, that it runs, that it was stopped, that it failed and with what", async () => {
+test("stats().consumer says whether a consumer runs, was stopped or failed, and with which error", async () => {
   await using wal = openInMemory();
   assertEquals(wal.stats().consumer, { state: "none", attempts: 0, lastError: null, callMs: 0 });
   const stop = new AbortController();
@@ -79,7 +79,7 @@ test("stats().consumer says that there was none, that it runs, that it was stopp
   assertEquals(wal.stats().consuming, false);
 });
 
-test("stats().consumer counts failures in a row while onError has the store tried again, and forgets them at a success", async () => {
+test("stats().consumer counts failures in a row while onError says retry, and forgets them at a success", async () => {
   await using wal = openInMemory();
   const store = fragileStore();
   const seen: unknown[] = [];
@@ -128,7 +128,7 @@ for (
     ["was refused for an option", (wal: WAL) => wal.consumeAsync(new ListStore(), 100), RangeError],
   ] as const
 ) {
-  test(`whenApplied() rejects with what the last consumer said when it ${what}, until there is another`, async () => {
+  test(`whenApplied() rejects with the error of the last consumer, which ${what}, until another one starts`, async () => {
     using wal = openInMemory();
     fill(wal, 1);
     await assertRejects(() => wal.whenApplied(), WALClosedError, "no consumer runs");
@@ -153,7 +153,7 @@ for (
   });
 }
 
-test("WALFullError has the dead consumer's error as its cause, for whoever waits and for whoever comes later", async () => {
+test("WALFullError has the failed consumer's error as its cause, for waiting and for later appends", async () => {
   await using wal = openInMemory();
   fill(wal, CAPACITY);
   assertEquals(assertThrows(() => fill(wal, 1), WALFullError, "no consumer runs").cause, undefined);
@@ -169,7 +169,7 @@ test("WALFullError has the dead consumer's error as its cause, for whoever waits
   }
 });
 
-test("WALFullError has the error of the store that is tried again as its cause", async () => {
+test("WALFullError has the error of a store that is retried as its cause", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 0 });
   fill(wal, CAPACITY);
   const stop = new AbortController();
@@ -185,7 +185,7 @@ test("WALFullError has the error of the store that is tried again as its cause",
   assertStrictEquals(await assertRejects(() => consuming), fault);
 });
 
-test("stats() warns as soon as a consumer has died with records left, and no longer than that", async () => {
+test("stats() warns at once when a consumer has failed with records left, until they are applied", async () => {
   await using wal = openInMemory();
   const store = fragileStore();
   const died = () => wal.stats().warnings.filter((text) => text.startsWith("The consumer failed with Error"));
@@ -204,7 +204,7 @@ test("stats() warns as soon as a consumer has died with records left, and no lon
   await consuming;
 });
 
-test("stats() and WALFullError tell of a call to the store that does not return, with a warning after a second", async () => {
+test("stats() and WALFullError report a call to the store that does not return, with a warning after a second", async () => {
   const { wal, disk, answer, stop, consuming } = await hanging();
   const warned = () => wal.stats().warnings.filter((text) => text.includes("for its store to return"));
   const { callMs } = wal.stats().consumer;
@@ -246,7 +246,7 @@ async function waitingFor(call: Call, wal: WAL, answer: Promise<unknown>): Promi
 }
 
 for (const call of ["insert", "applyBatch", "appliedLsn", "sync", "onError"] as const) {
-  test(`consumeAsync() ends when the log is closed while ${call}() does not return, and what that does later is nobody's`, async () => {
+  test(`consumeAsync() ends when the log is closed while ${call}() does not return, and ignores what the call does later`, async () => {
     for (const ending of ["resolve", "reject"] as const) {
       const wal = openOn(new SimulatedDisk());
       const answer = Promise.withResolvers<unknown>();
@@ -258,7 +258,7 @@ for (const call of ["insert", "applyBatch", "appliedLsn", "sync", "onError"] as 
       wal.open();
       const state = () => [wal.head, wal.tail, wal.durable, wal.applied, wal.stats().consumer.state];
       const before = state();
-      // A rejection that nobody handled would end the process.
+      // An unhandled rejection would end the process.
       if (ending === "resolve") answer.resolve(call === "appliedLsn" ? 3 : "retry");
       else answer.reject(new Error("too late"));
       await settle();
@@ -292,7 +292,7 @@ test("WAL[Symbol.asyncDispose]() waits for a call to the store that returns in t
   }
 });
 
-test("consumeAsync() calls a store only when the call has ended that outlasted its log", async () => {
+test("consumeAsync() calls a store only after a call of an earlier log has ended", async () => {
   const wal = openOn(new SimulatedDisk());
   const answer = Promise.withResolvers<void>();
   const entered = Promise.withResolvers<void>();
@@ -326,7 +326,7 @@ test("consumeAsync() calls a store only when the call has ended that outlasted i
   await second;
 });
 
-test("whenApplied() tells of a failure, which is then no unhandled rejection; one that nobody asks for is", async () => {
+test("whenApplied() handles the rejection of a failed consumer, which otherwise is unhandled", async () => {
   const program = (start: string, wait: string) => `
     import { consume, WAL } from "${projectUrl("mod.ts")}";
     const wal = WAL.open(null, { size: 65536 });

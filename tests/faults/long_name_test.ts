@@ -24,7 +24,7 @@ const CHARACTERS = ["n", "é", "字", "😀"];
 
 const bytesOf = (text: string) => new TextEncoder().encode(text).length;
 
-/** A name of `bytes` bytes, made of one character as far as it goes. */
+/** A name of `bytes` bytes: one character as often as it fits, after some `x`. */
 function nameOf(bytes: number, character: string): string {
   const count = Math.floor(bytes / bytesOf(character));
   return "x".repeat(bytes - count * bytesOf(character)) + character.repeat(count);
@@ -129,7 +129,7 @@ test("WAL keeps logs apart whose long names differ in their last byte", () => {
   assertEquals(fs.readdirSync(directory.path).length, 6);
 });
 
-/** Tries it on the simulated disk, and for real. */
+/** Runs a test on the simulated disk and on the real one. */
 function onBoth(body: (place: Place) => void): void {
   body(simulated());
   using directory = tempDir();
@@ -163,7 +163,7 @@ test("WAL salvages a log whose path is as long as a path may be", () => {
   let deep = fs.realpathSync(directory.path);
   while (deep.length < most) {
     const left = most - deep.length - 1;
-    // The last one has a name too.
+    // The last directory needs a name of at least one byte.
     deep += `/${"d".repeat(left > 200 && left < 210 ? 100 : Math.min(200, left))}`;
   }
   fs.mkdirSync(deep, { recursive: true });
@@ -180,7 +180,7 @@ test("WAL salvages a log whose path is as long as a path may be", () => {
   assertThrows(() => WAL.open(`${deep}/${"n".repeat(temporaryName.length + 1)}`, OPTIONS), WALIOError, "is too long");
 }, { skip: process.platform !== "linux" && "4096 bytes on Linux" });
 
-test("WAL says that a path is too long where each of its names is not", () => {
+test("WAL says that the whole path is too long, if none of its names is", () => {
   using directory = tempDir();
   const path = directory.join(...Array(20).fill("d".repeat(250)), "log");
   const error = assertThrows(() => WAL.open(path, OPTIONS), WALIOError);

@@ -107,8 +107,8 @@ test("WAL.open() leaves no temporary name when power fails or the process dies a
 });
 
 const NOT_MEANT: Record<string, string> = {
-  "": "a log in memory is null",
-  ":memory:": "a log in memory is null",
+  "": "null for a log in memory",
+  ":memory:": "null for a log in memory",
   "file:///tmp/log": "new URL",
   "FILE:log": "new URL",
   "file::memory:?cache=shared": "new URL",
@@ -116,7 +116,7 @@ const NOT_MEANT: Record<string, string> = {
   "\udc00/log": "surrogate",
 };
 
-test("WAL refuses a path that would make a file which nobody meant, and says what to give", () => {
+test("WAL refuses a path that can only be a mistake, and says what to give instead", () => {
   using directory = tempDir();
   const source = WAL.open(null, OPTIONS);
   for (const [path, advice] of Object.entries(NOT_MEANT)) {

@@ -1,9 +1,9 @@
 // Fault: power fails after slots were freed and written again, and before or while the header with
 //   the new tail is written (H29).
-// Promise: a slot is not written before both header copies have a tail past it, so the records that
-//   either names are there (G1, G2, G3, G11).
-// Method: fill the ring, release a part and write over it, by each way to free. Crash at each call
-//   with the header lost, the data kept, and in seeded mixtures. Damage the newer header copy at
+// Promise: a slot is not written again before both header copies have a tail after it. So with
+//   either copy, all records from its tail on are there (G1, G2, G3, G11).
+// Method: fill the ring, release records in each way, and write over them. Crash at each call with
+//   the header lost, with the data kept, and with seeded mixtures. Damage the newer header copy at
 //   each of these crashes.
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -47,7 +47,7 @@ const WAYS: Readonly<Record<string, (wal: WAL) => void>> = {
   },
 };
 
-/** As the others, with tails at ends of batches only, and more laps. */
+/** A way with batches, so that tails are between batches, and with more laps. */
 const WAYS_OF_BATCHES: Readonly<Record<string, (wal: WAL) => void>> = {
   "batches, truncate() in the middle of one": (wal) => {
     for (let i = 0; i < 12; i++) {
@@ -126,8 +126,7 @@ for (const [name, way] of Object.entries({ ...WAYS, ...WAYS_OF_BATCHES })) {
     const simulation = new Simulation({ traceLimit: 60 });
     const { disk } = simulation;
     const wal = simulation.open();
-    // Batches of 3: the older copy's tail, or what stands in its place, would often lie within a
-    // batch.
+    // With batches of 3, a wrong tail would often be inside a batch.
     for (let i = 0; i < CAPACITY; i += 3) appendBatch(wal, 3);
     wal.flush();
     const before = disk.snapshot();

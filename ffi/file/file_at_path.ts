@@ -16,7 +16,7 @@ export class FileAtPath {
   readonly #system: System;
   readonly #watched: WatchedPath;
   readonly #opened: OpenedFile;
-  /** Why the last check of the path failed; null if it did not. */
+  /** Why the last check of the path failed; null if it succeeded. */
   #unseen: SystemError | null = null;
 
   constructor(system: System, watched: WatchedPath, opened: OpenedFile) {
@@ -32,13 +32,13 @@ export class FileAtPath {
     const { links } = this.#watched;
     if (links > 1) {
       warnings.push(
-        `The log's file has ${links} names: a hard link is no copy and changes with the log, whereas backup() makes one`,
+        `The log's file has ${links} names: a hard link changes with the log and is no copy; backup() makes a copy`,
       );
     }
     if (this.#unseen !== null) {
       const { call, errno } = this.#unseen;
       warnings.push(
-        `The log's path cannot be inspected (${call} fails with ${errno}): the log does not notice a file that replaces it there`,
+        `The log's path cannot be inspected (${call} fails with ${errno}): the log cannot notice that another file replaces it`,
       );
     }
     return warnings;

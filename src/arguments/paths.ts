@@ -49,15 +49,15 @@ function pathOfURL(url: URL): string {
   } catch (cause) {
     if (!(cause instanceof URIError)) throw cause;
   }
-  // Bun returns nothing for what Deno throws at.
+  // Where Deno throws, Bun returns an empty path.
   if (path === "") throw new TypeError(`Cannot use ${url.href} as path: its escapes are not UTF-8`);
   return path;
 }
 
-/** Why a text would make a file that nobody meant. */
+/** Why a text cannot be meant as a path; null if it can. */
 function problemOf(path: string): string | null {
-  if (path === "") return "it is empty; a log in memory is null";
-  if (path === ":memory:") return 'a log in memory is null, and a file of that name "./:memory:"';
+  if (path === "") return "it is empty; give null for a log in memory";
+  if (path === ":memory:") return 'give null for a log in memory, or "./:memory:" for a file of this name';
   if (/^file:/i.test(path)) return "it is the text of a URL; give new URL(path)";
-  return /\p{Surrogate}/u.test(path) ? "half of a surrogate pair in it is no character" : null;
+  return /\p{Surrogate}/u.test(path) ? "it has half of a surrogate pair, which is no character" : null;
 }

@@ -7,7 +7,9 @@
 export class QuietTimer {
   /** Nobody stores into this cell. A wait on it ends when its time is up, or by `clear()`. */
   readonly #cell = new Int32Array(new SharedArrayBuffer(4));
-  /** How often the timer was set or cleared. A wait that began at another count calls nobody. */
+  /**
+   * How often the timer was set or cleared. A wait that ends at another count does not call back.
+   */
   #count = 0;
   #isSet = false;
 

@@ -20,14 +20,14 @@ import { isOpcode } from "./operations.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
 import { SlotFields } from "./slot_fields.ts";
 
-// Of this file's own, because V8 loads what is imported each time that it is used.
+// Not imported, because V8 would load it at each use.
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
 
-/** `version` and `opcode` in one byte. */
+/** The version in the byte that also has the opcode. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
-/** Fewer records are verified one by one, because a codec for them does not pay. */
+/** Fewer records are verified one by one, because for them that is faster than the codec. */
 const LEAST_VERIFIED = 64;
 /** Fewer records are written one by one, because a run takes longer to begin. */
 const LEAST_WRITTEN = 16;
@@ -38,7 +38,7 @@ function setNumber(words: Int32Array, word: number, value: number): void {
   words[word + 1] = (value / TWO_TO_32) | 0;
 }
 
-/** What a slot holds, seen with the LSN that is expected there. */
+/** What a slot holds, compared with the LSN that is expected there. */
 export const SlotState = {
   /** Checksum, LSN, version and opcode are right. */
   Record: 0,
@@ -66,8 +66,8 @@ export interface RunClock extends TimeWords {
 }
 
 /**
- * What a record's checksum starts from: the CRC state after the log id. So the records of other
- * logs never verify.
+ * The state from which a record's checksum starts: the CRC state after the log id. So the records
+ * of other logs never verify.
  */
 export function checksumSeed(logId: Uint8Array): number {
   return updateBytes(INITIAL_STATE, logId);
@@ -80,9 +80,9 @@ export interface BatchPart {
   readonly words: Int32Array;
   /** Index of the part's first item. */
   readonly from: number;
-  /** How many, at most `RUN_RECORDS`. */
+  /** How many items, at most `RUN_RECORDS`. */
   readonly count: number;
-  /** Whether the last of them is the last of the batch. */
+  /** True if the part's last item is the last of the batch. */
   readonly endsBatch: boolean;
 }
 
@@ -148,7 +148,7 @@ export class Slots extends SlotFields {
 
   /** Writes what comes before a record's key, without the checksum. */
   #writeFront(word: number, kind: number, lsn: LSN, distance: number, time: TimeWords): void {
-    // 32-bit halves are stored as words: a double's low half is what `| 0` leaves of it.
+    // 32-bit halves are stored as words. For a double, `| 0` gives the low half.
     const words = this.words;
     words[word + 1] = kind;
     words[word + 2] = lsn | 0;
@@ -162,9 +162,9 @@ export class Slots extends SlotFields {
   /**
    * Writes a part of a batch into consecutive slots, as `write()` does for one record.
    *
-   * @param distance of the first record.
-   * @param clock stands at the first record's time, and afterwards at the last one's, without a
-   * carry between.
+   * @param distance the first record's distance.
+   * @param clock is at the first record's time, and afterwards at that of the last one. Between
+   * them, the sequence number does not carry.
    */
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
     const { words: items, from, count } = part;
@@ -200,7 +200,7 @@ export class Slots extends SlotFields {
     }
   }
 
-  /** What a slot holds, where this LSN belongs. */
+  /** What a slot holds, compared with the LSN that belongs there. */
   verify(slot: number, lsn: LSN): SlotState {
     if (!this.hasLsn(slot, lsn)) return SlotState.Other;
     const word = this.wordOf(slot);
@@ -243,8 +243,8 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Makes all records here those of another log, whose seed is given. A record that does not verify
-   * with this log's seed does not verify with the other seed: nothing becomes good.
+   * Turns all records here into records of the log with another seed. A record that does not verify
+   * now does not verify with the other seed either.
    */
   reseal(seed: number): Slots {
     const difference = checksumDifference(this.#seed, seed);

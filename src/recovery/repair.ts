@@ -1,4 +1,4 @@
-// Makes the verdict of recovery true on the medium.
+// Repair: makes the file agree with the verdict of recovery, durably.
 
 import type { Region } from "../../ffi/region.ts";
 import { HeaderWriter } from "../engine/header_writer.ts";
@@ -16,9 +16,9 @@ import type { Verdict } from "./recovery.ts";
 const PAGE_BYTES = 4096;
 
 /**
- * Makes the verdict true on the medium. First, what is accepted becomes durable. Then the header
- * says so, and then debris is erased. Both header copies say that the log is open before the first
- * append. In this order, a crash between any two steps leads to the same verdict.
+ * Makes the file agree with the verdict, durably. First the accepted records become durable. Then
+ * the header says so, and then debris is erased. Before the first append, both header copies say
+ * that the log is open. In this order, a crash between any two steps leads to the same verdict.
  */
 export function repair(
   region: Region,
@@ -43,7 +43,7 @@ export function repair(
   }
   writer.write({ ...positions, erasing: true });
   erase(region, slots, verdict.debris);
-  // A recovery that did not end erased some of it: what is in memory must become durable too.
+  // An earlier recovery crashed while it erased debris. What it erased must become durable too.
   if (header.erasing) dirtyAndSync(region, slots, verdict.head, verdict.tail + slots.count - 1);
   writer.write(positions);
   return writer;

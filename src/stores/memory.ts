@@ -1,6 +1,7 @@
 /**
- * A store in memory: a multi-value map from 128-bit keys to sets of 128-bit values. Nothing of it
- * outlives its process, so it is for tests, for caches, and for what can be made again.
+ * A store in memory: a multi-value map from 128-bit keys to sets of 128-bit values. The
+ * store is lost with its process, so it is for tests, for caches, and for data that can be made
+ * again.
  *
  * @example
  * ```ts
@@ -79,8 +80,8 @@ export class MemoryStore implements RecordStore {
   /**
    * Adds a value to a key's values.
    *
-   * @param record the record that the value comes from. It is skipped unless its LSN is above
-   * `appliedLsn()`.
+   * @param record the record that the value comes from. If its LSN is at or below `appliedLsn()`,
+   * nothing is changed.
    * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
    */
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
@@ -111,8 +112,8 @@ export class MemoryStore implements RecordStore {
    * Applies a run of records: all of them or, if it throws, none. It skips those at or below
    * `appliedLsn()`.
    *
-   * @param run which log the records come from; left out, `appliedLog()` stays as it is.
-   * @throws {RangeError} if a record is of no known type, or the LSNs do not ascend. Also if the
+   * @param run which log the records come from. If left out, `appliedLog()` does not change.
+   * @throws {RangeError} if a record's type is unknown, or if the LSNs do not ascend. Also if the
    * run is of another log than `appliedLog()`, and starts at or below `appliedLsn()`.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
@@ -155,8 +156,8 @@ export class MemoryStore implements RecordStore {
   }
 
   /**
-   * Every key with each of its values, in no order. What changes meanwhile may be among them or
-   * not.
+   * Every key with each of its values, in no order. Pairs that are added or removed meanwhile may
+   * be among them or not.
    */
   entries(): IterableIterator<Entry> {
     return this.#pairs.entries();

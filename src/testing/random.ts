@@ -1,8 +1,9 @@
-// Random numbers that a seed gives again.
+// Random numbers that can be repeated from a seed.
 //
-// sfc32 by Chris Doty-Humphrey (PractRand, 2010): 128 bits of state. A counter is among them, so no
-// seed leads into a short cycle. Seeded as there: the seed in three words, the counter at 1, twelve
-// numbers discarded. Labels are hashed with FNV-1a (Fowler, Noll, Vo).
+// sfc32 by Chris Doty-Humphrey (PractRand, 2010): 128 bits of state. A counter is part of the
+// state, so no seed leads into a short cycle. As in PractRand, the seed fills three words, the
+// counter starts at 1, and twelve numbers are discarded. Labels are hashed with FNV-1a (Fowler,
+// Noll, Vo).
 
 /** Deterministic random numbers. The same seed gives the same numbers on every runtime. */
 export class Random {
@@ -18,7 +19,7 @@ export class Random {
    * Starts a sequence.
    *
    * @param seed any integer; its low 53 bits count.
-   * @param stream a 32-bit number: one seed has a sequence for each.
+   * @param stream a 32-bit number. Each seed has a sequence for each stream.
    */
   constructor(seed: number, stream = 0) {
     this.seed = seed;
@@ -71,8 +72,8 @@ export class Random {
   }
 
   /**
-   * Other numbers, for another purpose, whatever numbers were taken so far. A history can be
-   * shortened and still meets the same faults, because no purpose moves the numbers of another.
+   * A sequence of its own for one purpose. It depends on the seed and the label only, and not on
+   * the numbers that were taken so far. So a shortened history still meets the same faults.
    */
   fork(label: string): Random {
     let hash = 0x811c9dc5;
@@ -80,7 +81,7 @@ export class Random {
     return new Random(this.seed, hash);
   }
 
-  /** The state, to go on from here later. */
+  /** The state, so that the sequence can go on from here later. */
   save(): RandomState {
     return [this.#a, this.#b, this.#c, this.#counter];
   }

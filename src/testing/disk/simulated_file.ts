@@ -3,7 +3,7 @@
 // Stores through a mapping cannot be observed, so a page is dirty if the page cache differs from
 // what the kernel believes the medium to hold. That belief is the medium's own content, except for
 // pages in `#believed` (a write-back failed or was lost, and the page counts as clean all the same)
-// and pages in `#queued` (being written, and stored into again).
+// and pages in `#queued` (being written, and perhaps stored into again).
 
 import { Buffer } from "node:buffer";
 import type { Random } from "../random.ts";
@@ -28,7 +28,7 @@ export interface PageImage {
   readonly bytes: Uint8Array;
 }
 
-/** How pages that are written really fare. */
+/** What really happens to pages that are written. */
 export type WriteEffect = { readonly kind: "written" } | { readonly kind: "lost" } | {
   readonly kind: "misplaced";
   readonly byBytes: number;
@@ -45,13 +45,13 @@ export class SimulatedFile {
   readonly cache: PageCache = new PageCache();
   /** What power loss would leave. */
   readonly medium: Medium;
-  /** Of pages that count as clean although the medium has other bytes: the bytes that they have. */
+  /** The bytes of pages that count as clean, although the medium has other bytes. */
   #believed = new Map<number, Uint8Array>();
   /** Pages on their way to the medium. */
   #queued = new Map<number, Uint8Array>();
-  /** What the kernel writes back at a time. */
+  /** The unit in which the kernel writes back. */
   readonly pageBytes: number;
-  /** What the medium writes at a time; divides a page. */
+  /** The unit in which the medium writes. A page is a multiple of it. */
   readonly pieceBytes: number;
 
   constructor(pageBytes: number, pieceBytes: number, medium: Medium, errors: WriteErrors = new WriteErrors()) {
@@ -85,12 +85,12 @@ export class SimulatedFile {
     this.touch(offset, bytes.length);
   }
 
-  /** Makes pages dirty without a change: a write fault does that, and a store of the same bytes. */
+  /** Makes pages dirty without a change, as a write fault or a store of the same bytes does. */
   touch(offset: number, length: number): void {
     for (const page of this.#pages(offset, length)) this.#believed.delete(page);
   }
 
-  /** Drops clean pages from the page cache: the next look at them reads the medium. */
+  /** Drops clean pages from the page cache: the next read of them comes from the medium. */
   evict(): void {
     for (const page of this.#pages(0, this.sizeBytes)) {
       if (!this.#believed.has(page) || this.#queued.has(page) || this.#isDirty(page)) continue;
@@ -116,8 +116,8 @@ export class SimulatedFile {
   }
 
   /**
-   * A sync that fails: some pieces may still be written; then the pages count as clean, or stay
-   * dirty.
+   * A sync that fails. Some pieces may still be written. Then the pages stay dirty, or count as
+   * clean.
    */
   failSync(offset: number, length: number, leaveDirty: boolean, decide: Decide): void {
     for (const page of this.#pages(offset, length)) {
@@ -128,7 +128,7 @@ export class SimulatedFile {
     }
   }
 
-  /** Takes the dirty pages of a range as they are, to be written by and by. */
+  /** Takes the dirty pages of a range as they are now, to be written later. */
   beginSync(offset: number, length: number): PageImage[] {
     const images: PageImage[] = [];
     for (const page of this.#pages(offset, length)) {
@@ -146,7 +146,7 @@ export class SimulatedFile {
     return images;
   }
 
-  /** The pages have reached the medium, unless they did before. */
+  /** Writes pages that `beginSync()` took, unless they were written before. */
   finishSync(images: readonly PageImage[], effect: WriteEffect = WRITTEN): void {
     for (const { page, bytes } of images) {
       if (this.#queued.get(page) !== bytes) continue;
@@ -156,7 +156,7 @@ export class SimulatedFile {
     this.syncSize();
   }
 
-  /** The pages have failed to reach the medium. */
+  /** Gives up pages that `beginSync()` took, because writing them failed. */
   failQueued(images: readonly PageImage[], leaveDirty: boolean): void {
     for (const { page, bytes } of images) {
       if (this.#queued.get(page) !== bytes) continue;
@@ -166,8 +166,8 @@ export class SimulatedFile {
   }
 
   /**
-   * What is on the way or dirty: everything that power loss may keep or lose, in the order in which
-   * `land()` asks.
+   * The pieces that are queued or dirty, in the order in which `losePower()` decides about them.
+   * Power loss may keep or lose each.
    */
   pieces(): FilePiece[] {
     const pieces: FilePiece[] = [];
@@ -197,8 +197,8 @@ export class SimulatedFile {
   // Damage.
 
   /**
-   * Puts bytes on the medium without the kernel; into the page cache too, if the kernel is to
-   * have read them.
+   * Puts bytes on the medium without the kernel. With `"both"`, the page cache gets them too, as if
+   * the kernel had read them.
    */
   damage(offset: number, bytes: Uint8Array, where: "medium" | "both"): void {
     if (offset < 0 || offset + bytes.length > this.sizeBytes) {
@@ -219,7 +219,7 @@ export class SimulatedFile {
     if (where === "both") this.cache.write(bytes, offset);
   }
 
-  // Looking.
+  // Inspection.
 
   /** A copy of what programs see, or of what power loss would leave. */
   image(of: "cache" | "medium"): Uint8Array<ArrayBuffer> {
@@ -231,7 +231,7 @@ export class SimulatedFile {
     const copy = new SimulatedFile(this.pageBytes, this.pieceBytes, this.medium.clone(), this.errors.clone());
     copy.cache.load(this.cache.image());
     copy.bytesWritten = this.bytesWritten;
-    // Images are never changed once taken, but by damage.
+    // Copies, because damage changes images.
     for (const [page, bytes] of this.#believed) copy.#believed.set(page, bytes.slice());
     for (const [page, bytes] of this.#queued) copy.#queued.set(page, bytes.slice());
     return copy;
@@ -239,7 +239,7 @@ export class SimulatedFile {
 
   // Within.
 
-  /** The pages of a range, as far as both the file and the page cache reach. */
+  /** The pages of a range that are inside both the file and the page cache. */
   *#pages(offset: number, length: number): Generator<number> {
     this.cache.assertAttached();
     const end = Math.min(offset + length, this.cache.end);
@@ -265,7 +265,7 @@ export class SimulatedFile {
     const believed = this.#believed.get(page);
     if (believed === undefined) return differ(cached, this.#stored(page));
     if (!differ(cached, believed)) return false;
-    // Stored into since: the next write-back takes the whole page along.
+    // The page was stored into since, so the next write-back writes all of it.
     this.#believed.delete(page);
     return differ(cached, this.#stored(page));
   }
@@ -298,14 +298,13 @@ export class SimulatedFile {
     this.#believed.set(page, bytes.slice());
   }
 
-  /** Asks about everything that is not on the medium yet, and stores what is to arrive. */
+  /** Decides about each piece that is not on the medium yet, and stores those that arrive. */
   #landAll(decide: Decide, random: Random | null): void {
     for (const page of this.#pages(0, this.sizeBytes)) {
       const queued = this.#queued.get(page);
       if (queued !== undefined) this.#landPage(page, queued, decide, random);
       if (!this.#isDirty(page)) continue;
-      // Later bytes do not overtake earlier ones of the same page: if they arrive, those have
-      // arrived.
+      // Later bytes of a page arrive only after the earlier ones.
       const base = queued ?? this.#stored(page);
       this.#landPage(page, this.#cached(page), decide, random, base, queued !== undefined);
     }

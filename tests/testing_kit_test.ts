@@ -29,6 +29,7 @@ import {
   GoodPlainStore,
   GoodStore,
   GoodSyncingLogStore,
+  GoodSyncingPlainStore,
   GoodSyncingStore,
   IgnoresOrder,
   KeepsFirstLog,
@@ -83,6 +84,7 @@ const RIGHT: Readonly<Record<string, Make>> = {
   "a store that writes when it is told to": (home) => new GoodSyncingStore(home),
   "a store that awaits": (home) => new AsyncGoodStore(home),
   "a store that knows of no LSN": (home) => new GoodPlainStore(home),
+  "a store that knows of no LSN, and writes when it is told to": (home) => new GoodSyncingPlainStore(home),
   "a store that saves the log's id": (home) => new GoodLogStore(home),
   "a store that saves the log's id when it is told to": (home) => new GoodSyncingLogStore(home),
 };

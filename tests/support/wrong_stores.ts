@@ -194,6 +194,33 @@ export class GoodPlainStore {
   }
 }
 
+/** Whole runs, on disk when it is told to, and nothing that knows of LSNs. */
+export class GoodSyncingPlainStore {
+  readonly #disk: { entries: readonly StoreEntry[] };
+  readonly #home: StoreHome;
+  #memory: readonly StoreEntry[];
+
+  constructor(home: StoreHome) {
+    this.#home = home;
+    this.#disk = home.saved(() => ({ entries: [] as StoreEntry[] }));
+    this.#memory = this.#disk.entries;
+  }
+
+  applyBatch(records: readonly WALRecord[]): void {
+    this.#home.step();
+    this.#memory = after(this.#memory, records);
+  }
+
+  sync(): void {
+    this.#home.step();
+    this.#disk.entries = this.#memory;
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.#memory;
+  }
+}
+
 /** The applied LSN is saved after the data: a crash in between has the data applied twice. */
 export class LsnAfterData extends GoodStore {
   override applyBatch(records: readonly WALRecord[]): void {

@@ -340,7 +340,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL.open() rejects a log with pages that cannot be read, and salvage opens everything around them",
       ],
     },
-    note: "A cut between the log's look at the file and its store still ends the process.",
+    note: "A cut between the log's check of the file and its store still ends the process.",
   },
   {
     id: "H20",
@@ -657,17 +657,17 @@ export const HAZARDS: readonly Hazard[] = [
   },
   {
     id: "H41",
-    title: "Failed look taken for a lost file",
+    title: "Failed inspection taken for a lost file",
     what: "The log cannot ask for its file's state for a while, and takes the file for lost.",
     threatens: ["G1", "G8"],
     tests: {
-      "faults/look_test.ts": [
-        "WAL goes on, and warns, for as long as a look at its path fails with EACCES",
-        "WAL goes on while its directory is closed for a while, looked at by statx",
-        "WAL notices that its file was deleted though the path cannot be looked at",
+      "faults/path_inspection_test.ts": [
+        "WAL goes on, and warns, while the inspection of its path fails with EACCES",
+        "WAL goes on while its directory is closed for a while, inspected by statx",
+        "WAL notices that its file was deleted though the path cannot be inspected",
       ],
     },
-    note: "The next look that works sees a file that replaced the log meanwhile.",
+    note: "The next inspection that succeeds notices a file that replaced the log meanwhile.",
   },
   {
     id: "H42",

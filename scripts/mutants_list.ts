@@ -672,10 +672,10 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ffi_answers"),
   },
   {
-    name: "a look that fails is taken for a file that is gone",
+    name: "an inspection that fails is taken for a file that is gone",
     hazard: "H41",
     edits: edit("ffi/file/file_at_path.ts", "return !isAbsence(error) && this.#isHeld();", "return false;"),
-    tests: faults("look"),
+    tests: faults("path_inspection"),
   },
   {
     name: "a file without a name is not noticed in a closed directory",
@@ -685,7 +685,7 @@ export const MUTANTS: readonly Mutant[] = [
       "return links > 0 && sizeBytes === this.#opened.sizeBytes;",
       "return true;",
     ),
-    tests: faults("look"),
+    tests: faults("path_inspection"),
   },
   {
     name: "the lock is not taken",

@@ -66,7 +66,7 @@ test("consumeAsync() ends with what a store throws at any record, and the next c
   }
 });
 
-test("consumeAsync() treats a store whose promise rejects as one that throws what is no Error", async () => {
+test("consumeAsync() treats a store's rejection like a throw, also with a value that is no Error", async () => {
   await using wal = openInMemory();
   fill(wal, 3);
   const store = new ListStore();
@@ -76,7 +76,7 @@ test("consumeAsync() treats a store whose promise rejects as one that throws wha
   assertEquals([thrown, wal.applied], ["no words", 1]);
 });
 
-test("onError that says retry has the same record applied again, with delays that double", async () => {
+test("onError that says retry makes the consumer apply the same record again, with delays that double", async () => {
   await using wal = openInMemory();
   fill(wal, 3);
   const store = new ListStore();
@@ -101,7 +101,7 @@ test("onError that says retry has the same record applied again, with delays tha
   ]);
 });
 
-test("onError is told the whole run where the store takes runs, and the run is applied again as a whole", async () => {
+test("onError gets the whole run of a store that takes runs, and the run is applied again as a whole", async () => {
   await using wal = openInMemory();
   wal.batchInsertSync(items(1, 4));
   const store = new DurableStore();
@@ -121,14 +121,13 @@ test("onError is told the whole run where the store takes runs, and the run is a
   assertEquals(contexts, [{ firstLsn: 1, lastLsn: 4, attempt: 1, delayMs: 10 }]);
 });
 
-test("onError counts attempts on while the delays between them end at a second", async () => {
+test("onError gets the number of the attempt, and a delay that doubles with it", async () => {
   await using wal = openInMemory();
   fill(wal, 1);
   const store = new ListStore();
   store.before = () => {
     throw new Error("never");
   };
-  // Time is not spent: the consumer is stopped during the first delay each time but one.
   const contexts: ConsumeErrorContext[] = [];
   const stop = new AbortController();
   await wal.consumeAsync(store, {
@@ -306,7 +305,7 @@ test("consumeAsync() gives a store again what it lacks and what was confirmed bu
   assertEquals(store.applied, range(3, 9));
 });
 
-test("consumeAsync() releases nothing by a predecessor's mark that its store has not got back yet", async () => {
+test("truncate() releases no record that an earlier store confirmed and a running consumer's store lacks", async () => {
   await using wal = openInMemory();
   fill(wal, 9);
   wal.checkpoint(6);
@@ -392,14 +391,14 @@ test("consumeAsync() gives a store with appliedLsn() each record once over crash
       wal.close();
       await consuming;
       assertEquals(store.applied, [...new Set(store.applied)].sort((a, b) => a - b));
-      // What lies between are checkpoints.
+      // The LSNs between them are checkpoints.
       assert(store.applied.length >= steps.reduce((sum, { appends, batch }) => sum + appends + batch, 0));
     }),
     { numRuns: 40 },
   );
 });
 
-test("consumeAsync() that is killed after each second record resumes without a loss, whatever the disk kept", async () => {
+test("consumeAsync() that is killed after every two records resumes without a loss, whatever the disk kept", async () => {
   const disk = new SimulatedDisk();
   const seen = new Set<number>();
   {

@@ -37,7 +37,7 @@ function same(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0;
 }
 
-/** Says what happened on the disk if it should not have. */
+/** Fails with the disk's history if a condition does not hold. */
 function check(holds: boolean, problem: string, disk: SimulatedDisk): void {
   if (!holds) throw new Error(`${problem}\n${disk.describe()}`);
 }
@@ -51,7 +51,7 @@ function assertNothingOrWhole(disk: SimulatedDisk): void {
   check(same(disk.image(PATH, "cache"), WHOLE), "The file at the path is not whole", disk);
 }
 
-/** Opens, and loses power right after: what open() returned must be there to stay. */
+/** Opens, and loses power right after that. The file that open() returned must survive. */
 function assertOpens(disk: SimulatedDisk): void {
   let region;
   try {
@@ -159,7 +159,7 @@ test("Storage.open() leaves nothing or a whole file when the process is killed a
   }
 });
 
-test("Storage.open() creates where a stale temporary file lies, whatever is in it", () => {
+test("Storage.open() creates a file although a stale temporary file is there, whatever is in it", () => {
   for (const bytes of [new Uint8Array(0), new Uint8Array(100).fill(9), new Uint8Array(2 * SIZE).fill(9), WHOLE]) {
     const disk = new SimulatedDisk();
     disk.outsider.writeFile(TEMPORARY, bytes);

@@ -1,4 +1,4 @@
-// The kit for users as its users get it: by its example, and imported by URL.
+// The testing kit as users get it: its example, and its import by URL.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { runtime } from "./support/runtime.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
-test("examples/test_your_store.ts runs with the rights it names, and says which promise the wrong store breaks and how to replay it", async () => {
+test("examples/test_your_store.ts runs with the permissions it names, and says which promise the wrong store breaks and how to replay it", async () => {
   const denoFlags = ["--allow-read", "--allow-write"];
   const { code, stdout, stderr } = await runScript("examples/test_your_store.ts", { denoFlags });
   assertEquals([code, stderr], [0, ""], stdout);

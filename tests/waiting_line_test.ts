@@ -80,7 +80,7 @@ test("rejectAll() turns each away with an error of its own", async () => {
   assertEquals([order, room.length], [[], 0]);
 });
 
-test("WaitingLine rejects a waiter that has waited too long, who leaves the line and never appends", async () => {
+test("WaitingLine rejects a waiter that has waited too long, and never runs its append", async () => {
   const room = new WaitingLine();
   let appends = 0;
   const append = () => {
@@ -97,7 +97,7 @@ test("WaitingLine rejects a waiter that has waited too long, who leaves the line
   assertEquals(appends, 1);
 });
 
-test("WaitingLine takes a limit longer than a timer can be for no limit of a millisecond", async () => {
+test("WaitingLine does not time out at once when its limit is longer than a timer can be", async () => {
   const room = new WaitingLine();
   const waiter = new Watched(room.enter(1, () => Promise.resolve(), 2 ** 31, never));
   await new Promise((resolve) => setTimeout(resolve, 5));
@@ -107,7 +107,7 @@ test("WaitingLine takes a limit longer than a timer can be for no limit of a mil
   assertEquals(waiter.state, "rejected");
 });
 
-test("WaitingLine passes over those who time out in the middle of a long line, and nobody else", async () => {
+test("WaitingLine skips the waiters that time out in the middle of a long line, and no others", async () => {
   const room = new WaitingLine();
   const order: number[] = [];
   const states = Array.from({ length: 5000 }, (_, index) => {

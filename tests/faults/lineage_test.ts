@@ -191,7 +191,7 @@ for (const how of WAYS) {
     fill(wal, 200);
     wal.flush();
     const { message } = await refused(wal, store.asStore());
-    const shares = common === 0 ? "" : ", which shares only LSN 50 and those before with it";
+    const shares = common === 0 ? "" : ", which shares only LSN 1 to 50 with that log";
     assertEquals(
       message,
       `Cannot consume the log: the store has LSN 100 of log ${logId}, but this is log ${wal.logId}${shares}; ` +

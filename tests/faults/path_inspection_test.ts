@@ -1,8 +1,7 @@
-// Fault: the look at an open log's path fails: the directory is closed for a second or for good,
-//   the table of files is full, or the medium errs (H41). A file that cannot be looked at is not
-//   gone.
-// Promise: the log goes on, and says why it cannot look for as long as that lasts. It still notices
-//   a file that has no name or another size (G1, G8).
+// Fault: the path of an open log cannot be inspected, because its directory is closed for a second
+//   or for good, the table of files is full, or the medium fails (H41). Such a file is not gone.
+// Promise: the log goes on, and warns with the reason as long as that lasts. It still notices that
+//   the file has no name or another size (G1, G8).
 // Method: each errno on the simulated disk, before each call of the log and below libc; for real by
 //   closing the directory.
 
@@ -23,7 +22,7 @@ import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-/** A look's failures. */
+/** How an inspection fails. */
 const ERRNOS = [
   "EACCES",
   "EPERM",
@@ -39,7 +38,7 @@ const ERRNOS = [
 ];
 const BYTES = 65536;
 
-/** What a caller does next. Each must succeed. */
+/** The calls after such a failure. Each must succeed. */
 const EACH: typeof CALLS = {
   ...CALLS,
   truncate: (wal) => wal.truncate(1),
@@ -47,7 +46,7 @@ const EACH: typeof CALLS = {
 };
 
 for (const errno of ERRNOS) {
-  test(`WAL goes on, and warns, for as long as a look at its path fails with ${errno}`, async () => {
+  test(`WAL goes on, and warns, while the inspection of its path fails with ${errno}`, async () => {
     for (const flush of ["inline", "offload"] as const) {
       for (const [call, body] of Object.entries(EACH)) {
         const disk = new SimulatedDisk();
@@ -74,7 +73,7 @@ for (const errno of ERRNOS) {
   });
 }
 
-/** What another program does to the file while nobody can look at the path. */
+/** What another program does to the file while its path cannot be inspected. */
 const LOSSES: Record<string, (disk: SimulatedDisk) => void> = {
   deleted: (disk) => disk.outsider.unlink(PATH),
   cut: (disk) => disk.outsider.truncate(PATH, BYTES - 16384),
@@ -82,7 +81,7 @@ const LOSSES: Record<string, (disk: SimulatedDisk) => void> = {
 };
 
 for (const [name, lose] of Object.entries(LOSSES)) {
-  test(`WAL notices that its file was ${name} though the path cannot be looked at`, async () => {
+  test(`WAL notices that its file was ${name} though the path cannot be inspected`, async () => {
     for (const flush of ["inline", "offload"] as const) {
       const disk = new SimulatedDisk();
       const wal = openOn(disk, { flush });
@@ -97,7 +96,7 @@ for (const [name, lose] of Object.entries(LOSSES)) {
   });
 }
 
-test("WAL goes on where the open file cannot be looked at either, unless its server has it no more", async () => {
+test("WAL goes on if the open file cannot be inspected either, unless its server no longer has it", async () => {
   for (const errno of ["EIO", "EACCES", "ENOMEM"]) {
     const disk = new SimulatedDisk();
     const wal = openOn(disk);
@@ -115,7 +114,7 @@ test("WAL goes on where the open file cannot be looked at either, unless its ser
   wal.close();
 });
 
-test("WAL takes a path that leads to nothing for gone, whichever way it is said", async () => {
+test("WAL counts its file as gone if the path leads to nothing, by ENOENT or by ENOTDIR", async () => {
   for (const errno of ["ENOENT", "ENOTDIR"]) {
     const disk = new SimulatedDisk();
     const wal = openOn(disk);
@@ -125,7 +124,7 @@ test("WAL takes a path that leads to nothing for gone, whichever way it is said"
   }
 });
 
-test("WAL reports a failure to page in as it is when the file cannot be looked at then", () => {
+test("WAL reports a failure to page in unchanged when the file cannot be inspected then", () => {
   const disk = new SimulatedDisk();
   const wal = openOn(disk);
   disk.fail({ call: "populate", errno: "ENOMEM" });
@@ -136,7 +135,7 @@ test("WAL reports a failure to page in as it is when the file cannot be looked a
   wal.close();
 });
 
-test("open() names the errno of a look that fails", () => {
+test("open() names the errno of an inspection that fails", () => {
   for (const errno of ["ESTALE", "EIO", "ENFILE"]) {
     for (const call of ["stat", "realPath", "fstat", "pathIs"] as const) {
       const disk = new SimulatedDisk();
@@ -149,7 +148,7 @@ test("open() names the errno of a look that fails", () => {
   }
 });
 
-test("WAL.open() that is to salvage names the errno of a look that fails, and leaves the damaged file as it is", () => {
+test("WAL.open() for salvage names the errno of an inspection that fails, and leaves the damaged file as it is", () => {
   for (const call of ["pathIs", "lstat", "fstat"] as const) {
     for (const nth of [1, 2, 3]) {
       const disk = new SimulatedDisk();
@@ -178,7 +177,7 @@ test("WAL.open() that is to salvage names the errno of a look that fails, and le
 
 const open = (runtime === "deno" ? deno : bun).openLibc;
 
-test("WAL takes a signal during a look for no failure, and names any other errno of libc", async () => {
+test("WAL goes on after a signal during an inspection, and names any other errno of libc", async () => {
   using directory = tempDir();
   let errno: string | null = null;
   let failures = 0;
@@ -206,7 +205,7 @@ test("WAL takes a signal during a look for no failure, and names any other errno
   errno = null;
   await assertRejects(() => wal.logInsert(3, 3, 3, 3), WALFileGoneError);
   assertThrows(() => wal.close(), WALFileGoneError);
-}, { skip: process.platform !== "linux" && "statx is Linux's" });
+}, { skip: process.platform !== "linux" && "statx is for Linux" });
 
 /** Opens a log in a directory of its own, in a child without root's rights, and runs a body. */
 async function inClosedDirectory(storage: string, body: string): Promise<string[]> {
@@ -222,12 +221,12 @@ async function inClosedDirectory(storage: string, body: string): Promise<string[
     const libc = ("Deno" in globalThis ? deno : bun).openLibc(platform());
     const NOBODY = 65534;
     const isRoot = process.getuid() === 0;
-    const directory = fs.mkdtempSync("/tmp/wal-look-");
+    const directory = fs.mkdtempSync("/tmp/wal-inspect-");
     const path = directory + "/in/log";
     fs.mkdirSync(directory + "/in");
     fs.chmodSync(directory, 0o755);
     const open = () => WAL.open(path, { size: ${BYTES}, ${storage} });
-    const looks = (wal) => wal.stats().warnings.filter((warning) => warning.includes("inspected"));
+    const warnings = (wal) => wal.stats().warnings.filter((warning) => warning.includes("inspected"));
     try {
       ${body}
     } catch (error) {
@@ -250,7 +249,7 @@ const SYSTEMS: Record<string, string> = {
 };
 
 for (const [name, storage] of Object.entries(SYSTEMS)) {
-  test(`WAL goes on while its directory is closed for a while, looked at by ${name}`, async () => {
+  test(`WAL goes on while its directory is closed for a while, inspected by ${name}`, async () => {
     const lines = await inClosedDirectory(
       storage,
       `if (isRoot) {
@@ -259,15 +258,15 @@ for (const [name, storage] of Object.entries(SYSTEMS)) {
       }
       const wal = open();
       await wal.logInsert(1, 1, 1, 1);
-      console.log("open", looks(wal).length);
+      console.log("open", warnings(wal).length);
       fs.chmodSync(directory + "/in", 0o000);
       await wal.logInsert(2, 2, 2, 2);
       wal.logInsertSync(3, 3, 3, 3);
       wal.flush();
-      console.log("closed", wal.durable, looks(wal).length, looks(wal)[0].includes("EACCES"), wal.stats().poisoned);
+      console.log("closed", wal.durable, warnings(wal).length, warnings(wal)[0].includes("EACCES"), wal.stats().poisoned);
       fs.chmodSync(directory + "/in", 0o700);
       await wal.logInsert(4, 4, 4, 4);
-      console.log("open", looks(wal).length);
+      console.log("open", warnings(wal).length);
       fs.chmodSync(directory + "/in", 0o000);
       wal.close();
       fs.chmodSync(directory + "/in", 0o700);
@@ -278,7 +277,7 @@ for (const [name, storage] of Object.entries(SYSTEMS)) {
     assertEquals(lines, ["open 0", "closed 3 1 true false", "open 0", "true 4"]);
   });
 
-  test(`WAL goes on after setuid() has taken the rights to its directory, looked at by ${name}`, async () => {
+  test(`WAL goes on after setuid() has taken the rights to its directory, inspected by ${name}`, async () => {
     const lines = await inClosedDirectory(
       storage,
       `fs.chmodSync(directory + "/in", 0o700);
@@ -286,7 +285,7 @@ for (const [name, storage] of Object.entries(SYSTEMS)) {
       await wal.logInsert(1, 1, 1, 1);
       process.setuid(NOBODY);
       for (let i = 2; i <= 5; i++) await wal.logInsert(i, i, i, i);
-      console.log(wal.durable, looks(wal).length, looks(wal)[0].includes("EACCES"), wal.stats().poisoned);
+      console.log(wal.durable, warnings(wal).length, warnings(wal)[0].includes("EACCES"), wal.stats().poisoned);
       wal.close();
       try {
         wal.open();

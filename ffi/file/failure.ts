@@ -23,8 +23,8 @@ const NAME_BYTES = 255;
 const SYNC_CALLS: ReadonlySet<string> = new Set(["msync", "fsync", "fdatasync", "fcntl"]);
 
 /**
- * The RegionError for a failed system call. Missing space is told before a failed sync, because the
- * caller can mend it.
+ * The RegionError for a failed system call. A sync that fails for lack of space is reported as lack
+ * of space, because the caller can mend that.
  *
  * @param error a `SystemError`, or a `RegionError`, which is returned. Any other error is thrown as
  * it is.
@@ -81,7 +81,7 @@ export function asSyncError(error: unknown, path: string): RegionError {
   return found.reason === "SYNC" ? found : new RegionError("SYNC", found.message, found.details);
 }
 
-/** The error of pages that could not be paged in. */
+/** The error for pages that could not be paged in. */
 export function asPageError(
   error: unknown,
   before: "load" | "store",
@@ -105,15 +105,15 @@ export function asPageError(
   );
 }
 
-/** The error of an open file that is no longer at its path, or no longer whole. */
+/** The error for an open file that is no longer at its path, or no longer whole. */
 export function gone(path: string, cause?: unknown): RegionError {
   const message = `Cannot go on with ${JSON.stringify(path)}: it was deleted, replaced or cut while open`;
   return new RegionError("GONE", message, cause === undefined ? { path } : { path, cause });
 }
 
 /**
- * Undoes steps in reverse order. Errors of undoing must not hide the error that caused it, so they
- * are dropped.
+ * Undoes steps in reverse order. Errors in undoing are dropped, so that they do not hide the first
+ * error.
  */
 export class Undo {
   readonly #steps: (() => void)[] = [];

@@ -30,8 +30,8 @@ export class MacosSystem extends PosixSystem {
 
   async fsyncAsync(fd: number): Promise<void> {
     const { fcntlAsync } = this.libc;
-    // A directory's file system may be unable to sync it, which only the error number tells. That
-    // number belongs to the thread that called, so a directory is synced on this one.
+    // Some file systems cannot sync a directory, and only the error number says so. The error
+    // number of another thread is lost, so a directory is synced on this thread.
     const isPlain = fcntlAsync !== null && this.#canFullSync && this.fstat(fd).kind === "file";
     if (!isPlain) return this.fsync(fd);
     if (await fcntlAsync(fd, c.F_FULLFSYNC, 0) === -1) throw new SystemError("fcntl", "EUNKNOWN");

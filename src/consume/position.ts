@@ -8,11 +8,11 @@ import { WALStoreError } from "../errors.ts";
 import { type Lineage, sharedThrough } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
 
-/** What a store says that it has. */
+/** The position that a store reports. */
 export interface StorePosition {
-  /** Everything up to here. */
+  /** The store has everything up to this LSN. */
   readonly lsn: LSN;
-  /** The log whose LSN it is; null if the store does not know. */
+  /** The id of the log of that LSN; null if the store does not know. */
   readonly logId: string | null;
 }
 
@@ -53,8 +53,8 @@ export async function positionOf(store: Pick<StoreMethods, "appliedLsn" | "appli
 const moving = new WeakMap<object, PositionedLog>();
 
 /**
- * Lets the consumer of a log move a store's position. Two logs at a time would each skip the LSNs
- * that the store has of the other log.
+ * Lets the consumer of a log move a store's position. With two logs at a time, each would skip LSNs
+ * that the store has from the other log.
  *
  * @throws {WALStoreError} if a consumer of another open log is moving the position.
  */
@@ -65,13 +65,13 @@ export function takePosition(store: object, log: PositionedLog): void {
       { lsn: other.positions.applied, logId: other.lineage.logId },
       log,
       `a consumer of log ${other.lineage.logId} is filling the store, and this is log ${log.lineage.logId}: ` +
-        "the LSN of a store can be that of one log only; give this log a store of its own",
+        "a store's LSN belongs to one log only; give this log a store of its own",
     );
   }
   moving.set(store, log);
 }
 
-/** Two openings of one file are never alive at a time. */
+/** True for openings of one file. Only one of them is open at a time. */
 function isSameFile(a: PositionedLog, b: PositionedLog): boolean {
   return a.path !== null && a.path === b.path;
 }
@@ -98,7 +98,7 @@ export function refusalOf(position: StorePosition, log: PositionedLog): WALStore
   const remedy = canBeEmpty ? "give this log an empty store" : `give this log a store that has its LSN ${tail - 1}`;
   const shared = logId === null ? Infinity : sharedThrough(lineage, logId);
   if (lsn > shared) {
-    const common = shared === 0 ? "" : `, which shares only LSN ${shared} and those before with it`;
+    const common = shared === 0 ? "" : `, which shares only LSN 1 to ${shared} with that log`;
     return refuse(
       `the store has LSN ${lsn} of log ${logId}, but this is log ${lineage.logId}${common}; ` +
         `open the log that the store belongs to, or ${remedy}`,
@@ -107,7 +107,7 @@ export function refusalOf(position: StorePosition, log: PositionedLog): WALStore
   if (lsn > reachable) {
     return refuse(
       `the store has LSN ${lsn}, but the log has not handed out more than LSN ${reachable}: ` +
-        `it was restored or made anew, or the store is another log's; open the log that the store belongs to, or ${remedy}`,
+        `it was restored or made anew, or the store belongs to another log; open the log that the store belongs to, or ${remedy}`,
     );
   }
   if (lsn < checkpointed && lsn < tail - 1) {

@@ -34,7 +34,7 @@ export class HeaderKeeper {
 
   /**
    * @param idleDelayMs after this time without a sync a header is due.
-   * @param schedule has a commit run soon, which writes the header that is due.
+   * @param schedule makes a commit run soon, which writes the header that is due.
    */
   constructor(
     writer: HeaderWriter,
@@ -61,7 +61,7 @@ export class HeaderKeeper {
     return this.#writer.latest;
   }
 
-  /** What the next header says, and a backup's. */
+  /** The state that the next header has, and the header of a backup. */
   get state(): LogState {
     const { tail, head, checkpointed: checkpoint } = this.#positions;
     const { nanos: timeNanos, seq: timeSeq } = this.#clock;
@@ -92,7 +92,7 @@ export class HeaderKeeper {
   write(change: Partial<HeaderPositions> = {}): void {
     this.#isRequested = false;
     try {
-      this.#writer.write({ ...this.#now(), ...change });
+      this.#writer.write({ ...this.#positionsNow(), ...change });
       this.#memory.file.check();
     } catch (error) {
       throw this.#health.fail(error);
@@ -104,7 +104,7 @@ export class HeaderKeeper {
   /** As `write()`, off the JavaScript thread. */
   async writeAsync(): Promise<void> {
     this.#isRequested = false;
-    await this.#writer.writeAsync(this.#now());
+    await this.#writer.writeAsync(this.#positionsNow());
   }
 
   /** Marks the log clean, as the last write of the opening. */
@@ -120,8 +120,8 @@ export class HeaderKeeper {
   }
 
   /**
-   * Frees the slots that records before `end` need, as far as their old records are released. That
-   * takes one header write or two.
+   * Frees the slots for new records up to `end`, if their old records are released. That takes one
+   * header write or two.
    */
   settleTail(end: LSN): void {
     const positions = this.#positions;
@@ -132,8 +132,8 @@ export class HeaderKeeper {
   }
 
   /**
-   * Has a header name the durable LSN once the log is idle. Otherwise nothing in the file would
-   * prove that the last group was acknowledged.
+   * Makes a header with the durable LSN due when the log is idle. Otherwise nothing in the file
+   * would prove that the last group was acknowledged.
    */
   noteWhenIdle(): void {
     const { durable } = this.#positions;
@@ -154,7 +154,7 @@ export class HeaderKeeper {
     assert(!this.#idleTimer.isSet, "no timer outlives its log");
   }
 
-  #now(): HeaderPositions {
+  #positionsNow(): HeaderPositions {
     assert(this.#health.isGood, "a log that has failed writes no header");
     return openPositions(this.state, this.#positions.durable, process.pid);
   }

@@ -8,9 +8,9 @@ export interface Operation {
   readonly opType: OpType;
   /** The operation as messages call it. */
   readonly name: string;
-  /** False where the record is about a key alone, or about none. */
+  /** False if the record has only a key, or neither key nor value. */
   readonly hasValue: boolean;
-  /** The store's method that applies the record; null where no store is to do anything. */
+  /** The store's method that applies the record; null if stores ignore the record. */
   readonly method: keyof Appliable<unknown> | null;
 }
 
@@ -40,12 +40,12 @@ export function isOpcode(opcode: number): opcode is OpType {
   return opcode >= 1 && opcode <= MAX_OPCODE;
 }
 
-/** True if a store has something to do for such a record. */
+/** True if such a record changes a store. */
 export function changesStore(opType: OpType): boolean {
   return opType !== OpType.Checkpoint;
 }
 
-/** Applies a record to a store, or to what stands for one. */
+/** Applies a record to a store, or to anything with the same methods. */
 export function applyRecord<Result, Fields extends WALRecordFields>(
   store: Appliable<Result, Fields>,
   record: Fields,

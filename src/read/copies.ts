@@ -1,4 +1,4 @@
-// Copies of records, which stay as they are whatever the log does next.
+// Copies of records, which later appends and releases do not change.
 
 import { RECORD_BYTES } from "../format/layout.ts";
 import type { Slots } from "../format/record.ts";
@@ -42,7 +42,7 @@ export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
 /**
  * Verifies a copy run by run, and passes on the first slot and the length of each.
  *
- * @throws as `damage()` has it.
+ * @throws the error that `damage()` makes.
  */
 function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: number, count: number) => void): void {
   for (let slot = 0; slot < copy.count; slot += RUN_RECORDS) {

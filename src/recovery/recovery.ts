@@ -3,17 +3,17 @@
 // docs/format.md says what recovery decides, step by step, with a table of what a slot may show.
 // tests/format_reader_test.ts compares this file with a reader that was written from that document.
 //
-// Of a log that was closed cleanly, only the two ends are walked unless the caller wants more.
-// Whoever reads the records between them verifies them.
+// Of a log that was closed cleanly, recovery walks only the two ends unless the caller wants more.
+// The records between them are verified when they are read.
 //
 // A watermark is an LSN that was durable when a record or the header was written. It counts even in
 // a record after the end, because it was true when it was written. So a record at or below a
 // watermark was acknowledged. A valid record after a bad one proves no damage by itself, because
 // the pages of an unacknowledged group reach the disk in any order.
 //
-// Intact records after the end are phantoms. New records could come to stand just before them, and
-// a later recovery would take them for successors. The verdict lists every slot that bears an LSN
-// from after the end, so that it is erased before the first append.
+// Intact records after the end are phantoms. If new records filled the slots just before a phantom,
+// a later recovery would take it for their successor. The verdict lists every slot that bears an
+// LSN from after the end, so that it is erased before the first append.
 
 import { assert } from "../assert.ts";
 import type { Header, LogState } from "../format/header.ts";
@@ -30,8 +30,8 @@ export interface LsnRange {
 }
 
 /**
- * What recovery found. The checkpoint is the header's or that of a checkpoint record, and below
- * `head`; the time is the highest one in the header and the records that were read.
+ * What recovery found. The checkpoint is the highest one of the header and the checkpoint records,
+ * and is below `head`. The time is the highest one of the header and the records.
  */
 export interface Verdict extends LogState {
   readonly clean: boolean;
@@ -53,7 +53,7 @@ export interface Verdict extends LogState {
 
 /** Which records of a cleanly closed log are verified: all, none, or some at either end. */
 export type Verify = NonNullable<WALOptions["verify"]>;
-/** The number at either end, which takes a fraction of a millisecond. */
+/** How many records of either end are verified. That takes a fraction of a millisecond. */
 const END_RECORDS = 4096;
 
 /** What `recover()` verifies of a cleanly closed log, oldest first. */
@@ -68,7 +68,7 @@ export function verifiedRanges({ tail, cleanHead: head }: Header, verify: Verify
 interface Walk {
   /** The first LSN that is not a record in its place. */
   readonly end: LSN;
-  /** The end of the last whole batch: `end`, unless a batch breaks off there. */
+  /** The end of the last whole batch. This is `end`, unless a batch breaks off there. */
   readonly head: LSN;
   readonly unsupported: LSN;
   readonly checkpoint: LSN;
@@ -79,8 +79,8 @@ interface Walk {
  *
  * @param slots the ring.
  * @param header the newest valid header copy.
- * @param verify what to read of a log that was closed cleanly; the header is believed about the
- * rest.
+ * @param verify which records of a cleanly closed log to verify. For the others, the header is
+ * trusted.
  */
 export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
   const verdict = isClean(slots, header, verify) ? recoverClean(slots, header, verify) : recoverCrashed(slots, header);
@@ -97,14 +97,14 @@ export function recover(slots: Slots, header: Header, verify: Verify): Verdict {
 
 /**
  * The slots that may refute a header which says that the log was closed cleanly. They hold no
- * record of the log, and are named by the LSNs that would be next, from `cleanHead` on.
+ * record of the log. The range names them by the next LSNs, from `cleanHead` on.
  */
 export function refutingRange({ tail, cleanHead, capacity }: Header, verify: Verify): LsnRange {
   const free = tail + capacity - cleanHead;
   assert(free >= 0, "a closed log is not longer than its ring");
   const count = verify === false ? 1 : verify === true ? free : Math.min(free, END_RECORDS);
-  // The slot of a full log's head holds the oldest record: a newer one there refutes the header
-  // too.
+  // In a full log, the slot of the head holds the oldest record. A newer record there also refutes
+  // the header.
   return { first: cleanHead, last: cleanHead + Math.max(1, count) - 1 };
 }
 
@@ -132,14 +132,14 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
     const walked = walk(slots, first, last + 1);
     batchEnd = walked.head;
     if (walked.end > last) continue;
-    // The oldest LSN that is no record decides what is reported.
+    // The oldest LSN without a record decides what is reported.
     if (damaged.length === 0 && walked.unsupported !== 0) {
       unsupported = walked.unsupported;
       break;
     }
     collectDamage(slots, walked.end, last, damaged);
   }
-  // The last batch was to go on, so its end is lost.
+  // The last batch lacks its end, which is therefore lost.
   if (damaged.length === 0 && unsupported === 0 && batchEnd < head) damaged.push({ first: head, last: head });
   return {
     clean: true,
@@ -260,7 +260,7 @@ function readBeyondAt(slots: Slots, slot: number, lsn: LSN, beyond: Beyond): voi
   beyond.watermark = Math.max(beyond.watermark, lsn - slots.distanceAt(slot));
 }
 
-/** The LSNs from `first` to `last` that are no records, as ranges. */
+/** Adds the LSNs from `first` to `last` that have no record, as ranges. */
 function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[]): void {
   for (let lsn = firstBad(slots, first, last + 1); lsn <= last; lsn = firstBad(slots, lsn, last + 1)) {
     const start = lsn;
@@ -270,9 +270,9 @@ function collectDamage(slots: Slots, first: LSN, last: LSN, damaged: LsnRange[])
   }
 }
 
-/** The first LSN from `lsn` on, and at most `end`, that is no record. */
+/** The first LSN from `lsn` on that has no record; at most `end`. */
 export function firstBad(slots: Slots, lsn: LSN, end: LSN): LSN {
-  // More each time, because in a badly damaged log few records follow each other.
+  // Few records first and more each time, because a badly damaged log has short runs of records.
   for (let most = 1; lsn < end; most = Math.min(4 * most, RUN_RECORDS)) {
     const slot = slotOf(lsn, slots.count);
     const count = Math.min(end - lsn, slots.count - slot, most);

@@ -3,8 +3,8 @@
 import type { SimulatedMachine } from "./simulated_process.ts";
 
 /**
- * What another program does to files, also to those that a log has open. Its calls are no steps and
- * never fail for a fault.
+ * What another program does to files, also to those that a log has open. Its calls are not
+ * counted as steps, and no fault makes them fail.
  */
 export class OtherProgram {
   readonly #machine: SimulatedMachine;
@@ -17,8 +17,7 @@ export class OtherProgram {
   }
 
   /**
-   * Makes a file with these bytes, durable at once; a file that is there is replaced, not
-   * overwritten.
+   * Makes a file with these bytes, durable at once. An existing file is replaced, not overwritten.
    */
   writeFile(path: string, bytes: Uint8Array): void {
     const { tree } = this.#machine;

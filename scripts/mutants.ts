@@ -55,6 +55,7 @@ if (deno === null) throw new Error("The mutants are tried on Deno, and there is 
 const chosen = MUTANTS.filter(({ name, quick }) =>
   (!values.quick || quick === true) && (values.only === undefined || name.includes(values.only))
 );
+if (chosen.length === 0) throw new RangeError(`--only ${values.only}: no mutant has that in its name`);
 
 const outcomes: Outcome[] = [];
 const queue = [...chosen];

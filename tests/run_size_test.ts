@@ -8,7 +8,7 @@ import { test } from "./support/test.ts";
 
 const MOST = 1024;
 
-/** Applies runs to a store whose runs take so long. @returns the length of each. */
+/** Applies runs to a store, and times them by a function. @returns the length of each. */
 function runs(size: RunSize, count: number, takesMs: (records: number, run: number) => number): number[] {
   return Array.from({ length: count }, (_, run) => {
     const { records } = size;
@@ -23,7 +23,7 @@ test("RunSize grows from a few records to the most that were asked for, while th
   assertEquals(runs(new RunSize(5), 3, () => 0), [5, 5, 5]);
 });
 
-test("RunSize gets as short as a slow store's records need, and never holds the event loop for much longer than a turn", () => {
+test("RunSize makes runs short for a slow store, so that they hold the event loop for little more than a turn", () => {
   for (const eachMs of [0.002, 0.02, 0.2, 1]) {
     const lengths = runs(new RunSize(MOST), 200, (records) => eachMs * records);
     const most = Math.max(...lengths.slice(8));
@@ -33,7 +33,7 @@ test("RunSize gets as short as a slow store's records need, and never holds the 
   assertEquals(runs(new RunSize(MOST), 200, (records) => 50 * records).at(-1), 1);
 });
 
-test("RunSize does not shrink where that does not help: most of a run's time is the transaction's", () => {
+test("RunSize does not shrink if the transaction takes most of a run's time", () => {
   for (const transactionMs of [1, 5, 50]) {
     const takesMs = (records: number) => transactionMs + 0.002 * records;
     const lengths = runs(new RunSize(MOST), 400, takesMs);

@@ -12,7 +12,7 @@ function trying(fails: (parts: readonly number[]) => boolean) {
   return { tried, attempt };
 }
 
-/** Without the list that is left. */
+/** The lists with some parts left out. */
 function* plans(parts: readonly number[]): Simpler<readonly number[]> {
   yield* leavingOut(parts);
 }
@@ -25,7 +25,7 @@ test("shrink() leaves the parts that the failure needs, wherever they are", asyn
   }
 });
 
-test("shrink() finds nothing where every part is needed, and stops when it may not go on", async () => {
+test("shrink() finds nothing if every part is needed, and stops when its time is over", async () => {
   const parts = [1, 2, 3, 4];
   const all = trying((list) => list.length === 4);
   assertEquals(await shrink(plans(parts), all.attempt, () => true), null);

@@ -19,7 +19,7 @@ function writeTests(directory: TempDir, files: Readonly<Record<string, string>>)
   for (const [name, tests] of Object.entries(files)) writeFileSync(directory.join(name), HEAD + tests);
 }
 
-/** Runs what is in a directory on the runtime at hand. */
+/** Runs the tests of a directory on this runtime. */
 async function runTests(directory: TempDir, ...args: string[]): Promise<ChildResult> {
   return await runScript("scripts/test.ts", { args: ["--only", runtime, ...args, directory.path] });
 }
@@ -37,7 +37,7 @@ test("scripts/test.ts counts what passed and what was skipped for which reason, 
   assertMatch(stdout, new RegExp(`^  ${runtime}: 1 \\(skipped: there is no moon\\)$`, "m"));
 });
 
-test("scripts/test.ts counts where the environment asks for colors, or says nothing of them", async () => {
+test("scripts/test.ts counts tests with and without colors in the output", async () => {
   using directory = tempDir();
   writeTests(directory, { "a_test.ts": PASSES + SKIPS });
   for (const colors of [{ FORCE_COLOR: "1" }, { FORCE_COLOR: undefined }]) {
@@ -90,7 +90,7 @@ test("scripts/test.ts --filter runs the tests of that name, and --seed gives the
   assertMatch(stdout, /^ok \| \w+: 1 passed \| 0 failed/m);
 });
 
-test("scripts/test.ts knows the time of files that there are", () => {
+test("scripts/test.ts has times only for files that exist", () => {
   for (const file of Object.keys(SECONDS)) assert(existsSync(new URL(file, PROJECT_URL)), file);
 });
 
@@ -125,7 +125,7 @@ test("scripts/test.ts ends the tests, and what they have started, when it is tol
     const hasEnded = await Promise.race([isOver, new Promise<false>((resolve) => setTimeout(() => resolve(false), 5))]);
     assert(!hasEnded, "it ended before the test had begun");
   }
-  // Not runner.kill(): Deno's takes the signal for the child's end.
+  // Not runner.kill(), because in Deno that reports the child as ended by the signal.
   process.kill(runner.pid, "SIGINT");
   assertEquals((await runner.result).code, 130);
   for (const pid of readFileSync(pids, "utf8").split(" ").map(Number)) {
@@ -133,7 +133,7 @@ test("scripts/test.ts ends the tests, and what they have started, when it is tol
   }
 }, { skip: process.platform !== "linux" && "looks into /proc" });
 
-/** Whether a process is there and has not ended; one that nobody has collected has. */
+/** Whether a process runs. A zombie counts as ended. */
 function isAlive(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));

@@ -41,7 +41,7 @@ export class Consumers implements RoomMaker {
     return this.feed.watch.blame();
   }
 
-  /** Starts a consumer. @param given has been read and checked. */
+  /** Starts a consumer. @param given checked values, read from the caller's objects. */
   consume(given: TakenConsumer): Promise<void> {
     try {
       this.#log.health.mustBeGood("consume");
@@ -49,7 +49,7 @@ export class Consumers implements RoomMaker {
     } catch (error) {
       return this.refuse(error);
     }
-    this.#running = Promise.resolve(); // seen by the code of callers that #run() calls
+    this.#running = Promise.resolve(); // for code of the caller, which #run() may call at once
     const running = this.#run(given);
     // The consumer has ended already if the caller's signal throws.
     if (this.#running !== null) this.#running = running;
@@ -75,8 +75,8 @@ export class Consumers implements RoomMaker {
     } catch (error) {
       ending = () => error;
       feed.watch.dies(error);
-      // Those who wait for the store report the error. The consumer's own promise would report it
-      // once more.
+      // Callers that wait for the store get the error. An unhandled rejection would report it once
+      // more.
       if (!feed.milestones.isEmpty) this.#running?.catch(() => {});
       throw error;
     } finally {
@@ -106,10 +106,12 @@ export class Consumers implements RoomMaker {
     return this.feed.milestones.wait(lsn);
   }
 
-  /** Stops the consumer and waits until it has ended. Its own caller sees its error. */
+  /**
+   * Stops the consumer and waits until it has ended. Its error goes to the caller of `consume()`.
+   */
   async stop(timeoutMs: number): Promise<void> {
     this.#stop.abort();
-    // Called by its store, the consumer ends only after the store returns.
+    // If the store itself calls this, the consumer can end only after the store returns.
     if (this.#running === null || this.isInStoreCall()) return;
     const ended = this.#running.catch(() => {});
     if (timeoutMs > LONGEST_TIMER_MS) return await ended;
@@ -119,13 +121,13 @@ export class Consumers implements RoomMaker {
     clearTimeout(timer);
   }
 
-  /** The log has failed. */
+  /** Rejects all waiting callers, because the log has failed. */
   fail(poison: unknown): void {
     this.feed.milestones.rejectAll(() => poison);
     this.feed.alarm.ring("durable");
   }
 
-  /** The opening ends: nobody waits any more. */
+  /** Rejects all waiting callers, because the opening ends. */
   end(): void {
     this.feed.milestones.rejectAll(() => new WALClosedError("wait for the consumer"));
     this.feed.alarm.ring("stopped");

@@ -21,7 +21,7 @@ interface Waiter {
  * timeout, or by a rejection.
  */
 export class WaitingLine {
-  /** In order of arrival. Any but the first may have left. */
+  /** In order of arrival. Each except the first may have left the line already. */
   readonly #waiters = new Queue<Waiter>();
   #length = 0;
 

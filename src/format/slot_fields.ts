@@ -1,4 +1,4 @@
-// What the bytes of a slot say, field by field, whether or not they are a whole record.
+// The fields of a slot, whether or not its bytes are a whole record.
 
 import { assert } from "../assert.ts";
 import type { LSN, OpType } from "../types.ts";
@@ -49,7 +49,7 @@ export class SlotFields {
     return this.words[word + 2] === (lsn | 0) && this.words[word + 3] === ((lsn / TWO_TO_32) | 0);
   }
 
-  /** Not a safe integer where the bytes are no LSN. */
+  /** The slot's LSN. It may be no safe integer, if the bytes are not those of a record. */
   lsnAt(slot: number): number {
     return getSafeU64(this.view, this.offsetOf(slot) + LSN_AT);
   }
@@ -96,7 +96,7 @@ export class SlotFields {
     return this.#u64(slot, VALUE_LOW_AT);
   }
 
-  /** Of a checkpoint: the LSN up to which the store has everything. */
+  /** In a checkpoint record: the LSN up to which the store has everything. */
   checkpointAt(slot: number): LSN {
     return getSafeU64(this.view, this.offsetOf(slot) + VALUE_LOW_AT);
   }

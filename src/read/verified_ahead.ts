@@ -42,7 +42,7 @@ export class VerifiedAhead {
   verify(slot: number, lsn: LSN): void {
     if (--this.#untilCheck < 0) this.#check(lsn);
     if (lsn >= this.#end) this.#verifyRun(slot, lsn);
-    // One that was verified before may have been overwritten since.
+    // A record that was verified may have been overwritten since.
     if (lsn < this.#end && this.#slots.hasLsn(slot, lsn)) return;
     this.#check(lsn); // a closed log and an overwritten record are no damage
     throw damage(this.#source, lsn);
@@ -56,7 +56,7 @@ export class VerifiedAhead {
     const slots = this.#source.slots();
     const count = Math.min(this.#step, this.#untilCheck + 1, this.#last - lsn + 1, slots.count - slot);
     this.#end = lsn + slots.verifyRun(slot, lsn, count).good;
-    // More each time, because who reads on may read to the end.
+    // More each time, because a reader that goes on may read to the end.
     this.#step = Math.min(4 * this.#step, CHECK_RECORDS);
   }
 

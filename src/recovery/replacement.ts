@@ -1,4 +1,4 @@
-// Puts what salvage keeps into the place of the damaged file. That file gets another name.
+// Puts the salvaged log in place of the damaged file, which gets another name.
 
 import { type Region, RegionError } from "../../ffi/region.ts";
 import type { Header } from "../format/header.ts";
@@ -9,9 +9,9 @@ import type { Loss } from "../types.ts";
 import type { Verdict } from "./recovery.ts";
 import { salvage } from "./salvage.ts";
 
-/** Names tried for a damaged file, because a file of the same time may be there already. */
+/** The most names to try for a damaged file. Names of the same time may be taken already. */
 const MOST_NAMES = 100;
-/** In UTF-8, on every file system that a log may be on. */
+/** The longest name, in UTF-8, that all supported file systems allow. */
 const MOST_NAME_BYTES = 255;
 
 /** What a salvage has done. */

@@ -1,5 +1,4 @@
-// What a store was given over all its lives, and what it owes. What it says and what it has must
-// agree.
+// What a store was given over all its lives, which must agree with what the store says and has.
 
 import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
@@ -16,7 +15,7 @@ export class StoreAccount {
   readonly #data: (through?: LSN) => WALRecord[];
   #applied: LSN = 0;
   #durable: LSN = 0;
-  /** It was called with no later record since it was opened. */
+  /** The highest LSN that the store was called with since it was opened. */
   #offered: LSN = 0;
   #run: Run | null = null;
   /** `#offered` before the last call. */
@@ -29,22 +28,22 @@ export class StoreAccount {
     this.#data = data;
   }
 
-  /** Up to here it has every record, in memory at least. */
+  /** The LSN up to which the store has every record, at least in memory. */
   get applied(): LSN {
     return this.#applied;
   }
 
-  /** It said, or its `sync()` meant, that it has every record up to here durably. */
+  /** The LSN up to which the store said, or its `sync()` promised, that it has all durably. */
   get durable(): LSN {
     return this.#durable;
   }
 
-  /** What it has in memory is from another log than what it has durably. */
+  /** True if the store's records in memory are from another log than its durable ones. */
   get mixesLogs(): boolean {
     return this.#durable > 0 && this.#logOf(this.#applied) !== this.#logOf(this.#durable);
   }
 
-  /** An account that says the same, for the next life: this one stays with what is dead. */
+  /** A copy for the next life. This account belongs to the life that has ended. */
   clone(): StoreAccount {
     const copy = new StoreAccount(this.#data);
     copy.#applied = this.#applied;
@@ -56,27 +55,27 @@ export class StoreAccount {
     return copy;
   }
 
-  /** The store is about to be called with these records of a log. */
+  /** Notes that the store is about to be called with these records of a log. */
   offer(records: readonly WALRecord[], logId: string): void {
     const run = { first: records[0]!.lsn, last: records[records.length - 1]!.lsn };
-    // A store passes over records that it has: those are still from the log that gave them first.
+    // A store skips records that it has, so these still belong to the log that they came from.
     for (const { lsn } of records) if (lsn > this.#applied) this.#logs.set(lsn, logId);
     this.#offeredBefore = this.#offered;
     this.#offered = Math.max(this.#offered, run.last);
     this.#run = run;
   }
 
-  /** The store has returned from a call with these records. */
+  /** Notes that the store has returned from a call with these records. */
   noteApplied(records: readonly WALRecord[]): void {
     this.#applied = Math.max(this.#applied, records[records.length - 1]!.lsn);
   }
 
-  /** Its `sync()`, or a call of a store without one, made durable what it had. */
+  /** Notes that `sync()`, or any call of a store without it, made durable what the store had. */
   noteDurable(lsn: LSN = this.#applied): void {
     this.#durable = Math.max(this.#durable, lsn);
   }
 
-  /** The fault of what `appliedLsn()` said, or null. A right LSN is believed. */
+  /** What is wrong with the answer of `appliedLsn()`; null for a possible LSN, which is noted. */
   faultOfLsn(lsn: LSN): string | null {
     if (!Number.isSafeInteger(lsn) || lsn < 0) return `appliedLsn() is ${String(lsn)}, which is no LSN`;
     if (lsn > this.#offered) {
@@ -90,7 +89,7 @@ export class StoreAccount {
     return null;
   }
 
-  /** The fault of what `appliedLog()` said at that LSN, or null. */
+  /** What is wrong with the answer of `appliedLog()` at that LSN, or null. */
   faultOfLog(store: Store, lsn: LSN, said: string | null | undefined): string | null {
     if (lsn === 0) return null;
     const log = this.#logOf(lsn);
@@ -148,7 +147,7 @@ export class StoreAccount {
     }
   }
 
-  /** With `appliedLsn()`: the contents are those of that LSN. */
+  /** Checks a store with `appliedLsn()`: its contents must be those of that LSN. */
   #checkContents(entries: readonly StoreEntry[], run: Run | null, lsn: LSN): void {
     const difference = StoreModel.after(this.#data(lsn)).difference(entries);
     if (difference === null) return;
@@ -166,7 +165,7 @@ export class StoreAccount {
     );
   }
 
-  /** Without it: records may come again, but none of a run is there without the others. */
+  /** Checks a store without `appliedLsn()`: it must have all records of a run, or none. */
   #checkRun(entries: readonly StoreEntry[]): void {
     const states = findPrefixes(this.#data(), entries);
     const found = states.at(-1);
@@ -176,7 +175,7 @@ export class StoreAccount {
   }
 }
 
-/** Some of a run has been applied, and some has not. */
+/** True if a part of the run has been applied, and the other part has not. */
 function isWithin(lsn: LSN | undefined, run: Run | null): lsn is LSN {
   return lsn !== undefined && run !== null && lsn >= run.first && lsn < run.last;
 }

@@ -72,7 +72,7 @@ for (const how of ["backup", "backupAsync"] as const) {
   });
 }
 
-test("backup() makes a copy that keeps, when power fails, what it had and acknowledged, and no record of before", () => {
+test("backup() makes a copy that keeps its records over power loss, and no older record comes back", () => {
   for (let seed = 1; seed <= 150; seed++) {
     const random = new Random(seed);
     const simulation = new Simulation({ seed, tearChance: 0.3, traceLimit: 20 });
@@ -111,7 +111,7 @@ test("backup() makes a copy that keeps, when power fails, what it had and acknow
   }
 });
 
-test("WAL.open() refuses a damaged copy, or salvages all of it but its damaged batch", () => {
+test("WAL.open() refuses a damaged copy, or salvages all of it except the damaged batch", () => {
   for (let lsn = 1; lsn <= 60; lsn += 7) {
     const simulation = new Simulation();
     const wal = simulation.open();

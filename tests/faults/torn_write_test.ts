@@ -1,7 +1,7 @@
 // Fault: power fails while records are written back: any subset of their pieces reaches the medium,
 //   and a record is cut at any byte (H1, H2).
-// Promise: what was acknowledged is there, then a prefix of the rest, and no half of a record (G1,
-//   G2).
+// Promise: all acknowledged records are there, then a prefix of the others, and no part of a record
+//   (G1, G2).
 // Method: every subset of the 64-byte pieces of eight records, and every cut of the last one, over
 //   zeros and over an earlier lap. Then the log goes on, and loses power again.
 

@@ -5,7 +5,7 @@ import type { CrashClock } from "./crash_points.ts";
 import type { WatchedLog } from "./watched_log.ts";
 import type { WatchedStore } from "./watched_store.ts";
 
-/** What feeds a store during one life. */
+/** Runs the consumers that feed a store during one life. */
 export class Consumers {
   readonly #log: WatchedLog;
   readonly #clock: CrashClock;
@@ -33,7 +33,7 @@ export class Consumers {
       watched.begin();
       await log.consumeAsync(watched.store, {
         batchSize,
-        // Only steps make a difference, never the time.
+        // The history must depend on steps only, and not on time.
         pollIntervalMs: Infinity,
         signal: this.#session.signal,
       });
@@ -41,8 +41,8 @@ export class Consumers {
   }
 
   /**
-   * Stops the consumer; the next one goes on. Appends that wait for room reject when a consumer
-   * ends, so none is stopped unless there is plenty.
+   * Stops the consumer, and another one goes on. Appends that wait for room reject when a consumer
+   * ends, so a consumer is stopped only while there is plenty of room.
    */
   stop(): void {
     const log = this.#log;

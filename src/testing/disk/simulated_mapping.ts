@@ -18,7 +18,7 @@ export class SimulatedMapping implements Mapping {
   readonly #path: string;
   readonly #unmap: () => void;
 
-  /** @param unmap tells the process that this mapping is no more. */
+  /** @param unmap tells the process that this mapping has ended. */
   constructor(
     process: SimulatedProcess,
     syncs: SimulatedSyncs,
@@ -64,7 +64,7 @@ export class SimulatedMapping implements Mapping {
   }
 
   pageIn(offset: number, lengthBytes: number, before: "load" | "store"): void {
-    // Loads find the bytes of the file at once: nothing that a crash or a failure could tell.
+    // Pages need not be paged in for loads, so this is no step that can crash or fail.
     if (before === "load") return;
     this.#check("madvise", offset, lengthBytes);
     const { pageBytes } = this.#process.machine.settings;

@@ -200,8 +200,8 @@ export class Opening {
     const { directory } = splitPath(real);
     this.system.fsync(fd);
     // A file that was copied, restored or read has large folios in the page cache, and each store
-    // makes a whole folio dirty (H35). The start of the file is dropped now. Other parts are dropped
-    // before the log stores into them. A file that we made has no large folios.
+    // makes a whole folio dirty (H35). The start of the file is dropped now. Other parts are
+    // dropped before the log stores into them. A file that we made has no large folios.
     this.system.dropCache(fd, 0, REFRESH_BYTES);
     if (this.permissions.has("read", directory)) {
       directorySync(this.system, directory).now();

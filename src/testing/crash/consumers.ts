@@ -1,20 +1,20 @@
 // The consumers of one life, one after the other, as if the application stopped and started them.
 
 import { setImmediate } from "node:timers";
-import type { CrashClock } from "./crash_points.ts";
+import type { LifeSteps } from "./life_steps.ts";
 import type { WatchedLog } from "./watched_log.ts";
 import type { WatchedStore } from "./watched_store.ts";
 
 /** Runs the consumers that feed a store during one life. */
 export class Consumers {
   readonly #log: WatchedLog;
-  readonly #clock: CrashClock;
+  readonly #steps: LifeSteps;
   #session = new AbortController();
   #hasEnded = false;
 
-  constructor(log: WatchedLog, clock: CrashClock) {
+  constructor(log: WatchedLog, steps: LifeSteps) {
     this.#log = log;
-    this.#clock = clock;
+    this.#steps = steps;
   }
 
   get hasEnded(): boolean {
@@ -24,7 +24,7 @@ export class Consumers {
   /** Runs consumers until `end()` or the crash. */
   async run(watched: WatchedStore, batchSize: number): Promise<void> {
     const log = this.#log;
-    while (!this.#hasEnded && !this.#clock.hasCrashed) {
+    while (!this.#hasEnded && !this.#steps.hasCrashed) {
       if (!log.isOpen) {
         await turn();
         continue;

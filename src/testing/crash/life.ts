@@ -8,7 +8,7 @@ import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
 import { Consumers, turn } from "./consumers.ts";
-import { CrashClock, type LifeEnd } from "./crash_points.ts";
+import { type LifeEnd, LifeSteps } from "./life_steps.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
@@ -64,7 +64,7 @@ export class Life<S extends Store> {
   readonly #subject: Subject<S>;
   readonly #machine: Machine;
   readonly #plan: LifePlan;
-  readonly #clock: CrashClock;
+  readonly #steps: LifeSteps;
   readonly #failed = Promise.withResolvers<never>();
   #log: WatchedLog | null = null;
   #store: S | null = null;
@@ -78,17 +78,17 @@ export class Life<S extends Store> {
     this.#machine = machine;
     this.#plan = plan;
     this.#failed.promise.catch(() => {});
-    this.#clock = new CrashClock(plan.point, machine.lines, () => this.#crash(), () => this.#tick());
+    this.#steps = new LifeSteps(plan.point, machine.lines, () => this.#crash(), () => this.#tick());
   }
 
   get steps(): number {
-    return this.#clock.steps;
+    return this.#steps.count;
   }
 
   /** Resolves when the life is over; rejects if it showed that something is wrong. */
   async run(): Promise<void> {
     const { end, number } = this.#plan;
-    this.#clock.note(number === 0 ? "The machine starts." : "The machine starts again.");
+    this.#steps.note(number === 0 ? "The machine starts." : "The machine starts again.");
     const life = this.#live();
     life.catch(() => {}); // awaited below, unless the crash comes first
     const timer = setTimeout(() => {
@@ -97,10 +97,10 @@ export class Life<S extends Store> {
       );
     }, this.#subject.timeoutMs);
     try {
-      await Promise.race([this.#clock.ended, this.#failed.promise, life]);
-      if (end === "crash" && !this.#clock.hasCrashed) this.#clock.crash();
+      await Promise.race([this.#steps.ended, this.#failed.promise, life]);
+      if (end === "crash" && !this.#steps.hasCrashed) this.#steps.crash();
     } catch (error) {
-      if (!this.#clock.hasCrashed || error instanceof BrokenPromiseError) throw error;
+      if (!this.#steps.hasCrashed || error instanceof BrokenPromiseError) throw error;
     } finally {
       clearTimeout(timer);
       await this.#bury();
@@ -112,7 +112,7 @@ export class Life<S extends Store> {
     const log = this.#openLog();
     await this.#openStore();
     const consuming = this.#consumers!.run(this.#watched!, this.#plan.batchSize);
-    this.#running.push(consuming.catch((error) => this.#fail(this.#clock.hasCrashed ? error : explained(error))));
+    this.#running.push(consuming.catch((error) => this.#fail(this.#steps.hasCrashed ? error : explained(error))));
     if (end !== "check") await this.#work(log);
     await this.#catchUp(log);
     if (end === "crash") return;
@@ -124,7 +124,7 @@ export class Life<S extends Store> {
     this.#machine.model.noteDurable(log.durable);
     await this.#machine.home.close(this.#store!);
     this.#store = null;
-    this.#clock.note("Log and store are closed.");
+    this.#steps.note("Log and store are closed.");
   }
 
   #openLog(): WatchedLog {
@@ -134,34 +134,34 @@ export class Life<S extends Store> {
     };
     if (this.#plan.restoresLog && disk.exists(LOG_PATH)) {
       restoreLog(disk, this.#plan.log);
-      this.#clock.note("The log is restored from a backup of itself.");
+      this.#steps.note("The log is restored from a backup of itself.");
     }
-    const storage = watchedStorage(disk, this.#clock, observe, this.#plan.depth);
+    const storage = watchedStorage(disk, this.#steps, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
-    const watch = { clock: this.#clock, model, fail: (error: BrokenPromiseError) => this.#fail(error) };
+    const watch = { steps: this.#steps, model, fail: (error: BrokenPromiseError) => this.#fail(error) };
     this.#log = new WatchedLog(LOG_PATH, options, watch);
     this.#log.open();
-    this.#consumers = new Consumers(this.#log, this.#clock);
-    this.#clock.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
+    this.#consumers = new Consumers(this.#log, this.#steps);
+    this.#steps.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
     return this.#log;
   }
 
   async #openStore(): Promise<void> {
     const { home, model, account } = this.#machine;
-    if (this.#clock.step("open the store") !== null) throw this.#clock.crash();
+    if (this.#steps.step("open the store") !== null) throw this.#steps.crash();
     try {
       this.#store = await this.#subject.store(home.open(() => this.#stepWithin()));
     } catch (error) {
-      this.#clock.check();
+      this.#steps.check();
       throw new BrokenPromiseError("G11", `the store cannot be opened: ${textOf(error)}`, "", { cause: error });
     }
-    this.#clock.check();
+    this.#steps.check();
     const store = this.#store;
     const entries = await this.#read();
     await account.checkOpened(store, entries);
-    this.#clock.check();
+    this.#steps.check();
     this.#watched = new WatchedStore(store, {
-      clock: this.#clock,
+      steps: this.#steps,
       model,
       account,
       home,
@@ -178,7 +178,7 @@ export class Life<S extends Store> {
 
   /** What `home.step()` does. While the store is being opened, no write fails. */
   #stepWithin(): void {
-    if (this.#clock.step("within the store") !== null) throw this.#clock.crash();
+    if (this.#steps.step("within the store") !== null) throw this.#steps.crash();
     if (this.#watched !== null && this.#plan.random.chance(this.#plan.failureChance)) {
       throw new SimulatedFailure("A write of the store failed (simulated)");
     }
@@ -198,7 +198,7 @@ export class Life<S extends Store> {
       this.#running.push(work.catch(() => {}));
       await work;
     } catch (error) {
-      this.#clock.check();
+      this.#steps.check();
       // If the store broke the consumer, that is why.
       await turn();
       const where = number === 0 ? "though nothing had crashed" : `though nothing had crashed since crash ${number}`;
@@ -213,7 +213,7 @@ export class Life<S extends Store> {
     model.adopt(log);
     const last = model.lastData();
     while (log.applied < last) {
-      this.#clock.check();
+      this.#steps.check();
       if (this.#consumers!.hasEnded) throw new Error("This life has failed, and its consumer with it");
       await turn();
     }
@@ -246,7 +246,7 @@ export class Life<S extends Store> {
     const loses = crash.mode === "power" && losesWrites;
     home.crash(loses ? "image" : "now");
     const kept = typeof crash.keep === "string" ? ` (unsynced pages of the log: ${crash.keep})` : "";
-    this.#clock.note(
+    this.#steps.note(
       crash.mode === "kill"
         ? "The process is killed."
         : `Power is lost${kept}${loses ? "; the store loses what it did not sync" : ""}.`,

@@ -8,13 +8,13 @@ import { RING_AT } from "../../format/layout.ts";
 import type { LSN, WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
-import type { CrashClock } from "./crash_points.ts";
+import type { LifeSteps } from "./life_steps.ts";
 import type { LogModel } from "../log_model.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 
 /** What watches a log. */
 export interface LogWatch {
-  readonly clock: CrashClock;
+  readonly steps: LifeSteps;
   readonly model: LogModel;
   /** A promise is broken; the life is of no further interest. */
   fail(error: BrokenPromiseError): void;
@@ -65,7 +65,7 @@ export class WatchedLog extends WAL {
       try {
         return await super.whenApplied(lsn);
       } catch (error) {
-        this.#watch.clock.check();
+        this.#watch.steps.check();
         const isStopped = error instanceof WALClosedError && this.isOpen && this.#openings === opening;
         if (!isStopped || storeCalls.getStore()?.isRunning) throw error;
       }
@@ -85,16 +85,16 @@ export class WatchedLog extends WAL {
 
   /** Appends, with room for a crash before and after, and notes what was appended. */
   #appends<T>(what: string, append: () => T): T {
-    const { clock, model } = this.#watch;
+    const { steps, model } = this.#watch;
     const first = this.head;
-    const when = clock.step(`append LSN ${first}: ${what}`);
-    if (when === "before") throw clock.crash();
+    const when = steps.step(`append LSN ${first}: ${what}`);
+    if (when === "before") throw steps.crash();
     const result = append();
     model.adopt(this, first);
     if (when === null) return result;
     // Nobody waits for this append any more.
     if (result instanceof Promise) result.catch(() => {});
-    throw clock.crash();
+    throw steps.crash();
   }
 
   /** What resolves must be durable. */
@@ -109,7 +109,7 @@ export class WatchedLog extends WAL {
     const last = this.head > first ? this.head - 1 : 0;
     // This also keeps a rejection that nobody waits for from ending the process.
     appended.then(() => {
-      if (this.#watch.clock.hasCrashed || this.durable >= last) return;
+      if (this.#watch.steps.hasCrashed || this.durable >= last) return;
       this.#watch.fail(
         new BrokenPromiseError("G1", `LSN ${last} was acknowledged while only LSN ${this.durable} was durable`),
       );
@@ -119,17 +119,17 @@ export class WatchedLog extends WAL {
 }
 
 /** A disk's storage for one life: its openings and syncs are steps. */
-export function watchedStorage(disk: SimulatedDisk, clock: CrashClock, observe: () => void, depth: number): Storage {
+export function watchedStorage(disk: SimulatedDisk, steps: LifeSteps, observe: () => void, depth: number): Storage {
   return {
     open(path: string, request: OpenRequest): Region {
-      return watchedOpening("open the log", () => disk.storage.open(path, request), disk, clock, observe, depth);
+      return watchedOpening("open the log", () => disk.storage.open(path, request), disk, steps, observe, depth);
     },
     write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
-      if (clock.step(`write ${path}`) !== null) throw clock.crash();
+      if (steps.step(`write ${path}`) !== null) throw steps.crash();
       disk.storage.write(path, chunks, sizeBytes);
     },
     async writeAsync(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): Promise<void> {
-      if (clock.step(`write ${path}`) !== null) throw clock.crash();
+      if (steps.step(`write ${path}`) !== null) throw steps.crash();
       await disk.storage.writeAsync!(path, chunks, sizeBytes);
     },
   };
@@ -140,61 +140,61 @@ function watchedOpening(
   what: string,
   open: () => Region,
   disk: SimulatedDisk,
-  clock: CrashClock,
+  steps: LifeSteps,
   observe: () => void,
   depth: number,
 ): Region {
-  const when = clock.step(what);
+  const when = steps.step(what);
   if (when !== null) disk.crashAt(disk.steps + depth, when);
   let region: Region;
   try {
     region = open();
   } catch (error) {
-    if (when !== null) throw clock.crash();
+    if (when !== null) throw steps.crash();
     throw error;
   }
-  if (when !== null) throw clock.crash();
-  return watchedRegion(region, disk, clock, observe, depth);
+  if (when !== null) throw steps.crash();
+  return watchedRegion(region, disk, steps, observe, depth);
 }
 
 /** Whatever else regions can do, they do as before. */
 function watchedRegion(
   region: Region,
   disk: SimulatedDisk,
-  clock: CrashClock,
+  steps: LifeSteps,
   observe: () => void,
   depth: number,
 ): Region {
   const watched: Pick<Region, "sync" | "syncAsync" | "replace"> = {
     sync(offset: number, length: number): void {
       observe();
-      const when = clock.step(`sync ${nameOf(offset, length)}`);
-      if (when === "before") throw clock.crash();
+      const when = steps.step(`sync ${nameOf(offset, length)}`);
+      if (when === "before") throw steps.crash();
       if (when === "during") disk.crashAt(disk.steps + 1, "during");
       try {
         region.sync(offset, length);
       } finally {
-        if (when !== null) clock.crash();
+        if (when !== null) steps.crash();
       }
-      clock.check();
+      steps.check();
     },
     async syncAsync(offset: number, length: number): Promise<void> {
       observe();
-      const when = clock.step(`sync ${nameOf(offset, length)} off the thread`);
-      if (when === "before") throw clock.crash();
+      const when = steps.step(`sync ${nameOf(offset, length)} off the thread`);
+      if (when === "before") throw steps.crash();
       const done = region.syncAsync(offset, length);
       if (when === "during") {
         done.catch(() => {});
-        throw clock.crash();
+        throw steps.crash();
       }
       await done;
-      clock.check();
+      steps.check();
       observe();
-      if (when !== null || clock.step("that sync has ended") !== null) throw clock.crash();
+      if (when !== null || steps.step("that sync has ended") !== null) throw steps.crash();
     },
     replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
       const open = () => region.replace(chunks, sizeBytes, keepAs);
-      return watchedOpening("replace the log", open, disk, clock, observe, depth);
+      return watchedOpening("replace the log", open, disk, steps, observe, depth);
     },
   };
   return new Proxy(region, {

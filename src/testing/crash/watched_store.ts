@@ -4,7 +4,7 @@
 import { APPLYING_METHODS } from "../../format/operations.ts";
 import type { LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
-import type { CrashClock } from "./crash_points.ts";
+import type { LifeSteps } from "./life_steps.ts";
 import { Delivery } from "./delivery.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
@@ -19,7 +19,7 @@ const ATTEMPTS = 100;
 
 /** What watches a store. */
 export interface StoreWatch {
-  readonly clock: CrashClock;
+  readonly steps: LifeSteps;
   readonly model: LogModel;
   readonly account: StoreAccount;
   readonly home: Home;
@@ -100,8 +100,8 @@ export class WatchedStore {
   }
 
   async #apply(records: readonly WALRecord[], what: string, apply: () => void | Promise<void>): Promise<void> {
-    const { account, clock, random } = this.#watch;
-    clock.check();
+    const { account, steps, random } = this.#watch;
+    steps.check();
     this.#judged(() => this.#delivery.check(records));
     account.offer(records, this.#watch.logId());
     await this.#call(what, apply, () => this.#checkNothingApplied(records));
@@ -132,7 +132,7 @@ export class WatchedStore {
   /** Asks the store for its `appliedLsn()` and believes it. */
   async #askAppliedLsn(): Promise<LSN> {
     const lsn = await this.#call("store.appliedLsn()", () => this.#inner.appliedLsn!());
-    this.#watch.clock.note(`        it is ${lsn}`);
+    this.#watch.steps.note(`        it is ${lsn}`);
     this.#saidLsn = lsn;
     const fault = this.#watch.account.faultOfLsn(lsn);
     // The consumer refuses what is no LSN.
@@ -150,7 +150,7 @@ export class WatchedStore {
   /** Asks the store which log it has that LSN from. */
   async #askAppliedLog(): Promise<string | null> {
     const said = await this.#call("store.appliedLog()", () => this.#inner.appliedLog!());
-    this.#watch.clock.note(`        it is ${said}`);
+    this.#watch.steps.note(`        it is ${said}`);
     const fault = this.#watch.account.faultOfLog(this.#inner, this.#saidLsn, said);
     if (fault !== null) this.#fail("G11", fault);
     return said;
@@ -165,31 +165,31 @@ export class WatchedStore {
 
   /** Calls the store. The machine may crash before, meanwhile and after. Repeats failed writes. */
   async #call<T>(what: string, call: () => T | Promise<T>, failed?: () => Promise<void>): Promise<T> {
-    const { clock, random } = this.#watch;
+    const { steps, random } = this.#watch;
     for (let attempt = 1;; attempt++) {
-      const when = clock.step(what);
-      if (when === "before") throw clock.crash();
+      const when = steps.step(what);
+      if (when === "before") throw steps.crash();
       try {
         const running = call();
         if (!isPromise(running)) {
-          clock.check();
-          if (when !== null) throw clock.crash();
+          steps.check();
+          if (when !== null) throw steps.crash();
           return running;
         }
         this.#pending = running.catch(() => {});
         if (when === "during") {
           await Promise.race([running, turns(random.below(12))]);
-          throw clock.crash();
+          throw steps.crash();
         }
         const result = await running;
-        clock.check();
-        if (when !== null) throw clock.crash();
+        steps.check();
+        if (when !== null) throw steps.crash();
         return result;
       } catch (error) {
-        clock.check();
-        if (when !== null) throw clock.crash();
+        steps.check();
+        if (when !== null) throw steps.crash();
         if (!(error instanceof SimulatedFailure) || attempt === ATTEMPTS) throw error;
-        clock.note(`        it throws: ${error.message}`);
+        steps.note(`        it throws: ${error.message}`);
         await failed?.();
         this.#imageMaybe();
       }
@@ -214,7 +214,7 @@ export class WatchedStore {
 
   /** What the store has now is durable: the log may release it. */
   #becomesDurable(): void {
-    if (this.#watch.clock.hasCrashed) return;
+    if (this.#watch.steps.hasCrashed) return;
     this.#watch.model.release(this.#watch.account.durable);
     if (!this.#watch.losesWrites) return;
     this.#watch.home.keepImage();

@@ -1,8 +1,8 @@
-// Counts what happens in one life of a simulated machine, and ends that life at a chosen count.
+// Counts the steps of one life of a simulated machine, and ends that life at a chosen step.
 
 import { type Moment, SimulatedCrash } from "../disk/fault_plan.ts";
 
-/** Where a life ends. */
+/** The step at which a life ends. */
 export interface LifeEnd {
   /** The number of the step, from 1. */
   readonly step: number;
@@ -11,21 +11,21 @@ export interface LifeEnd {
 
 /**
  * The steps of one life: appends, syncs, openings, calls to the store and `home.step()` within
- * them. The count does not depend on the machine's speed, so a seed and a step give one history
- * again.
+ * them. The count does not depend on the speed of the real machine, so a seed and a step repeat a
+ * history.
  */
-export class CrashClock {
+export class LifeSteps {
   readonly #point: LifeEnd | null;
   readonly #crash: () => void;
   readonly #tick: () => void;
   readonly #ended = Promise.withResolvers<void>();
   #end: SimulatedCrash | null = null;
-  #steps = 0;
+  #count = 0;
   /** What happened, oldest first. Shared by all lives of a history. */
   readonly history: string[];
 
   /**
-   * @param crash takes power from everything, or kills it.
+   * @param crash ends all that the life runs, by power loss or by a kill.
    * @param tick called at each step before anything else.
    */
   constructor(point: LifeEnd | null, history: string[], crash: () => void, tick: () => void) {
@@ -35,8 +35,8 @@ export class CrashClock {
     this.#tick = tick;
   }
 
-  get steps(): number {
-    return this.#steps;
+  get count(): number {
+    return this.#count;
   }
 
   /** True once the life is over. */
@@ -49,7 +49,7 @@ export class CrashClock {
     return this.#ended.promise;
   }
 
-  /** Throws if the life is over: for whatever goes on in a process that is dead. */
+  /** Throws if the life is over. Code that still runs in the dead process calls this. */
   check(): void {
     if (this.#end !== null) throw this.#end;
   }
@@ -62,9 +62,9 @@ export class CrashClock {
   step(what: string): Moment | null {
     this.check();
     this.#tick();
-    this.#steps++;
-    this.note(`${String(this.#steps).padStart(6)}  ${what}`);
-    return this.#point?.step === this.#steps ? this.#point.when : null;
+    this.#count++;
+    this.note(`${String(this.#count).padStart(6)}  ${what}`);
+    return this.#point?.step === this.#count ? this.#point.when : null;
   }
 
   /** Adds a line to the history. */
@@ -72,10 +72,10 @@ export class CrashClock {
     this.history.push(line);
   }
 
-  /** Ends the life here. The result is what callers throw. */
+  /** Ends the life here. @returns the error that the caller must throw. */
   crash(): SimulatedCrash {
     if (this.#end !== null) return this.#end;
-    this.#end = new SimulatedCrash(`Simulated crash at step ${this.#steps}`);
+    this.#end = new SimulatedCrash(`Simulated crash at step ${this.#count}`);
     this.#crash();
     this.#ended.resolve();
     return this.#end;

@@ -145,7 +145,7 @@ export const HAZARDS: readonly Hazard[] = [
     tests: {
       "faults/batch_test.ts": [
         "WAL recovers whole batches only, cut at each record, in the ring",
-        "WAL never completes a batch that was cut with records of its next life",
+        "WAL never completes a batch that was cut with records that are appended after the crash",
       ],
       "recovery_test.ts": [
         "recover() drops an unfinished batch, cut after each of its records, and erases its records",

@@ -4,7 +4,7 @@ import { Milestones } from "../src/consume/milestones.ts";
 import { settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
-test("Milestones resolve when they are reached, in any order, and reject when nobody moves any more", async () => {
+test("Milestones resolve when they are reached, in any order, and reject when the position will not move any more", async () => {
   const milestones = new Milestones();
   const waits = [5, 2, 9, 5].map((lsn) => new Watched(milestones.wait(lsn)));
   milestones.reached(1);

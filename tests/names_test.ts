@@ -33,7 +33,7 @@ function beginsWithSymbol(name: string, declared: ReadonlySet<string>): boolean 
   return declared.has(/^[A-Z]\w*/.exec(name)?.[0] ?? "");
 }
 
-test("testNames() puts ${} for what a template puts in, and hears nothing of other calls", () => {
+test("testNames() writes ${} for each expression of a template, and ignores other calls", () => {
   const source = 'test("one", f); test(`two ${a ? `${b}` : "c"} three`, f); test.skip("four"); contest("five")';
   assert(testNames(source).join() === "one,two ${} three");
 });

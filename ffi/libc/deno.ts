@@ -59,7 +59,7 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
   if (on.signatures["fcntl"] !== undefined) {
     wanted["fcntlAsync"] = definition("fcntl", on.signatures["fcntl"], true);
   }
-  // An older library has no statx: stat of node:fs serves.
+  // An older library has no statx. Then stat of node:fs is used.
   if (on.os === "linux") wanted["statx"] = { ...definition("statx", STATX_SIGNATURE), optional: true };
   return firstLibrary(on, (library) => open(deno, library, wanted));
 }

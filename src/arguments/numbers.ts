@@ -1,4 +1,4 @@
-// The numbers that callers hand in: what is allowed, checked at the door, before a byte is written.
+// The numbers that callers hand in: which are allowed. They are checked before a byte is written.
 
 import type { HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
 
@@ -24,17 +24,14 @@ export function show(value: unknown): string {
   return `a value of type ${typeof value}`;
 }
 
-/**
- * True if it can be stored as 64 bits: what `checkU64()` asks, for the way that is taken a million
- * times.
- */
+/** True if a value can be stored as 64 bits. It is the fast part of `checkU64()`. */
 export function isU64(value: U64): boolean {
   // Not BigInt.asUintN(64, value) === value, which V8 allocates for.
   if (typeof value === "bigint") return value >= 0n && value <= MAX_U64;
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-/** What to say to somebody who may have a key or a value in one piece. */
+/** A hint for a caller who may have given a key or a value in one piece; empty for others. */
 export function halvesHint(given: unknown, name: string): string {
   const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
   if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
@@ -92,8 +89,8 @@ export function checkLsn(value: LSN, name: string): void {
 }
 
 /**
- * The longest delay of a timer, 24 days: one that is given more ends at once. Longer delays count
- * as `Infinity`.
+ * The longest delay of a timer, 24 days. A timer with a longer delay would end at once, so longer
+ * delays count as `Infinity`.
  */
 export const LONGEST_TIMER_MS: number = 2 ** 31 - 1;
 

@@ -1,4 +1,4 @@
-// What a consumer sees of the log: runs of durable records, and whom to tell what the store has.
+// What a consumer sees of the log: it takes runs of durable records, and notes what the store has.
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { EngineParts } from "../engine/parts.ts";
@@ -24,9 +24,9 @@ export class Feed implements ConsumableLog {
   readonly milestones = new Milestones();
   readonly alarm = new Alarm();
   readonly #log: EngineParts;
-  /** Records up to here were handed out to a consumer of this opening. */
+  /** The highest LSN that a consumer of this opening was given. */
   #handedOut: LSN = 0;
-  /** A store has shown in this opening that the file had gone back in time. */
+  /** True after a fork in this opening. A store has shown that the file went back in time. */
   #hasForked = false;
   /** What an operator should know of the last consumer's store; null for nothing. */
   storeWarning: string | null = null;

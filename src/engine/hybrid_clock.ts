@@ -34,13 +34,13 @@ export class HybridClock {
     this.nanosHigh = Number(BigInt.asIntN(32, nanos >> 32n));
   }
 
-  /** Has the next `tick()` take a reading of the wall clock. */
+  /** Makes the next `tick()` take a reading of the wall clock. */
   follow(ms: number): void {
     this.#physicalMs = ms;
     this.#isPending = true;
   }
 
-  /** Has the next `tick()` take no reading. */
+  /** Makes the next `tick()` take no reading. */
   unfollow(): void {
     this.#isPending = false;
   }
@@ -84,7 +84,7 @@ export class HybridClock {
     this.seq = 0;
   }
 
-  /** Takes note of a time that exists: every later time is greater. */
+  /** Notes a time that exists, so that every later time is greater. */
   observe(nanos: bigint, seq: number): void {
     if (!this.isBefore(nanos, seq)) return;
     this.#setNanos(nanos);

@@ -56,19 +56,19 @@ export interface Header {
   readonly created: bigint;
   readonly openerPid: number;
   readonly lineage: Lineage;
-  /** Recovery is erasing what lies after the end; left out if not. */
+  /** Present while recovery erases what is after the end. */
   readonly erasing?: true;
 }
 
-/** What stays as it is from one header write to the next. */
+/** The fields that header writes do not change, except the lineage at a fork. */
 export type FixedFields = Pick<Header, "capacity" | "logId" | "created" | "lineage">;
 
-/** What changes from one header write to the next; the lineage does so once at most. */
+/** The fields that header writes change. The lineage changes at most once. */
 export type HeaderPositions =
   & Omit<Header, keyof FixedFields | "writeCounter">
   & Partial<Pick<Header, "lineage">>;
 
-/** What a log knows of itself, from which the header's positions are made. */
+/** The state of a log, from which the positions in a header are made. */
 export interface LogState extends Pick<Header, "tail" | "checkpoint" | "timeNanos" | "timeSeq"> {
   /** The next LSN to write. */
   readonly head: LSN;

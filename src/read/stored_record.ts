@@ -25,12 +25,12 @@ function joined(low: number, high: number): bigint {
 }
 
 /**
- * Stands in each record, since what holds a function cannot be cloned: a clone would have words and
- * no fields.
+ * Is in each record, because an object with a function cannot be cloned. A clone of a record would
+ * have its words and no fields.
  */
 function cloneWhatToObjectReturns(): void {}
 
-/** What records logged one after another have in common. Sharing it saves five words in each. */
+/** The words that consecutive records have in common. Sharing them saves five words in each. */
 class CommonWords {
   /** Version, opcode and shard. */
   readonly word1: number;

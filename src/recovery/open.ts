@@ -66,7 +66,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     const pair = readHeaders(memory);
     const header = pair.newest;
     if (header === null) {
-      // Where zeros stand for what cannot be read, the medium's error says more than they do.
+      // For a header that cannot be read, the medium's error says more than zeros in its place.
       if (memory !== region.buffer) region.pageIn(0, RING_AT, "load");
       throw noHeader(region.path, pair, memory);
     }
@@ -160,7 +160,7 @@ function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuf
   try {
     copy = new Uint8Array(fileBytesOf(header.capacity));
   } catch {
-    // A header that asks for more bytes than there is memory is as good as damaged.
+    // A header that asks for more bytes than there is memory counts as damaged.
     throw cutFile(region, header);
   }
   copy.set(new Uint8Array(memory));

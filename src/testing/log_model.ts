@@ -1,7 +1,8 @@
-// What a log must hold, over all its crashes: told what was asked for, shown what came of it.
+// What a log must hold, over all its crashes. The model is told which records were asked for, and
+// is shown the log.
 //
-// Calls take effect in their order. So whatever turns up in a log is traced to the call that asked
-// for it, also where the log chose the place: after a wait for room, or between two checkpoints.
+// Calls take effect in their order. So each record in a log can be traced to the call that asked
+// for it, also if the log chose its LSN: after a wait for room, or between two checkpoints.
 
 import { type LSN, OpType, type WALRecord } from "../types.ts";
 import type { WAL } from "../wal.ts";
@@ -13,18 +14,18 @@ import { recordText } from "./store_model.ts";
 interface Placed {
   /** Null for a checkpoint that the log wrote by itself. */
   readonly asked: AskedRecord | null;
-  /** Null until somebody has seen the record. */
+  /** Null until the model has seen the record. */
   readonly record: WALRecord | null;
 }
 
-/** Everything that one log was asked for, and where it is. */
+/** All records that one log was asked for, and their LSNs. */
 export class LogModel {
   readonly asked: AskedRecords;
-  /** By LSN − 1. A hole is a checkpoint that was released before anybody saw it. */
+  /** Index LSN − 1. A hole is a checkpoint that was released before the model saw it. */
   #placed: (Placed | undefined)[] = [];
-  /** Durable by the log's own word, or by a flush. */
+  /** The highest LSN that the log or a flush reported as durable. */
   #durable: LSN = 0;
-  /** The store was called with records up to here: so they were durable. */
+  /** The highest LSN that the store was called with, so it was durable. */
   #offered: LSN = 0;
   /** The tail may be moved past the records up to here. */
   #released: LSN = 0;
@@ -45,7 +46,7 @@ export class LogModel {
 
   // What the workload does.
 
-  /** A call has appended these records: they are the next ones. */
+  /** Notes that a call has appended these records with the next LSNs. */
   append(contents: readonly RecordContent[]): readonly AskedRecord[] {
     const asked = this.asked.ask(contents);
     for (const record of asked) this.#placed.push({ asked: record, record: null });
@@ -53,9 +54,10 @@ export class LogModel {
   }
 
   /**
-   * Takes what is new in a log for what was asked for, where nothing else is known of the calls.
+   * Takes the new records of a log as asked for, when the calls themselves are not known.
    *
-   * @param first the records from here on are those of one call; each before it is that of another.
+   * @param first the records from this LSN on belong to one call. Each earlier one belongs to a
+   * call of its own.
    */
   adopt(wal: WAL, first: LSN = wal.head): void {
     if (!wal.isOpen) return;
@@ -84,7 +86,7 @@ export class LogModel {
 
   // What is known.
 
-  /** Whether stores are given no record of this LSN. A hole was a checkpoint too. */
+  /** True if the record is a checkpoint, which stores do not get. A hole was a checkpoint too. */
   isCheckpoint(lsn: LSN): boolean {
     if (lsn > this.last) return false;
     const placed = this.#placed[lsn - 1];
@@ -108,12 +110,12 @@ export class LogModel {
     return found;
   }
 
-  /** Whether what ends with this record ends within a batch. */
+  /** True if a run that ends with this record ends within a batch. */
   partsBatch(lsn: LSN): boolean {
     return (this.#placed[lsn - 1]?.asked?.after ?? 0) > 0;
   }
 
-  /** A model that knows the same, for another future. */
+  /** A copy, for a history that goes on in another way. */
   clone(): LogModel {
     const copy = new LogModel(this.asked.clone());
     copy.#placed = [...this.#placed];
@@ -124,9 +126,9 @@ export class LogModel {
     return copy;
   }
 
-  // What the log shows. Each of these throws a BrokenPromiseError.
+  // What the log shows. Each of these methods throws a BrokenPromiseError.
 
-  /** Looks at everything new in an open log. */
+  /** Sees all new records of an open log. */
   observe(wal: WAL): void {
     for (const record of this.#unseen(wal)) this.see(record);
     this.noteDurable(wal.durable);
@@ -137,7 +139,7 @@ export class LogModel {
     return from < wal.head ? [...wal.records({ from })] : [];
   }
 
-  /** A record is in the log, or was handed to the store. */
+  /** Checks and notes a record that is in the log, or was handed to the store. */
   see(record: WALRecord): void {
     const { lsn } = record;
     const known = this.#placed[lsn - 1];
@@ -169,7 +171,7 @@ export class LogModel {
     }
     this.checkPrefix(wal);
     this.#checkTail(wal.tail);
-    // What recovery discarded never was: its LSNs are used again.
+    // Discarded records do not count any more, and their LSNs are used again.
     this.#placed.length = last;
     this.asked.settle(new Set(this.#placed.flatMap((placed) => placed?.asked ?? [])));
     this.#durable = last;
@@ -187,7 +189,7 @@ export class LogModel {
     }
   }
 
-  /** A log holds a prefix of what was appended: nothing torn, stale, foreign, moved or partial. */
+  /** Checks that a log holds a prefix of the appended records, in whole batches. */
   checkPrefix(wal: WAL): void {
     const { tail, head } = wal;
     const records = wal.replay();

@@ -46,7 +46,7 @@ for (const start of [0, CAPACITY - 10]) {
       const wal = simulation.reopen({ keep: (piece) => piece.kind === "bytes" && kept.has(piece.offset) });
       const whole = ENDS.filter((end) => end <= cut).at(-1) ?? 0;
       assertHolds(wal, start + 1, start + whole, `cut after record ${cut}`);
-      // The rest of a batch must not be continued by what comes next.
+      // Records that come next must not continue the rest of a batch.
       appendBatch(wal, 2);
       wal.flush();
       assertHolds(
@@ -76,14 +76,14 @@ for (const start of [0, CAPACITY - 10]) {
   });
 }
 
-test("WAL never completes a batch that was cut with records of its next life", () => {
+test("WAL never completes a batch that was cut with records that are appended after the crash", () => {
   const CUT = 3;
   const simulation = new Simulation({ pieceBytes: 64 });
   const wal = simulation.open();
   appendBatch(wal, 2);
   wal.flush();
   appendBatch(wal, CUT + 1);
-  // The last of the batch is lost.
+  // The last record of the batch is lost.
   const recovered = simulation.reopen({ keep: (_piece, index) => index < CUT });
   assertHolds(recovered, 1, 2);
   for (let i = 0; i < CUT + 2; i++) recovered.logInsertSync(1000, i, 0, 0);

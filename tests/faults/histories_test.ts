@@ -4,12 +4,12 @@
 // Promise: what was acknowledged survives, and recovery finds a gapless prefix in whole batches.
 //   Nothing that was discarded comes back. The store gets each record once, and only durable ones.
 //   Time goes on (G1–G6, G10, G11, G13).
-// Method: seeded histories of random steps against a plain array. A failure prints its seed and the
-//   shortest history found. Each history's system calls and verdicts are hashed and compared with
-//   tests/golden, because a change that only moves code must leave them as they are.
-//   `UPDATE_GOLDEN=1` in the environment writes the file anew after a change of what is done. `deno
-//   task test --seed N tests/faults/histories_test.ts`, or `SEED=N` in the environment, runs the
-//   history of one seed again.
+// Method: seeded histories of random steps against a plain array. A failure prints its seed and
+//   the shortest history found. Each history's system calls and verdicts are hashed and compared
+//   with tests/golden, because a change that only moves code must leave them as they are.
+//   `UPDATE_GOLDEN=1` in the environment writes the file anew after a change of what the log does.
+//   `deno task test --seed N tests/faults/histories_test.ts`, or `SEED=N` in the environment, runs
+//   the history of one seed again.
 
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";

@@ -15,7 +15,7 @@ const DEFAULT_FAILURES = 0.1;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** How long to look for a shorter history. */
 const SHORTEN_MS = 3000;
-/** The last steps of a history tell the most. */
+/** How many lines of a history are shown. The last lines say the most. */
 const LINES_SHOWN = 80;
 
 /**
@@ -32,7 +32,8 @@ const LINES_SHOWN = 80;
  *   what it did not sync (G11),
  * - `appliedLog()`, if the store has it, is the log of that LSN, also where the log was restored
  *   from a backup (G11),
- * - the store's contents are what the records make of them, and `check()` agrees (G11).
+ * - the store's contents are those of a plain map after the same records, and `check()` passes
+ *   (G11).
  *
  * @example A store whose disk is plain data
  * ```ts
@@ -106,7 +107,7 @@ function pointsOf(points: number | readonly number[], steps: number, seed: numbe
   if (typeof points !== "number") return points.filter((point) => point !== 0);
   const all = steps + 1;
   if (points >= all) return Array.from({ length: all }, (_, index) => index + 1);
-  // One in each part of the life, each seed at other places.
+  // One point in each part of the life, at a place that the seed chooses.
   const random = new Random(seed).fork("crash points");
   return Array.from({ length: points }, (_, part) => {
     const first = Math.floor(part * all / points) + 1;

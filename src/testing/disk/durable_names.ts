@@ -4,7 +4,7 @@ import type { SimulatedNode } from "./simulated_tree.ts";
 
 /** A change of names that is not durable yet. */
 export interface EntryPiece {
-  /** Tells it from bytes and sizes. */
+  /** The kind, where other pieces are bytes or sizes. */
   readonly kind: "entry";
   /** As in `link /sim/log`. */
   readonly operation: string;
@@ -23,7 +23,7 @@ interface Operation {
   readonly changes: readonly NameChange[];
 }
 
-/** What of a tree is durable, or waits. */
+/** The durable names of a tree, and the changes that are not durable yet. */
 export class DurableNames {
   readonly #names = new Map<bigint, Map<string, SimulatedNode>>();
   #journal: Operation[] = [];
@@ -56,7 +56,7 @@ export class DurableNames {
     return this.#names.get(inode);
   }
 
-  /** Whatever a durable name leads to, or one that waits. */
+  /** The nodes of all durable names, and of names in changes that wait. */
   *nodes(): Generator<SimulatedNode> {
     for (const names of this.#names.values()) yield* names.values();
     for (const { changes } of this.#journal) for (const { node } of changes) if (node !== null) yield node;
@@ -67,12 +67,12 @@ export class DurableNames {
     this.#persistSome(({ changes }) => changes.some(({ directory }) => directory === inode));
   }
 
-  /** What waits, oldest first. */
+  /** The changes that wait, oldest first. */
   pieces(): EntryPiece[] {
     return this.#journal.map(({ text }) => ({ kind: "entry", operation: text }));
   }
 
-  /** Makes some of the changes durable, at no one's request. */
+  /** Makes some of the changes durable without a sync, as a kernel may do at any time. */
   writeBack(decide: (piece: EntryPiece) => boolean): void {
     let stopped = false;
     this.#persistSome(({ text }) => {
@@ -90,7 +90,7 @@ export class DurableNames {
     });
   }
 
-  /** Forgets what waits. */
+  /** Drops the changes that wait. */
   forget(): void {
     this.#journal = [];
   }

@@ -13,7 +13,7 @@ const MOST_POLL_SECONDS = 60;
 /** A store and options, with every default in its place. */
 export interface TakenConsumer {
   readonly store: StoreMethods;
-  /** Tells the store from others. Nothing of the store is read any more. */
+  /** The store as an identity only. Its properties are not read again. */
   readonly storeItself: object;
   readonly signal: AbortSignal | undefined;
   readonly batchSize: number;
@@ -50,7 +50,9 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
   return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
 }
 
-/** A bare number is seconds. One that is greater than the limit was meant as milliseconds. */
+/**
+ * Converts a bare number of seconds. A number above the limit was probably meant as milliseconds.
+ */
 export function secondsToMs(seconds: number): number {
   if (seconds >= 0 && seconds <= MOST_POLL_SECONDS) return seconds * 1000;
   const hint = seconds > MOST_POLL_SECONDS ? `; use { pollIntervalMs: ${seconds} } for milliseconds` : "";

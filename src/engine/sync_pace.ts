@@ -1,4 +1,4 @@
-// How long syncs take, and hence where the next one waits: on the JavaScript thread or off it.
+// How long syncs take, and so whether the next one runs on the JavaScript thread or off it.
 
 import type { FlushOption } from "../arguments/options.ts";
 import { Histogram } from "./histogram.ts";
@@ -13,7 +13,7 @@ const AVERAGE_WEIGHT = 0.125;
 /** The syncs of one open log. */
 export class SyncPace {
   readonly #option: FlushOption;
-  /** Starts at nothing, so that one slow sync at the start decides nothing. */
+  /** Starts at 0, so that one slow sync at the start does not change the mode. */
   #averageMs = 0;
   #mode: "inline" | "offload";
   #syncs = 0;
@@ -40,7 +40,7 @@ export class SyncPace {
     return this.#records;
   }
 
-  /** Takes note of a sync. */
+  /** Notes a sync. */
   note(ms: number, records: number, where: "inline" | "offload"): void {
     this.#syncs++;
     this.#records += records;

@@ -6,8 +6,8 @@ export type Simpler<P, Best = void> = Generator<P, Best, boolean>;
 /**
  * The last of the simpler plans that fails in the same way; null if none does.
  *
- * @param attempt goes through a plan: the failure, if it is of the same kind.
- * @param mayGoOn false ends the search: a failure is to be reported in seconds.
+ * @param attempt runs a plan, and returns its failure if that is of the same kind.
+ * @param mayGoOn ends the search by false, because a failure must be reported in seconds.
  */
 export async function shrink<P, F>(
   plans: Simpler<P>,
@@ -25,7 +25,7 @@ export async function shrink<P, F>(
 }
 
 /**
- * Leaves out what the failure does not need, in ever smaller parts.
+ * Leaves out parts that the failure does not need, larger ones first.
  *
  * Zeller, Hildebrandt: "Simplifying and isolating failure-inducing input" (IEEE TSE 2002), with
  * complements only.
@@ -42,7 +42,7 @@ export function* leavingOut<T>(parts: readonly T[]): Simpler<readonly T[], reado
   return best;
 }
 
-/** Puts in the place of each part the first of its simpler forms that will do. */
+/** Replaces each part by the first of its simpler forms that still fails. */
 export function* simplifying<T>(parts: readonly T[], simpler: (part: T) => readonly T[]): Simpler<readonly T[]> {
   let best = parts;
   for (let i = 0; i < best.length; i++) {

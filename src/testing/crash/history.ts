@@ -17,11 +17,11 @@ import { Home } from "../store_home.ts";
 export interface HistoryPlan {
   readonly seed: number;
   /**
-   * The step of the first life at which it crashes; 0: it does not. It crashes after its last step
-   * if it never reaches this one.
+   * The step at which the first life crashes; 0 for no crash. A life with fewer steps crashes after
+   * its last one.
    */
   readonly point: number;
-  /** Most crashes. */
+  /** The most crashes in the history. */
   readonly crashes: number;
   /** How many steps the first life has without a crash. */
   readonly length: number;
@@ -78,7 +78,7 @@ export async function runHistory<S extends Store>(subject: Subject<S>, plan: His
   let number = 0;
   let failure: HistoryOutcome["failure"] = null;
   try {
-    // Without a crash there are two lives too: what was closed properly is opened again.
+    // Without a crash there are two lives too, because a log that was closed is opened again.
     for (; number < Math.max(2, lives); number++) {
       const life = new Life(subject, machine, lifeOf(plan, habits, number, lives));
       await life.run().finally(() => number === 0 && (steps = life.steps));

@@ -1,4 +1,4 @@
-// What survives of that which was not synced: the choice, seeded or enumerated.
+// Which unsynced pieces survive power loss: a choice, seeded or enumerated.
 
 import type { Random } from "../random.ts";
 import type { Fate, FilePiece } from "./simulated_file.ts";
@@ -8,15 +8,15 @@ import type { EntryPiece } from "./durable_names.ts";
 export type DirtyPiece = (FilePiece & { readonly path: string }) | EntryPiece;
 
 /**
- * What survives power loss of what was not synced: nothing, everything, a seeded choice, or what
- * the function says of each piece; `"torn"` keeps some of its bytes. The pieces come in the order
- * of `disk.dirtyPieces()`. A size or a change of names is whole or not at all: torn, it is kept.
+ * Which unsynced pieces survive power loss: none, all, a seeded choice, or those that a function
+ * keeps. The function is called for each piece, in the order of `disk.dirtyPieces()`. `"torn"`
+ * keeps some bytes of a piece. A size or a change of names cannot be torn, so `"torn"` keeps it.
  */
 export type Keep = "none" | "all" | "random" | ((piece: DirtyPiece, index: number) => Fate);
 
 /** Turns a choice into an answer for each piece, and notes what was kept. */
 export function chooser(keep: Keep, random: Random, tearChance: number): Chooser {
-  // Whole or nothing is as likely as any mixture in between: most faults show at the ends.
+  // All and none are as likely as the mixtures between, because most faults show at the extremes.
   const share = [0, 1, 0.5, random.uint32() / 2 ** 32][random.below(4)]!;
   const kept: DirtyPiece[] = [];
   let index = 0;
@@ -40,7 +40,7 @@ export function chooser(keep: Keep, random: Random, tearChance: number): Chooser
   };
 }
 
-/** Answers, and what they were. */
+/** Decides about pieces, and notes the decisions. */
 export interface Chooser {
   readonly decide: (piece: DirtyPiece) => Fate;
   readonly kept: readonly DirtyPiece[];

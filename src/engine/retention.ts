@@ -56,7 +56,11 @@ export class Retention {
     this.#positions.assertConsistent();
   }
 
-  /** The store has everything up to `lsn`. @param isDurable false if it may still lose that. */
+  /**
+   * Notes that the store has everything up to `lsn`.
+   *
+   * @param isDurable false if a crash may still take some of that.
+   */
   noteApplied(lsn: LSN, isDurable: boolean): void {
     const positions = this.#positions;
     positions.applied = lsn;

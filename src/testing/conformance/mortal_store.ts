@@ -42,7 +42,7 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     return this.#store!;
   }
 
-  /** Counts its lives: what a dead store still does is of no interest. */
+  /** The number of the store's lives. Actions of an earlier life are ignored. */
   get life(): number {
     return this.#life;
   }
@@ -57,7 +57,7 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     return this.#home.isOutside(this.#store);
   }
 
-  /** Lets a step to come crash or fail; null: none. */
+  /** Makes a later step crash or fail; null for none. */
   arm(fault: StepFault | null): void {
     this.#fault = fault;
     this.#steps = 0;
@@ -75,7 +75,7 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     this.becomesDurable();
   }
 
-  /** What the store has now is durable. */
+  /** Makes durable what the store has now. */
   becomesDurable(): void {
     this.#home.keepImage();
   }

@@ -13,7 +13,7 @@ export class PageCache {
     return this.#sizeBytes;
   }
 
-  /** Where both the file and what is in memory end. */
+  /** The end of the bytes that are in both the file and memory. */
   get end(): number {
     return Math.min(this.#sizeBytes, this.#bytes.length);
   }

@@ -1,4 +1,4 @@
-// A disk, and the machine around it, that crash, fail and rot as a test tells them, and do so again
+// A disk and the machine around it. They crash, fail and rot as a test says, and in the same way
 // for the same seed.
 //
 // The fault model
@@ -41,8 +41,7 @@
 //   - SIGBUS: a load or store past the end of a cut file goes unpunished.
 //   - Directories are never moved or removed. One process at a time; mappings of one file share one
 //     buffer.
-//   - Time: calls take none. Writes of one piece are never older than writes of that piece that had
-//     ended before.
+//   - Time: calls take none. The writes of one piece reach the medium in their order.
 
 import { mappedStorage } from "../../../ffi/file/mapped_storage.ts";
 import type { Storage } from "../../../ffi/region.ts";
@@ -92,7 +91,7 @@ export class SimulatedDisk {
   readonly clock: SimulatedClock = new SimulatedClock();
   /** The files of this disk, for the `storage` option of a log. It stays the same over crashes. */
   readonly storage: Storage;
-  /** The seed that gives this disk again. */
+  /** The seed. A disk with the same seed behaves in the same way. */
   readonly seed: number;
   /** Bit rot, and sectors that are not what was written. */
   readonly damage: DiskDamage;
@@ -140,7 +139,7 @@ export class SimulatedDisk {
     this.storage = mappedStorage(() => this.#system);
   }
 
-  // Calls, and what they meet.
+  // Calls, and the faults that they meet.
 
   /**
    * The system calls of the process that runs now; those of a process that has crashed throw
@@ -167,23 +166,23 @@ export class SimulatedDisk {
     return this.#halted;
   }
 
-  /** What the process has not given back. */
+  /** Descriptors, mappings and locks that the process still holds. */
   get openHandles(): { readonly descriptors: number; readonly mappings: number; readonly locks: number } {
     return this.#system.openHandles;
   }
 
-  /** Crashes at a call to come; every later call of that process throws too, until `restart()`. */
+  /** Crashes at a later call. After that, all calls of the process throw, until `restart()`. */
   crashAt(step: number, when: Moment = "before"): void {
     if (!(step > this.#steps)) throw new RangeError(`Step ${step} is over: there have been ${this.#steps}`);
     this.#plan.crashAt({ step, when });
   }
 
-  /** Makes a call to come fail, or several. */
+  /** Makes one or more later calls fail. */
   fail(call: FailingCall): void {
     this.#plan.fail(call);
   }
 
-  /** Forgets the crash and the failures that are to come. */
+  /** Cancels the planned crash and the planned failures. */
   clearFaults(): void {
     this.#plan.clear();
   }
@@ -201,7 +200,7 @@ export class SimulatedDisk {
   // Crashes.
 
   /**
-   * Crashes here and now, and starts again. Regions of before are detached and of no use any more.
+   * Crashes here and now, and starts again. Regions that were open are detached, and of no use.
    */
   crash(options: CrashOptions = {}): void {
     if (!this.#halted) this.#halt("Simulated crash between two calls");
@@ -219,8 +218,8 @@ export class SimulatedDisk {
   }
 
   /**
-   * Everything that power loss would keep or lose now, in the order in which `keep` is asked; of
-   * one path or of all.
+   * The pieces that power loss may keep or lose now, of one path or of all. They are in the order
+   * in which `keep` is asked.
    */
   dirtyPieces(path?: string): DirtyPiece[] {
     const pieces: DirtyPiece[] = [];
@@ -233,8 +232,7 @@ export class SimulatedDisk {
   }
 
   /**
-   * The kernel writes some of the dirty pieces back, at nobody's request: a seeded choice, or the
-   * one given.
+   * The kernel writes back some of the dirty pieces on its own: a seeded choice, or the given one.
    */
   writeBackSome(keep: Keep = "random"): void {
     const random = this.#randoms[2];
@@ -245,8 +243,8 @@ export class SimulatedDisk {
   }
 
   /**
-   * The kernel fails to write a file's dirty pages back, at nobody's request: the next sync of each
-   * descriptor says so.
+   * The kernel writes back a file's dirty pages on its own, and fails. The next sync of each
+   * descriptor reports that.
    */
   failWriteBack(path: string, errno = "EIO"): void {
     const { file } = this.#machine.tree.file("write-back", path);
@@ -280,8 +278,8 @@ export class SimulatedDisk {
   }
 
   /**
-   * Goes back to a state, as often as you like. The process that runs ends as in a crash; faults to
-   * come are forgotten.
+   * Goes back to a state, as often as you like. The running process ends as in a crash, and
+   * planned faults are cancelled.
    */
   restore(snapshot: DiskSnapshot): void {
     const saved = this.#saved.get(snapshot);

@@ -25,7 +25,7 @@ export const TURN_BUDGET_MS = 1;
 const POLL_DELAY_MS = 0.001;
 /** Milliseconds after which the poll is due. A turn that ends sooner does not wait for it. */
 const POLL_DUE_MS = 0.9;
-/** Milliseconds for which a turn waits for its poll at most. */
+/** The most milliseconds that a turn waits for its poll. */
 const LONGEST_POLL_MS = 2;
 /** How many calls of `isOver()` make a turn of `CountedTurn`. */
 const MOST_CALLS = 16;
@@ -103,7 +103,7 @@ class SharedTurn {
   readonly #poll = "Deno" in globalThis ? new Poll() : null;
   /** The loops that have held the event loop in this turn. */
   readonly #holders = new Set<Turn>();
-  /** How many loops held it in the turn before. */
+  /** How many loops held the event loop in the turn before. */
   #holdersBefore = 0;
   #isOpen = false;
   #passing: Promise<void> | null = null;

@@ -36,7 +36,7 @@ export function directorySync(system: System, path: string): Step {
 }
 
 /**
- * Throws, unless the error is EINVAL: that is what a file system says that cannot sync a directory.
+ * Throws, unless the error is EINVAL. File systems that cannot sync a directory report EINVAL.
  */
 function mustBeUnable(error: unknown): void {
   if (!(error instanceof SystemError) || error.errno !== "EINVAL") throw error;

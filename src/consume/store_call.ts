@@ -1,21 +1,22 @@
-// From within which call to a store code runs. Such code must not wait for the store's consumer.
+// Knows whether code runs within a call to a store. Such code must not wait for the store's
+// consumer.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** A call to a store, seen by all code that the call runs and awaits. */
+/** A call to a store. All code that the call runs and awaits can find it. */
 export interface StoreCall {
-  /** The port of the log whose consumer calls. */
+  /** The feed of the log whose consumer makes the call. */
   readonly log: object;
-  /** The signal that the consumer's caller gave. */
+  /** The signal in the options of the consumer. */
   readonly signal: AbortSignal | undefined;
-  /** False once the call has returned: what it left running may wait for the consumer. */
+  /** False after the call has returned. Code that it left running may wait for the consumer. */
   isRunning: boolean;
 }
 
-/** The call to a store from within which code runs. */
+/** The call to a store within which the current code runs. */
 export const storeCalls: AsyncLocalStorage<StoreCall> = new AsyncLocalStorage();
 
-/** True in code that a store of this log runs: it would wait for itself. */
+/** True in code that a store of this log runs, which would wait for itself. */
 export function isInStoreCall(log: object): boolean {
   const call = storeCalls.getStore();
   return call !== undefined && call.isRunning && call.log === log;

@@ -37,8 +37,8 @@ export interface CommitTarget {
   /** As `syncHeader()`, off the JavaScript thread. */
   syncHeaderAsync(): Promise<void>;
   /**
-   * The clock that syncs and turns are timed by, in milliseconds. A simulation's own makes each of
-   * its runs the same.
+   * The clock that times syncs and turns, in milliseconds. A simulation has a clock of its own, so
+   * that its runs can be repeated.
    */
   nowMs(): number;
   /** Records or a header have become durable. Must not throw. */
@@ -116,7 +116,7 @@ export class GroupCommit {
     return promise;
   }
 
-  /** Has a commit run soon, whether or not anybody waits for one. */
+  /** Makes a commit run soon, whether or not anybody waits for one. */
   schedule(): void {
     if (this.asyncRunning) this.#again = true;
     if (this.#gathering.isOn || this.asyncRunning || this.#end !== null) return;

@@ -14,7 +14,7 @@ export function setU64(view: DataView, offset: number, value: U64): void {
   }
 }
 
-/** Reads a safe integer. A greater number comes out as one that is no safe integer. */
+/** Reads a safe integer. For a greater number, the result is greater than any safe integer. */
 export function getSafeU64(view: DataView, offset: number): number {
   return view.getUint32(offset + 4, true) * TWO_TO_32 + view.getUint32(offset, true);
 }

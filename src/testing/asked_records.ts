@@ -1,30 +1,30 @@
-// What a log was asked for: each record of each call, in the order of the calls.
+// The records that a log was asked for: each record of each call, in the order of the calls.
 
 import { type LSN, OpType, type WALRecord, type WALRecordFields } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
 import { recordText } from "./store_model.ts";
 
-/** What a record says, apart from its LSN and its time. */
+/** The fields of a record without its LSN and its time. */
 export type RecordContent = Pick<WALRecordFields, "opType" | "keyHigh" | "keyLow" | "valueHigh" | "valueLow">;
 
 /** A record that a call asked for. */
 export interface AskedRecord {
   readonly content: RecordContent;
-  /** Counts the records that were asked for, from 1. */
+  /** The record's number among all that were asked for, from 1. */
   readonly number: number;
   /** How many records of its call come before this one, and how many after it. */
   readonly before: number;
   readonly after: number;
-  /** The caller may have given its time, which may be that of the record before. */
+  /** True if the caller may have given the time, which may equal that of the record before. */
   readonly mayRepeatTime: boolean;
 }
 
 /** All records that were asked for, over all crashes of a log. */
 export class AskedRecords {
   #count = 0;
-  /** The records whose content is their own. */
+  /** The records whose content no other record has, by that content. */
   readonly #byContent = new Map<string, AskedRecord>();
-  /** Those with lower numbers that no recovery found are dead: they may never come back. */
+  /** Records with lower numbers that no recovery found are dead, and must never come back. */
   #deadBelow = 1;
   readonly #acknowledged = new Set<AskedRecord>();
 
@@ -32,14 +32,14 @@ export class AskedRecords {
     return this.#count;
   }
 
-  /** A call asks for these records. No other record has their content. */
+  /** Notes that a call asks for these records. No other record may have their content. */
   ask(contents: readonly RecordContent[]): readonly AskedRecord[] {
     const asked = this.number(contents, false);
     for (const record of asked) this.#byContent.set(keyOf(record.content), record);
     return asked;
   }
 
-  /** As `ask()`, for records that other calls may repeat: nothing is traced to them. */
+  /** As `ask()`, for content that other calls may repeat. No record is traced to these. */
   number(contents: readonly RecordContent[], mayRepeatTime: boolean): readonly AskedRecord[] {
     return contents.map((content, before) => {
       const after = contents.length - before - 1;
@@ -47,12 +47,12 @@ export class AskedRecords {
     });
   }
 
-  /** The promise of a call has resolved. */
+  /** Notes that the promise of a call has resolved. */
   acknowledge(asked: readonly AskedRecord[]): void {
     for (const record of asked) this.#acknowledged.add(record);
   }
 
-  /** What was asked for where a new record is found; null for the log's own checkpoint. */
+  /** Finds what was asked for by the content of a new record; null for a checkpoint of the log. */
   trace(record: WALRecord): AskedRecord | null {
     const asked = this.#byContent.get(keyOf(record));
     if (asked === undefined && record.opType === OpType.Checkpoint) return null;
@@ -65,7 +65,7 @@ export class AskedRecords {
     return asked;
   }
 
-  /** A recovery has found these records; what it has not found is dead. */
+  /** Notes the records that a recovery has found. The others are dead. */
   settle(found: ReadonlySet<AskedRecord>): void {
     for (const asked of this.#acknowledged) {
       if (found.has(asked)) continue;
@@ -84,7 +84,7 @@ export class AskedRecords {
   }
 }
 
-/** The records of whole calls follow one another in the order of the calls. */
+/** Checks that the records are those of whole calls, in the order of the calls. */
 export function checkCalls(records: readonly (AskedRecord | null)[], first: LSN): void {
   let last: AskedRecord | null = null;
   for (const [i, asked] of records.entries()) {

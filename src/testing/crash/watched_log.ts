@@ -16,7 +16,7 @@ import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 export interface LogWatch {
   readonly steps: LifeSteps;
   readonly model: LogModel;
-  /** A promise is broken; the life is of no further interest. */
+  /** Reports a broken promise, which ends the history. */
   fail(error: BrokenPromiseError): void;
 }
 
@@ -58,7 +58,7 @@ export class WatchedLog extends WAL {
     return applied;
   }
 
-  /** The test stops consumers that an application would not: a waiter waits for the next one. */
+  /** Waits for the next consumer too, because the test stops consumers as no application would. */
   async #whenApplied(lsn: LSN = this.head - 1): Promise<void> {
     const opening = this.#openings;
     for (;;) {
@@ -157,7 +157,7 @@ function watchedOpening(
   return watchedRegion(region, disk, steps, observe, depth);
 }
 
-/** Whatever else regions can do, they do as before. */
+/** All other methods of the region are unchanged. */
 function watchedRegion(
   region: Region,
   disk: SimulatedDisk,

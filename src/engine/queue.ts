@@ -20,8 +20,8 @@ export class Queue<T> {
   }
 
   /**
-   * Inserts an item after all items that come before it. They must stand in front of all others,
-   * because they are found by halving.
+   * Inserts an item after all items that come before it. Those must be the first items of the list,
+   * because a binary search finds their end.
    */
   insert(item: T, comesBefore: (other: T) => boolean): void {
     let low = this.#first;

@@ -57,7 +57,7 @@ export interface Cursor {
   readonly valueHigh: bigint;
   /** Lower 64 bits of the value. */
   readonly valueLow: bigint;
-  /** The record as a value that stays as it is. */
+  /** A copy of the record, which does not change any more. */
   toRecord(): WALRecord;
 }
 

@@ -12,7 +12,7 @@ export type ReadContents<S> = (store: S) => Iterable<StoreEntry> | Promise<Itera
 /** A multi-value map, as plain as can be, which remembers the record that last changed a pair. */
 export class StoreModel {
   readonly #pairs = new Map<string, StoreEntry>();
-  /** Of each pair that ever was: the record that last inserted or removed it. */
+  /** For each pair that has ever existed, the record that last inserted or removed it. */
   readonly #changedBy = new Map<string, number>();
 
   /** The contents after these records. */
@@ -69,7 +69,7 @@ function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
   return `(${keyHigh}, ${keyLow}) → (${valueHigh}, ${valueLow})`;
 }
 
-/** The LSNs whose contents these are, of records in LSN order; 0 for an empty store. */
+/** The LSNs after which records in LSN order leave these contents; 0 for an empty store. */
 export function findPrefixes(records: readonly WALRecordFields[], entries: readonly StoreEntry[]): number[] {
   const model = new StoreModel();
   const found = model.difference(entries) === null ? [0] : [];

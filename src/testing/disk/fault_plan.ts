@@ -9,8 +9,8 @@ export class SimulatedCrash extends Error {
 }
 
 /**
- * A call that can fail and be crashed in. An asynchronous sync is two: its beginning, and its end
- * some time later. `pathIs` is the look at the log's own path.
+ * A call that can fail, and in which the machine can crash. An asynchronous sync counts as two
+ * calls, its beginning and its end. `pathIs` is the inspection of the log's own path.
  */
 export type SystemCall =
   | "realPath"
@@ -66,13 +66,13 @@ export interface FailingCall {
   /** Which of the system's methods. */
   readonly call: SystemCall;
   /**
-   * The how many-th such call from now on.
+   * Which of the later calls fails, counted from 1.
    *
    * @default {1}
    */
   readonly nth?: number | undefined;
   /**
-   * How many in a row; `Infinity` for ever.
+   * How many calls in a row fail; `Infinity` for all.
    *
    * @default {1}
    */
@@ -90,9 +90,8 @@ export interface FailingCall {
    */
   readonly when?: Moment | undefined;
   /**
-   * What a failed sync of a file leaves: as Linux does, pages that count as clean although they
-   * were not written (`"clean"`), so that the next sync succeeds without them; or pages that are
-   * still dirty (`"dirty"`).
+   * What a failed sync does to pages that it did not write. With `"clean"`, as on Linux, they count
+   * as clean, so the next sync succeeds without them. With `"dirty"`, they stay dirty.
    *
    * @default {"clean"}
    */
@@ -117,11 +116,11 @@ export type Fault =
 
 /** One line of the history. */
 export interface TraceEntry {
-  /** Number of the call; 0 for what is no call. */
+  /** The number of the call; 0 if the entry is not a call. */
   readonly step: number;
   /** The call, or something that happened between two. */
   readonly call: SystemCall | "event";
-  /** The path it is about, or what happened. */
+  /** The path of the call, or what happened. */
   readonly subject: string;
   /** `ok`, an error's name, or `crash`. */
   outcome: string;

@@ -103,8 +103,8 @@ export class SimulatedTree {
   }
 
   /**
-   * Every file by its inode, in the order of their making; also one that only a durable name leads
-   * to.
+   * Every file by its inode, in the order in which the files were made. Files to which only a
+   * durable name leads are among them.
    */
   files(): [inode: bigint, file: SimulatedFile][] {
     const found = new Map<bigint, SimulatedFile>();
@@ -114,7 +114,7 @@ export class SimulatedTree {
     return [...found].sort(([a], [b]) => a < b ? -1 : 1);
   }
 
-  /** Makes a directory, durable at once: where logs lie is none of the log's making. */
+  /** Makes a directory, durable at once, because logs do not make their directories. */
   makeDirectory(path: string): void {
     const { directory, name, node } = this.walk("mkdir", path, false);
     if (node?.kind === "directory") return;
@@ -183,7 +183,7 @@ export class SimulatedTree {
     return this.#durable.pieces();
   }
 
-  /** Makes some of the changes durable, at no one's request. */
+  /** Makes some of the changes durable without a sync. */
   writeBack(decide: (piece: EntryPiece) => boolean): void {
     this.#durable.writeBack(decide);
   }

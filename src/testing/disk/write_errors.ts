@@ -9,8 +9,8 @@ export class WriteErrors {
   #isSeen = true;
 
   /**
-   * What a description that is opened now has learned of. An error that none has seen is news to it
-   * too (Linux: errseq_sample).
+   * The last error that counts as learned for a description that is opened now. It will still learn
+   * of an error that no description has seen (Linux: errseq_sample).
    */
   get learned(): number {
     return this.#isSeen ? this.#sequence : this.#sequence - 1;

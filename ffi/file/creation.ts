@@ -12,7 +12,7 @@ import { type System, SystemError } from "../system/system.ts";
  * through the mapping makes a whole folio dirty (H35).
  */
 const BLOCK_BYTES = 4096;
-/** Bytes written in one turn of the event loop, if others are to have theirs. */
+/** Bytes written in one turn of the event loop, if the loop must not be held. */
 const PIECE_BYTES = 256 * 1024;
 /**
  * Bytes between two syncs of a file that is written: the kernel stops a writer that is too far

@@ -122,8 +122,8 @@ export class LinuxMapping extends PosixMapping {
   }
 
   /**
-   * Takes away, all at once, the page table entries of what is about to be written. Otherwise the
-   * kernel write-protects each entry, and has every processor that runs one of our threads forget
+   * Removes the page table entries of a range before it is written, all in one step. Otherwise the
+   * kernel write-protects each entry, and makes every processor that runs one of our threads forget
    * each entry. That took 15 µs a page where another thread stored meanwhile, in a virtual machine.
    */
   #unmapPages(address: number, lengthBytes: number): void {

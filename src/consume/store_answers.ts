@@ -1,6 +1,8 @@
 // The answers that a consumer waits for: one at a time, timed, and no longer than the log is open.
 
-/** What is awaited of stores whose log was closed. Such a store gets no other call before that. */
+/**
+ * The unfinished calls of stores whose log was closed. Until then, such a store gets no other call.
+ */
 const abandoned = new WeakMap<object, Promise<unknown>>();
 
 /** The answers of a store and of its consumer's `onError`. */
@@ -17,14 +19,16 @@ export class StoreAnswers {
     this.#nowMs = nowMs;
   }
 
-  /** A consumer begins. Resolves once no call is running that an earlier one made to this store. */
+  /**
+   * Begins with a store. Resolves after a call that an earlier consumer made to this store ends.
+   */
   begin(store: object): Promise<unknown> | undefined {
     this.#store = store;
     const earlier = abandoned.get(store);
     return earlier && this.waitFor(earlier);
   }
 
-  /** How long the running call has not been answered; null if none runs. */
+  /** How long the running call has waited for its answer; null if none runs. */
   get callMs(): number | null {
     return this.#answer === null ? null : Math.max(0, this.#nowMs() - this.#calledMs);
   }

@@ -7,7 +7,7 @@
 //   settledTail   the lower tail of the two header copies, both durable        HeaderWriter
 //   applied       the newest record that is in the store                       Retention
 //   confirmed     the newest record that the store has durably                 Retention
-//   checkpointed  the newest record that was in a store once                   Retention
+//   checkpointed  the newest record that a checkpoint has named so far         Retention
 //   oldestUnread  the oldest record that a running backup has still to read    Backups
 //   gate          an append at this LSN or after it needs preparation          see `gate`
 //

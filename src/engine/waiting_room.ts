@@ -61,7 +61,7 @@ export class WaitingRoom {
     if (!this.#maker.isRunning && !isBackedUp) return Promise.reject(this.fullError(count));
     const isReleased = this.length === 0 && head + count <= tail + capacity;
     if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
-      return Promise.reject(this.fullError(count, ", and only the store that this is called from can make room"));
+      return Promise.reject(this.fullError(count, ", and only the store that makes this call can free slots"));
     }
     const waiting = this.#line.enter(count, append, this.#timeoutMs, () => {
       queueMicrotask(() => this.admit()); // the next in line may fit

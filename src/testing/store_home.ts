@@ -1,4 +1,4 @@
-// Where a store under test keeps what it keeps, and what a crash leaves of it.
+// Where a store under test keeps its data, and what a crash leaves of them.
 
 import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,9 +34,9 @@ export interface StoreHome {
    */
   outside<T>(make: () => T): T;
   /**
-   * Call it between two writes of the store. It throws where the machine crashes, and now and then
-   * as a write that fails; the store must let the error through. Without it, crashes come between
-   * and after calls to the store, and where the store awaits something.
+   * Call it between two writes of the store. At a crash it throws. Now and then it throws as a
+   * failed write does. The store must let both errors through. Without it, crashes come between and
+   * after calls to the store, and where the store awaits something.
    */
   step(): void;
 }
@@ -55,7 +55,7 @@ export class Home implements Disposable {
   #outside: { readonly value: unknown } | null = null;
   readonly #temporary: string | undefined;
   #life = 0;
-  /** What power loss would leave, if it is to take what was not synced. */
+  /** What a power loss that takes all unsynced writes would leave. */
   #older: Image | null = null;
 
   /** @param temporary where directories are made. */
@@ -88,7 +88,7 @@ export class Home implements Disposable {
     };
   }
 
-  /** Whether this is what does not crash. */
+  /** True if this is the object that does not crash. */
   isOutside(value: unknown): boolean {
     return this.#outside !== null && this.#outside.value === value;
   }
@@ -108,7 +108,7 @@ export class Home implements Disposable {
     this.#life++;
   }
 
-  /** Gives back what a store holds, unless it lives elsewhere and goes on. */
+  /** Closes a store, unless the store is outside of the machine and goes on. */
   async close(store: object): Promise<void> {
     if (this.isOutside(store)) return;
     const { close, [Symbol.dispose]: dispose, [Symbol.asyncDispose]: asyncDispose } = store as Partial<

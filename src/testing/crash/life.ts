@@ -51,7 +51,9 @@ export interface Machine {
   readonly disk: SimulatedDisk;
   readonly home: Home;
   readonly model: LogModel;
-  /** The store's. What a dead life still does counts no more, so each crash makes a copy. */
+  /**
+   * The store's account. Each crash copies it, so that a dead life changes its own account only.
+   */
   account: StoreAccount;
   readonly lines: string[];
 }
@@ -199,7 +201,7 @@ export class Life<S extends Store> {
       await work;
     } catch (error) {
       this.#steps.check();
-      // If the store broke the consumer, that is why.
+      // If the store made the consumer fail, that failure is reported first.
       await turn();
       const where = number === 0 ? "though nothing had crashed" : `though nothing had crashed since crash ${number}`;
       throw new Error(`The workload failed, ${where}: ${textOf(error)}`, { cause: error });

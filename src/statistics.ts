@@ -7,13 +7,14 @@ import type { EngineParts } from "./engine/parts.ts";
 import type { LatencyHistogram, WALStats } from "./types.ts";
 
 /**
- * No medium that keeps data without power syncs faster than this, on average over `SUSPECT_SYNCS`
- * syncs.
+ * If the average of `SUSPECT_SYNCS` syncs is less than this, the medium probably loses its data
+ * without power.
  */
 const SUSPECT_SYNC_MS = 0.005;
 const SUSPECT_SYNCS = 32;
 /**
- * A warning says how far the log's time is ahead of the clock, if that is more than any correction.
+ * A warning says how far the log's time is ahead of the clock, if that is more than this. Usual
+ * corrections of a clock are smaller.
  */
 const LEAST_AHEAD_MS = 60_000;
 

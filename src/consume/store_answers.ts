@@ -1,7 +1,8 @@
 // The answers that a consumer waits for: one at a time, timed, and no longer than the log is open.
 
 /**
- * The unfinished calls of stores whose log was closed. Until then, such a store gets no other call.
+ * The unfinished calls of stores whose log was closed. A store gets no other call before its
+ * unfinished one ends.
  */
 const abandoned = new WeakMap<object, Promise<unknown>>();
 

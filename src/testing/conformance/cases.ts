@@ -75,7 +75,7 @@ export const CASES: readonly CaseBody[] = [
           await trial.sync();
           const run = randomRecords(new Random(index + 100), 6, 9);
           if (!await failsAt(trial, run, index, spoil)) continue;
-          // An unreadable record is unheard of: the store may be half-way in memory, not on disk.
+          // No log hands out an unreadable record, so the store may keep half a run in memory then.
           if (spoil === unknownType) await trial.expect("G3", 8, `after applyBatch() failed at LSN ${run[index]!.lsn}`);
           const lsn = await trial.applied();
           if (lsn !== null && lsn > 8) trial.fail("G3", `applyBatch() failed, and appliedLsn() is ${lsn}`);
@@ -111,13 +111,13 @@ export const CASES: readonly CaseBody[] = [
         const records = randomRecords(random, 24);
         for (const run of runsOf(records, random)) {
           await trial.give(run);
-          // A new consumer begins after appliedLsn(), or anywhere where the store cannot say.
+          // A new consumer begins after appliedLsn(), or anywhere if the store has no such method.
           const from = trial.store.appliedLsn === undefined ? random.below(trial.last) : (await trial.applied())!;
           if (from === trial.last) continue;
           const to = random.between(from + 1, trial.last);
           await trial.give(records.slice(from, to));
           if (trial.store.appliedLsn !== undefined) {
-            // It has the rest too, in memory if not on disk, and passes over what it has.
+            // The store has the rest too, at least in memory, and skips records that it has.
             if (random.chance(0.5)) await trial.sync();
             await trial.applied();
             await trial.expect("G11", trial.last, `after LSN ${from + 1} to ${to} came twice`);
@@ -278,7 +278,7 @@ function* runsOf(records: readonly WALRecord[], random: Random): Generator<WALRe
 /**
  * Gives a run of which one record is not as it should be.
  *
- * @returns false if the store did not mind: it passes such a record over.
+ * @returns false if the store does not throw, because it skips such a record.
  */
 async function failsAt<S extends Store>(
   trial: Trial<S>,
@@ -298,7 +298,7 @@ async function failsAt<S extends Store>(
 /**
  * Gives a run while one of the store's writes crashes or fails.
  *
- * @returns false if it does not come to that: the store makes fewer.
+ * @returns false if the store makes fewer writes, so that none of them crashes or fails.
  */
 async function stepsInto<S extends Store>(
   trial: Trial<S>,

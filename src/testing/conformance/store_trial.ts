@@ -9,7 +9,7 @@ import { StoreAccount } from "../store_account.ts";
 import { findPrefixes, recordText, StoreModel } from "../store_model.ts";
 import { MortalStore, type StoreMaker } from "./mortal_store.ts";
 
-/** The last lines of what happened are the ones that a failure shows. */
+/** How many lines of the store's history a failure shows, the last ones. */
 const LINES_SHOWN = 40;
 
 /** A new store, until it is disposed. */
@@ -62,7 +62,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     if (store.sync === undefined) this.#noteDurable();
   }
 
-  /** Whether the store says which log its LSN belongs to, and is told. */
+  /** True if the store has `appliedLog()`, and gets the log's id with each run. */
   get savesLog(): boolean {
     const { appliedLog, appliedLsn, applyBatch } = this.store;
     return appliedLog !== undefined && appliedLsn !== undefined && applyBatch !== undefined;
@@ -116,7 +116,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     return this.#account.faultOfLog(store, lsn, said);
   }
 
-  /** Crashes and opens the store: it must have what it owes. @returns its `appliedLsn()`. */
+  /** Crashes and opens the store, and checks what it still has. @returns its `appliedLsn()`. */
   async crash(mode: "power" | "kill"): Promise<LSN | null> {
     await this.mortal.crash(mode);
     await this.#open();
@@ -142,7 +142,7 @@ export class Trial<S extends Store> implements AsyncDisposable {
     return this.#records.filter(({ lsn }) => lsn <= through);
   }
 
-  /** The store must contain what the records up to an LSN make of an empty one. */
+  /** Checks that the store contains the same as an empty one after the records up to an LSN. */
   async expect(promise: PromiseNumber, through: LSN, when: string): Promise<void> {
     const entries = await this.mortal.read();
     const difference = entries === null ? null : StoreModel.after(this.data(through)).difference(entries);

@@ -28,9 +28,9 @@ export interface StoreWatch {
   readonly logId: () => string;
   /** The highest durable LSN of the log, now. */
   readonly durable: () => LSN;
-  /** A promise is broken; the life is of no further interest. */
+  /** Reports a broken promise, which ends the history. */
   readonly fail: (error: BrokenPromiseError) => void;
-  /** Power loss is to take what the store did since an earlier moment. */
+  /** True if power loss takes what the store did since an earlier moment. */
   readonly losesWrites: boolean;
   /** Everything in the store, if there is a way to read it. */
   readonly read: () => Promise<StoreEntry[] | null>;
@@ -47,7 +47,7 @@ export class WatchedStore {
   readonly #inner: Store;
   readonly #watch: StoreWatch;
   readonly #delivery: Delivery;
-  /** What its `appliedLsn()` was last. */
+  /** The last answer of the store's `appliedLsn()`. */
   #saidLsn: LSN = 0;
   #callsSinceImage = 0;
   #pending: Promise<unknown> = Promise.resolve();
@@ -147,7 +147,7 @@ export class WatchedStore {
     if (this.#inner.appliedLog !== undefined) await this.#askAppliedLog();
   }
 
-  /** Asks the store which log it has that LSN from. */
+  /** Asks the store for the log that its LSN comes from. */
   async #askAppliedLog(): Promise<string | null> {
     const said = await this.#call("store.appliedLog()", () => this.#inner.appliedLog!());
     this.#watch.steps.note(`        it is ${said}`);
@@ -212,7 +212,7 @@ export class WatchedStore {
     throw error;
   }
 
-  /** What the store has now is durable: the log may release it. */
+  /** Notes that all that the store has is durable now, so the log may release it. */
   #becomesDurable(): void {
     if (this.#watch.steps.hasCrashed) return;
     this.#watch.model.release(this.#watch.account.durable);

@@ -3,8 +3,8 @@
 import type { SimulatedTree } from "./simulated_tree.ts";
 
 /**
- * The medium alone: programs go on reading good bytes until they come from the medium again. Or the
- * page cache too.
+ * Which bytes are damaged. With `"medium"`, programs read good bytes from the page cache until the
+ * kernel reads the medium again. With `"both"`, the page cache is damaged too.
  */
 export type DamagedPlace = "medium" | "both";
 
@@ -52,7 +52,7 @@ export class DiskDamage {
   }
 
   /**
-   * Brings back what a sector of the medium held `back` writes ago. Asks for the disk's option
+   * Brings back what a sector of the medium held `back` writes ago. The disk needs the option
    * `keepVersions`.
    *
    * @returns false if that is not known.

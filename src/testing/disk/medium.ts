@@ -1,4 +1,4 @@
-// What of a file survives power loss.
+// The part of a file that survives power loss.
 
 import type { Random } from "../random.ts";
 
@@ -10,7 +10,7 @@ const SECTOR_BYTES = 512;
 export class Medium {
   #bytes = new Uint8Array(0);
   #sizeBytes = 0;
-  /** Of each sector, what it held before each write, the newest last. */
+  /** For each sector, its content before each write, the newest last. */
   readonly #versions: Map<number, Uint8Array[]> | null;
 
   constructor(keepVersions: boolean) {
@@ -82,7 +82,7 @@ export class Medium {
     return resized(this.#bytes.slice(), this.#sizeBytes);
   }
 
-  /** Power loss: whatever lay past the size is gone. */
+  /** Drops all bytes past the size, as power loss does. */
   cut(): void {
     this.#bytes = resized(this.#bytes, this.#sizeBytes);
   }

@@ -1,11 +1,11 @@
-// What a simulated disk can be told at its making and at a crash.
+// The options of a simulated disk, and those of a crash.
 
 import type { Keep } from "./keep.ts";
 
 /** How a disk behaves when nobody tells it to do otherwise. */
 export interface SimulatedDiskOptions {
   /**
-   * Whatever is left to chance follows from it.
+   * The seed of all random choices.
    *
    * @default {1}
    */
@@ -59,21 +59,21 @@ export interface SimulatedDiskOptions {
    */
   readonly dropsCache?: boolean | undefined;
   /**
-   * An asynchronous sync goes through the spare descriptor and covers the whole file, as on Bun;
-   * otherwise it is one of its range, as on Deno.
+   * With true, an asynchronous sync uses the spare descriptor and covers the whole file, as on Bun.
+   * With false, it covers its range only, as on Deno.
    *
    * @default {false}
    */
   readonly asyncUsesSpare?: boolean | undefined;
   /**
-   * Most turns of the microtask queue that an asynchronous sync takes, at least 1; `"manual"`: it
-   * ends with `finishAsync()`.
+   * The most turns of the microtask queue that an asynchronous sync takes, at least 1. With
+   * `"manual"`, the sync ends at `finishAsync()`.
    *
    * @default {8}
    */
   readonly asyncTicks?: number | "manual" | undefined;
   /**
-   * Keep what sectors held before, for `staleSector()`.
+   * Keeps older contents of sectors, for `staleSector()`.
    *
    * @default {false}
    */
@@ -101,7 +101,7 @@ export interface CrashOptions {
    */
   readonly mode?: "power" | "kill" | undefined;
   /**
-   * What survives of that which was not synced. Without meaning for a kill.
+   * Which unsynced pieces survive power loss. A kill ignores this.
    *
    * @default {"random"}
    */

@@ -1,5 +1,5 @@
-// A consumer must hand a store what the log owes it: durable records, in order, none left out,
-// whole batches.
+// Checks that a consumer hands a store only durable records, in order, without gaps and in whole
+// batches.
 
 import type { LSN, WALRecord } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";

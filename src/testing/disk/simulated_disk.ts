@@ -36,8 +36,8 @@
 //
 // Outside the model:
 //   - Stores cannot be observed, only their outcome at the next call. A store that changes no byte
-//     makes no page dirty, but a `populate()` of its page does. What a crash finds in a piece is
-//     its state at the last call before that, or now.
+//     makes no page dirty, but a `populate()` of its page does. A crash finds a
+//     piece in its state at the previous call, or in its state now.
 //   - SIGBUS: a load or store past the end of a cut file goes unpunished.
 //   - Directories are never moved or removed. One process at a time; mappings of one file share one
 //     buffer.
@@ -296,8 +296,8 @@ export class SimulatedDisk {
   }
 
   /**
-   * The bytes of a file: what power loss with nothing kept would leave, or what programs read. A
-   * copy.
+   * A copy of a file's bytes: those that programs read, or those that power loss would leave if it
+   * kept no unsynced piece.
    */
   image(path: string, of: "medium" | "cache" = "medium"): Uint8Array<ArrayBuffer> {
     return this.#machine.tree.file("read", path).file.image(of);

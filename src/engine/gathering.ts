@@ -42,6 +42,7 @@ export class Gathering {
    * @param gathered called when the group has gathered its callers.
    */
   constructor(positions: Positions, cutRecords: number, gathered: () => void) {
+    assert(cutRecords > 0, "a group of one record is not cut");
     this.#positions = positions;
     this.#cutRecords = cutRecords;
     this.#gathered = gathered;

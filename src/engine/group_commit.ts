@@ -110,6 +110,7 @@ export class GroupCommit {
     if (this.#open === null) {
       this.#open = Promise.withResolvers<void>();
       this.schedule();
+      assert(this.asyncRunning || this.#gathering.isOn, "whoever waits has a commit to come");
     }
     const { promise } = this.#open;
     if (this.#gathering.isCut) this.#commitAsync();
@@ -191,6 +192,7 @@ export class GroupCommit {
     }
     this.#target.advanced();
     if (this.#target.headerWanted()) this.schedule(); // two header writes settle a tail
+    assert(this.#open === null || this.#gathering.isOn, "whoever waits has a commit to come");
   }
 
   async #commitAsync(): Promise<void> {
@@ -205,6 +207,7 @@ export class GroupCommit {
     }
     if (this.#end !== null) return;
     if (this.#again || this.#open !== null || this.#target.headerWanted()) this.schedule();
+    assert(this.#open === null || this.#gathering.isOn, "whoever waits has a commit to come");
   }
 
   /** Starts to sync everything appended, off the thread. */
@@ -247,6 +250,7 @@ export class GroupCommit {
   }
 
   #syncInline(first: LSN, last: LSN): void {
+    assert(first <= last, "a sync makes records durable");
     const startMs = this.#target.nowMs();
     this.#target.syncRecords(first, last);
     this.#account(this.#target.nowMs() - startMs, first, last, "inline");

@@ -45,6 +45,7 @@ export class Retention {
     this.#positions = parts.positions;
     this.#slots = slots;
     this.#maker = maker;
+    assert(slots.count === parts.positions.capacity, "the ring has a slot for each record that it can hold");
   }
 
   /**
@@ -141,6 +142,7 @@ export class Retention {
   #appendCheckpoint(): LSN {
     const lsn = this.#parts.appender.tryAppend(OpType.Checkpoint, 0, 0, 0, this.#positions.checkpointed);
     if (lsn === NO_ROOM) throw this.#parts.room.fullError(1);
+    assert(lsn === this.#positions.last, "a checkpoint is the newest record");
     return lsn;
   }
 
@@ -168,6 +170,7 @@ export class Retention {
     memory.file.checkNowAndThen();
     let lsn = through;
     while (lsn >= tail && this.#slots.opTypeAt(memory.verified(lsn)) === OpType.Checkpoint) lsn--;
+    assert(lsn <= through, "no later record is taken for one that is confirmed");
     return lsn < tail ? this.#releasedGiven : lsn;
   }
 

@@ -699,7 +699,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit(
       "ffi/file/mapped_file.ts",
       "    return this.#parts.replace(",
-      "    this.#system.unlock(this.#parts.fd);\n    return this.#parts.replace(",
+      "    this.#system.unlock(this.#parts.lockedFd);\n    return this.#parts.replace(",
     ),
     tests: faults("salvage_openers"),
   },

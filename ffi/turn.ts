@@ -147,7 +147,6 @@ class SharedTurn {
       await immediate();
     } else {
       if (poll.isDue) await poll.wait();
-      if (!this.#isOpen) this.#open();
       await (poll.isSet ? immediate() : this.#polling);
     }
     this.#passing = null;

@@ -192,6 +192,7 @@ export class CountedTurn implements Turn {
   }
 }
 
-function immediate(): Promise<void> {
+/** Lets everything run that waits for nothing outside. */
+export function immediate(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,6 +1,6 @@
 // The consumers of one life, one after the other, as if the application stopped and started them.
 
-import { setImmediate } from "node:timers";
+import { immediate } from "../../../ffi/turn.ts";
 import type { LifeSteps } from "./life_steps.ts";
 import type { WatchedLog } from "./watched_log.ts";
 import type { WatchedStore } from "./watched_store.ts";
@@ -26,7 +26,7 @@ export class Consumers {
     const log = this.#log;
     while (!this.#hasEnded && !this.#steps.hasCrashed) {
       if (!log.isOpen) {
-        await turn();
+        await immediate();
         continue;
       }
       this.#session = new AbortController();
@@ -54,9 +54,4 @@ export class Consumers {
     this.#hasEnded = true;
     this.#session.abort();
   }
-}
-
-/** Lets everything run that waits for nothing outside. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -2,12 +2,13 @@
 // workload runs, until the crash.
 
 import { clearTimeout, setTimeout } from "node:timers";
+import { immediate } from "../../../ffi/turn.ts";
 import { WALError, WALStoreError } from "../../errors.ts";
 import type { Store, WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
-import { Consumers, turn } from "./consumers.ts";
+import { Consumers } from "./consumers.ts";
 import { type LifeEnd, LifeSteps } from "./life_steps.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
@@ -202,7 +203,7 @@ export class Life<S extends Store> {
     } catch (error) {
       this.#steps.check();
       // If the store made the consumer fail, that failure is reported first.
-      await turn();
+      await immediate();
       const where = number === 0 ? "though nothing had crashed" : `though nothing had crashed since crash ${number}`;
       throw new Error(`The workload failed, ${where}: ${textOf(error)}`, { cause: error });
     }
@@ -217,7 +218,7 @@ export class Life<S extends Store> {
     while (log.applied < last) {
       this.#steps.check();
       if (this.#consumers!.hasEnded) throw new Error("This life has failed, and its consumer with it");
-      await turn();
+      await immediate();
     }
   }
 
@@ -262,7 +263,7 @@ export class Life<S extends Store> {
     if (this.#watched !== null) this.#running.push(this.#watched.idle);
     let settled = false;
     Promise.allSettled(this.#running).then(() => settled = true);
-    for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await turn();
+    for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await immediate();
     if (this.#store === null) return;
     try {
       await this.#machine.home.close(this.#store);

@@ -1,7 +1,7 @@
 // A log whose every append, sync and opening is a step at which its machine may crash.
 
-import { setImmediate } from "node:timers";
 import type { OpenRequest, Region, Storage } from "../../../ffi/region.ts";
+import { immediate } from "../../../ffi/turn.ts";
 import { storeCalls } from "../../consume/store_call.ts";
 import { WALClosedError } from "../../errors.ts";
 import { RING_AT } from "../../format/layout.ts";
@@ -69,7 +69,7 @@ export class WatchedLog extends WAL {
         const isStopped = error instanceof WALClosedError && this.isOpen && this.#openings === opening;
         if (!isStopped || storeCalls.getStore()?.isRunning) throw error;
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      await immediate();
     }
   }
 

@@ -77,16 +77,21 @@ export class StoreAccount {
 
   /** What is wrong with the answer of `appliedLsn()`; null for a possible LSN, which is noted. */
   faultOfLsn(lsn: LSN): string | null {
-    if (!Number.isSafeInteger(lsn) || lsn < 0) return `appliedLsn() is ${String(lsn)}, which is no LSN`;
-    if (lsn > this.#offered) {
-      return `appliedLsn() is ${lsn}, but the store was never given a record after LSN ${this.#offered} (H28)`;
-    }
-    if (lsn < this.#durable) {
-      return `appliedLsn() is ${lsn}, though the store has LSN ${this.#durable} durably (H28)`;
-    }
+    const fault = this.#faultOf(lsn, "", `the store has LSN ${this.#durable} durably (H28)`);
+    if (fault !== null) return fault;
     this.#applied = Math.max(this.#applied, lsn);
     this.#durable = lsn;
     return null;
+  }
+
+  /** @param lost what the store had, if its LSN is lower now. */
+  #faultOf(lsn: LSN, when: string, lost: string): string | null {
+    const said = `appliedLsn() is ${String(lsn)}${when}`;
+    if (!Number.isSafeInteger(lsn) || lsn < 0) return `${said}, which is no LSN`;
+    if (lsn > this.#offered) {
+      return `${said}, but the store was never given a record after LSN ${this.#offered} (H28)`;
+    }
+    return lsn < this.#durable ? `${said}, though ${lost}` : null;
   }
 
   /** What is wrong with the answer of `appliedLog()` at that LSN, or null. */
@@ -119,7 +124,9 @@ export class StoreAccount {
     }
     const run = store.applyBatch === undefined ? null : this.#run;
     const lsn = await store.appliedLsn();
-    this.#checkLsn(lsn);
+    const lost = `the store had LSN ${this.#durable} durably before it (H27)`;
+    const wrong = this.#faultOf(lsn, " when it is opened again", lost);
+    if (wrong !== null) throw new BrokenPromiseError("G11", wrong);
     if (isWithin(lsn, run)) throw halfRun(lsn, run);
     if (store.appliedLog !== undefined) {
       const fault = this.faultOfLog(store, lsn, await store.appliedLog());
@@ -128,23 +135,6 @@ export class StoreAccount {
     if (entries !== null) this.#checkContents(entries, run, lsn);
     this.#applied = this.#durable = this.#offered = lsn;
     this.#run = null;
-  }
-
-  #checkLsn(lsn: LSN): void {
-    const said = `appliedLsn() is ${String(lsn)} when it is opened again`;
-    if (!Number.isSafeInteger(lsn) || lsn < 0) throw new BrokenPromiseError("G11", `${said}, which is no LSN`);
-    if (lsn < this.#durable) {
-      throw new BrokenPromiseError(
-        "G11",
-        `${said}, though the store had LSN ${this.#durable} durably before it (H27)`,
-      );
-    }
-    if (lsn > this.#offered) {
-      throw new BrokenPromiseError(
-        "G11",
-        `${said}, but the store was never given a record after LSN ${this.#offered} (H28)`,
-      );
-    }
   }
 
   /** Checks a store with `appliedLsn()`: its contents must be those of that LSN. */

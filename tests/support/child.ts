@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { plainEnvironment } from "../../scripts/tools.ts";
 import { runtime } from "./runtime.ts";
 
 /** The project's directory, as a URL that ends with a slash. */
@@ -258,9 +259,7 @@ function childEnvironment(
   changes: ChildOptions["env"] = {},
 ): Record<string, string> {
   const environment: Record<string, string | undefined> = {
-    ...process.env,
-    NO_COLOR: "1",
-    FORCE_COLOR: undefined,
+    ...plainEnvironment(),
     DENO_NO_UPDATE_CHECK: "1",
     ...changes,
   };

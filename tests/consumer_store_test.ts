@@ -18,7 +18,19 @@ import {
   WALSyncError,
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, PATH, range, until } from "./support/logs.ts";
+import {
+  CAPACITY,
+  fill,
+  Gate,
+  items,
+  ListStore,
+  lsns,
+  openInMemory,
+  openOn,
+  PATH,
+  range,
+  until,
+} from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 /** A store that survives the log's crashes, and saves its mark in the transaction of the data. */
@@ -309,26 +321,24 @@ test("truncate() releases no record that an earlier store confirmed and a runnin
   await using wal = openInMemory();
   fill(wal, 9);
   wal.checkpoint(6);
-  const gate = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   const applied: number[] = [];
   const store = {
     applyBatch: async (records: readonly WALRecord[]) => {
-      entered.resolve();
-      await gate.promise;
+      await gate.enter();
       applied.push(...lsns(records));
     },
     appliedLsn: () => 2,
   };
   const consuming = wal.consumeAsync(store as unknown as Store);
-  await entered.promise;
+  await gate.entered;
   let error: unknown;
   try {
     wal.truncate(6);
   } catch (thrown) {
     error = thrown;
   }
-  gate.resolve();
+  gate.open();
   assert(error instanceof RangeError, "records were released that the store still lacks");
   await wal.whenApplied();
   wal.close();

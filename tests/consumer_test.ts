@@ -12,7 +12,7 @@ import {
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { settle, Watched } from "./support/commit_target.ts";
-import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { CAPACITY, fill, Gate, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 /** A store of whole runs. */
@@ -175,20 +175,14 @@ test("consumeAsync() that is idle makes the store durable, writes a checkpoint a
 
 test("consumeAsync() moves the tail only after the store's sync() has resolved", async () => {
   await using wal = openInMemory();
-  const synced = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
-  const store = Object.assign(new ListStore(), {
-    sync: () => {
-      entered.resolve();
-      return synced.promise;
-    },
-  });
+  const gate = new Gate();
+  const store = Object.assign(new ListStore(), { sync: gate.enter });
   const consuming = wal.consumeAsync(store, { pollIntervalMs: 1 });
   fill(wal, 5);
-  await entered.promise;
+  await gate.entered;
   await settle();
   assertEquals([wal.applied, wal.tail], [5, 1]);
-  synced.resolve();
+  gate.open();
   await until(() => wal.tail > 5);
   wal.close();
   await consuming;

@@ -7,22 +7,18 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Store, type WAL, WALClosedError, WALFullError, type WALOptions, WALSyncError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { settle, Watched } from "./support/commit_target.ts";
-import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { CAPACITY, fill, Gate, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
-/** A full log whose consumer waits within the store until `gate.resolve()`. */
+/** A full log whose consumer waits within the store until `gate.open()`. */
 async function stuck(options: WALOptions = {}, wal: WAL = openInMemory(options)) {
-  const gate = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   const stop = new AbortController();
   const store = new ListStore();
-  store.before = () => {
-    entered.resolve();
-    return gate.promise;
-  };
+  store.before = gate.enter;
   fill(wal, CAPACITY);
   const consuming = wal.consumeAsync(store, { signal: stop.signal, batchSize: 8 });
-  await entered.promise;
+  await gate.entered;
   return { wal, gate, stop, store, consuming };
 }
 
@@ -85,7 +81,7 @@ test("logInsert() waits while a consumer runs, and goes in first come, first ser
   assertEquals(wal.stats().waiting, 5);
   for (const call of calls(wal)) assertThrows(call, WALFullError);
   assertEquals(wal.head, CAPACITY + 1);
-  gate.resolve();
+  gate.open();
   await Promise.all(waiting);
   await until(() => store.applied.length >= CAPACITY + 6);
   stop.abort();
@@ -99,7 +95,7 @@ test("logInsert() calls that waited are logged in their order, once each", async
   const keys: number[] = [];
   store.before = ({ keyHigh, keyLow }) => void (keyHigh === 9000n && keys.push(Number(keyLow)));
   const waiting = range(1, 100).map((i) => wal.logInsert(9000, i, 9, i));
-  gate.resolve();
+  gate.open();
   await Promise.all(waiting);
   await wal.whenApplied();
   stop.abort();
@@ -111,7 +107,7 @@ test("logInsert() calls that waited are logged in their order, once each", async
 test("batchInsert() of a batch as large as the ring waits until all of it is free", async () => {
   const { wal, gate, stop, consuming } = await stuck();
   const batch = wal.batchInsert(items(1, CAPACITY));
-  gate.resolve();
+  gate.open();
   await batch;
   assertEquals(wal.head, 2 * CAPACITY + 1);
   stop.abort();
@@ -128,7 +124,7 @@ test("batchInsert() that waits writes the batch as it was when it was handed ove
   const item: [number, number, number, number] = [7, 7, 7, 7];
   const batch = wal.batchInsert([item]);
   item[0] = 99;
-  gate.resolve();
+  gate.open();
   await batch;
   await wal.whenApplied();
   assertEquals(seen, [7n]);
@@ -142,7 +138,7 @@ test("logInsert() that waits too long rejects with WALFullError and is never wri
   await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFullError, "after 2 ms");
   await assertRejects(() => wal.batchInsert(items(1, 3)), WALFullError, "after 2 ms");
   assertEquals(wal.stats().waiting, 0);
-  gate.resolve();
+  gate.open();
   await until(() => store.applied.length === CAPACITY);
   stop.abort();
   await consuming;
@@ -153,21 +149,17 @@ test("logInsert() that waits too long rejects with WALFullError and is never wri
 test("logInsert() after one that timed out goes in as soon as there is room for it", async () => {
   // 8 slots are free: too few for the batch in front, enough for the insert after it.
   const wal = openInMemory({ fullTimeoutMs: 30 });
-  const gate = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   const store = new ListStore();
-  store.before = () => {
-    entered.resolve();
-    return gate.promise;
-  };
+  store.before = gate.enter;
   fill(wal, CAPACITY - 8);
   const consuming = wal.consumeAsync(store);
-  await entered.promise;
+  await gate.entered;
   const batch = assertRejects(() => wal.batchInsert(items(1, 9)), WALFullError);
   await new Promise((resolve) => setTimeout(resolve, 15));
   await Promise.all([batch, wal.logInsert(1, 1, 1, 1)]);
   wal.close();
-  gate.resolve();
+  gate.open();
   await consuming;
 });
 
@@ -179,8 +171,8 @@ test("consumeAsync() that ends turns away those who wait, whether it was stopped
     const ended = new Watched(consuming);
     if (end === "stopped") {
       stop.abort();
-      gate.resolve();
-    } else gate.reject(new Error("no store"));
+      gate.open();
+    } else gate.fail(new Error("no store"));
     await until(() => ended.state !== "pending" && batch.state !== "pending" && waiting.state !== "pending");
     assertEquals(ended.state, end === "stopped" ? "resolved" : "rejected");
     assert(batch.error instanceof WALFullError, String(batch.error));
@@ -199,7 +191,7 @@ test("close() turns away those who wait with WALClosedError", async () => {
   for (const { state, error } of waiting) assert(state === "rejected" && error instanceof WALClosedError);
   // The store still has not answered.
   assertEquals(applied.state, "rejected");
-  gate.resolve();
+  gate.open();
   await consuming;
   assertEquals(wal.isOpen, false);
 });
@@ -210,7 +202,7 @@ test("WALSyncError turns away those who wait after a failed sync", async () => {
   const { gate, consuming } = await stuck({}, wal);
   const waiting = new Watched(wal.logInsert(1, 1, 1, 1));
   disk.fail({ call: "syncMapped", times: Infinity });
-  gate.resolve();
+  gate.open();
   await assertRejects(() => consuming, WALSyncError);
   await settle();
   assert(waiting.error instanceof WALSyncError);

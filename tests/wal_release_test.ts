@@ -8,7 +8,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { OpType, type Store, type WAL, WALFullError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { CAPACITY, fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
+import { CAPACITY, fill, Gate, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 function durable(wal: WAL, count: number): void {
@@ -67,24 +67,20 @@ test("truncate() keeps a batch until all of it is confirmed", () => {
 test("truncate() and checkpoint() past what a running consumer has applied are RangeErrors", async () => {
   await using wal = openInMemory();
   durable(wal, 5);
-  const gate = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   const store: Store = {
-    insert: () => {
-      entered.resolve();
-      return gate.promise;
-    },
+    insert: gate.enter,
     delete() {},
     deleteValue() {},
   };
   const stop = new AbortController();
   const consuming = wal.consumeAsync(store, { signal: stop.signal });
-  await entered.promise;
+  await gate.entered;
   assertThrows(() => wal.truncate(1), RangeError, "up to LSN 0");
   assertThrows(() => wal.checkpoint(1), RangeError, "up to LSN 0");
   assertEquals([wal.tail, wal.head], [1, 6]);
   stop.abort();
-  gate.resolve();
+  gate.open();
   await consuming;
 });
 
@@ -92,24 +88,20 @@ test("checkpoint() confirms no more than a running consumer's store has, whateve
   await using wal = openInMemory();
   durable(wal, 10);
   wal.checkpoint(8);
-  const gate = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   const store: Store = {
     appliedLsn: () => 2,
-    insert: () => {
-      entered.resolve();
-      return gate.promise;
-    },
+    insert: gate.enter,
     delete() {},
     deleteValue() {},
   };
   const stop = new AbortController();
   const consuming = wal.consumeAsync(store, { signal: stop.signal });
-  await entered.promise;
+  await gate.entered;
   for (const lsn of [undefined, 1]) wal.checkpoint(lsn);
   assertEquals([wal.applied, wal.replay().at(-1)!.valueLow], [2, 8n]);
   assertThrows(() => wal.truncate(3), RangeError, "up to LSN 2");
-  gate.resolve();
+  gate.open();
   await wal.whenApplied(10);
   stop.abort();
   await consuming;

@@ -26,7 +26,7 @@ import {
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { settle, Watched } from "../support/commit_target.ts";
-import { CAPACITY, fill, ListStore, openInMemory, openOn, range, until } from "../support/logs.ts";
+import { CAPACITY, fill, Gate, ListStore, openInMemory, openOn, range, until } from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
 const fault = new Error("the store is away");
@@ -294,15 +294,13 @@ test("WAL[Symbol.asyncDispose]() waits for a call to the store that returns in t
 
 test("consumeAsync() calls a store only after a call of an earlier log has ended", async () => {
   const wal = openOn(new SimulatedDisk());
-  const answer = Promise.withResolvers<void>();
-  const entered = Promise.withResolvers<void>();
+  const gate = new Gate();
   let [running, most, applied] = [0, 0, 0];
   const given: number[] = [];
   const store = {
     async applyBatch(records: readonly { readonly lsn: number }[]) {
       most = Math.max(most, ++running);
-      entered.resolve();
-      await answer.promise;
+      await gate.enter();
       given.push(...records.map(({ lsn }) => lsn));
       applied = given.at(-1)!;
       running--;
@@ -311,7 +309,7 @@ test("consumeAsync() calls a store only after a call of an earlier log has ended
   } as Partial<Store> as Store;
   fill(wal, 3);
   const first = wal.consumeAsync(store);
-  await entered.promise;
+  await gate.entered;
   wal.close();
   await first;
   wal.open();
@@ -319,7 +317,7 @@ test("consumeAsync() calls a store only after a call of an earlier log has ended
   const second = wal.consumeAsync(store);
   await settle();
   assertEquals([running, wal.stats().consumer.state], [1, "running"]);
-  answer.resolve();
+  gate.open();
   await wal.whenApplied();
   assertEquals([most, given], [1, range(1, 5)]);
   wal.close();

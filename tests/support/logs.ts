@@ -83,6 +83,29 @@ export class ListStore implements Store {
   }
 }
 
+/** What calls of a store wait in, until `open()` or `fail()`. */
+export class Gate {
+  readonly #entered = Promise.withResolvers<void>();
+  readonly #opened = Promise.withResolvers<void>();
+  /** Resolves when the first call waits here. */
+  readonly entered: Promise<void> = this.#entered.promise;
+
+  /** Waits. */
+  readonly enter = (): Promise<void> => {
+    this.#entered.resolve();
+    return this.#opened.promise;
+  };
+
+  open(): void {
+    this.#opened.resolve();
+  }
+
+  /** Makes those who wait fail. */
+  fail(error: unknown): void {
+    this.#opened.reject(error);
+  }
+}
+
 /** Waits, turn by turn of the event loop, until the condition holds. */
 export async function until(condition: () => boolean, what = "the condition"): Promise<void> {
   for (let turn = 0; !condition(); turn++) {

@@ -27,7 +27,9 @@ export function writeCaught(caught: Readonly<Record<string, string>>): void {
 
 /** A document's text with its generated parts written anew. */
 export function withGenerated(text: string): string {
-  return replacePart(replacePart(text, "promises", promisesTable()), "hazards", HAZARDS.map(section).join("\n\n"));
+  const caught = readCaught();
+  const sections = HAZARDS.map((hazard) => section(hazard, caught)).join("\n\n");
+  return replacePart(replacePart(text, "promises", promisesTable()), "hazards", sections);
 }
 
 /** Writes the generated parts of docs/faults.md anew. */
@@ -54,8 +56,10 @@ function promisesTable(): string {
   return [lines[0], rule, ...lines.slice(1)].join("\n");
 }
 
-function section({ id, title, what, threatens, tests, note }: Hazard): string {
-  const caught = readCaught();
+function section(
+  { id, title, what, threatens, tests, note }: Hazard,
+  caught: Readonly<Record<string, string>>,
+): string {
   const named = Object.entries(tests).flatMap(([file, names]) =>
     names.map((name) => item(testName(`${file} › ${name}`)))
   );

@@ -71,7 +71,7 @@ if (values.write && missed.length === 0) {
   writeCaught(Object.fromEntries(outcomes.map(({ mutant, by }) => [mutant.name, by.replace("tests/", "")])));
   writeDocument();
 }
-process.exitCode = missed.length === 0 && outcomes.length > 0 ? 0 : 1;
+process.exitCode = missed.length === 0 ? 0 : 1;
 
 /** Tries one mutant after the other, in a tree of its own. */
 async function worker(): Promise<void> {

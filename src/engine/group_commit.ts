@@ -14,7 +14,7 @@
 // success for data that never reached the medium (Rebello et al.: "Can applications recover from
 // fsync failures?", USENIX ATC 2020).
 
-import { LoopTurn, type Turn } from "../../ffi/turn.ts";
+import type { Turn } from "../../ffi/turn.ts";
 import type { FlushOption } from "../arguments/options.ts";
 import { assert } from "../assert.ts";
 import type { LSN } from "../types.ts";
@@ -91,8 +91,8 @@ export class GroupCommit {
     target: CommitTarget,
     positions: Positions,
     option: FlushOption,
-    cutRecords: number = Infinity,
-    turn: Turn = new LoopTurn(),
+    cutRecords: number,
+    turn: Turn,
   ) {
     this.pace = new SyncPace(option);
     this.#target = target;

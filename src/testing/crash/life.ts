@@ -267,7 +267,7 @@ export class Life<S extends Store> {
     if (this.#store === null) return;
     try {
       await this.#machine.home.close(this.#store);
-    } catch { /* and so does the store */ }
+    } catch { /* the store says that it is dead */ }
   }
 }
 

@@ -10,6 +10,7 @@ import { SWIZZLE } from "../src/format/assembler.ts";
 import { HybridClock } from "../src/engine/hybrid_clock.ts";
 import { readDeletes, readInserts } from "../src/arguments/items.ts";
 import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
+import type { PackedItems } from "../src/format/packed_items.ts";
 import { makeCodec, type Run, RUN_RECORDS, runCodec } from "../src/format/run_codec.ts";
 import { type InsertItem, OpType } from "../src/types.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
@@ -157,9 +158,9 @@ type Written = typeof written extends fc.Arbitrary<infer Fields> ? Fields : neve
  * Items as a batch holds them once they have been read; they are never given back, so no memory is
  * used twice.
  */
-function wordsOf(opType: OpType, items: readonly InsertItem[]): Int32Array {
-  if (opType === OpType.Insert) return readInserts(items).words;
-  return readDeletes(items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const)).words;
+function pack(opType: OpType, items: readonly InsertItem[]): PackedItems {
+  if (opType === OpType.Insert) return readInserts(items);
+  return readDeletes(items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const));
 }
 
 test("writeRun() writes the reference's bytes for any fields, a whole batch or a part, and no byte of another slot", () => {
@@ -180,7 +181,7 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         clock.observe(fields.nanos, fields.seq);
         const slots = new Slots(bytes.buffer, 0, 64, SEED);
         const endsBatch = to === items.length;
-        const part = { opType: fields.opType, words: wordsOf(fields.opType, items), from, count, endsBatch };
+        const part = { opType: fields.opType, items: pack(fields.opType, items), from, count, endsBatch };
         slots.writeRun(3, part, lsn, fields.distance, clock, fields.shard);
         assertEquals(bytes, expected);
         assertEquals([clock.nanos, clock.seq], [fields.nanos, fields.seq + count - 1]);
@@ -196,8 +197,7 @@ test("writeRun() writes a full run", () => {
   const clock = new HybridClock();
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
-  const { words } = readInserts(items);
-  const part = { opType: OpType.Insert, words, from: 0, count: RUN_RECORDS, endsBatch: true };
+  const part = { opType: OpType.Insert, items: readInserts(items), from: 0, count: RUN_RECORDS, endsBatch: true };
   new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(0, part, 9, 1, clock, 65535);
   assertEquals(bytes, referenceBytes(fields, 9, items, 0, RUN_RECORDS));
 });

@@ -1,39 +1,36 @@
-// The items of a batch, as callers hand them in: each value is read once, checked, and copied into
+// The items of a batch, as callers hand them in: each value is read once, checked, and packed into
 // memory of the log's own.
 //
 // Reading an item may run code of the caller: a getter, an iterator, a Proxy. That code may append
 // to any log, also to this one. So an append is prepared only after all items have been read, and
 // two batches share nothing here.
 
-import { KEY_HIGH_AT, KEY_LOW_AT, RECORD_BYTES, VALUE_HIGH_AT, VALUE_LOW_AT } from "../format/layout.ts";
-import { setU64 } from "../format/u64.ts";
+import { DELETE_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
+import { setHalf } from "../format/u64.ts";
 import type { DeleteItem, InsertItem } from "../types.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
-/** The least items for which the memory of a batch has room. */
-const LEAST_ROOM = 1024;
+/** The memory of a batch has at least this size. */
+const LEAST_ROOM = 1024 * INSERT_BYTES;
 /**
- * The most items for which memory is made at once, in 64 MiB. An array may report a wrong length.
- * For more items, the memory is doubled.
+ * The most memory that is made at once, 32 MiB. An array may report a wrong length. For more items,
+ * the memory is doubled.
  */
-const MOST_FIRST_ROOM = 1 << 20;
+const MOST_FIRST_ROOM = (1 << 20) * INSERT_BYTES;
 /**
- * Memory with room for at most this many items, 1 MiB, is kept for the next batch. Larger memory is
- * kept only until the next garbage collection.
+ * Memory of at most 512 KiB is kept for the next batch. Larger memory is kept only until the next
+ * garbage collection.
  */
-const MOST_KEPT_ROOM = 16384;
+const MOST_KEPT_ROOM = 16384 * INSERT_BYTES;
 
-/**
- * Memory for the keys and values of items, each at its place in a record. All other bytes have no
- * meaning.
- */
+/** Memory for packed items. */
 interface Room {
   readonly view: DataView;
-  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
 }
 
-/** Items that have been read. */
-export interface Batch extends Room {
+/** Items that have been read. The memory after them has no meaning. */
+export interface Batch extends Room, PackedItems {
   readonly count: number;
 }
 
@@ -50,58 +47,58 @@ let largeSpare: WeakRef<Room> | null = null;
 /** Reads a batch of `batchInsert()`. */
 export function readInserts(items: Iterable<InsertItem>): Batch {
   const listed = listOf(items);
-  if (listed.list === null) return readEach(listed.iterable, storeInsert);
+  if (listed.list === null) return readEach(listed.iterable, INSERT_BYTES, storeInsert);
   const { list, length } = listed;
-  let { view, words } = takeRoom(length);
+  let { view, bytes } = takeRoom(length * INSERT_BYTES);
   for (let i = 0; i < length; i++) {
-    if (i * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
-    storeInsert(view, i * RECORD_BYTES, list[i]!, i);
+    if ((i + 1) * INSERT_BYTES > view.byteLength) ({ view, bytes } = twiceThe(bytes));
+    storeInsert(view, i * INSERT_BYTES, list[i]!, i);
   }
-  return { view, words, count: length };
+  return { view, bytes, itemBytes: INSERT_BYTES, count: length };
 }
 
 /** Reads a batch of `batchDelete()`. */
 export function readDeletes(items: Iterable<DeleteItem>): Batch {
   const listed = listOf(items);
-  if (listed.list === null) return readEach(listed.iterable, storeDelete);
+  if (listed.list === null) return readEach(listed.iterable, DELETE_BYTES, storeDelete);
   const { list, length } = listed;
-  let { view, words } = takeRoom(length);
+  let { view, bytes } = takeRoom(length * DELETE_BYTES);
   for (let i = 0; i < length; i++) {
-    if (i * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
-    storeDelete(view, i * RECORD_BYTES, list[i]!, i);
+    if ((i + 1) * DELETE_BYTES > view.byteLength) ({ view, bytes } = twiceThe(bytes));
+    storeDelete(view, i * DELETE_BYTES, list[i]!, i);
   }
-  return { view, words, count: length };
+  return { view, bytes, itemBytes: DELETE_BYTES, count: length };
 }
 
 /** Keeps the memory of a batch for the next one. The batch must not be used any more. */
 export function releaseBatch(batch: Batch): void {
-  if (batch.words.length <= MOST_KEPT_ROOM * (RECORD_BYTES / 4)) spare = batch;
+  if (batch.bytes.length <= MOST_KEPT_ROOM) spare = batch;
   else largeSpare = new WeakRef(batch);
 }
 
 /** Copies a batch that waits into memory of its own, which is as small as possible. */
-export function keepBatch({ count, view }: Batch): Batch {
-  return { ...roomIn(view.buffer.slice(0, count * RECORD_BYTES) as ArrayBuffer), count };
+export function keepBatch({ bytes, itemBytes, count }: Batch): Batch {
+  return { ...roomIn(bytes.slice(0, count * itemBytes).buffer as ArrayBuffer), itemBytes, count };
 }
 
-function takeRoom(items: number): Room {
-  const room = Math.min(items, MOST_FIRST_ROOM);
+function takeRoom(wanted: number): Room {
+  const room = Math.min(wanted, MOST_FIRST_ROOM);
   const isLarge = room > MOST_KEPT_ROOM;
   const taken = isLarge ? largeSpare?.deref() : spare;
   if (isLarge) largeSpare = null;
   else spare = null;
-  if (taken && taken.words.length >= room * (RECORD_BYTES / 4)) return taken;
-  return roomIn(new ArrayBuffer(Math.max(LEAST_ROOM, room) * RECORD_BYTES));
+  if (taken && taken.bytes.length >= room) return taken;
+  return roomIn(new ArrayBuffer(Math.max(LEAST_ROOM, room)));
 }
 
-function twiceThe(words: Int32Array): Room {
-  const room = roomIn(new ArrayBuffer(2 * words.byteLength));
-  room.words.set(words);
+function twiceThe(bytes: Uint8Array): Room {
+  const room = roomIn(new ArrayBuffer(2 * bytes.length));
+  room.bytes.set(bytes);
   return room;
 }
 
 function roomIn(buffer: ArrayBuffer): Room {
-  return { view: new DataView(buffer), words: new Int32Array(buffer) };
+  return { view: new DataView(buffer), bytes: new Uint8Array(buffer) };
 }
 
 /** How the items are to be read. */
@@ -125,16 +122,17 @@ function lengthOf(items: readonly unknown[]): number {
 /** Reads each item before the iterator is asked for the next, which may be the same array. */
 function readEach<Item>(
   items: Iterable<Item>,
+  itemBytes: number,
   store: (view: DataView, at: number, item: Item, index: number) => void,
 ): Batch {
-  let { view, words } = takeRoom(0);
+  let { view, bytes } = takeRoom(0);
   let count = 0;
   for (const item of items) {
-    if (count * RECORD_BYTES === view.byteLength) ({ view, words } = twiceThe(words));
-    store(view, count * RECORD_BYTES, item, count);
+    if ((count + 1) * itemBytes > view.byteLength) ({ view, bytes } = twiceThe(bytes));
+    store(view, count * itemBytes, item, count);
     count++;
   }
-  return { view, words, count };
+  return { view, bytes, itemBytes, count };
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchInsert()`. */
@@ -150,10 +148,10 @@ function storeInsert(view: DataView, at: number, item: InsertItem, index: number
   if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
   }
-  setU64(view, at + KEY_HIGH_AT, keyHigh);
-  setU64(view, at + KEY_LOW_AT, keyLow);
-  setU64(view, at + VALUE_HIGH_AT, valueHigh);
-  setU64(view, at + VALUE_LOW_AT, valueLow);
+  setHalf(view, at, keyHigh);
+  setHalf(view, at + 8, keyLow);
+  setHalf(view, at + 16, valueHigh);
+  setHalf(view, at + 24, valueLow);
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchDelete()`. */
@@ -164,8 +162,6 @@ function storeDelete(view: DataView, at: number, item: DeleteItem, index: number
   const keyHigh = item[0];
   const keyLow = item[1];
   checkKey(keyHigh, keyLow);
-  setU64(view, at + KEY_HIGH_AT, keyHigh);
-  setU64(view, at + KEY_LOW_AT, keyLow);
-  view.setFloat64(at + VALUE_HIGH_AT, 0);
-  view.setFloat64(at + VALUE_LOW_AT, 0);
+  setHalf(view, at, keyHigh);
+  setHalf(view, at + 8, keyLow);
 }

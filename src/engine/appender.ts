@@ -97,9 +97,10 @@ export class Appender {
    *
    * @returns the LSN of its last record, or `NO_ROOM`. For an empty batch, the newest record's LSN.
    */
-  tryAppendBatch(opType: OpType, { count, words }: Batch): LSN {
+  tryAppendBatch(opType: OpType, items: Batch): LSN {
     this.#parts.health.mustBeGood("append");
     const positions = this.#positions;
+    const { count } = items;
     if (count === 0) return positions.head - 1;
     if (!this.#prepare(count)) return NO_ROOM;
     const clock = this.#clock;
@@ -114,7 +115,7 @@ export class Appender {
     for (let done = 0; lsn < end;) {
       if (done > 0) clock.next();
       const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
-      const part = { opType, words, from: done, count: run, endsBatch: lsn + run === end };
+      const part = { opType, items, from: done, count: run, endsBatch: lsn + run === end };
       slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
       lsn += run;
       done += run;

@@ -17,6 +17,7 @@ import {
   VERSION_SHIFT,
 } from "./layout.ts";
 import { isOpcode } from "./operations.ts";
+import { expandItems, type PackedItems } from "./packed_items.ts";
 import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
 import { SlotFields } from "./slot_fields.ts";
 
@@ -76,8 +77,8 @@ export function checksumSeed(logId: Uint8Array): number {
 /** Some items of a batch, one after another. */
 export interface BatchPart {
   readonly opType: OpType;
-  /** Keys and values of the batch's items, each at its place in a record: 16 words an item. */
-  readonly words: Int32Array;
+  /** All items of the batch. */
+  readonly items: PackedItems;
   /** Index of the part's first item. */
   readonly from: number;
   /** How many items, at most `RUN_RECORDS`. */
@@ -167,7 +168,7 @@ export class Slots extends SlotFields {
    * them, the sequence number does not carry.
    */
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
-    const { words: items, from, count } = part;
+    const { items, from, count } = part;
     assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
     const kind = VERSION_BITS | part.opType | (timeShard << 16);
     const kindGoingOn = kind | (FLAG_BATCH_GOES_ON << 8);
@@ -175,15 +176,15 @@ export class Slots extends SlotFields {
     const codec = count < LEAST_WRITTEN ? null : runCodec();
     if (codec === null) return this.#writeOneByOne(slot, part, kindGoingOn, lastKind, lsn, distance, clock);
     const { nanosLow, nanosHigh, seq } = clock;
-    const given = items.subarray(from * WORDS, (from + count) * WORDS);
-    const words = codec.encode(given, this.#seed, kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq);
+    expandItems(items, from, count, codec.staged, 0);
+    const words = codec.encode(count, this.#seed, kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq);
     this.words.set(words, this.wordOf(slot));
     clock.skip(count - 1);
   }
 
   #writeOneByOne(
     slot: number,
-    { words: items, from, count }: BatchPart,
+    { items, from, count }: BatchPart,
     kindGoingOn: number,
     lastKind: number,
     lsn: LSN,
@@ -191,11 +192,11 @@ export class Slots extends SlotFields {
     clock: RunClock,
   ): void {
     const words = this.words;
+    expandItems(items, from, count, words, this.wordOf(slot));
     for (let i = 0; i < count; i++) {
       if (i > 0) clock.next();
       const word = this.wordOf(slot + i);
       this.#writeFront(word, i < count - 1 ? kindGoingOn : lastKind, lsn + i, distance + i, clock);
-      for (let at = KEY_HIGH_AT / 4; at < WORDS; at++) words[word + at] = items[(from + i) * WORDS + at]!;
       words[word] = this.#checksums.of(words, word);
     }
   }

@@ -105,20 +105,22 @@ export interface RunCodec {
    * @param lsn what the first record's LSN should be.
    */
   verify(bytes: Uint8Array, seed: number, lsn: number): Run;
+  /** The words of `RUN_RECORDS` records, of which `encode()` completes the first ones. */
+  readonly staged: Int32Array;
   /**
-   * Completes records of one batch. LSN, distance and sequence number grow by one with each.
+   * Completes records of one batch, whose keys and values are in `staged`. LSN, distance and
+   * sequence number grow by one with each.
    *
-   * @param items the records' words, at most `RUN_RECORDS` times 16, of which only keys and values
-   * count.
+   * @param count how many records.
    * @param seed the state of a checksum after the log id.
    * @param kind version, opcode, flags and shard of each record but the last, as the second word of
    * a record has them.
    * @param lastKind the same of the last one.
-   * @param seq `seq + count` must not be more than 2^32, `count` being the number of records.
+   * @param seq `seq + count` must not be more than 2^32.
    * @returns the records, as words; good until the next call.
    */
   encode(
-    items: Int32Array,
+    count: number,
     seed: number,
     kind: number,
     lastKind: number,
@@ -545,12 +547,12 @@ export function makeCodec(swizzle?: number): RunCodec | null {
         hasCheckpoint: result >>> SEEN_SHIFT !== 0,
       };
     },
-    encode(items, seed, kind, lastKind, lsn, distance, nanosLow, nanosHigh, seq) {
-      staged.set(items);
-      const end = STAGED_AT + items.byteLength;
+    staged,
+    encode(count, seed, kind, lastKind, lsn, distance, nanosLow, nanosHigh, seq) {
+      const end = STAGED_AT + count * RECORD_BYTES;
       const lsnHigh = (lsn / TWO_TO_32) | 0;
       encode(STAGED_AT, end, seed, lsn | 0, lsnHigh, kind, lastKind, nanosLow, nanosHigh, seq | 0, distance | 0);
-      return staged.subarray(0, items.length);
+      return staged.subarray(0, count * (RECORD_BYTES / 4));
     },
   };
 }

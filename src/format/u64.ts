@@ -14,6 +14,16 @@ export function setU64(view: DataView, offset: number, value: U64): void {
   }
 }
 
+/** Stores a checked half of a key or value, big-endian. */
+export function setHalf(view: DataView, offset: number, value: U64): void {
+  if (typeof value === "bigint") {
+    view.setBigUint64(offset, value);
+  } else {
+    view.setUint32(offset, value / TWO_TO_32);
+    view.setUint32(offset + 4, value % TWO_TO_32);
+  }
+}
+
 /** Reads a safe integer. For a greater number, the result is greater than any safe integer. */
 export function getSafeU64(view: DataView, offset: number): number {
   return view.getUint32(offset + 4, true) * TWO_TO_32 + view.getUint32(offset, true);

@@ -754,11 +754,12 @@ test("consumeAsync() throws a signal's error, and the next consumer may begin", 
 test("batchInsert() reads a batch into the memory of the previous one, whether small or large", () => {
   const made: number[] = [];
   const { ArrayBuffer } = globalThis;
-  using wal = openInMemory({ size: 2 ** 23 });
+  using wal = openInMemory({ size: 2 ** 24 });
   for (const count of [10, 2000, 17_000, 40_000]) {
     const inserts = items(1, count);
     const deletes = inserts.map(([high, low]) => [high, low] as const);
     wal.batchInsertSync(inserts);
+    wal.batchDeleteSync(deletes);
     globalThis.ArrayBuffer = new Proxy(ArrayBuffer, {
       construct: (type, [bytes]) => {
         made.push(bytes);

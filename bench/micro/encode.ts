@@ -2,8 +2,9 @@
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { WAL } from "../../mod.ts";
-import { VALUES } from "../peers/wal.ts";
+import { makeValues } from "../peers/values.ts";
 
+const VALUES = makeValues(4096);
 const MASK = VALUES.length - 1;
 const log = WAL.open(null, { size: 64 * 2 ** 20 });
 const view = new DataView(new ArrayBuffer(2 ** 20));

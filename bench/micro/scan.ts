@@ -2,8 +2,9 @@
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { WAL } from "../../mod.ts";
-import { VALUES } from "../peers/wal.ts";
+import { makeValues } from "../peers/values.ts";
 
+const VALUES = makeValues(4096);
 const RECORDS = 10_000;
 const log = WAL.open(null, { size: 2 ** 20 });
 for (let n = 0; n < RECORDS; n++) {

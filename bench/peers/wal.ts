@@ -4,22 +4,14 @@ import { join } from "node:path";
 import { type InsertItem, WAL, type WALOptions } from "../../mod.ts";
 import { LOG_BYTES } from "../sizes.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
+import { makeValues } from "./values.ts";
 
 /** Records between two truncations: a quarter of the ring. */
 const TRUNCATE_MASK = 2 ** 18 - 1;
 const POOL_MASK = 4095;
 
-/**
- * 64-bit values like those of content identifiers. They are made before, because making a bigint is
- * not the log's work.
- */
-export const VALUES: readonly bigint[] = makeValues(POOL_MASK + 1);
-
-function makeValues(count: number): readonly bigint[] {
-  const words = new BigUint64Array(count);
-  let state = 0x9e3779b97f4a7c15n;
-  return Array.from(words, () => state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n));
-}
+/** A constant of this file, because Deno reads an imported one more slowly. */
+const VALUES = makeValues(POOL_MASK + 1);
 
 /** Opens the log of a directory. */
 export async function openLog(directory: string, options: WALOptions = {}): Promise<WAL> {

@@ -2,8 +2,11 @@
 
 import type { Store } from "../../mod.ts";
 import { type Measurements, Samples, summarize } from "../measure.ts";
-import { openLog, VALUES } from "../peers/wal.ts";
+import { makeValues } from "../peers/values.ts";
+import { openLog } from "../peers/wal.ts";
 import type { CellRequest } from "./workload.ts";
+
+const VALUES = makeValues(1027);
 
 /** Tells those who wait that a record has come. */
 class WakingStore implements Store {

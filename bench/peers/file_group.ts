@@ -7,7 +7,7 @@
 import { close, fdatasync, openSync, readFileSync, write } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { INITIAL_STATE, recordChecksum } from "../../src/format/crc32c.ts";
+import { checksum } from "./checksum.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 
 const RECORD_BYTES = 64;
@@ -30,7 +30,7 @@ class Group {
     this.view.setBigUint64(at + 40, value, true);
     this.view.setBigUint64(at + 48, value, true);
     this.view.setBigUint64(at + 56, value, true);
-    if (checked) this.words[at / 4] = recordChecksum(INITIAL_STATE, this.words, at / 4);
+    if (checked) this.words[at / 4] = checksum(this.words, at / 4 + 1);
   }
 
   seal(checked: boolean): number {
@@ -103,7 +103,7 @@ export class FileGroupPeer implements Peer {
         continue;
       }
       inGroup--;
-      if (words[at / 4] !== recordChecksum(INITIAL_STATE, words, at / 4)) break;
+      if (words[at / 4] !== checksum(words, at / 4 + 1)) break;
       records.push({
         n: view.getFloat64(at + 8, true),
         keyHigh: view.getBigUint64(at + 32, true),

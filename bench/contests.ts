@@ -68,7 +68,13 @@ function singleWriter(options: ContestOptions): Contest {
   return {
     id: "W1",
     title: "one writer, each record awaited and durable",
-    entrants: [entry("limit"), entry("wal"), entry("wal-offload"), ...peerEntrants("singleWriter", 1, peers, options)],
+    entrants: [
+      entry("limit"),
+      entry("wal"),
+      entry("wal-offload"),
+      entry("prototype"),
+      ...peerEntrants("singleWriter", 1, peers, options),
+    ],
   };
 }
 
@@ -83,6 +89,7 @@ function manyWriters(writers: number, options: ContestOptions): Contest {
       entry("wal"),
       entry("wal-adaptive"),
       entry("wal-offload"),
+      entry("prototype"),
       ...peerEntrants("manyWriters", writers, peers, options),
     ],
   };
@@ -94,18 +101,20 @@ function batches(options: ContestOptions): Contest {
   return {
     id: "W3",
     title: "durable batches of 1000",
-    entrants: [entry("limit"), entry("wal"), ...peerEntrants("batches", 1000, peers, options)],
+    entrants: [entry("limit"), entry("wal"), entry("prototype"), ...peerEntrants("batches", 1000, peers, options)],
   };
 }
 
 function append(options: ContestOptions): Contest {
+  const ring = (system: string): Entrant => ({ label: system, workload: "appendLog", system, parameter: 0 });
   const peers = ["sqlite-full", "lmdb", "classic-level", "file"];
   return {
     id: "W4",
     title: "append without waiting for the medium",
     entrants: [
       { label: "limit", workload: "append", system: "limit", parameter: 0 },
-      { label: "wal", workload: "appendLog", system: "wal", parameter: 0 },
+      ring("wal"),
+      ring("prototype"),
       ...peerEntrants("append", 0, peers, options),
     ],
   };

@@ -23,6 +23,13 @@ export interface Peer {
   close(): Promise<void>;
 }
 
+/** A ring in memory that a file may mirror. It has room for a lap of appends after a `flush()`. */
+export interface RingPeer extends Peer {
+  append(n: number): void;
+  /** Syncs all appends, and releases their places. */
+  flush(): void;
+}
+
 /** How a peer is opened. */
 export interface PeerOptions {
   /** An empty directory, or the one that an earlier process filled. */
@@ -34,6 +41,13 @@ export interface PeerOptions {
 /** A module of this directory. */
 export interface PeerModule {
   open(options: PeerOptions): Promise<Peer>;
+}
+
+/** A module of a peer that is a ring. */
+export interface RingPeerModule {
+  open(options: PeerOptions): Promise<RingPeer>;
+  /** Opens a ring in plain memory, where appends cost the same but for the mapping. */
+  openInMemory(): Promise<RingPeer>;
 }
 
 /** Bytes of a value in a key-value peer. */

@@ -1,10 +1,16 @@
 // The systems by name. Each is loaded only where it is used, so that an addon that a runtime cannot
 // load harms no other system.
 
-import type { PeerModule } from "./peer.ts";
+import type { PeerModule, RingPeerModule } from "./peer.ts";
+
+/** Peers that are rings. */
+const rings = {
+  "wal": () => import("./wal.ts"),
+  "prototype": () => import("./prototype.ts"),
+} satisfies Record<string, () => Promise<RingPeerModule>>;
 
 const loaders = {
-  "wal": () => import("./wal.ts"),
+  ...rings,
   "wal-adaptive": () => import("./wal_adaptive.ts"),
   "wal-offload": () => import("./wal_offload.ts"),
   "sqlite-full": () => import("./sqlite.ts"),
@@ -18,8 +24,10 @@ const loaders = {
 
 /** The name of a system that is measured as a `Peer`. */
 export type PeerName = keyof typeof loaders;
+/** The name of a system that is measured as a `RingPeer`. */
+export type RingPeerName = keyof typeof rings;
 
-/** Every peer that is not this library, as `--verify-durability` checks them. */
+/** Every peer, as `--verify-durability` checks them. */
 export const PEER_NAMES = Object.keys(loaders) as readonly PeerName[];
 
 /** What readers of the table should know of each peer. */
@@ -27,6 +35,7 @@ export const PEER_NOTES: Record<PeerName, string> = {
   "wal": "this library, flush inline",
   "wal-adaptive": "this library by default: offloads where that is faster",
   "wal-offload": "this library, flush off the JavaScript thread",
+  "prototype": "no recovery, no checks: a mapped ring of 150 lines, without locks and limits",
   "sqlite-full": "node:sqlite, WAL journal grown beforehand, synchronous=FULL (W4: NORMAL)",
   "sqlite-full-turn": "the same, all puts of one event-loop turn in one transaction",
   "lmdb": "lmdb-js, put() resolves after the sync (W4: noSync)",
@@ -39,4 +48,9 @@ export const PEER_NOTES: Record<PeerName, string> = {
 /** Loads a peer. */
 export function loadPeer(name: PeerName): Promise<PeerModule> {
   return loaders[name]();
+}
+
+/** Loads a peer that is a ring. */
+export function loadRingPeer(name: RingPeerName): Promise<RingPeerModule> {
+  return rings[name]();
 }

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { type InsertItem, WAL, type WALOptions } from "../../mod.ts";
 import { LOG_BYTES } from "../sizes.ts";
-import type { Peer, PeerOptions } from "./peer.ts";
+import type { PeerOptions, RingPeer } from "./peer.ts";
 import { makeValues } from "./values.ts";
 
 /** Records between two truncations: a quarter of the ring. */
@@ -21,7 +21,7 @@ export async function openLog(directory: string, options: WALOptions = {}): Prom
 }
 
 /** A log as a peer. Now and then it releases records, as a consumer would. */
-export class WALPeer implements Peer {
+export class WALPeer implements RingPeer {
   readonly #log: WAL;
   readonly #batches = new Map<number, InsertItem[]>();
 
@@ -45,6 +45,11 @@ export class WALPeer implements Peer {
     this.#log.logInsertSync(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!);
   }
 
+  flush(): void {
+    this.#log.flush();
+    this.#log.truncate(this.#log.durable);
+  }
+
   /** A batch, the same one each time. */
   items(count: number): readonly InsertItem[] {
     let items = this.#batches.get(count);
@@ -60,6 +65,12 @@ export class WALPeer implements Peer {
   }
 }
 
-export async function open(options: PeerOptions): Promise<Peer> {
+export async function open(options: PeerOptions): Promise<RingPeer> {
   return new WALPeer(await openLog(options.directory));
+}
+
+export async function openInMemory(): Promise<RingPeer> {
+  const log = new WAL(null, { size: LOG_BYTES });
+  await log.open();
+  return new WALPeer(log);
 }

@@ -36,6 +36,8 @@ export function limitArguments(
   switch (workload) {
     case "append":
       return ["append", file, String(bytes)];
+    case "backup":
+      return ["copy", file, String(bytes)];
     case "verify":
       return ["scan", file, String(parameter)];
     default:

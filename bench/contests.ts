@@ -64,7 +64,7 @@ function peerEntrants(
 
 function singleWriter(options: ContestOptions): Contest {
   const entry = (system: string): Entrant => ({ label: system, workload: "singleWriter", system, parameter: 1 });
-  const peers = ["sqlite-full", "lmdb", "classic-level", "file", "file-group"];
+  const peers = ["lmdb", "classic-level", "file", "file-group"];
   return {
     id: "W1",
     title: "one writer, each record awaited and durable",
@@ -73,6 +73,7 @@ function singleWriter(options: ContestOptions): Contest {
       entry("wal"),
       entry("wal-offload"),
       entry("prototype"),
+      entry("sqlite-full"),
       ...peerEntrants("singleWriter", 1, peers, options),
     ],
   };
@@ -80,7 +81,7 @@ function singleWriter(options: ContestOptions): Contest {
 
 function manyWriters(writers: number, options: ContestOptions): Contest {
   const entry = (system: string): Entrant => ({ label: system, workload: "manyWriters", system, parameter: writers });
-  const peers = ["sqlite-full", "sqlite-full-turn", "lmdb", "classic-level", "file", "file-group", "file-group-frame"];
+  const peers = ["sqlite-full", "sqlite-full-turn", "lmdb", "classic-level", "file", "file-group-frame"];
   return {
     id: `W2 ${writers}`,
     title: `${writers} writers, each record awaited and durable`,
@@ -90,6 +91,7 @@ function manyWriters(writers: number, options: ContestOptions): Contest {
       entry("wal-adaptive"),
       entry("wal-offload"),
       entry("prototype"),
+      entry("file-group"),
       ...peerEntrants("manyWriters", writers, peers, options),
     ],
   };
@@ -271,6 +273,7 @@ function copying(): Contest {
     id: "W10",
     title: "copying a full log of 64 MiB",
     entrants: [
+      { label: "limit", workload: "backup", system: "limit", parameter: FULL_64_MIB },
       entry("plain verified copy", "plainCopy"),
       entry("backup()", "backup"),
       entry("backupAsync()", "backupAsync"),
@@ -281,7 +284,7 @@ function copying(): Contest {
 
 function figures(): Contest {
   return {
-    id: "W11",
+    id: "W12",
     title: "stats(), called again and again",
     entrants: [{ label: "wal", workload: "stats", system: "wal", parameter: 0 }],
   };

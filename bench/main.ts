@@ -43,7 +43,7 @@ async function run(options: Options, directory: string): Promise<RunResult> {
   };
   const contests: ContestResult[] = [];
   for (const contest of makeContests(options)) {
-    if (options.only.length > 0 && !options.only.some((id) => contest.id.startsWith(id))) continue;
+    if (options.only.length > 0 && !options.only.some((id) => `${contest.id} `.startsWith(`${id} `))) continue;
     const result = await runContest(contest, settings, showProgress);
     showProgress("");
     console.log(`${describeContest(result)}\n`);

@@ -7,7 +7,7 @@ export interface Options {
   readonly quick: boolean;
   readonly peers: boolean;
   readonly rounds: number;
-  /** Contests to run, by the start of their ids; all contests if empty. */
+  /** Contests to run, by the first words of their ids; all contests if empty. */
   readonly only: readonly string[];
   readonly json: string | undefined;
   readonly directory: string | undefined;

@@ -49,5 +49,5 @@ function isU64(value: bigint): boolean {
   return value >= 0n && value <= 0xffff_ffff_ffff_ffffn;
 }
 
-await run();
+await run({ throw: true });
 log.close();

@@ -41,4 +41,4 @@ summary(() => {
   });
 });
 
-await run();
+await run({ throw: true });

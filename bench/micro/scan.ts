@@ -42,5 +42,5 @@ summary(() => {
   });
 });
 
-await run();
+await run({ throw: true });
 log.close();

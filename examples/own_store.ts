@@ -3,6 +3,7 @@
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/own_store.ts
 //   bun examples/own_store.ts
 
+import { Buffer } from "node:buffer";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type AppliedRun, consume, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
@@ -78,9 +79,10 @@ export class JSONFileStore implements Store {
     this.#saved = saved;
   }
 
-  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
-    const key = hex(keyHigh, keyLow);
-    const value = hex(valueHigh, valueLow);
+  #apply(record: WALRecord): void {
+    const { opType } = record;
+    const key = hex(record.key);
+    const value = hex(record.value);
     const values = this.#keys.get(key) ?? new Set();
     if (opType === OpType.Insert) this.#keys.set(key, values.add(value));
     else if (opType === OpType.Delete) this.#keys.delete(key);
@@ -88,8 +90,9 @@ export class JSONFileStore implements Store {
   }
 }
 
-function hex(high: bigint, low: bigint): string {
-  return ((high << 64n) | low).toString(16).padStart(32, "0");
+/** The 16 bytes of a key or a value as text, in the order in which a hash is written. */
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
 }
 
 function syncDirectory(path: string): void {

@@ -808,7 +808,8 @@ export const HAZARDS: readonly Hazard[] = [
   {
     id: "H51",
     title: "Values that are not their own",
-    what: "Records with equal fields compare as different values, or a copy of a record loses its fields.",
+    what:
+      "Records with equal fields compare as different values, a copy of a record loses its fields, or its bytes say something else than its halves.",
     threatens: ["G2"],
     tests: {
       "stored_record_test.ts": [
@@ -816,6 +817,11 @@ export const HAZARDS: readonly Hazard[] = [
         "WALRecord is another value when one field differs",
         "structuredClone() and postMessage() refuse a record, alone or in anything else, and take what toObject() gives",
         "console.log() shows a record's fields, and not its internal words",
+      ],
+      "record_bytes_test.ts": [
+        "WALRecord.key and WALRecord.value have each byte of their halves at its place, big-endian",
+        "copyKey() and copyValue() give what the halves say, for each value of each byte",
+        "copyKey() and copyValue() refuse what cannot take 16 bytes, and write no byte",
       ],
     },
   },

@@ -925,6 +925,42 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/stored_record_test.ts"],
   },
   {
+    name: "the bytes of a key are those of its words in memory, least significant first",
+    hazard: "H51",
+    edits: edit(
+      "src/format/big_endian.ts",
+      "into[at] = word >>> 24;\n  into[at + 1] = word >>> 16;",
+      "into[at + 1] = word >>> 24;\n  into[at] = word >>> 16;",
+    ),
+    tests: ["tests/record_bytes_test.ts"],
+  },
+  {
+    name: "a record's bytes begin with the lower half of its value",
+    hazard: "H51",
+    edits: edit(
+      "src/read/stored_record.ts",
+      "storeHalves(into, at, this.word13, this.word12, this.word15, this.word14);",
+      "storeHalves(into, at, this.word15, this.word14, this.word13, this.word12);",
+    ),
+    tests: ["tests/record_bytes_test.ts"],
+  },
+  {
+    name: "a cursor's bytes begin with the lower half",
+    hazard: "H51",
+    edits: edit(
+      "src/format/slot_fields.ts",
+      "storeHalves(into, at, highUpper, highLower, lowUpper, lowLower);",
+      "storeHalves(into, at, lowUpper, lowLower, highUpper, highLower);",
+    ),
+    tests: ["tests/record_bytes_test.ts"],
+  },
+  {
+    name: "a copy of a key may begin where the array has less room than 16 bytes",
+    hazard: "H51",
+    edits: edit("src/arguments/target.ts", "at <= into.length - ID_BYTES) return;", "at < into.length) return;"),
+    tests: ["tests/record_bytes_test.ts"],
+  },
+  {
     name: "slots that a backup has still to read are used again",
     hazard: "H34",
     edits: edit(

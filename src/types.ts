@@ -70,6 +70,28 @@ export interface WALRecordFields {
  * returns.
  */
 export interface WALRecord extends WALRecordFields {
+  /**
+   * The key as a new array of 16 bytes, big-endian: the most significant byte of `keyHigh` comes
+   * first, and the least significant byte of `keyLow` last. That is the order in which a hash or a
+   * UUID is written. Each reading makes a new array, which is the reader's own.
+   */
+  readonly key: Uint8Array<ArrayBuffer>;
+  /**
+   * The value as a new array of 16 bytes, as `key`. A delete of a key has no value, so its bytes
+   * are zeros.
+   */
+  readonly value: Uint8Array<ArrayBuffer>;
+  /**
+   * Copies the 16 bytes of `key`, and allocates nothing.
+   *
+   * @param at index of the first byte in `into`, 0 if left out.
+   * @throws {TypeError} if `into` is no `Uint8Array`, or one with a detached buffer, or if `at` is
+   * no number. Then no byte is written.
+   * @throws {RangeError} if `into` does not have 16 bytes from `at` on. Then no byte is written.
+   */
+  copyKey(into: Uint8Array, at?: number): void;
+  /** Copies the 16 bytes of `value`. As `copyKey()`. */
+  copyValue(into: Uint8Array, at?: number): void;
   /** A plain object with the same fields. */
   toObject(): WALRecordFields;
   /**

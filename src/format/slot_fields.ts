@@ -2,6 +2,7 @@
 
 import { assert } from "../assert.ts";
 import type { LSN, OpType } from "../types.ts";
+import { storeHalves } from "./big_endian.ts";
 import {
   DISTANCE_AT,
   FLAG_BATCH_GOES_ON,
@@ -96,6 +97,16 @@ export class SlotFields {
     return this.#u64(slot, VALUE_LOW_AT);
   }
 
+  /** Copies a slot's key, big-endian. The caller has checked that `into` has room for it. */
+  copyKey(slot: number, into: Uint8Array, at: number): void {
+    this.#copyBytes(slot, KEY_HIGH_AT, into, at);
+  }
+
+  /** As `copyKey()`, for the value. */
+  copyValue(slot: number, into: Uint8Array, at: number): void {
+    this.#copyBytes(slot, VALUE_HIGH_AT, into, at);
+  }
+
   /** In a checkpoint record: the LSN up to which the store has everything. */
   checkpointAt(slot: number): LSN {
     return getSafeU64(this.view, this.offsetOf(slot) + VALUE_LOW_AT);
@@ -103,6 +114,17 @@ export class SlotFields {
 
   #u64(slot: number, at: number): bigint {
     return this.view.getBigUint64(this.offsetOf(slot) + at, true);
+  }
+
+  /** Reads all words before it stores a byte, through the view, which throws if it is detached. */
+  #copyBytes(slot: number, from: number, into: Uint8Array, at: number): void {
+    const { view } = this;
+    const offset = this.offsetOf(slot) + from;
+    const highLower = view.getInt32(offset, true);
+    const highUpper = view.getInt32(offset + 4, true);
+    const lowLower = view.getInt32(offset + 8, true);
+    const lowUpper = view.getInt32(offset + 12, true);
+    storeHalves(into, at, highUpper, highLower, lowUpper, lowLower);
   }
 
   /** Byte offset of a slot. */

@@ -1,5 +1,7 @@
 // A cursor: reads records in place, in LSN order.
 
+import { checkTarget } from "../arguments/target.ts";
+import { ID_BYTES } from "../format/big_endian.ts";
 import type { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import type { HybridTime, LSN, OpType, WALRecord } from "../types.ts";
@@ -9,8 +11,8 @@ import { VerifiedAhead } from "./verified_ahead.ts";
 
 /**
  * A reused window over the log (a flyweight). `next()` moves it, and its fields read the record in
- * place. It allocates nothing but the bigints that are read. What it shows is valid until the log
- * is next appended to, truncated or closed. So read what you need before you `await`.
+ * place. It allocates nothing but the bigints and arrays that are read. What it shows is valid
+ * until the log is next appended to, truncated or closed. So read what you need before you `await`.
  *
  * @example
  * ```ts
@@ -57,6 +59,14 @@ export interface Cursor {
   readonly valueHigh: bigint;
   /** Lower 64 bits of the value. */
   readonly valueLow: bigint;
+  /** The key as a new array of 16 bytes, as {@linkcode WALRecord.key}. */
+  readonly key: Uint8Array<ArrayBuffer>;
+  /** The value as a new array of 16 bytes, as {@linkcode WALRecord.value}. */
+  readonly value: Uint8Array<ArrayBuffer>;
+  /** Copies the key, as {@linkcode WALRecord.copyKey}. */
+  copyKey(into: Uint8Array, at?: number): void;
+  /** Copies the value, as {@linkcode WALRecord.copyValue}. */
+  copyValue(into: Uint8Array, at?: number): void;
   /** A copy of the record, which does not change any more. */
   toRecord(): WALRecord;
 }
@@ -133,6 +143,28 @@ export class RingCursor implements Cursor {
 
   get valueLow(): bigint {
     return this.#slots.valueLowAt(this.#shown);
+  }
+
+  get key(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(ID_BYTES);
+    this.#slots.copyKey(this.#shown, bytes, 0);
+    return bytes;
+  }
+
+  get value(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(ID_BYTES);
+    this.#slots.copyValue(this.#shown, bytes, 0);
+    return bytes;
+  }
+
+  copyKey(into: Uint8Array, at = 0): void {
+    checkTarget(into, at);
+    this.#slots.copyKey(this.#shown, into, at);
+  }
+
+  copyValue(into: Uint8Array, at = 0): void {
+    checkTarget(into, at);
+    this.#slots.copyValue(this.#shown, into, at);
   }
 
   toRecord(): WALRecord {

@@ -6,6 +6,8 @@
 // properties compares what they say. A record keeps nothing else alive, and nothing that the log
 // does later changes it.
 
+import { checkTarget } from "../arguments/target.ts";
+import { ID_BYTES, storeHalves } from "../format/big_endian.ts";
 import { OPCODE_MASK, RECORD_BYTES, VERSION_SHIFT } from "../format/layout.ts";
 import type { HybridTime, LSN, OpType, WALRecord, WALRecordFields } from "../types.ts";
 
@@ -112,6 +114,28 @@ export class StoredRecord implements WALRecord {
 
   get valueLow(): bigint {
     return joined(this.word14, this.word15);
+  }
+
+  get key(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(ID_BYTES);
+    storeHalves(bytes, 0, this.word9, this.word8, this.word11, this.word10);
+    return bytes;
+  }
+
+  get value(): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(ID_BYTES);
+    storeHalves(bytes, 0, this.word13, this.word12, this.word15, this.word14);
+    return bytes;
+  }
+
+  copyKey(into: Uint8Array, at = 0): void {
+    checkTarget(into, at);
+    storeHalves(into, at, this.word9, this.word8, this.word11, this.word10);
+  }
+
+  copyValue(into: Uint8Array, at = 0): void {
+    checkTarget(into, at);
+    storeHalves(into, at, this.word13, this.word12, this.word15, this.word14);
   }
 
   toObject(): WALRecordFields {

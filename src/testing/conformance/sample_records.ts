@@ -45,6 +45,6 @@ export function unreadable(record: WALRecord): WALRecord {
   const fail = (): never => {
     throw new Error(`LSN ${record.lsn} cannot be read (simulated)`);
   };
-  const names = ["keyHigh", "keyLow", "valueHigh", "valueLow"];
+  const names = ["keyHigh", "keyLow", "valueHigh", "valueLow", "key", "value", "copyKey", "copyValue"];
   return Object.create(record, Object.fromEntries(names.map((name) => [name, { get: fail, enumerable: true }])));
 }

@@ -10,6 +10,7 @@ import { PROJECT, type Runtime } from "./tools.ts";
  */
 export const SECONDS: Readonly<Record<string, number>> = {
   "tests/backup_async_test.ts": 3,
+  "tests/codec_random_test.ts": 5,
   "tests/crash_test.ts": 16,
   "tests/create_crash_test.ts": 4,
   "tests/example_kit_test.ts": 9,

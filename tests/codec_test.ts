@@ -1,0 +1,317 @@
+// Fault: the codec seals or encodes a record otherwise than the format says. Or it takes a slot for
+//   a record that is none, or the other way round.
+// Promise: only what was written is read, and all of that (G2, G5).
+// Method: both variants of the module against a plain reference. Whatever is small is tried whole:
+//   each bit, each value of each byte, each length of a run, each kind of record.
+
+import { assert, assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { assemble, codecSource, MODULE_FILE, moduleText, variantOf } from "../scripts/codec.ts";
+import { Codec, CODEC_BYTES, crc32c, INITIAL_STATE } from "../src/format/codec.ts";
+import * as layout from "../src/format/layout.ts";
+import { MAX_OPCODE } from "../src/format/operations.ts";
+import { checksumSeed } from "../src/format/record.ts";
+import { OpType } from "../src/types.ts";
+import { Random } from "../testing.ts";
+import { byteCrc, recordCrc, referenceSeal, referenceVerify } from "./support/codec_reference.ts";
+import { AT, type TestCodec, testCodecs } from "./support/codecs.ts";
+import { LOG_ID, recordBytes, type ReferenceRecord, shiftCrc, slowCrc } from "./support/reference.ts";
+import { test } from "./support/test.ts";
+
+const SEED = checksumSeed(LOG_ID);
+/** More than four times sixteen, so that a run has several whole groups of sixteen, and a rest. */
+const LONGEST = 66;
+
+const codecs = testCodecs(SEED, 16_384);
+
+/** Runs a test with each variant. The name is the symbol, then the behaviour. */
+function testBoth(name: string, body: (codec: TestCodec) => void): void {
+  for (const each of codecs) test(`${name} (${each.name})`, () => body(each));
+}
+
+/** Stores records from `at` on. */
+function store(bytes: Uint8Array, records: readonly ReferenceRecord[], at = AT): void {
+  records.forEach((record, i) => bytes.set(recordBytes(record), at + i * 64));
+}
+
+/** A run of good records. */
+function goodRun(length: number, lsn = 1): ReferenceRecord[] {
+  return Array.from({ length }, (_, i) => ({ lsn: lsn + i, nanos: 5n, seq: i, keyHigh: BigInt(i) << 40n }));
+}
+
+/** Seals one record by the reference. */
+function reseal(bytes: Uint8Array, at: number): void {
+  referenceSeal(SEED, bytes, at, 1);
+}
+
+test("codec_module.ts is what codec.wat assembles to", async () => {
+  assertEquals(readFileSync(MODULE_FILE, "utf8"), await moduleText());
+});
+
+test("variantOf() leaves out all vector instructions, and nothing else that is used", async () => {
+  const scalar = variantOf(codecSource(), false);
+  assert(!/v128|[if]\d+x\d+/.test(scalar.replaceAll(/;;.*/g, "")));
+  assert((await assemble(scalar)).length < (await assemble(variantOf(codecSource(), true))).length);
+});
+
+test("codec.wat names the numbers of layout.ts, operations.ts and its own table, and only right ones", () => {
+  const source = codecSource();
+  const places = Object.fromEntries(
+    [...source.matchAll(/^;; +(\d+) +\d+ +([A-Z_]+_AT) /gm)].map(([, at, name]) => [name!, Number(at)]),
+  );
+  const names: Record<string, unknown> = { ...layout, ...places, MAX_OPCODE, "OpType.Checkpoint": OpType.Checkpoint };
+  const named = new Set<string>();
+  for (
+    const [text, number, name, row, more] of source.matchAll(/(\w+) \(; (?:([\w.]+?)|row (\d+))(?: \+ (\d+))? ;\)/g)
+  ) {
+    if (name !== undefined) named.add(name);
+    const value = name === undefined ? Number(row) * 1024 : names[name];
+    const expected = Number(value) + Number(more ?? 0);
+    // Without a number, an offset is 0.
+    if (number!.endsWith("store") || number!.endsWith("load")) assertEquals(expected, 0, text);
+    else assertEquals(Number(number), expected, text);
+  }
+  for (const name of ["CRC_AT", "VERSION_OP_AT", "LSN_AT", "TIME_NANOS_AT", "TIME_SEQ_AT", "KEY_HIGH_AT"]) {
+    assert(named.has(name), `${name} is used`);
+  }
+});
+
+test("codec.wat has places for its tables that do not overlap, and end before the log's memory", () => {
+  const rows = [...codecSource().matchAll(/^;; +(\d+) +(\d+) +[A-Z_]+_AT /gm)].map(([, at, size]) => [+at!, +size!]);
+  assertEquals(rows.length, 7);
+  rows.forEach(([at, size], i) => assert(at! + size! <= (rows[i + 1]?.[0] ?? CODEC_BYTES)));
+});
+
+const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
+
+/** RFC 3720, appendix B.4, and the check value of the catalogue of parametrised CRC algorithms. */
+const VECTORS: readonly [what: string, bytes: Uint8Array, crc: number][] = [
+  ["no bytes", new Uint8Array(0), 0],
+  ["123456789", new TextEncoder().encode("123456789"), 0xe3069283],
+  ["32 bytes of zeros", new Uint8Array(32), 0x8a9136aa],
+  ["32 bytes of ones", new Uint8Array(32).fill(0xff), 0x62a8ab43],
+  ["32 ascending bytes", ascending, 0x46dd794e],
+  ["32 descending bytes", ascending.toReversed(), 0x113fdb5c],
+];
+
+for (const [what, bytes, crc] of VECTORS) {
+  test(`crc32c() of ${what} is the published one`, () => {
+    assertEquals(crc32c(bytes), crc);
+    assertEquals(slowCrc(bytes), crc, "the tests' own CRC");
+    assertEquals(~byteCrc(INITIAL_STATE, bytes, 0, bytes.length) >>> 0, crc, "the reference's CRC");
+    for (const { codec, bytes: memory } of codecs) {
+      memory.set(bytes, AT);
+      assertEquals(~codec.continue(INITIAL_STATE, AT, bytes.length) >>> 0, crc);
+    }
+  });
+}
+
+test("crc32c() of more bytes than are staged at once agrees with a shift register", () => {
+  const random = new Random(3);
+  for (const length of [3071, 3072, 3073, 4092, 10_000]) {
+    const bytes = Uint8Array.from({ length }, () => random.below(256));
+    assertEquals(crc32c(bytes), slowCrc(bytes));
+  }
+});
+
+testBoth(
+  "continue() agrees with a shift register for every length, at every place, from any state",
+  ({ codec, bytes }) => {
+    const random = new Random(4);
+    for (let at = AT; at < AT + 200; at++) bytes[at] = random.below(256);
+    for (let from = 0; from < 20; from++) {
+      for (let length = 0; length < 70; length++) {
+        const state = random.uint32() | 0;
+        const expected = shiftCrc(bytes.subarray(AT + from, AT + from + length), state >>> 0) | 0;
+        assertEquals(codec.continue(state, AT + from, length), expected);
+      }
+    }
+  },
+);
+
+testBoth("seal() and verify() agree with the reference: each length of a run, at any place", ({ codec, bytes }) => {
+  const random = new Random(5);
+  const end = AT + 64 + LONGEST * 64 + 64;
+  for (let length = 0; length <= LONGEST; length++) {
+    for (const shift of [0, 1, 2, 4, 8, 16, 32, 63]) {
+      const at = AT + shift;
+      for (let i = AT - 64; i < end; i++) bytes[i] = random.below(256);
+      store(bytes, goodRun(length), at);
+      for (let i = 0; i < length; i++) bytes.fill(0xee, at + i * 64, at + i * 64 + 4);
+      const before = bytes.slice(0, end);
+      codec.seal(at, length);
+      referenceSeal(SEED, before, at, length);
+      assertEquals(bytes.subarray(AT - 64, end), before.subarray(AT - 64), "nothing else is written");
+      assertEquals(codec.verify(at, length, 1), { good: length, whole: length, hasCheckpoint: false });
+      assertEquals(codec.verify(at, length + 1, 1).good, length);
+      assertEquals(bytes.subarray(AT - 64, end), before.subarray(AT - 64), "verify() writes nothing");
+    }
+  }
+});
+
+testBoth("seal() agrees with the reference for each value of each byte", ({ codec, bytes }) => {
+  const count = 60 * 256;
+  store(bytes, goodRun(count));
+  for (let i = 0; i < count; i++) bytes[AT + i * 64 + 4 + (i >> 8)] = i & 0xff;
+  const expected = bytes.slice(0, AT + count * 64);
+  referenceSeal(SEED, expected, AT, count);
+  codec.seal(AT, count);
+  assertEquals(bytes.subarray(AT, AT + count * 64), expected.subarray(AT));
+  for (let i = 0; i < count; i += 7) {
+    codec.seal(AT + i * 64, 1);
+    assertEquals(bytes.subarray(AT + i * 64, AT + i * 64 + 4), expected.subarray(AT + i * 64, AT + i * 64 + 4));
+  }
+});
+
+testBoth("verify() notices each single bit of each record of a run", ({ codec, bytes }) => {
+  const count = 35;
+  store(bytes, goodRun(count));
+  assertEquals(codec.verify(AT, count, 1).good, count);
+  for (let bit = 0; bit < count * 512; bit++) {
+    bytes[AT + (bit >> 3)]! ^= 1 << (bit & 7);
+    assertEquals(codec.verify(AT, count, 1).good, bit >> 9, `bit ${bit}`);
+    bytes[AT + (bit >> 3)]! ^= 1 << (bit & 7);
+  }
+});
+
+testBoth("verify() notices bursts of up to 32 bits", ({ codec, bytes }) => {
+  store(bytes, goodRun(16));
+  const flip = (bit: number) => bytes[AT + (bit >> 3)]! ^= 1 << (bit & 7);
+  for (let first = 32; first < 512; first++) {
+    for (const length of [2, 3, 5, 8, 16, 31, 32]) {
+      const last = first + length - 1;
+      if (last >= 512) continue;
+      flip(first);
+      flip(last);
+      assertEquals(codec.verify(AT, 16, 1).good, 0, `bits ${first} to ${last}`);
+      flip(first);
+      flip(last);
+    }
+  }
+});
+
+testBoth("verify() stops at the first record with a wrong LSN, wherever it is", ({ codec, bytes }) => {
+  const first = 2 ** 32 - 30;
+  store(bytes, goodRun(LONGEST, first));
+  assertEquals(codec.verify(AT, LONGEST, first).good, LONGEST);
+  for (const lsn of [first - 1, first + 1, first + 2 ** 32]) assertEquals(codec.verify(AT, LONGEST, lsn).good, 0);
+  for (let place = 0; place < LONGEST; place++) {
+    const lsn = first + place;
+    for (const wrong of [0, lsn - 1, lsn + 1, lsn - 768, lsn + 256, lsn + 2 ** 32, lsn - 2 ** 31]) {
+      store(bytes, [{ lsn: wrong, nanos: 5n, seq: place }], AT + place * 64);
+      assertEquals(codec.verify(AT, LONGEST, first).good, place, `${wrong} for ${lsn}`);
+    }
+    store(bytes, goodRun(1, lsn), AT + place * 64);
+  }
+});
+
+testBoth("verify() takes each version, opcode and flag for what the reference does", ({ codec, bytes }) => {
+  for (const place of [3, 16]) {
+    store(bytes, goodRun(17));
+    for (let kind = 0; kind < 0x1_0000; kind++) {
+      const at = AT + place * 64;
+      bytes[at + 4] = kind & 0xff;
+      bytes[at + 5] = kind >> 8;
+      reseal(bytes, at);
+      const [version, opcode, flags] = [(kind >> 6) & 3, kind & 63, kind >> 8];
+      const isKnown = version === 1 && opcode >= 1 && opcode <= 4 && flags <= 1;
+      const { good, whole, hasCheckpoint } = codec.verify(AT, 17, 1);
+      assertEquals(good, isKnown ? 17 : place, `kind ${kind}`);
+      assertEquals(whole, place === 16 && flags === 1 ? 16 : good);
+      assertEquals(hasCheckpoint, isKnown && opcode === 4);
+    }
+  }
+});
+
+testBoth("verify() finds the end of the last whole batch, for all batches of a run", ({ codec, bytes }) => {
+  const run = goodRun(10);
+  for (let goingOn = 0; goingOn < 1024; goingOn++) {
+    store(bytes, run.map((record, i) => ({ ...record, flags: (goingOn >> i) & 1 })));
+    for (const count of [9, 10]) assertEquals(codec.verify(AT, count, 1), referenceVerify(SEED, bytes, AT, count, 1));
+  }
+  for (let end = 0; end <= LONGEST; end++) {
+    store(bytes, goodRun(LONGEST).map((record, i) => ({ ...record, flags: i < end ? 0 : 1 })));
+    assertEquals(codec.verify(AT, LONGEST, 1), { good: LONGEST, whole: end, hasCheckpoint: false });
+  }
+});
+
+testBoth("verify() takes no zeros for records, nor what another log wrote", ({ codec, bytes, memory, module }) => {
+  bytes.fill(0, AT, AT + 640);
+  assertEquals(codec.verify(AT, 10, 0).good, 0);
+  assertEquals(codec.verify(AT, 10, 1).good, 0);
+  store(bytes, goodRun(20));
+  assertEquals(codec.verify(AT, 20, 1).good, 20);
+  const other = new Codec(memory, SEED ^ 1, module);
+  assertEquals(other.verify(AT, 20, 1).good, 0);
+  assertEquals(codec.verify(AT, 20, 1).good, 20, "two codecs can work on one memory");
+  // Where nothing is kept yet, nothing may be taken for a front that is kept.
+  const fresh = new Codec(memory, 0, module);
+  bytes.fill(0, AT, AT + 64);
+  bytes.fill(0xff, AT, AT + 4);
+  assertEquals(fresh.verify(AT, 1, 0).good, 0);
+  fresh.seal(AT, 1);
+  assertEquals(new DataView(memory.buffer).getInt32(AT, true), recordCrc(0, bytes, AT));
+});
+
+/** What `encode()` should write, and the items as they are handed to it. */
+function batch(count: number, itemBytes: number, random: Random): { items: Uint8Array; halves: bigint[][] } {
+  const items = new Uint8Array(count * itemBytes);
+  for (let i = 0; i < items.length; i++) items[i] = random.below(256);
+  const view = new DataView(items.buffer);
+  const halves = Array.from({ length: count }, (_, i) => {
+    return [0, 8, 16, 24].map((half) => half < itemBytes ? view.getBigUint64(i * itemBytes + half) : 0n);
+  });
+  return { items, halves };
+}
+
+testBoth("encode() writes what the reference does: each length of a run, pairs and keys", ({ codec, bytes }) => {
+  const random = new Random(6);
+  for (let count = 0; count <= LONGEST; count++) {
+    for (const itemBytes of [16, 32]) {
+      for (const at of [AT, AT + 4, AT + 40]) {
+        for (let i = AT - 64; i < AT + 80 * 64; i++) bytes[i] = 0xaa;
+        const { items, halves } = batch(count, itemBytes, random);
+        const end = at + count * 64;
+        bytes.set(items, end - items.length);
+        const lsn = random.pick([1, 250, 2 ** 32 - 9, Number.MAX_SAFE_INTEGER - 100]);
+        const [seq, distance] = [random.pick([0, 250, 2 ** 32 - 67]), random.pick([1, 200, 2 ** 31 - 5])];
+        const [nanosLow, nanosHigh] = [random.uint32(), random.uint32()];
+        const goesOn = random.below(2);
+        const [opType, shard] = [itemBytes === 32 ? 1 : 2, random.below(2 ** 16)];
+        const kind = (flags: number) => 0x40 | opType | (flags << 8) | (shard << 16);
+        codec.encode(
+          at,
+          count,
+          itemBytes,
+          kind(1),
+          kind(goesOn),
+          lsn,
+          distance,
+          nanosLow | 0,
+          nanosHigh | 0,
+          seq | 0,
+        );
+        const expected = new Uint8Array(80 * 64 + 64).fill(0xaa);
+        halves.forEach(([keyHigh, keyLow, valueHigh, valueLow], i) => {
+          expected.set(
+            recordBytes({
+              lsn: lsn + i,
+              opType,
+              flags: i === count - 1 ? goesOn : 1,
+              shard,
+              nanos: BigInt(nanosHigh) << 32n | BigInt(nanosLow),
+              seq: seq + i,
+              distance: distance + i,
+              keyHigh: keyHigh!,
+              keyLow: keyLow!,
+              valueHigh: valueHigh!,
+              valueLow: valueLow!,
+            }),
+            64 + at - AT + i * 64,
+          );
+        });
+        assertEquals(bytes.subarray(AT - 64, AT + 80 * 64), expected);
+      }
+    }
+  }
+});

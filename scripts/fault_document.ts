@@ -6,6 +6,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { type Hazard, HAZARDS, PROMISES } from "./hazards.ts";
+import { replacePart, table } from "./markdown.ts";
 import { type Mutant, MUTANTS } from "./mutants_list.ts";
 import { PROJECT } from "./tools.ts";
 
@@ -37,23 +38,12 @@ export function writeDocument(): void {
   fs.writeFileSync(DOCUMENT, withGenerated(fs.readFileSync(DOCUMENT, "utf8")));
 }
 
-function replacePart(text: string, name: string, content: string): string {
-  const [before, rest] = text.split(`<!-- ${name} -->`);
-  const after = rest?.split(`<!-- /${name} -->`)[1];
-  if (after === undefined) throw new Error(`docs/faults.md has no part ${name}`);
-  return `${before}<!-- ${name} -->\n\n${content}\n\n<!-- /${name} -->${after}`;
-}
-
 function promisesTable(): string {
   const rows = Object.entries(PROMISES).map(([promise, text]) => {
     const hazards = HAZARDS.filter(({ threatens }) => threatens.some((threatened) => threatened === promise));
     return [promise, text, hazards.map(({ id }) => id).join(" ")];
   });
-  const table = [["", "promise", "threatened by"], ...rows];
-  const widths = [0, 1, 2].map((column) => Math.max(3, ...table.map((row) => row[column]!.length)));
-  const lines = table.map((row) => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(" | ")} |`);
-  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
-  return [lines[0], rule, ...lines.slice(1)].join("\n");
+  return table([["", "promise", "threatened by"], ...rows]);
 }
 
 function section(

@@ -3,7 +3,7 @@
 import type { MachineFacts } from "./machine.ts";
 import { median } from "./measure.ts";
 import { type ContestResult, figures, type Outcome } from "./results.ts";
-import type { Verdict } from "./targets.ts";
+import type { Target, Verdict } from "./targets.ts";
 
 /** The figures of the table, in this order, where a workload has them. */
 const SHOWN: readonly [metric: string, heading: string][] = [
@@ -51,17 +51,21 @@ export function describeContest(contest: ContestResult): string {
 export function describeVerdicts(verdicts: readonly Verdict[]): string {
   const rows = verdicts.map((verdict) => {
     const { target, median, least, most, met } = verdict;
-    const wanted = target.atLeast === undefined ? `≤ ${format(target.atMost ?? NaN)}` : `≥ ${format(target.atLeast)}`;
     return [
       target.contest,
       target.what,
       format(median),
       `${format(least)}–${format(most)}`,
-      wanted,
+      showWanted(target),
       met ? "met" : "NOT MET",
     ];
   });
   return align([["", "target", "median", "range", "wanted", ""], ...rows]);
+}
+
+/** As in `≥ 0.95`. */
+export function showWanted({ atLeast, atMost }: Target): string {
+  return atLeast === undefined ? `≤ ${format(atMost ?? NaN)}` : `≥ ${format(atLeast)}`;
 }
 
 function reasonFor(contest: ContestResult, label: string): string | undefined {
@@ -76,7 +80,8 @@ function round(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function format(value: number): string {
+/** Three digits, with k or M. */
+export function format(value: number): string {
   if (Number.isNaN(value)) return "";
   if (value >= 1e6) return `${round(value / 1e6)}M`;
   if (value >= 1e4) return `${round(value / 1e3)}k`;

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { makeDocuments } from "../bench/document.ts";
 import { sentencesOf } from "./support/prose.ts";
 import { test } from "./support/test.ts";
 
@@ -65,6 +66,10 @@ test("README.md is about 130 lines, and names every document", () => {
   const readme = read("README.md");
   assert(readme.split("\n").length <= 150);
   for (const path of DOCUMENTS.slice(1)) assert(readme.includes(`](${path})`), path);
+});
+
+test("the tables of figures are those of bench/results: otherwise run bench/document.ts", () => {
+  for (const [path, text] of Object.entries(makeDocuments())) assertEquals(read(path), text);
 });
 
 test("CONTRIBUTING.md maps every file of tests/support", () => {

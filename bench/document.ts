@@ -1,0 +1,175 @@
+// Writes the tables of docs/performance.md and README.md from the results of both runtimes.
+//
+//   bench/document.ts
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { replacePart, table } from "../scripts/markdown.ts";
+import { PROJECT } from "../scripts/tools.ts";
+import { median } from "./measure.ts";
+import { format, showWanted } from "./report.ts";
+import { figures, type RunResult } from "./results.ts";
+import { judge, makeTargets, type Target, type Verdict } from "./targets.ts";
+
+/** A row of the table of workloads: the library, beside all that the row names. */
+interface Row {
+  readonly workload: string;
+  readonly contest: string;
+  /** The library's label in the contest; `wal` by default. */
+  readonly label?: string;
+  /** The figure that is compared; operations a second by default. */
+  readonly metric?: string;
+  /** Labels of others, each with its name in the table. */
+  readonly rivals?: Readonly<Record<string, string>>;
+  readonly inReadme?: boolean;
+}
+
+const RIVALS_OF_ONE = { "sqlite-full": "SQLite FULL", "classic-level": "classic-level", lmdb: "lmdb" };
+const RIVALS_OF_MANY = {
+  "file-group": "hand-written group commit",
+  "sqlite-full-turn": "SQLite, a transaction a turn",
+  lmdb: "lmdb",
+};
+const RIVALS_IN_BATCHES = { "sqlite-full": "SQLite FULL", lmdb: "lmdb" };
+const RIVALS_UNSYNCED = { file: "`fs.writeSync`", lmdb: "lmdb without sync", "sqlite-full": "SQLite NORMAL" };
+const FRESH = "freshOpsPerSecond";
+
+const ROWS: readonly Row[] = [
+  { workload: "one writer, each append awaited and durable", contest: "W1", rivals: RIVALS_OF_ONE, inReadme: true },
+  { workload: 'one writer, `flush: "offload"`', contest: "W1", label: "wal-offload" },
+  { workload: "16 writers", contest: "W2 16" },
+  { workload: "256 writers", contest: "W2 256", inReadme: true },
+  { workload: "4096 writers", contest: "W2 4096", rivals: RIVALS_OF_MANY, inReadme: true },
+  { workload: "4096 writers, in bytes", contest: "W2 4096", label: "wal-bytes", rivals: RIVALS_OF_MANY },
+  { workload: '4096 writers, by default (`"adaptive"`)', contest: "W2 4096", label: "wal-adaptive" },
+  { workload: "durable batches of 1000", contest: "W3", rivals: RIVALS_IN_BATCHES, inReadme: true },
+  {
+    workload: "the same batches, packed",
+    contest: "W3",
+    label: "wal-packed",
+    rivals: RIVALS_IN_BATCHES,
+    inReadme: true,
+  },
+  { workload: "append without waiting", contest: "W4", metric: FRESH, rivals: RIVALS_UNSYNCED, inReadme: true },
+  { workload: "append without waiting, in bytes", contest: "W4", metric: FRESH, label: "wal-bytes" },
+  { workload: "append without waiting, 64 packed at once", contest: "W4", metric: FRESH, label: "wal-packed" },
+  { workload: "open and verify 1M records", contest: "W5 verify 1M" },
+  { workload: "open and verify 8M records", contest: "W5 verify 8M" },
+  { workload: "written and applied, to memory", contest: "W6 memory", rivals: { map: "a bare `Map`" } },
+  {
+    workload: "written packed and applied, to memory",
+    contest: "W6 memory",
+    label: "wal-packed",
+    rivals: { map: "a bare `Map`" },
+  },
+  {
+    workload: "written and applied, to SQLite",
+    contest: "W6 sqlite",
+    rivals: { "sqlite-full": "SQLite FULL itself in the same batches" },
+    inReadme: true,
+  },
+];
+
+/** Plain figures: what, contest, label, metric, the unit's size, and the unit. */
+const FIGURES: readonly (readonly [string, string, string, string, number, string])[] = [
+  ["`replay()` of 1M records, a second", "W5 replay 1M", "wal", "opsPerSecond", 1e6, "million"],
+  ["a cursor over them, a second", "W5 scan 1M", "wal", "opsPerSecond", 1e6, "million"],
+  [
+    'delay of a timer by 4096 writers with `flush: "offload"`, 99th percentile',
+    "W7",
+    "wal-offload",
+    "delayP99Ms",
+    1,
+    "ms",
+  ],
+  ["open a log of 64 MiB after a clean close", "W9", "clean 64 MiB", "openMs", 1, "ms"],
+  ["open a log of 1 GiB after a clean close", "W9", "clean 1 GiB", "openMs", 1, "ms"],
+  ["open a log of 64 MiB after a kill", "W9", "killed 64 MiB", "openMs", 1, "ms"],
+  ["`backup()` of a full log of 64 MiB", "W10", "backup()", "copyMs", 1, "ms"],
+];
+
+const NOT_MEASURED = "–";
+
+type Results = readonly [deno: RunResult, bun: RunResult];
+
+/** The documents with their tables written anew, by their paths. */
+export function makeDocuments(): Readonly<Record<string, string>> {
+  const results: Results = [readResult("deno"), readResult("bun")];
+  const short = ROWS.filter(({ inReadme }) => inReadme);
+  return {
+    "docs/performance.md": withTables("docs/performance.md", {
+      workloads: workloadsTable(results, ROWS),
+      figures: figuresTable(results),
+      targets: targetsTable(results),
+    }),
+    "README.md": withTables("README.md", { workloads: workloadsTable(results, short) }),
+  };
+}
+
+function readResult(runtime: string): RunResult {
+  return JSON.parse(readFileSync(join(PROJECT, `bench/results/${runtime}.json`), "utf8"));
+}
+
+function withTables(path: string, tables: Readonly<Record<string, string>>): string {
+  const text = readFileSync(join(PROJECT, path), "utf8");
+  return Object.entries(tables).reduce((text, [name, content]) => replacePart(text, name, content), text);
+}
+
+function workloadsTable(results: Results, rows: readonly Row[]): string {
+  const cells = rows.map(({ workload, contest, label = "wal", metric = "opsPerSecond", rivals = {} }) => {
+    const beside = (against: string, unit = ""): string =>
+      both(results.map(({ contests }) => judge({ contest, what: "", label, metric, against }, contests)?.median), unit);
+    const others = Object.entries(rivals).map(([rival, name]) => `${name} ${beside(rival, "×")}`);
+    return [
+      workload,
+      beside("limit"),
+      beside("prototype", "×"),
+      others.filter((text) => !text.endsWith(NOT_MEASURED)).join(", "),
+    ];
+  });
+  return table([["workload", "share of C", "beside the prototype", "beside others"], ...cells]);
+}
+
+function figuresTable(results: Results): string {
+  const rows = FIGURES.map(([what, contest, label, metric, size, unit]) => {
+    const values = results.map(({ contests }) => {
+      const rounds = contests.find(({ id }) => id === contest)?.rounds ?? [];
+      return median(figures(rounds, label, metric)) / size;
+    });
+    return [what, ...values.map((value) => Number.isNaN(value) ? NOT_MEASURED : `${format(value)} ${unit}`)];
+  });
+  return table([["what", "Deno", "Bun"], ...rows]);
+}
+
+/** Each target that was measured. A figure that misses its target is bold. */
+function targetsTable(results: Results): string {
+  const [onDeno, onBun] = results.map(({ machine, contests }) =>
+    makeTargets(machine.runtime).map((target) => ({ target, verdict: judge(target, contests) }))
+  ) as [Judged[], Judged[]];
+  const rows = onDeno.flatMap(({ target, verdict }, i) => {
+    const bun = onBun[i]!;
+    if (verdict === undefined && bun.verdict === undefined) return [];
+    const wanted = [...new Set([showWanted(target), showWanted(bun.target)])].join(" / ");
+    return [[target.contest, target.what, wanted, showVerdict(verdict), showVerdict(bun.verdict)]];
+  });
+  return table([["", "target", "wanted", "Deno", "Bun"], ...rows]);
+}
+
+interface Judged {
+  readonly target: Target;
+  readonly verdict: Verdict | undefined;
+}
+
+function showVerdict(verdict: Verdict | undefined): string {
+  if (verdict === undefined) return NOT_MEASURED;
+  const text = format(verdict.median);
+  return verdict.met ? text : `**${text}**`;
+}
+
+function both(values: readonly (number | undefined)[], unit: string): string {
+  return values.includes(undefined) ? NOT_MEASURED : values.map((value) => `${format(value!)}${unit}`).join(" / ");
+}
+
+if (import.meta.main) {
+  for (const [path, text] of Object.entries(makeDocuments())) writeFileSync(join(PROJECT, path), text);
+}

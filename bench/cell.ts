@@ -28,6 +28,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   requestsBesideConsumer: async () => (await import("./workloads/requests.ts")).requestsBesideConsumer,
   requestsBesideWriters: async () => (await import("./workloads/requests.ts")).requestsBesideWriters,
   scan: async () => (await import("./workloads/scan.ts")).scan,
+  service: async () => (await import("./workloads/service.ts")).service,
   singleWriter: async () => (await import("./workloads/single_writer.ts")).singleWriter,
   stats: async () => (await import("./workloads/backup.ts")).stats,
   verify: async () => (await import("./workloads/recovery.ts")).verify,

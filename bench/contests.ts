@@ -49,6 +49,7 @@ export function makeContests(options: ContestOptions): readonly Contest[] {
     appliedLatency(),
     opening(options),
     copying(),
+    served(),
     figures(),
   ];
 }
@@ -279,6 +280,15 @@ function copying(): Contest {
       entry("backupAsync()", "backupAsync"),
       entry("salvage", "salvage"),
     ],
+  };
+}
+
+function served(): Contest {
+  const entry = (system: string): Entrant => ({ label: system, workload: "service", system, parameter: 32 });
+  return {
+    id: "W11",
+    title: "a file index over HTTP, 32 clients in another process, half of the requests put",
+    entrants: ["http", "wal-applied", "wal-durable", "sqlite-full-turn"].map(entry),
   };
 }
 

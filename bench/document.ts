@@ -32,6 +32,7 @@ const RIVALS_OF_MANY = {
 };
 const RIVALS_IN_BATCHES = { "sqlite-full": "SQLite FULL", lmdb: "lmdb" };
 const RIVALS_UNSYNCED = { file: "`fs.writeSync`", lmdb: "lmdb without sync", "sqlite-full": "SQLite NORMAL" };
+const RIVALS_OF_SERVICE = { "sqlite-full-turn": "SQLite FULL, a transaction a turn" };
 const FRESH = "freshOpsPerSecond";
 
 const ROWS: readonly Row[] = [
@@ -67,6 +68,18 @@ const ROWS: readonly Row[] = [
     contest: "W6 sqlite",
     rivals: { "sqlite-full": "SQLite FULL itself in the same batches" },
     inReadme: true,
+  },
+  {
+    workload: "HTTP service, 32 clients, answers when applied",
+    contest: "W11",
+    label: "wal-applied",
+    rivals: RIVALS_OF_SERVICE,
+  },
+  {
+    workload: "HTTP service, 32 clients, answers when durable",
+    contest: "W11",
+    label: "wal-durable",
+    rivals: { ...RIVALS_OF_SERVICE, http: "HTTP alone" },
   },
 ];
 

@@ -60,6 +60,9 @@ function describeSystems(contests: readonly ContestResult[]): string {
   const notes = Object.entries({
     limit: "C: msync, hardware CRC-32C, preallocated file",
     "wal-unverified": "opened with verify: false, so that nothing was read before",
+    "http": "HTTP alone, nothing is kept (W11)",
+    "wal-applied": "this library by default with SQLiteStore, answers when applied (W11)",
+    "wal-durable": "the same, answers when durable (W11)",
     ...PEER_NOTES,
   });
   return notes.filter(([label]) => measured.has(label)).map(([label, note]) => `  ${label}: ${note}`).join("\n");

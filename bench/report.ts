@@ -23,6 +23,7 @@ const SHOWN: readonly [metric: string, heading: string][] = [
   ["openMs", "open ms"],
   ["copyMs", "copy ms"],
   ["callUs", "call µs"],
+  ["putsPerSync", "puts/sync"],
   ["peakMiB", "peak MiB"],
 ];
 

@@ -52,6 +52,13 @@ export function makeTargets(runtime: string): readonly Target[] {
     metric,
     ...wanted,
   });
+  const served = (label: string, what: string, metric: string, wanted: Partial<Target>): Target => ({
+    contest: "W11",
+    what: `${label}, ${what} ÷ ${wanted.against}`,
+    label,
+    metric,
+    ...wanted,
+  });
   return [
     rate("W1", "limit", 0.95),
     figure("W1", "p99 ÷ limit", "p99Us", { against: "limit", atMost: 1.2 }),
@@ -123,6 +130,11 @@ export function makeTargets(runtime: string): readonly Target[] {
       atMost: 3,
     },
     { contest: "W10", what: "backupAsync(), delay p99, ms", label: "backupAsync()", metric: "delayP99Ms", atMost: 5 },
+    ...["wal-applied", "wal-durable"].flatMap((label) => [
+      served(label, "requests", "opsPerSecond", { against: "sqlite-full-turn", atLeast: 1 }),
+      served(label, "p99", "p99Us", { against: "sqlite-full-turn", atMost: 1 }),
+    ]),
+    served("wal-durable", "requests", "opsPerSecond", { against: "http", atLeast: 0.9 }),
     { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
   ];
 }

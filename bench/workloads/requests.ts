@@ -1,18 +1,15 @@
 // W7b: how long another process waits for answers of a server in this process, while writers run or
 // a consumer has a backlog.
 
-import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { fileURLToPath } from "node:url";
 import type { Store } from "../../mod.ts";
 import type { Measurements } from "../measure.ts";
 import { openLog } from "../peers/wal.ts";
-import { runtimeCommand } from "../runner.ts";
+import { askFrom } from "./asking.ts";
 import { measureWriters } from "./many_writers.ts";
 import { type CellRequest, openPeer } from "./workload.ts";
 
-const ASKER = fileURLToPath(new URL("./asker.ts", import.meta.url));
 /**
  * A backlog that lasts longer than the questions: a store that takes 5 µs a record needs five
  * seconds.
@@ -85,24 +82,10 @@ async function startServer(): Promise<Server> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
   const { port } = server.address() as AddressInfo;
   return {
-    ask: ({ warmSeconds, seconds }) => runAsker([port, 1e3 * warmSeconds, 1e3 * seconds].map(String)),
+    ask: ({ warmSeconds, seconds }) => askFrom("./asker.ts", [port, 1e3 * warmSeconds, 1e3 * seconds]),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-function runAsker(parameters: readonly string[]): Promise<Measurements> {
-  const [command, ...start] = runtimeCommand(ASKER);
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, [...start, ...parameters], { stdio: ["ignore", "pipe", "inherit"] });
-    let output = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
-    child.on("error", reject);
-    child.on("close", (code) => {
-      if (code === 0) resolve(JSON.parse(output) as Measurements);
-      else reject(new Error(`the process that asks ended with code ${code}`));
-    });
-  });
 }

@@ -113,8 +113,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H10",
     edits: edit(
       "src/engine/group_commit.ts",
-      "      if (last >= first) this.#syncInline(first, last);",
-      "      this.#open?.resolve();\n      if (last >= first) this.#syncInline(first, last);",
+      "      if (last >= first) this.#syncInline(first, last, startMs);",
+      "      this.#open?.resolve();\n      if (last >= first) this.#syncInline(first, last, startMs);",
     ),
     tests: faults("failed_sync", "histories"),
   },

@@ -51,6 +51,20 @@ test("wait() gives all callers of a group one promise, and syncs once", async ()
   assertEquals([target.positions.durable, commit.pace.syncs, commit.pace.records, target.advances], [100, 1, 100, 1]);
 });
 
+test("wait() costs two readings of the clock, and the latency of its sync lies between them", async () => {
+  const { target, commit, append } = start();
+  let readings = 0;
+  target.nowMs = () => readings++;
+  for (let n = 1; n <= 10; n++) {
+    await append();
+    const { count, totalMs } = commit.pace.latency.snapshot();
+    assertEquals([readings, count, totalMs], [2 * n, n, n]);
+  }
+  target.append();
+  commit.flush();
+  assertEquals([readings, commit.pace.latency.snapshot().totalMs], [22, 11]);
+});
+
 test("wait() starts a new group once the sync has begun", async () => {
   const { target, append } = start("offload");
   const first = append();

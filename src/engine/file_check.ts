@@ -20,14 +20,15 @@ export class FileCheck {
     this.#nowMs = nowMs;
   }
 
-  /** Checks the file, and poisons the log if the file is gone. */
-  check(): void {
-    this.#checkedMs = this.#nowMs();
+  /** Checks the file, and poisons the log if the file is gone. @returns when the check began. */
+  check(): number {
+    const nowMs = this.#checkedMs = this.#nowMs();
     try {
       this.#region.verify();
     } catch (error) {
       throw this.#health.fail(error);
     }
+    return nowMs;
   }
 
   /** Checks the file if the last check is not recent. */

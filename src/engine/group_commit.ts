@@ -26,8 +26,12 @@ import { SyncPace } from "./sync_pace.ts";
  * What group commit asks of the log. A method throws, or rejects, with the error that callers get.
  */
 export interface CommitTarget {
-  /** Makes records durable before it returns, and checks that their file is still the log's. */
-  syncRecords(first: LSN, last: LSN): void;
+  /**
+   * Makes records durable before it returns, and checks that their file is still the log's.
+   *
+   * @returns when the sync ended, by `nowMs()`.
+   */
+  syncRecords(first: LSN, last: LSN): number;
   /** As `syncRecords()`, off the JavaScript thread. */
   syncRecordsAsync(first: LSN, last: LSN): Promise<void>;
   /** True if a header is due. */
@@ -134,7 +138,7 @@ export class GroupCommit {
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     if (last < first) return;
-    this.#syncInline(first, last);
+    this.#syncInline(first, last, this.#target.nowMs());
     assert(this.#positions.durable === last, "a flush makes everything durable that was appended");
     // This sync covered the group whose own sync still runs off the thread.
     this.#inFlight?.resolve();
@@ -158,14 +162,16 @@ export class GroupCommit {
    * turn to end: the commits are over soon.
    */
   #gathered(): void {
-    if (this.#open === null || !this.#turn.isOver(this.#target.nowMs())) return this.#commit();
+    const nowMs = this.#target.nowMs();
+    if (this.#open === null || !this.#turn.isOver(nowMs)) return this.#commit(nowMs);
     this.#turn.end().then(() => {
-      this.#turn.isOver(this.#target.nowMs()); // the new turn's time counts from here
-      this.#commit();
+      const turnMs = this.#target.nowMs();
+      this.#turn.isOver(turnMs); // the new turn's time counts from here
+      this.#commit(turnMs);
     });
   }
 
-  #commit(): void {
+  #commit(nowMs: number): void {
     this.#gathering.end();
     if (this.#end !== null) return;
     if (this.asyncRunning) {
@@ -174,16 +180,16 @@ export class GroupCommit {
       return;
     }
     if (this.pace.mode === "offload") this.#commitAsync();
-    else this.#commitInline();
+    else this.#commitInline(nowMs);
   }
 
-  #commitInline(): void {
+  #commitInline(startMs: number): void {
     assert(!this.asyncRunning, "one sync is in flight at a time");
     this.#gathering.syncStarted();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     try {
-      if (last >= first) this.#syncInline(first, last);
+      if (last >= first) this.#syncInline(first, last, startMs);
       this.#resolveOpen(last);
       if (this.#target.headerWanted()) this.#target.syncHeader();
     } catch (error) {
@@ -249,11 +255,10 @@ export class GroupCommit {
     return next;
   }
 
-  #syncInline(first: LSN, last: LSN): void {
+  #syncInline(first: LSN, last: LSN, startMs: number): void {
     assert(first <= last, "a sync makes records durable");
-    const startMs = this.#target.nowMs();
-    this.#target.syncRecords(first, last);
-    this.#account(this.#target.nowMs() - startMs, first, last, "inline");
+    const endMs = this.#target.syncRecords(first, last);
+    this.#account(endMs - startMs, first, last, "inline");
   }
 
   #account(ms: number, first: LSN, last: LSN, where: "inline" | "offload"): void {

@@ -145,14 +145,18 @@ export class RingMemory implements ReadSource {
 
   // Syncing.
 
-  /** Makes records durable before it returns, and checks that their file is still the log's. */
-  sync(first: LSN, last: LSN): void {
+  /**
+   * Makes records durable before it returns, and checks that their file is still the log's.
+   *
+   * @returns when the sync ended.
+   */
+  sync(first: LSN, last: LSN): number {
     try {
       for (const { offset, length } of this.#rangesOf(first, last)) this.region.sync(offset, length);
     } catch (error) {
       throw this.#health.fail(error);
     }
-    this.file.check();
+    return this.file.check();
   }
 
   /** As `sync()`, off the JavaScript thread. */

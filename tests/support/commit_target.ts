@@ -30,10 +30,11 @@ export class FakeTarget implements CommitTarget {
     this.positions.head += count;
   }
 
-  syncRecords(first: number, last: number): void {
+  syncRecords(first: number, last: number): number {
     this.syncs.push({ first, last, where: "inline" });
     if (this.error !== null) throw this.error;
     this.onSync();
+    return this.nowMs();
   }
 
   async syncRecordsAsync(first: number, last: number): Promise<void> {

@@ -74,6 +74,7 @@ export type {
   WALStats,
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";
+export { FileMemory } from "./ffi/file_memory.ts";
 export { REFRESH_BYTES, RegionError } from "./ffi/region.ts";
 export type {
   FileSystemInfo,

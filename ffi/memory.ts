@@ -1,17 +1,17 @@
 // A region without a file: plain memory of the runtime. It needs neither libc nor a permission.
 
-import { detach } from "./detach.ts";
+import { FileMemory } from "./file_memory.ts";
 import type { Region } from "./region.ts";
 
 /** Plain memory as a region. Nothing in it outlives the process, so its syncs do nothing. */
 export function memoryRegion(sizeBytes: number): Region {
-  const buffer = new ArrayBuffer(sizeBytes);
+  const memory = new FileMemory(sizeBytes);
   let isOpen = true;
   const mustBeOpen = () => {
     if (!isOpen) throw new TypeError("Cannot use a region that is closed");
   };
   return {
-    buffer,
+    memory,
     path: null,
     created: true,
     fileSystem: { name: "memory", durable: false },
@@ -21,13 +21,17 @@ export function memoryRegion(sizeBytes: number): Region {
     syncAsync: () => Promise.try(mustBeOpen),
     pageIn: mustBeOpen,
     release: mustBeOpen,
-    readable: () => buffer.slice(),
+    readable() {
+      const copy = new FileMemory(sizeBytes);
+      copy.bytes().set(memory.bytes());
+      return copy;
+    },
     verify: mustBeOpen,
     replace() {
       throw new TypeError("Cannot replace a file where there is none");
     },
     close() {
-      if (isOpen) detach(buffer);
+      if (isOpen) memory.detach();
       isOpen = false;
     },
   };

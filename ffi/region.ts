@@ -1,5 +1,7 @@
 // Region: what the log asks of its memory. Storage: where regions come from.
 
+import type { FileMemory } from "./file_memory.ts";
+
 /** Why an operation on a file, a mapping or the runtime failed. */
 export type RegionFailure =
   | "PERMISSION" // the runtime's sandbox or the operating system denies access
@@ -66,8 +68,8 @@ export interface FileSystemInfo {
 
 /** A file's bytes in memory, and the ways to make them durable. */
 export interface Region {
-  /** The whole file, from its first byte. `close()` detaches it. */
-  readonly buffer: ArrayBuffer;
+  /** The memory with the whole file. `close()` detaches it. */
+  readonly memory: FileMemory;
   /** The absolute path; null for plain memory. */
   readonly path: string | null;
   /** True if this opening made the file. */
@@ -117,7 +119,7 @@ export interface Region {
    */
   release(offset: number, length: number, from: "process" | "kernel"): void;
   /** A copy of the whole file, with zeros for pages that cannot be read. */
-  readable(): ArrayBuffer;
+  readable(): FileMemory;
   /**
    * Checks that the file is still at its path, with the same inode and size as at its opening. It
    * costs about a microsecond. If the path cannot be inspected, the file still counts as there
@@ -144,7 +146,7 @@ export interface Region {
    */
   replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region;
   /**
-   * Detaches `buffer`, gives up the lock and unmaps the file. It does not sync. While a
+   * Detaches `memory`, gives up the lock and unmaps the file. It does not sync. While a
    * `syncAsync()` is pending, the lock is given up at once, and the mapping is kept until that sync
    * ends. A second call does nothing.
    */

@@ -551,8 +551,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H9",
     edits: edit(
       "src/engine/header_writer.ts",
-      "    writeHeader(this.#region.buffer, copy, this.#latest);",
-      "    writeHeader(this.#region.buffer, copy, this.#latest);\n    writeHeader(this.#region.buffer, copy === 0 ? 1 : 0, this.#latest);",
+      "    writeHeader(this.#region.memory.bytes(), copy, this.#latest);",
+      "    writeHeader(this.#region.memory.bytes(), copy, this.#latest);\n    writeHeader(this.#region.memory.bytes(), copy === 0 ? 1 : 0, this.#latest);",
     ),
     tests: faults("header", "histories"),
   },
@@ -571,7 +571,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H9",
     edits: edit(
       "src/format/header.ts",
-      'if (!hasChecksum(buffer, copy)) return "checksum";',
+      'if (!hasChecksum(bytes, copy)) return "checksum";',
       "",
     ),
     tests: faults("header"),
@@ -628,7 +628,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H19",
     edits: edit(
       "src/recovery/open.ts",
-      "const isCut = fileBytesOf(header.capacity) > memory.byteLength;",
+      "const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;",
       "const isCut = false;",
     ),
     tests: faults("header", "gone"),
@@ -733,7 +733,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the memory of a closed log is not detached",
     hazard: "H23",
-    edits: edit("ffi/file/mapped_file.ts", "    detach(this.buffer);", ""),
+    edits: edit("ffi/file/mapped_file.ts", "    this.memory.detach();", ""),
     tests: faults("detached"),
   },
   {

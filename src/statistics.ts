@@ -38,7 +38,7 @@ export function statisticsOf(log: StatisticsParts): WALStats {
     fileSystem: region.fileSystem.name,
     durableMedium: region.fileSystem.durable,
     warnings: warningsOf(log, syncLatency),
-    sizeBytes: region.buffer.byteLength,
+    sizeBytes: region.memory.sizeBytes,
     capacity,
     length,
     fillRatio: length / capacity,

@@ -493,7 +493,7 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /** File size in bytes; 0 while the log is closed. */
   get size(): number {
-    return this.isOpen ? this.#log!.memory.region.buffer.byteLength : 0;
+    return this.isOpen ? this.#log!.memory.region.memory.sizeBytes : 0;
   }
 
   /** How many records the ring can hold; 0 while the log is closed. */

@@ -72,7 +72,7 @@ test("backup() gives a copy an id of its own: its records mean nothing to the fi
   fill(wal, 3);
   wal.flush();
   wal.backup(COPY);
-  const ids = ["/sim/log", COPY].map((path) => readHeaders(disk.image(path).buffer).newest!.logId.join());
+  const ids = ["/sim/log", COPY].map((path) => readHeaders(disk.image(path)).newest!.logId.join());
   assert(ids[0] !== ids[1]);
 });
 

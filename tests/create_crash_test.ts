@@ -59,7 +59,7 @@ function assertOpens(disk: SimulatedDisk): void {
   } catch (error) {
     throw new Error(`The next opening fails\n${disk.describe()}`, { cause: error });
   }
-  check(same(new Uint8Array(region.buffer), WHOLE), "The opened file is not whole", disk);
+  check(same(region.memory.bytes(), WHOLE), "The opened file is not whole", disk);
   disk.crash({ mode: "power", keep: "none" });
   check(disk.exists(PATH), "The name of an opened file was not durable", disk);
   check(same(disk.image(PATH), WHOLE), "The bytes of an opened file were not durable", disk);

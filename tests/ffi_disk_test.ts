@@ -69,7 +69,7 @@ for (const [type, skip] of skips) {
     let region = diskStorage().open(path, openRequest({ sizeBytes: 8 * MIB }));
     assertEquals([region.fileSystem, region.warnings.length], [{ name: type, durable: true }, 0]);
     fillUp(device.path);
-    const bytes = new Uint8Array(region.buffer);
+    const bytes = region.memory.bytes();
     for (let lap = 1; lap <= 3; lap++) {
       region.pageIn(0, bytes.length, "store");
       bytes.fill(lap, 16384);
@@ -77,7 +77,7 @@ for (const [type, skip] of skips) {
     }
     region.close();
     region = diskStorage().open(path, openRequest());
-    assert(new Uint8Array(region.buffer, 16384).every((byte) => byte === 3));
+    assert(region.memory.bytes(16384).every((byte) => byte === 3));
     region.close();
   }, { skip });
 
@@ -88,7 +88,7 @@ for (const [type, skip] of skips) {
     const request = openRequest({ sizeBytes: 16 * MIB });
     const measure = (region: Region): number => {
       const commits = 100;
-      const bytes = new Uint8Array(region.buffer);
+      const bytes = region.memory.bytes();
       for (let at = 0; at < bytes.length; at += REFRESH_BYTES) region.release(at, REFRESH_BYTES, "kernel");
       // Settle what the file system itself still has to write.
       execFileSync("sync", ["-f", device.path]);

@@ -86,7 +86,7 @@ test("open() in many processes at once makes one file and lets one in", () =>
         do {
           try {
             const region = diskStorage().open(${JSON.stringify(path)}, openRequest());
-            const bytes = new Uint8Array(region.buffer);
+            const bytes = region.memory.bytes();
             if (bytes[16384]++ !== 0) throw new Error("two openers at once");
             region.verify();
             bytes[16384]--;

@@ -28,8 +28,8 @@ test("open() makes a file of its owner's only, with the bytes asked for", () =>
     const region = diskStorage().open(path, openRequest());
     assertEquals(region.created, true);
     assertEquals(region.path, fs.realpathSync(path));
-    assertEquals(region.buffer.byteLength, SIZE_BYTES);
-    assertEquals(new Uint8Array(region.buffer, 0, 4), FIRST_BYTES);
+    assertEquals(region.memory.sizeBytes, SIZE_BYTES);
+    assertEquals(region.memory.bytes(0, 4), FIRST_BYTES);
     assertEquals(fs.statSync(path).mode & 0o7777, 0o600);
     assertEquals(fs.statSync(path).nlink, 1);
     assert(fs.statSync(path).blocks * 512 >= SIZE_BYTES);
@@ -43,7 +43,7 @@ test("open() finds again what was synced", () =>
     const path = `${directory}/log`;
     const storage = diskStorage();
     const first = storage.open(path, openRequest());
-    const bytes = new Uint8Array(first.buffer);
+    const bytes = first.memory.bytes();
     bytes[SIZE_BYTES - 1] = 7;
     bytes[20001] = 8;
     first.sync(20001, 1);
@@ -54,8 +54,8 @@ test("open() finds again what was synced", () =>
     first.close();
     const second = storage.open(path, openRequest({ initialBytes: () => assert(false, "made again") as never }));
     assertEquals(second.created, false);
-    assertEquals(new Uint8Array(second.buffer)[SIZE_BYTES - 1], 7);
-    assertEquals(new Uint8Array(second.buffer)[20001], 8);
+    assertEquals(second.memory.bytes()[SIZE_BYTES - 1], 7);
+    assertEquals(second.memory.bytes()[20001], 8);
     second.close();
   }));
 
@@ -109,8 +109,8 @@ test("open() maps a file whose size is no multiple of a page", () =>
   withTempDir((directory) => {
     fs.writeFileSync(`${directory}/log`, new Uint8Array(20001).fill(5));
     const region = diskStorage().open(`${directory}/log`, openRequest());
-    assertEquals(region.buffer.byteLength, 20001);
-    assertEquals(new Uint8Array(region.buffer)[20000], 5);
+    assertEquals(region.memory.sizeBytes, 20001);
+    assertEquals(region.memory.bytes()[20000], 5);
     region.sync(20000, 1);
     region.close();
   }));
@@ -138,7 +138,7 @@ test("open() leaves no descriptor and no mapping after 300 rounds", () =>
     const path = `${directory}/log`;
     for (let round = 0; round < 300; round++) {
       const region = diskStorage().open(path, openRequest());
-      new Uint8Array(region.buffer)[16384] = round;
+      region.memory.bytes()[16384] = round;
       if (round % 50 === 0) await region.syncAsync(16384, 1);
       region.close();
     }
@@ -180,15 +180,15 @@ test("pageIn() throws where the file was cut, instead of a signal", () =>
 test("close() detaches the buffer, so that a late access is a TypeError", () =>
   withTempDir(async (directory) => {
     for (const region of [diskStorage().open(`${directory}/log`, openRequest()), memoryRegion(SIZE_BYTES)]) {
-      const view = new DataView(region.buffer);
-      const bytes = new Uint8Array(region.buffer);
+      const view = new DataView(region.memory.buffer);
+      const bytes = region.memory.bytes();
       view.setUint8(0, 1);
       region.close();
       region.close();
       assertThrows(() => view.getUint8(0), TypeError);
       assertThrows(() => view.setUint8(0, 1), TypeError);
       assertEquals(bytes[0], undefined);
-      assertEquals(region.buffer.byteLength, 0);
+      assertEquals(region.memory.buffer.byteLength, 0);
       assertThrows(() => region.sync(0, 1), TypeError);
       assertThrows(() => region.pageIn(0, 1, "store"), TypeError);
       assertThrows(() => region.verify(), TypeError);
@@ -202,10 +202,10 @@ test("close() waits with the unmapping for a pending syncAsync()", () =>
     const storage = diskStorage();
     for (let round = 0; round < 20; round++) {
       const region = storage.open(path, openRequest());
-      new Uint8Array(region.buffer).fill(round, 16384);
+      region.memory.bytes().fill(round, 16384);
       const pending = region.syncAsync(0, SIZE_BYTES);
       region.close();
-      assertEquals(region.buffer.byteLength, 0);
+      assertEquals(region.memory.buffer.byteLength, 0);
       // The lock is free at once.
       storage.open(path, openRequest()).close();
       await pending;
@@ -216,7 +216,7 @@ test("close() waits with the unmapping for a pending syncAsync()", () =>
 test("sync() may be called while syncAsync() is pending, which may not be called twice", () =>
   withTempDir(async (directory) => {
     const region = diskStorage().open(`${directory}/log`, openRequest());
-    new Uint8Array(region.buffer).fill(3, 16384);
+    region.memory.bytes().fill(3, 16384);
     const pending = region.syncAsync(0, SIZE_BYTES);
     await assertRejects(() => region.syncAsync(0, 1), TypeError);
     region.sync(16384, 64);

@@ -11,11 +11,11 @@ import {
 import { headerBytes, LOG_ID, type ReferenceHeader } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 
-function memory(a: Uint8Array, b: Uint8Array = a): ArrayBuffer {
+function memory(a: Uint8Array, b: Uint8Array = a): Uint8Array {
   const bytes = new Uint8Array(16384);
   bytes.set(a, 0);
   bytes.set(b, 4096);
-  return bytes.buffer;
+  return bytes;
 }
 
 const ZEROS = new Uint8Array(4096);
@@ -107,7 +107,7 @@ test("writeHeader() writes origin and fork where readHeader() reads them, and ze
   for (const fields of [all, { originId: OTHER, originLsn: 1 }, { publicId: OTHER, forkId: LOG_ID, forkLsn: 1 }, {}]) {
     const bytes = headerBytes(fields);
     const written = new Uint8Array(16384);
-    writeHeader(written.buffer, 0, readHeader(memory(bytes), 0) as Header);
+    writeHeader(written, 0, readHeader(memory(bytes), 0) as Header);
     assertEquals([...written.subarray(0, 4096)], [...bytes]);
   }
 });
@@ -151,17 +151,17 @@ test("readHeaders() is never misled by a torn copy", () => {
 });
 
 test("writeHeader() overwrites every byte of its block", () => {
-  const buffer = new Uint8Array(16384).fill(0xff).buffer;
+  const bytes = new Uint8Array(16384).fill(0xff);
   const header = readHeader(memory(headerBytes({ tail: 3, writeCounter: 2 })), 0) as Header;
-  writeHeader(buffer, 1, header);
-  assertEquals([...new Uint8Array(buffer, 4096, 4096)], [...headerBytes({ tail: 3, writeCounter: 2 })]);
-  assertEquals(new Uint8Array(buffer, 0, 4096).every((byte) => byte === 0xff), true);
+  writeHeader(bytes, 1, header);
+  assertEquals([...bytes.subarray(4096, 8192)], [...headerBytes({ tail: 3, writeCounter: 2 })]);
+  assertEquals(bytes.subarray(0, 4096).every((byte) => byte === 0xff), true);
 });
 
 test("readHeader() keeps no view into the memory it read", () => {
-  const buffer = memory(headerBytes());
-  const header = readHeader(buffer, 0) as Header;
-  new Uint8Array(buffer).fill(0xee);
+  const bytes = memory(headerBytes());
+  const header = readHeader(bytes, 0) as Header;
+  bytes.fill(0xee);
   assertEquals([...header.logId], Array.from({ length: 16 }, (_, i) => i));
 });
 

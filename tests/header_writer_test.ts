@@ -2,6 +2,7 @@
 // Promise: one good copy is on the medium at any time (G12).
 // Method: a region that notes its calls; both ways of writing, mixed.
 
+import { FileMemory } from "../ffi/file_memory.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Region } from "../ffi/region.ts";
 import { WALAssertionError } from "../src/assert.ts";
@@ -26,11 +27,11 @@ function start(newestCopy: 0 | 1 = 0) {
     medium.set(bytes.subarray(offset, offset + length), offset);
   };
   const region = {
-    buffer: bytes.buffer,
+    memory: new FileMemory(bytes.buffer),
     sync(offset: number, length: number) {
       syncs.push(offset);
       // Before it has landed, any part of it may have: the other copy must be good by itself.
-      assert(typeof readHeader(medium.slice().buffer, offset === 0 ? 1 : 0) === "object");
+      assert(typeof readHeader(medium.slice(), offset === 0 ? 1 : 0) === "object");
       land(offset, length);
     },
     pageIn() {},
@@ -61,7 +62,7 @@ for (const newest of [0, 1] as const) {
     const { writer, syncs, medium } = start(newest);
     for (let tail = 2; tail <= 5; tail++) {
       writer.write(at(tail));
-      const { newest } = readHeaders(medium.slice().buffer);
+      const { newest } = readHeaders(medium.slice());
       assertEquals([newest?.tail, newest?.writeCounter, newest?.openerPid], [tail, 7 + tail, 5]);
     }
     assertEquals(syncs, newest === 0 ? [4096, 0, 4096, 0] : [0, 4096, 0, 4096]);
@@ -74,11 +75,11 @@ test("write() while a writeAsync() is pending makes that one durable before it t
   const first = writer.writeAsync(at(2));
   writer.write(at(3));
   assertEquals(syncs, [4096, 4096, 0]);
-  assertEquals(readHeaders(medium.slice().buffer).newest?.tail, 3);
+  assertEquals(readHeaders(medium.slice()).newest?.tail, 3);
   pending[0]!();
   await first;
   writer.write(at(4));
-  assertEquals(readHeaders(medium.slice().buffer).newest?.tail, 4);
+  assertEquals(readHeaders(medium.slice()).newest?.tail, 4);
 });
 
 test("writeAsync() twice at a time is a bug of ours", async () => {
@@ -97,13 +98,13 @@ test("HeaderWriter leaves the other copy good when a sync fails", async () => {
   const error = new Error("no");
   fail(error);
   assertThrows(() => writer.write(at(2)), Error, "no");
-  assertEquals(readHeaders(medium.slice().buffer).newest?.tail, 1);
+  assertEquals(readHeaders(medium.slice()).newest?.tail, 1);
   const other = start();
   other.fail(error);
   const writing = other.writer.writeAsync(at(2));
   other.pending[0]!();
   await assertRejects(() => writing, Error, "no");
-  assertEquals([readHeaders(other.medium.slice().buffer).newest?.tail, pending.length], [1, 0]);
+  assertEquals([readHeaders(other.medium.slice()).newest?.tail, pending.length], [1, 0]);
 });
 
 test("settledTail is the lower tail of two durable copies, whoever writes", async () => {

@@ -1,5 +1,6 @@
 // The bytes on disk, written out: whoever changes them by accident breaks every log there is.
 
+import { FileMemory } from "../ffi/file_memory.ts";
 import { assertEquals } from "@std/assert";
 import { type Header, readHeader, writeHeader } from "../src/format/header.ts";
 import * as layout from "../src/format/layout.ts";
@@ -53,7 +54,7 @@ function headerBlock({ start, crc }: typeof CLEAN): Uint8Array<ArrayBuffer> {
 }
 
 test("Slots reads these 64 bytes as a record", () => {
-  const slots = new Slots(RECORD.slice().buffer, 0, 1, checksumSeed(LOG_ID));
+  const slots = new Slots(new FileMemory(RECORD.slice().buffer), 0, 1, checksumSeed(LOG_ID));
   assertEquals(slots.verify(0, 0x0010203040506070), SlotState.Record);
   assertEquals(slots.opTypeAt(0), 3);
   assertEquals(slots.batchGoesOn(0), true);
@@ -84,11 +85,11 @@ for (const [name, copy] of [["A", 0], ["B", 1]] as const) {
   for (const [state, bytes, cleanHead] of [["clean", CLEAN, HEADER.cleanHead], ["open", OPEN, 0]] as const) {
     test(`writeHeader() makes copy ${name} of a ${state} log these 4096 bytes, and no others`, () => {
       const memory = new Uint8Array(16384).fill(0xaa);
-      writeHeader(memory.buffer, copy, { ...HEADER, cleanHead });
+      writeHeader(memory, copy, { ...HEADER, cleanHead });
       const at = copy * 4096;
       assertEquals([...memory.subarray(at, at + 4096)], [...headerBlock(bytes)]);
       assertEquals(memory.filter((byte) => byte === 0xaa).length >= 12288, true);
-      assertEquals(readHeader(memory.buffer, copy), { ...HEADER, cleanHead });
+      assertEquals(readHeader(memory, copy), { ...HEADER, cleanHead });
     });
   }
 }
@@ -96,7 +97,7 @@ for (const [name, copy] of [["A", 0], ["B", 1]] as const) {
 test("readHeader() finds the fields in these 4096 bytes", () => {
   const memory = new Uint8Array(16384);
   memory.set(headerBlock(CLEAN), 4096);
-  assertEquals(readHeader(memory.buffer, 1), HEADER);
+  assertEquals(readHeader(memory, 1), HEADER);
 });
 
 test("headerBlock() has a checksum of all of its bytes but the checksum's own", () => {

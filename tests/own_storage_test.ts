@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import {
+  FileMemory,
   type FileSystemInfo,
   type OpenRequest,
   REFRESH_BYTES,
@@ -77,17 +78,16 @@ class MapStorage implements Storage {
 
   #region(path: string, saved: Saved, created: boolean): Region {
     this.#locked.add(saved);
-    let buffer = saved.bytes.slice().buffer;
+    const memory = new FileMemory(saved.bytes.length);
+    memory.bytes().set(saved.bytes);
     const fileSystem: FileSystemInfo = { name: "map", durable: true };
     const sync = (offset: number, length: number): void => {
       const failure = this.failure;
       if (failure !== null) throw failure;
-      saved.bytes.set(new Uint8Array(buffer, offset, length), offset);
+      saved.bytes.set(memory.bytes(offset, length), offset);
     };
     return {
-      get buffer() {
-        return buffer;
-      },
+      memory,
       path,
       created,
       fileSystem,
@@ -99,7 +99,11 @@ class MapStorage implements Storage {
         sync(offset, length);
       },
       pageIn() {},
-      readable: () => buffer.slice(),
+      readable() {
+        const copy = new FileMemory(saved.bytes.length);
+        copy.bytes().set(memory.bytes());
+        return copy;
+      },
       release: (offset, length, from) => {
         if (from === "kernel" && offset % REFRESH_BYTES === 0) this.refreshed += length;
       },
@@ -115,8 +119,7 @@ class MapStorage implements Storage {
       },
       close: () => {
         this.#locked.delete(saved);
-        if (buffer.byteLength > 0) buffer = buffer.transfer(0);
-        buffer = new ArrayBuffer(0);
+        memory.detach();
       },
     };
   }

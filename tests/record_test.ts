@@ -1,3 +1,4 @@
+import { FileMemory } from "../ffi/file_memory.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
@@ -13,7 +14,7 @@ const MAX_LSN = Number.MAX_SAFE_INTEGER;
 
 /** One slot that holds these bytes. */
 function slotOf(bytes: Uint8Array, logId: Uint8Array = LOG_ID): Slots {
-  return new Slots(bytes.slice().buffer as ArrayBuffer, 0, 1, checksumSeed(logId));
+  return new Slots(new FileMemory(bytes.slice().buffer as ArrayBuffer), 0, 1, checksumSeed(logId));
 }
 
 function clockAt(nanos: bigint, seq: number): HybridClock {
@@ -25,7 +26,7 @@ function clockAt(nanos: bigint, seq: number): HybridClock {
 /** A record written by the library into the middle of three slots of other bytes; all of them. */
 function written(record: Required<Omit<ReferenceRecord, "version">>, keys: readonly [U64, U64, U64, U64]): Uint8Array {
   const bytes = new Uint8Array(192).fill(0xaa);
-  const slots = new Slots(bytes.buffer, 0, 3, checksumSeed(LOG_ID));
+  const slots = new Slots(new FileMemory(bytes.buffer), 0, 3, checksumSeed(LOG_ID));
   const { opType, flags, lsn, distance, nanos, seq, shard } = record;
   const [keyHigh, keyLow, valueHigh, valueLow] = keys;
   const clock = clockAt(nanos, seq);
@@ -92,11 +93,11 @@ test("Slots.write() writes a number as it writes the bigint of the same value", 
 });
 
 test("Slots.write() refuses a slot outside the ring, and Slots one outside its memory", () => {
-  const slots = new Slots(new ArrayBuffer(192), 64, 2, 0);
+  const slots = new Slots(new FileMemory(new ArrayBuffer(192)), 64, 2, 0);
   for (const slot of [-1, 2]) {
     assertThrows(() => slots.write(slot, 1, 0, 1, 1, clockAt(1n, 0), 0, 0, 0, 0, 0), WALAssertionError);
   }
-  assertThrows(() => new Slots(new ArrayBuffer(191), 64, 2, 0), WALAssertionError);
+  assertThrows(() => new Slots(new FileMemory(new ArrayBuffer(191)), 64, 2, 0), WALAssertionError);
 });
 
 test("look() takes no zeros for a record, whatever the LSN", () => {

@@ -4,6 +4,7 @@
 // Method: runs of records like and unlike each other, whole and with any bits changed, against one
 //   look at each slot; batches of any fields against the reference.
 
+import { FileMemory } from "../ffi/file_memory.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { SWIZZLE } from "../src/format/assembler.ts";
@@ -29,7 +30,7 @@ function bytesOf(records: readonly ReferenceRecord[]): Uint8Array<ArrayBuffer> {
 /** What the codec should say, one slot after another. */
 function expected(bytes: Uint8Array, lsn: number): Run {
   const count = bytes.length / 64;
-  const slots = new Slots(bytes.slice().buffer as ArrayBuffer, 0, count, SEED);
+  const slots = new Slots(new FileMemory(bytes.slice().buffer as ArrayBuffer), 0, count, SEED);
   let good = 0;
   let whole = 0;
   let hasCheckpoint = false;
@@ -118,7 +119,7 @@ test("verifyRun() says the same of a few slots, one by one, as of many", () => {
   );
   const bytes = bytesOf(records);
   bytes[150 * 64 + 40]! ^= 1;
-  const slots = new Slots(bytes.buffer, 0, 200, SEED);
+  const slots = new Slots(new FileMemory(bytes.buffer), 0, 200, SEED);
   for (const [slot, count] of [[0, 10], [0, 200], [20, 63], [20, 64], [100, 63], [100, 100], [149, 10]] as const) {
     const run = slots.verifyRun(slot, slot + 1, count);
     assertEquals(run, expected(bytes.subarray(slot * 64, (slot + count) * 64), slot + 1), `${count} from slot ${slot}`);
@@ -179,7 +180,7 @@ test("writeRun() writes the reference's bytes for any fields, a whole batch or a
         expected.set(referenceBytes(fields, lsn, items, from, to), 3 * 64);
         const clock = new HybridClock();
         clock.observe(fields.nanos, fields.seq);
-        const slots = new Slots(bytes.buffer, 0, 64, SEED);
+        const slots = new Slots(new FileMemory(bytes.buffer), 0, 64, SEED);
         const endsBatch = to === items.length;
         const part = { opType: fields.opType, items: pack(fields.opType, items), from, count, endsBatch };
         slots.writeRun(3, part, lsn, fields.distance, clock, fields.shard);
@@ -198,6 +199,6 @@ test("writeRun() writes a full run", () => {
   clock.observe(fields.nanos, 0);
   const bytes = new Uint8Array(RUN_RECORDS * 64);
   const part = { opType: OpType.Insert, items: readInserts(items), from: 0, count: RUN_RECORDS, endsBatch: true };
-  new Slots(bytes.buffer, 0, RUN_RECORDS, SEED).writeRun(0, part, 9, 1, clock, 65535);
+  new Slots(new FileMemory(bytes.buffer), 0, RUN_RECORDS, SEED).writeRun(0, part, 9, 1, clock, 65535);
   assertEquals(bytes, referenceBytes(fields, 9, items, 0, RUN_RECORDS));
 });

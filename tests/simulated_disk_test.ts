@@ -31,7 +31,7 @@ function mapped(system: System) {
   const fd = system.open(PATH, "file");
   const spareFd = system.open(PATH, "file");
   const mapping = system.map({ fd, spareFd, lengthBytes: system.fstat(fd).sizeBytes, barrierOnly: false });
-  const bytes = new Uint8Array(mapping.buffer);
+  const bytes = mapping.memory.bytes();
   const sync = (offset: number, length: number) => mapping.sync(offset, length);
   const syncAsync = (offset: number, length: number) => mapping.syncAsync(offset, length);
   return { system, fd, spareFd, mapping, bytes, sync, syncAsync };
@@ -125,17 +125,17 @@ test("SimulatedDisk detaches a dead process's mappings and refuses its calls for
   const look = system.watch(PATH);
   bytes[5] = 7;
   disk.crash({ mode: "kill" });
-  assertEquals([bytes.length, mapping.buffer.byteLength], [0, 0]);
-  assertThrows(() => new DataView(mapping.buffer).setUint8(0, 1), TypeError);
+  assertEquals([bytes.length, mapping.memory.buffer.byteLength], [0, 0]);
+  assertThrows(() => new DataView(mapping.memory.buffer).setUint8(0, 1), TypeError);
   assertThrows(() => system.fstat(fd), SimulatedCrash);
   assertThrows(() => look.is(1n, 1n, 1), SimulatedCrash);
   assertEquals(disk.image(PATH, "cache")[5], 7);
 });
 
-test("SimulatedDisk keeps the page cache when a mapping is detached by transfer()", () => {
+test("SimulatedDisk keeps the page cache when a mapping is detached before it is unmapped", () => {
   const { disk, bytes, mapping, system } = prepared();
   bytes[5] = 7;
-  (mapping.buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
+  mapping.memory.detach();
   assertEquals(bytes.length, 0);
   mapping.close();
   assertEquals(disk.image(PATH, "cache")[5], 7);

@@ -5,6 +5,7 @@
 // Method: compare records of many reads with what was logged, by each runtime's own deep equality.
 //   Change one field at a time.
 
+import { FileMemory } from "../ffi/file_memory.ts";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { deepStrictEqual, notDeepStrictEqual } from "node:assert";
@@ -163,7 +164,7 @@ test("WALRecord reads back what was written, whatever other records are around i
       ...recordBytes({ lsn, opType, nanos, seq, shard, flags: i & 1, distance: i + 1, ...keys, version: 1 }),
     ]);
     const { buffer } = Uint8Array.from(bytes);
-    const slots = new Slots(buffer, 0, records.length, checksumSeed(LOG_ID));
+    const slots = new Slots(new FileMemory(buffer), 0, records.length, checksumSeed(LOG_ID));
     const found: WALRecord[] = [];
     readRecords(new Int32Array(buffer), 0, records.length, found, 0);
     for (const [i, record] of records.entries()) {

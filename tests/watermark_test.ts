@@ -18,7 +18,7 @@ function watermarks(disk: SimulatedDisk, count: number): { records: number[]; he
   const view = new DataView(bytes.buffer);
   return {
     records: range(1, count).map((lsn) => lsn - view.getUint32(16384 + (lsn - 1) * 64 + 28, true)),
-    header: readHeaders(bytes.buffer).newest!.durable,
+    header: readHeaders(bytes).newest!.durable,
   };
 }
 

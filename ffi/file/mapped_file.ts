@@ -3,7 +3,7 @@
 import { assert } from "../assert.ts";
 import { asPageError, asSyncError, gone, Undo } from "./failure.ts";
 import { FileAtPath, type OpenedFile } from "./file_at_path.ts";
-import { detach } from "../detach.ts";
+import { FileMemory } from "../file_memory.ts";
 import type { FileSystemInfo, Region, RegionError } from "../region.ts";
 import type { Mapping, System, WatchedPath } from "../system/system.ts";
 
@@ -26,7 +26,7 @@ export interface Parts extends OpenedFile {
 
 /** A locked file in memory. */
 export class MappedFile implements Region {
-  readonly buffer: ArrayBuffer;
+  readonly memory: FileMemory;
   readonly path: string;
   readonly created: boolean;
   readonly fileSystem: FileSystemInfo;
@@ -48,7 +48,7 @@ export class MappedFile implements Region {
     this.#system = system;
     this.#parts = parts;
     this.#place = new FileAtPath(system, parts.watched, parts);
-    this.buffer = parts.mapping.buffer;
+    this.memory = parts.mapping.memory;
     this.path = parts.path;
     this.created = parts.created;
     this.fileSystem = parts.info;
@@ -98,11 +98,12 @@ export class MappedFile implements Region {
     }
   }
 
-  readable(): ArrayBuffer {
+  readable(): FileMemory {
     this.#mustBeOpen();
     const { fd, sizeBytes } = this.#parts;
     const { pageBytes } = this.#system;
-    const bytes = new Uint8Array(sizeBytes);
+    const copy = new FileMemory(sizeBytes);
+    const bytes = copy.bytes();
     for (let at = 0; at < sizeBytes; at += pageBytes) {
       const page = bytes.subarray(at, Math.min(at + pageBytes, sizeBytes));
       try {
@@ -111,7 +112,7 @@ export class MappedFile implements Region {
         page.fill(0);
       }
     }
-    return bytes.buffer;
+    return copy;
   }
 
   release(offset: number, length: number, from: "process" | "kernel"): void {
@@ -137,7 +138,7 @@ export class MappedFile implements Region {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     // First, so that no view can reach memory that is unmapped (G9).
-    detach(this.buffer);
+    this.memory.detach();
     try {
       this.#system.unlock(this.#parts.lockedFd);
     } catch { /* closing the descriptor also gives up the lock */ }

@@ -214,7 +214,7 @@ export class Opening {
    */
   #checkMapping(fd: number, mapping: Mapping, sizeBytes: number): void {
     const { bytes, count, offset } = this.#readPage(fd, sizeBytes);
-    const mapped = new Uint8Array(mapping.buffer, offset, count);
+    const mapped = mapping.memory.bytes(offset, count);
     if (Buffer.compare(bytes, mapped) === 0) return;
     throw this.#failure("FILE_SYSTEM", "a mapping does not show the bytes of the file");
   }
@@ -241,7 +241,7 @@ export class Opening {
     if (sizeBytes <= maxMappingBytes) return;
     throw this.#failure(
       "PLATFORM",
-      `${sizeBytes} bytes are more than the ${maxMappingBytes} that this runtime can map`,
+      `${sizeBytes} bytes are more than the ${maxMappingBytes} that can be mapped`,
     );
   }
 

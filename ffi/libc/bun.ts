@@ -1,5 +1,7 @@
 // The C library by Bun's FFI.
 
+import process from "node:process";
+import { isMainThread } from "node:worker_threads";
 import { firstLibrary, type Libc } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 
@@ -14,17 +16,19 @@ export interface BunFFI {
   toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer | Error;
 }
 
-/**
- * The longest ArrayBuffer of JavaScriptCore (measured: 4 GiB works, one page more is "Out of
- * memory").
- */
-const MAX_VIEW_BYTES = 2 ** 32;
-
 /** A `_fast` result is a number if it fits, and a bigint otherwise. */
 const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "u64_fast", long: "i64_fast" };
 
 function definition([parameters, result]: CSignature): Definition {
   return { args: parameters.map((type) => TYPES[type]), returns: TYPES[result] };
+}
+
+/** Makes a callback that is never closed. */
+function keep(object: object): void {
+  const { JSCallback } = process.getBuiltinModule("bun:ffi") as unknown as {
+    JSCallback: new (callback: () => unknown, definition: object) => unknown;
+  };
+  new JSCallback(() => object, {});
 }
 
 function bunFFI(): BunFFI {
@@ -109,6 +113,7 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     fcntlAsync: null,
     addressOf: (buffer) => checked(ffi.ptr(buffer)),
     view,
-    maxViewBytes: MAX_VIEW_BYTES,
+    canMapIntoMemories: isMainThread,
+    keep,
   };
 }

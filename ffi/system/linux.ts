@@ -67,7 +67,7 @@ export class LinuxSystem extends PosixSystem {
   }
 
   map(request: MapRequest): Mapping {
-    return new LinuxMapping(this.libc, this.on, request);
+    return new LinuxMapping(this.libc, this.on, request, this.pageBytes);
   }
 
   override watch(path: string): WatchedPath {

@@ -24,8 +24,8 @@ export class LinuxMapping extends PosixMapping {
   readonly syncsRangeAside: boolean;
   #canPopulate = true;
 
-  constructor(libc: Libc, on: Platform, request: MapRequest) {
-    super(libc, on, request);
+  constructor(libc: Libc, on: Platform, request: MapRequest, pageBytes: number) {
+    super(libc, on, request, pageBytes);
     this.syncsRangeAside = libc.msyncAsync !== null;
     // Faults must not read ahead, see #startReading(). This is advice, so it may fail.
     libc.madvise(this.addressOf(0, request.lengthBytes), request.lengthBytes, c.MADV_RANDOM);

@@ -68,6 +68,6 @@ export class MacosSystem extends PosixSystem {
   dropCache(): void {}
 
   map(request: MapRequest): Mapping {
-    return new MacosMapping(this.libc, this.on, request, this);
+    return new MacosMapping(this.libc, this.on, request, this.pageBytes, this);
   }
 }

@@ -19,8 +19,8 @@ export class MacosMapping extends PosixMapping {
   readonly syncsRangeAside = false;
   readonly #fullSync: FullSync;
 
-  constructor(libc: Libc, on: Platform, request: MapRequest, fullSync: FullSync) {
-    super(libc, on, request);
+  constructor(libc: Libc, on: Platform, request: MapRequest, pageBytes: number, fullSync: FullSync) {
+    super(libc, on, request, pageBytes);
     this.#fullSync = fullSync;
   }
 

@@ -2,6 +2,7 @@
 // libc for the rest.
 
 import * as fs from "node:fs";
+import { MOST_FILE_BYTES } from "../file_memory.ts";
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
@@ -30,7 +31,7 @@ export function lastError(libc: Libc, on: Platform, call: string, path?: string)
 
 /** What Linux and macOS share. */
 export abstract class PosixSystem implements System {
-  readonly maxMappingBytes: number;
+  readonly maxMappingBytes: number = MOST_FILE_BYTES;
   /** Memory for answers of C functions. An ArrayBuffer's memory does not move. */
   protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
   protected readonly scratchView: DataView = new DataView(this.scratch);
@@ -43,7 +44,6 @@ export abstract class PosixSystem implements System {
     this.libc = libc;
     this.on = on;
     this.pageBytes = pageBytes;
-    this.maxMappingBytes = libc.maxViewBytes;
     this.scratchAddress = libc.addressOf(this.scratch);
   }
 

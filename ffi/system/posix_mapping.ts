@@ -1,16 +1,20 @@
 // What Linux and macOS share of a Mapping: mmap, munmap, and addresses from offsets.
 
 import { assert } from "../assert.ts";
-import { detach } from "../detach.ts";
+import { FileMemory } from "../file_memory.ts";
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
 import { lastError } from "./posix.ts";
 import { type Mapping, type MapRequest, SystemError } from "./system.ts";
 
+/** The memories in which files are mapped now. */
+const mapped = new Set<FileMemory>();
+let isKept = false;
+
 /** A mapping without syncing and paging, which differ between Linux and macOS. */
 export abstract class PosixMapping implements Mapping {
-  readonly buffer: ArrayBuffer;
+  readonly memory: FileMemory;
   abstract readonly syncsRangeAside: boolean;
   protected readonly request: MapRequest;
   protected readonly libc: Libc;
@@ -19,19 +23,39 @@ export abstract class PosixMapping implements Mapping {
   #isOpen = true;
 
   /** Maps the file. */
-  constructor(libc: Libc, on: Platform, request: MapRequest) {
-    const { fd, lengthBytes } = request;
+  constructor(libc: Libc, on: Platform, request: MapRequest, pageBytes: number) {
     this.libc = libc;
     this.on = on;
     this.request = request;
-    this.#address = libc.mmap(0, lengthBytes, c.PROT_READ | c.PROT_WRITE, c.MAP_SHARED, fd, 0);
-    if (!(this.#address > 0)) throw this.failure("mmap");
-    try {
-      this.buffer = libc.view(this.#address, lengthBytes);
-    } catch (cause) {
-      libc.munmap(this.#address, lengthBytes);
-      throw new SystemError("mmap", "ENOMEM", undefined, { cause });
+    const { fd, lengthBytes } = request;
+    if (libc.canMapIntoMemories) {
+      const { addressOf } = libc;
+      this.memory = new FileMemory(lengthBytes, { pageBytes, addressOf });
+      this.#address = addressOf(this.memory.buffer) + this.memory.at;
+      keep(libc, this.memory);
+      try {
+        this.#map(this.#address, c.MAP_SHARED | c.MAP_FIXED, fd);
+      } catch (error) {
+        mapped.delete(this.memory);
+        throw error;
+      }
+    } else {
+      this.#address = this.#map(0, c.MAP_SHARED, fd);
+      try {
+        this.memory = new FileMemory(libc.view(this.#address, lengthBytes));
+      } catch (cause) {
+        libc.munmap(this.#address, lengthBytes);
+        throw new SystemError("mmap", "ENOMEM", undefined, { cause });
+      }
     }
+  }
+
+  #map(address: number, flags: number, fd: number): number {
+    const { lengthBytes } = this.request;
+    const got = this.libc.mmap(address, lengthBytes, c.PROT_READ | c.PROT_WRITE, flags, fd, 0);
+    if (!(got > 0)) throw this.failure("mmap");
+    assert(address === 0 || got === address, "a file is mapped where its memory is");
+    return got;
   }
 
   abstract sync(offset: number, lengthBytes: number): void;
@@ -43,8 +67,14 @@ export abstract class PosixMapping implements Mapping {
   close(): void {
     assert(this.#isOpen, "a mapping is unmapped once, because its addresses may belong to another mapping afterwards");
     this.#isOpen = false;
-    if (this.buffer.byteLength > 0) detach(this.buffer);
-    if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
+    this.memory.detach();
+    if (this.memory.memory === null) {
+      if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
+      return;
+    }
+    // The engine will give the pages to others. They must not be the file's then.
+    this.#map(this.#address, c.MAP_PRIVATE | c.MAP_FIXED | this.on.MAP_ANON, -1);
+    mapped.delete(this.memory);
   }
 
   /** The address of a range, for a call of the kernel. */
@@ -57,4 +87,14 @@ export abstract class PosixMapping implements Mapping {
   protected failure(call: string): SystemError {
     return lastError(this.libc, this.on, call);
   }
+}
+
+/**
+ * Keeps a memory until its file is no longer mapped there. An engine may give the pages of a memory
+ * that it collects to others, who would then store into the file.
+ */
+function keep(libc: Libc, memory: FileMemory): void {
+  if (!isKept) libc.keep(mapped);
+  isKept = true;
+  mapped.add(memory);
 }

@@ -4,6 +4,8 @@
 // descriptors could be two, but making and replacing a file takes both in turn. Whatever stands in
 // for the system would have to stand in for both.
 
+import type { FileMemory } from "../file_memory.ts";
+
 /** A failed system call. */
 export class SystemError extends Error {
   /** Always `SystemError`. */
@@ -55,8 +57,8 @@ export interface FileStatus {
  * a page.
  */
 export interface Mapping {
-  /** The mapped bytes. `close()` detaches it. */
-  readonly buffer: ArrayBuffer;
+  /** The memory with the mapped bytes. `close()` detaches it. */
+  readonly memory: FileMemory;
   /**
    * Which descriptor `syncAsync()` uses. True: it syncs its range through the mapped descriptor.
    * False: it syncs the whole file through the spare descriptor. It matters because the kernel
@@ -84,7 +86,7 @@ export interface Mapping {
    * reads them back one by one. It is advice to the kernel, so it never fails.
    */
   release(offset: number, lengthBytes: number, from: "process" | "kernel"): void;
-  /** Detaches `buffer` and unmaps. The descriptors stay open. */
+  /** Detaches `memory` and unmaps. The descriptors stay open. */
   close(): void;
 }
 
@@ -109,7 +111,7 @@ export interface MapRequest {
  */
 export interface System {
   readonly pageBytes: number;
-  /** The longest mapping that one ArrayBuffer can show. */
+  /** The longest file that can be mapped. */
   readonly maxMappingBytes: number;
   /**
    * Size of the longest file that this process may write. A longer write ends the process with a

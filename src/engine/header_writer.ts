@@ -54,8 +54,9 @@ export class HeaderWriter {
   makeDurable(): void {
     assert(!this.#pending, "the newest copy is made durable before the other one is written");
     const offset = HEADER_AT[this.#latestCopy];
+    const { memory } = this.#region;
     this.#region.pageIn(offset, HEADER_BYTES, "store");
-    const words = new Int32Array(this.#region.buffer, offset, 1);
+    const words = new Int32Array(memory.buffer, memory.at + offset, 1);
     // Atomic, because a compiler may drop a plain store of what is already there.
     Atomics.store(words, 0, Atomics.load(words, 0));
     this.#sync();
@@ -93,7 +94,7 @@ export class HeaderWriter {
     this.#latest = { ...latest, ...positions, writeCounter: this.#latest.writeCounter + 1 };
     this.#latestCopy = copy;
     this.#pending = true;
-    writeHeader(this.#region.buffer, copy, this.#latest);
+    writeHeader(this.#region.memory.bytes(), copy, this.#latest);
     return HEADER_AT[copy];
   }
 

@@ -99,7 +99,7 @@ export class RingMemory implements ReadSource {
     if (piece === this.#releasedPiece) return;
     this.#releasedPiece = piece;
     const start = piece * REFRESH_BYTES;
-    this.region.release(start, Math.min(REFRESH_BYTES, this.region.buffer.byteLength - start), "kernel");
+    this.region.release(start, Math.min(REFRESH_BYTES, this.region.memory.sizeBytes - start), "kernel");
   }
 
   // Reading.

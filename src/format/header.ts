@@ -99,15 +99,15 @@ export type CopyIndex = 0 | 1;
 export type HeaderFault = "magic" | "version" | "sizes" | "checksum" | "fields";
 
 /** Writes a whole copy, padding too, into memory that starts with the file's first byte. */
-export function writeHeader(buffer: ArrayBuffer, copy: CopyIndex, header: Header): void {
-  const view = new DataView(buffer, HEADER_AT[copy], HEADER_BYTES);
-  const bytes = new Uint8Array(buffer, HEADER_AT[copy], HEADER_BYTES);
-  bytes.fill(0);
-  bytes.set(MAGIC, 0);
+export function writeHeader(bytes: Uint8Array, copy: CopyIndex, header: Header): void {
+  const view = viewOf(bytes, copy);
+  const block = bytes.subarray(HEADER_AT[copy], HEADER_AT[copy] + HEADER_BYTES);
+  block.fill(0);
+  block.set(MAGIC, 0);
   view.setUint32(HEADER_VERSION_AT, FORMAT_VERSION, true);
   view.setUint32(HEADER_RECORD_BYTES_AT, RECORD_BYTES, true);
   setU64(view, HEADER_CAPACITY_AT, header.capacity);
-  bytes.set(header.logId, HEADER_LOG_ID_AT);
+  block.set(header.logId, HEADER_LOG_ID_AT);
   setU64(view, HEADER_WRITE_COUNTER_AT, header.writeCounter);
   setU64(view, HEADER_TAIL_AT, header.tail);
   setU64(view, HEADER_DURABLE_AT, header.durable);
@@ -118,8 +118,8 @@ export function writeHeader(buffer: ArrayBuffer, copy: CopyIndex, header: Header
   setU64(view, HEADER_CLEAN_HEAD_AT, header.cleanHead);
   setU64(view, HEADER_CREATED_AT, header.created);
   view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
-  writeLineage(bytes, view, header.lineage);
-  view.setInt32(HEADER_CRC_AT, checksum(buffer, copy), true);
+  writeLineage(block, view, header.lineage);
+  view.setInt32(HEADER_CRC_AT, checksum(bytes, copy), true);
 }
 
 function writeLineage(bytes: Uint8Array, view: DataView, { logId, origin, fork }: Lineage): void {
@@ -138,15 +138,15 @@ function stateOf(header: Header): number {
 }
 
 /** Reads a copy, or says why it cannot be used. */
-export function readHeader(buffer: ArrayBuffer, copy: CopyIndex): Header | HeaderFault {
-  const view = new DataView(buffer, HEADER_AT[copy], HEADER_BYTES);
+export function readHeader(bytes: Uint8Array, copy: CopyIndex): Header | HeaderFault {
+  const view = viewOf(bytes, copy);
   for (let i = 0; i < MAGIC.length; i++) {
     if (view.getUint8(i) !== MAGIC[i]) return "magic";
   }
   if (view.getUint32(HEADER_VERSION_AT, true) !== FORMAT_VERSION) return "version";
   const capacity = getSafeU64(view, HEADER_CAPACITY_AT);
   if (view.getUint32(HEADER_RECORD_BYTES_AT, true) !== RECORD_BYTES || capacity === 0) return "sizes";
-  if (!hasChecksum(buffer, copy)) return "checksum";
+  if (!hasChecksum(bytes, copy)) return "checksum";
   const logId = idAt(view, HEADER_LOG_ID_AT);
   const header = {
     capacity,
@@ -204,13 +204,13 @@ function isSafe(shared: LogOrigin | null): boolean {
 }
 
 /** The format version that a copy claims, valid or not. */
-export function claimedVersion(buffer: ArrayBuffer, copy: CopyIndex): number {
-  return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getUint32(HEADER_VERSION_AT, true);
+export function claimedVersion(bytes: Uint8Array, copy: CopyIndex): number {
+  return viewOf(bytes, copy).getUint32(HEADER_VERSION_AT, true);
 }
 
 /** True if a copy's checksum is right, whatever its version. */
-export function hasChecksum(buffer: ArrayBuffer, copy: CopyIndex): boolean {
-  return new DataView(buffer, HEADER_AT[copy], HEADER_BYTES).getInt32(HEADER_CRC_AT, true) === checksum(buffer, copy);
+export function hasChecksum(bytes: Uint8Array, copy: CopyIndex): boolean {
+  return viewOf(bytes, copy).getInt32(HEADER_CRC_AT, true) === checksum(bytes, copy);
 }
 
 /** The two copies, and the one that counts. */
@@ -222,15 +222,19 @@ export interface HeaderPair {
 }
 
 /** Reads both copies. */
-export function readHeaders(buffer: ArrayBuffer): HeaderPair {
-  const copies = [readHeader(buffer, 0), readHeader(buffer, 1)] as const;
+export function readHeaders(bytes: Uint8Array): HeaderPair {
+  const copies = [readHeader(bytes, 0), readHeader(bytes, 1)] as const;
   const [a, b] = copies;
   if (typeof a === "string") return { copies, newest: typeof b === "string" ? null : b, newestCopy: 1 };
   if (typeof b === "string" || a.writeCounter >= b.writeCounter) return { copies, newest: a, newestCopy: 0 };
   return { copies, newest: b, newestCopy: 1 };
 }
 
-function checksum(buffer: ArrayBuffer, copy: CopyIndex): number {
-  const words = new Int32Array(buffer, HEADER_AT[copy], HEADER_BYTES / 4);
+function checksum(bytes: Uint8Array, copy: CopyIndex): number {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + HEADER_AT[copy], HEADER_BYTES / 4);
   return ~updateWords(INITIAL_STATE, words, 0, HEADER_CRC_AT / 4);
+}
+
+function viewOf(bytes: Uint8Array, copy: CopyIndex): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset + HEADER_AT[copy], HEADER_BYTES);
 }

@@ -1,5 +1,6 @@
 // Records of 64 bytes: encoded into their slots, and verified there.
 
+import { FileMemory } from "../../ffi/file_memory.ts";
 import { assert } from "../assert.ts";
 import { type LSN, OpType, type U64 } from "../types.ts";
 import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
@@ -89,24 +90,26 @@ export interface BatchPart {
 
 /** Record slots in memory: the ring itself, or a copy of a part of it. */
 export class Slots extends SlotFields {
+  readonly memory: FileMemory;
   readonly #seed: number;
   readonly #checksums: RecordChecksums;
 
-  /** @param base offset of the first slot in the buffer, a multiple of 4. */
-  constructor(buffer: ArrayBuffer, base: number, count: number, seed: number) {
-    super(buffer, base, count);
+  /** @param base offset of the first slot in the file, a multiple of 4. */
+  constructor(memory: FileMemory, base: number, count: number, seed: number) {
+    super(memory, base, count);
+    this.memory = memory;
     this.#seed = seed;
     this.#checksums = new RecordChecksums(seed);
   }
 
   /** The ring of a mapped file. */
-  static ofRing(buffer: ArrayBuffer, capacity: number, seed: number): Slots {
-    return new Slots(buffer, RING_AT, capacity, seed);
+  static ofRing(memory: FileMemory, capacity: number, seed: number): Slots {
+    return new Slots(memory, RING_AT, capacity, seed);
   }
 
   /** Slots over a copy of their bytes, verified with the same seed. */
   copyOf(buffer: ArrayBuffer, count: number): Slots {
-    return new Slots(buffer, 0, count, this.#seed);
+    return new Slots(new FileMemory(buffer), 0, count, this.#seed);
   }
 
   /**
@@ -222,7 +225,7 @@ export class Slots extends SlotFields {
     const most = Math.min(count, RUN_RECORDS);
     const codec = most < LEAST_VERIFIED ? null : runCodec();
     if (codec === null) return this.#verifyOneByOne(slot, lsn, most);
-    const bytes = new Uint8Array(this.view.buffer as ArrayBuffer, this.offsetOf(slot), most * RECORD_BYTES);
+    const bytes = this.memory.bytes(this.offsetOf(slot), most * RECORD_BYTES);
     return codec.verify(bytes, this.#seed, lsn);
   }
 
@@ -252,7 +255,7 @@ export class Slots extends SlotFields {
     const { words } = this;
     const end = this.wordOf(this.count);
     for (let word = this.firstWord; word < end; word += WORDS) words[word]! ^= difference;
-    return new Slots(this.view.buffer as ArrayBuffer, this.base, this.count, seed);
+    return new Slots(this.memory, this.base, this.count, seed);
   }
 
   /** Writes zeros, which never verify. */

@@ -1,5 +1,6 @@
 // The fields of a slot, whether or not its bytes are a whole record.
 
+import type { FileMemory } from "../../ffi/file_memory.ts";
 import { assert } from "../assert.ts";
 import type { LSN, OpType } from "../types.ts";
 import { storeHalves } from "./big_endian.ts";
@@ -26,7 +27,9 @@ const WORDS = RECORD_BYTES / 4;
 
 /** Record slots in memory, to be read. */
 export class SlotFields {
+  /** The memory from the file's first byte on. */
   readonly view: DataView;
+  /** As `view`. */
   readonly words: Int32Array;
   /** Byte offset of slot 0. */
   readonly base: number;
@@ -34,11 +37,11 @@ export class SlotFields {
   /** Index of the first word of slot 0. */
   protected readonly firstWord: number;
 
-  /** @param base offset of the first slot in the buffer, a multiple of 4. */
-  constructor(buffer: ArrayBuffer, base: number, count: number) {
-    assert(base % 4 === 0 && base + count * RECORD_BYTES <= buffer.byteLength, "slots lie inside their memory");
-    this.view = new DataView(buffer);
-    this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+  /** @param base offset of the first slot in the file, a multiple of 4. */
+  constructor({ buffer, at, sizeBytes }: FileMemory, base: number, count: number) {
+    assert(base % 4 === 0 && base + count * RECORD_BYTES <= sizeBytes, "slots lie inside their memory");
+    this.view = new DataView(buffer, at, sizeBytes);
+    this.words = new Int32Array(buffer, at, Math.floor(sizeBytes / 4));
     this.base = base;
     this.firstWord = base / 4;
     this.count = count;

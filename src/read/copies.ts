@@ -67,7 +67,7 @@ export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: Ar
   for (const { offset, length } of rangesOf(first, last, slots.count)) {
     for (let done = 0; done < length; done += COPY_BYTES) {
       const piece = Math.min(COPY_BYTES, length - done);
-      bytes.set(new Uint8Array(slots.view.buffer as ArrayBuffer, offset + done, piece), at);
+      bytes.set(slots.memory.bytes(offset + done, piece), at);
       at += piece;
       if (piece === COPY_BYTES) source.release(offset + done, piece);
     }

@@ -43,7 +43,7 @@ export function* imagePieces({ header, state, read }: ImageRequest): Generator<U
   const seed = checksumSeed(logId);
   function* records(first: LSN, last: LSN) {
     for (let lsn = first; lsn <= last; lsn += PIECE_RECORDS) {
-      yield new Uint8Array(read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).view.buffer as ArrayBuffer);
+      yield read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).memory.bytes();
     }
   }
   const lineage = lineageOf(logId, { logId: header.lineage.logId, lastLsn: head - 1 });
@@ -66,8 +66,8 @@ function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
 function headersOf(state: LogState, fixed: FixedFields): Uint8Array {
   const bytes = new Uint8Array(RING_AT);
   const header = { ...closedPositions(state, 0), ...fixed };
-  writeHeader(bytes.buffer, 0, { ...header, writeCounter: 1 });
-  writeHeader(bytes.buffer, 1, { ...header, writeCounter: 2 });
+  writeHeader(bytes, 0, { ...header, writeCounter: 1 });
+  writeHeader(bytes, 1, { ...header, writeCounter: 2 });
   return bytes;
 }
 

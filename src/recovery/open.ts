@@ -1,5 +1,6 @@
 // Opens a log: the region, the header, recovery, and then its repair or its salvage.
 
+import { FileMemory } from "../../ffi/file_memory.ts";
 import { memoryRegion } from "../../ffi/memory.ts";
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
 import type { HeaderWriter } from "../engine/header_writer.ts";
@@ -63,26 +64,26 @@ export function openLog(request: LogRequest): OpenedLog {
 function openRegion(request: LogRequest, region: Region, startMs: number, salvaged: Salvaged | null): OpenedLog {
   try {
     const memory = readableMemory(request, region, () => region.pageIn(0, RING_AT, "load"));
-    const pair = readHeaders(memory);
+    const pair = readHeaders(memory.bytes());
     const header = pair.newest;
     if (header === null) {
       // For a header that cannot be read, the medium's error says more than zeros in its place.
-      if (memory !== region.buffer) region.pageIn(0, RING_AT, "load");
-      throw noHeader(region.path, pair, memory);
+      if (memory !== region.memory) region.pageIn(0, RING_AT, "load");
+      throw noHeader(region.path, pair, memory.bytes());
     }
     const verify = salvaged === null ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
-    const isCut = fileBytesOf(header.capacity) > memory.byteLength;
+    const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;
     if (isCut && !maySalvage) throw cutFile(region, header);
     const ring = isCut
       ? extended(memory, region, header)
-      : memory === region.buffer
+      : memory === region.memory
       ? readableMemory(request, region, () => readAhead(region, header, verify))
       : memory;
     const slots = Slots.ofRing(ring, header.capacity, checksumSeed(header.logId));
     const verdict = recover(slots, header, verify);
     if (verdict.unsupported !== 0) throw unsupportedRecord(region, slots, verdict);
-    if (ring !== region.buffer || verdict.damaged.length > 0) {
+    if (ring !== region.memory || verdict.damaged.length > 0) {
       if (!maySalvage) throw corruption(region, slots, verdict);
       const { next, ...done } = salvageTo(region, slots, header, verdict, request.nowNanos);
       // Only now, because the lock of the damaged file keeps others out until the new file is
@@ -103,10 +104,10 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
  * The region's bytes, after `read` has paged them in. If some cannot be read and salvage is asked
  * for, a copy with zeros in their place.
  */
-function readableMemory(request: LogRequest, region: Region, read: () => void): ArrayBuffer {
+function readableMemory(request: LogRequest, region: Region, read: () => void): FileMemory {
   try {
     read();
-    return region.buffer;
+    return region.memory;
   } catch (error) {
     const isUnreadable = error instanceof RegionError && error.reason === "IO";
     if (!isUnreadable || !request.salvage) throw error;
@@ -122,7 +123,7 @@ function readAhead(region: Region, header: Header, verify: Verify): void {
     for (const { offset, length } of rangesOf(first, last, capacity)) region.pageIn(offset, length, "load");
   };
   if (cleanHead !== 0) read(refutingRange(header, verify));
-  const isCleanLog = isClean(Slots.ofRing(region.buffer, capacity, checksumSeed(logId)), header, verify);
+  const isCleanLog = isClean(Slots.ofRing(region.memory, capacity, checksumSeed(logId)), header, verify);
   if (isCleanLog) verifiedRanges(header, verify).forEach(read);
   else read({ first: tail, last: tail + capacity - 1 });
 }
@@ -133,7 +134,7 @@ function makeRegion(request: LogRequest): Region {
   const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos);
   if (request.path === null) {
     const region = memoryRegion(sizeBytes);
-    new Uint8Array(region.buffer).set(initialBytes());
+    region.memory.bytes().set(initialBytes());
     return region;
   }
   const open: OpenRequest = {
@@ -150,19 +151,19 @@ function makeRegion(request: LogRequest): Region {
 
 function readOwnerPid(firstBytes: Uint8Array): number | null {
   if (firstBytes.byteLength < RING_AT / 2) return null;
-  const pid = readHeaders(firstBytes.slice().buffer).newest?.openerPid ?? 0;
+  const pid = readHeaders(firstBytes.slice()).newest?.openerPid ?? 0;
   return pid === 0 ? null : pid;
 }
 
 /** A copy with zeros where a cut file has no bytes, because zeros never verify. */
-function extended(memory: ArrayBuffer, region: Region, header: Header): ArrayBuffer {
-  let copy: Uint8Array<ArrayBuffer>;
+function extended(memory: FileMemory, region: Region, header: Header): FileMemory {
+  let copy: FileMemory;
   try {
-    copy = new Uint8Array(fileBytesOf(header.capacity));
+    copy = new FileMemory(fileBytesOf(header.capacity));
   } catch {
     // A header that asks for more bytes than there is memory counts as damaged.
     throw cutFile(region, header);
   }
-  copy.set(new Uint8Array(memory));
-  return copy.buffer;
+  copy.bytes().set(memory.bytes());
+  return copy;
 }

@@ -9,14 +9,14 @@ import { fileBytesOf, lossOf, offsetOf, slotOf } from "../format/ring.ts";
 import type { Verdict } from "./recovery.ts";
 
 /** The error for a file without a valid header copy. */
-export function noHeader(path: string | null, pair: HeaderPair, memory: ArrayBuffer): WALError {
+export function noHeader(path: string | null, pair: HeaderPair, bytes: Uint8Array): WALError {
   const where = JSON.stringify(path);
   if (pair.copies.every((copy) => copy === "magic")) {
     return new WALFormatError(path, 0, `Cannot open ${where}: it is not a log of this library`);
   }
-  const other = copyOfOtherVersion(pair, memory);
+  const other = copyOfOtherVersion(pair, bytes);
   if (other !== null) {
-    const version = claimedVersion(memory, other);
+    const version = claimedVersion(bytes, other);
     const versions = `its format version is ${version}, this library reads version ${FORMAT_VERSION}`;
     return new WALFormatError(path, 0, `Cannot open ${where}: ${versions}`);
   }
@@ -28,15 +28,15 @@ export function noHeader(path: string | null, pair: HeaderPair, memory: ArrayBuf
  * The header copy that another version wrote, if any. One wrong version field alone may be damage,
  * unless the copy's checksum is right.
  */
-function copyOfOtherVersion({ copies }: HeaderPair, memory: ArrayBuffer): CopyIndex | null {
-  if (copies[0] === "version" && (copies[1] === "version" || hasChecksum(memory, 0))) return 0;
-  return copies[1] === "version" && hasChecksum(memory, 1) ? 1 : null;
+function copyOfOtherVersion({ copies }: HeaderPair, bytes: Uint8Array): CopyIndex | null {
+  if (copies[0] === "version" && (copies[1] === "version" || hasChecksum(bytes, 0))) return 0;
+  return copies[1] === "version" && hasChecksum(bytes, 1) ? 1 : null;
 }
 
 /** The error for a file that is shorter than its header says. */
 export function cutFile(region: Region, header: Header): WALCorruptError {
   const where = JSON.stringify(region.path);
-  const bytes = region.buffer.byteLength;
+  const bytes = region.memory.sizeBytes;
   const wanted = fileBytesOf(header.capacity);
   const message = `Cannot open ${where}: the file was cut to ${bytes} bytes, its header says ${wanted}`;
   return new WALCorruptError(region.path, [], message);

@@ -30,7 +30,7 @@ export function warningsOf(
     );
   }
   const wanted = roundFileBytes(sizeBytes);
-  const bytes = region.buffer.byteLength;
+  const bytes = region.memory.sizeBytes;
   if (sizeIsGiven && wanted !== bytes) {
     warnings.push(
       `The log has ${bytes} bytes, not the ${wanted} of the option size: a log keeps the size it was made with`,

@@ -13,10 +13,11 @@ import { test } from "../support/test.ts";
 test("Region.close() detaches every view before the memory goes", () => {
   using directory = tempDir();
   const region = diskStorage().open(`${directory.path}/log`, openRequest({ allowUnsafeFileSystem: true }));
-  const { buffer } = region;
-  assertEquals(buffer.byteLength, SIZE_BYTES);
-  const bytes = new Uint8Array(buffer);
-  const words = new Int32Array(buffer, 16384, 16);
+  const { memory } = region;
+  const { buffer } = memory;
+  assertEquals(memory.sizeBytes, SIZE_BYTES);
+  const bytes = memory.bytes();
+  const words = new Int32Array(buffer, memory.at + 16384, 16);
   const view = new DataView(buffer);
   bytes[20000] = 7;
   region.close();
@@ -32,7 +33,7 @@ test("Region.close() detaches at once while a sync off the thread is pending, an
   using directory = tempDir();
   for (let i = 0; i < 20; i++) {
     const region = diskStorage().open(`${directory.path}/log`, openRequest({ allowUnsafeFileSystem: true }));
-    const bytes = new Uint8Array(region.buffer);
+    const bytes = region.memory.bytes();
     bytes[20000] = i;
     const pending = region.syncAsync(0, SIZE_BYTES).then(() => "synced", () => "failed");
     region.close();

@@ -65,13 +65,20 @@ test("WAL.open() without a JIT is WALPlatformError with the first reason as caus
   assertEquals(fs.readdirSync(directory.path), []);
 }, { skip: runtime !== "bun" && "Deno calls C without a JIT" });
 
-test("WAL.open() without a JIT opens on Deno", async () => {
+test("WAL.open() without WebAssembly is WALPlatformError, in memory too", async () => {
   using directory = tempDir();
-  const { stdout, stderr } = await openInChild(directory.join("log"), {
-    denoFlags: ["--allow-all", "--v8-flags=--jitless"],
-  });
-  assertEquals(stdout.trim(), "opened 1 1", stderr);
-}, { skip: runtime !== "deno" && "asks for V8" });
+  const script = `
+    import { WAL } from "${projectUrl("mod.ts")}";
+    for (const path of [null, ${JSON.stringify(directory.join("log"))}]) {
+      try {
+        WAL.open(path, { size: 65536 });
+      } catch (error) {
+        console.log(error.constructor.name, error.code, error.message.includes("WebAssembly"));
+      }
+    }`;
+  const { stdout, stderr } = await runSnippet(script, { denoFlags: ["--allow-all", "--v8-flags=--jitless"] });
+  assertEquals(stdout, "WALPlatformError PLATFORM true\n".repeat(2), stderr);
+}, { skip: runtime !== "deno" && "Bun has WebAssembly without a JIT" });
 
 test("WAL.open() with little address space opens or is typed, and leaves nothing", async () => {
   // A runtime that does not start at all says nothing on standard output.

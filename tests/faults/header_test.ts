@@ -102,7 +102,7 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
       }
       const halted = disk.snapshot();
       disk.restart({ keep: "none" });
-      const counters = readHeaders(disk.image(LOG).buffer).copies.map((copy) =>
+      const counters = readHeaders(disk.image(LOG)).copies.map((copy) =>
         typeof copy === "string" ? NaN : copy.writeCounter
       );
       // Each copy is durable before the other is touched, so nothing unsynced is needed for either
@@ -120,7 +120,7 @@ test("WAL has a whole header copy on the medium at any call, whatever subset of 
         disk.restart({
           keep: (piece, index) => piece.kind === "bytes" && piece.offset < 2 * HEADER_BYTES && keep(piece, index),
         });
-        const { newest } = readHeaders(disk.image(LOG).buffer);
+        const { newest } = readHeaders(disk.image(LOG));
         assert(newest !== null, `step ${step} ${when}: no copy is whole\n${disk.describe(30)}`);
         images++;
         // The header has overtaken all data that was not synced. What it speaks of is there all the
@@ -146,7 +146,7 @@ test("WAL trusts neither a header that lags nor one that has overtaken the data"
   append(wal, 10);
   wal.flush();
   // It lags: no header was written since the opening.
-  const lagging = readHeaders(disk.image(LOG).buffer).newest!;
+  const lagging = readHeaders(disk.image(LOG)).newest!;
   assertEquals(lagging.durable, 0);
   assertHolds(simulation.reopen({ keep: "none" }), 1, 10);
   // It has overtaken: everything but the data arrived.

@@ -498,7 +498,7 @@ test("consumeAsync() writes a fork into both header copies before the store hear
   wal.flush();
   await refused(wal, store.asStore());
   const fork = { logId, lastLsn: 50 };
-  const { copies } = readHeaders(disk.image(PATH).buffer as ArrayBuffer);
+  const { copies } = readHeaders(disk.image(PATH));
   for (const copy of copies) {
     assert(typeof copy === "object");
     assertEquals(copy.lineage, { logId: wal.logId, origin: null, fork });

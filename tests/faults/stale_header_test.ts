@@ -6,6 +6,7 @@
 //   lost at each system call. Each header copy that was ever on the medium is put back. Single
 //   cases follow, and the slots in which recovery looks for debris.
 
+import { FileMemory } from "../../ffi/file_memory.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WAL, WALCorruptError } from "../../mod.ts";
 import { type Header, readHeaders } from "../../src/format/header.ts";
@@ -114,7 +115,7 @@ function crashedAt(seed: number, call: number): SmallLog | null {
 
 /** The valid copies in a file. */
 function headersOf(file: Uint8Array): Header[] {
-  return readHeaders(file.slice().buffer).copies.filter((copy) => typeof copy !== "string");
+  return readHeaders(file.slice()).copies.filter((copy) => typeof copy !== "string");
 }
 
 /**
@@ -147,7 +148,7 @@ test("recover() loses nothing in silence with any header copy of before, unless 
           log.simulation.crash({ keep: "none" });
         }
         const file = disk.image(LOG).slice();
-        const slots = Slots.ofRing(file.buffer, log.capacity, checksumSeed(LOG_ID));
+        const slots = Slots.ofRing(new FileMemory(file.buffer), log.capacity, checksumSeed(LOG_ID));
         for (const header of seen.values()) check(slots, header, log.known, `seed ${seed}, call ${call}`, counts);
       }
     }
@@ -211,7 +212,7 @@ for (const past of [CAPACITY, CAPACITY + 1, CAPACITY + 32, 2 * CAPACITY, 3 * CAP
       simulation.open().close();
       const old = copiesOf(simulation);
       if (damage !== "both copies are old") {
-        const { newestCopy } = readHeaders(old.slice().buffer);
+        const { newestCopy } = readHeaders(old.slice());
         old[HEADER_AT[1 - newestCopy]! + 200]! ^= 1;
       }
       const wal = simulation.open();
@@ -393,7 +394,7 @@ test("WAL.open() leaves no slot with an LSN of its head or more, whatever was mi
     simulation.disk.damage.copySector(LOG, from, RING_AT / 512 + 8 + random.below(80));
     const reopened = simulation.open();
     assertEquals(reopened.head, 21);
-    const slots = Slots.ofRing(simulation.disk.image(LOG, "cache").buffer, CAPACITY, 0);
+    const slots = Slots.ofRing(new FileMemory(simulation.disk.image(LOG, "cache").buffer), CAPACITY, 0);
     for (let slot = 0; slot < CAPACITY; slot++) assert(slots.lsnAt(slot) <= 20, `seed ${seed}, slot ${slot}`);
     simulation.bury();
   }

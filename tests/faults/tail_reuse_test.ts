@@ -116,7 +116,7 @@ for (const [name, way] of Object.entries(WAYS)) {
 /** Loses the copy of the header that counts. */
 function wipeNewerCopy(disk: SimulatedDisk): void {
   const image = disk.image(LOG);
-  const { newest, newestCopy } = readHeaders(image.slice().buffer);
+  const { newest, newestCopy } = readHeaders(image.slice());
   assert(newest !== null);
   disk.damage.wipeSectors(LOG, HEADER_AT[newestCopy] / 512, HEADER_BYTES / 512);
 }
@@ -148,7 +148,7 @@ for (const [name, way] of Object.entries({ ...WAYS, ...WAYS_OF_BATCHES })) {
       for (const keep of ["none", "all", "random"] as const) {
         disk.restore(crashed);
         simulation.crash({ keep });
-        if (readHeaders(disk.image(LOG).slice().buffer).copies.some((copy) => typeof copy === "string")) continue;
+        if (readHeaders(disk.image(LOG).slice()).copies.some((copy) => typeof copy === "string")) continue;
         wipeNewerCopy(disk);
         const recovered = simulation.open();
         const where = `step ${step}, ${keep}`;

@@ -1,5 +1,6 @@
 // A file that is an array of bytes, for tests that open ten thousands of damaged logs.
 
+import { FileMemory } from "../../ffi/file_memory.ts";
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
 
 /** A storage with one file, at whatever path. */
@@ -22,7 +23,7 @@ export class BytesStorage implements Storage {
       throw new RegionError("TOO_SHORT", `Cannot open: ${byteLength} bytes`, { path });
     }
     return {
-      buffer,
+      memory: new FileMemory(buffer),
       path,
       created,
       fileSystem: { name: "bytes", durable: false },
@@ -32,7 +33,7 @@ export class BytesStorage implements Storage {
       syncAsync: () => Promise.resolve(),
       pageIn: () => {},
       release: () => {},
-      readable: () => buffer.slice(),
+      readable: () => new FileMemory(buffer.slice()),
       verify: () => {},
       replace() {
         throw new Error("not in this test");

@@ -1,12 +1,13 @@
 // Rings and headers as recovery meets them, put together slot by slot.
 
+import { FileMemory } from "../../ffi/file_memory.ts";
 import { type Header, readHeader } from "../../src/format/header.ts";
 import { checksumSeed, Slots } from "../../src/format/record.ts";
 import { headerBytes, LOG_ID, recordBytes, type ReferenceHeader, type ReferenceRecord } from "./reference.ts";
 
 /** A header that recovery gets, as it would be read from a file. */
 export function makeHeader(fields: ReferenceHeader = {}): Header {
-  const header = readHeader(headerBytes(fields).buffer as ArrayBuffer, 0);
+  const header = readHeader(headerBytes(fields), 0);
   if (typeof header === "string") throw new Error(`A header that cannot be read: ${header}`);
   return header;
 }
@@ -51,7 +52,7 @@ export class RingBuilder {
 
   /** The ring, over its own memory. */
   build(): Slots {
-    return Slots.ofRing(this.#bytes.slice().buffer as ArrayBuffer, this.capacity, checksumSeed(LOG_ID));
+    return Slots.ofRing(new FileMemory(this.#bytes.slice().buffer as ArrayBuffer), this.capacity, checksumSeed(LOG_ID));
   }
 }
 

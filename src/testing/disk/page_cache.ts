@@ -1,11 +1,12 @@
 // What programs see of a file: its bytes in memory, which a process may have mapped.
 
+import { FileMemory } from "../../../ffi/file_memory.ts";
 import { resized } from "./medium.ts";
 
 /** The page cache of one file. */
 export class PageCache {
   #bytes = new Uint8Array(0);
-  #mapping: ArrayBuffer | null = null;
+  #mapping: FileMemory | null = null;
   #sizeBytes = 0;
 
   /** The file's size, as programs see it. A mapping may be longer or shorter. */
@@ -23,23 +24,19 @@ export class PageCache {
     return this.#mapping !== null;
   }
 
-  /** Hands out the bytes as a mapping. A second mapping is the same buffer. */
-  map(lengthBytes: number): ArrayBuffer {
+  /** Hands out the bytes as a mapping. A second mapping is the same memory. */
+  map(lengthBytes: number): FileMemory {
     this.assertAttached();
     if (this.#mapping === null) {
-      if (lengthBytes !== this.#bytes.length) this.#bytes = resized(this.#bytes, lengthBytes);
-      const buffer = this.#bytes.buffer;
-      // Whoever detaches the mapping must not take the page cache with it.
-      Object.defineProperty(buffer, "transfer", {
-        configurable: true,
-        value: () => {
-          if (this.#mapping === buffer) this.detach();
-          return new ArrayBuffer(0);
-        },
+      const mapping = new CacheMemory(lengthBytes, (memory) => {
+        if (this.#mapping === memory) this.detach();
       });
-      this.#mapping = buffer;
+      const bytes = mapping.bytes();
+      bytes.set(this.#bytes.subarray(0, lengthBytes));
+      this.#bytes = bytes;
+      this.#mapping = mapping;
     }
-    if (this.#mapping.byteLength !== lengthBytes) {
+    if (this.#mapping.sizeBytes !== lengthBytes) {
       throw new Error("Outside the fault model: two mappings of one file at a time, of different lengths");
     }
     return this.#mapping;
@@ -52,15 +49,16 @@ export class PageCache {
   detach(): void {
     if (this.#mapping === null) return;
     this.assertAttached();
-    const moved = (ArrayBuffer.prototype as unknown as { transfer(): ArrayBuffer }).transfer.call(this.#mapping);
-    this.#mapping = null;
+    const mapping = this.#mapping;
     // What lay past the end of the file was never part of it.
-    this.#bytes = resized(new Uint8Array(moved), this.#sizeBytes);
+    this.#bytes = resized(this.#bytes.slice(), this.#sizeBytes);
+    this.#mapping = null;
+    mapping.detach();
   }
 
   assertAttached(): void {
-    if (this.#mapping !== null && this.#mapping.byteLength === 0 && this.#sizeBytes > 0) {
-      throw new Error("The mapping was detached past buffer.transfer(), which the simulated disk cannot follow");
+    if (this.#mapping !== null && this.#mapping.buffer.byteLength === 0) {
+      throw new Error("The mapping was detached past FileMemory.detach(), which the simulated disk cannot follow");
     }
   }
 
@@ -103,5 +101,20 @@ export class PageCache {
     this.detach();
     this.#bytes = bytes;
     this.#sizeBytes = bytes.length;
+  }
+}
+
+/** The memory of a mapping. Whoever detaches it must not take the page cache with it. */
+class CacheMemory extends FileMemory {
+  readonly #beforeDetach: (memory: FileMemory) => void;
+
+  constructor(sizeBytes: number, beforeDetach: (memory: FileMemory) => void) {
+    super(sizeBytes);
+    this.#beforeDetach = beforeDetach;
+  }
+
+  override detach(): void {
+    this.#beforeDetach(this);
+    super.detach();
   }
 }

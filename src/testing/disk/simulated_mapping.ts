@@ -1,5 +1,6 @@
 // A file of the simulated disk in memory.
 
+import type { FileMemory } from "../../../ffi/file_memory.ts";
 import { type Mapping, type MapRequest, SystemError } from "../../../ffi/system/system.ts";
 import type { SimulatedDescriptors } from "./simulated_descriptors.ts";
 import type { SimulatedFile } from "./simulated_file.ts";
@@ -8,7 +9,7 @@ import type { SimulatedSyncs } from "./simulated_syncs.ts";
 
 /** One process's mapping of a file. */
 export class SimulatedMapping implements Mapping {
-  readonly buffer: ArrayBuffer;
+  readonly memory: FileMemory;
   readonly syncsRangeAside: boolean;
   readonly file: SimulatedFile;
   readonly #process: SimulatedProcess;
@@ -29,7 +30,7 @@ export class SimulatedMapping implements Mapping {
     const { node, path } = descriptors.file("mmap", request.fd);
     if (request.lengthBytes === 0) throw new SystemError("mmap", "EINVAL");
     this.file = node.file;
-    this.buffer = node.file.cache.map(request.lengthBytes);
+    this.memory = node.file.cache.map(request.lengthBytes);
     this.syncsRangeAside = !process.machine.settings.asyncUsesSpare;
     this.#process = process;
     this.#syncs = syncs;
@@ -91,8 +92,8 @@ export class SimulatedMapping implements Mapping {
     this.#check("munmap", 0, this.#request.lengthBytes);
     this.#process.step("unmap", this.#path, () => {
       this.#unmap();
-      // The buffer may have been detached before, and the file mapped anew since.
-      if (this.buffer.byteLength > 0) this.file.cache.detach();
+      // It may have been detached before, and the file mapped anew since.
+      this.memory.detach();
     });
   }
 

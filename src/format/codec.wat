@@ -22,29 +22,32 @@
 ;;   instructions", FAST 2013).
 ;;
 ;; A record's first half, its front, changes little from one record to the next: usually only the
-;; low bytes of LSN, sequence number and distance. So the state after a front is kept, and three
+;; low bytes of LSN, sequence number and distance. So what a front contributes is kept, and three
 ;; look-ups bring it up to date. The second half, key and value, is its back.
 ;;
 ;; The first 64 KiB of each memory are the codec's:
 ;;    offset  bytes  name          what
 ;;         0  57344  ROWS_AT       row r, 1024 bytes a row: what each byte contributes when r follow
 ;;     57344   4096  NIBBLES_AT    for each byte of a back: tables of its low and its high nibble
-;;     61440     64  SUMS_AT       of sixteen records: what their fronts contribute, then checksums
+;;     61440     64  SUMS_AT       how the checksums of sixteen records differ from the right ones
 ;;     61504    512  PIECES_AT     the backs of sixteen records, byte by byte
-;;     62016     16  ZEROS_AT      zeros
-;;     62032      8  RESULT_AT     what `verify` found besides: `whole` and `checkpoint`
+;;     62016     64  ZEROS_AT      zeros
+;;     62080      8  RESULT_AT     what `verify` found besides: `whole` and `checkpoint`
 ;;     62464   3072  STAGED_AT     bytes from outside of the memory, to be checksummed
 (module
   (import "log" "memory" (memory 1))
 
   ;; The state from which records start: the state after the log id.
   (global $seed (mut i32) (i32.const 0))
-  ;; The front whose state is kept, without the low bytes of LSN, sequence number and distance.
+  ;; The front that is kept, without the low bytes of LSN, sequence number and distance.
   (global $keptKind (mut i32) (i32.const 0))
   (global $keptLsn (mut i64) (i64.const 0))
   (global $keptNanos (mut i64) (i64.const 0))
   (global $keptCounts (mut i64) (i64.const 0))
+  ;; What the kept front contributes.
   (global $kept (mut i32) (i32.const 0))
+  ;; What the seed and the kept kind contribute.
+  (global $ofKind (mut i32) (i32.const 0))
 
   (start $makeTables)
 
@@ -124,7 +127,6 @@
 
   ;; Continues a state over the bytes from `at` to `end`.
   (func $continue (export "continue") (param $state i32) (param $at i32) (param $end i32) (result i32)
-    (local $word i32)
     (block $fewer
       (loop $next
         (br_if $fewer (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 16)))
@@ -134,17 +136,7 @@
     (block $fewer
       (loop $next
         (br_if $fewer (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 4)))
-        (local.set $word (i32.xor (i32.load (local.get $at)) (local.get $state)))
-        (local.set $state
-          (i32.xor
-            (i32.xor
-              (i32.load offset=3072 (; row 3 ;) (i32.and (i32.shl (local.get $word) (i32.const 2)) (i32.const 0x3fc)))
-              (i32.load offset=2048 (; row 2 ;)
-                (i32.and (i32.shr_u (local.get $word) (i32.const 6)) (i32.const 0x3fc))))
-            (i32.xor
-              (i32.load offset=1024 (; row 1 ;)
-                (i32.and (i32.shr_u (local.get $word) (i32.const 14)) (i32.const 0x3fc)))
-              (i32.load (i32.and (i32.shr_u (local.get $word) (i32.const 22)) (i32.const 0x3fc))))))
+        (local.set $state (call $four (i32.xor (i32.load (local.get $at)) (local.get $state)) (i32.const 0)))
         (local.set $at (i32.add (local.get $at) (i32.const 4)))
         (br $next)))
     (block $done
@@ -184,26 +176,58 @@
       (i32.load offset=35840 (; row 35 ;)
         (i32.and (i32.wrap_i64 (i64.shr_u (local.get $counts) (i64.const 30))) (i32.const 0x3fc)))))
 
+  ;; What eight bytes contribute, `row` being the row for the last of them.
+  (func $eight (param $bytes i64) (param $row i32) (result i32)
+    (i32.xor
+      (call $four
+        (i32.wrap_i64 (local.get $bytes))
+        (i32.add (local.get $row) (i32.const 4096 (; row 4 ;))))
+      (call $four (i32.wrap_i64 (i64.shr_u (local.get $bytes) (i64.const 32))) (local.get $row))))
+
+  ;; The same of four bytes.
+  (func $four (param $bytes i32) (param $row i32) (result i32)
+    (i32.xor
+      (i32.xor
+        (i32.load offset=3072 (; row 3 ;)
+          (i32.add (local.get $row) (i32.and (i32.shl (local.get $bytes) (i32.const 2)) (i32.const 0x3fc))))
+        (i32.load offset=2048 (; row 2 ;)
+          (i32.add (local.get $row) (i32.and (i32.shr_u (local.get $bytes) (i32.const 6)) (i32.const 0x3fc)))))
+      (i32.xor
+        (i32.load offset=1024 (; row 1 ;)
+          (i32.add (local.get $row) (i32.and (i32.shr_u (local.get $bytes) (i32.const 14)) (i32.const 0x3fc))))
+        (i32.load
+          (i32.add (local.get $row) (i32.and (i32.shr_u (local.get $bytes) (i32.const 22)) (i32.const 0x3fc)))))))
+
   ;; Keeps what the front of the record at `at` contributes, less the low bytes.
   (func $keep (param $at i32)
-    (local $lsn i64) (local $counts i64) (local $state i32)
-    (local.set $lsn (i64.load offset=8 (; LSN_AT ;) (local.get $at)))
-    (local.set $counts (i64.load offset=24 (; TIME_SEQ_AT ;) (local.get $at)))
-    (global.set $keptKind (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)))
+    (local $lsn i64) (local $nanos i64) (local $counts i64)
+    (if (i32.ne (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)) (global.get $keptKind))
+      (then (call $keepKind (local.get $at))))
+    (local.set $lsn
+      (i64.and (i64.load offset=8 (; LSN_AT ;) (local.get $at)) (i64.const 0xffffffffffffff00)))
+    (local.set $nanos (i64.load offset=16 (; TIME_NANOS_AT ;) (local.get $at)))
+    (local.set $counts
+      (i64.and (i64.load offset=24 (; TIME_SEQ_AT ;) (local.get $at)) (i64.const 0xffffff00ffffff00)))
     (global.set $keptLsn (local.get $lsn))
-    (global.set $keptNanos (i64.load offset=16 (; TIME_NANOS_AT ;) (local.get $at)))
+    (global.set $keptNanos (local.get $nanos))
     (global.set $keptCounts (local.get $counts))
-    (local.set $state
-      (call $continue
-        (global.get $seed)
-        (i32.add (local.get $at) (i32.const 4 (; VERSION_OP_AT ;)))
-        (i32.add (local.get $at) (i32.const 32 (; KEY_HIGH_AT ;)))))
     (global.set $kept
       (i32.xor
-        (call $sixteen
-          (call $sixteen (local.get $state) (i32.const 62016 (; ZEROS_AT ;)))
-          (i32.const 62016 (; ZEROS_AT ;)))
-        (i32.xor (call $lowBytes (local.get $lsn) (local.get $counts)) (i32.const -1)))))
+        (i32.xor (global.get $ofKind) (call $eight (local.get $lsn) (i32.const 49152 (; row 48 ;))))
+        (i32.xor
+          (call $eight (local.get $nanos) (i32.const 40960 (; row 40 ;)))
+          (call $eight (local.get $counts) (i32.const 32768 (; row 32 ;)))))))
+
+  ;; Keeps what the seed and the first word after the checksum contribute: 56 bytes follow.
+  (func $keepKind (param $at i32)
+    (global.set $keptKind (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)))
+    (global.set $ofKind
+      (i32.xor
+        (call $continue
+          (call $four (i32.xor (global.get $seed) (global.get $keptKind)) (i32.const 0))
+          (i32.const 62016 (; ZEROS_AT ;))
+          (i32.const 62072 (; ZEROS_AT + 56 ;)))
+        (i32.const -1))))
 
   ;; The checksum of the record at `at`.
   (func $checksum (param $at i32) (result i32)
@@ -216,51 +240,54 @@
   ;; Sets the state from which records start.
   (func (export "begin") (param $seed i32)
     (global.set $seed (local.get $seed))
-    ;; What was kept belongs to the seed before, so some front is kept with this one.
+    ;; What was kept belongs to the seed before. So some front is kept with this one: the codec's
+    ;; first bytes.
+    (call $keepKind (i32.const 0))
     (call $keep (i32.const 0)))
 
   ;; Writes the checksums of records whose fields are stored.
   (func $seal (export "seal") (param $at i32) (param $count i32)
     (local $end i32)
     (local.set $end (i32.add (local.get $at) (i32.shl (local.get $count) (i32.const 6))))
-    ;; SIMD {
-    (block $few
-      (loop $next
-        (br_if $few (i32.lt_u (i32.sub (local.get $end) (local.get $at)) (i32.const 1024)))
-        (call $sealSixteen (local.get $at))
-        (local.set $at (i32.add (local.get $at) (i32.const 1024)))
-        (br $next)))
-    ;; }
     (block $done
       (loop $next
         (br_if $done (i32.eq (local.get $at) (local.get $end)))
+        ;; SIMD {
+        (if (i32.ge_u (i32.sub (local.get $end) (local.get $at)) (i32.const 1024))
+          (then
+            (if (call $compareSixteen (local.get $at) (i64.load offset=8 (; LSN_AT ;) (local.get $at)))
+              (then
+                (call $correctSixteen (local.get $at))
+                (local.set $at (i32.add (local.get $at) (i32.const 1024)))
+                (br $next)))))
+        ;; }
         (i32.store (; CRC_AT ;) (local.get $at) (call $checksum (local.get $at)))
         (local.set $at (i32.add (local.get $at) (i32.const 64 (; RECORD_BYTES ;))))
         (br $next))))
 
-  ;; True if the record at `at` has this LSN, and a version, an opcode and flags that are known.
-  (func $isKnown (param $at i32) (param $lsn i64) (result i32)
-    (local $kind i32)
-    (local.set $kind (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)))
+  ;; True if a record's second word has the version, an opcode and flags that are known.
+  (func $isKnown (param $kind i32) (result i32)
     (i32.and
-      (i64.eq (i64.load offset=8 (; LSN_AT ;) (local.get $at)) (local.get $lsn))
-      (i32.and
-        (i32.eq
-          (i32.and (local.get $kind) (i32.const 0xfec0 (; VERSION_AND_UNKNOWN_FLAGS ;)))
-          (i32.const 0x40))
-        (i32.lt_u
-          (i32.sub (i32.and (local.get $kind) (i32.const 0x3f (; OPCODE_MASK ;))) (i32.const 1))
-          (i32.const 4 (; MAX_OPCODE ;))))))
+      (i32.eq
+        (i32.and (local.get $kind) (i32.const 0xfec0 (; VERSION_AND_UNKNOWN_FLAGS ;)))
+        (i32.const 0x40))
+      (i32.lt_u
+        (i32.sub (i32.and (local.get $kind) (i32.const 0x3f (; OPCODE_MASK ;))) (i32.const 1))
+        (i32.const 4 (; MAX_OPCODE ;)))))
 
   ;; How many records from `at` on are the expected ones: sixteen, one or none.
   (func $good (param $at i32) (param $end i32) (param $lsn i64) (result i32)
     ;; SIMD {
     (if (i32.ge_u (i32.sub (local.get $end) (local.get $at)) (i32.const 1024))
-      (then (if (call $sixteenAreGood (local.get $at) (local.get $lsn)) (then (return (i32.const 16))))))
+      (then
+        (if (call $compareSixteen (local.get $at) (local.get $lsn))
+          (then (if (call $areEqual) (then (return (i32.const 16))))))))
     ;; }
-    (if (result i32) (call $isKnown (local.get $at) (local.get $lsn))
-      (then (i32.eq (i32.load (; CRC_AT ;) (local.get $at)) (call $checksum (local.get $at))))
-      (else (i32.const 0))))
+    (if (i64.ne (i64.load offset=8 (; LSN_AT ;) (local.get $at)) (local.get $lsn))
+      (then (return (i32.const 0))))
+    (if (i32.eqz (call $isKnown (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at))))
+      (then (return (i32.const 0))))
+    (i32.eq (i32.load (; CRC_AT ;) (local.get $at)) (call $checksum (local.get $at))))
 
   ;; Verifies records up to the first that is not the expected one. @returns how many are good.
   (func (export "verify") (param $at i32) (param $count i32) (param $firstLsn f64) (result i32)
@@ -290,10 +317,10 @@
               (i32.and (local.get $kind) (i32.const 0x100))))
           (br_if $note (i32.ne (local.get $at) (local.get $goodEnd))))
         (br $next)))
-    (i32.store offset=62032 (; RESULT_AT ;)
+    (i32.store offset=62080 (; RESULT_AT ;)
       (i32.const 0)
       (i32.shr_u (i32.sub (local.get $whole) (local.get $start)) (i32.const 6)))
-    (i32.store offset=62036
+    (i32.store offset=62084
       (i32.const 0)
       (i32.and (local.get $seen) (i32.const 4 (; OpType.Checkpoint ;))))
     (i32.shr_u (i32.sub (local.get $at) (local.get $start)) (i32.const 6)))
@@ -402,45 +429,71 @@
     (i32.store8 offset=32 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 16)))
     (i32.store8 offset=48 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 24))))
 
-  ;; Seals sixteen records.
-  (func $sealSixteen (param $at i32)
-    (local $i i32) (local $record i32)
+  ;; Compares the checksums of sixteen records with the right ones. @returns false if not all have
+  ;; the expected LSN, and a version, an opcode and flags that are known.
+  (func $compareSixteen (param $at i32) (param $lsn i64) (result i32)
+    (local $record i32) (local $i i32) (local $kind i32) (local $nanos i64) (local $counts i64)
+    ;; As the globals of these names, but for fronts that are known.
+    (local $keptKind i32) (local $keptLsn i64) (local $keptNanos i64) (local $keptCounts i64) (local $kept i32)
     (local.set $record (local.get $at))
+    (local.set $keptLsn (i64.const -1)) ;; of no record
     (loop $next
-      (i32.store offset=61440 (; SUMS_AT ;) (local.get $i) (call $front (local.get $record)))
-      (local.set $record (i32.add (local.get $record) (i32.const 64 (; RECORD_BYTES ;))))
-      (local.set $i (i32.add (local.get $i) (i32.const 4)))
-      (br_if $next (i32.ne (local.get $i) (i32.const 64))))
-    (call $addBacks (local.get $at))
-    (loop $next
-      (local.set $i (i32.sub (local.get $i) (i32.const 4)))
-      (local.set $record (i32.sub (local.get $record) (i32.const 64 (; RECORD_BYTES ;))))
-      (i32.store (; CRC_AT ;) (local.get $record) (i32.load offset=61440 (; SUMS_AT ;) (local.get $i)))
-      (br_if $next (local.get $i))))
-
-  ;; True if sixteen records are the expected ones.
-  (func $sixteenAreGood (param $at i32) (param $lsn i64) (result i32)
-    (local $i i32) (local $record i32) (local $differences i32)
-    (local.set $record (local.get $at))
-    (loop $next
-      (if (i32.eqz (call $isKnown (local.get $record) (local.get $lsn))) (then (return (i32.const 0))))
-      (i32.store offset=61440 (; SUMS_AT ;) (local.get $i) (call $front (local.get $record)))
+      (if (i64.ne (i64.load offset=8 (; LSN_AT ;) (local.get $record)) (local.get $lsn))
+        (then (return (i32.const 0))))
+      (local.set $kind (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $record)))
+      (local.set $nanos (i64.load offset=16 (; TIME_NANOS_AT ;) (local.get $record)))
+      (local.set $counts (i64.load offset=24 (; TIME_SEQ_AT ;) (local.get $record)))
+      (if (i64.ne
+            (i64.or
+              (i64.or
+                (i64.extend_i32_u (i32.xor (local.get $kind) (local.get $keptKind)))
+                (i64.xor (local.get $nanos) (local.get $keptNanos)))
+              (i64.or
+                (i64.and (i64.xor (local.get $lsn) (local.get $keptLsn)) (i64.const 0xffffffffffffff00))
+                (i64.and (i64.xor (local.get $counts) (local.get $keptCounts)) (i64.const 0xffffff00ffffff00))))
+            (i64.const 0))
+        (then
+          (if (i32.eqz (call $isKnown (local.get $kind))) (then (return (i32.const 0))))
+          (drop (call $front (local.get $record)))
+          (local.set $kept (global.get $kept))
+          (local.set $keptKind (global.get $keptKind))
+          (local.set $keptLsn (global.get $keptLsn))
+          (local.set $keptNanos (global.get $keptNanos))
+          (local.set $keptCounts (global.get $keptCounts))))
+      (i32.store offset=61440 (; SUMS_AT ;) (local.get $i)
+        (i32.xor
+          (i32.xor (local.get $kept) (call $lowBytes (local.get $lsn) (local.get $counts)))
+          (i32.load (; CRC_AT ;) (local.get $record))))
       (local.set $record (i32.add (local.get $record) (i32.const 64 (; RECORD_BYTES ;))))
       (local.set $lsn (i64.add (local.get $lsn) (i64.const 1)))
       (local.set $i (i32.add (local.get $i) (i32.const 4)))
       (br_if $next (i32.ne (local.get $i) (i32.const 64))))
     (call $addBacks (local.get $at))
+    (i32.const 1))
+
+  ;; True if `compareSixteen` found sixteen right checksums.
+  (func $areEqual (result i32)
+    (i32.eqz
+      (v128.any_true
+        (v128.or
+          (v128.or
+            (v128.load offset=61440 (; SUMS_AT ;) (i32.const 0))
+            (v128.load offset=61456 (; SUMS_AT + 16 ;) (i32.const 0)))
+          (v128.or
+            (v128.load offset=61472 (; SUMS_AT + 32 ;) (i32.const 0))
+            (v128.load offset=61488 (; SUMS_AT + 48 ;) (i32.const 0)))))))
+
+  ;; Makes the checksums right that `compareSixteen` has compared.
+  (func $correctSixteen (param $at i32)
+    (local $i i32)
     (loop $next
-      (local.set $i (i32.sub (local.get $i) (i32.const 4)))
-      (local.set $record (i32.sub (local.get $record) (i32.const 64 (; RECORD_BYTES ;))))
-      (local.set $differences
-        (i32.or
-          (local.get $differences)
-          (i32.xor
-            (i32.load (; CRC_AT ;) (local.get $record))
-            (i32.load offset=61440 (; SUMS_AT ;) (local.get $i)))))
-      (br_if $next (local.get $i)))
-    (i32.eqz (local.get $differences)))
+      (i32.store (; CRC_AT ;) (local.get $at)
+        (i32.xor
+          (i32.load (; CRC_AT ;) (local.get $at))
+          (i32.load offset=61440 (; SUMS_AT ;) (local.get $i))))
+      (local.set $at (i32.add (local.get $at) (i32.const 64 (; RECORD_BYTES ;))))
+      (local.set $i (i32.add (local.get $i) (i32.const 4)))
+      (br_if $next (i32.ne (local.get $i) (i32.const 64)))))
 
   ;; Adds what the backs of sixteen records contribute.
   (func $addBacks (param $at i32)

@@ -58,6 +58,7 @@ export type {
   DeleteItem,
   HybridTime,
   HybridTimeInput,
+  InsertBytes,
   InsertItem,
   LatencyHistogram,
   LogOrigin,

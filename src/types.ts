@@ -14,6 +14,9 @@ export type LSN = number;
  */
 export type U64 = bigint | number;
 
+/** Half of a key or a value, or all of it as 16 bytes. */
+export type HalfOrBytes = U64 | Uint8Array;
+
 /**
  * Hybrid logical time as a caller gives it: nanoseconds since 1970 (u64), a sequence number that
  * orders records of the same nanosecond (u32), and the shard whose clock made it (u16).
@@ -104,7 +107,10 @@ export interface WALRecord extends WALRecordFields {
 /** An item of `batchInsert()`. */
 export type InsertItem = readonly [keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64];
 
-/** An item of `batchDelete()`. */
+/** An item of `batchInsert()` in bytes: 16 of the key and 16 of the value, each big-endian. */
+export type InsertBytes = readonly [key: Uint8Array, value: Uint8Array];
+
+/** An item of `batchDelete()`. An item may also be a key of 16 bytes, big-endian. */
 export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
 
 /**

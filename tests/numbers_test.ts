@@ -20,18 +20,18 @@ test("checkU64() refuses what is no number", () => {
   for (const value of NO_NUMBERS) assertThrows(() => checkU64(value as U64, "keyHigh"), TypeError, "keyHigh");
 });
 
-test("checkU64() says that a key or a value is two halves to a caller who gives it in one piece", () => {
+test("checkU64() says how a key or a value is given to a caller who gives it otherwise", () => {
   const message = (value: unknown, name: string) => assertThrows(() => checkU64(value as U64, name), Error).message;
-  const bytes = "Cannot use an array of bytes as keyHigh: it must be a bigint or a number; " +
-    "give a key as two halves of 64 bits, such as getBigUint64(0) and getBigUint64(8) of a DataView over 16 bytes";
+  const both = "it must be a bigint or a number; give key and value both in halves of 64 bits, or both in bytes";
   assertEquals(
-    [new Uint8Array(16), Buffer.alloc(16), new DataView(new ArrayBuffer(16))].map((key) => {
-      return message(key, "keyHigh");
-    }),
-    [bytes, bytes, bytes],
+    [new Uint8Array(16), Buffer.alloc(16), new DataView(new ArrayBuffer(16))].map((key) => message(key, "keyLow")),
+    ["Uint8Array", "Uint8Array", "DataView"].map((type) => `Cannot use a value of type ${type} as keyLow: ${both}`),
   );
   assertMatch(message("bafy", "keyLow"), /; give a key as two halves of 64 bits, such as those of a hash of the text$/);
-  assertMatch(message(undefined, "valueHigh"), /; give a value as two halves of 64 bits$/);
+  assertMatch(
+    message(undefined, "valueHigh"),
+    /; give a value as two halves of 64 bits, or as a Uint8Array of 16 bytes$/,
+  );
   assertMatch(
     message(2n ** 64n, "valueLow"),
     /; give a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\)$/,

@@ -1,13 +1,14 @@
-// The items of a batch, as callers hand them in: each value is read once, checked, and packed into
-// memory of the log's own.
+// The items of a batch, as callers hand them in, one by one or packed: each value is read once,
+// checked, and packed into memory of the log's own.
 //
 // Reading an item may run code of the caller: a getter, an iterator, a Proxy. That code may append
 // to any log, also to this one. So an append is prepared only after all items have been read, and
 // two batches share nothing here.
 
-import { DELETE_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
-import { setHalf } from "../format/u64.ts";
-import type { DeleteItem, InsertItem } from "../types.ts";
+import { DELETE_BYTES, ID_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
+import { setHalf, setId } from "../format/u64.ts";
+import type { DeleteItem, InsertBytes, InsertItem, U64 } from "../types.ts";
+import { checkKeyBytes, checkPairBytes, packedLength } from "./bytes.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
 /** The memory of a batch has at least this size. */
@@ -45,7 +46,8 @@ let spare: Room | null = null;
 let largeSpare: WeakRef<Room> | null = null;
 
 /** Reads a batch of `batchInsert()`. */
-export function readInserts(items: Iterable<InsertItem>): Batch {
+export function readInserts(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Batch {
+  if (ArrayBuffer.isView(items)) return readPacked(items, INSERT_BYTES);
   const listed = listOf(items);
   if (listed.list === null) return readEach(listed.iterable, INSERT_BYTES, storeInsert);
   const { list, length } = listed;
@@ -58,7 +60,8 @@ export function readInserts(items: Iterable<InsertItem>): Batch {
 }
 
 /** Reads a batch of `batchDelete()`. */
-export function readDeletes(items: Iterable<DeleteItem>): Batch {
+export function readDeletes(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Batch {
+  if (ArrayBuffer.isView(items)) return readPacked(items, DELETE_BYTES);
   const listed = listOf(items);
   if (listed.list === null) return readEach(listed.iterable, DELETE_BYTES, storeDelete);
   const { list, length } = listed;
@@ -68,6 +71,14 @@ export function readDeletes(items: Iterable<DeleteItem>): Batch {
     storeDelete(view, i * DELETE_BYTES, list[i]!, i);
   }
   return { view, bytes, itemBytes: DELETE_BYTES, count: length };
+}
+
+/** Copies a packed batch, because the wall clock is read after it and may change the caller's. */
+function readPacked(given: Uint8Array, itemBytes: number): Batch {
+  const length = packedLength(given, itemBytes);
+  const room = takeRoom(length, Infinity);
+  room.bytes.set(given);
+  return { ...room, itemBytes, count: length / itemBytes };
 }
 
 /** Keeps the memory of a batch for the next one. The batch must not be used any more. */
@@ -81,8 +92,8 @@ export function keepBatch({ bytes, itemBytes, count }: Batch): Batch {
   return { ...roomIn(bytes.slice(0, count * itemBytes).buffer as ArrayBuffer), itemBytes, count };
 }
 
-function takeRoom(wanted: number): Room {
-  const room = Math.min(wanted, MOST_FIRST_ROOM);
+function takeRoom(wanted: number, most = MOST_FIRST_ROOM): Room {
+  const room = Math.min(wanted, most);
   const isLarge = room > MOST_KEPT_ROOM;
   const taken = isLarge ? largeSpare?.deref() : spare;
   if (isLarge) largeSpare = null;
@@ -136,14 +147,25 @@ function readEach<Item>(
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchInsert()`. */
-function storeInsert(view: DataView, at: number, item: InsertItem, index: number): void {
-  if (!Array.isArray(item) || item.length !== 4) {
-    throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow, valueHigh, valueLow]`);
+function storeInsert(view: DataView, at: number, item: InsertItem | InsertBytes, index: number): void {
+  const length = Array.isArray(item) ? item.length as number : 0;
+  if (length === 2) {
+    const key = item[0] as Uint8Array;
+    const value = item[1] as Uint8Array;
+    checkPairBytes(key, value);
+    setId(view, at, key);
+    setId(view, at + ID_BYTES, value);
+    return;
   }
-  const keyHigh = item[0];
-  const keyLow = item[1];
-  const valueHigh = item[2];
-  const valueLow = item[3];
+  if (length !== 4) {
+    throw new TypeError(
+      `Cannot append a batch: item ${index} is not [keyHigh, keyLow, valueHigh, valueLow] or [key, value]`,
+    );
+  }
+  const keyHigh = item[0] as U64;
+  const keyLow = item[1] as U64;
+  const valueHigh = item[2] as U64;
+  const valueLow = item[3] as U64;
   // Checked here first, because JavaScriptCore does not inline checkPair(), which costs a fifth.
   if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
     checkPair(keyHigh, keyLow, valueHigh, valueLow);
@@ -155,9 +177,14 @@ function storeInsert(view: DataView, at: number, item: InsertItem, index: number
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchDelete()`. */
-function storeDelete(view: DataView, at: number, item: DeleteItem, index: number): void {
+function storeDelete(view: DataView, at: number, item: DeleteItem | Uint8Array, index: number): void {
+  if (ArrayBuffer.isView(item)) {
+    checkKeyBytes(item);
+    setId(view, at, item);
+    return;
+  }
   if (!Array.isArray(item) || item.length !== 2) {
-    throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow]`);
+    throw new TypeError(`Cannot append a batch: item ${index} is not [keyHigh, keyLow] or a Uint8Array`);
   }
   const keyHigh = item[0];
   const keyLow = item[1];

@@ -11,6 +11,15 @@ export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
  */
 const LAST_NANOS = MAX_U64 - 1_000_000n;
 
+/** A getter of all typed arrays, as a function: a subclass or an own property cannot replace it. */
+export function typedArrayGetter(name: string | symbol): (value: unknown) => unknown {
+  const prototype = Object.getPrototypeOf(Uint8Array.prototype);
+  return Function.prototype.call.bind(Object.getOwnPropertyDescriptor(prototype, name)!.get!);
+}
+
+/** The name of a typed array's type, whatever realm made it; `undefined` for all other values. */
+export const typeOf: (value: unknown) => unknown = typedArrayGetter(Symbol.toStringTag);
+
 /** How a value is shown in a message; never throws. */
 export function show(value: unknown): string {
   if (typeof value === "bigint") return `${value}n`;
@@ -20,27 +29,29 @@ export function show(value: unknown): string {
   if (typeof value === "number" || typeof value === "boolean" || value === undefined || value === null) {
     return String(value);
   }
-  if (ArrayBuffer.isView(value)) return "an array of bytes";
+  if (ArrayBuffer.isView(value)) return `a value of type ${typeOf(value) ?? "DataView"}`;
   return `a value of type ${typeof value}`;
 }
 
 /** True if a value can be stored as 64 bits. It is the fast part of `checkU64()`. */
-export function isU64(value: U64): boolean {
+export function isU64(value: unknown): value is U64 {
   // Not BigInt.asUintN(64, value) === value, which V8 allocates for.
   if (typeof value === "bigint") return value >= 0n && value <= MAX_U64;
-  return Number.isSafeInteger(value) && value >= 0;
+  return Number.isSafeInteger(value) && value as number >= 0;
 }
+
+/** A hint for a caller who mixes the two forms. */
+export const BOTH_HINT = "; give key and value both in halves of 64 bits, or both in bytes";
 
 /** A hint for a caller who may have given a key or a value in one piece; empty for others. */
 export function halvesHint(given: unknown, name: string): string {
   const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
   if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
+  if (ArrayBuffer.isView(given)) return BOTH_HINT;
   const hint = `; give a ${what} as two halves of 64 bits`;
   if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
-  if (ArrayBuffer.isView(given)) {
-    return `${hint}, such as getBigUint64(0) and getBigUint64(8) of a DataView over 16 bytes`;
-  }
-  return typeof given === "string" ? `${hint}, such as those of a hash of the text` : hint;
+  if (typeof given === "string") return `${hint}, such as those of a hash of the text`;
+  return `${hint}, or as a Uint8Array of 16 bytes`;
 }
 
 /**

@@ -6,7 +6,7 @@ import { assert } from "../assert.ts";
 import type { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import { RUN_RECORDS } from "../format/run_codec.ts";
-import type { HybridTime, LSN, OpType, U64 } from "../types.ts";
+import type { HalfOrBytes, HybridTime, LSN, OpType, U64 } from "../types.ts";
 import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
@@ -69,8 +69,19 @@ export class Appender {
     assert(slots.count === parts.positions.capacity, "the head moves through all slots");
   }
 
-  /** Appends one record. @returns its LSN, or `NO_ROOM`. */
-  tryAppend(opType: OpType, keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTime): LSN {
+  /**
+   * Appends one record. Key and value are given as `Slots.write()` takes them.
+   *
+   * @returns its LSN, or `NO_ROOM`.
+   */
+  tryAppend(
+    opType: OpType,
+    keyHigh: HalfOrBytes,
+    keyLow: U64 | undefined,
+    valueHigh: HalfOrBytes,
+    valueLow: U64 | undefined,
+    time?: HybridTime,
+  ): LSN {
     if (time !== undefined) this.#checkTime(time);
     const positions = this.#positions;
     if (positions.head >= positions.gate && !this.#prepare(1)) return NO_ROOM;

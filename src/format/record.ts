@@ -2,7 +2,7 @@
 
 import { FileMemory } from "../../ffi/file_memory.ts";
 import { assert } from "../assert.ts";
-import { type LSN, OpType, type U64 } from "../types.ts";
+import { type HalfOrBytes, type LSN, OpType, type U64 } from "../types.ts";
 import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
 import {
   FLAG_BATCH_GOES_ON,
@@ -38,6 +38,14 @@ const LEAST_WRITTEN = 16;
 function setNumber(words: Int32Array, word: number, value: number): void {
   words[word] = value | 0;
   words[word + 1] = (value / TWO_TO_32) | 0;
+}
+
+/** Stores a key or a value that is 16 bytes, big-endian, as two halves of two words each. */
+function setBytes(words: Int32Array, word: number, bytes: Uint8Array): void {
+  words[word] = (bytes[4]! << 24) | (bytes[5]! << 16) | (bytes[6]! << 8) | bytes[7]!;
+  words[word + 1] = (bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!;
+  words[word + 2] = (bytes[12]! << 24) | (bytes[13]! << 16) | (bytes[14]! << 8) | bytes[15]!;
+  words[word + 3] = (bytes[8]! << 24) | (bytes[9]! << 16) | (bytes[10]! << 8) | bytes[11]!;
 }
 
 /** What a slot holds, compared with the LSN that is expected there. */
@@ -118,6 +126,8 @@ export class Slots extends SlotFields {
    *
    * @param distance `lsn` minus the highest durable LSN.
    * @param time where the clock stands.
+   * @param keyHigh the upper half of the key, or all of it in 16 bytes. With bytes, `keyLow` is
+   * `undefined`. The value is given likewise.
    */
   write(
     slot: number,
@@ -127,10 +137,10 @@ export class Slots extends SlotFields {
     distance: number,
     time: TimeWords,
     timeShard: number,
-    keyHigh: U64,
-    keyLow: U64,
-    valueHigh: U64,
-    valueLow: U64,
+    keyHigh: HalfOrBytes,
+    keyLow: U64 | undefined,
+    valueHigh: HalfOrBytes,
+    valueLow: U64 | undefined,
   ): void {
     assert(slot >= 0 && slot < this.count, "a record is written into a slot of the ring");
     const words = this.words;
@@ -140,13 +150,15 @@ export class Slots extends SlotFields {
     const view = this.view;
     const at = word * 4;
     if (typeof keyHigh === "bigint") view.setBigUint64(at + KEY_HIGH_AT, keyHigh, true);
-    else setNumber(words, word + 8, keyHigh);
+    else if (typeof keyHigh === "number") setNumber(words, word + 8, keyHigh);
+    else setBytes(words, word + 8, keyHigh);
     if (typeof keyLow === "bigint") view.setBigUint64(at + KEY_LOW_AT, keyLow, true);
-    else setNumber(words, word + 10, keyLow);
+    else if (typeof keyLow === "number") setNumber(words, word + 10, keyLow);
     if (typeof valueHigh === "bigint") view.setBigUint64(at + VALUE_HIGH_AT, valueHigh, true);
-    else setNumber(words, word + 12, valueHigh);
+    else if (typeof valueHigh === "number") setNumber(words, word + 12, valueHigh);
+    else setBytes(words, word + 12, valueHigh);
     if (typeof valueLow === "bigint") view.setBigUint64(at + VALUE_LOW_AT, valueLow, true);
-    else setNumber(words, word + 14, valueLow);
+    else if (typeof valueLow === "number") setNumber(words, word + 14, valueLow);
     words[word] = this.#checksums.of(words, word);
   }
 

@@ -11,6 +11,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import {
   type DeleteItem,
   type HybridTimeInput,
+  type InsertBytes,
   type InsertItem,
   OpType,
   type Store,
@@ -221,8 +222,38 @@ const batch = <Item extends readonly unknown[]>(
   call: (wal: WAL, batch: Iterable<Item>) => unknown,
 ): Entry => ({ name, opType, ways: [byClock((wal) => call(wal, [item])), ...byItems(item, call)] });
 
+/** Logs bytes whose prototype is code of the caller, besides what `single()` does. */
+const singleOfBytes = (
+  name: string,
+  opType: OpType,
+  call: (wal: WAL, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput) => unknown,
+): Entry => ({
+  name,
+  opType,
+  ways: [
+    ...single(name, opType, (wal, time) => call(wal, KEY_BYTES, VALUE_BYTES, time)).ways,
+    ["the prototype of a key", ({ wal }, hook) => call(wal, withPrototype(KEY_BYTES, hook), VALUE_BYTES)],
+  ],
+});
+
+/** Bytes that run the hook when their prototype's prototype is asked for. */
+function withPrototype(bytes: Uint8Array, hook: Hook): Uint8Array {
+  const prototype = new Proxy(Uint8Array.prototype, {
+    getPrototypeOf() {
+      hook();
+      return Uint8Array.prototype;
+    },
+  });
+  return Object.setPrototypeOf(bytes.slice(), prototype) as Uint8Array;
+}
+
 const INSERT: InsertItem = [8000, 1, 2, 3];
 const DELETE: DeleteItem = [8000, 1];
+/** 8000 and 1, as a key in bytes. */
+const KEY_BYTES = Uint8Array.of(0, 0, 0, 0, 0, 0, 0x1f, 0x40, 0, 0, 0, 0, 0, 0, 0, 1);
+const VALUE_BYTES = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3);
+const PACKED = Uint8Array.of(...KEY_BYTES, ...VALUE_BYTES);
+const INSERT_BYTES: InsertBytes = [KEY_BYTES, VALUE_BYTES];
 const ENTRIES: readonly Entry[] = [
   single("logInsertSync()", OpType.Insert, (wal, time) => wal.logInsertSync(...INSERT, time)),
   single("logInsert()", OpType.Insert, (wal, time) => wal.logInsert(...INSERT, time)),
@@ -234,6 +265,39 @@ const ENTRIES: readonly Entry[] = [
   batch("batchInsert()", OpType.Insert, INSERT, (wal, batch) => wal.batchInsert(batch)),
   batch("batchDeleteSync()", OpType.Delete, DELETE, (wal, batch) => wal.batchDeleteSync(batch)),
   batch("batchDelete()", OpType.Delete, DELETE, (wal, batch) => wal.batchDelete(batch)),
+  singleOfBytes("logInsertSync() of bytes", OpType.Insert, (wal, ...given) => wal.logInsertSync(...given)),
+  singleOfBytes("logInsert() of bytes", OpType.Insert, (wal, ...given) => wal.logInsert(...given)),
+  singleOfBytes("logDeleteSync() of bytes", OpType.Delete, (wal, key, _, time) => wal.logDeleteSync(key, time)),
+  singleOfBytes("logDelete() of bytes", OpType.Delete, (wal, key, _, time) => wal.logDelete(key, time)),
+  singleOfBytes(
+    "logDeleteValueSync() of bytes",
+    OpType.DeleteValue,
+    (wal, ...given) => wal.logDeleteValueSync(...given),
+  ),
+  singleOfBytes("logDeleteValue() of bytes", OpType.DeleteValue, (wal, ...given) => wal.logDeleteValue(...given)),
+  batch("batchInsertSync() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsertSync(batch)),
+  batch("batchInsert() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsert(batch)),
+  {
+    name: "batchDelete() of bytes",
+    opType: OpType.Delete,
+    ways: [["the prototype of an item", ({ wal }, hook) => wal.batchDelete([withPrototype(KEY_BYTES, hook)])]],
+  },
+  {
+    name: "batchInsertSync() of packed bytes",
+    opType: OpType.Insert,
+    ways: [byClock((wal) => wal.batchInsertSync(PACKED))],
+  },
+  { name: "batchInsert() of packed bytes", opType: OpType.Insert, ways: [byClock((wal) => wal.batchInsert(PACKED))] },
+  {
+    name: "batchDeleteSync() of packed bytes",
+    opType: OpType.Delete,
+    ways: [byClock((wal) => wal.batchDeleteSync(KEY_BYTES))],
+  },
+  {
+    name: "batchDelete() of packed bytes",
+    opType: OpType.Delete,
+    ways: [byClock((wal) => wal.batchDelete(KEY_BYTES))],
+  },
   { name: "checkpoint()", opType: OpType.Checkpoint, ways: [byClock((wal) => wal.checkpoint())] },
 ];
 
@@ -537,6 +601,80 @@ test("WAL never reads a number twice, so a getter cannot change it after the che
   const times = wal.replay().slice(-3).map(({ time }) => time);
   assertEquals(times, [[...TIME], [TIME[0] + 1n, 0, 0], [TIME[0] + 2n, 0, 0]]);
   assertEquals(wal.length, 45);
+});
+
+/** Every way in which code of the caller runs while bytes are read, and takes the bytes away. */
+const BYTES_READERS: readonly [name: string, call: (wal: WAL, ids: Uint8Array[], take: Hook) => unknown][] = [
+  ["logInsertSync()", (wal, [key, value]) => wal.logInsertSync(key!, value!)],
+  ["logInsert()", (wal, [key, value]) => wal.logInsert(key!, value!)],
+  ["logDeleteSync()", (wal, [key]) => wal.logDeleteSync(key!)],
+  ["logDelete()", (wal, [key]) => wal.logDelete(key!)],
+  ["logDeleteValueSync()", (wal, [key, value]) => wal.logDeleteValueSync(key!, value!)],
+  ["logDeleteValue()", (wal, [key, value]) => wal.logDeleteValue(key!, value!)],
+  ["a time", (wal, [key, value], take) => wal.logInsertSync(key!, value!, withGetter(TIME, 2, take))],
+  ["a time of a delete", (wal, [key], take) => wal.logDelete(key!, withGetter(TIME, 0, take))],
+  ["a prototype of the value", (wal, [key, value], take) => wal.logInsertSync(key!, withPrototype(value!, take))],
+  ["a prototype in an item", (wal, [key, value], take) => wal.batchInsertSync([[key!, withPrototype(value!, take)]])],
+  ["a getter of an item", (wal, ids, take) => wal.batchInsert([withGetter(ids as unknown as InsertBytes, 1, take)])],
+];
+
+test("WAL refuses bytes that the caller's code takes away before they are read, and writes nothing", async () => {
+  for (const [name, call] of BYTES_READERS) {
+    let hook: Hook | null = null;
+    const ids = [KEY_BYTES.slice(), VALUE_BYTES.slice()];
+    let taken = 0;
+    const take = () => {
+      taken++;
+      for (const { buffer } of ids) if (buffer.byteLength > 0) structuredClone(buffer, { transfer: [buffer] });
+    };
+    const wal = openInMemory({
+      ...DRIFT,
+      now: () => {
+        const act = hook;
+        hook = null;
+        act?.();
+        return Date.now();
+      },
+    });
+    await settle(); // the next append asks for the time
+    if (name.endsWith("()")) hook = take;
+    let error: unknown = null;
+    try {
+      await call(wal, ids, take);
+    } catch (thrown) {
+      error = thrown;
+    }
+    assertInstanceOf(error, RangeError, name);
+    assertEquals([error.message.includes("0 bytes as key"), wal.head, taken], [true, 1, 1], name);
+    wal.close();
+  }
+});
+
+test("batchInsert() writes the bytes of an item as they were when it was read, and a packed batch as it was handed in", async () => {
+  const disk = new SimulatedDisk();
+  let hook: Hook | null = null;
+  const wal = openOn(disk, {
+    now: () => {
+      const act = hook;
+      hook = null;
+      act?.();
+      return disk.clock.now();
+    },
+  });
+  const [key, value] = [KEY_BYTES.slice(), VALUE_BYTES.slice()];
+  wal.batchInsertSync([[key, value], withGetter([key, value] as const, 0, () => key.fill(9)), [1, 2, 3, 4]]);
+  const found = wal.replay().map(({ keyHigh }) => keyHigh);
+  assertEquals(found, [8000n, 0x0909_0909_0909_0909n, 1n]);
+  await settle();
+  const packed = PACKED.slice();
+  hook = () => packed.fill(9);
+  wal.batchInsertSync(packed);
+  await settle();
+  const lost = PACKED.slice();
+  hook = () => void structuredClone(lost, { transfer: [lost.buffer] });
+  await wal.batchInsert(lost);
+  assertEquals(wal.replay().slice(3).map(({ keyHigh, valueLow }) => [keyHigh, valueLow]), [[8000n, 3n], [8000n, 3n]]);
+  wal.close();
 });
 
 test("logInsert() that waits for room writes what its call read, even if the caller changes that later", async () => {

@@ -823,6 +823,10 @@ export const HAZARDS: readonly Hazard[] = [
         "copyKey() and copyValue() give what the halves say, for each value of each byte",
         "copyKey() and copyValue() refuse what cannot take 16 bytes, and write no byte",
       ],
+      "store_bytes_test.ts": [
+        "MemoryStore reads back each byte of a key and of a value at its place",
+        "SQLiteStore reads back each byte of a key and of a value at its place",
+      ],
     },
   },
 ];

@@ -961,6 +961,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/record_bytes_test.ts"],
   },
   {
+    name: "a store takes a record's value for its key",
+    hazard: "H51",
+    edits: edit("src/stores/pair.ts", "record.copyKey(this.bytes, 0);", "record.copyValue(this.bytes, 0);"),
+    tests: ["tests/store_bytes_test.ts"],
+  },
+  {
     name: "slots that a backup has still to read are used again",
     hazard: "H34",
     edits: edit(

@@ -22,10 +22,10 @@
 import { checkLsn } from "../arguments/numbers.ts";
 import { checkLogId, checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import { type AppliedRun, type LSN, OpType, type RecordStore, type WALRecordFields } from "../types.ts";
-import type { Entry, Value } from "./pair_array.ts";
+import { type Entry, Pair, type Value } from "./pair.ts";
 import { PairTable } from "./pair_table.ts";
 
-export type { Entry, Value } from "./pair_array.ts";
+export type { Entry, Value } from "./pair.ts";
 
 /**
  * A multi-value map in memory.
@@ -36,6 +36,8 @@ export type { Entry, Value } from "./pair_array.ts";
  */
 export class MemoryStore implements RecordStore {
   #pairs = new PairTable();
+  /** The pair that a call is about. */
+  readonly #pair = new Pair();
   #applied: LSN;
   #appliedLog: string | null;
 
@@ -88,7 +90,7 @@ export class MemoryStore implements RecordStore {
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
     this.#pairs.reserve(this.#pairs.size + 1);
-    this.#pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
+    this.#pairs.insert(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow));
     this.#noteApplied(record);
   }
 
@@ -96,7 +98,7 @@ export class MemoryStore implements RecordStore {
   delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
     checkStoreKey(keyHigh, keyLow);
     if (!this.#lacks(record)) return;
-    this.#pairs.delete(keyHigh, keyLow);
+    this.#pairs.delete(this.#pair.setKey(keyHigh, keyLow));
     this.#noteApplied(record);
   }
 
@@ -104,7 +106,7 @@ export class MemoryStore implements RecordStore {
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
     if (!this.#lacks(record)) return;
-    this.#pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+    this.#pairs.deleteValue(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow));
     this.#noteApplied(record);
   }
 
@@ -122,14 +124,16 @@ export class MemoryStore implements RecordStore {
     const first = firstMissing(records, this.#applied);
     if (first === records.length) return;
     const pairs = this.#pairs;
+    const pair = this.#pair;
     // Memory may run out here, before the first change.
     pairs.reserve(pairs.size + records.length - first);
     // Not applyRecord(), because that takes a twentieth longer on Deno.
     for (let i = first; i < records.length; i++) {
-      const { opType, keyHigh, keyLow, valueHigh, valueLow } = records[i]!;
-      if (opType === OpType.Insert) pairs.insert(keyHigh, keyLow, valueHigh, valueLow);
-      else if (opType === OpType.Delete) pairs.delete(keyHigh, keyLow);
-      else if (opType === OpType.DeleteValue) pairs.deleteValue(keyHigh, keyLow, valueHigh, valueLow);
+      const record = records[i]!;
+      const { opType } = record;
+      if (opType === OpType.Insert) pairs.insert(pair.take(record));
+      else if (opType === OpType.Delete) pairs.delete(pair.take(record));
+      else if (opType === OpType.DeleteValue) pairs.deleteValue(pair.take(record));
       else if (opType !== OpType.Checkpoint) opType satisfies never; // the compiler asks for each new operation
     }
     this.#applied = records[records.length - 1]!.lsn;
@@ -143,16 +147,16 @@ export class MemoryStore implements RecordStore {
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
       checkStoreKey(keyHigh, keyLow);
-      return this.#pairs.hasKey(keyHigh, keyLow);
+      return this.#pairs.hasKey(this.#pair.setKey(keyHigh, keyLow));
     }
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
-    return this.#pairs.has(keyHigh, keyLow, valueHigh, valueLow);
+    return this.#pairs.has(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow));
   }
 
   /** A key's values, in no order; none if there is no such key. */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkStoreKey(keyHigh, keyLow);
-    return this.#pairs.values(keyHigh, keyLow);
+    return this.#pairs.values(this.#pair.setKey(keyHigh, keyLow));
   }
 
   /**

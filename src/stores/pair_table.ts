@@ -5,7 +5,8 @@
 // of a key form a ring. Most keys have one value, so they cost one look-up. A key with a million
 // values is as fast.
 
-import { type Entry, KEY_WORDS, NONE, PAIR_WORDS, PairArray, type Value } from "./pair_array.ts";
+import type { Entry, Pair, Value } from "./pair.ts";
+import { KEY_WORDS, NONE, PAIR_WORDS, PairArray } from "./pair_array.ts";
 
 const FIRST_CAPACITY = 1024;
 
@@ -14,7 +15,7 @@ const FREE = 0;
 const LEADER = 1;
 const FOLLOWER = 2;
 
-/** The set. Its caller has checked that all halves are bigints from 0 to 2^64 − 1. */
+/** The set. */
 export class PairTable {
   readonly #pairs = new PairArray();
   /** For each pair, `FREE`, `LEADER` or `FOLLOWER`. */
@@ -84,32 +85,31 @@ export class PairTable {
   }
 
   /** Adds a pair; no-op if it is there. Call `reserve()` before. */
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
+  insert({ words }: Pair): void {
     const pairs = this.#pairs;
-    pairs.give(keyHigh, keyLow, valueHigh, valueLow);
-    const keyHash = pairs.hashOfGiven(KEY_WORDS);
-    const leader = this.#find(this.#keyBuckets, keyHash, KEY_WORDS);
+    const keyHash = pairs.hashOfGiven(words, KEY_WORDS);
+    const leader = this.#find(this.#keyBuckets, keyHash, words, KEY_WORDS);
     if (leader === NONE) {
-      const pair = pairs.addGiven();
+      const pair = pairs.add(words);
       this.#places[pair] = LEADER;
       this.#enter(this.#keyBuckets, keyHash, pair);
       this.#link(pair, pair);
       this.#keyCount++;
       return;
     }
-    if (pairs.isGiven(leader, PAIR_WORDS)) return;
-    const pairHash = pairs.hashOfGiven(PAIR_WORDS);
-    if (this.#find(this.#followerBuckets, pairHash, PAIR_WORDS) !== NONE) return;
-    const pair = pairs.addGiven();
+    if (pairs.equals(leader, words, PAIR_WORDS)) return;
+    const pairHash = pairs.hashOfGiven(words, PAIR_WORDS);
+    if (this.#find(this.#followerBuckets, pairHash, words, PAIR_WORDS) !== NONE) return;
+    const pair = pairs.add(words);
     this.#places[pair] = FOLLOWER;
     this.#enter(this.#followerBuckets, pairHash, pair);
     this.#link(this.#previousInRing[leader]!, pair);
     this.#link(pair, leader);
   }
 
-  /** Removes all pairs of a key. */
-  delete(keyHigh: bigint, keyLow: bigint): void {
-    const leader = this.#leaderOf(keyHigh, keyLow);
+  /** Removes all pairs that have the key of a pair. */
+  delete(given: Pair): void {
+    const leader = this.#leaderOf(given);
     if (leader === NONE) return;
     let pair = leader;
     do {
@@ -122,8 +122,8 @@ export class PairTable {
   }
 
   /** Removes a pair. */
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
-    const pair = this.#pairOf(keyHigh, keyLow, valueHigh, valueLow);
+  deleteValue(given: Pair): void {
+    const pair = this.#pairOf(given);
     if (pair === NONE) return;
     const next = this.#nextInRing[pair]!;
     const isLeader = this.#places[pair] === LEADER;
@@ -133,26 +133,26 @@ export class PairTable {
     } else if (isLeader) {
       this.#leave(next);
       this.#places[next] = LEADER;
-      this.#enter(this.#keyBuckets, this.#pairs.hashOfGiven(KEY_WORDS), next);
+      this.#enter(this.#keyBuckets, this.#pairs.hashOf(next, KEY_WORDS), next);
     }
     this.#link(this.#previousInRing[pair]!, next);
     this.#pairs.release(pair);
   }
 
   /** Whether there is this pair. */
-  has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean {
-    return this.#pairOf(keyHigh, keyLow, valueHigh, valueLow) !== NONE;
+  has(given: Pair): boolean {
+    return this.#pairOf(given) !== NONE;
   }
 
-  /** Whether there is a pair with this key. */
-  hasKey(keyHigh: bigint, keyLow: bigint): boolean {
-    return this.#leaderOf(keyHigh, keyLow) !== NONE;
+  /** Whether there is a pair with the key of this one. */
+  hasKey(given: Pair): boolean {
+    return this.#leaderOf(given) !== NONE;
   }
 
-  /** The values of a key, in no order. */
-  values(keyHigh: bigint, keyLow: bigint): Value[] {
+  /** The values of a pair's key, in no order. */
+  values(given: Pair): Value[] {
     const values: Value[] = [];
-    const leader = this.#leaderOf(keyHigh, keyLow);
+    const leader = this.#leaderOf(given);
     let pair = leader;
     while (pair !== NONE) {
       values.push(this.#pairs.valueOf(pair));
@@ -169,24 +169,23 @@ export class PairTable {
     }
   }
 
-  #leaderOf(keyHigh: bigint, keyLow: bigint): number {
-    this.#pairs.give(keyHigh, keyLow, 0n, 0n);
-    return this.#find(this.#keyBuckets, this.#pairs.hashOfGiven(KEY_WORDS), KEY_WORDS);
+  #leaderOf({ words }: Pair): number {
+    return this.#find(this.#keyBuckets, this.#pairs.hashOfGiven(words, KEY_WORDS), words, KEY_WORDS);
   }
 
-  #pairOf(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): number {
+  #pairOf(given: Pair): number {
     const pairs = this.#pairs;
-    pairs.give(keyHigh, keyLow, valueHigh, valueLow);
-    const leader = this.#find(this.#keyBuckets, pairs.hashOfGiven(KEY_WORDS), KEY_WORDS);
-    if (leader === NONE || pairs.isGiven(leader, PAIR_WORDS)) return leader;
-    return this.#find(this.#followerBuckets, pairs.hashOfGiven(PAIR_WORDS), PAIR_WORDS);
+    const { words } = given;
+    const leader = this.#leaderOf(given);
+    if (leader === NONE || pairs.equals(leader, words, PAIR_WORDS)) return leader;
+    return this.#find(this.#followerBuckets, pairs.hashOfGiven(words, PAIR_WORDS), words, PAIR_WORDS);
   }
 
-  /** The pair of a table whose first words are those of the given pair. */
-  #find(buckets: Uint32Array, hash: number, wordCount: number): number {
+  /** The pair of a table whose first words are these. */
+  #find(buckets: Uint32Array, hash: number, words: Uint32Array, wordCount: number): number {
     const pairs = this.#pairs;
     let pair = buckets[hash & (buckets.length - 1)]!;
-    while (pair !== NONE && !pairs.isGiven(pair, wordCount)) pair = this.#nextInChain[pair]!;
+    while (pair !== NONE && !pairs.equals(pair, words, wordCount)) pair = this.#nextInChain[pair]!;
     return pair;
   }
 

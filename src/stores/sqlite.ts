@@ -23,10 +23,10 @@ import { checkInteger } from "../arguments/numbers.ts";
 import { checkDatabasePath } from "../arguments/paths.ts";
 import { checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import type { AppliedRun, LSN, RecordStore, WALRecordFields } from "../types.ts";
-import type { Entry, Value } from "./pair_array.ts";
+import { type Entry, Pair, type Value } from "./pair.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
 
-export type { Entry, Value } from "./pair_array.ts";
+export type { Entry, Value } from "./pair.ts";
 export { SQLiteStoreError } from "./sqlite_connection.ts";
 
 const DEFAULT_BUSY_TIMEOUT_MS = 5000;
@@ -53,6 +53,8 @@ export interface SQLiteStoreOptions {
  */
 export class SQLiteStore implements RecordStore, Disposable {
   readonly #connection: SQLiteConnection;
+  /** The pair that a call is about. */
+  readonly #pair = new Pair();
 
   /**
    * Opens a database and makes it if there is none. Deno needs permission to read and to write it.
@@ -78,19 +80,22 @@ export class SQLiteStore implements RecordStore, Disposable {
    */
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
-    this.#change(record, () => this.#connection.tables.insert(keyHigh, keyLow, valueHigh, valueLow));
+    this.#change(record, () => this.#connection.tables.insert(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow)));
   }
 
   /** Removes a key with all its values. As {@linkcode SQLiteStore.insert}. */
   delete(keyHigh: bigint, keyLow: bigint, record?: WALRecordFields): void {
     checkStoreKey(keyHigh, keyLow);
-    this.#change(record, () => this.#connection.tables.delete(keyHigh, keyLow));
+    this.#change(record, () => this.#connection.tables.delete(this.#pair.setKey(keyHigh, keyLow)));
   }
 
   /** Removes one value of a key. As {@linkcode SQLiteStore.insert}. */
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
-    this.#change(record, () => this.#connection.tables.deleteValue(keyHigh, keyLow, valueHigh, valueLow));
+    this.#change(
+      record,
+      () => this.#connection.tables.deleteValue(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow)),
+    );
   }
 
   /**
@@ -156,16 +161,16 @@ export class SQLiteStore implements RecordStore, Disposable {
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
       checkStoreKey(keyHigh, keyLow);
-      return this.#connection.read((tables) => tables.hasKey(keyHigh, keyLow));
+      return this.#connection.read((tables) => tables.hasKey(this.#pair.setKey(keyHigh, keyLow)));
     }
     checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
-    return this.#connection.read((tables) => tables.has(keyHigh, keyLow, valueHigh, valueLow));
+    return this.#connection.read((tables) => tables.has(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow)));
   }
 
   /** A key's values in ascending order; none if there is no such key. */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkStoreKey(keyHigh, keyLow);
-    return this.#connection.read((tables) => tables.values(keyHigh, keyLow));
+    return this.#connection.read((tables) => tables.values(this.#pair.setKey(keyHigh, keyLow)));
   }
 
   /** How many pairs of a key and a value there are. SQLite counts them one by one. */

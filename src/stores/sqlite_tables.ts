@@ -1,9 +1,8 @@
 // The tables of a store in SQLite: their schema, and the statements on them.
 
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import { type Appliable, applyRecord } from "../format/operations.ts";
 import { type LSN, OpType, type WALRecordFields } from "../types.ts";
-import type { Entry, Value } from "./pair_array.ts";
+import { BLOB_BYTES, type Entry, halvesAt, Pair, type Value } from "./pair.ts";
 
 // Keys and values are 16 bytes, big-endian, so that SQLite sorts them as numbers, and `hex(key)` is
 // readable. Four INTEGER columns, shifted into the signed range, are neither faster nor smaller.
@@ -31,8 +30,6 @@ const SCHEMA_VERSION = 2;
  */
 const PAIRS_AT_ONCE = 64;
 const ENTRIES_AT_ONCE = 1024;
-const HALF_BYTES = 8;
-const BLOB_BYTES = 16;
 
 /**
  * Makes the tables in an empty database, or brings those of an earlier version up to date. Runs
@@ -55,28 +52,27 @@ export function makeTables(database: DatabaseSync): void {
 }
 
 /** The statements on the tables. Those that change something run inside a transaction. */
-export class SQLiteTables implements Appliable<void> {
+export class SQLiteTables {
   readonly #statements: ReturnType<typeof prepare>;
-  readonly #key = new BlobWriter();
-  readonly #value = new BlobWriter();
-  /** For `PAIRS_AT_ONCE` pairs: key, value, key, value, … */
-  readonly #blobs = Array.from({ length: 2 * PAIRS_AT_ONCE }, () => new BlobWriter());
-  readonly #blobBytes = this.#blobs.map((blob) => blob.bytes);
+  /** Pairs that are used again for each statement, because SQLite copies them. */
+  readonly #pairs = Array.from({ length: PAIRS_AT_ONCE }, () => new Pair());
+  /** Their bytes: key, value, key, value, … */
+  readonly #blobs = this.#pairs.flatMap(({ key, value }) => [key, value]);
 
   constructor(database: DatabaseSync) {
     this.#statements = prepare(database);
   }
 
-  insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
-    this.#statements.insert.run(this.#key.set(keyHigh, keyLow), this.#value.set(valueHigh, valueLow));
+  insert({ key, value }: Pair): void {
+    this.#statements.insert.run(key, value);
   }
 
-  delete(keyHigh: bigint, keyLow: bigint): void {
-    this.#statements.delete.run(this.#key.set(keyHigh, keyLow));
+  delete({ key }: Pair): void {
+    this.#statements.delete.run(key);
   }
 
-  deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): void {
-    this.#statements.deleteValue.run(this.#key.set(keyHigh, keyLow), this.#value.set(valueHigh, valueLow));
+  deleteValue({ key, value }: Pair): void {
+    this.#statements.deleteValue.run(key, value);
   }
 
   /** Applies the records from index `first` on. */
@@ -84,18 +80,23 @@ export class SQLiteTables implements Appliable<void> {
     for (let next = first; next < records.length;) {
       const end = endOfInserts(records, next);
       for (; next + PAIRS_AT_ONCE <= end; next += PAIRS_AT_ONCE) this.#insertMany(records, next);
-      for (; next < end; next++) applyRecord(this, records[next]!);
-      if (next < records.length) applyRecord(this, records[next++]!);
+      for (; next < end; next++) this.#applyOne(records[next]!);
+      if (next < records.length) this.#applyOne(records[next++]!);
     }
   }
 
+  #applyOne(record: WALRecordFields): void {
+    const { opType } = record;
+    const pair = this.#pairs[0]!;
+    if (opType === OpType.Insert) this.insert(pair.take(record));
+    else if (opType === OpType.Delete) this.delete(pair.take(record));
+    else if (opType === OpType.DeleteValue) this.deleteValue(pair.take(record));
+    else if (opType !== OpType.Checkpoint) opType satisfies never; // the compiler asks for each new operation
+  }
+
   #insertMany(records: readonly WALRecordFields[], first: number): void {
-    for (let i = 0; i < PAIRS_AT_ONCE; i++) {
-      const { keyHigh, keyLow, valueHigh, valueLow } = records[first + i]!;
-      this.#blobs[2 * i]!.set(keyHigh, keyLow);
-      this.#blobs[2 * i + 1]!.set(valueHigh, valueLow);
-    }
-    this.#statements.insertMany.run(...this.#blobBytes);
+    for (let i = 0; i < PAIRS_AT_ONCE; i++) this.#pairs[i]!.take(records[first + i]!);
+    this.#statements.insertMany.run(...this.#blobs);
   }
 
   /** The saved LSN. */
@@ -118,18 +119,17 @@ export class SQLiteTables implements Appliable<void> {
     this.#statements.countSync.run();
   }
 
-  hasKey(keyHigh: bigint, keyLow: bigint): boolean {
-    return this.#statements.hasKey.get(this.#key.set(keyHigh, keyLow)) !== undefined;
+  hasKey({ key }: Pair): boolean {
+    return this.#statements.hasKey.get(key) !== undefined;
   }
 
-  has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean {
-    const { hasPair } = this.#statements;
-    return hasPair.get(this.#key.set(keyHigh, keyLow), this.#value.set(valueHigh, valueLow)) !== undefined;
+  has({ key, value }: Pair): boolean {
+    return this.#statements.hasPair.get(key, value) !== undefined;
   }
 
-  /** A key's values in ascending order. */
-  values(keyHigh: bigint, keyLow: bigint): Value[] {
-    const rows = this.#statements.valuesOf.all(this.#key.set(keyHigh, keyLow));
+  /** The values of a pair's key, in ascending order. */
+  values({ key }: Pair): Value[] {
+    const rows = this.#statements.valuesOf.all(key);
     return rows.map((row) => readBlob(row["value"]!));
   }
 
@@ -144,25 +144,9 @@ export class SQLiteTables implements Appliable<void> {
   /** Some entries in ascending order: the first ones, or those after an entry. */
   entries(after: Entry | null): Entry[] {
     const { firstEntries, nextEntries } = this.#statements;
-    const rows = after === null
-      ? firstEntries.all()
-      : nextEntries.all(this.#key.set(after[0], after[1]), this.#value.set(after[2], after[3]));
+    const { key, value } = after === null ? this.#pairs[0]! : this.#pairs[0]!.set(...after);
+    const rows = after === null ? firstEntries.all() : nextEntries.all(key, value);
     return rows.map((row): Entry => [...readBlob(row["key"]!), ...readBlob(row["value"]!)]);
-  }
-}
-
-/**
- * Sixteen bytes for SQLite, big-endian. They are used again for each call, because SQLite copies
- * them.
- */
-class BlobWriter {
-  readonly bytes: Uint8Array = new Uint8Array(BLOB_BYTES);
-  readonly #view = new DataView(this.bytes.buffer);
-
-  set(high: bigint, low: bigint): Uint8Array {
-    this.#view.setBigUint64(0, high);
-    this.#view.setBigUint64(HALF_BYTES, low);
-    return this.bytes;
   }
 }
 
@@ -171,8 +155,7 @@ function readBlob(column: SQLOutputValue): Value {
   if (!(column instanceof Uint8Array) || column.byteLength !== BLOB_BYTES) {
     throw new Error(`a key or value is not ${BLOB_BYTES} bytes`);
   }
-  const view = new DataView(column.buffer, column.byteOffset, BLOB_BYTES);
-  return [view.getBigUint64(0), view.getBigUint64(HALF_BYTES)];
+  return halvesAt(new DataView(column.buffer, column.byteOffset, BLOB_BYTES), 0);
 }
 
 /**

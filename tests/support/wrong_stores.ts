@@ -1,7 +1,7 @@
 // Stores that do everything right, and stores that each do one thing wrong: the kit must tell them
 // apart.
 
-import { type AppliedRun, OpType, type WALRecord } from "../../mod.ts";
+import { type AppliedRun, OpType, type WALRecord, type WALRecordFields } from "../../mod.ts";
 import type { StoreEntry, StoreHome } from "../../testing.ts";
 
 /** What lies on the store's disk. */
@@ -335,6 +335,45 @@ export class RoundsNumbers extends GoodStore {
   }
 }
 
+/** What a store makes of a key or a value that it reads from bytes. */
+type ReadHalves = (bytes: DataView) => readonly [high: bigint, low: bigint];
+
+/** Takes keys and values as bytes, and reads halves from them in some way. */
+class ReadsBytes extends GoodStore {
+  protected readonly read: ReadHalves = (bytes) => [bytes.getBigUint64(0), bytes.getBigUint64(8)];
+
+  override applyBatch(records: readonly WALRecord[]): void {
+    const halvesOf = ({ buffer }: Uint8Array<ArrayBuffer>) => this.read(new DataView(buffer));
+    const entries = after(
+      this.disk.saved.entries,
+      records.map(({ lsn, opType, version, time, key, value }): WALRecordFields => {
+        const [[keyHigh, keyLow], [valueHigh, valueLow]] = [halvesOf(key), halvesOf(value)];
+        return { lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow };
+      }),
+    );
+    this.home.step();
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
+  }
+}
+
+/** Reads the bytes as they are, big-endian. */
+export class GoodBytesStore extends ReadsBytes {}
+
+/** Reads bytes in the order of the machine. */
+export class ReadsLittleEndian extends ReadsBytes {
+  protected override readonly read: ReadHalves = (bytes) => [bytes.getBigUint64(0, true), bytes.getBigUint64(8, true)];
+}
+
+/** Takes the second half for the first one. */
+export class SwapsHalves extends ReadsBytes {
+  protected override readonly read: ReadHalves = (bytes) => [bytes.getBigUint64(8), bytes.getBigUint64(0)];
+}
+
+/** Looks keys up by their first 15 bytes. */
+export class ForgetsLastByte extends ReadsBytes {
+  protected override readonly read: ReadHalves = (bytes) => [bytes.getBigUint64(0), bytes.getBigUint64(8) & ~0xffn];
+}
+
 /** Forgets everything with its process. */
 export class Forgets extends GoodStore {
   #memory: Saved = { entries: [], applied: 0 };
@@ -353,7 +392,7 @@ export class Forgets extends GoodStore {
 }
 
 /** What records make of a multi-value map. */
-function after(entries: readonly StoreEntry[], records: readonly WALRecord[]): readonly StoreEntry[] {
+function after(entries: readonly StoreEntry[], records: readonly WALRecordFields[]): readonly StoreEntry[] {
   let result = entries;
   for (const { opType, keyHigh, keyLow, valueHigh, valueLow } of records) {
     const isKey = ([high, low]: StoreEntry) => high === keyHigh && low === keyLow;

@@ -5,7 +5,16 @@ import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
 import { Random } from "../random.ts";
 import { SimulatedFailure } from "../store_home.ts";
-import { makeInserts, makeRecord, randomRecords, U64_ENDS, unknownType, unreadable } from "./sample_records.ts";
+import type { StoreEntry } from "../store_model.ts";
+import {
+  makeInserts,
+  makeRecord,
+  pairsByByte,
+  randomRecords,
+  U64_ENDS,
+  unknownType,
+  unreadable,
+} from "./sample_records.ts";
 import type { Trial } from "./store_trial.ts";
 
 /** A case before it has a store. */
@@ -48,6 +57,22 @@ export const CASES: readonly CaseBody[] = [
         makeRecord(++lsn, OpType.DeleteValue, [U64_ENDS.at(-1)!, 0n, 0n, U64_ENDS.at(-1)!]),
       ]);
       await trial.expect("G11", lsn, "after a delete and a delete of one value");
+    },
+  },
+  {
+    name: "each byte of a key and of a value counts (G11)",
+    async run(start) {
+      await using trial = await start();
+      const pairs = pairsByByte();
+      let lsn = 0;
+      await trial.give(pairs.map((pair) => makeRecord(++lsn, OpType.Insert, pair)));
+      await trial.expect("G11", lsn, "after inserts that differ in each byte of a key or a value");
+      const deleteOf = ([keyHigh, keyLow]: StoreEntry) => makeRecord(++lsn, OpType.Delete, [keyHigh, keyLow, 0n, 0n]);
+      // The last bytes first: a store that looks at fewer bytes deletes too much.
+      await trial.give([makeRecord(++lsn, OpType.DeleteValue, pairs[32]!), deleteOf(pairs[16]!)]);
+      await trial.expect("G11", lsn, "after deletes of a value and a key that differ from others in the last byte");
+      await trial.give([deleteOf(pairs[0]!)]);
+      await trial.expect("G11", lsn, "after the delete of a key from which others differ in each byte");
     },
   },
   {

@@ -9,6 +9,24 @@ import type { Random } from "../random.ts";
 /** Unsigned 64-bit numbers that stores mistake for others: signed, as doubles, cut to 32 bits. */
 export const U64_ENDS: readonly bigint[] = [0n, 1n, 2n ** 32n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n];
 
+/**
+ * Pairs of which each differs from the first in one byte only: of the key, then of the value. The
+ * first one has another number at each place.
+ */
+export function pairsByByte(): StoreEntry[] {
+  const bytes = Uint8Array.from({ length: 32 }, (_, i) => i + 1);
+  const view = new DataView(bytes.buffer);
+  const pair =
+    (): StoreEntry => [view.getBigUint64(0), view.getBigUint64(8), view.getBigUint64(16), view.getBigUint64(24)];
+  const others = Array.from(bytes, (byte, i) => {
+    bytes[i] = byte ^ 0x80;
+    const other = pair();
+    bytes[i] = byte;
+    return other;
+  });
+  return [pair(), ...others];
+}
+
 /** A record. */
 export function makeRecord(lsn: number, opType: OpType, pair: StoreEntry): WALRecord {
   const [keyHigh, keyLow, valueHigh, valueLow] = pair;

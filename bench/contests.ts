@@ -89,6 +89,7 @@ function manyWriters(writers: number, options: ContestOptions): Contest {
     entrants: [
       entry("limit"),
       entry("wal"),
+      entry("wal-bytes"),
       entry("wal-adaptive"),
       entry("wal-offload"),
       entry("prototype"),
@@ -104,7 +105,13 @@ function batches(options: ContestOptions): Contest {
   return {
     id: "W3",
     title: "durable batches of 1000",
-    entrants: [entry("limit"), entry("wal"), entry("prototype"), ...peerEntrants("batches", 1000, peers, options)],
+    entrants: [
+      entry("limit"),
+      entry("wal"),
+      entry("wal-packed"),
+      entry("prototype"),
+      ...peerEntrants("batches", 1000, peers, options),
+    ],
   };
 }
 
@@ -117,6 +124,8 @@ function append(options: ContestOptions): Contest {
     entrants: [
       { label: "limit", workload: "append", system: "limit", parameter: 0 },
       ring("wal"),
+      ring("wal-bytes"),
+      ring("wal-packed"),
       ring("prototype"),
       ...peerEntrants("append", 0, peers, options),
     ],
@@ -171,7 +180,7 @@ function appliedToMemory({ quick }: ContestOptions): Contest {
   return {
     id: "W6 memory",
     title: "written in batches of 1000 and applied to memory",
-    entrants: [entry("map"), entry("wal")],
+    entrants: [entry("map"), entry("wal"), entry("wal-packed")],
   };
 }
 
@@ -185,7 +194,7 @@ function appliedToSQLite({ quick }: ContestOptions): Contest {
   return {
     id: "W6 sqlite",
     title: "written in batches of 1000 and applied to SQLite",
-    entrants: [entry("sqlite-full"), entry("wal")],
+    entrants: [entry("sqlite-full"), entry("sqlite-full-packed"), entry("wal"), entry("wal-packed")],
   };
 }
 

@@ -70,6 +70,12 @@ const ROWS: readonly Row[] = [
     inReadme: true,
   },
   {
+    workload: "written packed and applied, to SQLite",
+    contest: "W6 sqlite",
+    label: "wal-packed",
+    rivals: { "sqlite-full-packed": "SQLite FULL itself in the same batches" },
+  },
+  {
     workload: "HTTP service, 32 clients, answers when applied",
     contest: "W11",
     label: "wal-applied",

@@ -25,6 +25,8 @@ export interface Peer {
 
 /** A ring in memory that a file may mirror. It has room for a lap of appends after a `flush()`. */
 export interface RingPeer extends Peer {
+  /** How many records one `append()` writes, from record n on. */
+  readonly recordsPerAppend: number;
   append(n: number): void;
   /** Syncs all appends, and releases their places. */
   flush(): void;

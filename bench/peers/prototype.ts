@@ -23,6 +23,7 @@ type Quadruple = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, v
 
 /** Its fields are not `#hidden`, because those cost a record 10 % in Bun. */
 class PrototypePeer implements RingPeer {
+  readonly recordsPerAppend = 1;
   private readonly view: DataView;
   private readonly words: Int32Array;
   /** Syncs a range of bytes that starts at a page. */

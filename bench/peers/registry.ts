@@ -6,6 +6,8 @@ import type { PeerModule, RingPeerModule } from "./peer.ts";
 /** Peers that are rings. */
 const rings = {
   "wal": () => import("./wal.ts"),
+  "wal-bytes": () => import("./wal_bytes.ts"),
+  "wal-packed": () => import("./wal_packed.ts"),
   "prototype": () => import("./prototype.ts"),
 } satisfies Record<string, () => Promise<RingPeerModule>>;
 
@@ -33,6 +35,8 @@ export const PEER_NAMES = Object.keys(loaders) as readonly PeerName[];
 /** What readers of the table should know of each peer. */
 export const PEER_NOTES: Record<PeerName, string> = {
   "wal": "this library, flush inline",
+  "wal-bytes": "as wal, with keys and values as bytes instead of bigints",
+  "wal-packed": "as wal-bytes, with batches of packed pairs (W4: of 64)",
   "wal-adaptive": "this library by default: offloads where that is faster",
   "wal-offload": "this library, flush off the JavaScript thread",
   "prototype": "no recovery, no checks: a mapped ring of 150 lines, without locks and limits",

@@ -20,8 +20,16 @@ export async function openLog(directory: string, options: WALOptions = {}): Prom
   return log;
 }
 
+/** Opens a log in plain memory. */
+export async function openLogInMemory(): Promise<WAL> {
+  const log = new WAL(null, { size: LOG_BYTES });
+  await log.open();
+  return log;
+}
+
 /** A log as a peer. Now and then it releases records, as a consumer would. */
 export class WALPeer implements RingPeer {
+  readonly recordsPerAppend = 1;
   readonly #log: WAL;
   readonly #batches = new Map<number, InsertItem[]>();
 
@@ -70,7 +78,5 @@ export async function open(options: PeerOptions): Promise<RingPeer> {
 }
 
 export async function openInMemory(): Promise<RingPeer> {
-  const log = new WAL(null, { size: LOG_BYTES });
-  await log.open();
-  return new WALPeer(log);
+  return new WALPeer(await openLogInMemory());
 }

@@ -200,13 +200,13 @@ export class WAL implements Disposable, AsyncDisposable {
   /**
    * As above, with a key and a value in bytes. This is the fastest form, because no bigint is made.
    *
-   * The bytes are read once, at the call. A later change of them changes nothing, and their memory
-   * may be shared or resizable.
+   * The bytes are read once, at the call, and a later change of them changes nothing.
    *
    * @param key 16 bytes, big-endian: the order in which a hash or a UUID is written. So `keyHigh`
    * is bytes 0 to 7.
    * @param value 16 bytes, big-endian.
-   * @throws {TypeError} if key or value is no `Uint8Array`; nothing is written.
+   * @throws {TypeError} if key or value is no `Uint8Array`, or is in shared or resizable memory;
+   * nothing is written.
    * @throws {RangeError} if key or value is not 16 bytes long; nothing is written.
    */
   logInsert(key: Uint8Array, value: Uint8Array, time?: HybridTimeInput): Promise<void>;
@@ -284,6 +284,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @param packed 32 bytes for each insert, one after another: 16 of the key and 16 of the value,
    * each big-endian.
    * @throws {RangeError} also if its length is no multiple of 32, or if its memory is detached.
+   * @throws {TypeError} also if its memory is shared or resizable.
    */
   batchInsert(packed: Uint8Array): Promise<void>;
   batchInsert(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Promise<void> {

@@ -57,13 +57,20 @@ function withOwn(bytes: Uint8Array, ...names: (string | symbol)[]): Uint8Array {
 }
 
 /** What subclasses may replace. */
-const NAMES = ["length", "byteLength", "byteOffset", "buffer", "constructor", "slice", "subarray", "at", "set"];
+const NAMES = ["length", "byteLength", "byteOffset", "constructor", "slice", "subarray", "at", "set"];
 const SYMBOLS = [Symbol.iterator, Symbol.toStringTag];
 
 class Sixteen extends Uint8Array {
   override get length(): number {
     return 16;
   }
+}
+
+const OTHER: [ErrorClass, RegExp] = [TypeError, /must not be in shared or resizable memory/];
+const SHARED_16 = "new Uint8Array(new SharedArrayBuffer(16))";
+
+function withoutPrototype(buffer: ArrayBufferLike): Uint8Array {
+  return Object.setPrototypeOf(new Uint8Array(buffer), null) as Uint8Array;
 }
 
 /** Keys and values that are refused, with the error and what its message says. */
@@ -83,6 +90,14 @@ const BAD: readonly [what: string, make: () => unknown, errorClass: ErrorClass, 
   ["a view out of bounds", () => outOfBounds(8, 16), RangeError, /0 bytes as/],
   ["a tracking view out of bounds", () => outOfBounds(8), RangeError, /0 bytes as/],
   ["a tracking view of 17", () => new Uint8Array(new ArrayBuffer(17, { maxByteLength: 32 })), RangeError, /17 bytes/],
+  ["a view of resizable memory", () => new Uint8Array(new ArrayBuffer(64, { maxByteLength: 64 }), 8, 16), ...OTHER],
+  ["a tracking view", () => new Uint8Array(new ArrayBuffer(24, { maxByteLength: 64 }), 8), ...OTHER],
+  ["shared memory", () => new Uint8Array(new SharedArrayBuffer(16)), ...OTHER],
+  ["a part of shared memory", () => Buffer.from(new SharedArrayBuffer(64), 7, 16), ...OTHER],
+  ["growable shared memory", () => new Uint8Array(new SharedArrayBuffer(16, { maxByteLength: 64 })), ...OTHER],
+  ["a subclass in shared memory", () => new Sixteen(new SharedArrayBuffer(16) as unknown as ArrayBuffer), ...OTHER],
+  ["another realm's shared memory", () => runInNewContext(SHARED_16) as Uint8Array, ...OTHER],
+  ["shared bytes without a prototype", () => withoutPrototype(new SharedArrayBuffer(16)), ...OTHER],
   ["a DataView", () => new DataView(new ArrayBuffer(16)), TypeError, /type DataView/],
   ["an ArrayBuffer", () => new ArrayBuffer(16), TypeError, /Uint8Array/],
   ["an Int8Array", () => new Int8Array(16), TypeError, /type Int8Array/],
@@ -105,9 +120,6 @@ const GOOD: readonly [what: string, make: () => Uint8Array][] = [
   ["own getters", () => withOwn(counting(new Uint8Array(16)), ...NAMES, ...SYMBOLS)],
   ["a subclass that says 16", () => counting(new Sixteen(16))],
   ["a subclass", () => counting(new (class extends Uint8Array {})(16))],
-  ["a view of resizable memory", () => counting(new Uint8Array(new ArrayBuffer(64, { maxByteLength: 64 }), 8, 16))],
-  ["a tracking view", () => counting(new Uint8Array(new ArrayBuffer(24, { maxByteLength: 64 }), 8))],
-  ["shared memory", () => counting(new Uint8Array(new SharedArrayBuffer(16)))],
   ["another realm's bytes", () => counting(runInNewContext("new Uint8Array(16)") as Uint8Array)],
   ["bytes without a prototype", () => Object.setPrototypeOf(counting(new Uint8Array(16)), null) as Uint8Array],
 ];
@@ -328,6 +340,8 @@ const badPacked = (itemBytes: number): typeof BAD => [
   ["an Int8Array", () => new Int8Array(itemBytes), TypeError, /Int8Array/],
   ["an empty Uint16Array", () => new Uint16Array(0), TypeError, /Uint16Array/],
   ["an ArrayBuffer", () => new ArrayBuffer(itemBytes), TypeError, /not iterable/],
+  ["shared memory", () => new Uint8Array(new SharedArrayBuffer(2 * itemBytes)), ...OTHER],
+  ["a tracking view", () => new Uint8Array(new ArrayBuffer(itemBytes, { maxByteLength: 4096 })), ...OTHER],
 ];
 
 test("batchInsert() and batchDelete() refuse what is no packed batch, say why, and write nothing", async () => {
@@ -354,8 +368,6 @@ test("batchInsert() takes a packed batch of any Uint8Array, and calls nothing of
     ["a Buffer", (length) => Buffer.alloc(length)],
     ["a part of a buffer", (length) => new Uint8Array(new ArrayBuffer(length + 100), 3, length)],
     ["a subclass", (length) => new Sixteen(length)],
-    ["a tracking view", (length) => new Uint8Array(new ArrayBuffer(length + 8, { maxByteLength: 4096 }), 8)],
-    ["shared memory", (length) => new Uint8Array(new SharedArrayBuffer(length))],
     ["another realm's bytes", (length) => runInNewContext(`new Uint8Array(${length})`) as Uint8Array],
     ["own getters", (length) => withOwn(new Uint8Array(length), ...NAMES, ...SYMBOLS)],
   ];

@@ -1,8 +1,8 @@
 // Keys and values that callers hand in as bytes. A check runs code of the caller only before it
 // looks at a length, so that nothing can change between the check and the reading after it.
 //
-// The memory of such bytes may be shared or resizable, because each byte is read once. To ask for
-// that memory would cost more than to read it: Bun makes it then, which takes 160 ns.
+// Shared memory is refused, because another thread may change a key while it is read. Resizable
+// memory is refused, because it may be smaller at the next call.
 
 import { ID_BYTES } from "../format/packed_items.ts";
 import type { HalfOrBytes } from "../types.ts";
@@ -15,6 +15,12 @@ const lengthOf = typedArrayGetter("length") as (bytes: ArrayBufferView) => numbe
 /** An element of a typed array; throws if its memory is gone. */
 const elementOf: (bytes: ArrayBufferView, index: number) => unknown = Function.prototype.call.bind(
   Uint8Array.prototype.at,
+);
+
+const bufferOf = typedArrayGetter("buffer") as (bytes: ArrayBufferView) => ArrayBufferLike;
+/** Whether a buffer of any realm can change its size; throws for shared memory. */
+const resizableOf: (buffer: unknown) => unknown = Function.prototype.call.bind(
+  Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "resizable")!.get!,
 );
 
 /** True for what is perhaps meant as bytes. All other values are taken for halves of 64 bits. */
@@ -36,16 +42,34 @@ function isOfLength(bytes: Uint8Array): boolean {
   return bytes[ID_BYTES - 1] !== undefined && bytes[ID_BYTES] === undefined;
 }
 
+/**
+ * True if the memory of bytes is neither shared nor resizable. A subclass may answer for its buffer
+ * what it likes, because each byte is read once in any case.
+ */
+function isFixed(bytes: Uint8Array): boolean {
+  const { buffer } = bytes;
+  return (buffer instanceof ArrayBuffer && !buffer.resizable) || ownsFixed(bytes);
+}
+
+/** As `isFixed()`, for bytes of any realm and any prototype. */
+function ownsFixed(bytes: ArrayBufferView): boolean {
+  try {
+    return !resizableOf(bufferOf(bytes));
+  } catch {
+    return false;
+  }
+}
+
 /** @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes. */
 export function checkKeyBytes(key: unknown): asserts key is Uint8Array {
-  if (!isBytes(key) || !isOfLength(key)) refuse(key, "key");
+  if (!isBytes(key) || !isFixed(key) || !isOfLength(key)) refuse(key, "key");
 }
 
 /** As `checkKeyBytes()`, for a key and a value. */
 export function checkPairBytes(key: unknown, value: unknown): asserts value is Uint8Array {
-  // Both types come first: a prototype that is a Proxy may detach the memory of the other one.
-  if (!isBytes(key)) refuse(key, "key");
-  if (!isBytes(value)) refuse(value, "value");
+  // The lengths come last: a prototype that is a Proxy may detach the memory of the other one.
+  if (!isBytes(key) || !isFixed(key)) refuse(key, "key");
+  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");
   if (!isOfLength(key)) refuse(key, "key");
   if (!isOfLength(value)) refuse(value, "value");
 }
@@ -68,8 +92,11 @@ export function packedLength(packed: ArrayBufferView, itemBytes: number): number
       `Cannot append a batch: a packed batch of ${length} bytes is no multiple of ${itemBytes} bytes an item`,
     );
   }
+  if (!ownsFixed(packed)) throw new TypeError(`Cannot append a batch: a packed batch ${IN_OTHER_MEMORY}`);
   return length;
 }
+
+const IN_OTHER_MEMORY = "must not be in shared or resizable memory; give a copy, as slice() makes one";
 
 /** True if the memory of a typed array is gone, or too small for it by now. */
 function isDetached(bytes: ArrayBufferView): boolean {
@@ -91,6 +118,7 @@ export function copyOf(bytes: Uint8Array): Uint8Array {
 function refuse(given: unknown, name: string): never {
   if (isBytes(given)) {
     const length = lengthOf(given);
+    if (length === ID_BYTES) throw new TypeError(`Cannot use the bytes given as ${name}: they ${IN_OTHER_MEMORY}`);
     const detached = length === 0 ? "; a detached one has none" : "";
     throw new RangeError(`Cannot use ${length} bytes as ${name}: it must have ${ID_BYTES} bytes${detached}`);
   }

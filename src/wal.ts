@@ -14,7 +14,7 @@ import { NO_ROOM } from "./engine/appender.ts";
 import type { RingMemory } from "./engine/ring_memory.ts";
 import { checkRange } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
-import { checkKeyBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
+import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, openLog } from "./recovery/open.ts";
 import { closeOfEarlierEvaluation, forgetOpen, rememberOpen } from "./open_logs.ts";
@@ -685,7 +685,7 @@ export class WAL implements Disposable, AsyncDisposable {
       return this.#takeTime(time);
     }
     const taken = this.#takeTime(second as HybridTimeInput);
-    checkKeyBytes(first);
+    checkBytes(first, "key");
     return taken;
   }
 

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { Buffer } from "node:buffer";
 import { runInNewContext } from "node:vm";
 import { type HybridTimeInput, type InsertBytes, OpType, type U64, type WAL } from "../mod.ts";
-import { checkKeyBytes, checkPairBytes, copyOf, packedLength } from "../src/arguments/bytes.ts";
+import { checkBytes, checkPairBytes, copyOf, packedLength } from "../src/arguments/bytes.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, ListStore, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { test } from "./support/test.ts";
@@ -461,7 +461,7 @@ test("logInsert() and its like take a time beside bytes", async () => {
 
 test("checkPairBytes() and its like agree with the language about what is a Uint8Array of 16 bytes", () => {
   for (const [what, make] of GOOD) {
-    checkKeyBytes(make());
+    checkBytes(make(), "key");
     checkPairBytes(make(), make());
     assertEquals(copyOf(make()), counting(new Uint8Array(16)), what);
     assertEquals([packedLength(make(), 16), assertThrows(() => packedLength(make(), 32), RangeError).name], [
@@ -470,7 +470,7 @@ test("checkPairBytes() and its like agree with the language about what is a Uint
     ]);
   }
   for (const [what, make, errorClass] of BAD) {
-    assertThrows(() => checkKeyBytes(make()), errorClass, undefined, what);
+    assertThrows(() => checkBytes(make(), "key"), errorClass, undefined, what);
     assertThrows(() => checkPairBytes(make(), KEY), errorClass, undefined, what);
     assertThrows(() => checkPairBytes(KEY, make()), errorClass, undefined, what);
   }

@@ -30,7 +30,7 @@ test("checkU64() says how a key or a value is given to a caller who gives it oth
   assertMatch(message("bafy", "keyLow"), /; give a key as two halves of 64 bits, such as those of a hash of the text$/);
   assertMatch(
     message(undefined, "valueHigh"),
-    /; give a value as two halves of 64 bits, or as a Uint8Array of 16 bytes$/,
+    /; give a value as two halves of 64 bits$/,
   );
   assertMatch(
     message(2n ** 64n, "valueLow"),

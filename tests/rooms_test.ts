@@ -19,6 +19,7 @@ const LOOSE: Readonly<Record<string, string>> = {
   "src/types.ts": "base",
   "src/errors.ts": "base",
   "src/assert.ts": "base",
+  "src/keys.ts": "keys",
   "src/wal.ts": "log",
   "src/consumption.ts": "log",
   "src/log.ts": "log",
@@ -41,6 +42,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   recovery: ["engine", "read", "arguments", "format", "base", "disk", "port"],
   consume: ["engine", "read", "arguments", "format", "base", "port"],
   log: ["recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
+  keys: ["arguments", "format", "base"],
   stores: ["arguments", "format", "base"],
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
 };
@@ -77,6 +79,7 @@ const WRAPPED: readonly string[] = [
   "src/engine",
   "src/errors.ts",
   "src/format",
+  "src/keys.ts",
   "src/log.ts",
   "src/open_logs.ts",
   "src/read",

@@ -4,7 +4,7 @@
 // Shared memory is refused, because another thread may change a key while it is read. Resizable
 // memory is refused, because it may be smaller at the next call.
 
-import { ID_BYTES } from "../format/packed_items.ts";
+import { ID_BYTES } from "../format/big_endian.ts";
 import type { HalfOrBytes } from "../types.ts";
 import { BOTH_HINT, show, typedArrayGetter, typeOf } from "./numbers.ts";
 
@@ -61,11 +61,11 @@ function ownsFixed(bytes: ArrayBufferView): boolean {
 }
 
 /** @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes. */
-export function checkKeyBytes(key: unknown): asserts key is Uint8Array {
-  if (!isBytes(key) || !isFixed(key) || !isOfLength(key)) refuse(key, "key");
+export function checkBytes(value: unknown, name: string): asserts value is Uint8Array {
+  if (!isBytes(value) || !isFixed(value) || !isOfLength(value)) refuse(value, name);
 }
 
-/** As `checkKeyBytes()`, for a key and a value. */
+/** As `checkBytes()`, for a key and a value. */
 export function checkPairBytes(key: unknown, value: unknown): asserts value is Uint8Array {
   // The lengths come last: a prototype that is a Proxy may detach the memory of the other one.
   if (!isBytes(key) || !isFixed(key)) refuse(key, "key");
@@ -108,8 +108,8 @@ function isDetached(bytes: ArrayBufferView): boolean {
   }
 }
 
-/** A copy for an append that waits, because the caller may change the bytes meanwhile. */
-export function copyOf(bytes: Uint8Array): Uint8Array {
+/** A copy of 16 bytes, which no caller can change. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(ID_BYTES);
   copy.set(bytes);
   return copy;

@@ -5,10 +5,10 @@
 // to any log, also to this one. So an append is prepared only after all items have been read, and
 // two batches share nothing here.
 
-import { DELETE_BYTES, ID_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
-import { setHalf, setId } from "../format/u64.ts";
+import { ID_BYTES, setHalf, setId } from "../format/big_endian.ts";
+import { DELETE_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
 import type { DeleteItem, InsertBytes, InsertItem, U64 } from "../types.ts";
-import { checkKeyBytes, checkPairBytes, packedLength } from "./bytes.ts";
+import { checkBytes, checkPairBytes, packedLength } from "./bytes.ts";
 import { checkKey, checkPair, isU64, show } from "./numbers.ts";
 
 /** The memory of a batch has at least this size. */
@@ -179,7 +179,7 @@ function storeInsert(view: DataView, at: number, item: InsertItem | InsertBytes,
 /** @throws {TypeError} or {RangeError} if it is no item of `batchDelete()`. */
 function storeDelete(view: DataView, at: number, item: DeleteItem | Uint8Array, index: number): void {
   if (ArrayBuffer.isView(item)) {
-    checkKeyBytes(item);
+    checkBytes(item, "key");
     setId(view, at, item);
     return;
   }

@@ -47,11 +47,10 @@ export const BOTH_HINT = "; give key and value both in halves of 64 bits, or bot
 export function halvesHint(given: unknown, name: string): string {
   const what = /^(key|value)(High|Low)$/.exec(name)?.[1];
   if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
-  if (ArrayBuffer.isView(given)) return BOTH_HINT;
   const hint = `; give a ${what} as two halves of 64 bits`;
   if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
-  if (typeof given === "string") return `${hint}, such as those of a hash of the text`;
-  return `${hint}, or as a Uint8Array of 16 bytes`;
+  if (ArrayBuffer.isView(given)) return `${hint}, as bytesToHalves() of keys.ts gives them`;
+  return typeof given === "string" ? `${hint}, such as those of a hash of the text` : hint;
 }
 
 /**
@@ -66,9 +65,8 @@ export function checkU64(value: U64, name: string): void {
     );
   }
   if (typeof value !== "number") {
-    throw new TypeError(
-      `Cannot use ${show(value)} as ${name}: it must be a bigint or a number${halvesHint(value, name)}`,
-    );
+    const hint = ArrayBuffer.isView(value) ? BOTH_HINT : halvesHint(value, name);
+    throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint or a number${hint}`);
   }
   if (isU64(value)) return;
   throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);

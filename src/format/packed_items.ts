@@ -1,10 +1,9 @@
 // Items of a batch in memory, packed: 16 bytes of key, and 16 of value for an insert. Both are
 // big-endian, as a hash or a UUID is written, so that callers can hand in packed items as they are.
 
+import { ID_BYTES } from "./big_endian.ts";
 import { KEY_HIGH_AT, RECORD_BYTES } from "./layout.ts";
 
-/** Bytes of a key, and of a value. */
-export const ID_BYTES = 16;
 /** Bytes of an item of `batchInsert()`: a key, and a value. */
 export const INSERT_BYTES: number = 2 * ID_BYTES;
 /** Bytes of an item of `batchDelete()`: a key. */

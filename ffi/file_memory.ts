@@ -1,6 +1,7 @@
 // The memory that holds a file: in a WebAssembly.Memory, so that JavaScript and the codec see the
 // same bytes.
 
+import { assert } from "./assert.ts";
 import { detach } from "./detach.ts";
 import { RegionError } from "./region.ts";
 
@@ -14,12 +15,24 @@ const MOST_BYTES = 65536 * PAGE_BYTES;
 /** The longest file that fits, on pages of any size up to 64 KiB. */
 export const MOST_FILE_BYTES: number = MOST_BYTES - CODEC_BYTES - PAGE_BYTES;
 
-/** What a file that is mapped asks of its place in memory. */
-export interface Alignment {
-  /** The address of the file's first byte is a multiple of this, and so is the memory's length. */
-  readonly pageBytes: number;
-  /** The address of a buffer's first byte. */
-  readonly addressOf: (buffer: ArrayBuffer) => number;
+/**
+ * How many WebAssembly memories there may be. With more than eight in a process, JavaScriptCore
+ * collects all garbage before it makes another, which takes milliseconds or more. The program needs
+ * some of the eight.
+ */
+const MOST_MEMORIES = "Bun" in globalThis ? 4 : Infinity;
+/** How many memories of closed logs are kept. */
+const MOST_FREE = 4;
+
+/** Memories that can be used again. After the codec's part they hold zeros, and no file. */
+const free: WebAssembly.Memory[] = [];
+/** Memories that are not collected yet. */
+let made: WeakRef<WebAssembly.Memory>[] = [];
+
+/** A part of a WebAssembly memory. */
+interface Place {
+  readonly memory: WebAssembly.Memory;
+  readonly at: number;
 }
 
 /** A file's bytes in memory. */
@@ -37,27 +50,41 @@ export class FileMemory {
   readonly sizeBytes: number;
 
   /**
-   * Makes a memory of zeros, or takes a buffer that is not WebAssembly's.
+   * Makes a memory of zeros, or takes a buffer with a file's bytes.
    *
-   * @param of the file's size, or a buffer with the file's bytes.
-   * @param alignment if a file will be mapped here.
+   * @param of the file's size, or the buffer.
+   * @param place where the file is, if a memory was taken for it.
    * @throws {RegionError} `NO_SPACE` if there is no memory left; `PLATFORM` if the file is too
    * long, or if the runtime has no WebAssembly.
    */
-  constructor(of: number | ArrayBuffer, alignment?: Alignment) {
-    if (typeof of !== "number") {
+  constructor(of: number | ArrayBuffer, place?: Place) {
+    if (typeof of === "number") {
+      const memory = place?.memory ?? takeMemory(CODEC_BYTES + of, of);
+      this.memory = memory;
+      this.buffer = memory === null ? new ArrayBuffer(of) : memory.buffer as ArrayBuffer;
+      this.at = place?.at ?? (memory === null ? 0 : CODEC_BYTES);
+      this.sizeBytes = of;
+    } else {
       this.memory = null;
       this.buffer = of;
       this.at = 0;
       this.sizeBytes = of.byteLength;
-      return;
     }
-    const pageBytes = alignment?.pageBytes ?? 1;
-    this.memory = makeMemory(CODEC_BYTES + pageBytes - 1 + Math.ceil(of / pageBytes) * pageBytes, of);
-    this.buffer = this.memory.buffer as ArrayBuffer;
-    const lead = alignment === undefined ? 0 : (alignment.addressOf(this.buffer) + CODEC_BYTES) % pageBytes;
-    this.at = CODEC_BYTES + (lead === 0 ? 0 : pageBytes - lead);
-    this.sizeBytes = of;
+  }
+
+  /**
+   * Takes a memory into which a file can be mapped: a page begins at the file's first byte, and all
+   * of its last page is in the memory. Null if there are enough memories already.
+   *
+   * @param addressOf the address of a buffer's first byte.
+   * @throws {RegionError} as the constructor.
+   */
+  static toMap(sizeBytes: number, pageBytes: number, addressOf: (buffer: ArrayBuffer) => number): FileMemory | null {
+    const pagesBytes = Math.ceil(sizeBytes / pageBytes) * pageBytes;
+    const memory = takeMemory(CODEC_BYTES + pageBytes - 1 + pagesBytes, sizeBytes);
+    if (memory === null) return null;
+    const over = (addressOf(memory.buffer as ArrayBuffer) + CODEC_BYTES) % pageBytes;
+    return new FileMemory(sizeBytes, { memory, at: CODEC_BYTES + (over === 0 ? 0 : pageBytes - over) });
   }
 
   /** The bytes of a part of the file, as they are. */
@@ -67,15 +94,23 @@ export class FileMemory {
 
   /**
    * Takes the bytes away from every view. After that views have length 0, and a DataView throws a
-   * TypeError. The bytes stay where they are until the memory is collected.
+   * TypeError. The bytes stay where they are until the memory is used again or collected.
    */
   detach(): void {
+    if (this.buffer.byteLength === 0) return;
     if (this.memory === null) detach(this.buffer);
-    else if (this.buffer.byteLength > 0) this.memory.grow(0);
+    else this.memory.grow(0);
+  }
+
+  /** Offers the memory to later files. It is detached, and all of the file's bytes are zeros. */
+  recycle(): void {
+    assert(this.buffer.byteLength === 0, "a memory is used again after its views are detached");
+    if (this.memory !== null && free.length < MOST_FREE) free.push(this.memory);
   }
 }
 
-function makeMemory(bytes: number, fileBytes: number): WebAssembly.Memory {
+/** A memory of zeros for a file; null if there are enough memories already. */
+function takeMemory(bytes: number, fileBytes: number): WebAssembly.Memory | null {
   if (!("WebAssembly" in globalThis)) {
     throw new RegionError("PLATFORM", "Cannot hold a file in memory: this runtime has no WebAssembly");
   }
@@ -84,9 +119,20 @@ function makeMemory(bytes: number, fileBytes: number): WebAssembly.Memory {
     const limit = `more than the ${MOST_FILE_BYTES} that a WebAssembly memory can hold`;
     throw new RegionError("PLATFORM", `Cannot hold a file in memory: ${fileBytes} bytes are ${limit}`);
   }
+  const index = free.findIndex(({ buffer }) => buffer.byteLength >= pages * PAGE_BYTES);
+  if (index >= 0) return free.splice(index, 1)[0]!;
+  if (made.length >= MOST_MEMORIES) {
+    // One that is too short makes room for a longer one.
+    const dropped = free.shift();
+    made = made.map((ref) => ref.deref()).filter((memory) => memory !== undefined && memory !== dropped)
+      .map((memory) => new WeakRef(memory!));
+    if (made.length >= MOST_MEMORIES) return null;
+  }
   try {
     // With a maximum, V8 reserves no more addresses than this.
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    if (MOST_MEMORIES < Infinity) made.push(new WeakRef(memory));
+    return memory;
   } catch (cause) {
     const message = `Cannot hold a file in memory: there is no memory of ${bytes} bytes left`;
     throw new RegionError("NO_SPACE", message, { errno: "ENOMEM", cause });

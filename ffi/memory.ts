@@ -3,6 +3,9 @@
 import { FileMemory } from "./file_memory.ts";
 import type { Region } from "./region.ts";
 
+/** Longer memories are left to the collector, because clearing them takes longer. */
+const MOST_CLEARED = 1024 * 1024;
+
 /** Plain memory as a region. Nothing in it outlives the process, so its syncs do nothing. */
 export function memoryRegion(sizeBytes: number): Region {
   const memory = new FileMemory(sizeBytes);
@@ -31,8 +34,11 @@ export function memoryRegion(sizeBytes: number): Region {
       throw new TypeError("Cannot replace a file where there is none");
     },
     close() {
-      if (isOpen) memory.detach();
+      if (!isOpen) return;
       isOpen = false;
+      if (sizeBytes <= MOST_CLEARED) memory.bytes().fill(0);
+      memory.detach();
+      if (sizeBytes <= MOST_CLEARED) memory.recycle();
     },
   };
 }

@@ -28,15 +28,15 @@ export abstract class PosixMapping implements Mapping {
     this.on = on;
     this.request = request;
     const { fd, lengthBytes } = request;
-    if (libc.canMapIntoMemories) {
-      const { addressOf } = libc;
-      this.memory = new FileMemory(lengthBytes, { pageBytes, addressOf });
-      this.#address = addressOf(this.memory.buffer) + this.memory.at;
-      keep(libc, this.memory);
+    const memory = libc.canMapIntoMemories ? FileMemory.toMap(lengthBytes, pageBytes, libc.addressOf) : null;
+    if (memory !== null) {
+      this.memory = memory;
+      this.#address = libc.addressOf(memory.buffer) + memory.at;
+      keep(libc, memory);
       try {
         this.#map(this.#address, c.MAP_SHARED | c.MAP_FIXED, fd);
       } catch (error) {
-        mapped.delete(this.memory);
+        this.#giveBack();
         throw error;
       }
     } else {
@@ -67,14 +67,20 @@ export abstract class PosixMapping implements Mapping {
   close(): void {
     assert(this.#isOpen, "a mapping is unmapped once, because its addresses may belong to another mapping afterwards");
     this.#isOpen = false;
+    if (this.memory.memory !== null) return this.#giveBack();
     this.memory.detach();
-    if (this.memory.memory === null) {
-      if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
-      return;
-    }
-    // The engine will give the pages to others. They must not be the file's then.
+    if (this.libc.munmap(this.#address, this.request.lengthBytes) !== 0) throw this.failure("munmap");
+  }
+
+  /**
+   * Puts zeros in place of the file. Others may get these pages then, and must not store into the
+   * file. If this fails, the memory is kept for ever.
+   */
+  #giveBack(): void {
+    this.memory.detach();
     this.#map(this.#address, c.MAP_PRIVATE | c.MAP_FIXED | this.on.MAP_ANON, -1);
     mapped.delete(this.memory);
+    this.memory.recycle();
   }
 
   /** The address of a range, for a call of the kernel. */

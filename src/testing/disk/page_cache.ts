@@ -53,7 +53,9 @@ export class PageCache {
     // What lay past the end of the file was never part of it.
     this.#bytes = resized(this.#bytes.slice(), this.#sizeBytes);
     this.#mapping = null;
+    mapping.bytes().fill(0);
     mapping.detach();
+    mapping.recycle();
   }
 
   assertAttached(): void {

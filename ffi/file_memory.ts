@@ -9,11 +9,8 @@ import { RegionError } from "./region.ts";
 export const CODEC_BYTES = 65536;
 /** A page of WebAssembly. */
 const PAGE_BYTES = 65536;
-/** The longest WebAssembly memory. */
-const MOST_BYTES = 65536 * PAGE_BYTES;
-
-/** The longest file that fits, on pages of any size up to 64 KiB. */
-export const MOST_FILE_BYTES: number = MOST_BYTES - CODEC_BYTES - PAGE_BYTES;
+/** The longest WebAssembly memory: 4 GiB. */
+const MOST_PAGES = 65536;
 
 /**
  * How many WebAssembly memories there may be. With more than eight in a process, JavaScriptCore
@@ -39,7 +36,8 @@ interface Place {
 export class FileMemory {
   /**
    * The memory that the codec sees, with the file's first byte at `at`. Null if WebAssembly cannot
-   * see the bytes. The codec then works on copies.
+   * see the bytes, because the file is too long or the engine has no such memory left. The codec
+   * then works on copies.
    */
   readonly memory: WebAssembly.Memory | null;
   /** The buffer of the whole memory. After `detach()` its length is 0. */
@@ -48,20 +46,21 @@ export class FileMemory {
   readonly at: number;
   /** The file's size. It stays what it was after `detach()`. */
   readonly sizeBytes: number;
+  #isRecycled = false;
 
   /**
    * Makes a memory of zeros, or takes a buffer with a file's bytes.
    *
    * @param of the file's size, or the buffer.
    * @param place where the file is, if a memory was taken for it.
-   * @throws {RegionError} `NO_SPACE` if there is no memory left; `PLATFORM` if the file is too
-   * long, or if the runtime has no WebAssembly.
+   * @throws {RegionError} `NO_SPACE` if there is no memory left; `PLATFORM` if the runtime has no
+   * WebAssembly.
    */
   constructor(of: number | ArrayBuffer, place?: Place) {
     if (typeof of === "number") {
-      const memory = place?.memory ?? takeMemory(CODEC_BYTES + of, of);
+      const memory = place?.memory ?? takeMemory(CODEC_BYTES + of);
       this.memory = memory;
-      this.buffer = memory === null ? new ArrayBuffer(of) : memory.buffer as ArrayBuffer;
+      this.buffer = memory === null ? makeBuffer(of) : memory.buffer as ArrayBuffer;
       this.at = place?.at ?? (memory === null ? 0 : CODEC_BYTES);
       this.sizeBytes = of;
     } else {
@@ -74,14 +73,14 @@ export class FileMemory {
 
   /**
    * Takes a memory into which a file can be mapped: a page begins at the file's first byte, and all
-   * of its last page is in the memory. Null if there are enough memories already.
+   * of its last page is in the memory. Null if WebAssembly cannot see the bytes.
    *
    * @param addressOf the address of a buffer's first byte.
    * @throws {RegionError} as the constructor.
    */
   static toMap(sizeBytes: number, pageBytes: number, addressOf: (buffer: ArrayBuffer) => number): FileMemory | null {
     const pagesBytes = Math.ceil(sizeBytes / pageBytes) * pageBytes;
-    const memory = takeMemory(CODEC_BYTES + pageBytes - 1 + pagesBytes, sizeBytes);
+    const memory = takeMemory(CODEC_BYTES + pageBytes - 1 + pagesBytes);
     if (memory === null) return null;
     const over = (addressOf(memory.buffer as ArrayBuffer) + CODEC_BYTES) % pageBytes;
     return new FileMemory(sizeBytes, { memory, at: CODEC_BYTES + (over === 0 ? 0 : pageBytes - over) });
@@ -105,27 +104,24 @@ export class FileMemory {
   /** Offers the memory to later files. It is detached, and all of the file's bytes are zeros. */
   recycle(): void {
     assert(this.buffer.byteLength === 0, "a memory is used again after its views are detached");
-    if (this.memory !== null && free.length < MOST_FREE) free.push(this.memory);
+    if (this.memory !== null && !this.#isRecycled && free.length < MOST_FREE) free.push(this.memory);
+    this.#isRecycled = true;
   }
 }
 
-/** A memory of zeros for a file; null if there are enough memories already. */
-function takeMemory(bytes: number, fileBytes: number): WebAssembly.Memory | null {
+/** A memory of zeros; null if it would be too long, or if there are enough memories already. */
+function takeMemory(bytes: number): WebAssembly.Memory | null {
   if (!("WebAssembly" in globalThis)) {
     throw new RegionError("PLATFORM", "Cannot hold a file in memory: this runtime has no WebAssembly");
   }
   const pages = Math.ceil(bytes / PAGE_BYTES);
-  if (pages > MOST_BYTES / PAGE_BYTES) {
-    const limit = `more than the ${MOST_FILE_BYTES} that a WebAssembly memory can hold`;
-    throw new RegionError("PLATFORM", `Cannot hold a file in memory: ${fileBytes} bytes are ${limit}`);
-  }
+  if (pages > MOST_PAGES) return null;
   const index = free.findIndex(({ buffer }) => buffer.byteLength >= pages * PAGE_BYTES);
   if (index >= 0) return free.splice(index, 1)[0]!;
   if (made.length >= MOST_MEMORIES) {
     // One that is too short makes room for a longer one.
     const dropped = free.shift();
-    made = made.map((ref) => ref.deref()).filter((memory) => memory !== undefined && memory !== dropped)
-      .map((memory) => new WeakRef(memory!));
+    made = made.filter((ref) => ref.deref() !== undefined && ref.deref() !== dropped);
     if (made.length >= MOST_MEMORIES) return null;
   }
   try {
@@ -133,6 +129,14 @@ function takeMemory(bytes: number, fileBytes: number): WebAssembly.Memory | null
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     if (MOST_MEMORIES < Infinity) made.push(new WeakRef(memory));
     return memory;
+  } catch {
+    return null;
+  }
+}
+
+function makeBuffer(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
   } catch (cause) {
     const message = `Cannot hold a file in memory: there is no memory of ${bytes} bytes left`;
     throw new RegionError("NO_SPACE", message, { errno: "ENOMEM", cause });

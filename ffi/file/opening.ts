@@ -241,7 +241,7 @@ export class Opening {
     if (sizeBytes <= maxMappingBytes) return;
     throw this.#failure(
       "PLATFORM",
-      `${sizeBytes} bytes are more than the ${maxMappingBytes} that can be mapped`,
+      `${sizeBytes} bytes are more than the ${maxMappingBytes} that this runtime can map`,
     );
   }
 

@@ -16,6 +16,12 @@ export interface BunFFI {
   toArrayBuffer(address: number, offset: number, lengthBytes: number): ArrayBuffer | Error;
 }
 
+/**
+ * The longest ArrayBuffer of JavaScriptCore (measured: 4 GiB works, one page more is "Out of
+ * memory").
+ */
+const MAX_VIEW_BYTES = 2 ** 32;
+
 /** A `_fast` result is a number if it fits, and a bigint otherwise. */
 const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "u64_fast", long: "i64_fast" };
 
@@ -113,6 +119,7 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     fcntlAsync: null,
     addressOf: (buffer) => checked(ffi.ptr(buffer)),
     view,
+    maxViewBytes: MAX_VIEW_BYTES,
     canMapIntoMemories: isMainThread,
     keep,
   };

@@ -27,6 +27,9 @@ interface DenoFFI {
   UnsafePointerView: { getArrayBuffer(pointer: Pointer, lengthBytes: number): ArrayBuffer };
 }
 
+/** The longest view that was tried; V8 documents no limit for foreign memory. */
+const MAX_VIEW_BYTES = 64 * 2 ** 30;
+
 const TYPES: Readonly<Record<CType, string>> = { int: "i32", uint: "u32", size: "usize", long: "isize" };
 
 function definition(name: string, [parameters, result]: CSignature, nonblocking = false): Definition {
@@ -113,6 +116,7 @@ export function openLibc(on: Platform): Libc {
       : (fd, command, argument) => calls["fcntlAsync"]!(...padded(fd, command, argument)) as Promise<number>,
     addressOf: (buffer) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(buffer))),
     view,
+    maxViewBytes: MAX_VIEW_BYTES,
     canMapIntoMemories: true,
     // A callback that is never closed.
     keep: (object) => void new deno.UnsafeCallback({ parameters: [], result: "void" }, () => object),

@@ -63,6 +63,8 @@ export interface Libc {
   addressOf(buffer: ArrayBuffer): number;
   /** An ArrayBuffer over foreign memory, which the buffer does not own. */
   view(address: number, lengthBytes: number): ArrayBuffer;
+  /** The longest `view()` that this runtime can make. */
+  readonly maxViewBytes: number;
   /**
    * True if files may be mapped into WebAssembly memories of this thread. When Bun ends a worker,
    * it gives the pages of such memories to others, with the files that are still mapped there.

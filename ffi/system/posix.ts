@@ -2,7 +2,6 @@
 // libc for the rest.
 
 import * as fs from "node:fs";
-import { MOST_FILE_BYTES } from "../file_memory.ts";
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
@@ -31,7 +30,7 @@ export function lastError(libc: Libc, on: Platform, call: string, path?: string)
 
 /** What Linux and macOS share. */
 export abstract class PosixSystem implements System {
-  readonly maxMappingBytes: number = MOST_FILE_BYTES;
+  readonly maxMappingBytes: number;
   /** Memory for answers of C functions. An ArrayBuffer's memory does not move. */
   protected readonly scratch: ArrayBuffer = new ArrayBuffer(SCRATCH_BYTES);
   protected readonly scratchView: DataView = new DataView(this.scratch);
@@ -44,6 +43,7 @@ export abstract class PosixSystem implements System {
     this.libc = libc;
     this.on = on;
     this.pageBytes = pageBytes;
+    this.maxMappingBytes = libc.maxViewBytes;
     this.scratchAddress = libc.addressOf(this.scratch);
   }
 

@@ -111,7 +111,7 @@ export interface MapRequest {
  */
 export interface System {
   readonly pageBytes: number;
-  /** The longest file that can be mapped. */
+  /** The longest mapping that one ArrayBuffer can show. */
   readonly maxMappingBytes: number;
   /**
    * Size of the longest file that this process may write. A longer write ends the process with a

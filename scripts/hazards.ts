@@ -388,7 +388,7 @@ export const HAZARDS: readonly Hazard[] = [
   {
     id: "H23",
     title: "View that outlives the map",
-    what: "JavaScript touches a view of the mapping after `munmap`.",
+    what: "JavaScript touches a view of the mapping after the file was unmapped.",
     threatens: ["G9"],
     tests: {
       "faults/detached_test.ts": [
@@ -828,5 +828,29 @@ export const HAZARDS: readonly Hazard[] = [
         "SQLiteStore reads back each byte of a key and of a value at its place",
       ],
     },
+  },
+  {
+    id: "H52",
+    title: "Pages that go back to the engine",
+    what:
+      "The engine collects the WebAssembly memory that a file is mapped in, or ends its worker, and gives the pages to others, who store into the file.",
+    threatens: ["G2", "G9"],
+    tests: {
+      "faults/given_back_test.ts": [
+        "Region.close() leaves no way to the file, through the memory either",
+        "Region that was dropped keeps its memory, so that no file changes",
+        "WAL in workers that are terminated leaves its memory to others, and no file changes",
+        "WAL keeps every byte of 1000 logs that are open at once, closed or dropped, under garbage collection",
+      ],
+      "ffi_libc_test.ts": [
+        "verifyLibc() refuses a library whose answers do not fit the table",
+      ],
+      "file_memory_test.ts": [
+        "FileMemory.recycle() gives the memory to a later file, with zeros and with the codec's part",
+        "FileMemory.toMap() begins the file at a page, wherever the memory lies, and has all of its last page",
+      ],
+    },
+    note:
+      "JavaScriptCore does both with the file still mapped; V8 unmaps it. In Bun's workers no file is mapped into a WebAssembly memory.",
   },
 ];

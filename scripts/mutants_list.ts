@@ -737,6 +737,28 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("detached"),
   },
   {
+    name: "a file stays mapped in the memory of a closed log",
+    hazard: "H52",
+    edits: edit(
+      "ffi/system/posix_mapping.ts",
+      "    this.#map(this.#address, c.MAP_PRIVATE | c.MAP_FIXED | this.on.MAP_ANON, -1);\n",
+      "",
+    ),
+    tests: faults("given_back"),
+  },
+  {
+    name: "the memory that a file is mapped in is collected with its log",
+    hazard: "H52",
+    edits: edit("ffi/system/posix_mapping.ts", "  mapped.add(memory);\n", ""),
+    tests: faults("given_back"),
+  },
+  {
+    name: "the memory of a closed log is mapped over and not detached",
+    hazard: "H52",
+    edits: edit("ffi/file_memory.ts", "    else this.memory.grow(0);", "    else void this.memory;"),
+    tests: faults("detached"),
+  },
+  {
     name: "the wall clock is followed wherever it jumps",
     hazard: "H43",
     edits: edit("src/engine/wall_clock.ts", "    if (this.#unconfirmedMs > 0) return;\n", ""),

@@ -47,6 +47,17 @@ test("verifyLibc() accepts this system and returns its page size", () => {
   assert(pageBytes >= 4096 && Number.isInteger(Math.log2(pageBytes)));
 });
 
+type MmapValues = Parameters<Libc["mmap"]>;
+
+function rest([, ...others]: MmapValues) {
+  return others;
+}
+
+/** True for a call that maps at an address, shared (1) or private (2). */
+function isFixed([address, , , flags]: MmapValues, kind: number): boolean {
+  return address !== 0 && (flags & 3) === kind;
+}
+
 test("verifyLibc() refuses a library whose answers do not fit the table", () => {
   const libc = open();
   const wrong: Partial<Libc>[] = [
@@ -57,6 +68,10 @@ test("verifyLibc() refuses a library whose answers do not fit the table", () => 
     { msync: () => -1 },
     { munmap: (address, length) => libc.munmap(address, length) - 1 },
     { errno: () => 0 },
+    // MAP_FIXED is another number, MAP_SHARED maps nothing, MAP_PRIVATE clears nothing.
+    { mmap: (...values) => values[0] === 0 ? libc.mmap(...values) : libc.mmap(0, ...rest(values)) },
+    { mmap: (...values) => isFixed(values, 1) ? values[0] : libc.mmap(...values) },
+    { mmap: (...values) => isFixed(values, 2) ? values[0] : libc.mmap(...values) },
   ];
   for (const change of wrong) {
     const error = assertThrows(() => posixSystem({ ...libc, ...change }), RegionError);

@@ -1,4 +1,4 @@
-// Fault: a view of the log's memory outlives the mapping (H23).
+// Fault: a view of the log's memory outlives the mapping (H23, H52).
 // Promise: close() detaches the memory before it is unmapped, so a stale access is a TypeError or
 //   does nothing, and never crashes (G9).
 // Method: close a real file's region at rest and while a sync off the thread is pending, and use

@@ -628,13 +628,17 @@ export const HAZARDS: readonly Hazard[] = [
     id: "H39",
     title: "Caller's code inside an append",
     what:
-      "A getter, an iterator, a Proxy or the wall clock runs inside an append, and calls the log that is appending.",
+      "A getter, an iterator, a Proxy or the wall clock runs inside an append. It calls the log that is appending, or takes away the bytes of a key.",
     threatens: ["G1", "G2", "G3"],
     tests: {
       "faults/callers_code_test.ts": [
         "logInsertSync() writes into no slot that is taken, whatever the caller's code does while it is read",
         "WAL reads each value of a caller once: times, items, batches, options, ranges, stores",
         "logInsert() that waits for room writes what its call read, even if the caller changes that later",
+        "WAL refuses bytes that the caller's code takes away before they are read, and writes nothing",
+      ],
+      "bytes_test.ts": [
+        "logInsert() writes the bytes of its call, whatever becomes of them later",
       ],
     },
     note: "A file system of the caller's own (`storage`) is trusted.",
@@ -852,5 +856,19 @@ export const HAZARDS: readonly Hazard[] = [
     },
     note:
       "JavaScriptCore does both with the file still mapped; V8 unmaps it. In Bun's workers no file is mapped into a WebAssembly memory.",
+  },
+  {
+    id: "H53",
+    title: "Bytes that are no key",
+    what:
+      "Bytes given as a key, a value or a batch have another length or type, or share their memory. Or they are written in another order than halves are.",
+    threatens: ["G2", "G15"],
+    tests: {
+      "bytes_test.ts": [
+        "logInsert() refuses what is no Uint8Array of 16 bytes, says why, and writes nothing",
+        "batchInsert() and batchDelete() refuse what is no packed batch, say why, and write nothing",
+        "WAL writes the same records for bytes, for items in bytes and for packed batches as for halves",
+      ],
+    },
   },
 ];

@@ -1026,4 +1026,66 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("ffi/file/creation.ts", "const BLOCK_BYTES = 4096;", "const BLOCK_BYTES = 65536;"),
     tests: faults("unwritten"),
   },
+  {
+    name: "bytes are checked before the clock is read",
+    hazard: "H39",
+    edits: edit(
+      "src/wal.ts",
+      "    const taken = this.#takeTime(time);\n    checkPairBytes(key, value);\n    const lsn",
+      "    checkPairBytes(key, value);\n    const taken = this.#takeTime(time);\n    const lsn",
+    ),
+    tests: faults("callers_code"),
+  },
+  {
+    name: "the length of a key is asked for before the type of its value",
+    hazard: "H39",
+    edits: edit(
+      "src/arguments/bytes.ts",
+      '  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");\n  if (!isOfLength(key)) refuse(key, "key");',
+      '  if (!isOfLength(key)) refuse(key, "key");\n  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");',
+    ),
+    tests: faults("callers_code"),
+  },
+  {
+    name: "an append that waits keeps the caller's bytes",
+    hazard: "H39",
+    edits: edit(
+      "src/wal.ts",
+      'const value = typeof valueHigh === "object" ? copyOf(valueHigh) : valueHigh;',
+      "const value = valueHigh;",
+    ),
+    tests: ["tests/bytes_test.ts"],
+  },
+  {
+    name: "bytes are as long as they say",
+    hazard: "H53",
+    edits: edit(
+      "src/arguments/bytes.ts",
+      "return bytes[ID_BYTES - 1] !== undefined && bytes[ID_BYTES] === undefined;",
+      "return bytes.length === ID_BYTES;",
+    ),
+    tests: ["tests/bytes_test.ts"],
+  },
+  {
+    name: "a packed batch whose memory is gone is an empty batch",
+    hazard: "H53",
+    edits: edit("src/arguments/bytes.ts", "if (length === 0 && isDetached(packed)) {", "if (false) {"),
+    tests: ["tests/bytes_test.ts"],
+  },
+  {
+    name: "a byte of a key is read twice, and another one never",
+    hazard: "H53",
+    edits: edit("src/format/record.ts", "  words[word] = (bytes[4]! << 24)", "  words[word] = (bytes[5]! << 24)"),
+    tests: ["tests/bytes_test.ts"],
+  },
+  {
+    name: "bytes in shared memory are written",
+    hazard: "H53",
+    edits: edit(
+      "src/arguments/bytes.ts",
+      "buffer instanceof ArrayBuffer && !buffer.resizable",
+      "!(buffer as ArrayBuffer).resizable",
+    ),
+    tests: ["tests/bytes_test.ts"],
+  },
 ];

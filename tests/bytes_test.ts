@@ -1,4 +1,9 @@
-// Keys and values in bytes: each method, each form, and what is refused.
+// Fault: bytes given as a key, a value or a batch have another type or another length, share their
+//   memory, say wrong things of themselves, or change after the call (H39, H53).
+// Promise: what is written is what the call was given, the same as from halves (G2). Whatever
+//   cannot be written is refused with a clear error before a byte is written (G15).
+// Method: each method, in each form, with each kind of bytes. A log of bytes is compared with a log
+//   of halves, byte by byte.
 
 import { assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -408,6 +413,17 @@ test("batchInsert() takes packed batches of every size around its memory's sizes
     assertEquals(from - first, count | 1);
     const found = Array.from(wal.records({ from }), ({ valueLow }) => Number(valueLow));
     assertEquals(found, range(0, count - 1));
+    wal.truncate((wal.flush(), wal.durable));
+  }
+});
+
+test("batchInsert() of items takes the memory of a packed batch of an odd number of keys", () => {
+  using wal = openInMemory({ size: 2 ** 20 });
+  for (const keys of [2049, 2051, 3001]) {
+    wal.batchDeleteSync(new Uint8Array(keys * 16));
+    const from = wal.head;
+    wal.batchInsertSync(new Set(range(1, 2200).map((i) => [bytesOf(0n, BigInt(i)), VALUE] as const)));
+    assertEquals(Array.from(wal.records({ from }), ({ keyLow }) => Number(keyLow)), range(1, 2200));
     wal.truncate((wal.flush(), wal.durable));
   }
 });

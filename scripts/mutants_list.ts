@@ -236,16 +236,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "checksums are not seeded with the log's id",
     hazard: "H3",
-    edits: edit("src/format/record.ts", "return updateBytes(INITIAL_STATE, logId);", "return INITIAL_STATE;"),
+    edits: edit("src/format/record.ts", "return updateCrc32c(INITIAL_STATE, logId);", "return INITIAL_STATE;"),
     tests: faults("stale_lap"),
   },
   {
     name: "checksums are not compared",
     hazard: "H2",
     edits: edit(
-      "src/format/record.ts",
-      "if (words[word] !== ",
-      "if (false && words[word] !== ",
+      "src/format/codec.ts",
+      "const good = this.#exports.verify(this.#at + offset, count, lsn);",
+      "this.#exports.seal(this.#at + offset, count);\nconst good = this.#exports.verify(this.#at + offset, count, lsn);",
     ),
     tests: faults("torn_write", "bit_rot"),
     quick: true,
@@ -254,9 +254,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: "checksums of runs are not compared",
     hazard: "H25",
     edits: edit(
-      "src/format/run_codec.ts",
-      "leaveIf(binary(NE, CHECKSUM, field(CRC_AT)), 1),",
-      "",
+      "src/format/codec.ts",
+      "return { good, whole:",
+      "if (count > 1) return { good: count, whole: count, hasCheckpoint: false };\nreturn { good, whole:",
     ),
     tests: faults("bit_rot", "fuzz"),
   },
@@ -273,7 +273,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "all records of a long batch have the first one's distance",
     hazard: "H6",
-    edits: edit("src/format/run_codec.ts", "constant64(0x1_0000_0001n)", "constant64(1n)"),
+    edits: edit(
+      "src/format/codec.ts",
+      "this.#exports.encode(at, count, itemBytes, kind, lastKind, lsn, nanosLow, nanosHigh, seq, distance);",
+      `this.#exports.encode(at, count, itemBytes, kind, lastKind, lsn, nanosLow, nanosHigh, seq, distance);
+       const words = new Int32Array(this.#bytes.buffer);
+       for (let i = 0; i < count; i++) words[at / 4 + i * 16 + 7] = distance;
+       this.seal(offset, count);`,
+    ),
     tests: faults("bit_rot", "histories"),
   },
   {
@@ -309,7 +316,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H25",
     edits: edit(
       "src/read/copies.ts",
-      "if (good < count) throw damage(source, first + slot + good);",
+      "if (good < count) throw damage(source, lsn + good);",
       "",
     ),
     tests: faults("bit_rot"),
@@ -1011,7 +1018,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "backup() copies records that it has not verified",
     hazard: "H34",
-    edits: edit("src/read/copies.ts", "  forEachRun(source, copy, first, () => {});\n", ""),
+    edits: edit("src/read/copies.ts", "    check?.(source, slots, slot, lsn, count);\n", ""),
     tests: ["tests/backup_test.ts", ...faults("backup")],
   },
   {

@@ -53,8 +53,8 @@ test("seal() and verify() agree with the reference on ten million random records
     // Records in random pieces: what is kept of one run must fit the next one.
     const cut = random.below(count + 1);
     for (const { codec } of codecs) {
-      codec.seal(AT + cut * 64, count - cut);
-      codec.seal(AT, cut);
+      codec.seal(cut * 64, count - cut);
+      codec.seal(0, cut);
     }
     for (let change = random.below(4); change > 0; change--) {
       const [at, bit] = [random.below(count * 64), 1 << random.below(8)];
@@ -64,7 +64,7 @@ test("seal() and verify() agree with the reference on ten million random records
     const verdict = referenceVerify(seed, expected, 0, count, lsn);
     for (const { codec, bytes: sealed, name } of codecs) {
       const isEqual = Buffer.compare(sealed.subarray(AT, AT + count * 64), bytes) === 0;
-      assertEquals([isEqual, codec.verify(AT, count, lsn)], [true, verdict], `${name}, SEED=${run}`);
+      assertEquals([isEqual, codec.verify(0, count, lsn)], [true, verdict], `${name}, SEED=${run}`);
     }
     records += count;
   }

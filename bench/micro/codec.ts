@@ -2,34 +2,41 @@
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { crc32 } from "node:zlib";
-import { Codec, CODEC_BYTES, INITIAL_STATE } from "../../src/format/codec.ts";
+import { FileMemory } from "../../ffi/file_memory.ts";
+import { codecOf, INITIAL_STATE } from "../../src/format/codec.ts";
 import { checksum } from "../peers/checksum.ts";
 
 const RECORDS = 1024;
 const BYTES = 64;
 const WORDS = BYTES / 4;
 const PAIR_BYTES = 32;
-const memory = new WebAssembly.Memory({ initial: CODEC_BYTES / 65536 + RECORDS * BYTES / 65536 });
-const codec = new Codec(memory, INITIAL_STATE);
-const words = new Int32Array(memory.buffer, CODEC_BYTES, RECORDS * WORDS);
-const bytes = new Uint8Array(memory.buffer, CODEC_BYTES, RECORDS * BYTES);
-const pairs = bytes.subarray(bytes.length - RECORDS * PAIR_BYTES);
-const packed = Uint8Array.from(pairs, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
+const file = new FileMemory(RECORDS * BYTES);
+const codec = codecOf(file, INITIAL_STATE);
+const bytes = file.bytes();
+const words = new Int32Array(file.buffer, file.at, RECORDS * WORDS);
+const packed = Uint8Array.from({ length: RECORDS * PAIR_BYTES }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 24);
 const INSERT = 0x41;
 let n = 0;
 
 /** Makes all records, whose LSNs begin with 1. */
 function encode(): void {
-  pairs.set(packed);
-  codec.encode(CODEC_BYTES, RECORDS, PAIR_BYTES, INSERT, INSERT, 1, 1, 0, 0, 0);
+  codec.encode(0, packed, RECORDS, {
+    kind: INSERT,
+    lastKind: INSERT,
+    lsn: 1,
+    distance: 1,
+    nanosLow: 0,
+    nanosHigh: 0,
+    seq: 0,
+  });
 }
 
 encode();
-if (codec.verify(CODEC_BYTES, RECORDS, 1).good !== RECORDS) throw new Error("the codec does not know its own records");
+if (codec.verify(0, RECORDS, 1).good !== RECORDS) throw new Error("the codec does not know its own records");
 
 summary(() => {
   bench("codec, sealing one record", () => {
-    codec.seal(CODEC_BYTES + (n++ & (RECORDS - 1)) * BYTES, 1);
+    codec.seal((n++ & (RECORDS - 1)) * BYTES, 1);
   });
 
   bench("CRC-32C of 60 bytes, slicing by 16", () => {
@@ -44,11 +51,11 @@ summary(() => {
 
 summary(() => {
   bench("codec, sealing 1024 records", () => {
-    codec.seal(CODEC_BYTES, RECORDS);
+    codec.seal(0, RECORDS);
   });
 
   bench("codec, verifying 1024 records", () => {
-    do_not_optimize(codec.verify(CODEC_BYTES, RECORDS, 1));
+    do_not_optimize(codec.verify(0, RECORDS, 1));
   });
 
   bench("codec, making 1024 records of packed pairs", encode);

@@ -5,7 +5,6 @@ import type { Batch } from "../arguments/items.ts";
 import { assert } from "../assert.ts";
 import type { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
-import { RUN_RECORDS } from "../format/run_codec.ts";
 import type { HalfOrBytes, HybridTime, LSN, OpType, U64 } from "../types.ts";
 import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
@@ -14,6 +13,9 @@ import type { Positions } from "./positions.ts";
 import type { RingMemory } from "./ring_memory.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
 import type { WallClock } from "./wall_clock.ts";
+
+/** Records of a batch that are made at once. They fit into the processor's first cache. */
+const RUN_RECORDS = 256;
 
 /** Returned in place of an LSN if the ring is full, or if others wait for room. */
 export const NO_ROOM = -1;

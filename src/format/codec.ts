@@ -1,17 +1,20 @@
-// The codec of one log: `codec.wat` over the log's own memory.
+// The codec of one file's records: `codec.wat` over the file's own memory.
 
+import { CODEC_BYTES, type FileMemory } from "../../ffi/file_memory.ts";
 import { assert } from "../assert.ts";
 import { WALPlatformError } from "../errors.ts";
+import type { LSN } from "../types.ts";
 import { SCALAR_CODEC, SIMD_CODEC } from "./codec_module.ts";
+import { RECORD_BYTES } from "./layout.ts";
 
-/** The first bytes of each memory are the codec's. */
-export const CODEC_BYTES = 65536;
 /** The state before the first byte; `~state` is the checksum. */
 export const INITIAL_STATE = -1;
 
+/** The tables come first in the memory. */
+const TABLES_BYTES = 61440;
 /** Where `verify` leaves what it does not return: the table in `codec.wat` has the places. */
 const RESULT_AT = 62080;
-/** Where bytes are staged that lie in no log's memory. */
+/** Where bytes are staged that are no file's records. */
 const STAGED_AT = 62464;
 const STAGED_BYTES = 3072;
 
@@ -25,10 +28,41 @@ export interface Run {
   readonly hasCheckpoint: boolean;
 }
 
-/** What the module exports. Offsets are in bytes from the start of the memory. */
+/** The fields of the records of a batch. LSN, distance and `seq` grow by one with each record. */
+export interface RunFields {
+  /** Version, opcode, flags and shard of each record but the last, as a record's second word. */
+  readonly kind: number;
+  /** The same of the last record. */
+  readonly lastKind: number;
+  readonly lsn: LSN;
+  readonly distance: number;
+  readonly nanosLow: number;
+  readonly nanosHigh: number;
+  /** `seq` plus the number of records is at most 2^32. */
+  readonly seq: number;
+}
+
+/** Seals, verifies and encodes records that lie one after another, from an offset in their file. */
+export interface Codec {
+  /** Writes the checksums of records whose fields are stored. */
+  seal(offset: number, count: number): void;
+  /**
+   * Verifies records up to the first that is not the expected one.
+   *
+   * @param lsn what the first record's LSN should be. Each next record has the next LSN.
+   */
+  verify(offset: number, count: number, lsn: LSN): Run;
+  /** Makes records of packed items, and seals them. */
+  encode(offset: number, items: Uint8Array, count: number, fields: RunFields): void;
+  /** The checksum that a record should have, whatever its bytes mean, as a signed number. */
+  checksum(offset: number): number;
+}
+
+/** What the module exports. Offsets are from the start of the memory. */
 interface CodecExports {
   readonly begin: (seed: number) => void;
   readonly continue: (state: number, at: number, end: number) => number;
+  readonly checksum: (at: number) => number;
   readonly seal: (at: number, count: number) => void;
   readonly verify: (at: number, count: number, lsn: number) => number;
   readonly encode: (
@@ -67,97 +101,190 @@ function codecModule(): WebAssembly.Module {
   return compiled;
 }
 
-/** Seals, verifies and encodes the records in one memory. */
-export class Codec {
+/**
+ * The tables that the first instance of this thread has made, for the others. An instance that
+ * finds tables makes none, which takes 10 µs instead of 55.
+ */
+let tables: Uint8Array | null = null;
+
+/** The codec in a memory that WebAssembly sees. */
+export class MemoryCodec implements Codec {
   readonly #exports: CodecExports;
+  /** Offset of the file's first byte. */
+  readonly #at: number;
+  readonly #bytes: Uint8Array;
   readonly #results: Int32Array;
+  #seed: number;
 
   /**
    * @param memory its first `CODEC_BYTES` are the codec's.
+   * @param at offset of the file's first byte.
    * @param seed the state from which checksums of records start.
    * @param module which one, if not the best for this processor.
    * @throws {WALPlatformError} if the runtime has no WebAssembly.
    */
-  constructor(memory: WebAssembly.Memory, seed: number, module: WebAssembly.Module = codecModule()) {
+  constructor(memory: WebAssembly.Memory, at: number, seed: number, module: WebAssembly.Module = codecModule()) {
+    assert(at >= CODEC_BYTES, "a file lies after the codec's tables");
+    this.#at = at;
+    this.#bytes = new Uint8Array(memory.buffer);
+    if (tables !== null) this.#bytes.set(tables);
     this.#exports = new WebAssembly.Instance(module, { log: { memory } }).exports as unknown as CodecExports;
+    tables ??= this.#bytes.slice(0, TABLES_BYTES);
     this.#results = new Int32Array(memory.buffer, RESULT_AT, 2);
+    this.#seed = seed;
     this.#exports.begin(seed);
   }
 
-  /** Writes the checksums of records whose fields are stored, one after another from `at` on. */
-  seal(at: number, count: number): void {
-    assert(at >= CODEC_BYTES, "records lie after the codec's tables");
-    this.#exports.seal(at, count);
+  /** Goes on with another seed. */
+  begin(seed: number): void {
+    if (seed === this.#seed) return;
+    this.#seed = seed;
+    this.#exports.begin(seed);
   }
 
-  /**
-   * Verifies records in place, up to the first that is not the expected one.
-   *
-   * @param lsn what the first record's LSN should be. Each next record has the next LSN.
-   */
-  verify(at: number, count: number, lsn: number): Run {
-    const good = this.#exports.verify(at, count, lsn);
+  seal(offset: number, count: number): void {
+    this.#exports.seal(this.#at + offset, count);
+  }
+
+  verify(offset: number, count: number, lsn: LSN): Run {
+    const good = this.#exports.verify(this.#at + offset, count, lsn);
     return { good, whole: this.#results[0]!, hasCheckpoint: this.#results[1] !== 0 };
   }
 
-  /**
-   * Makes records of packed items, and seals them. LSN, distance and sequence number grow by one
-   * with each.
-   *
-   * @param at where the records begin. The items end where the records will end.
-   * @param itemBytes 32 bytes an insert, 16 a delete.
-   * @param kind version, opcode, flags and shard of each record but the last, as the second word of
-   * a record has them.
-   * @param lastKind the same of the last one.
-   * @param seq `seq + count` must not be more than 2^32.
-   */
-  encode(
-    at: number,
-    count: number,
-    itemBytes: number,
-    kind: number,
-    lastKind: number,
-    lsn: number,
-    distance: number,
-    nanosLow: number,
-    nanosHigh: number,
-    seq: number,
-  ): void {
-    assert(at >= CODEC_BYTES, "records lie after the codec's tables");
+  encode(offset: number, items: Uint8Array, count: number, fields: RunFields): void {
+    const { kind, lastKind, lsn, distance, nanosLow, nanosHigh, seq } = fields;
+    const at = this.#at + offset;
+    const itemBytes = items.length / count;
+    // The records grow over the items from the first on.
+    this.#bytes.set(items, at + count * RECORD_BYTES - items.length);
     this.#exports.encode(at, count, itemBytes, kind, lastKind, lsn, nanosLow, nanosHigh, seq, distance);
   }
 
+  checksum(offset: number): number {
+    return this.#exports.checksum(this.#at + offset);
+  }
+
   /**
-   * Continues a CRC-32C over bytes of the memory.
+   * Continues a CRC-32C over bytes of the file.
    *
    * @returns the state after the bytes, as a signed 32-bit number.
    */
-  continue(state: number, at: number, byteLength: number): number {
+  continue(state: number, offset: number, byteLength: number): number {
+    const at = this.#at + offset;
     return this.#exports.continue(state, at, at + byteLength);
   }
+
+  /** As `continue()`, for bytes that lie elsewhere. */
+  continueWith(state: number, bytes: Uint8Array): number {
+    for (let from = 0; from < bytes.length; from += STAGED_BYTES) {
+      const part = bytes.subarray(from, from + STAGED_BYTES);
+      this.#bytes.set(part, STAGED_AT);
+      state = this.#exports.continue(state, STAGED_AT, STAGED_AT + part.length);
+    }
+    return state;
+  }
 }
 
-let outside: { readonly codec: Codec; readonly staged: Uint8Array } | null = null;
+/** A memory for bytes that WebAssembly does not see where they are. */
+interface Scratch {
+  readonly codec: MemoryCodec;
+  readonly bytes: Uint8Array;
+}
 
-/** Continues a CRC-32C over bytes that lie in no log's memory: few bytes, not records. */
-export function updateCrc32c(state: number, bytes: Uint8Array): number {
-  if (outside === null) {
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
-    outside = {
-      codec: new Codec(memory, INITIAL_STATE),
-      staged: new Uint8Array(memory.buffer, STAGED_AT, STAGED_BYTES),
+/** How many records fit into it. */
+const SCRATCH_RECORDS = 1024;
+
+let scratch: Scratch | null = null;
+
+/** The scratch memory of this thread. */
+function theScratch(): Scratch {
+  if (scratch === null) {
+    const pages = (CODEC_BYTES + SCRATCH_RECORDS * RECORD_BYTES) / CODEC_BYTES;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    scratch = {
+      codec: new MemoryCodec(memory, CODEC_BYTES, INITIAL_STATE),
+      bytes: new Uint8Array(memory.buffer, CODEC_BYTES),
     };
   }
-  const { codec, staged } = outside;
-  for (let from = 0; from < bytes.length; from += STAGED_BYTES) {
-    const part = bytes.subarray(from, from + STAGED_BYTES);
-    staged.set(part);
-    state = codec.continue(state, STAGED_AT, part.length);
-  }
-  return state;
+  return scratch;
 }
 
-/** The CRC-32C of bytes that lie in no log's memory, 0 to 2^32 − 1. */
+/** The codec of a file that WebAssembly does not see: it works on copies. */
+class CopyingCodec implements Codec {
+  readonly #memory: FileMemory;
+  readonly #seed: number;
+
+  constructor(memory: FileMemory, seed: number) {
+    this.#memory = memory;
+    this.#seed = seed;
+  }
+
+  seal(offset: number, count: number): void {
+    this.#forEachPart(offset, count, ({ codec, bytes }, part, length) => {
+      codec.seal(0, length);
+      part.set(bytes.subarray(0, part.length));
+    });
+  }
+
+  verify(offset: number, count: number, lsn: LSN): Run {
+    let [good, whole, hasCheckpoint] = [0, 0, false];
+    this.#forEachPart(offset, count, ({ codec }, _, length, done) => {
+      if (good < done) return;
+      const run = codec.verify(0, length, lsn + done);
+      if (run.whole > 0) whole = done + run.whole;
+      good += run.good;
+      hasCheckpoint ||= run.hasCheckpoint;
+    });
+    return { good, whole, hasCheckpoint };
+  }
+
+  encode(offset: number, items: Uint8Array, count: number, fields: RunFields): void {
+    assert(count <= SCRATCH_RECORDS, "a run of records fits into the scratch memory");
+    this.#forEachPart(offset, count, ({ codec, bytes }, part) => {
+      codec.encode(0, items, count, fields);
+      part.set(bytes.subarray(0, part.length));
+    });
+  }
+
+  checksum(offset: number): number {
+    let sum = 0;
+    this.#forEachPart(offset, 1, ({ codec }) => sum = codec.checksum(0));
+    return sum;
+  }
+
+  /** Copies some records at a time into the scratch memory. */
+  #forEachPart(
+    offset: number,
+    count: number,
+    work: (scratch: Scratch, part: Uint8Array, length: number, done: number) => void,
+  ): void {
+    const scratch = theScratch();
+    scratch.codec.begin(this.#seed);
+    for (let done = 0; done < count; done += SCRATCH_RECORDS) {
+      const length = Math.min(SCRATCH_RECORDS, count - done);
+      const part = this.#memory.bytes(offset + done * RECORD_BYTES, length * RECORD_BYTES);
+      scratch.bytes.set(part);
+      work(scratch, part, length, done);
+    }
+  }
+}
+
+/**
+ * The codec of the records in a file.
+ *
+ * @param seed the state from which their checksums start.
+ * @throws {WALPlatformError} if the runtime has no WebAssembly.
+ */
+export function codecOf(file: FileMemory, seed: number): Codec {
+  return file.memory === null ? new CopyingCodec(file, seed) : new MemoryCodec(file.memory, file.at, seed);
+}
+
+/** Continues a CRC-32C over bytes that are no records. */
+export function updateCrc32c(state: number, bytes: Uint8Array): number {
+  return theScratch().codec.continueWith(state, bytes);
+}
+
+/** The CRC-32C of bytes that are no records, 0 to 2^32 − 1. */
 export function crc32c(bytes: Uint8Array): number {
   return ~updateCrc32c(INITIAL_STATE, bytes) >>> 0;
 }

@@ -63,9 +63,10 @@
       (br_if $next (i32.lt_u (local.get $bit) (i32.const 8))))
     (local.get $state))
 
+  ;; Makes the tables, unless another instance has made them in this memory.
   (func $makeTables
-    (local $at i32) (local $before i32)
-    (local.set $at (i32.const 0))
+    (local $at i32)
+    (if (i32.load offset=4 (i32.const 0)) (then (return)))
     (loop $byte
       (i32.store (local.get $at) (call $shift (i32.shr_u (local.get $at) (i32.const 2))))
       (local.set $at (i32.add (local.get $at) (i32.const 4)))
@@ -75,10 +76,37 @@
       (i32.store (local.get $at) (call $zero (i32.load (i32.sub (local.get $at) (i32.const 1024)))))
       (local.set $at (i32.add (local.get $at) (i32.const 4)))
       (br_if $entry (i32.lt_u (local.get $at) (i32.const 57344 (; NIBBLES_AT ;)))))
-    ;; SIMD {
-    (call $makeNibbles)
-    ;; }
-  )
+    (call $makeNibbles))
+
+  ;; Makes the tables of nibbles. For each byte of a back there are four for its low nibble, then
+  ;; four for its high nibble. Each of the four has one byte of what the nibble contributes.
+  (func $makeNibbles
+    (local $row i32) (local $entry i32) (local $into i32)
+    ;; The first byte of a back comes first: 31 bytes follow.
+    (local.set $row (i32.const 31744))
+    (local.set $into (i32.const 57344 (; NIBBLES_AT ;)))
+    (loop $byte
+      (local.set $entry (i32.const 0))
+      (loop $next
+        (call $spread
+          (local.get $into)
+          (i32.load (i32.add (local.get $row) (i32.shl (local.get $entry) (i32.const 2)))))
+        (call $spread
+          (i32.add (local.get $into) (i32.const 64))
+          (i32.load (i32.add (local.get $row) (i32.shl (local.get $entry) (i32.const 6)))))
+        (local.set $into (i32.add (local.get $into) (i32.const 1)))
+        (local.set $entry (i32.add (local.get $entry) (i32.const 1)))
+        (br_if $next (i32.ne (local.get $entry) (i32.const 16))))
+      (local.set $into (i32.add (local.get $into) (i32.const 112)))
+      (local.set $row (i32.sub (local.get $row) (i32.const 1024)))
+      (br_if $byte (i32.ge_s (local.get $row) (i32.const 0)))))
+
+  ;; Stores each byte of a contribution into a table of its own.
+  (func $spread (param $into i32) (param $contribution i32)
+    (i32.store8 (local.get $into) (local.get $contribution))
+    (i32.store8 offset=16 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 8)))
+    (i32.store8 offset=32 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 16)))
+    (i32.store8 offset=48 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 24))))
 
   ;; The state after one zero byte more.
   (func $zero (param $state i32) (result i32)
@@ -230,7 +258,7 @@
         (i32.const -1))))
 
   ;; The checksum of the record at `at`.
-  (func $checksum (param $at i32) (result i32)
+  (func $checksum (export "checksum") (param $at i32) (result i32)
     (i32.xor
       (call $front (local.get $at))
       (call $sixteen
@@ -399,36 +427,6 @@
   ;; }
 
   ;; SIMD {
-  ;; Makes the tables of nibbles. For each byte of a back there are four for its low nibble, then
-  ;; four for its high nibble. Each of the four has one byte of what the nibble contributes.
-  (func $makeNibbles
-    (local $row i32) (local $entry i32) (local $into i32)
-    ;; The first byte of a back comes first: 31 bytes follow.
-    (local.set $row (i32.const 31744))
-    (local.set $into (i32.const 57344 (; NIBBLES_AT ;)))
-    (loop $byte
-      (local.set $entry (i32.const 0))
-      (loop $next
-        (call $spread
-          (local.get $into)
-          (i32.load (i32.add (local.get $row) (i32.shl (local.get $entry) (i32.const 2)))))
-        (call $spread
-          (i32.add (local.get $into) (i32.const 64))
-          (i32.load (i32.add (local.get $row) (i32.shl (local.get $entry) (i32.const 6)))))
-        (local.set $into (i32.add (local.get $into) (i32.const 1)))
-        (local.set $entry (i32.add (local.get $entry) (i32.const 1)))
-        (br_if $next (i32.ne (local.get $entry) (i32.const 16))))
-      (local.set $into (i32.add (local.get $into) (i32.const 112)))
-      (local.set $row (i32.sub (local.get $row) (i32.const 1024)))
-      (br_if $byte (i32.ge_s (local.get $row) (i32.const 0)))))
-
-  ;; Stores each byte of a contribution into a table of its own.
-  (func $spread (param $into i32) (param $contribution i32)
-    (i32.store8 (local.get $into) (local.get $contribution))
-    (i32.store8 offset=16 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 8)))
-    (i32.store8 offset=32 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 16)))
-    (i32.store8 offset=48 (local.get $into) (i32.shr_u (local.get $contribution) (i32.const 24))))
-
   ;; Compares the checksums of sixteen records with the right ones. @returns false if not all have
   ;; the expected LSN, and a version, an opcode and flags that are known.
   (func $compareSixteen (param $at i32) (param $lsn i64) (result i32)

@@ -1,7 +1,7 @@
 // The two header copies: write the older one, read the newest valid one.
 
 import { assert } from "../assert.ts";
-import { INITIAL_STATE, updateWords } from "./crc32c.ts";
+import { INITIAL_STATE, updateCrc32c } from "./codec.ts";
 import {
   FORMAT_VERSION,
   HEADER_AT,
@@ -231,8 +231,7 @@ export function readHeaders(bytes: Uint8Array): HeaderPair {
 }
 
 function checksum(bytes: Uint8Array, copy: CopyIndex): number {
-  const words = new Int32Array(bytes.buffer, bytes.byteOffset + HEADER_AT[copy], HEADER_BYTES / 4);
-  return ~updateWords(INITIAL_STATE, words, 0, HEADER_CRC_AT / 4);
+  return ~updateCrc32c(INITIAL_STATE, bytes.subarray(HEADER_AT[copy], HEADER_AT[copy] + HEADER_CRC_AT));
 }
 
 function viewOf(bytes: Uint8Array, copy: CopyIndex): DataView {

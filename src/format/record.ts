@@ -2,24 +2,21 @@
 
 import { FileMemory } from "../../ffi/file_memory.ts";
 import { assert } from "../assert.ts";
-import { type HalfOrBytes, type LSN, OpType, type U64 } from "../types.ts";
-import { checksumDifference, INITIAL_STATE, RecordChecksums, updateBytes } from "./crc32c.ts";
+import type { HalfOrBytes, LSN, OpType, U64 } from "../types.ts";
+import { type Codec, codecOf, INITIAL_STATE, type Run, updateCrc32c } from "./codec.ts";
 import {
   FLAG_BATCH_GOES_ON,
   KEY_HIGH_AT,
   KEY_LOW_AT,
-  OPCODE_MASK,
   RECORD_BYTES,
   RECORD_VERSION,
   RING_AT,
   VALUE_HIGH_AT,
   VALUE_LOW_AT,
-  VERSION_AND_UNKNOWN_FLAGS,
+  VERSION_OP_AT,
   VERSION_SHIFT,
 } from "./layout.ts";
-import { isOpcode } from "./operations.ts";
-import { expandItems, type PackedItems } from "./packed_items.ts";
-import { type Run, RUN_RECORDS, runCodec } from "./run_codec.ts";
+import type { PackedItems } from "./packed_items.ts";
 import { SlotFields } from "./slot_fields.ts";
 
 // Not imported, because V8 would load it at each use.
@@ -29,10 +26,8 @@ const WORDS = RECORD_BYTES / 4;
 /** The version in the byte that also has the opcode. */
 const VERSION_BITS = RECORD_VERSION << VERSION_SHIFT;
 
-/** Fewer records are verified one by one, because for them that is faster than the codec. */
-const LEAST_VERIFIED = 64;
-/** Fewer records are written one by one, because a run takes longer to begin. */
-const LEAST_WRITTEN = 16;
+/** Bytes of a record that its checksum covers. */
+const COVERED_BYTES = RECORD_BYTES - VERSION_OP_AT;
 
 /** Stores a safe integer as two words. */
 function setNumber(words: Int32Array, word: number, value: number): void {
@@ -80,7 +75,17 @@ export interface RunClock extends TimeWords {
  * of other logs never verify.
  */
 export function checksumSeed(logId: Uint8Array): number {
-  return updateBytes(INITIAL_STATE, logId);
+  return updateCrc32c(INITIAL_STATE, logId);
+}
+
+/** The state after a record of zeros. */
+function stateAfterZeros(seed: number): number {
+  return updateCrc32c(seed, new Uint8Array(COVERED_BYTES));
+}
+
+/** True if a slot of zeros would verify as far as its checksum goes. */
+export function verifiesZeros(logId: Uint8Array): boolean {
+  return ~stateAfterZeros(checksumSeed(logId)) === 0;
 }
 
 /** Some items of a batch, one after another. */
@@ -90,7 +95,6 @@ export interface BatchPart {
   readonly items: PackedItems;
   /** Index of the part's first item. */
   readonly from: number;
-  /** How many items, at most `RUN_RECORDS`. */
   readonly count: number;
   /** True if the part's last item is the last of the batch. */
   readonly endsBatch: boolean;
@@ -100,14 +104,14 @@ export interface BatchPart {
 export class Slots extends SlotFields {
   readonly memory: FileMemory;
   readonly #seed: number;
-  readonly #checksums: RecordChecksums;
+  readonly #codec: Codec;
 
   /** @param base offset of the first slot in the file, a multiple of 4. */
   constructor(memory: FileMemory, base: number, count: number, seed: number) {
     super(memory, base, count);
     this.memory = memory;
     this.#seed = seed;
-    this.#checksums = new RecordChecksums(seed);
+    this.#codec = codecOf(memory, seed);
   }
 
   /** The ring of a mapped file. */
@@ -116,8 +120,13 @@ export class Slots extends SlotFields {
   }
 
   /** Slots over a copy of their bytes, verified with the same seed. */
-  copyOf(buffer: ArrayBuffer, count: number): Slots {
-    return new Slots(new FileMemory(buffer), 0, count, this.#seed);
+  copyOf(buffer: ArrayBuffer): Slots {
+    return new Slots(new FileMemory(buffer), 0, buffer.byteLength / RECORD_BYTES, this.#seed);
+  }
+
+  /** The bytes of consecutive slots, as they are. */
+  bytesOf(slot: number, count: number): Uint8Array<ArrayBuffer> {
+    return this.memory.bytes(this.offsetOf(slot), count * RECORD_BYTES);
   }
 
   /**
@@ -159,7 +168,7 @@ export class Slots extends SlotFields {
     else setBytes(words, word + 12, valueHigh);
     if (typeof valueLow === "bigint") view.setBigUint64(at + VALUE_LOW_AT, valueLow, true);
     else if (typeof valueLow === "number") setNumber(words, word + 14, valueLow);
-    words[word] = this.#checksums.of(words, word);
+    this.#codec.seal(at, 1);
   }
 
   /** Writes what comes before a record's key, without the checksum. */
@@ -184,78 +193,36 @@ export class Slots extends SlotFields {
    */
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
     const { items, from, count } = part;
-    assert(count <= RUN_RECORDS && slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
+    assert(slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
     const kind = VERSION_BITS | part.opType | (timeShard << 16);
     const kindGoingOn = kind | (FLAG_BATCH_GOES_ON << 8);
     const lastKind = part.endsBatch ? kind : kindGoingOn;
-    const codec = count < LEAST_WRITTEN ? null : runCodec();
-    if (codec === null) return this.#writeOneByOne(slot, part, kindGoingOn, lastKind, lsn, distance, clock);
     const { nanosLow, nanosHigh, seq } = clock;
-    expandItems(items, from, count, codec.staged, 0);
-    const words = codec.encode(count, this.#seed, kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq);
-    this.words.set(words, this.wordOf(slot));
+    const { bytes, itemBytes } = items;
+    const packed = bytes.subarray(from * itemBytes, (from + count) * itemBytes);
+    const fields = { kind: kindGoingOn, lastKind, lsn, distance, nanosLow, nanosHigh, seq };
+    this.#codec.encode(this.offsetOf(slot), packed, count, fields);
     clock.skip(count - 1);
-  }
-
-  #writeOneByOne(
-    slot: number,
-    { items, from, count }: BatchPart,
-    kindGoingOn: number,
-    lastKind: number,
-    lsn: LSN,
-    distance: number,
-    clock: RunClock,
-  ): void {
-    const words = this.words;
-    expandItems(items, from, count, words, this.wordOf(slot));
-    for (let i = 0; i < count; i++) {
-      if (i > 0) clock.next();
-      const word = this.wordOf(slot + i);
-      this.#writeFront(word, i < count - 1 ? kindGoingOn : lastKind, lsn + i, distance + i, clock);
-      words[word] = this.#checksums.of(words, word);
-    }
   }
 
   /** What a slot holds, compared with the LSN that belongs there. */
   verify(slot: number, lsn: LSN): SlotState {
-    if (!this.hasLsn(slot, lsn)) return SlotState.Other;
-    const word = this.wordOf(slot);
-    const words = this.words;
-    if (words[word] !== this.#checksums.of(words, word)) return SlotState.Other;
-    const kind = words[word + 1]!;
-    const isKnown = (kind & VERSION_AND_UNKNOWN_FLAGS) === VERSION_BITS && isOpcode(kind & OPCODE_MASK);
-    return isKnown ? SlotState.Record : SlotState.Unsupported;
+    if (this.verifyRun(slot, lsn, 1).good === 1) return SlotState.Record;
+    return this.hasLsn(slot, lsn) && this.checksumMatches(slot) ? SlotState.Unsupported : SlotState.Other;
   }
 
   /**
    * Verifies consecutive slots, as `verify()` does for one, up to the first that is not the
    * expected record. The first slot is to hold `lsn`.
-   *
-   * @param count how many slots; no more than `RUN_RECORDS` are verified.
    */
   verifyRun(slot: number, lsn: LSN, count: number): Run {
-    const most = Math.min(count, RUN_RECORDS);
-    const codec = most < LEAST_VERIFIED ? null : runCodec();
-    if (codec === null) return this.#verifyOneByOne(slot, lsn, most);
-    const bytes = this.memory.bytes(this.offsetOf(slot), most * RECORD_BYTES);
-    return codec.verify(bytes, this.#seed, lsn);
-  }
-
-  #verifyOneByOne(slot: number, lsn: LSN, count: number): Run {
-    let good = 0;
-    let whole = 0;
-    let hasCheckpoint = false;
-    for (; good < count && this.verify(slot + good, lsn + good) === SlotState.Record; good++) {
-      if (!this.batchGoesOn(slot + good)) whole = good + 1;
-      if (this.opTypeAt(slot + good) === OpType.Checkpoint) hasCheckpoint = true;
-    }
-    return { good, whole, hasCheckpoint };
+    assert(slot >= 0 && slot + count <= this.count, "slots of the ring are verified");
+    return this.#codec.verify(this.offsetOf(slot), count, lsn);
   }
 
   /** True if the slot's bytes and its checksum agree, whatever they mean. */
   checksumMatches(slot: number): boolean {
-    const word = this.wordOf(slot);
-    return this.words[word] === this.#checksums.of(this.words, word);
+    return this.words[this.wordOf(slot)] === this.#codec.checksum(this.offsetOf(slot));
   }
 
   /**
@@ -263,7 +230,8 @@ export class Slots extends SlotFields {
    * now does not verify with the other seed either.
    */
   reseal(seed: number): Slots {
-    const difference = checksumDifference(this.#seed, seed);
+    // A CRC is linear and all records have one length, so one exclusive or fits all checksums.
+    const difference = stateAfterZeros(this.#seed) ^ stateAfterZeros(seed);
     const { words } = this;
     const end = this.wordOf(this.count);
     for (let word = this.firstWord; word < end; word += WORDS) words[word]! ^= difference;

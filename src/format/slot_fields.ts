@@ -135,8 +135,8 @@ export class SlotFields {
     return this.base + slot * RECORD_BYTES;
   }
 
-  /** Index of a slot's first word. */
-  protected wordOf(slot: number): number {
+  /** Index of a slot's first word in `words`. */
+  wordOf(slot: number): number {
     return this.firstWord + slot * WORDS;
   }
 }

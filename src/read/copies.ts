@@ -2,77 +2,80 @@
 
 import { RECORD_BYTES } from "../format/layout.ts";
 import type { Slots } from "../format/record.ts";
-import { rangesOf } from "../format/ring.ts";
-import { RUN_RECORDS } from "../format/run_codec.ts";
+import { rangesOf, slotOf } from "../format/ring.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import { checkRetained, damage, type ReadSource } from "./source.ts";
 import { readRecords } from "./stored_record.ts";
 
 /**
- * Bytes that are copied at once. The process then releases their pages, so that a replay does not
+ * Bytes that are read at once. The process then releases their pages, so that a replay does not
  * hold the log twice.
  */
-const COPY_BYTES = 256 * 1024;
-const COPY_RECORDS = COPY_BYTES / RECORD_BYTES;
-const WORDS = RECORD_BYTES / 4;
+const PIECE_BYTES = 256 * 1024;
+const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
+/** Records that are verified at once, so that the processor still has them when they are read. */
+const RUN_RECORDS = 512;
 
 /** The records `first` to `last`, each verified. The caller has checked that they are retained. */
 export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecord[] {
-  const count = last - first + 1;
-  const records = new Array<WALRecord>(count);
-  const buffer = new ArrayBuffer(Math.min(count, COPY_RECORDS) * RECORD_BYTES);
-  let done = 0;
-  do {
-    const from = first + done;
-    const start = done;
-    const copy = copySlots(source, from, Math.min(last, from + COPY_RECORDS - 1), buffer);
-    forEachRun(source, copy, from, (slot, run) => readRecords(copy.words, slot * WORDS, run, records, start + slot));
-    done += COPY_RECORDS;
-  } while (done < count);
+  const records = new Array<WALRecord>(last - first + 1);
+  forEachRun(source, first, last, (slots, slot, lsn, count) => {
+    verifyAll(source, slots, slot, lsn, count);
+    readRecords(slots.words, slots.wordOf(slot), count, records, lsn - first);
+  });
   return records;
 }
 
 /** As `copySlots()`, each record verified. */
 export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
-  const copy = copySlots(source, first, last);
-  forEachRun(source, copy, first, () => {});
-  return copy;
+  return copySlots(source, first, last, verifyAll);
 }
 
-/**
- * Verifies a copy run by run, and passes on the first slot and the length of each.
- *
- * @throws the error that `damage()` makes.
- */
-function forEachRun(source: ReadSource, copy: Slots, first: LSN, take: (slot: number, count: number) => void): void {
-  for (let slot = 0; slot < copy.count; slot += RUN_RECORDS) {
-    const count = Math.min(RUN_RECORDS, copy.count - slot);
-    const { good } = copy.verifyRun(slot, first + slot, count);
-    if (good < count) throw damage(source, first + slot + good);
-    take(slot, count);
-  }
+/** @throws the error that `damage()` makes. */
+function verifyAll(source: ReadSource, slots: Slots, slot: number, lsn: LSN, count: number): void {
+  const { good } = slots.verifyRun(slot, lsn, count);
+  if (good < count) throw damage(source, lsn + good);
 }
 
 /**
  * A copy of the slots of `first` to `last`, which are not verified. Slot 0 of the copy has `first`.
  *
- * @param buffer takes the copy; a new one if left out.
+ * @param check looks at each run before it is copied.
  */
-export function copySlots(source: ReadSource, first: LSN, last: LSN, buffer?: ArrayBuffer): Slots {
-  const slots = source.slots();
-  source.makeReadable(first, last);
-  const count = last - first + 1;
-  const bytes = buffer === undefined ? new Uint8Array(count * RECORD_BYTES) : new Uint8Array(buffer);
-  let at = 0;
-  for (const { offset, length } of rangesOf(first, last, slots.count)) {
-    for (let done = 0; done < length; done += COPY_BYTES) {
-      const piece = Math.min(COPY_BYTES, length - done);
-      bytes.set(slots.memory.bytes(offset + done, piece), at);
-      at += piece;
-      if (piece === COPY_BYTES) source.release(offset + done, piece);
+export function copySlots(source: ReadSource, first: LSN, last: LSN, check?: typeof verifyAll): Slots {
+  const bytes = new Uint8Array((last - first + 1) * RECORD_BYTES);
+  forEachRun(source, first, last, (slots, slot, lsn, count) => {
+    check?.(source, slots, slot, lsn, count);
+    bytes.set(slots.bytesOf(slot, count), (lsn - first) * RECORD_BYTES);
+  });
+  return source.slots().copyOf(bytes.buffer);
+}
+
+/** Passes on the records `first` to `last` in place, as runs of consecutive slots. */
+function forEachRun(
+  source: ReadSource,
+  first: LSN,
+  last: LSN,
+  take: (slots: Slots, slot: number, lsn: LSN, count: number) => void,
+): void {
+  let from = first;
+  // Also for no records at all, a file that is gone is noticed.
+  do {
+    const slots = source.slots();
+    const to = Math.min(last, from + PIECE_RECORDS - 1);
+    source.makeReadable(from, to);
+    let lsn = from;
+    for (const { offset, length } of rangesOf(from, to, slots.count)) {
+      for (let left = length / RECORD_BYTES; left > 0;) {
+        const count = Math.min(RUN_RECORDS, left);
+        take(slots, slotOf(lsn, slots.count), lsn, count);
+        lsn += count;
+        left -= count;
+      }
+      if (length === PIECE_BYTES) source.release(offset, length);
     }
-  }
-  return slots.copyOf(bytes.buffer, count);
+    from += PIECE_RECORDS;
+  } while (from <= last);
 }
 
 /** Records that an iterator copies at once. */

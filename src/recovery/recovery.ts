@@ -21,7 +21,6 @@ import { slotOf } from "../format/ring.ts";
 import { OpType } from "../types.ts";
 import type { LSN, WALOptions } from "../types.ts";
 import { type Slots, SlotState } from "../format/record.ts";
-import { RUN_RECORDS } from "../format/run_codec.ts";
 
 /** Consecutive LSNs. */
 export interface LsnRange {
@@ -53,6 +52,8 @@ export interface Verdict extends LogState {
 
 /** Which records of a cleanly closed log are verified: all, none, or some at either end. */
 export type Verify = NonNullable<WALOptions["verify"]>;
+/** Records that are verified at once, so that checkpoints among them are still near. */
+const RUN_RECORDS = 1024;
 /** How many records of either end are verified. That takes a fraction of a millisecond. */
 const END_RECORDS = 4096;
 

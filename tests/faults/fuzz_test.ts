@@ -19,12 +19,13 @@ import { tmpdir } from "node:os";
 import { setImmediate } from "node:timers";
 import process from "node:process";
 import { WAL, WALCorruptError, WALError, type WALOptions } from "../../mod.ts";
-import { INITIAL_STATE, recordChecksum, updateWords } from "../../src/format/crc32c.ts";
+import { crc32c } from "../../src/format/codec.ts";
 import * as layout from "../../src/format/layout.ts";
 import { OPTION_NAMES } from "../../src/arguments/options.ts";
 import { checksumSeed } from "../../src/format/record.ts";
 import { Random } from "../../src/testing/random.ts";
 import { BytesStorage } from "../support/bytes_storage.ts";
+import { referenceSeal } from "../support/codec_reference.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 import { turn } from "../support/turn.ts";
@@ -381,9 +382,9 @@ function forgeHeader(bytes: Bytes, copy: number, random: Random, near: number): 
 }
 
 function sealHeader(bytes: Bytes, copy: number): void {
+  const block = new Uint8Array(bytes.buffer, HEADER_AT[copy], HEADER_BYTES);
   const view = new DataView(bytes.buffer, HEADER_AT[copy], HEADER_BYTES);
-  const words = new Int32Array(bytes.buffer, HEADER_AT[copy], HEADER_BYTES / 4);
-  view.setInt32(layout.HEADER_CRC_AT, ~updateWords(INITIAL_STATE, words, 0, layout.HEADER_CRC_AT / 4), true);
+  view.setUint32(layout.HEADER_CRC_AT, crc32c(block.subarray(0, layout.HEADER_CRC_AT)), true);
 }
 
 /** Alters fields of a record and makes its checksum right. */
@@ -399,8 +400,7 @@ function forgeRecord(bytes: Bytes, slot: number, random: Random, near: number): 
   if (field === "time") view.setBigUint64(layout.TIME_NANOS_AT, value, true);
   if (field === "value") view.setBigUint64(layout.VALUE_LOW_AT, value, true);
   const seed = checksumSeed(bytes.subarray(layout.HEADER_LOG_ID_AT, layout.HEADER_LOG_ID_AT + layout.LOG_ID_BYTES));
-  const words = new Int32Array(bytes.buffer);
-  words[at / 4] = recordChecksum(seed, words, at / 4);
+  referenceSeal(seed, bytes, at, 1);
   return `${field} of slot ${slot} = ${value}`;
 }
 

@@ -1,13 +1,15 @@
 // The codec in both variants, each over a memory of its own.
 
-import { Codec, CODEC_BYTES, compileCodec } from "../../src/format/codec.ts";
+import { CODEC_BYTES } from "../../ffi/file_memory.ts";
+import { compileCodec, MemoryCodec } from "../../src/format/codec.ts";
 import { SCALAR_CODEC, SIMD_CODEC } from "../../src/format/codec_module.ts";
 
 /** A codec, and the memory that it works on. */
 export interface TestCodec {
   readonly name: string;
   readonly module: WebAssembly.Module;
-  readonly codec: Codec;
+  /** Its file begins at `AT`. */
+  readonly codec: MemoryCodec;
   readonly memory: WebAssembly.Memory;
   readonly bytes: Uint8Array;
 }
@@ -21,6 +23,12 @@ export function testCodecs(seed: number, records: number): TestCodec[] {
   return Object.entries({ simd: SIMD_CODEC, scalar: SCALAR_CODEC }).map(([name, base64]) => {
     const module = compileCodec(base64);
     const memory = new WebAssembly.Memory({ initial: pages });
-    return { name, module, codec: new Codec(memory, seed, module), memory, bytes: new Uint8Array(memory.buffer) };
+    return {
+      name,
+      module,
+      codec: new MemoryCodec(memory, AT, seed, module),
+      memory,
+      bytes: new Uint8Array(memory.buffer),
+    };
   });
 }

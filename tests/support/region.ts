@@ -108,6 +108,9 @@ export function systemWithMapping(system: System, changed: (mapping: Mapping) =>
   });
 }
 
+/** What `Libc` has beside calls of the C library. */
+const NO_CALLS: ReadonlySet<string> = new Set(["view", "addressOf", "keep"]);
+
 /** A C library whose calls fail as told, as C does: −1 and errno, or the number itself. */
 export function failingLibc(libc: Libc, numbers: Readonly<Record<string, number>>, verdict: Verdict): Libc {
   let index = 0;
@@ -116,11 +119,13 @@ export function failingLibc(libc: Libc, numbers: Readonly<Record<string, number>
     get(target, name) {
       const value = Reflect.get(target, name, target) as unknown;
       if (name === "errno") return () => errno ?? target.errno();
-      if (typeof value !== "function" || name === "view" || name === "addressOf") return value;
+      if (typeof value !== "function" || NO_CALLS.has(String(name))) return value;
       return (...values: unknown[]) => {
         const found = verdict(String(name), index++);
         errno = null;
-        if (found === null || name === "munmap") {
+        // A file that stays mapped would be held by the test too.
+        const unmaps = name === "munmap" || (name === "mmap" && values[4] === -1);
+        if (found === null || unmaps) {
           const result = Reflect.apply(value, target, values) as unknown;
           if (found === null) return result;
         }

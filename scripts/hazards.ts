@@ -471,6 +471,10 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/checkpoint_store_test.ts": [
         "consumeAsync() refuses a store that lacks records which were confirmed and released",
       ],
+      "joined_runs_test.ts": [
+        "consumeAsync() applies all runs of a transaction again when SQLiteStore refuses a record",
+        "consumeAsync() applies everything again when the commit fails, also one that somebody else has caused",
+      ],
     },
   },
   {

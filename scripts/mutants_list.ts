@@ -996,6 +996,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/store_bytes_test.ts"],
   },
   {
+    name: "a consumer goes on after runs that were taken back, when a run fails",
+    hazard: "H28",
+    edits: edit(
+      "src/consume/consumer.ts",
+      "        while (pace.mustGiveWay()) await pace.giveWay();\n",
+      "        this.#next = transaction.last + 1;\n",
+    ),
+    tests: ["tests/joined_runs_test.ts"],
+  },
+  {
+    name: "a consumer goes on after runs that were taken back, when somebody else commits them",
+    hazard: "H28",
+    edits: edit("src/stores/sqlite_joined.ts", "if (this.#failure !== null) throw this.#failure;", ""),
+    tests: ["tests/joined_runs_test.ts"],
+  },
+  {
     name: "slots that a backup has still to read are used again",
     hazard: "H34",
     edits: edit(

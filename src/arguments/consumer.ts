@@ -2,6 +2,7 @@
 
 import { APPLYING_METHODS } from "../format/operations.ts";
 import type { ApplicableStore, ConsumeOptions, Store } from "../types.ts";
+import { type JoinedRuns, joinedRunsOf } from "./joined_runs.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
 
 const DEFAULT_BATCH_SIZE = 1024;
@@ -13,6 +14,8 @@ const MOST_POLL_SECONDS = 60;
 /** A store and options, with every default in its place. */
 export interface TakenConsumer {
   readonly store: StoreMethods;
+  /** A transaction of the store for many runs; undefined if it offers none. */
+  readonly joinedRuns: JoinedRuns | undefined;
   /** The store as an identity only. Its properties are not read again. */
   readonly storeItself: object;
   readonly signal: AbortSignal | undefined;
@@ -33,7 +36,7 @@ const METHODS: readonly MethodName[] = [...APPLYING_METHODS, "applyBatch", "appl
  * @throws {TypeError} or {RangeError} if one of them cannot be used.
  */
 export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
-  const methods = takeMethods(store as Store);
+  const { methods, joinedRuns } = takeMethods(store as Store);
   const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
   if (given === null || typeof given !== "object") {
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
@@ -47,7 +50,7 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
   if (onError !== undefined && typeof onError !== "function") {
     throw new TypeError("Cannot consume the log: onError must be a function");
   }
-  return { store: methods, storeItself: store, signal, batchSize, pollIntervalMs, onError };
+  return { store: methods, joinedRuns, storeItself: store, signal, batchSize, pollIntervalMs, onError };
 }
 
 /**
@@ -61,22 +64,22 @@ export function secondsToMs(seconds: number): number {
   );
 }
 
-function takeMethods(store: Store): StoreMethods {
+function takeMethods(store: Store): Pick<TakenConsumer, "joinedRuns"> & { readonly methods: StoreMethods } {
   if (store === null || typeof store !== "object") {
     throw new TypeError("Cannot consume the log: the store must be an object");
   }
-  const methods = Object.fromEntries(METHODS.map((name) => [name, takeMethod(store, name)])) as StoreMethods;
+  const given = Object.fromEntries(METHODS.map((name) => [name, takeMethod(store, name)])) as StoreMethods;
   for (const name of APPLYING_METHODS) {
-    if (methods[name] === undefined && methods.applyBatch === undefined) {
+    if (given[name] === undefined && given.applyBatch === undefined) {
       throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
     }
   }
-  return methods;
+  const bound = METHODS.map((name) => [name, given[name]?.bind(store as never)]);
+  return { methods: Object.fromEntries(bound) as StoreMethods, joinedRuns: joinedRunsOf(store, given.applyBatch) };
 }
 
 function takeMethod(store: Store, name: MethodName): unknown {
   const method: unknown = store[name];
-  if (method === undefined) return undefined;
-  if (typeof method === "function") return method.bind(store);
+  if (method === undefined || typeof method === "function") return method;
   throw new TypeError(`Cannot consume the log: the store's ${name} must be a function`);
 }

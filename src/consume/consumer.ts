@@ -6,6 +6,7 @@
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
+import type { JoinedRuns } from "../arguments/joined_runs.ts";
 import type { Positions } from "../engine/positions.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
@@ -16,6 +17,7 @@ import { type PositionedLog, positionOf, refusalOf, takePosition } from "./posit
 import { isPromise } from "./promises.ts";
 import type { StoreAnswers } from "./store_answers.ts";
 import { callStore } from "./store_call.ts";
+import { StoreTransaction } from "./store_transaction.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
@@ -130,10 +132,15 @@ export class Consumer {
         await this.#idle();
         continue;
       }
-      const run = this.#log.readRun(this.#next, this.#pace.records);
-      await this.#call(() => this.#applyRun(run));
+      const { joinedRuns } = this.#options;
+      if (joinedRuns !== undefined) {
+        await this.#call(() => this.#applyJoined(joinedRuns));
+      } else {
+        const run = this.#log.readRun(this.#next, this.#pace.records);
+        await this.#call(() => this.#applyRun(run));
+      }
       this.#pace.endRun();
-      if (this.#isCheckpointDue()) await this.#confirm();
+      if (isCheckpointDue(this.#log, this.#next - 1 - this.#confirmed)) await this.#confirm();
     }
     if (this.#log.isOpen) await this.#confirm();
   }
@@ -170,13 +177,6 @@ export class Consumer {
     if (this.#log.isRoomWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
     const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
     if (reason === "time") await this.#confirm();
-  }
-
-  #isCheckpointDue(): boolean {
-    const unconfirmed = this.#next - 1 - this.#confirmed;
-    return unconfirmed > 0 &&
-      (this.#log.isRoomWanted ||
-        unconfirmed >= Math.min(CHECKPOINT_RECORDS, this.#log.positions.capacity / CHECKPOINT_PART));
   }
 
   async #confirm(): Promise<void> {
@@ -233,6 +233,25 @@ export class Consumer {
     }
     if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
     this.#advance(records[records.length - 1]!.lsn);
+  }
+
+  /** Hands the store as many runs as one transaction takes, and again if it fails. */
+  async #applyJoined(runs: JoinedRuns): Promise<void> {
+    const [log, pace] = [this.#log, this.#pace];
+    const parties = { log, runs, pace, goesOn: () => this.#goesOn(), checkpointRecords: checkpointRecords(log) };
+    for (let attempt = 1;; attempt++) {
+      const records = log.readRun(this.#next, pace.records);
+      const transaction = new StoreTransaction(parties, this.#next);
+      try {
+        await transaction.apply(records);
+        if (!log.isOpen) return;
+        if (transaction.lastData > 0) this.#lastData = transaction.lastData;
+        return this.#advance(transaction.last);
+      } catch (error) {
+        if (!log.isOpen || !await this.#retries(error, this.#next, transaction.last, attempt)) return;
+        while (pace.mustGiveWay()) await pace.giveWay();
+      }
+    }
   }
 
   /**
@@ -309,4 +328,13 @@ export class Consumer {
   #call<T>(work: () => T | Promise<T>): Promise<T> {
     return callStore(this.#log, this.#options.signal, work);
   }
+}
+
+/** Records after which a checkpoint is due. */
+function checkpointRecords({ positions }: ConsumableLog): number {
+  return Math.min(CHECKPOINT_RECORDS, positions.capacity / CHECKPOINT_PART);
+}
+
+function isCheckpointDue(log: ConsumableLog, unconfirmed: number): boolean {
+  return unconfirmed > 0 && (log.isRoomWanted || unconfirmed >= checkpointRecords(log));
 }

@@ -20,6 +20,7 @@
  */
 
 import { checkInteger } from "../arguments/numbers.ts";
+import { offerJoinedRuns } from "../arguments/joined_runs.ts";
 import { checkDatabasePath } from "../arguments/paths.ts";
 import { checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
 import type { AppliedRun, LSN, RecordStore, WALRecordFields } from "../types.ts";
@@ -50,6 +51,10 @@ export interface SQLiteStoreOptions {
  * A store is for one log, whose id it saves with the LSN. A consumer of another log refuses the
  * store with `WALStoreError`. A backup or a salvaged copy of its log takes the store, if the copy
  * has every record that the store has. Start any other log with an empty store.
+ *
+ * A consumer applies a backlog in transactions of up to 16,384 records, and others have their turns
+ * while one is open. Then this store shows the runs that are applied so far; other connections show
+ * them after the commit. Any change or `sync()` by hand commits them first.
  */
 export class SQLiteStore implements RecordStore, Disposable {
   readonly #connection: SQLiteConnection;
@@ -68,6 +73,12 @@ export class SQLiteStore implements RecordStore, Disposable {
     const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS } = options;
     checkInteger(busyTimeoutMs, "busyTimeoutMs", 0, MOST_BUSY_TIMEOUT_MS);
     this.#connection = new SQLiteConnection(checked, busyTimeoutMs);
+    const { joined } = this.#connection;
+    offerJoinedRuns(this, SQLiteStore.prototype.applyBatch, {
+      begin: () => joined.begin(),
+      apply: (records, run) => joined.apply(() => this.#applyRun(records, run)),
+      commit: () => joined.commit(),
+    });
   }
 
   /**
@@ -109,17 +120,20 @@ export class SQLiteStore implements RecordStore, Disposable {
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
+    this.#connection.transact("apply records", () => this.#applyRun(records, run));
+  }
+
+  /** @returns how many records the store lacked. */
+  #applyRun(records: readonly WALRecordFields[], run: AppliedRun | undefined): number {
     const { tables } = this.#connection;
-    this.#connection.transact("apply records", () => {
-      const saved = tables.appliedLsn;
-      // Checked for each run, because another connection may have moved the LSN since the start.
-      checkRunLog(records, run, saved, tables.appliedLog);
-      const first = firstMissing(records, saved);
-      if (first === records.length) return 0;
-      tables.apply(records, first);
-      tables.saveApplied(records[records.length - 1]!.lsn, run?.logId ?? null);
-      return records.length - first;
-    });
+    const saved = tables.appliedLsn;
+    // Checked for each run, because another connection may have moved the LSN since the start.
+    checkRunLog(records, run, saved, tables.appliedLog);
+    const first = firstMissing(records, saved);
+    if (first === records.length) return 0;
+    tables.apply(records, first);
+    tables.saveApplied(records[records.length - 1]!.lsn, run?.logId ?? null);
+    return records.length - first;
   }
 
   /**

@@ -3,6 +3,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { show } from "../arguments/numbers.ts";
 import { WALError } from "../errors.ts";
+import { JoinedTransaction, type Transactions } from "./sqlite_joined.ts";
 import { makeTables, SQLiteTables } from "./sqlite_tables.ts";
 
 /** How the database is set up for each connection. `sync()` says why a commit does not sync. */
@@ -13,11 +14,11 @@ const SETTINGS = `
   PRAGMA cache_size = -65536;
   PRAGMA wal_autocheckpoint = 0;`;
 /**
- * Changes after which SQLite moves its write-ahead log into the database; each makes about one page
- * of 4 KiB. SQLite itself would do so every 1000 pages, which with random keys is every 1000
- * inserts, and would say nothing if a sync failed.
+ * Pages of 4 KiB after which SQLite moves its write-ahead log into the database. SQLite itself
+ * would do so every 1000 pages, which with random keys is every 1000 inserts, and would say nothing
+ * if a sync failed.
  */
-const CHANGES_PER_CHECKPOINT = 16_384;
+const PAGES_PER_CHECKPOINT = 16_384;
 
 /**
  * SQLite failed, or its database is not a store. Code `SQLITE`. The failed call changed nothing in
@@ -37,13 +38,15 @@ export class SQLiteStoreError extends WALError {
 }
 
 /** A connection. Each error of SQLite becomes a `SQLiteStoreError`. */
-export class SQLiteConnection {
+export class SQLiteConnection implements Transactions {
   readonly tables: SQLiteTables;
+  /** A consumer's transaction. It ends before anything else is changed or synced. */
+  readonly joined: JoinedTransaction = new JoinedTransaction(this);
   readonly #path: string;
   readonly #database: DatabaseSync;
   #isOpen = true;
-  /** Changes since SQLite last moved its write-ahead log into the database. */
-  #changes = 0;
+  /** Pages written since SQLite last moved its write-ahead log into the database, about. */
+  #pages = 0;
   /**
    * True if commits may not be durable. True at first, because a commit of an earlier process may
    * still be in the page cache only.
@@ -93,19 +96,30 @@ export class SQLiteConnection {
    * @param body returns how many changes it made.
    */
   transact(action: string, body: () => number): void {
-    this.#mustBeGood(action);
-    this.#begin(action);
-    let changes: number;
+    this.joined.end();
+    this.mustBeGood(action);
+    this.begin(action);
+    this.commit(action, this.run(action, body));
+  }
+
+  run(action: string, body: () => number): number {
     try {
-      changes = body();
-      this.#database.exec("COMMIT");
+      return body();
     } catch (cause) {
       this.#rollBack();
       throw this.#wrap(action, cause);
     }
+  }
+
+  commit(action: string, changes: number): void {
+    this.run(action, () => {
+      this.#database.exec("COMMIT");
+      return 0;
+    });
     this.#isSyncDue = true;
-    this.#changes += changes;
-    if (this.#changes >= CHANGES_PER_CHECKPOINT) this.#checkpoint();
+    // With random keys, a change writes about one page. No transaction writes a page twice.
+    if (changes > 0) this.#pages += Math.min(changes, this.tables.pageCount);
+    if (this.#pages >= PAGES_PER_CHECKPOINT) this.#checkpoint();
   }
 
   /** Runs a function that changes nothing. */
@@ -129,11 +143,12 @@ export class SQLiteConnection {
    * before it in the same file. It has to change something, or SQLite writes and syncs nothing.
    */
   sync(): void {
-    this.#mustBeGood("sync the store");
+    this.joined.end();
+    this.mustBeGood("sync the store");
     if (!this.#isSyncDue) return;
     this.#database.exec("PRAGMA synchronous = FULL");
     try {
-      this.#begin("sync the store");
+      this.begin("sync the store");
       try {
         this.tables.countSync();
         this.#database.exec("COMMIT");
@@ -154,11 +169,12 @@ export class SQLiteConnection {
       if (this.#failure === null) this.sync();
     } finally {
       this.#isOpen = false;
+      this.joined.forget();
       this.#database.close();
     }
   }
 
-  #begin(action: string): void {
+  begin(action: string): void {
     try {
       this.#database.exec("BEGIN IMMEDIATE");
     } catch (cause) {
@@ -178,13 +194,13 @@ export class SQLiteConnection {
   #checkpoint(): void {
     try {
       this.#database.exec("PRAGMA wal_checkpoint(PASSIVE)");
-      this.#changes = 0;
+      this.#pages = 0;
     } catch (cause) {
       throw this.#fail("sync the store", cause);
     }
   }
 
-  #mustBeGood(action: string): void {
+  mustBeGood(action: string): void {
     if (!this.#isOpen) throw this.#closedError(action);
     if (this.#failure !== null) throw this.#failure;
   }

@@ -109,6 +109,11 @@ export class SQLiteTables {
     return this.#statements.savedLog.get()!["log"] as string | null;
   }
 
+  /** Pages of the database. */
+  get pageCount(): number {
+    return Number(this.#statements.pageCount.get()!["page_count"]);
+  }
+
   /** Saves an LSN, and its log's id if that is known. */
   saveApplied(lsn: LSN, logId: string | null): void {
     this.#statements.saveLsn.run(lsn, logId);
@@ -177,6 +182,7 @@ function prepare(database: DatabaseSync) {
     savedLsn: database.prepare("SELECT lsn FROM applied"),
     savedLog: database.prepare("SELECT log FROM applied"),
     saveLsn: database.prepare("UPDATE applied SET lsn = ?, log = coalesce(?, log)"),
+    pageCount: database.prepare("PRAGMA page_count"),
     countSync: database.prepare("UPDATE applied SET syncs = syncs + 1"),
     hasKey: database.prepare("SELECT 1 FROM pair WHERE key = ? LIMIT 1"),
     hasPair: database.prepare("SELECT 1 FROM pair WHERE key = ? AND value = ?"),

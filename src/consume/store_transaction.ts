@@ -1,0 +1,82 @@
+// The runs that a store applies in one transaction, read one after another from the log.
+
+import type { JoinedRuns } from "../arguments/joined_runs.ts";
+import { changesStore } from "../format/operations.ts";
+import type { LSN, WALRecord } from "../types.ts";
+import type { ConsumableLog } from "./consumer.ts";
+import type { Pace } from "./pace.ts";
+
+/** The most records in one transaction. */
+const MOST_RECORDS = 16_384;
+
+/** What a transaction needs of its consumer. */
+export interface TransactionParties {
+  readonly log: ConsumableLog;
+  readonly runs: JoinedRuns;
+  readonly pace: Pace;
+  /** False once the consumer is stopped, or the log is closed. */
+  readonly goesOn: () => boolean;
+  /** Records after which a checkpoint is due. */
+  readonly checkpointRecords: number;
+}
+
+/** One transaction. */
+export class StoreTransaction {
+  readonly #parties: TransactionParties;
+  readonly #first: LSN;
+  /** The last record that was handed to the store. */
+  last: LSN;
+  /** The last one of them that is no checkpoint; 0 if there is none. */
+  lastData: LSN = 0;
+
+  constructor(parties: TransactionParties, first: LSN) {
+    this.#parties = parties;
+    this.#first = first;
+    this.last = first;
+  }
+
+  /**
+   * Applies a run, and further ones for as long as there are records. Others have their turns
+   * between the runs. If it rejects, the store has taken back all of them.
+   */
+  async apply(records: readonly WALRecord[]): Promise<void> {
+    const { runs, pace } = this.#parties;
+    runs.begin();
+    for (let run: readonly WALRecord[] | null = records; run !== null; run = this.#readMore()) {
+      await this.#applyRun(run);
+      pace.endRun();
+      if (!this.#takesMore) break;
+      while (pace.mustGiveWay()) await pace.giveWay();
+    }
+    runs.commit();
+  }
+
+  async #applyRun(records: readonly WALRecord[]): Promise<void> {
+    const { runs, pace, log } = this.#parties;
+    this.last = records[records.length - 1]!.lsn;
+    const data = records.filter(({ opType }) => changesStore(opType));
+    if (data.length === 0) return;
+    const run = { logId: log.lineage.logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
+    await pace.handOver(data.length, true, () => runs.apply(data, run));
+    this.lastData = run.lastLsn;
+  }
+
+  get #takesMore(): boolean {
+    const { log, goesOn, checkpointRecords } = this.#parties;
+    const hasRoom = this.last - this.#first < Math.min(MOST_RECORDS, checkpointRecords) && !log.isRoomWanted;
+    return hasRoom && goesOn() && log.positions.durable > this.last;
+  }
+
+  /**
+   * The next run; null if there is none. If it cannot be read, the error comes again after the
+   * commit of those before it.
+   */
+  #readMore(): readonly WALRecord[] | null {
+    if (!this.#takesMore) return null;
+    try {
+      return this.#parties.log.readRun(this.last + 1, this.#parties.pace.records);
+    } catch {
+      return null;
+    }
+  }
+}

@@ -859,7 +859,7 @@ export const HAZARDS: readonly Hazard[] = [
       ],
     },
     note:
-      "JavaScriptCore does both with the file still mapped; V8 unmaps it. In Bun's workers no file is mapped into a WebAssembly memory.",
+      "JavaScriptCore does both with the file still mapped; V8 unmaps it. In Bun's workers no file is mapped into a WebAssembly memory. `bun test --isolate` frees the memory of a dropped log with its file's globals, which cannot be prevented.",
   },
   {
     id: "H53",

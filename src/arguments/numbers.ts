@@ -5,6 +5,8 @@ import type { HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
 export const MAX_U16 = 0xffff;
 export const MAX_U32 = 0xffffffff;
 export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+/** Not exported, because V8 would load it at each use. */
+const TWO_TO_64 = 0x1_0000_0000_0000_0000n;
 /**
  * The latest time that can be given: a millisecond before the last one, so that the clock can go on
  * for 2^52 records.
@@ -36,7 +38,8 @@ export function show(value: unknown): string {
 /** True if a value can be stored as 64 bits. It is the fast part of `checkU64()`. */
 export function isU64(value: unknown): value is U64 {
   // Not BigInt.asUintN(64, value) === value, which V8 allocates for.
-  if (typeof value === "bigint") return value >= 0n && value <= MAX_U64;
+  // Nor <= MAX_U64: 2^64 has a digit more than what is less, so that V8 compares no digits.
+  if (typeof value === "bigint") return value >= 0n && value < TWO_TO_64;
   return Number.isSafeInteger(value) && value as number >= 0;
 }
 

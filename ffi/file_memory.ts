@@ -20,6 +20,8 @@ const MOST_PAGES = 65536;
 const MOST_MEMORIES = "Bun" in globalThis ? 4 : Infinity;
 /** How many memories of closed logs are kept. */
 const MOST_FREE = 4;
+/** Longer memories are not kept, because an engine counts all of a memory as used. */
+const MOST_FREE_BYTES = 256 * 1024 * 1024;
 
 /** Memories that can be used again. After the codec's part they hold zeros, and no file. */
 const free: WebAssembly.Memory[] = [];
@@ -104,7 +106,9 @@ export class FileMemory {
   /** Offers the memory to later files. It is detached, and all of the file's bytes are zeros. */
   recycle(): void {
     assert(this.buffer.byteLength === 0, "a memory is used again after its views are detached");
-    if (this.memory !== null && !this.#isRecycled && free.length < MOST_FREE) free.push(this.memory);
+    const { memory } = this;
+    const isWanted = memory !== null && free.length < MOST_FREE && memory.buffer.byteLength <= MOST_FREE_BYTES;
+    if (isWanted && !this.#isRecycled) free.push(memory);
     this.#isRecycled = true;
   }
 }

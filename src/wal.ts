@@ -279,22 +279,22 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   batchInsert(items: Iterable<InsertItem | InsertBytes>): Promise<void>;
   /**
-   * As above, with a packed batch, which is read at once.
+   * As above, also with a packed batch, which is read at once.
    *
    * @param packed 32 bytes for each insert, one after another: 16 of the key and 16 of the value,
    * each big-endian.
    * @throws {RangeError} also if its length is no multiple of 32, or if its memory is detached.
    * @throws {TypeError} also if its memory is shared or resizable.
    */
-  batchInsert(packed: Uint8Array): Promise<void>;
+  batchInsert(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): Promise<void>;
   batchInsert(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Promise<void> {
     return this.#batch(OpType.Insert, () => readInserts(items));
   }
 
   /** Logs deletes as one batch. As {@linkcode WAL.batchInsert}. */
   batchDelete(items: Iterable<DeleteItem | Uint8Array>): Promise<void>;
-  /** As above, with a packed batch: 16 bytes for each key. */
-  batchDelete(packed: Uint8Array): Promise<void>;
+  /** As above, also with a packed batch: 16 bytes for each key. */
+  batchDelete(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): Promise<void>;
   batchDelete(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Promise<void> {
     return this.#batch(OpType.Delete, () => readDeletes(items));
   }
@@ -370,16 +370,16 @@ export class WAL implements Disposable, AsyncDisposable {
    * there never was one.
    */
   batchInsertSync(items: Iterable<InsertItem | InsertBytes>): LSN;
-  /** As above, with a packed batch: 32 bytes for each insert, as in {@linkcode WAL.batchInsert}. */
-  batchInsertSync(packed: Uint8Array): LSN;
+  /** As above, also with a packed batch: 32 bytes for each insert. */
+  batchInsertSync(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): LSN;
   batchInsertSync(items: Iterable<InsertItem | InsertBytes> | Uint8Array): LSN {
     return this.#batchSync(OpType.Insert, readInserts(items));
   }
 
   /** Appends deletes as one batch. As {@linkcode WAL.batchInsertSync}. */
   batchDeleteSync(items: Iterable<DeleteItem | Uint8Array>): LSN;
-  /** As above, with a packed batch: 16 bytes for each key. */
-  batchDeleteSync(packed: Uint8Array): LSN;
+  /** As above, also with a packed batch: 16 bytes for each key. */
+  batchDeleteSync(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): LSN;
   batchDeleteSync(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): LSN {
     return this.#batchSync(OpType.Delete, readDeletes(items));
   }

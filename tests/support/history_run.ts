@@ -3,6 +3,7 @@
 
 import { OpType, WAL } from "../../mod.ts";
 import type { AskedRecord, RecordContent } from "../../src/testing/asked_records.ts";
+import { halvesToBytes } from "../../src/keys.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
 import { BrokenPromiseError, Random } from "../../testing.ts";
 import type { History, Step } from "./history.ts";
@@ -131,7 +132,10 @@ class Run {
       }
       case "insertSync":
         for (let i = 0; i < step.count; i++) {
-          wal.logInsertSync(...toItem(this.#ask(OpType.Insert)[0]!));
+          const asked = this.#ask(OpType.Insert);
+          const item = toItem(asked[0]!);
+          if (isInBytes(asked)) wal.logInsertSync(...toBytes(item));
+          else wal.logInsertSync(...item);
         }
         return;
       case "batch":
@@ -208,12 +212,17 @@ class Run {
     const { wal } = this.machine;
     const opType = what === "insert" ? OpType.Insert : what === "delete" ? OpType.Delete : OpType.DeleteValue;
     const asked = this.#ask(opType);
-    const [keyHigh, keyLow, valueHigh, valueLow] = toItem(asked[0]!);
+    const item = toItem(asked[0]!);
+    const [keyHigh, keyLow] = item;
+    const [key, value] = toBytes(item);
+    const inBytes = isInBytes(asked);
     const call = what === "insert"
-      ? wal.logInsert(keyHigh, keyLow, valueHigh, valueLow)
+      ? inBytes ? wal.logInsert(key, value) : wal.logInsert(...item)
       : what === "delete"
-      ? wal.logDelete(keyHigh, keyLow)
-      : wal.logDeleteValue(keyHigh, keyLow, valueHigh, valueLow);
+      ? inBytes ? wal.logDelete(key) : wal.logDelete(keyHigh, keyLow)
+      : inBytes
+      ? wal.logDeleteValue(key, value)
+      : wal.logDeleteValue(...item);
     return this.machine.watch(call, asked);
   }
 
@@ -221,13 +230,15 @@ class Run {
     const { wal } = this.machine;
     const asked = this.#ask(how === "delete" ? OpType.Delete : OpType.Insert, count);
     const items = asked.map(toItem);
+    const ids = items.map(toBytes).flatMap(([key, value]) => how === "delete" ? [...key] : [...key, ...value]);
+    const packed = isInBytes(asked) ? Uint8Array.from(ids) : null;
     if (how === "sync") {
-      wal.batchInsertSync(items);
+      wal.batchInsertSync(packed ?? items);
       return;
     }
     const call = how === "insert"
-      ? wal.batchInsert(items)
-      : wal.batchDelete(items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const));
+      ? wal.batchInsert(packed ?? items)
+      : wal.batchDelete(packed ?? items.map(([keyHigh, keyLow]) => [keyHigh, keyLow] as const));
     const watched = this.machine.watch(call, asked);
     if (wait) await watched;
   }
@@ -267,4 +278,15 @@ class Run {
 function toItem({ content }: AskedRecord): [bigint, bigint, bigint, bigint] {
   const { keyHigh, keyLow, valueHigh, valueLow } = content;
   return [keyHigh, keyLow, valueHigh, valueLow];
+}
+
+type Item = ReturnType<typeof toItem>;
+
+/** Whether records are given in bytes, as each second one is. The disk must not notice. */
+function isInBytes(asked: readonly AskedRecord[]): boolean {
+  return asked[0]!.number % 2 === 1;
+}
+
+function toBytes([keyHigh, keyLow, valueHigh, valueLow]: Item): [key: Uint8Array, value: Uint8Array] {
+  return [halvesToBytes(keyHigh, keyLow), halvesToBytes(valueHigh, valueLow)];
 }

@@ -857,6 +857,9 @@ export const HAZARDS: readonly Hazard[] = [
         "FileMemory.recycle() gives the memory to a later file, with zeros and with the codec's part",
         "FileMemory.toMap() begins the file at a page, wherever the memory lies, and has all of its last page",
       ],
+      "codec_test.ts": [
+        "MemoryCodec leaves a memory alone that was detached, because another file may be there",
+      ],
     },
     note:
       "JavaScriptCore does both with the file still mapped; V8 unmaps it. In Bun's workers no file is mapped into a WebAssembly memory. `bun test --isolate` frees the memory of a dropped log with its file's globals, which cannot be prevented.",

@@ -244,8 +244,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H2",
     edits: edit(
       "src/format/codec.ts",
-      "const good = this.#exports.verify(this.#at + offset, count, lsn);",
-      "this.#exports.seal(this.#at + offset, count);\nconst good = this.#exports.verify(this.#at + offset, count, lsn);",
+      "const good = this.#exports.verify(this.#place(offset), count, lsn);",
+      "this.#exports.seal(this.#place(offset), count);\nconst good = this.#exports.verify(this.#place(offset), count, lsn);",
     ),
     tests: faults("torn_write", "bit_rot"),
     quick: true,
@@ -752,6 +752,12 @@ export const MUTANTS: readonly Mutant[] = [
       "",
     ),
     tests: faults("given_back"),
+  },
+  {
+    name: "the codec of a closed log works on, in the memory of another",
+    hazard: "H52",
+    edits: edit("src/format/codec.ts", "    assert(this.#bytes.length > 0,", "    assert(true,"),
+    tests: ["tests/codec_test.ts"],
   },
   {
     name: "the memory that a file is mapped in is collected with its log",

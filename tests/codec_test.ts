@@ -1,10 +1,12 @@
 // Fault: the codec seals or encodes a record otherwise than the format says. Or it takes a slot for
-//   a record that is none, or the other way round.
-// Promise: only what was written is read, and all of that (G2, G5).
+//   a record that is none, or the other way round. Or it stores into the memory of a closed log
+//   (H52).
+// Promise: only what was written is read, and all of that (G2, G5). No view reaches another file
+//   after close() (G9).
 // Method: both variants of the module against a plain reference. Whatever is small is tried whole:
 //   each bit, each value of each byte, each length of a run, each kind of record.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { assemble, codecSource, MODULE_FILE, moduleText, variantOf } from "../scripts/codec.ts";
 import { CODEC_BYTES, FileMemory } from "../ffi/file_memory.ts";
@@ -12,6 +14,7 @@ import { type Codec, codecOf, crc32c, INITIAL_STATE, MemoryCodec } from "../src/
 import * as layout from "../src/format/layout.ts";
 import { MAX_OPCODE } from "../src/format/operations.ts";
 import { checksumSeed } from "../src/format/record.ts";
+import { WALAssertionError } from "../src/assert.ts";
 import { OpType } from "../src/types.ts";
 import { Random } from "../testing.ts";
 import { byteCrc, recordCrc, referenceSeal, referenceVerify } from "./support/codec_reference.ts";
@@ -44,6 +47,21 @@ function goodRun(length: number, lsn = 1): ReferenceRecord[] {
 function reseal(bytes: Uint8Array, at: number): void {
   referenceSeal(SEED, bytes, at, 1);
 }
+
+test("MemoryCodec leaves a memory alone that was detached, because another file may be there", () => {
+  const memory = new FileMemory(16_384);
+  const codec = codecOf(memory, SEED);
+  memory.bytes().set(recordBytes({ lsn: 1 }));
+  assertEquals(codec.verify(0, 1, 1).good, 1);
+  memory.detach();
+  assertThrows(() => codec.seal(64, 1), WALAssertionError);
+  assertThrows(() => codec.verify(0, 1, 1), WALAssertionError);
+  assertThrows(() => codec.checksum(0), WALAssertionError);
+  const fields = { kind: 1, lastKind: 1, lsn: 2, distance: 1, nanosLow: 0, nanosHigh: 0, seq: 0 };
+  assertThrows(() => codec.encode(64, new Uint8Array(32), 1, fields), WALAssertionError);
+  if (memory.memory === null) return;
+  assert(new Uint8Array(memory.memory.buffer, memory.at + 64).every((byte) => byte === 0));
+});
 
 test("codec_module.ts is what codec.wat assembles to", async () => {
   assertEquals(readFileSync(MODULE_FILE, "utf8"), await moduleText());

@@ -142,18 +142,24 @@ export class MemoryCodec implements Codec {
     this.#exports.begin(seed);
   }
 
+  /** Where an offset of the file is in the memory. */
+  #place(offset: number): number {
+    assert(this.#bytes.length > 0, "the memory of a closed log is left alone, because it may be another log's");
+    return this.#at + offset;
+  }
+
   seal(offset: number, count: number): void {
-    this.#exports.seal(this.#at + offset, count);
+    this.#exports.seal(this.#place(offset), count);
   }
 
   verify(offset: number, count: number, lsn: LSN): Run {
-    const good = this.#exports.verify(this.#at + offset, count, lsn);
+    const good = this.#exports.verify(this.#place(offset), count, lsn);
     return { good, whole: this.#results[0]!, hasCheckpoint: this.#results[1] !== 0 };
   }
 
   encode(offset: number, items: Uint8Array, count: number, fields: RunFields): void {
     const { kind, lastKind, lsn, distance, nanosLow, nanosHigh, seq } = fields;
-    const at = this.#at + offset;
+    const at = this.#place(offset);
     const itemBytes = items.length / count;
     // The records grow over the items from the first on.
     this.#bytes.set(items, at + count * RECORD_BYTES - items.length);
@@ -161,7 +167,7 @@ export class MemoryCodec implements Codec {
   }
 
   checksum(offset: number): number {
-    return this.#exports.checksum(this.#at + offset);
+    return this.#exports.checksum(this.#place(offset));
   }
 
   /**
@@ -170,7 +176,7 @@ export class MemoryCodec implements Codec {
    * @returns the state after the bytes, as a signed 32-bit number.
    */
   continue(state: number, offset: number, byteLength: number): number {
-    const at = this.#at + offset;
+    const at = this.#place(offset);
     return this.#exports.continue(state, at, at + byteLength);
   }
 

@@ -3,10 +3,10 @@
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/own_store.ts
 //   bun examples/own_store.ts
 
-import { Buffer } from "node:buffer";
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type AppliedRun, consume, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
+import { bytesToHex } from "@cidstore/wal/keys";
 
 /**
  * What the file holds. LSN and log id are in the file of the data, so all three are of one time.
@@ -81,18 +81,13 @@ export class JSONFileStore implements Store {
 
   #apply(record: WALRecord): void {
     const { opType } = record;
-    const key = hex(record.key);
-    const value = hex(record.value);
+    const key = bytesToHex(record.key);
+    const value = bytesToHex(record.value);
     const values = this.#keys.get(key) ?? new Set();
     if (opType === OpType.Insert) this.#keys.set(key, values.add(value));
     else if (opType === OpType.Delete) this.#keys.delete(key);
     else if (opType === OpType.DeleteValue && values.delete(value) && values.size === 0) this.#keys.delete(key);
   }
-}
-
-/** The 16 bytes of a key or a value as text, in the order in which a hash is written. */
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }
 
 function syncDirectory(path: string): void {

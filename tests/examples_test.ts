@@ -6,6 +6,7 @@ import process from "node:process";
 import { audit, type Expectation } from "../examples/ingest/audit.ts";
 import { hashFile, readTree, type TreeFile } from "../examples/ingest/tree.ts";
 import { OpType, WAL, WALStoreError } from "../mod.ts";
+import { bytesToHalves } from "../src/keys.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { type ChildResult, projectUrl, runScript, runSnippet } from "./support/child.ts";
@@ -149,7 +150,7 @@ test("examples/ingest.ts puts what is in the tree into the store it is given", a
   const { hash } = await hashFile(`${root}/sub/deep/file 2.txt`);
   const { files } = await readTree(root);
   const file = files.find(({ path }) => path === "sub/deep/file 2.txt")!;
-  assertEquals(store.values(...file.key), [hash]);
+  assertEquals(store.values(...bytesToHalves(file.key)), [bytesToHalves(hash)]);
 });
 
 test("examples/ingest.ts ends with exit code 1 where the store has a wrong value, a foreign key or another log's LSN", async () => {
@@ -158,7 +159,7 @@ test("examples/ingest.ts ends with exit code 1 where the store has a wrong value
   const { files } = await readTree(root);
   const prefilled: [string, RegExp, (store: SQLiteStore) => void][] = [
     ["wrong", /PROBLEM: the store has two values for empty\n/, (store) => {
-      store.insert(...files.find(({ path }) => path === "empty")!.key, 1n, 2n);
+      store.insert(...bytesToHalves(files.find(({ path }) => path === "empty")!.key), 1n, 2n);
     }],
     ["foreign", /PROBLEM: the store has 0{15}10{15}2, which is no file\n/, (store) => store.insert(1n, 2n, 3n, 4n)],
     [
@@ -166,7 +167,7 @@ test("examples/ingest.ts ends with exit code 1 where the store has a wrong value
       /PROBLEM: child 1 failed: exit code 1 [^]*the store has LSN 7, but the log has not handed out more than LSN 0/,
       (store) => {
         const record = { lsn: 7, opType: 1, version: 1, time: [0n, 0, 0] } as const;
-        store.insert(...files[0]!.key, ...files[0]!.value, {
+        store.insert(...bytesToHalves(files[0]!.key), ...bytesToHalves(files[0]!.value), {
           ...record,
           keyHigh: 0n,
           keyLow: 0n,
@@ -227,7 +228,7 @@ test("audit() finds what is missing, doubled or wrong", async () => {
   using directory = tempDir();
   const { files } = await readTree(makeTree(directory, 3));
   const [first, second, third] = files as [TreeFile, TreeFile, TreeFile];
-  const insert = (wal: WAL, { key, value }: TreeFile) => wal.logInsertSync(...key, ...value);
+  const insert = (wal: WAL, { key, value }: TreeFile) => wal.logInsertSync(key, value);
   const inStore = (count: number) => (store: SQLiteStore, wal: WAL) => store.applyBatch(wal.replay().slice(0, count));
   interface Case {
     problem: RegExp | null;
@@ -243,15 +244,15 @@ test("audit() finds what is missing, doubled or wrong", async () => {
       problem: /wrong value for/,
       store: (store, wal) => {
         inStore(3)(store, wal);
-        store.deleteValue(...first.key, ...first.value);
-        store.insert(...first.key, 0n, 0n);
+        store.deleteValue(...bytesToHalves(first.key), ...bytesToHalves(first.value));
+        store.insert(...bytesToHalves(first.key), 0n, 0n);
       },
     },
     "two values": {
       problem: /two values for/,
       store: (store, wal) => {
         inStore(3)(store, wal);
-        store.insert(...first.key, 0n, 0n);
+        store.insert(...bytesToHalves(first.key), 0n, 0n);
       },
     },
     "no such file": {
@@ -301,7 +302,7 @@ test("audit() finds what is missing, doubled or wrong", async () => {
       problem: /^LSN 4 was never logged$/,
       log: (wal) => {
         for (const file of files) insert(wal, file);
-        wal.logInsertSync(...first.key, 0n, 0n);
+        wal.logInsertSync(first.key, new Uint8Array(16));
       },
       store: inStore(3),
       expect: { complete: false },
@@ -310,14 +311,14 @@ test("audit() finds what is missing, doubled or wrong", async () => {
       problem: /is LSN 3 and in the store, which is at LSN 2$/,
       store: (store, wal) => {
         inStore(2)(store, wal);
-        store.insert(...third.key, ...third.value);
+        store.insert(...bytesToHalves(third.key), ...bytesToHalves(third.value));
       },
     },
     "the LSN saved, and not applied": {
       problem: /is LSN 3 and not in the store, which is at LSN 3$/,
       store: (store, wal) => {
         inStore(3)(store, wal);
-        store.delete(...third.key);
+        store.delete(...bytesToHalves(third.key));
       },
       expect: { complete: false },
     },

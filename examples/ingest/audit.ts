@@ -1,8 +1,9 @@
 // Compares log and store with the tree, and with what was acknowledged.
 
 import { type LSN, OpType, type RecoveryReport, WAL } from "../../mod.ts";
+import { bytesToHex, halvesToBytes } from "../../src/keys.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
-import { hex, type TreeFile } from "./tree.ts";
+import type { TreeFile } from "./tree.ts";
 
 /** What must be true of log and store. */
 export interface Expectation {
@@ -34,7 +35,7 @@ export function audit(logPath: string, storePath: string, expectation: Expectati
   using store = new SQLiteStore(storePath);
   const { recovery } = wal;
   const storeLsn = store.appliedLsn();
-  const byKey = new Map(files.map((file) => [hex(file.key), file]));
+  const byKey = new Map(files.map((file) => [bytesToHex(file.key), file]));
 
   check(recovery.clean || !complete, () => "the log was not closed properly");
   check(storeLsn >= leastStoreLsn, () => `the store went back from LSN ${leastStoreLsn} to ${storeLsn}`);
@@ -42,23 +43,23 @@ export function audit(logPath: string, storePath: string, expectation: Expectati
 
   const stored = new Map<string, string>();
   for (const [keyHigh, keyLow, valueHigh, valueLow] of store) {
-    const key = hex([keyHigh, keyLow]);
+    const key = bytesToHex(halvesToBytes(keyHigh, keyLow));
     const file = byKey.get(key);
     check(!stored.has(key), () => `the store has two values for ${file?.path ?? key}`);
-    stored.set(key, hex([valueHigh, valueLow]));
+    stored.set(key, bytesToHex(halvesToBytes(valueHigh, valueLow)));
     if (file === undefined) problems.push(`the store has ${key}, which is no file`);
-    else check(stored.get(key) === hex(file.value), () => `the store has a wrong value for ${file.path}`);
+    else check(stored.get(key) === bytesToHex(file.value), () => `the store has a wrong value for ${file.path}`);
   }
 
   const logged = new Set<string>();
   let nextLsn = wal.tail;
-  for (const { lsn, opType, keyHigh, keyLow, valueHigh, valueLow } of wal.replay()) {
+  for (const { lsn, opType, key: bytes, value } of wal.replay()) {
     check(lsn === nextLsn, () => `the log goes from LSN ${nextLsn - 1} to ${lsn}`);
     nextLsn = lsn + 1;
     if (opType === OpType.Checkpoint) continue;
-    const key = hex([keyHigh, keyLow]);
+    const key = bytesToHex(bytes);
     const file = byKey.get(key);
-    if (opType !== OpType.Insert || file === undefined || hex([valueHigh, valueLow]) !== hex(file.value)) {
+    if (opType !== OpType.Insert || file === undefined || bytesToHex(value) !== bytesToHex(file.value)) {
       problems.push(`LSN ${lsn} was never logged`);
       continue;
     }
@@ -72,7 +73,7 @@ export function audit(logPath: string, storePath: string, expectation: Expectati
 
   // By key and not by LSN, because checkpoint records are the log's own and never in the store.
   files.forEach(({ path, key }, index) => {
-    const isSafe = stored.has(hex(key)) || (!complete && logged.has(hex(key)));
+    const isSafe = stored.has(bytesToHex(key)) || (!complete && logged.has(bytesToHex(key)));
     if (complete) check(isSafe, () => `${path} is not in the store`);
     else if (acknowledged.has(index)) check(isSafe, () => `${path} was acknowledged, and is neither in store nor log`);
   });

@@ -4,9 +4,10 @@
 import { join } from "node:path";
 import process from "node:process";
 import { type AppliedRun, consume, OpType, WAL, type WALRecord } from "../../mod.ts";
+import { bytesToHalves, bytesToHex } from "../../src/keys.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { type Message, readJob } from "./protocol.ts";
-import { forEachAtOnce, hashFile, hex, type TreeFile } from "./tree.ts";
+import { forEachAtOnce, hashFile, type TreeFile } from "./tree.ts";
 
 const REPORT_EVERY_MS = 20;
 
@@ -42,7 +43,7 @@ export async function runChild(jobPath: string): Promise<void> {
     const { path, key, value } = files[index]!;
     if (!await isUnchanged(join(root, path), value)) send({ type: "changed", file: index });
     const start = performance.now();
-    await wal.logInsert(key[0], key[1], value[0], value[1]);
+    await wal.logInsert(key, value);
     acknowledged.push([index, Math.round((performance.now() - start) * 1000)]);
   };
 
@@ -63,12 +64,13 @@ export async function runChild(jobPath: string): Promise<void> {
 /** The files that an earlier life has not logged. */
 function findMissing(files: readonly TreeFile[], wal: WAL, store: SQLiteStore): number[] {
   const logged = new Set<string>();
-  for (const { opType, keyHigh, keyLow, valueHigh, valueLow } of wal.records()) {
-    if (opType === OpType.Insert) logged.add(hex([keyHigh, keyLow]) + hex([valueHigh, valueLow]));
+  for (const { opType, key, value } of wal.records()) {
+    if (opType === OpType.Insert) logged.add(bytesToHex(key) + bytesToHex(value));
   }
   const missing: number[] = [];
   files.forEach(({ key, value }, index) => {
-    if (!logged.has(hex(key) + hex(value)) && !store.has(...key, ...value)) missing.push(index);
+    const isLogged = logged.has(bytesToHex(key) + bytesToHex(value));
+    if (!isLogged && !store.has(...bytesToHalves(key), ...bytesToHalves(value))) missing.push(index);
   });
   return missing;
 }
@@ -76,7 +78,7 @@ function findMissing(files: readonly TreeFile[], wal: WAL, store: SQLiteStore): 
 /** Reads and hashes a file, which is the work of this job. True if the hash is the expected one. */
 async function isUnchanged(path: string, value: TreeFile["value"]): Promise<boolean> {
   try {
-    return hex((await hashFile(path)).hash) === hex(value);
+    return bytesToHex((await hashFile(path)).hash) === bytesToHex(value);
   } catch {
     return false;
   }

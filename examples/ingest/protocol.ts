@@ -3,7 +3,8 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import type { LSN, RecoveryReport } from "../../mod.ts";
-import { fromHex, hex, type TreeFile } from "./tree.ts";
+import { bytesToHex, hexToBytes } from "../../src/keys.ts";
+import type { TreeFile } from "./tree.ts";
 
 /** What the child has to do. */
 export interface Job {
@@ -37,7 +38,7 @@ export type Message =
 
 /** Writes a job for a child. */
 export function writeJob(path: string, job: Job): void {
-  const files = job.files.map(({ path, bytes, key, value }) => [path, bytes, hex(key), hex(value)]);
+  const files = job.files.map(({ path, bytes, key, value }) => [path, bytes, bytesToHex(key), bytesToHex(value)]);
   writeFileSync(path, JSON.stringify({ ...job, files }));
 }
 
@@ -49,8 +50,8 @@ export function readJob(path: string): Job {
   const files = job.files.map(([path, bytes, key, value]) => ({
     path,
     bytes,
-    key: fromHex(key),
-    value: fromHex(value),
+    key: hexToBytes(key),
+    value: hexToBytes(value),
   }));
   return { ...job, files };
 }

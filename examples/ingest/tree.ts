@@ -6,8 +6,8 @@ import { readdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The first 128 bits of a SHA-256 hash. */
-export type Hash = readonly [high: bigint, low: bigint];
+/** The first 16 bytes of a SHA-256 hash. */
+export type Hash = Uint8Array;
 
 /** A file as it was when the tree was read. Key and value stay so, even if the file changes. */
 export interface TreeFile {
@@ -63,7 +63,7 @@ export async function hashFile(path: string): Promise<{ bytes: number; hash: Has
       sha256.update(chunk.subarray(0, bytesRead));
       bytes += bytesRead;
     }
-    return { bytes, hash: truncate(sha256.digest()) };
+    return { bytes, hash: sha256.digest().subarray(0, 16) };
   } finally {
     await handle.close();
   }
@@ -85,16 +85,6 @@ export async function forEachAtOnce<T>(
   await Promise.all(Array.from({ length: atOnce }, worker));
 }
 
-/** How a hash is written. */
-export function hex([high, low]: Hash): string {
-  return ((high << 64n) | low).toString(16).padStart(32, "0");
-}
-
-/** Reads what `hex()` wrote. */
-export function fromHex(text: string): Hash {
-  return [BigInt(`0x${text.slice(0, 16)}`), BigInt(`0x${text.slice(16)}`)];
-}
-
 function* listFiles(root: string, path: string, onError: (path: string, reason: string) => void): Iterable<string> {
   let entries;
   try {
@@ -111,12 +101,7 @@ function* listFiles(root: string, path: string, onError: (path: string, reason: 
 }
 
 function hashText(text: string): Hash {
-  return truncate(createHash("sha256").update(text).digest());
-}
-
-function truncate(digest: Uint8Array): Hash {
-  const view = new DataView(digest.buffer, digest.byteOffset);
-  return [view.getBigUint64(0), view.getBigUint64(8)];
+  return createHash("sha256").update(text).digest().subarray(0, 16);
 }
 
 function reasonOf(error: unknown): string {

@@ -113,9 +113,10 @@ export interface Region {
    *
    * - `"process"`: this process no longer holds the pages in memory, because it will not read them
    *   soon.
-   * - `"kernel"`: the kernel also drops its pages, and reads the bytes back page by page. Otherwise
-   *   a store into a large piece would write all of that piece. Only pieces that are whole inside
-   *   the range count, so ranges should start and end at multiples of `REFRESH_BYTES`.
+   * - `"kernel"`: the kernel also drops pages that it may hold in large pieces, and reads the bytes
+   *   back page by page. Otherwise a store into a large piece would write all of that piece. Only
+   *   pieces that are whole inside the range count, so ranges should start and end at multiples of
+   *   `REFRESH_BYTES`.
    */
   release(offset: number, length: number, from: "process" | "kernel"): void;
   /** A copy of the whole file, with zeros for pages that cannot be read. */

@@ -112,6 +112,32 @@ for (const [type, skip] of skips) {
       assert(bytes >= 64 && bytes <= 8192, `${name}: ${bytes} bytes in each commit`);
     }
   }, { skip: skip === false && type === "btrfs" ? "btrfs writes its tree with each commit" : skip });
+
+  test(
+    `Region.release() from the kernel reads back on ${type} what lay in large folios, and little else`,
+    () => {
+      using device = loopDevice(type, sizeMiB(type));
+      const { open } = diskStorage();
+      const request = openRequest({ sizeBytes: 16 * MIB });
+      const measure = (region: Region): number => {
+        const before = device.bytesRead();
+        for (let at = 0; at < 16 * MIB; at += REFRESH_BYTES) region.release(at, REFRESH_BYTES, "kernel");
+        region.pageIn(0, 16 * MIB, "load");
+        const read = device.bytesRead() - before;
+        region.close();
+        return read;
+      };
+      open(`${device.path}/log`, request).close();
+      const reopened = measure(open(`${device.path}/log`, request));
+      // A page that the kernel has in use just then stays, and its piece is read back.
+      assert(reopened <= 4 * MIB, `${reopened} bytes of a file that is written by page`);
+      fs.writeFileSync(`${device.path}/copy`, new Uint8Array(16 * MIB));
+      execFileSync("sync", ["-f", device.path]);
+      const copied = measure(open(`${device.path}/copy`, request));
+      assert(copied >= 15 * MIB, `${copied} bytes of a file that is written a megabyte at a time`);
+    },
+    { skip: skip === false && type === "btrfs" ? "btrfs reads more than it is asked for" : skip },
+  );
 }
 
 test("open() sets the no-copy-on-write attribute on btrfs, and refuses a file without it", () => {

@@ -105,6 +105,7 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     msync: blocking("msync"),
     msyncAsync: null,
     madvise: blocking("madvise"),
+    mincore: blocking("mincore"),
     flock: blocking("flock"),
     fsync: blocking("fsync"),
     fdatasync: blocking("fdatasync"),

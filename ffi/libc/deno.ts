@@ -101,6 +101,7 @@ export function openLibc(on: Platform): Libc {
     msync: blocking("msync"),
     msyncAsync: calls["msyncAsync"] as Libc["msyncAsync"],
     madvise: blocking("madvise"),
+    mincore: blocking("mincore"),
     flock: blocking("flock"),
     fsync: blocking("fsync"),
     fdatasync: blocking("fdatasync"),

@@ -26,6 +26,8 @@ export interface Libc {
   readonly msyncAsync: ((address: number, lengthBytes: number, flags: number) => Promise<number>) | null;
   /** `int madvise(void *addr, size_t length, int advice)` */
   madvise(address: number, lengthBytes: number, advice: number): number;
+  /** `int mincore(void *addr, size_t length, unsigned char *vec)`; Linux. */
+  mincore(address: number, lengthBytes: number, vectorAddress: number): number;
   /** `int flock(int fd, int operation)` */
   flock(fd: number, operation: number): number;
   /** `int fsync(int fd)` */

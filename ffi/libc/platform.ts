@@ -32,6 +32,7 @@ const LINUX_SIGNATURES = {
   ...SIGNATURES,
   ioctl: [["int", "size", "size"], "int"],
   fdatasync: [["int"], "int"],
+  mincore: [["size", "size", "size"], "int"],
   posix_fallocate: [["int", "long", "long"], "int"],
   posix_fadvise: [["int", "long", "long", "int"], "int"],
 } as const satisfies Record<string, CSignature>;

@@ -22,10 +22,14 @@ export class LinuxMapping extends PosixMapping {
    * another thread calls fdatasync, which reports to the spare one.
    */
   readonly syncsRangeAside: boolean;
+  readonly #pageBytes: number;
+  /** Where mincore tells of one page: bit 0 is set if the page is in the cache. */
+  readonly #residency = new Uint8Array(1);
   #canPopulate = true;
 
   constructor(libc: Libc, on: Platform, request: MapRequest, pageBytes: number) {
     super(libc, on, request, pageBytes);
+    this.#pageBytes = pageBytes;
     this.syncsRangeAside = libc.msyncAsync !== null;
     // Faults must not read ahead, see #startReading(). This is advice, so it may fail.
     libc.madvise(this.addressOf(0, request.lengthBytes), request.lengthBytes, c.MADV_RANDOM);
@@ -77,8 +81,22 @@ export class LinuxMapping extends PosixMapping {
     this.#releasePages(this.addressOf(offset, lengthBytes), lengthBytes);
     if (from === "process") return;
     // What stays in the cache is slower, not wrong.
-    this.#advise(offset, lengthBytes, c.POSIX_FADV_DONTNEED);
+    if (!this.#isInSmallFolios(offset + lengthBytes)) this.#advise(offset, lengthBytes, c.POSIX_FADV_DONTNEED);
     this.#startReading(offset, lengthBytes);
+  }
+
+  /**
+   * Drops the last page before `end` by itself, and looks whether it is gone. The page of a larger
+   * folio stays, because a folio is dropped as a whole. So does a dirty page, which shows nothing.
+   * The last page of a range is tried, because reading ahead begins with small folios.
+   */
+  #isInSmallFolios(end: number): boolean {
+    const lengthBytes = (end - 1) % this.#pageBytes + 1;
+    const at = end - lengthBytes;
+    if (!this.#advise(at, lengthBytes, c.POSIX_FADV_DONTNEED)) return false;
+    const vector = this.libc.addressOf(this.#residency.buffer);
+    const isKnown = this.libc.mincore(this.addressOf(at, lengthBytes), lengthBytes, vector) === 0;
+    return isKnown && (this.#residency[0]! & 1) === 0;
   }
 
   /**

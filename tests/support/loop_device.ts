@@ -19,6 +19,8 @@ const MAKERS: Readonly<Record<string, readonly string[]>> = {
 /** A mounted file system; disposing it unmounts it. */
 export interface LoopDevice extends Disposable {
   readonly path: string;
+  /** Bytes read from the device so far. */
+  bytesRead(): number;
   /** Bytes written to the device so far. */
   bytesWritten(): number;
   /**
@@ -112,10 +114,14 @@ export function loopDevice(type: string, sizeMiB: number): LoopDevice {
   }
   const device = run("findmnt", ["-n", "-o", "SOURCE", path]).trim().split("/").at(-1)!;
   const mount = () => run("mount", ["-o", "loop", image, path]);
+  // The third number counts sectors that were read, and the seventh those that were written, of 512
+  // bytes (Linux, Documentation/block/stat.rst).
+  const sectors = (index: number) =>
+    Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[index]);
   return {
     path,
-    // The seventh number counts sectors of 512 bytes (Linux, Documentation/block/stat.rst).
-    bytesWritten: () => Number(fs.readFileSync(`/sys/block/${device}/stat`, "utf8").trim().split(/\s+/)[6]) * 512,
+    bytesRead: () => sectors(2) * 512,
+    bytesWritten: () => sectors(6) * 512,
     *pages() {
       run("sync", ["-f", path]);
       const file = fs.openSync(image, "r");

@@ -8,6 +8,10 @@ import type { Pace } from "./pace.ts";
 
 /** The most records in one transaction. */
 const MOST_RECORDS = 16_384;
+/** No run begins later in a transaction, so that records count as applied soon. */
+const MOST_MS = 100;
+/** After a run of so many records, more are probably about to become durable. */
+const BULK_RECORDS = 256;
 
 /** What a transaction needs of its consumer. */
 export interface TransactionParties {
@@ -24,6 +28,7 @@ export interface TransactionParties {
 export class StoreTransaction {
   readonly #parties: TransactionParties;
   readonly #first: LSN;
+  readonly #beginMs: number;
   /** The last record that was handed to the store. */
   last: LSN;
   /** The last one of them that is no checkpoint; 0 if there is none. */
@@ -32,6 +37,7 @@ export class StoreTransaction {
   constructor(parties: TransactionParties, first: LSN) {
     this.#parties = parties;
     this.#first = first;
+    this.#beginMs = parties.log.nowMs();
     this.last = first;
   }
 
@@ -45,7 +51,9 @@ export class StoreTransaction {
     for (let run: readonly WALRecord[] | null = records; run !== null; run = this.#readMore()) {
       await this.#applyRun(run);
       pace.endRun();
-      if (!this.#takesMore) break;
+      if (!this.#hasRoom) break;
+      if (!this.#hasMore && run.length >= BULK_RECORDS) await pace.giveWay();
+      if (!this.#hasMore) break;
       while (pace.mustGiveWay()) await pace.giveWay();
     }
     runs.commit();
@@ -61,10 +69,15 @@ export class StoreTransaction {
     this.lastData = run.lastLsn;
   }
 
-  get #takesMore(): boolean {
+  /** True if the transaction may take another run. */
+  get #hasRoom(): boolean {
     const { log, goesOn, checkpointRecords } = this.#parties;
-    const hasRoom = this.last - this.#first < Math.min(MOST_RECORDS, checkpointRecords) && !log.isRoomWanted;
-    return hasRoom && goesOn() && log.positions.durable > this.last;
+    const isFull = this.last - this.#first >= Math.min(MOST_RECORDS, checkpointRecords);
+    return !isFull && !log.isRoomWanted && log.nowMs() - this.#beginMs < MOST_MS && goesOn();
+  }
+
+  get #hasMore(): boolean {
+    return this.#parties.log.positions.durable > this.last;
   }
 
   /**
@@ -72,7 +85,7 @@ export class StoreTransaction {
    * commit of those before it.
    */
   #readMore(): readonly WALRecord[] | null {
-    if (!this.#takesMore) return null;
+    if (!this.#hasRoom || !this.#hasMore) return null;
     try {
       return this.#parties.log.readRun(this.last + 1, this.#parties.pace.records);
     } catch {

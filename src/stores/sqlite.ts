@@ -52,9 +52,9 @@ export interface SQLiteStoreOptions {
  * store with `WALStoreError`. A backup or a salvaged copy of its log takes the store, if the copy
  * has every record that the store has. Start any other log with an empty store.
  *
- * A consumer applies a backlog in transactions of up to 16,384 records, and others have their turns
- * while one is open. Then this store shows the runs that are applied so far; other connections show
- * them after the commit. Any change or `sync()` by hand commits them first.
+ * A consumer applies a backlog in transactions of up to 16,384 records or 100 ms. Others have their
+ * turns while one is open. Then this store shows the runs that are applied so far, and other
+ * connections show them after the commit. Any change or `sync()` by hand commits them first.
  */
 export class SQLiteStore implements RecordStore, Disposable {
   readonly #connection: SQLiteConnection;

@@ -879,4 +879,25 @@ export const HAZARDS: readonly Hazard[] = [
       ],
     },
   },
+  {
+    id: "H54",
+    title: "Records without their checksum yet",
+    what:
+      "An append stores its fields, and the checksum comes later. Before that the process is killed, a sync starts, somebody reads, or a later record gets its own.",
+    threatens: ["G1", "G2"],
+    tests: {
+      "faults/unsealed_test.ts": [
+        "logInsertSync() survives a kill at once with all before it, and no sealed record follows an unsealed one",
+        "logInsert() has its checksum when its burst is over, whether or not anything was synced",
+        "flush() makes durable what the same burst has appended, in any mix",
+        "replay() reads what the same burst has appended, in any mix",
+      ],
+      "faults/gone_test.ts": [
+        "flush() and replay() notice that the file was cut after an append of the same burst, before they seal it",
+      ],
+      "faults/lost_sync_test.ts": [
+        "WAL acknowledges each half of a cut group only when that half is on the medium, at every crash",
+      ],
+    },
+  },
 ];

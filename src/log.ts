@@ -65,7 +65,12 @@ export class Log implements EngineParts {
     });
     const health = this.health = new Health(region.path, positions);
     const file = new FileCheck(region, health, () => this.nowMs());
-    const memory = this.memory = new RingMemory(region, slots, positions, health, file);
+    const seal = () => {
+      if (positions.sealed === positions.last) return;
+      file.check(); // to seal is to store into the file
+      this.appender.seal();
+    };
+    const memory = this.memory = new RingMemory(region, slots, positions, health, file, seal);
     const schedule = () => this.commit.schedule();
     this.header = new HeaderKeeper(writer, memory, positions, health, clock, options.idleHeaderDelayMs, schedule);
     const cutRecords = cutRecordsOf(slots.count, region.syncsRangeAside);

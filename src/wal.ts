@@ -324,8 +324,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const taken = this.#takeTime(time);
     const { appender } = this.#opened("append");
     const lsn = appender.tryAppend(OpType.Insert, key, second as U64, third as U64, valueLow, taken);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#sealed(lsn);
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
@@ -335,8 +334,7 @@ export class WAL implements Disposable, AsyncDisposable {
   logDeleteSync(key: HalfOrBytes, second?: U64 | HybridTimeInput, time?: HybridTimeInput): LSN {
     const taken = this.#takeKey(key, second, time);
     const lsn = this.#opened("append").appender.tryAppend(OpType.Delete, key, second as U64, 0, 0, taken);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#sealed(lsn);
   }
 
   /**
@@ -359,8 +357,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const taken = this.#takeTime(time);
     const { appender } = this.#opened("append");
     const lsn = appender.tryAppend(OpType.DeleteValue, key, second as U64, third as U64, valueLow, taken);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#sealed(lsn);
   }
 
   /**
@@ -674,8 +671,7 @@ export class WAL implements Disposable, AsyncDisposable {
     const taken = this.#takeTime(time);
     checkPairBytes(key, value);
     const lsn = this.#opened("append").appender.tryAppend(opType, key, undefined, value, undefined, taken);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#sealed(lsn);
   }
 
   /** Reads all that a delete needs from its caller, as `#logPair()`. @returns the given time. */
@@ -734,6 +730,14 @@ export class WAL implements Disposable, AsyncDisposable {
     const key = typeof keyHigh === "object" ? copyOf(keyHigh) : keyHigh;
     const value = typeof valueHigh === "object" ? copyOf(valueHigh) : valueHigh;
     return this.#log!.room.wait(1, () => this.#append(opType, key, keyLow, value, valueLow, time));
+  }
+
+  /** Lets a record that was appended survive the process, with all before it. */
+  #sealed(lsn: LSN): LSN {
+    const { appender, room } = this.#log!;
+    if (lsn === NO_ROOM) throw room.fullError(1);
+    appender.seal();
+    return lsn;
   }
 
   #batchSync(opType: OpType, batch: Batch): LSN {

@@ -32,6 +32,7 @@ function written(record: Required<Omit<ReferenceRecord, "version">>, keys: reado
   const [keyHigh, keyLow, valueHigh, valueLow] = keys;
   const clock = clockAt(nanos, seq);
   slots.write(1, opType as OpType, flags, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
+  slots.seal(1, 1);
   return bytes;
 }
 

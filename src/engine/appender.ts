@@ -39,7 +39,7 @@ export interface AppenderOptions {
   readonly maxClockDriftMs: number;
 }
 
-/** The one writer of `head`. */
+/** The one writer of `head` and `sealed`. */
 export class Appender {
   readonly #parts: AppenderParts;
   readonly #positions: Positions;
@@ -57,6 +57,13 @@ export class Appender {
     this.#burstIsOpen = false;
     this.#positions.closeGate();
     this.#parts.wall.refresh();
+    const { health } = this.#parts;
+    if (!health.isGood) return; // the file may be gone
+    try {
+      this.seal();
+    } catch (error) {
+      health.fail(error);
+    }
   };
 
   /** @param onBurst called before the first append of each burst. */
@@ -72,7 +79,9 @@ export class Appender {
   }
 
   /**
-   * Appends one record. Key and value are given as `Slots.write()` takes them.
+   * Appends one record. Its fields are stored. `seal()` writes its checksum at the end of the
+   * burst, or earlier if somebody syncs or reads. Key and value are given as `Slots.write()` takes
+   * them.
    *
    * @returns its LSN, or `NO_ROOM`.
    */
@@ -106,7 +115,22 @@ export class Appender {
   }
 
   /**
-   * Appends a batch.
+   * Writes the checksums that are missing, the oldest first: no sealed record follows one that is
+   * not. From then on the records survive the process.
+   */
+  seal(): void {
+    const positions = this.#positions;
+    const slots = this.#slots;
+    const count = positions.head - 1 - positions.sealed;
+    if (count === 0) return;
+    const start = this.#slot - count;
+    if (start < 0) slots.seal(start + slots.count, Math.min(count, -start));
+    slots.seal(Math.max(0, start), Math.min(count, this.#slot));
+    positions.sealed += count;
+  }
+
+  /**
+   * Appends a batch, sealed.
    *
    * @returns the LSN of its last record, or `NO_ROOM`. For an empty batch, the newest record's LSN.
    */
@@ -124,6 +148,7 @@ export class Appender {
     const end = positions.head + count;
     let lsn = positions.head;
     let slot = this.#slot;
+    this.seal();
     clock.tick();
     for (let done = 0; lsn < end;) {
       if (done > 0) clock.next();
@@ -137,7 +162,9 @@ export class Appender {
     assert(slot === slotOf(end, capacity), "a batch ends where the next record begins");
     assert(end <= positions.gate, "a batch ends before the gate");
     positions.head = end;
+    positions.sealed = end - 1;
     this.#slot = slot;
+    positions.assertConsistent();
     return end - 1;
   }
 

@@ -2,6 +2,7 @@
 //
 //   position      meaning                                                      writer
 //   head          the next LSN to write                                        Appender
+//   sealed        the newest record that has its checksum                      Appender
 //   durable       the newest record that power loss cannot take                GroupCommit
 //   tail          the oldest record kept                                       Retention
 //   settledTail   the lower tail of the two header copies, both durable        HeaderWriter
@@ -11,7 +12,8 @@
 //   oldestUnread  the oldest record that a running backup has still to read    Backups
 //   gate          an append at this LSN or after it needs preparation          see `gate`
 //
-// Each writer calls `assertConsistent()` after it has written, except for the append itself.
+// Each writer calls `assertConsistent()` after it has written, except for the append itself and its
+// seal.
 
 import { assert } from "../assert.ts";
 import type { LSN } from "../types.ts";
@@ -26,6 +28,11 @@ export class Positions {
   /** The first LSN that this opening writes. */
   readonly firstLsn: LSN;
   head: LSN;
+  /**
+   * Only the fields of later records are stored. They count as torn until they are sealed, all at
+   * once. Nobody reads or syncs them before.
+   */
+  sealed: LSN;
   durable: LSN;
   tail: LSN;
   /** Whichever header copy is lost, the other one names no slot before the slot of this LSN. */
@@ -48,7 +55,7 @@ export class Positions {
     // JavaScript engines hold numbers from a header as floating-point numbers, and each sum of such
     // numbers too. `Math.trunc()` makes integers of them, because appends are faster with integers.
     this.head = this.firstLsn = Math.trunc(head);
-    this.durable = this.head - 1;
+    this.durable = this.sealed = this.head - 1;
     this.tail = Math.trunc(tail);
     this.settledTail = Math.trunc(settledTail);
     this.checkpointed = Math.trunc(checkpointed);
@@ -88,7 +95,8 @@ export class Positions {
     assert(this.confirmed <= this.applied, "what the store has durably, it has");
     assert(this.applied <= this.durable, "only durable records are applied");
     assert(this.checkpointed <= this.durable, "a checkpoint names a durable record");
-    assert(this.durable < this.head, "only appended records are durable");
+    assert(this.durable <= this.sealed, "only sealed records are durable");
+    assert(this.sealed < this.head, "only appended records are sealed");
     assert(this.head - this.freeBefore <= this.capacity, "no record that is still needed is overwritten");
   }
 }

@@ -31,6 +31,7 @@ export class RingMemory implements ReadSource {
   readonly #slots: Slots;
   readonly #positions: Positions;
   readonly #health: Health;
+  readonly #seal: () => void;
   /** Records below this LSN lie in pages that the kernel may hold in large pieces. */
   readonly #staleBefore: LSN;
   /** The piece of the file that the kernel released last. */
@@ -42,13 +43,22 @@ export class RingMemory implements ReadSource {
   /** … to the one before this LSN. */
   #readableEnd: LSN = 0;
 
-  constructor(region: Region, slots: Slots, positions: Positions, health: Health, file: FileCheck) {
+  /** @param seal writes the checksums that are missing. */
+  constructor(
+    region: Region,
+    slots: Slots,
+    positions: Positions,
+    health: Health,
+    file: FileCheck,
+    seal: () => void,
+  ) {
     this.path = region.path;
     this.region = region;
     this.file = file;
     this.#slots = slots;
     this.#positions = positions;
     this.#health = health;
+    this.#seal = seal;
     this.#pagedInEnd = positions.firstLsn;
     this.#staleBefore = region.created ? 0 : positions.firstLsn + slots.count;
   }
@@ -107,9 +117,12 @@ export class RingMemory implements ReadSource {
   makeReadable(first: LSN, last: LSN): void {
     this.#health.mustBeOpen("read");
     this.file.check();
+    this.#seal();
     try {
       // Recent records too, because the kernel may have written and evicted their pages.
-      for (const { offset, length } of this.#rangesOf(first, last)) this.region.pageIn(offset, length, "load");
+      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
+        this.region.pageIn(offset, length, "load");
+      }
     } catch (error) {
       // A record that cannot be read is no reason to stop appending.
       const translated = this.#health.translate(error);
@@ -123,8 +136,9 @@ export class RingMemory implements ReadSource {
 
   /** The slot of a retained record, paged in. Callers read records in LSN order, up or down. */
   readable(lsn: LSN): number {
-    const { firstLsn, tail, head } = this.#positions;
+    const { firstLsn, tail, head, sealed } = this.#positions;
     assert(lsn >= tail && lsn < head, "only retained records are read");
+    assert(lsn <= sealed, "only sealed records are read");
     const isKnown = lsn >= firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
     if (!isKnown) {
       const first = Math.max(tail, lsn - READABLE_RECORDS);
@@ -151,8 +165,9 @@ export class RingMemory implements ReadSource {
    * @returns when the sync ended.
    */
   sync(first: LSN, last: LSN): number {
+    this.#seal();
     try {
-      for (const { offset, length } of this.#rangesOf(first, last)) this.region.sync(offset, length);
+      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) this.region.sync(offset, length);
     } catch (error) {
       throw this.#health.fail(error);
     }
@@ -161,13 +176,10 @@ export class RingMemory implements ReadSource {
 
   /** As `sync()`, off the JavaScript thread. */
   async syncAsync(first: LSN, last: LSN): Promise<void> {
-    for (const { offset, length } of this.#rangesOf(first, last)) {
+    this.#seal();
+    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
       await this.region.syncAsync(offset, length);
     }
     if (this.#health.isOpen) this.file.check();
-  }
-
-  #rangesOf(first: LSN, last: LSN): ByteRange[] {
-    return rangesOf(first, last, this.#slots.count);
   }
 }

@@ -130,7 +130,7 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Writes a record: every byte of the slot, and the checksum last, because it commits the record.
+   * Stores the fields of a record: every byte of the slot but the checksum, which `seal()` writes.
    * The arguments were checked.
    *
    * @param distance `lsn` minus the highest durable LSN.
@@ -168,7 +168,12 @@ export class Slots extends SlotFields {
     else setBytes(words, word + 12, valueHigh);
     if (typeof valueLow === "bigint") view.setBigUint64(at + VALUE_LOW_AT, valueLow, true);
     else if (typeof valueLow === "number") setNumber(words, word + 14, valueLow);
-    this.#codec.seal(at, 1);
+  }
+
+  /** Writes the checksums of consecutive slots, in their order. A checksum commits its record. */
+  seal(slot: number, count: number): void {
+    assert(slot >= 0 && slot + count <= this.count, "slots of the ring are sealed");
+    this.#codec.seal(this.offsetOf(slot), count);
   }
 
   /** Writes what comes before a record's key, without the checksum. */
@@ -185,7 +190,7 @@ export class Slots extends SlotFields {
   }
 
   /**
-   * Writes a part of a batch into consecutive slots, as `write()` does for one record.
+   * Writes a part of a batch into consecutive slots, as `write()` and `seal()` do for one record.
    *
    * @param distance the first record's distance.
    * @param clock is at the first record's time, and afterwards at that of the last one. Between

@@ -89,6 +89,7 @@ function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: 
       clock.observe(slots.timeNanosAt(keptSlot), slots.timeSeqAt(keptSlot));
     }
     copy.write(slot, OpType.Checkpoint, 0, first + slot, index + 1, clock, 0, 0, 0, 0, 0);
+    copy.seal(slot, 1);
   }
 }
 

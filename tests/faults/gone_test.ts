@@ -1,4 +1,5 @@
-// Fault: while the log is open its file is deleted, replaced, renamed, cut or grown (H19, H36).
+// Fault: while the log is open its file is deleted, replaced, renamed, cut or grown (H19, H36,
+//   H54).
 // Promise: after that nothing is acknowledged and each call throws WALFileGoneError. What was
 //   acknowledged is where the file went. Wherever that can be, a cut file is noticed before it is
 //   touched (G1, G8).
@@ -151,6 +152,18 @@ function cutIn(action: string, bytes: number, before: string = ""): Promise<Chil
 // The next append of a new turn looks at the file if the last look was 5 ms ago. A sync looks after
 // its work and before it acknowledges.
 const IDLE = "await new Promise((resolve) => setTimeout(resolve, 20));";
+
+test(
+  "flush() and replay() notice that the file was cut after an append of the same burst, before they seal it",
+  async () => {
+    for (const action of ["wal.flush();", "wal.replay();"]) {
+      const { code, stdout, stderr } = await cutIn(action, 4096, "wal.logInsert(9, 9, 9, 9).catch(() => {});");
+      assertEquals([code, stdout.split("\n")[0]], [0, "WALFileGoneError GONE"], `${action}: ${stdout}${stderr}`);
+      assert(stdout.endsWith("end\n"), stdout);
+    }
+  },
+  { skip: notLinux },
+);
 
 test("WAL notices that its file was cut while it was idle before it touches the file", async () => {
   for (const bytes of [0, 4096, 16384, 20480]) {

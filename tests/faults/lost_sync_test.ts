@@ -1,5 +1,5 @@
 // Fault: a sync covers less than its group, reports success and writes nothing, or writes elsewhere
-//   (H1, H12, H14).
+//   (H1, H12, H14, H54).
 // Promise: each page of a group is on the medium when the group is acknowledged, over the end of
 //   the ring too. A sync that lied is noticed as damage once a later record or header proves it,
 //   and never leads to a wrong record (G1, G2, G5).

@@ -28,6 +28,7 @@ export class FakeTarget implements CommitTarget {
   /** Appends records. */
   append(count = 1): void {
     this.positions.head += count;
+    this.positions.sealed += count;
   }
 
   syncRecords(first: number, last: number): number {

@@ -1134,6 +1134,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("unsealed"),
   },
   {
+    name: "figures are taken of a record that is not sealed",
+    hazard: "H54",
+    edits: edit("src/engine/ring_memory.ts", "    this.#seal();\n    const isKnown", "    const isKnown"),
+    tests: faults("unsealed"),
+  },
+  {
     name: "a synchronous append seals only itself",
     hazard: "H54",
     edits: edit(

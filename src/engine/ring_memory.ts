@@ -136,9 +136,9 @@ export class RingMemory implements ReadSource {
 
   /** The slot of a retained record, paged in. Callers read records in LSN order, up or down. */
   readable(lsn: LSN): number {
-    const { firstLsn, tail, head, sealed } = this.#positions;
+    const { firstLsn, tail, head } = this.#positions;
     assert(lsn >= tail && lsn < head, "only retained records are read");
-    assert(lsn <= sealed, "only sealed records are read");
+    this.#seal();
     const isKnown = lsn >= firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
     if (!isKnown) {
       const first = Math.max(tail, lsn - READABLE_RECORDS);

@@ -183,3 +183,12 @@ test("replay() of a log that failed in the burst of an append reads what the log
   assertEquals(wal.replay().map(({ lsn }) => lsn), [1, 2]);
   assertThrows(() => wal.close());
 });
+
+test("stats() tells the age of a record that has no checksum yet", async () => {
+  let ms = 1_700_000_000_000;
+  using wal = WAL.open(null, { size: 65536, now: () => ms });
+  const inserted = wal.logInsert(1, 2, 3, 4);
+  ms += 50;
+  assertEquals(wal.stats().oldestUnconsumedAgeMs, 50);
+  await inserted;
+});

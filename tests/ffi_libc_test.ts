@@ -9,6 +9,7 @@ import { verifyLibc } from "../ffi/libc/self_test.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
+import { collectMemories } from "./support/region.ts";
 import { runtime } from "./support/runtime.ts";
 import { test } from "./support/test.ts";
 
@@ -74,6 +75,7 @@ test("verifyLibc() refuses a library whose answers do not fit the table", () => 
     { mmap: (...values) => isFixed(values, 2) ? values[0] : libc.mmap(...values) },
   ];
   for (const change of wrong) {
+    collectMemories();
     const error = assertThrows(() => posixSystem({ ...libc, ...change }), RegionError);
     assertEquals(error.reason, "PLATFORM");
   }

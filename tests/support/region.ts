@@ -25,6 +25,11 @@ export function openRequest(changes: Partial<OpenRequest> = {}): OpenRequest {
   };
 }
 
+/** Makes room for WebAssembly memories, because Bun has few: those that nobody holds are collected. */
+export function collectMemories(): void {
+  (globalThis as { Bun?: { gc(isSync: boolean): void } }).Bun?.gc(true);
+}
+
 /** Throws unless the file is as `openRequest()` made it: whole. */
 export function checkWhole(path: string): void {
   const bytes = fs.readFileSync(path);

@@ -25,7 +25,7 @@ export function openRequest(changes: Partial<OpenRequest> = {}): OpenRequest {
   };
 }
 
-/** Makes room for WebAssembly memories, because Bun has few: those that nobody holds are collected. */
+/** Collects the WebAssembly memories that nobody holds, because Bun has few. */
 export function collectMemories(): void {
   (globalThis as { Bun?: { gc(isSync: boolean): void } }).Bun?.gc(true);
 }

@@ -1090,7 +1090,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H53",
     edits: edit(
       "src/arguments/bytes.ts",
-      "return bytes[ID_BYTES - 1] !== undefined && bytes[ID_BYTES] === undefined;",
+      'return typeof bytes[ID_BYTES - 1] === "number" && bytes[ID_BYTES] === undefined;',
       "return bytes.length === ID_BYTES;",
     ),
     tests: ["tests/bytes_test.ts"],

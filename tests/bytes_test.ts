@@ -78,6 +78,10 @@ function withoutPrototype(buffer: ArrayBufferLike): Uint8Array {
   return Object.setPrototypeOf(new Uint8Array(buffer), null) as Uint8Array;
 }
 
+function disguised(elements: BigUint64Array): unknown {
+  return Object.setPrototypeOf(elements, Uint8Array.prototype);
+}
+
 /** Keys and values that are refused, with the error and what its message says. */
 const BAD: readonly [what: string, make: () => unknown, errorClass: ErrorClass, says: RegExp][] = [
   ...[0, 1, 15, 17, 32].map((length) =>
@@ -110,6 +114,7 @@ const BAD: readonly [what: string, make: () => unknown, errorClass: ErrorClass, 
   ["a Uint16Array", () => new Uint16Array(16), TypeError, /type Uint16Array/],
   ["a Float64Array", () => new Float64Array(16), TypeError, /type Float64Array/],
   ["a BigUint64Array", () => new BigUint64Array(2), TypeError, /type BigUint64Array/],
+  ["bigints that inherit from bytes", () => disguised(new BigUint64Array(16)), TypeError, /type BigUint64Array/],
   ["an array", () => Array.from(new Uint8Array(16)), TypeError, /Uint8Array/],
   ["what looks like bytes", () => ({ ...new Uint8Array(16), length: 16 }), TypeError, /Uint8Array/],
   ["what inherits from bytes", () => Object.create(new Uint8Array(16)), TypeError, /Uint8Array/],

@@ -36,10 +36,11 @@ function isBytes(value: unknown): value is Uint8Array {
 
 /**
  * True if bytes are as long as a key. Their elements say so, which no code of the caller does. They
- * are also faster to ask than the getter of the length.
+ * are also faster to ask than the getter of the length. Bigints are refused, because a store of
+ * them would throw.
  */
 function isOfLength(bytes: Uint8Array): boolean {
-  return bytes[ID_BYTES - 1] !== undefined && bytes[ID_BYTES] === undefined;
+  return typeof bytes[ID_BYTES - 1] === "number" && bytes[ID_BYTES] === undefined;
 }
 
 /**
@@ -116,8 +117,8 @@ export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function refuse(given: unknown, name: string): never {
-  if (isBytes(given)) {
-    const length = lengthOf(given);
+  if (typeOf(given) === "Uint8Array") {
+    const length = lengthOf(given as Uint8Array);
     if (length === ID_BYTES) throw new TypeError(`Cannot use the bytes given as ${name}: they ${IN_OTHER_MEMORY}`);
     const detached = length === 0 ? "; a detached one has none" : "";
     throw new RangeError(`Cannot use ${length} bytes as ${name}: it must have ${ID_BYTES} bytes${detached}`);

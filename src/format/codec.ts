@@ -171,17 +171,11 @@ export class MemoryCodec implements Codec {
   }
 
   /**
-   * Continues a CRC-32C over bytes of the file.
+   * Continues a CRC-32C over bytes that are no file's records.
    *
    * @returns the state after the bytes, as a signed 32-bit number.
    */
-  continue(state: number, offset: number, byteLength: number): number {
-    const at = this.#place(offset);
-    return this.#exports.continue(state, at, at + byteLength);
-  }
-
-  /** As `continue()`, for bytes that lie elsewhere. */
-  continueWith(state: number, bytes: Uint8Array): number {
+  continue(state: number, bytes: Uint8Array): number {
     for (let from = 0; from < bytes.length; from += STAGED_BYTES) {
       const part = bytes.subarray(from, from + STAGED_BYTES);
       this.#bytes.set(part, STAGED_AT);
@@ -287,10 +281,5 @@ export function codecOf(file: FileMemory, seed: number): Codec {
 
 /** Continues a CRC-32C over bytes that are no records. */
 export function updateCrc32c(state: number, bytes: Uint8Array): number {
-  return theScratch().codec.continueWith(state, bytes);
-}
-
-/** The CRC-32C of bytes that are no records, 0 to 2^32 − 1. */
-export function crc32c(bytes: Uint8Array): number {
-  return ~updateCrc32c(INITIAL_STATE, bytes) >>> 0;
+  return theScratch().codec.continue(state, bytes);
 }

@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { setImmediate } from "node:timers";
 import process from "node:process";
 import { WAL, WALCorruptError, WALError, type WALOptions } from "../../mod.ts";
-import { crc32c } from "../../src/format/codec.ts";
+import { INITIAL_STATE, updateCrc32c } from "../../src/format/codec.ts";
 import * as layout from "../../src/format/layout.ts";
 import { OPTION_NAMES } from "../../src/arguments/options.ts";
 import { checksumSeed } from "../../src/format/record.ts";
@@ -384,7 +384,8 @@ function forgeHeader(bytes: Bytes, copy: number, random: Random, near: number): 
 function sealHeader(bytes: Bytes, copy: number): void {
   const block = new Uint8Array(bytes.buffer, HEADER_AT[copy], HEADER_BYTES);
   const view = new DataView(bytes.buffer, HEADER_AT[copy], HEADER_BYTES);
-  view.setUint32(layout.HEADER_CRC_AT, crc32c(block.subarray(0, layout.HEADER_CRC_AT)), true);
+  const state = updateCrc32c(INITIAL_STATE, block.subarray(0, layout.HEADER_CRC_AT));
+  view.setInt32(layout.HEADER_CRC_AT, ~state, true);
 }
 
 /** Alters fields of a record and makes its checksum right. */

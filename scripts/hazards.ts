@@ -291,10 +291,13 @@ export const HAZARDS: readonly Hazard[] = [
   {
     id: "H17",
     title: "Blocked event loop",
-    what: "Syncs on the JavaScript thread, and loops that await nothing but the log, keep timers and sockets waiting.",
+    what:
+      "Syncs on the JavaScript thread, and loops that await nothing but the log, keep timers and sockets waiting. A group that waits for the event loop is synced too late.",
     threatens: ["G16"],
     tests: {
       "group_commit_test.ts": [
+        "GroupCommit waits for turns no longer than a sync takes, however many callers they bring",
+        "GroupCommit lets a lone writer wait for one turn when the others have gone, and then for none",
         "GroupCommit lets timers run while inline commits follow one another",
         "GroupCommit leaves the thread when adaptive syncs are slow, and comes back when they are fast",
       ],

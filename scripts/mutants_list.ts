@@ -103,8 +103,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/engine/group_commit.ts",
-      "const group = this.#open;\n    this.#open = null;\n    this.#inFlight",
-      "const group = this.#open;\n    group?.resolve();\n    this.#open = null;\n    this.#inFlight",
+      "const group = this.#inFlight = this.#takeOpen();",
+      "const group = this.#inFlight = this.#takeOpen();\n    group?.resolve();",
     ),
     tests: faults("lost_sync", "histories"),
   },
@@ -137,6 +137,22 @@ export const MUTANTS: readonly Mutant[] = [
       "    group?.resolve();\n    next?.group?.resolve();\n    if (synced !== null)",
     ),
     tests: faults("lost_sync"),
+  },
+  {
+    name: "a group waits for more callers for as long as each turn brings one",
+    hazard: "H17",
+    edits: edit("src/engine/latecomers.ts", " || nowMs - this.#sinceMs > this.#syncMs()", ""),
+    tests: ["tests/group_commit_test.ts"],
+  },
+  {
+    name: "a lone writer waits for a turn before each sync",
+    hazard: "H17",
+    edits: edit(
+      "src/engine/latecomers.ts",
+      "if (this.callers >= this.#expected)",
+      "if (this.callers > this.#expected)",
+    ),
+    tests: ["tests/group_commit_test.ts"],
   },
   {
     name: "a failed sync is tried again",

@@ -88,6 +88,24 @@ test("logInsert() by writers in lockstep makes groups as large as there are writ
   }
 });
 
+test("logInsert() calls that come one by one, as requests do, share a sync", async () => {
+  for (const flush of ["inline", "offload"] as const) {
+    const disk = new SimulatedDisk();
+    await using wal = openOn(disk, { flush });
+    const requests = () =>
+      range(1, 20).map((i) =>
+        new Promise<void>((resolve, reject) => {
+          setImmediate(() => wal.logInsert(i, i, i, i).then(resolve, reject));
+        })
+      );
+    await Promise.all(range(1, 20).map((i) => wal.logInsert(i, i, i, i)));
+    const before = wal.stats().syncs;
+    for (let round = 0; round < 10; round++) await Promise.all(requests());
+    const syncs = wal.stats().syncs - before;
+    assert(syncs <= 20, `${syncs} syncs for 10 times 20 requests (${flush})`);
+  }
+});
+
 test("logInsertSync() costs nothing until flush(), and flush() one sync", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk);

@@ -1,4 +1,5 @@
-// Fault: a sync fails, at once or off the thread, while groups wait (H10).
+// Fault: a sync fails, at once or off the thread, while groups wait (H10). A group that waits for
+//   the event loop is synced too late (H17).
 // Promise: what is acknowledged was synced after it was stored. A failure is final and reaches
 //   everybody (G1, G6, G16).
 // Method: a target that only counts, whose syncs end when and how the test says.
@@ -11,13 +12,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { LoopTurn, type Turn } from "../ffi/turn.ts";
+import { immediate, LoopTurn, type Turn } from "../ffi/turn.ts";
 import { GroupCommit } from "../src/engine/group_commit.ts";
 import { FakeTarget, settle, Watched } from "./support/commit_target.ts";
 import { test } from "./support/test.ts";
 
-/** A turn that never ends, because the tests count microtasks. */
-const ENDLESS: Turn = { isOver: () => false, end: () => Promise.reject(new Error("it has no end")) };
+/** A turn that is never over, because the tests count microtasks. */
+const ENDLESS: Turn = { isOver: () => false, end: immediate };
 
 function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords = Infinity, turn: Turn = ENDLESS) {
   const target = new FakeTarget();
@@ -293,6 +294,180 @@ test("GroupCommit stays inline or off the thread as it was told, however long a 
   await append();
   assertEquals(commit.pace.mode, "inline");
   assertEquals(start("offload").commit.pace.mode, "offload");
+});
+
+// Groups that wait for more callers.
+
+/** A turn that is never over, and ends when the test says so. */
+class ManualTurn implements Turn {
+  /** How many turns were waited for. */
+  count = 0;
+  #ending = Promise.withResolvers<void>();
+
+  isOver(): boolean {
+    return false;
+  }
+
+  end(): Promise<void> {
+    this.count++;
+    return this.#ending.promise;
+  }
+
+  /** Lets a turn pass, and whatever microtasks do after it. */
+  async pass(): Promise<void> {
+    const ending = this.#ending;
+    this.#ending = Promise.withResolvers();
+    ending.resolve();
+    await settle();
+  }
+}
+
+/** A log whose last group had `count` callers. */
+async function startAfter(count: number, option: "inline" | "offload" = "inline", cutRecords = Infinity) {
+  const turn = new ManualTurn();
+  const all = start(option, cutRecords, turn);
+  all.target.nowMs = () => 0;
+  const group = Promise.all(Array.from({ length: count }, all.append));
+  if (option === "offload") {
+    await untilPending(all.target, 1);
+    all.target.pending.shift()!.resolve();
+  }
+  await group;
+  assertEquals(turn.count, 0, "the first group waits for nobody");
+  return { ...all, turn };
+}
+
+test("GroupCommit syncs at once for a lone writer, and for callers that are as many as in the last group", async () => {
+  for (const callers of [1, 5]) {
+    const { target, append, turn } = await startAfter(callers);
+    for (let round = 1; round <= 50; round++) {
+      for (let i = 0; i < callers; i++) append();
+      await settle();
+      assertEquals([target.syncs.length, turn.count], [1 + round, 0], `${callers} callers`);
+    }
+  }
+});
+
+test("GroupCommit waits for a turn where the last group had more callers, and syncs once for all who come in it", async () => {
+  for (const option of ["inline", "offload"] as const) {
+    const { target, append, turn } = await startAfter(4, option);
+    const promises = [append()];
+    await settle();
+    assertEquals([target.syncs.length, turn.count], [1, 1], "one of four has come");
+    for (let i = 0; i < 3; i++) {
+      promises.push(append());
+      await settle();
+    }
+    assertEquals(target.syncs.length, 1, "they come one by one, in one turn");
+    await turn.pass();
+    assertEquals([target.syncs.at(-1), turn.count], [{ first: 5, last: 8, where: option }, 1]);
+    target.pending.shift()?.resolve();
+    await Promise.all(promises);
+  }
+});
+
+test("GroupCommit waits for turns while each brings callers, and no longer", async () => {
+  const { target, append, turn } = await startAfter(10);
+  append();
+  await settle();
+  for (let turns = 1; turns <= 4; turns++) {
+    assertEquals([turn.count, target.syncs.length], [turns, 1]);
+    append();
+    await turn.pass();
+  }
+  assertEquals([turn.count, target.syncs.length], [5, 1], "the fourth turn brought a caller too");
+  await turn.pass();
+  assertEquals([turn.count, target.syncs.at(-1)], [5, { first: 11, last: 15, where: "inline" }]);
+});
+
+test("GroupCommit lets a lone writer wait for one turn when the others have gone, and then for none", async () => {
+  const { target, append, turn } = await startAfter(10);
+  append();
+  await settle();
+  await turn.pass();
+  for (let round = 1; round <= 10; round++) {
+    assertEquals([target.syncs.length, turn.count], [1 + round, 1]);
+    append();
+    await settle();
+  }
+});
+
+test("GroupCommit waits for turns no longer than a sync takes, however many callers they bring", async () => {
+  const { target, append, turn } = await startAfter(10);
+  let nowMs = 0;
+  target.nowMs = () => nowMs;
+  target.onSync = () => nowMs += 8;
+  await Promise.all(Array.from({ length: 10 }, append));
+  target.onSync = () => {};
+  // A sync takes 1 ms on average now.
+  append();
+  await settle();
+  for (const [turns, syncs] of [[2, 2], [3, 2], [3, 3]] as const) {
+    nowMs += 0.4;
+    append();
+    await turn.pass();
+    assertEquals([turn.count, target.syncs.length], [turns, syncs]);
+  }
+  assertEquals(target.syncs[2], { first: 21, last: 24, where: "inline" });
+});
+
+test("flush() does not wait for a turn, and acknowledges a group that waits for one", async () => {
+  const { target, commit, append, turn } = await startAfter(4);
+  const waiting = new Watched(append());
+  await settle();
+  commit.flush();
+  await settle();
+  assertEquals([waiting.state, target.syncs.length, turn.count], ["resolved", 2, 1]);
+  await turn.pass();
+  assertEquals(target.syncs.length, 2);
+  append();
+  await settle();
+  assertEquals(target.syncs.length, 3);
+});
+
+test("end() rejects a group that waits for a turn, and syncs nothing after it", async () => {
+  const { target, commit, append, turn } = await startAfter(4);
+  const waiting = new Watched(append());
+  await settle();
+  commit.end(new Error("over"));
+  await settle();
+  await turn.pass();
+  assertEquals([waiting.state, target.syncs.length], ["rejected", 1]);
+});
+
+test("GroupCommit cuts a group that waits for a turn, when the group becomes large", async () => {
+  const { target, append, turn } = await startAfter(20, "offload", 30);
+  const promises = [append()];
+  await settle();
+  assertEquals([turn.count, target.syncs.length], [1, 1]);
+  promises.push(...Array.from({ length: 35 }, append));
+  assertEquals(target.syncs[1], { first: 21, last: 51, where: "offload" });
+  await turn.pass();
+  assertEquals(target.syncs.length, 2);
+  target.pending.shift()!.resolve();
+  await settle();
+  await turn.pass();
+  assertEquals(target.syncs[2], { first: 52, last: 56, where: "offload" });
+  target.pending.shift()!.resolve();
+  await Promise.all(promises);
+});
+
+test("GroupCommit syncs for a group that waits for a turn though nobody else comes and the event loop is held", async () => {
+  const target = new FakeTarget();
+  target.nowMs = () => performance.now();
+  const commit = new GroupCommit(target, target.positions, "inline", Infinity, new LoopTurn());
+  const append = () => {
+    target.append();
+    return commit.wait();
+  };
+  for (let round = 0; round < 5; round++) {
+    await Promise.all([append(), append(), append()]);
+    const waiting = append();
+    const heldMs = performance.now() + 3;
+    while (performance.now() < heldMs);
+    await waiting;
+  }
+  assertEquals(target.positions.durable, 20);
 });
 
 // Groups that are cut.

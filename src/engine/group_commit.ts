@@ -19,6 +19,7 @@ import type { FlushOption } from "../arguments/options.ts";
 import { assert } from "../assert.ts";
 import type { LSN } from "../types.ts";
 import { Gathering } from "./gathering.ts";
+import { Latecomers } from "./latecomers.ts";
 import type { Positions } from "./positions.ts";
 import { SyncPace } from "./sync_pace.ts";
 
@@ -75,6 +76,7 @@ export class GroupCommit {
   readonly #positions: Positions;
   readonly #turn: Turn;
   readonly #gathering: Gathering;
+  readonly #latecomers: Latecomers;
   /** The group that gathers callers, until its sync starts. */
   #open: Group | null = null;
   /** The group whose sync runs off the thread. */
@@ -102,7 +104,10 @@ export class GroupCommit {
     this.#target = target;
     this.#positions = positions;
     this.#turn = turn;
-    this.#gathering = new Gathering(positions, option === "inline" ? Infinity : cutRecords, () => this.#gathered());
+    this.#latecomers = new Latecomers(turn, () => target.nowMs(), () => this.pace.averageMs);
+    const commit = (nowMs: number) => this.#commit(nowMs);
+    const gathered = () => this.#latecomers.letIn(commit);
+    this.#gathering = new Gathering(positions, option === "inline" ? Infinity : cutRecords, gathered);
   }
 
   /**
@@ -116,6 +121,7 @@ export class GroupCommit {
       this.schedule();
       assert(this.asyncRunning || this.#gathering.isOn, "whoever waits has a commit to come");
     }
+    this.#latecomers.callers++;
     const { promise } = this.#open;
     if (this.#gathering.isCut) this.#commitAsync();
     return promise;
@@ -143,32 +149,16 @@ export class GroupCommit {
     // This sync covered the group whose own sync still runs off the thread.
     this.#inFlight?.resolve();
     this.#inFlight = null;
-    this.#resolveOpen(last);
+    this.#takeOpen()?.resolve();
     this.#target.advanced();
   }
 
   /** Rejects everybody who waits, and whoever comes later. */
   end(error: unknown): void {
     this.#end ??= { error };
-    const groups = [this.#inFlight, this.#open];
+    const groups = [this.#inFlight, this.#takeOpen()];
     this.#inFlight = null;
-    this.#open = null;
     for (const group of groups) group?.reject(error);
-  }
-
-  /**
-   * Commits, unless commits have held the event loop for long enough. A sync off the thread may end
-   * before the event loop has gone to sleep, so it ends no turn. While nobody waits there is no
-   * turn to end: the commits are over soon.
-   */
-  #gathered(): void {
-    const nowMs = this.#target.nowMs();
-    if (this.#open === null || !this.#turn.isOver(nowMs)) return this.#commit(nowMs);
-    this.#turn.end().then(() => {
-      const turnMs = this.#target.nowMs();
-      this.#turn.isOver(turnMs); // the new turn's time counts from here
-      this.#commit(turnMs);
-    });
   }
 
   #commit(nowMs: number): void {
@@ -190,7 +180,8 @@ export class GroupCommit {
     const last = this.#positions.head - 1;
     try {
       if (last >= first) this.#syncInline(first, last, startMs);
-      this.#resolveOpen(last);
+      assert(last <= this.#positions.durable, "only durable records are acknowledged");
+      this.#takeOpen()?.resolve();
       if (this.#target.headerWanted()) this.#target.syncHeader();
     } catch (error) {
       this.#target.failed(error);
@@ -219,9 +210,7 @@ export class GroupCommit {
   /** Starts to sync everything appended, off the thread. */
   #start(): Flight {
     assert(this.#end === null, "nothing is synced after a failure");
-    const group = this.#open;
-    this.#open = null;
-    this.#inFlight = group;
+    const group = this.#inFlight = this.#takeOpen();
     this.#again = false;
     this.#gathering.syncStarted();
     const first = this.#positions.durable + 1;
@@ -269,10 +258,11 @@ export class GroupCommit {
     this.pace.note(ms, last - first + 1, where);
   }
 
-  #resolveOpen(last: LSN): void {
-    assert(last <= this.#positions.durable, "only durable records are acknowledged");
+  /** The open group, which gets no more callers. */
+  #takeOpen(): Group | null {
     const group = this.#open;
     this.#open = null;
-    group?.resolve();
+    if (group !== null) this.#latecomers.groupClosed();
+    return group;
   }
 }

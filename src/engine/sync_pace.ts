@@ -30,6 +30,11 @@ export class SyncPace {
     return this.#mode;
   }
 
+  /** How long a sync takes: a moving average. */
+  get averageMs(): number {
+    return this.#averageMs;
+  }
+
   /** Data syncs so far. */
   get syncs(): number {
     return this.#syncs;

@@ -1158,17 +1158,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a synchronous append seals only itself",
     hazard: "H54",
-    edits: edit(
-      "src/engine/appender.ts",
-      "slots.seal(Math.max(0, start), Math.min(count, this.#slot));",
-      "slots.seal(Math.max(0, this.#slot - 1), Math.min(1, this.#slot));",
-    ),
+    edits: edit("src/engine/appender.ts", "if (this.#positions.sealed < lsn - 1) return this.seal();", ""),
     tests: faults("unsealed"),
   },
   {
     name: "a synchronous append waits for its checksum",
     hazard: "H54",
-    edits: edit("src/wal.ts", "    appender.seal();\n", ""),
+    edits: edit("src/engine/appender.ts", "if (survives) this.#sealThrough(lsn, slot);", ""),
     tests: faults("unsealed"),
   },
   {
@@ -1180,7 +1176,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "nothing is sealed over the end of the ring",
     hazard: "H54",
-    edits: edit("src/engine/appender.ts", "if (start < 0) slots.seal(", "if (false) slots.seal("),
+    edits: edit("src/engine/appender.ts", "slots.seal(slot + slots.count, -slot);", ""),
     tests: faults("unsealed"),
   },
   {

@@ -323,8 +323,9 @@ export class WAL implements Disposable, AsyncDisposable {
     }
     const taken = this.#takeTime(time);
     const { appender } = this.#opened("append");
-    const lsn = appender.tryAppend(OpType.Insert, key, second as U64, third as U64, valueLow, taken);
-    return this.#sealed(lsn);
+    const lsn = appender.tryAppend(OpType.Insert, key, second as U64, third as U64, valueLow, taken, true);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
@@ -333,8 +334,9 @@ export class WAL implements Disposable, AsyncDisposable {
   logDeleteSync(key: Uint8Array, time?: HybridTimeInput): LSN;
   logDeleteSync(key: HalfOrBytes, second?: U64 | HybridTimeInput, time?: HybridTimeInput): LSN {
     const taken = this.#takeKey(key, second, time);
-    const lsn = this.#opened("append").appender.tryAppend(OpType.Delete, key, second as U64, 0, 0, taken);
-    return this.#sealed(lsn);
+    const lsn = this.#opened("append").appender.tryAppend(OpType.Delete, key, second as U64, 0, 0, taken, true);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /**
@@ -356,8 +358,9 @@ export class WAL implements Disposable, AsyncDisposable {
     }
     const taken = this.#takeTime(time);
     const { appender } = this.#opened("append");
-    const lsn = appender.tryAppend(OpType.DeleteValue, key, second as U64, third as U64, valueLow, taken);
-    return this.#sealed(lsn);
+    const lsn = appender.tryAppend(OpType.DeleteValue, key, second as U64, third as U64, valueLow, taken, true);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /**
@@ -670,8 +673,9 @@ export class WAL implements Disposable, AsyncDisposable {
     if (time !== undefined) checkPairBytes(key, value);
     const taken = this.#takeTime(time);
     checkPairBytes(key, value);
-    const lsn = this.#opened("append").appender.tryAppend(opType, key, undefined, value, undefined, taken);
-    return this.#sealed(lsn);
+    const lsn = this.#opened("append").appender.tryAppend(opType, key, undefined, value, undefined, taken, true);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /** Reads all that a delete needs from its caller, as `#logPair()`. @returns the given time. */
@@ -730,14 +734,6 @@ export class WAL implements Disposable, AsyncDisposable {
     const key = typeof keyHigh === "object" ? copyOf(keyHigh) : keyHigh;
     const value = typeof valueHigh === "object" ? copyOf(valueHigh) : valueHigh;
     return this.#log!.room.wait(1, () => this.#append(opType, key, keyLow, value, valueLow, time));
-  }
-
-  /** Lets a record that was appended survive the process, with all before it. */
-  #sealed(lsn: LSN): LSN {
-    const { appender, room } = this.#log!;
-    if (lsn === NO_ROOM) throw room.fullError(1);
-    appender.seal();
-    return lsn;
   }
 
   #batchSync(opType: OpType, batch: Batch): LSN {

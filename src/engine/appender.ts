@@ -83,6 +83,7 @@ export class Appender {
    * burst, or earlier if somebody syncs or reads. Key and value are given as `Slots.write()` takes
    * them.
    *
+   * @param survives true if the record, and all before it, survive the process from now on.
    * @returns its LSN, or `NO_ROOM`.
    */
   tryAppend(
@@ -92,6 +93,7 @@ export class Appender {
     valueHigh: HalfOrBytes,
     valueLow: U64 | undefined,
     time?: HybridTime,
+    survives: boolean = false,
   ): LSN {
     if (time !== undefined) this.#checkTime(time);
     const positions = this.#positions;
@@ -111,7 +113,15 @@ export class Appender {
     slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
     positions.head = lsn + 1;
     this.#slot = slot + 1 === slots.count ? 0 : slot + 1;
+    if (survives) this.#sealThrough(lsn, slot);
     return lsn;
+  }
+
+  /** Seals the newest record, and all before it. Apart from `seal()`, because this is faster. */
+  #sealThrough(lsn: LSN, slot: number): void {
+    if (this.#positions.sealed < lsn - 1) return this.seal();
+    this.#slots.seal(slot, 1);
+    this.#positions.sealed = lsn;
   }
 
   /**
@@ -123,10 +133,14 @@ export class Appender {
     const slots = this.#slots;
     const count = positions.head - 1 - positions.sealed;
     if (count === 0) return;
-    const start = this.#slot - count;
-    if (start < 0) slots.seal(start + slots.count, Math.min(count, -start));
-    slots.seal(Math.max(0, start), Math.min(count, this.#slot));
-    positions.sealed += count;
+    const slot = this.#slot - count;
+    if (slot >= 0) {
+      slots.seal(slot, count);
+    } else {
+      slots.seal(slot + slots.count, -slot);
+      slots.seal(0, this.#slot);
+    }
+    positions.sealed = positions.head - 1;
   }
 
   /**

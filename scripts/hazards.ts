@@ -859,6 +859,7 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "file_memory_test.ts": [
         "FileMemory.recycle() gives the memory to a later file, with zeros and with the codec's part",
+        "FileMemory holds zeros where the memory of a closed log in memory is used again",
         "FileMemory.toMap() begins the file at a page, wherever the memory lies, and has all of its last page",
       ],
       "codec_test.ts": [

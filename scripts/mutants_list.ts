@@ -782,6 +782,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("given_back"),
   },
   {
+    name: "the memory of a closed log in memory keeps its bytes for the next file",
+    hazard: "H52",
+    edits: edit("ffi/memory.ts", "      if (sizeBytes <= MOST_CLEARED) memory.bytes().fill(0);\n", ""),
+    tests: ["tests/file_memory_test.ts"],
+  },
+  {
     name: "the memory of a closed log is mapped over and not detached",
     hazard: "H52",
     edits: edit("ffi/file_memory.ts", "    else this.memory.grow(0);", "    else void this.memory;"),
@@ -1195,6 +1201,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a file is not checked before its records are sealed for a sync",
     hazard: "H54",
     edits: edit("src/log.ts", "      file.check(); // to seal is to store into the file\n", ""),
+    tests: faults("gone"),
+  },
+  {
+    name: "a log that has failed is sealed at the end of the burst",
+    hazard: "H54",
+    edits: edit("src/engine/appender.ts", "    if (!health.isGood) return; // the file may be gone\n", ""),
     tests: faults("gone"),
   },
 ];

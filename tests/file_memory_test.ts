@@ -1,7 +1,8 @@
-// FileMemory: where a file lies in it, and how it is used again.
+// FileMemory: where a file lies in it, and how it is used again (H52).
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CODEC_BYTES, FileMemory } from "../ffi/file_memory.ts";
+import { memoryRegion } from "../ffi/memory.ts";
 import { RegionError } from "../ffi/region.ts";
 import { collectMemories } from "./support/region.ts";
 import { test } from "./support/test.ts";
@@ -59,6 +60,18 @@ test("FileMemory.recycle() gives the memory to a later file, with zeros and with
   assert(new FileMemory(SIZE - 1).memory !== first.memory);
   kept.forEach(giveBack);
   assertThrows(() => new FileMemory(SIZE).recycle(), Error);
+});
+
+test("FileMemory holds zeros where the memory of a closed log in memory is used again", () => {
+  const region = memoryRegion(SIZE);
+  const { memory } = region.memory;
+  region.memory.bytes().fill(5);
+  region.close();
+  const kept = [new FileMemory(SIZE)];
+  while (kept.at(-1)!.memory !== memory && kept.length < 8) kept.push(new FileMemory(SIZE));
+  assertEquals(kept.at(-1)!.memory, memory);
+  assert(kept.at(-1)!.bytes().every((byte) => byte === 0));
+  kept.forEach(giveBack);
 });
 
 test("FileMemory.toMap() begins the file at a page, wherever the memory lies, and has all of its last page", () => {

@@ -9,9 +9,9 @@ import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../ffi/system/current.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
-import { spawnSnippet } from "./support/child.ts";
+import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { checkWhole, failingSystem, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
-import { withTempDir } from "./support/temp.ts";
+import { tempDir, withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
 const notLinux = process.platform !== "linux" && "looks into /proc";
@@ -144,6 +144,22 @@ test("open() leaves no descriptor and no mapping after 300 rounds", () =>
     }
     assertEquals(held(directory), []);
   }), { skip: notLinux });
+
+test("open() maps the first four files of a process where WebAssembly sees them", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await runSnippet(
+    `
+    import process from "node:process";
+    import { diskStorage } from ${JSON.stringify(projectUrl("ffi/storage.ts"))};
+    import { openRequest } from ${JSON.stringify(projectUrl("tests/support/region.ts"))};
+    const open = (name) => diskStorage().open(process.argv[2] + "/" + name, openRequest({ allowUnsafeFileSystem: true }));
+    const regions = ["a", "b", "c", "d"].map(open);
+    console.log(...regions.map(({ memory }) => memory.memory !== null));
+    for (const region of regions) region.close();`,
+    { args: [directory.path] },
+  );
+  assertEquals([stdout, stderr], ["true true true true\n", ""]);
+});
 
 test("verify() throws when the file is deleted, replaced or cut", () =>
   withTempDir((directory) => {

@@ -66,5 +66,6 @@ function canMapInto(libc: Libc, on: Platform, pageBytes: number): boolean {
   const isCleared = isMapped(c.MAP_PRIVATE) && byte[0] === 0;
   detach(seen);
   memory.detach();
+  if (isCleared) memory.recycle();
   return shows && isCleared && byte.length === 0;
 }

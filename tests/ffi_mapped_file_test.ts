@@ -7,10 +7,14 @@ import { diskStorage } from "../ffi/storage.ts";
 import { memoryRegion } from "../ffi/memory.ts";
 import { mappedStorage } from "../ffi/file/mapped_storage.ts";
 import { posixSystem } from "../ffi/system/current.ts";
+import * as bun from "../ffi/libc/bun.ts";
+import * as deno from "../ffi/libc/deno.ts";
+import { MAP_FIXED, platform } from "../ffi/libc/platform.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { checkWhole, failingSystem, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
+import { runtime } from "./support/runtime.ts";
 import { tempDir, withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -159,6 +163,24 @@ test("open() maps the first four files of a process where WebAssembly sees them"
     { args: [directory.path] },
   );
   assertEquals([stdout, stderr], ["true true true true\n", ""]);
+});
+
+test("open() puts zeros where a file could not be mapped, because the kernel may have left a hole", () => {
+  using directory = tempDir();
+  const on = platform();
+  const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+  const fixed: [address: number, isFile: boolean][] = [];
+  let hasFailed = false;
+  const mmap: typeof libc.mmap = (address, lengthBytes, protection, flags, fd, offset) => {
+    if ((flags & MAP_FIXED) !== 0) fixed.push([address, fd >= 0]);
+    hasFailed = fd >= 0;
+    return hasFailed ? -1 : libc.mmap(address, lengthBytes, protection, flags, fd, offset);
+  };
+  const errno = () => hasFailed ? on.errno["ENOMEM"]! : libc.errno();
+  const storage = mappedStorage(posixSystem({ ...libc, mmap, errno }));
+  fails("NO_SPACE", () => storage.open(directory.join("file"), openRequest()));
+  const [[first, isFile], [second, isNext]] = fixed.slice(-2) as [[number, boolean], [number, boolean]];
+  assertEquals([isFile, isNext, second], [true, false, first]);
 });
 
 test("verify() throws when the file is deleted, replaced or cut", () =>

@@ -273,6 +273,41 @@ testBoth("verify() takes no zeros for records, nor what another log wrote", ({ c
   assertEquals(new DataView(memory.buffer).getInt32(AT, true), recordCrc(0, bytes, AT));
 });
 
+testBoth("MemoryCodec takes the instance of a closed log over, and no other's", ({ module }) => {
+  const { Instance } = WebAssembly;
+  let made = 0;
+  WebAssembly.Instance = class extends Instance {
+    constructor(...parameters: ConstructorParameters<typeof Instance>) {
+      super(...parameters);
+      made++;
+    }
+  };
+  try {
+    const memory = new WebAssembly.Memory({ initial: 2, maximum: 2 });
+    const sealed = (seed: number, codec: MemoryCodec): void => {
+      const bytes = new Uint8Array(memory.buffer);
+      store(bytes, goodRun(1), CODEC_BYTES);
+      codec.seal(0, 1);
+      assertEquals(referenceVerify(seed, bytes, CODEC_BYTES, 1, 1).good, 1);
+    };
+    const open = (seed: number) => new MemoryCodec(memory, CODEC_BYTES, seed, module);
+    const first = open(SEED);
+    const same = open(SEED);
+    assertEquals(made, 1);
+    const other = open(1);
+    assertEquals(made, 2);
+    for (const codec of [first, same]) sealed(SEED, codec);
+    sealed(1, other);
+    memory.grow(0);
+    const next = open(2);
+    assertEquals(made, 2);
+    sealed(2, next);
+    assertThrows(() => first.seal(0, 1), WALAssertionError);
+  } finally {
+    WebAssembly.Instance = Instance;
+  }
+});
+
 /** What `encode()` should write, and the items as they are handed to it. */
 function batch(count: number, itemBytes: number, random: Random): { items: Uint8Array; halves: bigint[][] } {
   const items = new Uint8Array(count * itemBytes);

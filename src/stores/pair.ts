@@ -3,6 +3,7 @@
 // Both stores keep pairs so. A record's bytes are copied into a pair that is used again, because
 // making two bigints of a key takes longer than looking it up.
 
+import { ID_BYTES } from "../format/big_endian.ts";
 import type { WALRecord, WALRecordFields } from "../types.ts";
 
 /** A value, as `values()` returns it. */
@@ -11,9 +12,7 @@ export type Value = readonly [high: bigint, low: bigint];
 /** A key with one of its values, as `entries()` returns it. */
 export type Entry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
 
-export const PAIR_BYTES = 32;
-/** The length of a key, and of a value. */
-export const BLOB_BYTES = 16;
+export const PAIR_BYTES: number = 2 * ID_BYTES;
 const HALF_BYTES = 8;
 
 /** A pair, to be looked up or stored. */
@@ -22,9 +21,9 @@ export class Pair {
   /** The bytes as words, which are compared and hashed faster. Their order means nothing. */
   readonly words: Uint32Array = new Uint32Array(this.bytes.buffer);
   /** The bytes of the key. */
-  readonly key: Uint8Array = this.bytes.subarray(0, BLOB_BYTES);
+  readonly key: Uint8Array = this.bytes.subarray(0, ID_BYTES);
   /** The bytes of the value. */
-  readonly value: Uint8Array = this.bytes.subarray(BLOB_BYTES);
+  readonly value: Uint8Array = this.bytes.subarray(ID_BYTES);
   readonly #view = new DataView(this.bytes.buffer);
 
   /** The key; the value is as it was. */
@@ -36,8 +35,8 @@ export class Pair {
 
   set(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): this {
     this.setKey(keyHigh, keyLow);
-    this.#view.setBigUint64(BLOB_BYTES, valueHigh);
-    this.#view.setBigUint64(BLOB_BYTES + HALF_BYTES, valueLow);
+    this.#view.setBigUint64(ID_BYTES, valueHigh);
+    this.#view.setBigUint64(ID_BYTES + HALF_BYTES, valueLow);
     return this;
   }
 
@@ -45,7 +44,7 @@ export class Pair {
   take(record: WALRecordFields): this {
     if (!givesBytes(record)) return this.set(record.keyHigh, record.keyLow, record.valueHigh, record.valueLow);
     record.copyKey(this.bytes, 0);
-    record.copyValue(this.bytes, BLOB_BYTES);
+    record.copyValue(this.bytes, ID_BYTES);
     return this;
   }
 }

@@ -3,11 +3,12 @@
 // Typed arrays, because a Map would need a bigint of 128 bits as its key. Making and hashing such
 // a bigint would cost more than all that the table of pairs does.
 
-import { BLOB_BYTES, type Entry, halvesAt, PAIR_BYTES, type Value } from "./pair.ts";
+import { ID_BYTES } from "../format/big_endian.ts";
+import { type Entry, halvesAt, PAIR_BYTES, type Value } from "./pair.ts";
 
 /** A pair's words of 32 bits: four of the key, then four of the value. */
 export const PAIR_WORDS: number = PAIR_BYTES / 4;
-export const KEY_WORDS: number = BLOB_BYTES / 4;
+export const KEY_WORDS: number = ID_BYTES / 4;
 /** The number that stands for no pair. New arrays hold zeros, so they name no pair. */
 export const NONE = 0;
 
@@ -80,7 +81,7 @@ export class PairArray {
   }
 
   valueOf(pair: number): Value {
-    return halvesAt(this.#view, pair * PAIR_BYTES + BLOB_BYTES);
+    return halvesAt(this.#view, pair * PAIR_BYTES + ID_BYTES);
   }
 
   entryOf(pair: number): Entry {

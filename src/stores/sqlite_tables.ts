@@ -2,7 +2,8 @@
 
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { type LSN, OpType, type WALRecordFields } from "../types.ts";
-import { BLOB_BYTES, type Entry, halvesAt, Pair, type Value } from "./pair.ts";
+import { ID_BYTES } from "../format/big_endian.ts";
+import { type Entry, halvesAt, Pair, type Value } from "./pair.ts";
 
 // Keys and values are 16 bytes, big-endian, so that SQLite sorts them as numbers, and `hex(key)` is
 // readable. Four INTEGER columns, shifted into the signed range, are neither faster nor smaller.
@@ -157,10 +158,10 @@ export class SQLiteTables {
 
 /** @throws {Error} if another program has written a wrong value to the database. */
 function readBlob(column: SQLOutputValue): Value {
-  if (!(column instanceof Uint8Array) || column.byteLength !== BLOB_BYTES) {
-    throw new Error(`a key or value is not ${BLOB_BYTES} bytes`);
+  if (!(column instanceof Uint8Array) || column.byteLength !== ID_BYTES) {
+    throw new Error(`a key or value is not ${ID_BYTES} bytes`);
   }
-  return halvesAt(new DataView(column.buffer, column.byteOffset, BLOB_BYTES), 0);
+  return halvesAt(new DataView(column.buffer, column.byteOffset, ID_BYTES), 0);
 }
 
 /**

@@ -198,7 +198,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   logInsert(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): Promise<void>;
   /**
-   * As above, with a key and a value in bytes. This is the fastest form, because no bigint is made.
+   * As above, with a key and a value in bytes. No bigint is made of them.
    *
    * The bytes are read once, at the call, and a later change of them changes nothing.
    *
@@ -678,7 +678,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return lsn;
   }
 
-  /** Reads all that a delete needs from its caller, as `#logPair()`. @returns the given time. */
+  /** Reads all that a delete needs from its caller, as `#logBytes()`. @returns the given time. */
   #takeKey(first: HalfOrBytes, second?: U64 | HybridTimeInput, time?: HybridTimeInput): HybridTime | undefined {
     if (!isObject(first)) {
       checkKey(first, second as U64);

@@ -153,15 +153,22 @@ test(
   { skip: onBun },
 );
 
+/** The worker maps its log outside WebAssembly memories, as a log that is too large for them. */
+const MAPPED_OUTSIDE = `
+     import { FileMemory } from ${JSON.stringify(projectUrl("ffi/file_memory.ts"))};
+     FileMemory.toMap = () => null;`;
+
 /**
  * A program that opens a log in a worker, terminates the worker, and tries to open the log several
  * times.
+ *
+ * @param before what the worker does first.
  */
-function terminating(directory: TempDir, tries: number): string {
+function terminating(directory: TempDir, tries: number, before = ""): string {
   const path = JSON.stringify(directory.join("log"));
   fs.writeFileSync(
     directory.join("worker.ts"),
-    `import { WAL } from ${MOD};
+    `import { WAL } from ${MOD};${before}
      const wal = WAL.open(${path}, { size: 65536 });
      await wal.logInsert(1, 2, 3, 4);
      addEventListener("message", () => { wal.close(); postMessage("closed"); });
@@ -197,6 +204,13 @@ function terminating(directory: TempDir, tries: number): string {
 test("WAL.open() opens a log that a terminated Deno worker had open, without its process ending", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await runSnippet(terminating(directory, 5000));
+  assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
+}, { skip: onBun });
+
+// The thread ends, and such a mapping does not.
+test("WAL.open() opens a large log that a terminated Deno worker had open, without its process ending", async () => {
+  using directory = tempDir();
+  const { stdout, stderr } = await runSnippet(terminating(directory, 5000, MAPPED_OUTSIDE));
   assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
 }, { skip: onBun });
 

@@ -8,6 +8,7 @@
 import { assert, assertEquals, assertNotStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
+import { runInNewContext } from "node:vm";
 import { type Cursor, type InsertItem, OpType, type WAL, type WALRecord } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, openInMemory, openOn } from "./support/logs.ts";
@@ -223,6 +224,7 @@ test("copyKey() and copyValue() write through any Uint8Array, at any offset that
     new Own(37),
     new Uint8Array(new SharedArrayBuffer(37)),
     new Uint8Array(new ArrayBuffer(37, { maxByteLength: 64 })),
+    runInNewContext("new Uint8Array(37)") as Uint8Array,
   ];
   for (const bytes of arrays) {
     for (let at = 0; at <= bytes.length - 16; at++) {

@@ -29,7 +29,7 @@ export function isObject(value: HalfOrBytes): value is Uint8Array {
 }
 
 /** True for a `Uint8Array` and all that inherits from it. */
-function isBytes(value: unknown): value is Uint8Array {
+export function isBytes(value: unknown): value is Uint8Array {
   // A Proxy is no view. The name of the type is asked for last, because Bun takes 20 ns for it.
   return isView(value) && (value instanceof Uint8Array || typeOf(value) === "Uint8Array");
 }

@@ -1,6 +1,7 @@
 // The arrays that callers hand in to have a key or a value copied into them.
 
 import { ID_BYTES } from "../format/big_endian.ts";
+import { isBytes } from "./bytes.ts";
 import { checkInteger, show } from "./numbers.ts";
 
 /**
@@ -12,12 +13,12 @@ import { checkInteger, show } from "./numbers.ts";
  * @throws {RangeError} if there are not 16 bytes from `at` on.
  */
 export function checkTarget(into: Uint8Array, at: number): void {
-  if (into instanceof Uint8Array && Number.isInteger(at) && at >= 0 && at <= into.length - ID_BYTES) return;
+  if (isBytes(into) && Number.isInteger(at) && at >= 0 && at <= into.length - ID_BYTES) return;
   refuse(into, at);
 }
 
 function refuse(into: Uint8Array, at: number): void {
-  if (!(into instanceof Uint8Array)) {
+  if (!isBytes(into)) {
     throw new TypeError(`Cannot copy ${ID_BYTES} bytes into ${show(into)}: it must be a Uint8Array`);
   }
   if ("detached" in into.buffer && into.buffer.detached) {

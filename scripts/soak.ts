@@ -1,12 +1,12 @@
-// Random histories of new seeds, on both runtimes at once, until the time is up or one fails.
+// Random histories of new seeds, on all runtimes at once, until the time is up or one fails.
 //
-//   scripts/soak.ts [--minutes N] [--seed S] [--only deno|bun]
+//   scripts/soak.ts [--minutes N] [--seed S] [--only deno|bun|node]
 
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { denoFlags, findRuntime, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
+import { findRuntime, NOT_FOUND, plainEnvironment, PROJECT, runArguments, type Runtime, RUNTIMES } from "./tools.ts";
 
 /** What a worker reports. */
 interface Report {
@@ -30,9 +30,9 @@ if (!(minutes > 0)) throw new RangeError(`--minutes ${values.minutes}: a number 
 if (!Number.isSafeInteger(seed)) throw new RangeError(`--seed ${values.seed}: an integer`);
 
 const runtimes: Runtime[] = [];
-for (const runtime of ["deno", "bun"] as const) {
+for (const runtime of RUNTIMES) {
   if (values.only !== undefined && values.only !== runtime) continue;
-  if (findRuntime(runtime) === null) console.log(`${runtime}: skipped, no ${runtime} found (npm ci installs one)`);
+  if (findRuntime(runtime) === null) console.log(`Skipped: ${runtime}, as ${NOT_FOUND[runtime]}`);
   else runtimes.push(runtime);
 }
 console.log(`${minutes} min from seed ${seed} on ${runtimes.join(" and ")}`);
@@ -55,8 +55,13 @@ if (runtimes.length === 0 || failures.length > 0 || codes.some((code) => code !=
  * Runs one runtime's worker, and resolves with its exit code. The first failure ends the others.
  */
 function work(runtime: Runtime, index: number): Promise<number> {
-  const flags = runtime === "deno" ? ["run", ...denoFlags, "--allow-all"] : ["run"];
-  const args = [...flags, "scripts/soak_worker.ts", String(minutes), String(seed + index), String(runtimes.length)];
+  const args = [
+    ...runArguments(runtime),
+    "scripts/soak_worker.ts",
+    String(minutes),
+    String(seed + index),
+    String(runtimes.length),
+  ];
   const env = plainEnvironment();
   const child = spawn(findRuntime(runtime)!, args, { cwd: PROJECT, env, stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);

@@ -1,7 +1,7 @@
-// The whole suite, or its files under the given paths, on both runtimes side by side.
+// The whole suite, or its files under the given paths, on all runtimes side by side.
 //
-//   scripts/test.ts [--only deno|bun] [--quick] [--filter text] [--seed N] [--jobs N] [--times]
-//                   [path…]
+//   scripts/test.ts [--only deno|bun|node] [--quick] [--filter text] [--seed N] [--jobs N]
+//                   [--times] [path…]
 //
 // As many processes run at once as there are processors, and share the files. The whole output of a
 // process is printed if it failed, and always with a path or --filter. --quick leaves the long
@@ -12,7 +12,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Batch, findTestFiles, isSlow, planBatches } from "./test_plan.ts";
 import { checkTypes, killAll, type Outcome, runTests, type TestSettings } from "./test_process.ts";
-import { findBinary, type Runtime } from "./tools.ts";
+import { findBinary, NOT_FOUND, type Runtime, RUNTIMES } from "./tools.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -27,7 +27,9 @@ const { values, positionals } = parseArgs({
 });
 const { only, quick, filter, seed, times } = values;
 const jobs = Number(values.jobs);
-if (only !== undefined && only !== "deno" && only !== "bun") throw new RangeError(`--only ${only}: deno or bun`);
+if (only !== undefined && !RUNTIMES.some((name) => name === only)) {
+  throw new RangeError(`--only ${only}: ${RUNTIMES.join(", ")}`);
+}
 if (!(Number.isSafeInteger(jobs) && jobs > 0)) throw new RangeError(`--jobs ${values.jobs}: an integer above 0`);
 
 // The random tests take their seed from the environment, so that a runtime's own runner can replay
@@ -35,11 +37,11 @@ if (!(Number.isSafeInteger(jobs) && jobs > 0)) throw new RangeError(`--jobs ${va
 if (seed !== undefined) process.env["SEED"] = seed;
 
 const startedAt = performance.now();
-const commands = { deno: "", bun: "" };
+const commands = { deno: "", bun: "", node: "" };
 const summary: string[] = [];
 let failed = false;
 const runtimes: Runtime[] = [];
-for (const runtime of ["deno", "bun"] as const) {
+for (const runtime of RUNTIMES) {
   if (only !== undefined && only !== runtime) continue;
   const command = findBinary(runtime);
   if (command !== null) {
@@ -47,10 +49,10 @@ for (const runtime of ["deno", "bun"] as const) {
     runtimes.push(runtime);
     continue;
   }
-  // A runtime that is asked for by name must be there. Otherwise its half is left out, and the
+  // A runtime that is asked for by name must be there. Otherwise its part is left out, and the
   // summary says so.
   failed ||= only !== undefined;
-  summary.push(`Skipped: ${runtime}, as no ${runtime} was found (npm ci installs one)`);
+  summary.push(`Skipped: ${runtime}, as ${NOT_FOUND[runtime]}`);
 }
 
 const all = findTestFiles(positionals.length === 0 ? ["tests"] : positionals);

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Batch } from "./test_plan.ts";
-import { denoFlags, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
+import { denoFlags, nodeFlags, plainEnvironment, PROJECT, type Runtime } from "./tools.ts";
 
 /** How tests are run, whichever they are. */
 export interface TestSettings {
@@ -48,6 +48,10 @@ function argumentsOf({ runtime, files }: Batch, filter: string | undefined): str
     return ["test", ...denoFlags, "--no-check", "--allow-all", ...filters, ...files];
   }
   const filters = filter === undefined ? [] : ["--test-name-pattern", RegExp.escape(filter)];
+  if (runtime === "node") {
+    // All files in this process, as the other runners have it. Node's own would be one for each.
+    return [...nodeFlags, "--test", "--test-isolation=none", "--test-reporter=spec", ...filters, ...files];
+  }
   // A bare word is a filter of names to Bun; with ./ it is a path.
   return ["test", ...filters, ...files.map((path) => path.startsWith("/") ? path : `./${path}`)];
 }
@@ -110,7 +114,7 @@ function residentMiB(pid: number): number {
 }
 
 function judge(batch: Batch, { ending, output, seconds, peakMiB }: Ended): Outcome {
-  const said = batch.runtime === "deno" ? readDeno(output) : readBun(output);
+  const said = READERS[batch.runtime](output);
   const { passed, failed, skipped } = said ?? { passed: 0, failed: 0, skipped: [] };
   const problem = said === null
     ? "the process did not say what it ran"
@@ -121,6 +125,13 @@ function judge(batch: Batch, { ending, output, seconds, peakMiB }: Ended): Outco
 }
 
 type Said = Pick<Outcome, "passed" | "failed" | "skipped">;
+
+/** Each reads what a runtime's runner says; null if the end is missing. */
+const READERS: Readonly<Record<Runtime, (output: string) => Said | null>> = {
+  deno: readDeno,
+  bun: readBun,
+  node: readNode,
+};
 
 /**
  * Reads `ok | 12 passed (3 steps) | 0 failed | 2 ignored (10s)`, and lines of tests. Tests may
@@ -146,5 +157,21 @@ function readBun(output: string): Said | null {
     passed: Number(last("pass") ?? 0),
     failed: Number(failed),
     skipped: skipped.slice(0, Number(last("skip") ?? 0)),
+  };
+}
+
+/**
+ * Reads `ℹ pass 12`, `ℹ fail 1`, `ℹ cancelled 0`, `ℹ skipped 2`, each on its line, and lines of
+ * tests. Cancelled tests are those that did not end.
+ */
+function readNode(output: string): Said | null {
+  const last = (word: string) => [...output.matchAll(new RegExp(`^ℹ ${word} (\\d+)$`, "gm"))].at(-1)?.[1];
+  const failed = last("fail");
+  if (failed === undefined) return null;
+  const skipped = [...output.matchAll(/^﹣ (.*) \([\d.]+ms\)/gm)].map(([, name = ""]) => name);
+  return {
+    passed: Number(last("pass") ?? 0),
+    failed: Number(failed) + Number(last("cancelled") ?? 0),
+    skipped: skipped.slice(0, Number(last("skipped") ?? 0)),
   };
 }

@@ -1,9 +1,12 @@
-// How the scripts find and start the runtimes: on Deno, on Bun, with or without npm's node_modules.
+// How the scripts find and start the runtimes, with or without npm's node_modules.
 
 import { spawn, type SpawnOptions, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { type Runtime, runtime } from "../tests/support/runtime.ts";
+
+export type { Runtime };
 
 /** The project's directory. */
 export const PROJECT: string = fileURLToPath(new URL("..", import.meta.url));
@@ -11,14 +14,41 @@ export const PROJECT: string = fileURLToPath(new URL("..", import.meta.url));
 /** Whether the development dependencies are installed, by npm, Bun or Deno. */
 export const hasNodeModules: boolean = existsSync(new URL("../node_modules/deno-std", import.meta.url));
 
-export type Runtime = "deno" | "bun";
+/** All runtimes, in the order in which they are named. */
+export const RUNTIMES: readonly Runtime[] = ["deno", "bun", "node"];
+
+/** The first version of Node that has what the log needs without a flag. */
+const LEAST_NODE = [26, 9] as const;
+
+/** What is said of a runtime that is not there. */
+export const NOT_FOUND: Readonly<Record<Runtime, string>> = {
+  deno: "no deno was found (npm ci installs one)",
+  bun: "no bun was found (npm ci installs one)",
+  node: `no Node ≥ ${LEAST_NODE.join(".")} was found (the node on the path is taken)`,
+};
 
 /** A runtime's command: that of this process, of the development dependencies, or on the path. */
 export function findRuntime(name: Runtime): string | null {
   const candidates = [`${PROJECT}/node_modules/.bin/${name}`, name];
-  if (name === ("Deno" in globalThis ? "deno" : "bun")) candidates.unshift(process.execPath);
+  if (name === runtime) candidates.unshift(process.execPath);
+  return candidates.find((command) => canRun(name, command)) ?? null;
+}
+
+function canRun(name: Runtime, command: string): boolean {
+  const { status, stdout } = spawnSync(command, ["--version"], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   // Bun's command exists even if its postinstall script did not run. Then it only says so.
-  return candidates.find((command) => spawnSync(command, ["--version"], { stdio: "ignore" }).status === 0) ?? null;
+  if (status !== 0) return false;
+  return name !== "node" || isRecentNode(stdout);
+}
+
+/** Whether the log can run on a Node that says this of its version. */
+export function isRecentNode(version: string): boolean {
+  const [, major, minor] = (/^v(\d+)\.(\d+)\./.exec(version) ?? []).map(Number);
+  if (major === undefined || minor === undefined) return false;
+  return major > LEAST_NODE[0] || (major === LEAST_NODE[0] && minor >= LEAST_NODE[1]);
 }
 
 /**
@@ -27,7 +57,7 @@ export function findRuntime(name: Runtime): string | null {
  */
 export function findBinary(name: Runtime): string | null {
   const command = findRuntime(name);
-  if (name === "bun" || command === null) return command;
+  if (name !== "deno" || command === null) return command;
   const { stdout } = spawnSync(command, ["eval", "--print", "Deno.execPath()"], {
     encoding: "utf8",
     env: plainEnvironment(),
@@ -42,6 +72,23 @@ export function findBinary(name: Runtime): string | null {
  */
 export const denoFlags: readonly string[] = hasNodeModules ? [] : ["--node-modules-dir=none"];
 
+/**
+ * Flags for Node to run the project's modules: the hook that finds what tests import. Warnings are
+ * left out that say only what is known: `node:ffi` and `node:sqlite` are experimental, and a file
+ * outside of the project has no package.json.
+ */
+export const nodeFlags: readonly string[] = [
+  "--disable-warning=ExperimentalWarning",
+  "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON",
+  `--import=${new URL("../tests/support/node_imports.ts", import.meta.url).href}`,
+];
+
+/** The arguments with which a runtime runs a module of the project. */
+export function runArguments(name: Runtime): readonly string[] {
+  if (name === "deno") return ["run", "--quiet", ...denoFlags, "--allow-all"];
+  return name === "bun" ? ["run"] : nodeFlags;
+}
+
 /** The environment of every process that the scripts start. */
 function environment(): NodeJS.ProcessEnv {
   return hasNodeModules ? { ...process.env } : { ...process.env, DENO_NO_PACKAGE_JSON: "1" };
@@ -49,11 +96,13 @@ function environment(): NodeJS.ProcessEnv {
 
 /**
  * The environment of a process whose output is read. Deno colors its output in a pipe too unless
- * NO_COLOR is set, and FORCE_COLOR overrides NO_COLOR on both runtimes.
+ * NO_COLOR is set, and FORCE_COLOR overrides NO_COLOR on every runtime. Node's test runner would
+ * run no tests in what it takes for one of its own processes.
  */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...environment(), NO_COLOR: "1" };
   delete env["FORCE_COLOR"];
+  delete env["NODE_TEST_CONTEXT"];
   return env;
 }
 

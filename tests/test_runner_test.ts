@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { SECONDS } from "../scripts/test_plan.ts";
+import { isRecentNode } from "../scripts/tools.ts";
 import { type ChildResult, PROJECT_URL, projectUrl, runScript, spawnScript } from "./support/child.ts";
 import { runtime } from "./support/runtime.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
@@ -58,7 +59,13 @@ test("scripts/test.ts shows all that a failing file said, and ends with exit cod
 });
 
 test("scripts/test.ts fails for a file that cannot be loaded, and for one that ends its process", async () => {
-  for (const source of [`import "./none.ts";\n`, `test("ends", () => { process.kill(process.pid, "SIGKILL"); });\n`]) {
+  const sources = [
+    `import "./none.ts";\n`,
+    `test("ends", () => { process.kill(process.pid, "SIGKILL"); });\n`,
+    `test("ends", () => { process.exit(0); });\n`,
+    `test("says it is over", () => { console.log("ℹ pass 1\\nℹ fail 0"); process.exit(1); });\n`,
+  ];
+  for (const source of sources) {
     using directory = tempDir();
     writeTests(directory, { "a_test.ts": PASSES });
     writeFileSync(directory.join("b_test.ts"), `import process from "node:process";\n${HEAD}${source}`);
@@ -88,6 +95,23 @@ test("scripts/test.ts --filter runs the tests of that name, and --seed gives the
   assertEquals(code, 0, stdout);
   assertStringIncludes(stdout, "seed 17\n");
   assertMatch(stdout, /^ok \| \w+: 1 passed \| 0 failed/m);
+});
+
+test("scripts/test.ts leaves Node out where it is too old, says so, and fails if it is asked for", async () => {
+  using directory = tempDir();
+  writeTests(directory, { "a_test.ts": PASSES });
+  writeFileSync(directory.join("node"), "#!/bin/sh\necho v26.8.1\n", { mode: 0o755 });
+  const env = { PATH: `${directory.path}:${process.env["PATH"]}` };
+  for (const [only, wanted] of [[[], 0], [["--only", "node"], 1]] as const) {
+    const { code, stdout } = await runScript("scripts/test.ts", { args: [...only, directory.path], env });
+    assertEquals(code, wanted, stdout);
+    assertMatch(stdout, /^Skipped: node, as no Node ≥ 26\.9 was found/m);
+  }
+}, { skip: runtime === "node" && "it finds the Node that runs it" });
+
+test("isRecentNode() takes 26.9 and what is later", () => {
+  for (const version of ["v26.9.0", "v26.10.0\n", "v27.0.0-nightly2026"]) assert(isRecentNode(version), version);
+  for (const version of ["v20.20.2\n", "v26.8.11", "v9.11.2", ""]) assert(!isRecentNode(version), version);
 });
 
 test("scripts/test.ts has times only for files that exist", () => {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { plainEnvironment } from "../../scripts/tools.ts";
+import { nodeFlags as nodeProjectFlags, plainEnvironment } from "../../scripts/tools.ts";
 import { runtime } from "./runtime.ts";
 
 /** The project's directory, as a URL that ends with a slash. */
@@ -33,6 +33,8 @@ export interface ChildOptions {
   denoFlags?: readonly string[];
   /** Flags for Bun. @default {[]} */
   bunFlags?: readonly string[];
+  /** Flags for Node. @default {[]} */
+  nodeFlags?: readonly string[];
   /** A command to run the runtime under, as in `["strace", "-f", "-o", path]`. */
   wrapper?: readonly string[];
   /** Added to this process's environment; undefined removes a variable. */
@@ -235,24 +237,15 @@ function commandLine(script: string, options: ChildOptions): string[] {
     args = [],
     denoFlags = ["--allow-all"],
     bunFlags = [],
+    nodeFlags = [],
   } = options;
-  const flags = runtime === "deno"
-    ? [
-      "run",
-      "--quiet",
-      "--no-prompt",
-      "--no-lock",
-      `--config=${fileURLToPath(new URL("deno.json", PROJECT_URL))}`,
-    ]
-    : ["run"];
-  return [
-    ...wrapper,
-    runtimeBinary(),
-    ...flags,
-    ...(runtime === "deno" ? denoFlags : bunFlags),
-    script,
-    ...args,
-  ];
+  const config = `--config=${fileURLToPath(new URL("deno.json", PROJECT_URL))}`;
+  const flags = {
+    deno: ["run", "--quiet", "--no-prompt", "--no-lock", config, ...denoFlags],
+    bun: ["run", ...bunFlags],
+    node: [...nodeProjectFlags, ...nodeFlags],
+  };
+  return [...wrapper, runtimeBinary(), ...flags[runtime], script, ...args];
 }
 
 function childEnvironment(

@@ -1,4 +1,7 @@
 // Which runtime runs the tests.
 
+/** The runtimes on which everything is tested. */
+export type Runtime = "deno" | "bun" | "node";
+
 /** The name of the runtime at hand. */
-export const runtime: "deno" | "bun" = "Deno" in globalThis ? "deno" : "bun";
+export const runtime: Runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";

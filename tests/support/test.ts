@@ -1,4 +1,4 @@
-// One way to register a test on both runtimes: with Deno.test on Deno, with bun:test on Bun.
+// One way to register a test on every runtime: with Deno.test, bun:test or node:test.
 
 import { runtime } from "./runtime.ts";
 
@@ -14,7 +14,7 @@ export interface TestOptions {
    */
   timeoutMs?: number;
   /**
-   * Deno's check that a test leaves no timer or other operation behind. Bun has none.
+   * Deno's check that a test leaves no timer or other operation behind. The others have none.
    *
    * @default {true}
    */
@@ -32,6 +32,10 @@ interface BunTest {
   };
 }
 
+interface NodeTest {
+  test(name: string, options: { skip: boolean }, body: TestBody): unknown;
+}
+
 interface DenoTest {
   test(
     definition: {
@@ -44,9 +48,10 @@ interface DenoTest {
   ): void;
 }
 
-// A name that is not a literal, because neither runtime can resolve the other's test module.
-const bunTestModule: string = "bun:test";
-const bun = runtime === "bun" ? await import(bunTestModule) as BunTest : null;
+// A name that is not a literal, because no other runtime can resolve Bun's test module. Deno and
+// Bun have a node:test of their own.
+const moduleName: string = `${runtime}:test`;
+const runner: unknown = runtime === "deno" ? (globalThis as { Deno?: unknown }).Deno : await import(moduleName);
 
 /** Registers a test. Its name is the symbol, then the behaviour. */
 export function test(
@@ -57,9 +62,8 @@ export function test(
   const { skip = false, timeoutMs = DEFAULT_TIMEOUT_MS, sanitize = true } = options;
   const title = skip === false ? name : `${name} (skipped: ${skip})`;
   const timedBody = () => within(timeoutMs, body);
-  if (bun === null) {
-    const deno = (globalThis as unknown as { Deno: DenoTest }).Deno;
-    deno.test({
+  if (runtime === "deno") {
+    (runner as DenoTest).test({
       name: title,
       fn: timedBody,
       ignore: skip !== false,
@@ -67,11 +71,13 @@ export function test(
       // libc, opened by the first test that needs it, stays open; to Deno that is a leak.
       sanitizeResources: false,
     });
+  } else if (runtime === "node") {
+    (runner as NodeTest).test(title, { skip: skip !== false }, timedBody);
   } else if (skip !== false) {
-    bun.test.skip(title, timedBody);
+    (runner as BunTest).test.skip(title, timedBody);
   } else {
     // Bun's own limit is the net below ours: it catches a test that neither returns nor waits.
-    bun.test(title, timedBody, timeoutMs + 5_000);
+    (runner as BunTest).test(title, timedBody, timeoutMs + 5_000);
   }
 }
 

@@ -531,6 +531,8 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/clock_test.ts": [
         "WAL's time ascends from record to record whatever the clock does",
         "WAL's time goes on after everything was released: the header remembers it",
+        "salvage() of a log goes on after the last record that it keeps, also after the damage",
+        "WAL's time never goes back in random histories of clocks, given times, crashes, salvage and backups",
       ],
     },
   },

@@ -875,6 +875,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("clock"),
   },
   {
+    name: "a salvaged log goes on from the time before the damage",
+    hazard: "H32",
+    edits: edit(
+      "src/recovery/salvage.ts",
+      "  if (last >= 0) observe(clock, slots, state.tail + last);",
+      "  if (last < 0) observe(clock, slots, state.tail + last);",
+    ),
+    tests: faults("clock"),
+  },
+  {
     name: "a full ring takes one record more",
     hazard: "H8",
     edits: [

@@ -4,6 +4,7 @@ import { HybridClock } from "../engine/hybrid_clock.ts";
 import { copySlots } from "../read/copies.ts";
 import type { ReadSource } from "../read/source.ts";
 import { imagePieces, type ImageRequest } from "./image.ts";
+import type { LogState } from "../format/header.ts";
 import type { Slots } from "../format/record.ts";
 import { firstBad, type LsnRange } from "./recovery.ts";
 import { lossOf, slotOf } from "../format/ring.ts";
@@ -49,7 +50,25 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   };
   const losses = lossesOf(slots, tail, head, kept);
   if (overwritten !== null) losses.unshift(lossOf(overwritten.first, overwritten.last, slots.count));
-  return { pieces: () => imagePieces({ header, state: { ...state, head }, read }), head, losses };
+  const saved = { ...state, head, ...latestTime(state, slots, kept.subarray(0, head - tail)) };
+  return { pieces: () => imagePieces({ header, state: saved, read }), head, losses };
+}
+
+/**
+ * The time from which the salvaged log goes on. Recovery knows no time from after the first damaged
+ * record, but records from there may be kept.
+ */
+function latestTime(state: LogState, slots: Slots, kept: Uint8Array): Pick<LogState, "timeNanos" | "timeSeq"> {
+  const clock = new HybridClock();
+  clock.observe(state.timeNanos, state.timeSeq);
+  const last = kept.lastIndexOf(1);
+  if (last >= 0) observe(clock, slots, state.tail + last);
+  return { timeNanos: clock.nanos, timeSeq: clock.seq };
+}
+
+function observe(clock: HybridClock, slots: Slots, lsn: LSN): void {
+  const slot = slotOf(lsn, slots.count);
+  clock.observe(slots.timeNanosAt(slot), slots.timeSeqAt(slot));
 }
 
 /** The first LSN after the acknowledged ones that has no intact record. */
@@ -84,10 +103,7 @@ function putCheckpoints(copy: Slots, first: LSN, slots: Slots, tail: LSN, kept: 
       before = index;
       continue;
     }
-    if (before >= 0) {
-      const keptSlot = slotOf(tail + before, slots.count);
-      clock.observe(slots.timeNanosAt(keptSlot), slots.timeSeqAt(keptSlot));
-    }
+    if (before >= 0) observe(clock, slots, tail + before);
     copy.write(slot, OpType.Checkpoint, 0, first + slot, index + 1, clock, 0, 0, 0, 0, 0);
     copy.seal(slot, 1);
   }

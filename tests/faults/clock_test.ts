@@ -20,6 +20,16 @@ function assertAscends(wal: WAL, where: string): void {
   }
 }
 
+/** As `assertAscends()`, where equal times were given or stand for lost records. */
+function assertNeverDescends(wal: WAL, where: string): void {
+  let [nanos, seq] = [0n, 0];
+  for (const { lsn, time } of wal.replay()) {
+    const isBefore = time[0] < nanos || (time[0] === nanos && time[1] < seq);
+    assert(!isBefore, `${where}: LSN ${lsn} at ${time}, the one before at ${nanos},${seq}`);
+    [nanos, seq] = time;
+  }
+}
+
 const JUMPS = [-1e12, -86_400_000, -1, 0, 1, 86_400_000, NaN, -Infinity];
 
 test("WAL's time ascends from record to record whatever the clock does", () => {
@@ -77,6 +87,83 @@ test("WAL's time goes on after everything was released: the header remembers it"
   const { time } = opened.replay()[0]!;
   assert(time[0] > last[0] || (time[0] === last[0] && time[1] > last[1]), `${time} after ${last}`);
   opened.close();
+});
+
+test("salvage() of a log goes on after the last record that it keeps, also after the damage", () => {
+  for (const back of [0, 5000, 1e12]) {
+    const simulation = new Simulation();
+    const { clock } = simulation.disk;
+    const wal = simulation.open();
+    for (let lsn = 1; lsn <= 7; lsn++) wal.logInsertSync(1, lsn, 2, lsn);
+    clock.advance(1000);
+    wal.logInsertSync(1, 8, 2, 8);
+    wal.flush();
+    wal.logInsertSync(1, 9, 2, 9); // proves that the records before it were acknowledged
+    simulation.crash({ keep: "all" });
+    simulation.disk.damage.flipBit(LOG, 16384 + 64 + 50, 2);
+    clock.stall();
+    clock.advance(-1000 - back);
+    const salvaged = simulation.open({ recovery: "salvage" });
+    assert(salvaged.recovery.losses.length > 0);
+    salvaged.logInsertSync(1, 10, 2, 10);
+    salvaged.close();
+    assertNeverDescends(simulation.open(), `${back} ms back`);
+    simulation.wal!.close();
+  }
+});
+
+/** A random history of a log, whose time must not go back at any point. */
+function liveThrough(seed: number): void {
+  const random = new Random(seed);
+  const simulation = new Simulation({ seed }, { maxClockDriftMs: Infinity });
+  const { disk } = simulation;
+  let wal = simulation.open();
+  let copies = 0;
+  const steps: (() => void)[] = [
+    () => wal.logInsertSync(1, 1, 2, 2),
+    () => void wal.batchInsertSync(Array.from({ length: random.between(1, 5) }, () => [1, 1, 2, 2] as const)),
+    () => {
+      wal.logInsertSync(1, 1, 2, 2);
+      const [nanos, seq] = wal.replay().at(-1)!.time;
+      const [later, laterSeq] = random.pick([[0n, seq], [0n, 2 ** 32 - 1], [1n, 0], [10n ** 12n, 7]] as const);
+      wal.logInsertSync(1, 1, 2, 2, [nanos + later, laterSeq, random.below(3)]);
+    },
+    () => disk.clock.advance(random.pick([-1e10, -1000, -1, 1, 1000, 1e8])),
+    () => disk.clock.set(random.pick([NaN, 0, disk.clock.timeMs])),
+    () => wal.flush(),
+    () => {
+      wal.flush();
+      wal.truncate(wal.head - 1 - random.below(wal.length + 1));
+    },
+    () => {
+      wal.close();
+      wal = simulation.open();
+    },
+    () => wal = simulation.reopen(random.chance(0.5) ? { mode: "kill" } : { keep: random.pick(["none", "all"]) }),
+    () => {
+      simulation.crash({ keep: "all" });
+      for (let n = random.between(1, 3); n > 0; n--) disk.damage.flipBit(LOG, 16384 + random.below(40) * 64 + 50, 2);
+      wal = simulation.open({ recovery: "salvage" });
+    },
+    () => {
+      const copy = `/sim/copy${copies++}`;
+      wal.backup(copy);
+      wal.close();
+      disk.outsider.rename(copy, LOG);
+      wal = simulation.open();
+    },
+  ];
+  for (let step = 0; step < 40; step++) {
+    // An append after each step would meet a clock that has gone back.
+    random.pick(steps)();
+    if (random.chance(0.5)) wal.logInsertSync(1, 1, 2, 2);
+    assertNeverDescends(wal, `seed ${seed}, step ${step}`);
+  }
+  wal.close();
+}
+
+test("WAL's time never goes back in random histories of clocks, given times, crashes, salvage and backups", () => {
+  for (let seed = 1; seed <= 150; seed++) liveThrough(seed);
 });
 
 test("logInsert() refuses a time before the log's, or too far ahead of the clock, and writes nothing", () => {

@@ -4,6 +4,7 @@
 import { assert } from "./assert.ts";
 import { detach } from "./detach.ts";
 import { RegionError } from "./region.ts";
+import { runtime } from "./runtime.ts";
 
 /** The first bytes of every WebAssembly memory. They belong to the codec. */
 export const CODEC_BYTES = 65536;
@@ -17,7 +18,7 @@ const MOST_PAGES = 65536;
  * collects all garbage before it makes another, which takes milliseconds or more. The program needs
  * some of the eight.
  */
-const MOST_MEMORIES = "Bun" in globalThis ? 4 : Infinity;
+const MOST_MEMORIES = runtime === "bun" ? 4 : Infinity;
 /** How many memories of closed logs are kept. */
 const MOST_FREE = 4;
 /** Longer memories are not kept, because an engine counts all of a memory as used. */

@@ -18,6 +18,7 @@
 // the timer does not fire, the turn ends 2 ms later.
 
 import { clearTimeout, setImmediate, setTimeout } from "node:timers";
+import { runtime } from "./runtime.ts";
 
 /** Milliseconds in a turn for which all loops together hold the event loop. */
 export const TURN_BUDGET_MS = 1;
@@ -99,8 +100,8 @@ class SharedTurn {
   number = 0;
   /** Each loop's share of the turn, in milliseconds. */
   shareMs: number = TURN_BUDGET_MS;
-  /** Null on Bun, whose event loop polls its sockets whenever it runs immediates. */
-  readonly #poll = "Deno" in globalThis ? new Poll() : null;
+  /** Null on Bun and Node, whose event loops poll their sockets whenever they run immediates. */
+  readonly #poll = runtime === "deno" ? new Poll() : null;
   /** The loops that have held the event loop in this turn. */
   readonly #holders = new Set<Turn>();
   /** How many loops held the event loop in the turn before. */

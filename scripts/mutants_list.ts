@@ -517,7 +517,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the event loop is given up by setImmediate alone",
     hazard: "H44",
-    edits: edit("ffi/turn.ts", '"Deno" in globalThis ? new Poll() : null', "null as Poll | null"),
+    edits: edit("ffi/turn.ts", 'runtime === "deno" ? new Poll() : null', "null as Poll | null"),
     tests: faults("sockets"),
   },
   {

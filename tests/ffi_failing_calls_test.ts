@@ -7,13 +7,11 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
-import * as bun from "../ffi/libc/bun.ts";
 import { temporaryPath } from "../ffi/file/creation.ts";
 import { splitPath } from "../ffi/file/directory.ts";
-import * as deno from "../ffi/libc/deno.ts";
 import { platform } from "../ffi/libc/platform.ts";
 import { mappedStorage } from "../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../ffi/system/current.ts";
 import { type Region, RegionError } from "../ffi/region.ts";
 import type { System } from "../ffi/system/system.ts";
 import {
@@ -96,7 +94,7 @@ for (const errno of ERRORS) {
   test(`open() fails whole when a call of libc ends in ${errno}`, () =>
     withTempDir((directory) => {
       const on = platform();
-      const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+      const libc = openLibc(on);
       sweep(directory, errno, (verdict) => posixSystem(failingLibc(libc, on.errno, afterSelfTest(verdict))), () => {});
     }), { skip: notLinux });
 }
@@ -156,7 +154,7 @@ test("syncAsync() rejects when libc's msync fails off the thread", () =>
   withTempDir(async (directory) => {
     const on = platform();
     let armed = false;
-    const libc = failingLibc(deno.openLibc(on), on.errno, (call) => armed && call === "msyncAsync" ? "EIO" : null);
+    const libc = failingLibc(openLibc(on), on.errno, (call) => armed && call === "msyncAsync" ? "EIO" : null);
     const region = mappedStorage(posixSystem(libc)).open(`${directory}/log`, openRequest());
     armed = true;
     const pending = region.syncAsync(0, 64);
@@ -170,7 +168,7 @@ test(
   () =>
     withTempDir((directory) => {
       const on = platform();
-      const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+      const libc = openLibc(on);
       for (const errno of ["EFAULT", "ENOMEM", "EINVAL"]) {
         let calls = 0;
         const failing = failingLibc(libc, on.errno, (call) => call === "madvise" ? (calls++, errno) : null);
@@ -190,7 +188,7 @@ test(
 test("lock() and others call again after a signal, but a sync does not", () =>
   withTempDir((directory) => {
     const on = platform();
-    const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+    const libc = openLibc(on);
     const again = new Map<string, number>();
     const failing = failingLibc(libc, on.errno, (call) => {
       const count = again.get(call) ?? 0;

@@ -1,19 +1,14 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { constants } from "node:os";
 import process from "node:process";
-import * as bun from "../ffi/libc/bun.ts";
-import * as deno from "../ffi/libc/deno.ts";
 import type { Libc } from "../ffi/libc/libc.ts";
 import { errnoName, MAP_SHARED, platform, PROT_READ } from "../ffi/libc/platform.ts";
 import { verifyLibc } from "../ffi/libc/self_test.ts";
-import { posixSystem } from "../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { collectMemories } from "./support/region.ts";
-import { runtime } from "./support/runtime.ts";
 import { test } from "./support/test.ts";
-
-const open = (): Libc => (runtime === "deno" ? deno : bun).openLibc(platform());
 
 test("platform() has the error numbers of this system", () => {
   const known: Record<string, number> = constants.errno;
@@ -43,7 +38,7 @@ test("platform() has a table for each supported system", () => {
 });
 
 test("verifyLibc() accepts this system and returns its page size", () => {
-  const libc = open();
+  const libc = openLibc(platform());
   const pageBytes = verifyLibc(libc, platform());
   assert(pageBytes >= 4096 && Number.isInteger(Math.log2(pageBytes)));
 });
@@ -60,7 +55,7 @@ function isFixed([address, , , flags]: MmapValues, kind: number): boolean {
 }
 
 test("verifyLibc() refuses a library whose answers do not fit the table", () => {
-  const libc = open();
+  const libc = openLibc(platform());
   const wrong: Partial<Libc>[] = [
     { sysconf: () => -1 },
     { sysconf: () => 4095 },
@@ -84,7 +79,7 @@ test("verifyLibc() refuses a library whose answers do not fit the table", () => 
 });
 
 test("mmap() fails with all bits set and leaves its error number", () => {
-  const libc = open();
+  const libc = openLibc(platform());
   assertEquals(libc.mmap(0, 4096, PROT_READ, MAP_SHARED, -1, 0), -1);
   assertEquals(errnoName(platform(), libc.errno()), "EBADF");
   assertEquals(libc.munmap(1, 4096), -1);

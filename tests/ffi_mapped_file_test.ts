@@ -6,15 +6,12 @@ import { temporaryPath } from "../ffi/file/creation.ts";
 import { diskStorage } from "../ffi/storage.ts";
 import { memoryRegion } from "../ffi/memory.ts";
 import { mappedStorage } from "../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../ffi/system/current.ts";
-import * as bun from "../ffi/libc/bun.ts";
-import * as deno from "../ffi/libc/deno.ts";
+import { openLibc, posixSystem } from "../ffi/system/current.ts";
 import { MAP_FIXED, platform } from "../ffi/libc/platform.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { checkWhole, failingSystem, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
-import { runtime } from "./support/runtime.ts";
 import { tempDir, withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -168,7 +165,7 @@ test("open() maps the first four files of a process where WebAssembly sees them"
 test("open() puts zeros where a file could not be mapped, because the kernel may have left a hole", () => {
   using directory = tempDir();
   const on = platform();
-  const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+  const libc = openLibc(on);
   const fixed: [address: number, isFile: boolean][] = [];
   let hasFailed = false;
   const mmap: typeof libc.mmap = (address, lengthBytes, protection, flags, fd, offset) => {

@@ -10,6 +10,7 @@ import { test } from "./support/test.ts";
 /** The files that lie outside of a folder of their own, and the room that they belong to. */
 const LOOSE: Readonly<Record<string, string>> = {
   "ffi/region.ts": "port",
+  "ffi/runtime.ts": "port",
   "ffi/assert.ts": "port",
   "ffi/detach.ts": "port",
   "ffi/file_memory.ts": "port",

@@ -3,9 +3,8 @@
 
 import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { openLibc as openInBun } from "../../ffi/libc/bun.ts";
-import { openLibc as openInDeno } from "../../ffi/libc/deno.ts";
 import { MAP_SHARED, platform, PROT_READ, PROT_WRITE } from "../../ffi/libc/platform.ts";
+import { openLibc } from "../../ffi/system/current.ts";
 import { LOG_BYTES } from "../sizes.ts";
 import { checksum } from "./checksum.ts";
 import type { PeerOptions, RingPeer } from "./peer.ts";
@@ -132,7 +131,7 @@ function makeFile(path: string): number {
 
 export function open(options: PeerOptions): Promise<RingPeer> {
   const on = platform();
-  const libc = ("Deno" in globalThis ? openInDeno : openInBun)(on);
+  const libc = openLibc(on);
   const fd = makeFile(join(options.directory, "peer.ring"));
   const address = libc.mmap(0, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (address === -1) throw new Error(`mmap failed with error number ${libc.errno()}`);

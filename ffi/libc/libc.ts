@@ -6,7 +6,8 @@ import { RegionError } from "../region.ts";
 /**
  * The C library. Addresses are numbers, because user space ends below 2^53. A call that fails
  * returns −1 and leaves its error number to `errno()`. Read that number before anything else is
- * called on this thread. `ffi/libc/deno.ts` and `ffi/libc/bun.ts` make one each.
+ * called on this thread. `ffi/libc/deno.ts`, `ffi/libc/bun.ts` and `ffi/libc/node.ts` make one
+ * each.
  */
 export interface Libc {
   /** The error number of the last call that failed on this thread. */

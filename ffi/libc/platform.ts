@@ -5,7 +5,7 @@ import process from "node:process";
 import { RegionError } from "../region.ts";
 
 /**
- * A C type that the FFI of both runtimes has: `size` stands for `size_t`, `long`, `off_t` and every
+ * A C type that the FFI of each runtime has: `size` stands for `size_t`, `long`, `off_t` and every
  * pointer.
  */
 export type CType = "int" | "uint" | "size" | "long";
@@ -161,7 +161,7 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
   "darwin arm64": macos(true),
 };
 
-const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno or Bun, are supported";
+const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno, Bun, or Node 26.9 or later, are supported";
 
 /** A refusal that says what is supported. */
 export function unsupported(what: string, cause?: unknown): RegionError {

@@ -3,18 +3,20 @@
 import { openLibc as openInBun } from "../libc/bun.ts";
 import { openLibc as openInDeno } from "../libc/deno.ts";
 import type { Libc } from "../libc/libc.ts";
+import { openLibc as openInNode } from "../libc/node.ts";
 import { type Platform, platform, unsupported } from "../libc/platform.ts";
 import { verifyLibc } from "../libc/self_test.ts";
 import { LinuxSystem } from "./linux.ts";
 import { MacosSystem } from "./macos.ts";
 import { RegionError } from "../region.ts";
+import { runtime } from "../runtime.ts";
 import type { System } from "./system.ts";
 
+const OPENERS = { deno: openInDeno, bun: openInBun, node: openInNode };
+
 /** Opens libc in this runtime. */
-function openLibc(on: Platform): Libc {
-  if ("Deno" in globalThis) return openInDeno(on);
-  if ("Bun" in globalThis) return openInBun(on);
-  throw unsupported("with this runtime");
+export function openLibc(on: Platform): Libc {
+  return OPENERS[runtime](on);
 }
 
 /**

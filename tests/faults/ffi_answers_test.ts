@@ -11,18 +11,15 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
 import * as bun from "../../ffi/libc/bun.ts";
-import * as deno from "../../ffi/libc/deno.ts";
-import type { Libc } from "../../ffi/libc/libc.ts";
 import { type Platform, platform } from "../../ffi/libc/platform.ts";
 import { verifyLibc } from "../../ffi/libc/self_test.ts";
-import { posixSystem } from "../../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import { RegionError } from "../../ffi/region.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-const open = (on: Platform): Libc => (runtime === "deno" ? deno : bun).openLibc(on);
 const hasShell = process.platform !== "win32";
 
 function refused(body: () => unknown): RegionError {
@@ -97,10 +94,10 @@ test("WAL.open() with little address space opens or is typed, and leaves nothing
 
 test("openLibc() tries each name of the library, and says of all why not", () => {
   const on = platform();
-  const libc = open({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so", ...on.libraries] });
+  const libc = openLibc({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so", ...on.libraries] });
   assert(verifyLibc(libc, on) >= 4096);
-  assertEquals(libc.statx === null, open(on).statx === null);
-  const error = refused(() => open({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so"] }));
+  assertEquals(libc.statx === null, openLibc(on).statx === null);
+  const error = refused(() => openLibc({ ...on, libraries: ["libwal-none-1.so", "libwal-none-2.so"] }));
   assert(error.message.includes("libwal-none-1.so") && error.message.includes("libwal-none-2.so"), error.message);
   const { cause } = error.details;
   assert(cause instanceof Error && cause.message.includes("libwal-none-1.so"), String(cause));
@@ -109,10 +106,10 @@ test("openLibc() tries each name of the library, and says of all why not", () =>
 test("openLibc() names a function that the library does not have", () => {
   const on = platform();
   const signatures = { ...on.signatures, wal_no_such_function: [["int"], "int"] } as Platform["signatures"];
-  const error = refused(() => open({ ...on, signatures }));
+  const error = refused(() => openLibc({ ...on, signatures }));
   assert(error.message.includes("wal_no_such_function"), error.message);
   assert((error.details.cause as Error).message.includes("wal_no_such_function"));
-  refused(() => open({ ...on, errnoLocation: "__wal_no_such_errno" }));
+  refused(() => openLibc({ ...on, errnoLocation: "__wal_no_such_errno" }));
 });
 
 /** Bun's FFI, with some of its calls answering otherwise. */
@@ -154,7 +151,7 @@ test("openLibc() on Bun takes no error, and nothing but functions and memory, fo
 });
 
 test("posixSystem() is PLATFORM, with the reason as cause, whatever the FFI throws", () => {
-  const libc = open(platform());
+  const libc = openLibc(platform());
   const reason = new TypeError("undefined is not an object");
   for (const name of ["sysconf", "mmap", "view", "addressOf"] as const) {
     const error = refused(() =>

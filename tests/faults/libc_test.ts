@@ -11,15 +11,12 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } f
 import * as fs from "node:fs";
 import process from "node:process";
 import { OpType, type Store, WAL, WALClosedError, WALError, type WALOptions, WALSyncError } from "../../mod.ts";
-import * as bun from "../../ffi/libc/bun.ts";
-import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import type { Storage } from "../../ffi/region.ts";
 import { type System, SystemError } from "../../ffi/system/system.ts";
 import { failingLibc, failingSystem, held, systemWithMapping, type Verdict } from "../support/region.ts";
-import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -166,7 +163,7 @@ for (const flush of FLUSHES) {
     `WAL is told of each failing call of libc, and acknowledges nothing after a failed sync (${flush})`,
     async () => {
       const on = platform();
-      const libc = (runtime === "deno" ? deno : bun).openLibc(on);
+      const libc = openLibc(on);
       const runs = await sweep((verdict) => {
         // The library's self-test comes first, and has tests of its own.
         let selfTestCalls = 0;

@@ -9,18 +9,15 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
-import * as bun from "../../ffi/libc/bun.ts";
 import { temporaryPath } from "../../ffi/file/creation.ts";
-import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import { type Storage, WAL, WALError, WALFormatError, WALPermissionError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { mountSkip } from "../support/loop_device.ts";
 import { openOn, PATH } from "../support/logs.ts";
-import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -32,7 +29,7 @@ const about = (wal: WAL, word: string) => wal.stats().warnings.filter((warning) 
 const SYSTEMS: Record<string, () => Storage | undefined> = {
   "statx": () => undefined,
   "node:fs": () => {
-    const libc = (runtime === "deno" ? deno : bun).openLibc(platform());
+    const libc = openLibc(platform());
     return mappedStorage(posixSystem({ ...libc, statx: null }));
   },
 };

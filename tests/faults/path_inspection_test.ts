@@ -8,17 +8,14 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
-import * as bun from "../../ffi/libc/bun.ts";
-import * as deno from "../../ffi/libc/deno.ts";
 import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALError, WALFileGoneError, WALIOError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { CALLS, openOn, PATH } from "../support/logs.ts";
 import { failingLibc } from "../support/region.ts";
-import { runtime } from "../support/runtime.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -175,13 +172,11 @@ test("WAL.open() for salvage names the errno of an inspection that fails, and le
   }
 });
 
-const open = (runtime === "deno" ? deno : bun).openLibc;
-
 test("WAL goes on after a signal during an inspection, and names any other errno of libc", async () => {
   using directory = tempDir();
   let errno: string | null = null;
   let failures = 0;
-  const libc = failingLibc(open(platform()), platform().errno, (call) => {
+  const libc = failingLibc(openLibc(platform()), platform().errno, (call) => {
     if (call !== "statx" || errno === null) return null;
     failures++;
     const found = errno;
@@ -214,11 +209,9 @@ async function inClosedDirectory(storage: string, body: string): Promise<string[
     import process from "node:process";
     import { WAL } from "${projectUrl("mod.ts")}";
     import { mappedStorage } from "${projectUrl("ffi/file/mapped_storage.ts")}";
-    import { posixSystem } from "${projectUrl("ffi/system/current.ts")}";
+    import { openLibc, posixSystem } from "${projectUrl("ffi/system/current.ts")}";
     import { platform } from "${projectUrl("ffi/libc/platform.ts")}";
-    import * as bun from "${projectUrl("ffi/libc/bun.ts")}";
-    import * as deno from "${projectUrl("ffi/libc/deno.ts")}";
-    const libc = ("Deno" in globalThis ? deno : bun).openLibc(platform());
+    const libc = openLibc(platform());
     const NOBODY = 65534;
     const isRoot = process.getuid() === 0;
     const directory = fs.mkdtempSync("/tmp/wal-inspect-");

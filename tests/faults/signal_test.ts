@@ -10,12 +10,10 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
-import * as bun from "../../ffi/libc/bun.ts";
-import * as deno from "../../ffi/libc/deno.ts";
 import type { Libc } from "../../ffi/libc/libc.ts";
 import { platform, RLIMIT_FSIZE } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
-import { posixSystem } from "../../ffi/system/current.ts";
+import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALSpaceError } from "../../mod.ts";
 import { PROJECT_URL, projectUrl, runCommand, runSnippet, runtimeBinary } from "../support/child.ts";
 import { runtime } from "../support/runtime.ts";
@@ -154,10 +152,8 @@ test(
   { skip: process.platform !== "linux" && "address space is limited on Linux" },
 );
 
-const open: typeof deno.openLibc = runtime === "deno" ? deno.openLibc : bun.openLibc;
-
 test("fileSizeLimit() is what getrlimit says, and none where that fails", () => {
-  const libc = open(platform());
+  const libc = openLibc(platform());
   const limit = posixSystem(libc).fileSizeLimit;
   const told = execFileSync("/bin/sh", ["-c", "ulimit -f"], { encoding: "utf8" }).trim();
   if (told === "unlimited") assert(limit > 2 ** 62);
@@ -167,7 +163,7 @@ test("fileSizeLimit() is what getrlimit says, and none where that fails", () => 
 
 test("WAL.open() makes a log as long as the limit, and not a byte longer", () => {
   using directory = tempDir();
-  const libc = open(platform());
+  const libc = openLibc(platform());
   /** The real call with a changed answer, because a real limit cannot be raised again. */
   const limitedTo = (bytes: number): Libc => ({
     ...libc,

@@ -11,7 +11,15 @@ import { MAP_FIXED, platform } from "../ffi/libc/platform.ts";
 import { RegionError, type RegionFailure } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
-import { checkWhole, failingSystem, FIRST_BYTES, held, openRequest, SIZE_BYTES } from "./support/region.ts";
+import {
+  checkWhole,
+  collectMemories,
+  failingSystem,
+  FIRST_BYTES,
+  held,
+  openRequest,
+  SIZE_BYTES,
+} from "./support/region.ts";
 import { tempDir, withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -163,6 +171,7 @@ test("open() maps the first four files of a process where WebAssembly sees them"
 });
 
 test("open() puts zeros where a file could not be mapped, because the kernel may have left a hole", () => {
+  collectMemories();
   using directory = tempDir();
   const on = platform();
   const libc = openLibc(on);

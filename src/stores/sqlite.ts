@@ -28,7 +28,7 @@ import { type Entry, Pair, type Value } from "./pair.ts";
 import { SQLiteConnection } from "./sqlite_connection.ts";
 
 export type { Entry, Value } from "./pair.ts";
-export { SQLiteStoreError } from "./sqlite_connection.ts";
+export { SQLiteStoreError } from "./sqlite_error.ts";
 
 const DEFAULT_BUSY_TIMEOUT_MS = 5000;
 /** SQLite stores the timeout in 31 bits. */

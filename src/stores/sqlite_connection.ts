@@ -2,7 +2,7 @@
 
 import { DatabaseSync } from "node:sqlite";
 import { show } from "../arguments/numbers.ts";
-import { WALError } from "../errors.ts";
+import { SQLiteStoreError } from "./sqlite_error.ts";
 import { JoinedTransaction, type Transactions } from "./sqlite_joined.ts";
 import { makeTables, SQLiteTables } from "./sqlite_tables.ts";
 
@@ -19,23 +19,6 @@ const SETTINGS = `
  * if a sync failed.
  */
 const PAGES_PER_CHECKPOINT = 16_384;
-
-/**
- * SQLite failed, or its database is not a store. Code `SQLITE`. The failed call changed nothing in
- * the store.
- */
-export class SQLiteStoreError extends WALError {
-  /** The class's name, as messages show it. */
-  override name = "SQLiteStoreError";
-  /** The database, as it was given. */
-  readonly path: string;
-
-  /** Made by the store. */
-  constructor(path: string, message: string, options?: ErrorOptions) {
-    super("SQLITE", message, options);
-    this.path = path;
-  }
-}
 
 /** A connection. Each error of SQLite becomes a `SQLiteStoreError`. */
 export class SQLiteConnection implements Transactions {

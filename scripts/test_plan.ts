@@ -45,6 +45,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/ffi_permissions_test.ts": 3,
   "tests/format_reader_test.ts": 4,
   "tests/model_test.ts": 3,
+  "tests/package_install_test.ts": 6,
   "tests/packaging_test.ts": 6,
   "tests/recovery_test.ts": 3,
   "tests/salvage_test.ts": 5,

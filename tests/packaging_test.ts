@@ -1,77 +1,37 @@
-// The package as its users get it, by itself: imported by URL in Deno, installed from a tarball in
-// Bun.
+// The package as it is packed: its files, its maps, its types; and the modules as Deno imports them
+// by URL.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import * as fs from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
-import { PROJECT_URL, runCommand, runtimeBinary } from "./support/child.ts";
+import { PROJECT_URL } from "./support/child.ts";
 import { assertImportsOwnFiles, runWithServer, serveModules } from "./support/module_server.ts";
+import { entries, packageJson, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
 import { runtime } from "./support/runtime.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
-import { skipWithoutTsc, typeErrors } from "./support/tsc.ts";
-
-interface PackageJson {
-  name: string;
-  version: string;
-  license: string;
-  exports: Record<string, string>;
-  dependencies?: Record<string, string>;
-  devDependencies: Record<string, string>;
-}
+import { typeErrors } from "./support/tsc.ts";
 
 const PROJECT = fileURLToPath(PROJECT_URL);
-const packageJson: PackageJson = JSON.parse(read("package.json"));
 const denoJson = JSON.parse(read("deno.json"));
-const hasNpm = spawnSync("npm", ["--version"], { stdio: "ignore" }).status === 0;
 
 function read(path: string): string {
-  return readFileSync(new URL(path, PROJECT_URL), "utf8");
+  return fs.readFileSync(new URL(path, PROJECT_URL), "utf8");
 }
-
-/**
- * What a user's first program does: log, make durable, read back, then close and find all of it
- * again.
- */
-function program(wal: string, memoryStore: string, sqliteStore: string): string {
-  return `
-    import process from "node:process";
-    import { WAL } from ${JSON.stringify(wal)};
-    import { MemoryStore } from ${JSON.stringify(memoryStore)};
-    ${sqliteStore === "" ? "" : `import { SQLiteStore } from ${JSON.stringify(sqliteStore)};`}
-
-    const [path, databasePath] = process.argv.slice(2) as [string, string];
-    {
-      await using wal = await WAL.open(path, { size: 65536 });
-      await wal.logInsert(1, 2, 3, 4);
-      wal.logInsertSync(5n, 6n, 7n, 8n);
-      wal.flush();
-    }
-    await using wal = await WAL.open(path);
-    for (const record of wal.replay()) console.log(record.lsn, record.keyHigh, record.valueLow);
-
-    const store = ${sqliteStore === "" ? "new MemoryStore()" : "new SQLiteStore(databasePath)"};
-    const stop = new AbortController();
-    const consuming = wal.consumeAsync(store, { signal: stop.signal });
-    await wal.logInsert(9, 10, 11, 12);
-    while (wal.stats().applied < 3) await new Promise((resolve) => setTimeout(resolve, 5));
-    stop.abort();
-    await consuming;
-    console.log("applied", wal.stats().applied);
-  `;
-}
-
-const PROGRAM_OUTPUT = "1 1n 4n\n2 5n 8n\napplied 3\n";
 
 test("package.json and deno.json say the same", () => {
   const { name, version, license, exports, devDependencies } = packageJson;
-  const { "./package.json": _, ...modules } = exports;
-  assertEquals({ name, version, license, exports: modules }, {
+  const built = Object.entries<string>(denoJson.exports).map(([entry, source]) => {
+    const path = source.replace(/^\.\/(.*)\.ts$/, "./dist/$1");
+    return [entry, { types: `${path}.d.ts`, default: `${path}.js` }];
+  });
+  assertEquals({ name, version, license, exports }, {
     name: denoJson.name,
     version: denoJson.version,
     license: denoJson.license,
-    exports: denoJson.exports,
+    exports: { ...Object.fromEntries(built), "./package.json": "./package.json" },
   });
   for (const [name, target] of Object.entries<string>(denoJson.imports)) {
     if (!target.startsWith("npm:")) continue;
@@ -104,42 +64,61 @@ test("mod.ts is imported by URL in a Deno program, and needs only ffi and its ow
   using directory = tempDir();
   await using server = await serveModules();
   const base = `http://${server.origin}`;
-  writeFileSync(directory.join("app.ts"), program(`${base}/mod.ts`, `${base}/src/stores/memory.ts`, ""));
+  fs.writeFileSync(
+    directory.join("app.ts"),
+    `
+    import { consume, WAL } from "${base}/mod.ts";
+    import { MemoryStore } from "${base}/src/stores/memory.ts";
+    {
+      await using wal = WAL.open("first.wal", { size: 65536 });
+      await wal.logInsert(1, 2, 3, 4);
+      wal.logInsertSync(5n, 6n, 7n, 8n);
+    }
+    await using wal = WAL.open("first.wal");
+    console.log(...wal.replay().map(({ lsn, keyHigh, valueLow }) => \`\${lsn} \${keyHigh} \${valueLow}\`));
+    const store = new MemoryStore();
+    const consumer = consume(wal, store);
+    await wal.logInsert(9, 10, 11, 12);
+    await wal.whenApplied();
+    await consumer.stop();
+    console.log(store.keyCount);
+  `,
+  );
 
   const flags = ["--allow-ffi", `--allow-read=${directory.path}`, `--allow-write=${directory.path}`];
-  const result = await runWithServer(server, directory, flags, [directory.join("app.ts"), directory.join("first.wal")]);
+  const result = await runWithServer(server, directory, flags, [directory.join("app.ts")]);
 
   assertEquals(result.stderr.split("\n").filter((line) => line !== "" && !line.includes("Download")), []);
-  assertEquals([result.code, result.stdout], [0, PROGRAM_OUTPUT]);
+  assertEquals([result.code, result.stdout], [0, "1 1 4 2 5 8\n3\n"]);
   assert(![...server.requested].some((path) => path.includes("testing") || path.includes("sqlite")));
 }, { skip: runtime !== "deno" && "import by URL is Deno's" });
 
-/** Packs the project as `npm publish` would and returns the tarball's path and the files in it. */
-async function pack(into: string): Promise<{ tarball: string; files: string[] }> {
-  const result = await runCommand(
-    ["npm", "pack", "--json", "--ignore-scripts", `--pack-destination=${into}`],
-    { cwd: PROJECT },
-  );
-  assertEquals(result.code, 0, result.stderr);
-  const parsed = JSON.parse(result.stdout);
-  // A list up to npm 11, an object by name after it.
-  const { filename, files } = (Array.isArray(parsed) ? parsed : Object.values(parsed))[0] as {
-    filename: string;
-    files: { path: string }[];
-  };
-  return { tarball: `${into}/${filename}`, files: files.map(({ path }) => path) };
-}
-
-test("package.json packs the modules, the papers and nothing else", async () => {
-  using directory = tempDir();
-  const { files } = await pack(directory.path);
+test("package.json packs the sources, what is built of each, the papers and nothing else", async () => {
+  using app = tempDir();
+  const files = await unpackInto(app);
   const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
-  for (const path of [...papers, ...Object.values<string>(denoJson.exports).map((path) => path.slice(2))]) {
-    assert(files.includes(path), `${path} is in the tarball`);
+  const sources = files.filter((path) => /^((ffi|src)\/[\w/]+|mod|testing)\.ts$/.test(path));
+  const built = sources.flatMap((path) => {
+    const base = `dist/${path.replace(/\.ts$/, "")}`;
+    return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];
+  });
+  for (const source of Object.values(entries)) assert(sources.includes(source), source);
+  const others = files.filter((path) => !/^(docs\/\w+\.md|examples\/[\w/]+\.ts)$/.test(path));
+  assertEquals(others, [...papers, ...sources, ...built].sort());
+}, { skip: skipWithoutPacking });
+
+test("package.json packs maps that lead to the sources, and no path of this machine", async () => {
+  using app = tempDir();
+  const files = await unpackInto(app);
+  const text = (path: string) => fs.readFileSync(app.join("node_modules", packageJson.name, path), "utf8");
+  for (const path of files.filter((path) => path.endsWith(".map"))) {
+    const { sources, sourceRoot } = JSON.parse(text(path)) as { sources: string[]; sourceRoot: string };
+    const source = path.replace(/^dist\/(.*?)(\.d\.ts|\.js)\.map$/, "$1.ts");
+    assertEquals([sourceRoot, ...sources.map((to) => posix.join(posix.dirname(path), to))], ["", source], path);
+    assert(text(path.slice(0, -".map".length)).endsWith(`//# sourceMappingURL=${posix.basename(path)}`), path);
+    for (const place of [PROJECT, homedir(), tmpdir()]) assert(!text(path).includes(place), `${path} names ${place}`);
   }
-  const expected = /^(mod\.ts|testing\.ts|(ffi|src)\/[\w/]+\.ts|docs\/[\w/]+\.(md|svg)|examples\/[\w/]+\.ts)$/;
-  assertEquals(files.filter((path) => !papers.includes(path) && !expected.test(path)), []);
-}, { skip: !hasNpm && "npm is not installed" });
+}, { skip: skipWithoutPacking });
 
 /** The paths that a Markdown text links to, outside its code. */
 function linksOf(markdown: string): string[] {
@@ -149,8 +128,8 @@ function linksOf(markdown: string): string[] {
 }
 
 test("README.md links to files in the tarball, or to what it calls only in the repository", async () => {
-  using directory = tempDir();
-  const { files } = await pack(directory.path);
+  using app = tempDir();
+  const files = await unpackInto(app);
   const readme = read("README.md");
   const links = linksOf(readme);
   const elsewhere = linksOf(/^Only in the repository[^]*?(\n\n|$)/m.exec(readme)?.[0] ?? "");
@@ -158,26 +137,13 @@ test("README.md links to files in the tarball, or to what it calls only in the r
   const isIn = (path: string, places: readonly string[]) =>
     places.some((place) => path === place || path.startsWith(`${place}/`));
   for (const path of links) {
-    assert(existsSync(new URL(path, PROJECT_URL)), `${path} exists`);
+    assert(fs.existsSync(new URL(path, PROJECT_URL)), `${path} exists`);
     const isPacked = files.some((file) => isIn(file, [path]));
     assertEquals(isPacked, !isIn(path, elsewhere), `${path} is in the tarball, or said not to be`);
   }
-}, { skip: !hasNpm && "npm is not installed" });
+}, { skip: skipWithoutPacking });
 
-/** Unpacks the tarball into `node_modules` of a directory; returns the files in it. */
-async function unpack(into: TempDir): Promise<string[]> {
-  const { tarball, files } = await pack(into.path);
-  const target = into.join(`node_modules/${packageJson.name}`);
-  mkdirSync(target, { recursive: true });
-  const unpacked = await runCommand(["tar", "-xzf", tarball, "--strip-components=1", "-C", target]);
-  assertEquals(unpacked.code, 0, unpacked.stderr);
-  return files;
-}
-
-/**
- * What an app may ask of its compiler: `@tsconfig/strictest` and its like, and types that can be
- * erased, as Node erases them. The declarations that TypeScript itself brings are not checked.
- */
+/** What an app may ask of its compiler: `@tsconfig/strictest`, and checks of declarations. */
 const STRICTEST = {
   strict: true,
   allowUnreachableCode: false,
@@ -195,96 +161,61 @@ const STRICTEST = {
   noUncheckedSideEffectImports: true,
   noUnusedLocals: true,
   noUnusedParameters: true,
-  skipLibCheck: true,
+  skipLibCheck: false,
   verbatimModuleSyntax: true,
 };
 
-/** Settings that an app has for other reasons, with which the sources must be right as well. */
+/**
+ * How an app resolves modules, and which types it has: none but the compiler's own, or those of a
+ * runtime. The runtimes' own declarations do not pass all checks.
+ */
 const SETTINGS = {
-  "as a bundler resolves": { module: "Preserve", target: "ESNext" },
-  "as Node resolves": { module: "NodeNext", target: "ESNext" },
-  "with older class fields": { module: "Preserve", target: "ESNext", useDefineForClassFields: false },
-  "with a library of no DOM": { module: "Preserve", target: "ESNext", lib: ["ESNext"] },
+  "with the least that the package needs": { module: "NodeNext", lib: ["ES2022", "ESNext.Disposable", "DOM"] },
+  "as Node 16 resolves": { module: "Node16", lib: ["ESNext", "DOM"] },
+  "as a bundler resolves": { module: "Preserve", lib: ["ESNext", "DOM"] },
+  "with the types of Node and no DOM": {
+    module: "NodeNext",
+    lib: ["ES2022"],
+    types: ["node"],
+    skipLibCheck: true,
+  },
+  "as bun init writes it": { module: "Preserve", lib: ["ESNext"], types: ["bun"], skipLibCheck: true },
 };
 
-test("tsconfig.json and every module agree by the strictest options that an app's compiler has", async () => {
-  using directory = tempDir();
-  const files = await unpack(directory);
-  const sources = files.filter((path) => path.endsWith(".ts") && !path.startsWith("examples/"));
-  const { name } = packageJson;
-  const modules = Object.keys(denoJson.exports).map((path) => name + path.slice(1));
-  mkdirSync(directory.join("node_modules/@types"));
-  symlinkSync(`${PROJECT}node_modules/bun-types`, directory.join("node_modules/@types/bun"));
-  assert(modules.length > 3 && sources.length > 50);
-  writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
-  const imported = [...modules, ...sources.map((path) => `./node_modules/${name}/${path}`)];
-  writeFileSync(directory.join("every.ts"), imported.map((path) => `import ${JSON.stringify(path)};\n`).join(""));
+/** A program that only a compiler sees: the README's, and a use of types that must be refused. */
+function typedProgram(): string {
+  const imports = Object.keys(entries).map((name, index) =>
+    `import * as entry${index} from ${JSON.stringify(name)};\n`
+  );
+  const uses = imports.map((_, index) => `void entry${index};\n`);
+  // Where the types are lost, nothing is refused, and the compiler says so.
+  return `${imports.join("")}${uses.join("")}
+    import { type LSN, WAL } from "@cidstore/wal";
+    export const last: LSN = WAL.open(null).logInsertSync(1, 2n, 3, 4);
+    // @ts-expect-error: a key is no text.
+    WAL.open(null).logInsertSync("1", 2n, 3, 4);`;
+}
+
+test("package.json exports declarations that are right by the strictest options that an app has", async () => {
+  using app = tempDir();
+  await unpackInto(app);
+  linkTypes(app);
+  fs.writeFileSync(app.join("program.ts"), typedProgram());
+  fs.writeFileSync(app.join("readme.ts"), readmePrograms()[0]!);
   for (const [title, settings] of Object.entries(SETTINGS)) {
-    const compilerOptions = {
-      ...STRICTEST,
-      ...settings,
-      noEmit: true,
-      allowImportingTsExtensions: true,
-      types: ["bun"],
-    };
-    writeFileSync(directory.join("tsconfig.json"), JSON.stringify({ compilerOptions, files: ["every.ts"] }));
-    assertEquals(await typeErrors(directory.path), [], title);
+    const compilerOptions = { ...STRICTEST, target: "ES2022", types: [], ...settings, noEmit: true };
+    // The README prints, and only a runtime's types and the DOM's have a console.
+    fs.writeFileSync(
+      app.join("tsconfig.json"),
+      JSON.stringify({ compilerOptions, files: ["program.ts", "readme.ts"] }),
+    );
+    assertEquals(await typeErrors(app.path), [], title);
   }
-}, {
-  skip: !hasNpm ? "npm is not installed" : skipWithoutTsc,
-});
+}, { skip: skipWithoutPacking });
 
-/**
- * Makes a directory a Bun app, `app.ts`, that has the tarball and nothing else.
- *
- * @returns the files in the tarball.
- */
-async function makeBunApp(directory: TempDir, env: Readonly<Record<string, string>>): Promise<string[]> {
-  const { tarball, files } = await pack(directory.path);
-  writeFileSync(directory.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
-  const { name } = packageJson;
-  writeFileSync(directory.join("app.ts"), program(name, `${name}/stores/memory`, `${name}/stores/sqlite`));
-  const added = await runCommand([runtimeBinary(), "add", tarball], { cwd: directory.path, env });
-  assertEquals(added.code, 0, added.stderr);
-  assertEquals(readdirSync(directory.join("node_modules", name.split("/")[0]!)), [name.split("/")[1]!]);
-  return files;
+/** Gives an app the types of Bun and Node, which only those settings read that name them. */
+function linkTypes(app: TempDir): void {
+  fs.mkdirSync(app.join("node_modules/@types"));
+  fs.symlinkSync(`${PROJECT}node_modules/bun-types`, app.join("node_modules/@types/bun"));
+  fs.symlinkSync(`${PROJECT}node_modules/@types/node`, app.join("node_modules/@types/node"));
 }
-
-/** An empty cache of its own, so that no earlier tarball of this version is found in its place. */
-function ownCache(directory: TempDir): Readonly<Record<string, string>> {
-  return { BUN_INSTALL_CACHE_DIR: directory.join(".cache") };
-}
-
-test("a Bun program adds the tarball in an empty directory and runs", async () => {
-  using directory = tempDir();
-  const env = ownCache(directory);
-  await makeBunApp(directory, env);
-  const result = await runCommand(
-    [runtimeBinary(), "run", "app.ts", directory.join("first.wal"), directory.join("store.sqlite")],
-    { cwd: directory.path, env },
-  );
-  assertEquals([result.code, result.stdout, result.stderr], [0, PROGRAM_OUTPUT, ""]);
-}, { skip: runtime !== "bun" ? "bun add is Bun's" : !hasNpm && "npm is not installed" });
-
-test("the types of a Bun app that has the tarball are right by the settings that bun init writes", async () => {
-  using directory = tempDir();
-  // It fails to install the types it asks for, because it may download nothing, but has written the
-  // settings by then.
-  const env = { ...ownCache(directory), BUN_CONFIG_REGISTRY: "http://localhost:9" };
-  await runCommand([runtimeBinary(), "init", "--yes"], { cwd: directory.path, env });
-  assertStringIncludes(readFileSync(directory.join("tsconfig.json"), "utf8"), '"noUncheckedIndexedAccess": true');
-  const files = await makeBunApp(directory, env);
-  mkdirSync(directory.join("node_modules/@types"));
-  symlinkSync(`${PROJECT}node_modules/bun-types`, directory.join("node_modules/@types/bun"));
-  const { name } = packageJson;
-  const modules = Object.keys(denoJson.exports).map((path) => name + path.slice(1));
-  const sources = files.filter((path) => path.endsWith(".ts")).map((path) => `./node_modules/${name}/${path}`);
-  assert(modules.length > 3 && sources.length > 50);
-  writeFileSync(
-    directory.join("every.ts"),
-    [...modules, ...sources].map((path) => `import ${JSON.stringify(path)};\n`).join(""),
-  );
-  assertEquals(await typeErrors(directory.path), []);
-}, {
-  skip: runtime !== "bun" ? "bun init is Bun's" : !hasNpm ? "npm is not installed" : skipWithoutTsc,
-});

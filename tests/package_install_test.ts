@@ -1,0 +1,162 @@
+// Apps that install the tarball, by each runtime's ways: every entry is imported, the programs of
+// the README run, and the package brings nothing else along.
+
+import { assert, assertEquals } from "@std/assert";
+import * as fs from "node:fs";
+import process from "node:process";
+import { type ChildResult, projectUrl, runCommand, runtimeBinary } from "./support/child.ts";
+import { serveRegistry } from "./support/module_server.ts";
+import { entries, packageJson, packProject, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
+import { type Runtime, runtime } from "./support/runtime.ts";
+import { type TempDir, tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+/** How a command finds the registry, and keeps what it loads in the app's directory. */
+function installEnvironment(app: TempDir, registry = "http://127.0.0.1:9"): Readonly<Record<string, string>> {
+  return {
+    NPM_CONFIG_REGISTRY: registry,
+    NPM_CONFIG_CACHE: app.join(".npm"),
+    NPM_CONFIG_UPDATE_NOTIFIER: "false",
+    BUN_INSTALL_CACHE_DIR: app.join(".bun"),
+    DENO_DIR: app.join(".deno"),
+  };
+}
+
+/** Runs an app's command to its end, which must be good. */
+async function runIn(app: TempDir, command: readonly string[], registry?: string): Promise<ChildResult> {
+  const result = await runCommand(command, { cwd: app.path, env: installEnvironment(app, registry) });
+  assertEquals(result.code, 0, `${command.join(" ")}\n${result.stdout}\n${result.stderr}`);
+  return result;
+}
+
+/** A program that prints what each entry exports. */
+function entriesProgram(): string {
+  const names = [...Object.keys(entries), `${packageJson.name}/package.json`];
+  const imports = names.map((name, index) =>
+    `import * as entry${index} from "${name}"${name.endsWith(".json") ? ' with { type: "json" }' : ""};\n`
+  );
+  const last = names.length - 1;
+  const all = names.slice(0, last).map((name, index) => `["${name}", Object.keys(entry${index}).sort()]`);
+  return `${imports.join("")}console.log(JSON.stringify([[${all.join(", ")}], entry${last}.default.version]));\n`;
+}
+
+/** What that program must print. */
+async function entriesOutput(): Promise<string> {
+  const all: [string, string[]][] = [];
+  for (const [name, source] of Object.entries(entries)) {
+    all.push([name, Object.keys(await import(projectUrl(source))).sort()]);
+  }
+  return `${JSON.stringify([all, packageJson.version])}\n`;
+}
+
+/**
+ * Tries the package in an app that has just installed it.
+ *
+ * @param run the command that runs a file, without the file.
+ * @param check the command that checks the types of files, if the runtime has one.
+ */
+async function tryApp(app: TempDir, run: readonly string[], check: readonly string[] = []): Promise<void> {
+  const [quickStart, feed] = readmePrograms() as [string, string];
+  fs.writeFileSync(app.join("entries.ts"), entriesProgram());
+  fs.writeFileSync(app.join("quick_start.ts"), quickStart);
+  fs.writeFileSync(app.join("feed.ts"), feed);
+  if (check.length > 0) await runIn(app, [...check, "entries.ts", "quick_start.ts", "feed.ts"]);
+  const outputs = [await entriesOutput(), "6\n", "12\n", "4\n"];
+  for (const [index, file] of ["entries.ts", "quick_start.ts", "quick_start.ts", "feed.ts"].entries()) {
+    const { stdout, stderr } = await runIn(app, [...run, file]);
+    assertEquals(stdout, outputs[index], `${file}\n${stderr}`);
+    assertEquals(linesOf(stderr), [], file);
+  }
+}
+
+/** The lines, without Deno's progress and Node's warnings of what is experimental. */
+function linesOf(stderr: string): string[] {
+  const known = /^(Check|Download|Initialize) |ExperimentalWarning: |^\(Use `node --trace-warnings/;
+  return stderr.split("\n").filter((line) => line !== "" && !known.test(line));
+}
+
+/** The packages in an app's `node_modules`. */
+function installed(app: TempDir): string[] {
+  const top = fs.readdirSync(app.join("node_modules")).filter((name) => !name.startsWith("."));
+  return top.flatMap((name) =>
+    name.startsWith("@") ? fs.readdirSync(app.join("node_modules", name)).map((own) => `${name}/${own}`) : [name]
+  );
+}
+
+/** An empty app, as `npm init` makes one. */
+function newApp(): TempDir {
+  const app = tempDir();
+  fs.writeFileSync(app.join("package.json"), JSON.stringify({ name: "app", type: "module" }));
+  return app;
+}
+
+/** Skips a test of one runtime's ways on the others, and where nothing can be packed. */
+function onlyOn(wanted: Runtime): string | false {
+  return runtime !== wanted ? `this is for ${wanted}` : skipWithoutPacking;
+}
+
+const DENO_FLAGS = ["--no-prompt", "--allow-ffi", "--allow-read=.", "--allow-write=."];
+
+test("deno add finds the package in a registry, and it needs only ffi and the app's files", async () => {
+  using app = tempDir();
+  await using registry = await serveRegistry(await packProject());
+  fs.writeFileSync(app.join("deno.json"), "{}");
+  await runIn(app, [runtimeBinary(), "add", `npm:${packageJson.name}`], `http://${registry.origin}`);
+  const { imports } = JSON.parse(fs.readFileSync(app.join("deno.json"), "utf8"));
+  assertEquals(imports, { [packageJson.name]: `npm:${packageJson.name}@^${packageJson.version}` });
+  assertEquals([...registry.requested].sort(), [packageJson.name, "package.tgz"]);
+  await tryApp(app, [runtimeBinary(), "run", ...DENO_FLAGS], [runtimeBinary(), "check"]);
+}, { skip: onlyOn("deno") });
+
+test("deno run finds the package in node_modules, and it needs only ffi and the app's files", async () => {
+  using app = tempDir();
+  await unpackInto(app);
+  await tryApp(app, [runtimeBinary(), "run", "--node-modules-dir=manual", ...DENO_FLAGS]);
+}, { skip: onlyOn("deno") });
+
+test("bun add takes the tarball, and nothing else with it", async () => {
+  using app = newApp();
+  await runIn(app, [runtimeBinary(), "add", await packProject()]);
+  assertEquals(installed(app), [packageJson.name]);
+  await tryApp(app, [runtimeBinary(), "run"]);
+}, { skip: onlyOn("bun") });
+
+test("bun add finds the package in a registry, and nothing else with it", async () => {
+  using app = newApp();
+  await using registry = await serveRegistry(await packProject());
+  await runIn(app, [runtimeBinary(), "add", packageJson.name], `http://${registry.origin}`);
+  assertEquals(installed(app), [packageJson.name]);
+  await tryApp(app, [runtimeBinary(), "run"]);
+}, { skip: onlyOn("bun") });
+
+test("bun build puts a program and the package into one file, and leaves out what it does not use", async () => {
+  using app = tempDir();
+  await unpackInto(app);
+  fs.writeFileSync(app.join("app.ts"), readmePrograms()[0]!);
+  fs.writeFileSync(
+    app.join("key.ts"),
+    'import { bytesToHex } from "@cidstore/wal/keys";\nimport { WAL } from "@cidstore/wal";\n' +
+      "console.log(bytesToHex(new Uint8Array(16)));\n",
+  );
+  await runIn(app, [runtimeBinary(), "build", "--target=bun", "--minify", "--outdir=out", "app.ts", "key.ts"]);
+  fs.rmSync(app.join("node_modules"), { recursive: true });
+  assertEquals((await runIn(app, [runtimeBinary(), "run", "out/app.js"])).stdout, "6\n");
+  assertEquals((await runIn(app, [runtimeBinary(), "run", "out/key.js"])).stdout, `${"0".repeat(32)}\n`);
+  const sizes = ["app.js", "key.js"].map((name) => fs.statSync(app.join("out", name)).size) as [number, number];
+  assert(sizes[1] < sizes[0] / 10, `the log is in neither program: ${sizes}`);
+}, { skip: onlyOn("bun") });
+
+test("npm install takes the tarball, and nothing else with it", async () => {
+  using app = newApp();
+  await runIn(app, ["npm", "install", "--offline", await packProject()]);
+  assertEquals(installed(app), [packageJson.name]);
+  await tryApp(app, [process.execPath]);
+}, { skip: onlyOn("node") });
+
+test("npm install finds the package in a registry, and nothing else with it", async () => {
+  using app = newApp();
+  await using registry = await serveRegistry(await packProject());
+  await runIn(app, ["npm", "install", packageJson.name], `http://${registry.origin}`);
+  assertEquals(installed(app), [packageJson.name]);
+  await tryApp(app, [process.execPath]);
+}, { skip: onlyOn("node") });

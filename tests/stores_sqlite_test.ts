@@ -437,6 +437,19 @@ test("SQLiteStore opens a path or a file URL, and only a store or an empty file"
 // Promise: what was applied before sync() is on the medium, and SQLite wrote no commit record later
 //   than its fsync.
 // Method: read the system calls. A commit alone does not fsync, which shows that the test can tell.
+test("SQLiteStore on a runtime without SQLite is a WALPlatformError, and its module can be imported", async () => {
+  const { stdout, stderr } = await runSnippet(`
+    import process from "node:process";
+    process.getBuiltinModule = () => undefined;
+    const { SQLiteStore } = await import("${projectUrl("src/stores/sqlite.ts")}");
+    try {
+      new SQLiteStore(":memory:");
+    } catch (error) {
+      console.log(error.constructor.name, error.code);
+    }`);
+  assertEquals(stdout, "WALPlatformError PLATFORM\n", stderr);
+});
+
 test("SQLiteStore.sync() reaches the medium, and a commit alone does not", async () => {
   using directory = tempDir();
   const trace = directory.join("trace");

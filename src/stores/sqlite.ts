@@ -66,6 +66,7 @@ export class SQLiteStore implements RecordStore, Disposable {
    *
    * @param path a path or file URL; `":memory:"` for a database that lasts until `close()`.
    * @throws {SQLiteStoreError} if the database cannot be opened, or is not one of a store.
+   * @throws {WALPlatformError} if the runtime has no SQLite.
    * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
   constructor(path: string | URL, options: SQLiteStoreOptions = {}) {

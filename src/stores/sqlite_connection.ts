@@ -1,7 +1,9 @@
 // One connection to a store's database: its transactions, its syncs, and how it fails.
 
-import { DatabaseSync } from "node:sqlite";
+import process from "node:process";
+import type { DatabaseSync } from "node:sqlite";
 import { show } from "../arguments/numbers.ts";
+import { WALPlatformError } from "../errors.ts";
 import { SQLiteStoreError } from "./sqlite_error.ts";
 import { JoinedTransaction, type Transactions } from "./sqlite_joined.ts";
 import { makeTables, SQLiteTables } from "./sqlite_tables.ts";
@@ -43,8 +45,9 @@ export class SQLiteConnection implements Transactions {
   /** Opens a database, and makes the tables in an empty one. */
   constructor(path: string, busyTimeoutMs: number) {
     this.#path = path;
+    const Database = databaseClass();
     try {
-      this.#database = new DatabaseSync(path);
+      this.#database = new Database(path);
     } catch (cause) {
       throw this.#wrap("open the store", cause);
     }
@@ -201,4 +204,17 @@ export class SQLiteConnection implements Transactions {
     const why = cause instanceof Error ? cause.message : String(cause);
     return new SQLiteStoreError(this.#path, `Cannot ${action}, ${show(this.#path)}: ${why}`, { cause });
   }
+}
+
+/**
+ * The SQLite of this runtime. It is not imported, so that the module loads on an older Node, where
+ * the error is this one.
+ */
+function databaseClass(): typeof DatabaseSync {
+  const sqlite = process.getBuiltinModule?.("node:sqlite") as typeof import("node:sqlite") | undefined;
+  if (sqlite === undefined) {
+    const message = "Cannot open the store: this runtime has no node:sqlite, as Deno, Bun, and Node 26.9 or later have";
+    throw new WALPlatformError(message);
+  }
+  return sqlite.DatabaseSync;
 }

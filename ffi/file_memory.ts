@@ -4,7 +4,7 @@
 import { assert } from "./assert.ts";
 import { detach } from "./detach.ts";
 import { RegionError } from "./region.ts";
-import { runtime } from "./runtime.ts";
+import { runtime, RUNTIMES } from "./runtime.ts";
 
 /** The first bytes of every WebAssembly memory. They belong to the codec. */
 export const CODEC_BYTES = 65536;
@@ -118,6 +118,10 @@ export class FileMemory {
 function takeMemory(bytes: number): WebAssembly.Memory | null {
   if (!("WebAssembly" in globalThis)) {
     throw new RegionError("PLATFORM", "Cannot hold a file in memory: this runtime has no WebAssembly");
+  }
+  // Node 20 does not have all the JavaScript that a log uses.
+  if (!("withResolvers" in Promise)) {
+    throw new RegionError("PLATFORM", `Cannot hold a file in memory: this runtime is too old; use ${RUNTIMES}`);
   }
   const pages = Math.ceil(bytes / PAGE_BYTES);
   if (pages > MOST_PAGES) return null;

@@ -21,7 +21,7 @@ export function memoryRegion(sizeBytes: number): Region {
     warnings: [],
     syncsRangeAside: false,
     sync: mustBeOpen,
-    syncAsync: () => Promise.try(mustBeOpen),
+    syncAsync: () => new Promise((resolve) => resolve(mustBeOpen())),
     pageIn: mustBeOpen,
     release: mustBeOpen,
     readable() {

@@ -32,7 +32,9 @@ function nodeFFI(): NodeFFI {
   // Node before 20.16 has no getBuiltinModule.
   const ffi = process.getBuiltinModule?.("node:ffi") as unknown as NodeFFI | undefined;
   if (ffi !== undefined) return ffi;
-  throw unsupported(`with Node ${process.versions.node}, which has no node:ffi (too old, or --no-experimental-ffi)`);
+  throw unsupported(
+    `with Node ${process.versions.node}, which has no node:ffi (it is too old, or runs with --no-experimental-ffi)`,
+  );
 }
 
 function open(ffi: NodeFFI, library: string, wanted: Record<string, Definition>) {

@@ -3,6 +3,7 @@
 
 import process from "node:process";
 import { RegionError } from "../region.ts";
+import { RUNTIMES } from "../runtime.ts";
 
 /**
  * A C type that the FFI of each runtime has: `size` stands for `size_t`, `long`, `off_t` and every
@@ -161,7 +162,7 @@ const PLATFORMS: Readonly<Record<string, Platform>> = {
   "darwin arm64": macos(true),
 };
 
-const SUPPORTED = "Linux and macOS on x86-64 and arm64, with Deno, Bun, or Node 26.9 or later, are supported";
+const SUPPORTED = `Linux and macOS on x86-64 and arm64 are supported, with ${RUNTIMES}`;
 
 /** A refusal that says what is supported. */
 export function unsupported(what: string, cause?: unknown): RegionError {

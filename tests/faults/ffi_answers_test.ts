@@ -6,10 +6,11 @@
 // Method: children without a JIT and with little memory, names that are missing, and an FFI that
 //   returns odd things.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
+import { pathToFileURL } from "node:url";
 import * as bun from "../../ffi/libc/bun.ts";
 import { type Platform, platform } from "../../ffi/libc/platform.ts";
 import { verifyLibc } from "../../ffi/libc/self_test.ts";
@@ -60,7 +61,43 @@ test("WAL.open() without a JIT is WALPlatformError with the first reason as caus
   assert(lines[1]!.includes("JIT") && lines[1]!.includes("Linux and macOS"), stdout);
   assert(lines.at(-1)!.includes("JIT"), stdout);
   assertEquals(fs.readdirSync(directory.path), []);
-}, { skip: runtime !== "bun" && "Deno calls C without a JIT" });
+}, { skip: runtime !== "bun" && "others call C without a JIT" });
+
+test(
+  "WAL.open() on a Node without its FFI is WALPlatformError that names the Node to take; a log in memory works",
+  async () => {
+    using directory = tempDir();
+    const old = pathToFileURL(directory.join("old.mjs"));
+    // As before Node 20.16.
+    fs.writeFileSync(old, "delete process.getBuiltinModule;");
+    for (const flag of ["--no-experimental-ffi", `--import=${old}`]) {
+      const { stdout, stderr } = await openInChild(directory.join("log"), { nodeFlags: [flag] });
+      const [first, message = ""] = stdout.trim().split("\n");
+      assertEquals(first, "WALPlatformError PLATFORM 1", stderr);
+      assertStringIncludes(message, `Node ${process.versions.node}, which has no node:ffi`);
+      assertStringIncludes(message, "Node 26.9 or later");
+    }
+    assertEquals(fs.readdirSync(directory.path), ["old.mjs"]);
+  },
+  { skip: runtime !== "node" && "Node alone can be without its FFI" },
+);
+
+test("WAL.open() on a runtime that lacks JavaScript of the log's is WALPlatformError, in memory too", async () => {
+  using directory = tempDir();
+  const script = `
+    delete Promise.withResolvers;
+    const { WAL } = await import("${projectUrl("mod.ts")}");
+    for (const path of [null, ${JSON.stringify(directory.join("log"))}]) {
+      try {
+        WAL.open(path, { size: 65536 });
+      } catch (error) {
+        console.log(error.constructor.name, error.code, error.message.includes("Node 26.9 or later"));
+      }
+    }`;
+  const { stdout, stderr } = await runSnippet(script);
+  assertEquals(stdout, "WALPlatformError PLATFORM true\n".repeat(2), stderr);
+  assertEquals(fs.readdirSync(directory.path), []);
+});
 
 test("WAL.open() without WebAssembly is WALPlatformError, in memory too", async () => {
   using directory = tempDir();
@@ -75,7 +112,7 @@ test("WAL.open() without WebAssembly is WALPlatformError, in memory too", async 
     }`;
   const { stdout, stderr } = await runSnippet(script, { denoFlags: ["--allow-all", "--v8-flags=--jitless"] });
   assertEquals(stdout, "WALPlatformError PLATFORM true\n".repeat(2), stderr);
-}, { skip: runtime !== "deno" && "Bun has WebAssembly without a JIT" });
+}, { skip: runtime !== "deno" && "Bun has it without a JIT, and Node needs it for TypeScript" });
 
 test("WAL.open() with little address space opens or is typed, and leaves nothing", async () => {
   // A runtime that does not start at all says nothing on standard output.

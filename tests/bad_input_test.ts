@@ -38,7 +38,7 @@ import { SimulatedDisk } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { CAPACITY, fill, items, openInMemory, openOn, PATH } from "./support/logs.ts";
 import { fileBytes, headerBytes, type ReferenceHeader } from "./support/reference.ts";
-import { runtime } from "./support/runtime.ts";
+import { allow, confined, FFI, notSandboxed, SANDBOX } from "./support/sandbox.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -283,7 +283,7 @@ test("open() in a worker of a log that this thread has open is a WALLockedError 
   }));
 
 test(
-  "open() without Deno's permission is a WALPermissionError that names all flags that are missing",
+  "open() without the sandbox's permission is a WALPermissionError that names all flags that are missing",
   () =>
     withTempDir(async (temporary) => {
       const path = `${fs.realpathSync(temporary)}/log`;
@@ -295,15 +295,15 @@ test(
         console.log(error.name, error.code, error.flags.join(" "), error.path);
         console.log(error.message);
       }`;
-      const { stdout, stderr } = await runSnippet(source, { denoFlags: ["--allow-env=WAL_TEST_NOTHING"] });
-      const flags = `--allow-read=${path} --allow-write=${path} --allow-ffi`;
+      const { stdout, stderr } = await runSnippet(source, confined());
+      const flags = [allow("read", path), allow("write", path), FFI].join(" ");
       assertEquals(stdout.trim().split("\n"), [
         `WALPermissionError PERMISSION ${flags} ${path}`,
-        `Cannot use "${path}": Deno denies read, write, ffi; run again with ${flags} (a new file needs them for its directory)`,
+        `Cannot use "${path}": ${SANDBOX} denies read, write, ffi; run again with ${flags} (a new file needs them for its directory)`,
       ], stderr);
       assertEquals(fs.readdirSync(temporary), []);
     }),
-  { skip: runtime !== "deno" && "Bun has no sandbox" },
+  { skip: notSandboxed },
 );
 
 // Options.

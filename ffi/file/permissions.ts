@@ -2,7 +2,12 @@
 
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
+import process from "node:process";
 import { RegionError } from "../region.ts";
+import { runtime } from "../runtime.ts";
+
+/** The flag of every sandbox that grants calls of libc. */
+const FFI_FLAG = "--allow-ffi";
 
 /** The sandbox, as far as files and libc are concerned. */
 export interface Permissions {
@@ -17,8 +22,22 @@ export interface Permissions {
   has(access: "read" | "write", path: string): boolean;
 }
 
-/** No sandbox: Bun, and simulated disks. */
+/** No sandbox: Bun, Node without `--permission`, and simulated disks. */
 export const allowEverything: Permissions = { require() {}, requireFFI() {}, has: () => true };
+
+/** What a log needs; reading and writing are of a path. */
+type Access = "read" | "write" | "ffi";
+
+/** A runtime's own sandbox. */
+interface Sandbox {
+  readonly name: string;
+  /** True if access is granted already. */
+  has(access: Access, path?: string): boolean;
+  /** True if access is granted, perhaps by somebody at a terminal. */
+  request(access: Access, path?: string): boolean;
+  /** The beginning of the flag that grants access to files. */
+  readonly fileFlag: string;
+}
 
 type Descriptor = { name: "read" | "write"; path: string } | { name: "ffi" };
 interface DenoPermissions {
@@ -26,39 +45,62 @@ interface DenoPermissions {
   requestSync(descriptor: Descriptor): { state: string };
 }
 
-function denoPermissions(deno: DenoPermissions): Permissions {
-  const has = (descriptor: Descriptor) => deno.querySync(descriptor).state === "granted";
-  // A request prompts at a terminal. Elsewhere it is denied.
-  const get = (descriptor: Descriptor) => has(descriptor) || deno.requestSync(descriptor).state === "granted";
+function denoSandbox(deno: DenoPermissions): Sandbox {
+  const descriptor = (name: Access, path?: string) => ({ name, path }) as Descriptor;
+  const has = (access: Access, path?: string) => deno.querySync(descriptor(access, path)).state === "granted";
   return {
-    require(access, path) {
-      if (get({ name: access, path })) return;
-      // A log needs all three, so one message names all that are missing.
-      const all: Descriptor[] = [{ name: "read", path }, { name: "write", path }, { name: "ffi" }];
-      throw denied(path, all.filter((descriptor) => !has(descriptor)));
-    },
-    requireFFI() {
-      if (get({ name: "ffi" })) return;
-      const flag = "--allow-ffi";
-      throw new RegionError("PERMISSION", `Cannot call the C library: run again with ${flag}`, { flags: [flag] });
-    },
-    has: (name, path) => has({ name, path }),
+    name: "Deno",
+    has,
+    // A request prompts at a terminal. Elsewhere it is denied.
+    request: (access, path) => has(access, path) || deno.requestSync(descriptor(access, path)).state === "granted",
+    fileFlag: "--allow-",
   };
 }
 
-function denied(path: string, missing: readonly Descriptor[]): RegionError {
-  const names = missing.map(({ name }) => name);
-  const mayRead = !names.includes("read");
+interface NodePermission {
+  has(scope: string, path?: string): boolean;
+}
+
+function nodeSandbox(node: NodePermission): Sandbox {
+  const has = (access: Access, path?: string) => node.has(access === "ffi" ? access : `fs.${access}`, path);
+  return { name: "Node", has, request: has, fileFlag: "--allow-fs-" };
+}
+
+function permissionsOf(sandbox: Sandbox): Permissions {
+  return {
+    require(access, path) {
+      if (sandbox.request(access, path)) return;
+      // A log needs all three, so one message names all that are missing.
+      const all: Access[] = ["read", "write", "ffi"];
+      throw denied(sandbox, path, all.filter((access) => !sandbox.has(access, path)));
+    },
+    requireFFI() {
+      if (sandbox.request("ffi")) return;
+      throw new RegionError("PERMISSION", `Cannot call the C library: run again with ${FFI_FLAG}`, {
+        flags: [FFI_FLAG],
+      });
+    },
+    has: (access, path) => sandbox.has(access, path),
+  };
+}
+
+function denied(sandbox: Sandbox, path: string, missing: readonly Access[]): RegionError {
+  const mayRead = !missing.includes("read");
   // A new file needs its directory, because its temporary name is there too.
   const place = mayRead && !existsSync(path) ? dirname(path) : path;
-  const flags = names.map((name) => name === "ffi" ? "--allow-ffi" : `--allow-${name}=${place}`);
+  const flags = missing.map((access) => access === "ffi" ? FFI_FLAG : `${sandbox.fileFlag}${access}=${place}`);
   const hint = mayRead ? "" : " (a new file needs them for its directory)";
-  const what = `Cannot use ${JSON.stringify(path)}: Deno denies ${names.join(", ")}`;
+  const what = `Cannot use ${JSON.stringify(path)}: ${sandbox.name} denies ${missing.join(", ")}`;
   return new RegionError("PERMISSION", `${what}; run again with ${flags.join(" ")}${hint}`, { path, flags });
 }
 
 /** The sandbox of this runtime. */
 export function runtimePermissions(): Permissions {
-  const { Deno: deno } = globalThis as { Deno?: { permissions: DenoPermissions } };
-  return deno === undefined ? allowEverything : denoPermissions(deno.permissions);
+  if (runtime === "deno") {
+    const { Deno: deno } = globalThis as unknown as { Deno: { permissions: DenoPermissions } };
+    return permissionsOf(denoSandbox(deno.permissions));
+  }
+  // Node has it only if it runs with --permission.
+  const { permission } = process as unknown as { permission?: NodePermission };
+  return permission === undefined ? allowEverything : permissionsOf(nodeSandbox(permission));
 }

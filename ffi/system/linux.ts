@@ -1,12 +1,12 @@
 // The System of Linux.
 
-import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
 import { fileSystemName } from "./file_system_names.ts";
 import { LinuxMapping } from "./linux_mapping.ts";
 import { PosixSystem } from "./posix.ts";
 import { StatxPath } from "./statx_path.ts";
-import { errnoOf, type Mapping, type MapRequest, SystemError, type WatchedPath } from "./system.ts";
+import { syncAside } from "./sync_aside.ts";
+import { type Mapping, type MapRequest, SystemError, type WatchedPath } from "./system.ts";
 
 /** Linux on x86-64 and arm64, with glibc or musl. Only x86-64 with glibc has been run. */
 export class LinuxSystem extends PosixSystem {
@@ -26,12 +26,7 @@ export class LinuxSystem extends PosixSystem {
   }
 
   fsyncAsync(fd: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fsync(fd, (cause) => {
-        if (cause) reject(new SystemError("fsync", errnoOf(cause), undefined, { cause }));
-        else resolve();
-      });
-    });
+    return syncAside("fsync", fd, () => this.fsync(fd));
   }
 
   fileSystem(fd: number): string {

@@ -1,11 +1,11 @@
 // The Mapping of Linux.
 
-import * as fs from "node:fs";
 import * as c from "../libc/platform.ts";
 import type { Platform } from "../libc/platform.ts";
 import type { Libc } from "../libc/libc.ts";
 import { PosixMapping } from "./posix_mapping.ts";
-import { errnoOf, type MapRequest, SystemError } from "./system.ts";
+import { syncAside } from "./sync_aside.ts";
+import { type MapRequest, SystemError } from "./system.ts";
 
 /**
  * How much one advice to read asks for. The kernel cuts it at the device's limit, which is this or
@@ -18,8 +18,8 @@ const UNMAP_BYTES = 32 * 1024;
 /** A mapping on Linux. */
 export class LinuxMapping extends PosixMapping {
   /**
-   * On Deno another thread calls msync, which reports to the mapped file description. On Bun
-   * another thread calls fdatasync, which reports to the spare one.
+   * On Deno another thread calls msync, which reports to the mapped file description. On Bun and
+   * Node another thread calls fdatasync, which reports to the spare one.
    */
   readonly syncsRangeAside: boolean;
   readonly #pageBytes: number;
@@ -46,20 +46,11 @@ export class LinuxMapping extends PosixMapping {
   syncAsync(offset: number, lengthBytes: number): Promise<void> {
     const { msyncAsync } = this.libc;
     const address = this.addressOf(offset, lengthBytes);
-    if (msyncAsync === null) return this.#syncFileAsync();
+    if (msyncAsync === null) return syncAside("fdatasync", this.request.spareFd, () => this.syncFile());
     this.#unmapPages(address, lengthBytes);
     return msyncAsync(address, lengthBytes, this.on.MS_SYNC).then((result) => {
       // The other thread's errno cannot be read from here.
       if (result !== 0) throw new SystemError("msync", "EUNKNOWN");
-    });
-  }
-
-  #syncFileAsync(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.request.spareFd, (cause) => {
-        if (cause) reject(new SystemError("fdatasync", errnoOf(cause), undefined, { cause }));
-        else resolve();
-      });
     });
   }
 

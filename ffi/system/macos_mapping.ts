@@ -33,8 +33,8 @@ export class MacosMapping extends PosixMapping {
     const { msyncAsync } = this.libc;
     const { fullSyncAsync } = this.#fullSync;
     if (msyncAsync === null || fullSyncAsync === null || barrierOnly) {
-      // Bun has no call on another thread that is sure to reach the medium. Holding this thread is
-      // better than no sync.
+      // Bun and Node have no call on another thread that is sure to reach the medium. Holding this
+      // thread is better than no sync.
       return this.#sync(spareFd, offset, lengthBytes);
     }
     const address = this.addressOf(offset, lengthBytes);

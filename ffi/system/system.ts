@@ -36,10 +36,12 @@ export function isAbsence(error: unknown): boolean {
 /** The name of the error number in an error of node:fs. */
 export function errnoOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
+  // Node's sandbox refuses before the operating system is called.
+  if (code === "ERR_ACCESS_DENIED") return "EACCES";
   if (typeof code === "string") return code;
   // What Deno throws for a name that is not UTF-8.
   if (name === "InvalidData") return "EILSEQ";
-  // Deno's sandbox refuses before the operating system is called.
+  // Deno's sandbox, as Node's.
   return name === "NotCapable" || name === "PermissionDenied" ? "EACCES" : "EUNKNOWN";
 }
 

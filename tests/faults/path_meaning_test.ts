@@ -17,7 +17,7 @@ import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { mountSkip } from "../support/loop_device.ts";
 import { openOn, PATH } from "../support/logs.ts";
-import { runtime } from "../support/runtime.ts";
+import { allow, confined, FFI, notSandboxed } from "../support/sandbox.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -31,7 +31,7 @@ function twoDirectories(): TempDir {
 }
 
 /** Runs a snippet that starts in the first of two directories. @returns its lines. */
-async function inFirst(directory: TempDir, body: string, denoFlags?: string[]): Promise<string[]> {
+async function inFirst(directory: TempDir, body: string, flags?: string[]): Promise<string[]> {
   const { code, stdout, stderr } = await runSnippet(
     `
     import process from "node:process";
@@ -48,7 +48,7 @@ async function inFirst(directory: TempDir, body: string, denoFlags?: string[]): 
       }
     };
     ${body}`,
-    { cwd: directory.join("a"), ...(denoFlags === undefined ? {} : { denoFlags }) },
+    { cwd: directory.join("a"), ...(flags === undefined ? {} : confined(...flags)) },
   );
   assertEquals(code, 0, `${stdout}\n${stderr}`);
   return stdout.trimEnd().split("\n");
@@ -106,10 +106,10 @@ test("WAL.open(), backup() and SQLiteStore take a relative path as it is meant w
 });
 
 test(
-  "WAL.open() of a relative path needs no more of Deno's permissions than the file's, and of an absolute one asks for no directory",
+  "WAL.open() of a relative path needs no more permissions than the file's, and of an absolute one asks for no directory",
   async () => {
     using directory = twoDirectories();
-    const flags = ["--allow-read=in", "--allow-write=in", "--allow-ffi", "--no-prompt"];
+    const flags = [allow("read", "in"), allow("write", "in"), FFI];
     const lines = await inFirst(
       directory,
       `attempt(() => {
@@ -128,7 +128,7 @@ test(
     );
     assertEquals(lines, ["true", "WALPermissionError PERMISSION", "false"]);
   },
-  { skip: runtime !== "deno" && "Bun has no sandbox" },
+  { skip: notSandboxed },
 );
 
 test("WAL.open() in a deleted working directory is WALNotFoundError for a relative path, and nothing for another", async () => {

@@ -40,6 +40,7 @@ export {
   WALIOError,
   WALLockedError,
   WALNotFoundError,
+  WALOperationError,
   WALPermissionError,
   WALPlatformError,
   WALSpaceError,
@@ -50,6 +51,7 @@ export {
 export { OpType } from "./src/types.ts";
 export type {
   ApplicableStore,
+  ApplicationOpType,
   AppliedRun,
   BatchStore,
   ConsumeErrorContext,

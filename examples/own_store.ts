@@ -5,7 +5,16 @@
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { type AppliedRun, consume, type LSN, OpType, type Store, WAL, type WALRecord } from "@cidstore/wal";
+import {
+  type AppliedRun,
+  consume,
+  type LSN,
+  OpType,
+  type Store,
+  WAL,
+  WALOperationError,
+  type WALRecord,
+} from "@cidstore/wal";
 import { bytesToHex } from "@cidstore/wal/keys";
 
 /**
@@ -17,6 +26,9 @@ interface Saved {
   readonly appliedLog: string | null;
   readonly keys: Record<string, string[]>;
 }
+
+/** What the store can apply. */
+const KNOWN: readonly number[] = Object.values(OpType);
 
 /**
  * A store for data that fits into memory. The log keeps changes durable until the file is written.
@@ -47,8 +59,12 @@ export class JSONFileStore implements Store {
     return this.#keys;
   }
 
-  /** Applies a run of records: all or none, because nothing in here can fail half-way. */
+  /** Applies a run of records: all or none, because what can fail comes first. */
   applyBatch(records: readonly WALRecord[], run: AppliedRun): void {
+    for (const { lsn, opType } of records) {
+      // Never skipped, because the log releases what a store has been given.
+      if (!KNOWN.includes(opType)) throw new WALOperationError(lsn, opType, "this store does not know the type");
+    }
     for (const record of records) {
       if (record.lsn <= this.#applied) continue; // handed out again, as after a failed sync()
       this.#apply(record);
@@ -85,6 +101,7 @@ export class JSONFileStore implements Store {
     const value = bytesToHex(record.value);
     const values = this.#keys.get(key) ?? new Set();
     if (opType === OpType.Insert) this.#keys.set(key, values.add(value));
+    else if (opType === OpType.Replace) this.#keys.set(key, new Set([value]));
     else if (opType === OpType.Delete) this.#keys.delete(key);
     else if (opType === OpType.DeleteValue && values.delete(value) && values.size === 0) this.#keys.delete(key);
   }

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { type LSN, OpType, type Store, type WALRecord } from "@cidstore/wal";
+import { type LSN, OpType, type Store, WALOperationError, type WALRecord } from "@cidstore/wal";
 import {
   BrokenPromiseError,
   crashTest,
@@ -52,14 +52,20 @@ abstract class TextStore implements Store {
 
   protected abstract save(lsn: LSN): void;
 
-  #apply({ opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
+  #apply({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecord): void {
     const key = `${keyHigh} ${keyLow} `;
     const line = `${key}${valueHigh} ${valueLow}`;
     if (opType === OpType.Insert) this.lines.add(line);
     else if (opType === OpType.DeleteValue) this.lines.delete(line);
-    else if (opType === OpType.Delete) {
-      for (const other of this.lines) if (other.startsWith(key)) this.lines.delete(other);
-    }
+    else if (opType === OpType.Delete) this.#deleteKey(key);
+    else if (opType === OpType.Replace) {
+      this.#deleteKey(key);
+      this.lines.add(line);
+    } else throw new WALOperationError(lsn, opType, "this store does not know the type"); // skipped would be lost
+  }
+
+  #deleteKey(key: string): void {
+    for (const line of this.lines) if (line.startsWith(key)) this.lines.delete(line);
   }
 }
 

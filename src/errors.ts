@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
-import type { Loss, LSN } from "./types.ts";
+import type { Loss, LSN, OpType } from "./types.ts";
 
 /**
  * The codes of {@linkcode WALError.code}, one for each class. `"SQLITE"` belongs to
@@ -20,6 +20,7 @@ export type WALErrorCode =
   | "LOCKED"
   | "NO_SPACE"
   | "NOT_FOUND"
+  | "OPERATION"
   | "PERMISSION"
   | "PLATFORM"
   | "SQLITE"
@@ -370,6 +371,27 @@ export class WALStoreError extends WALError {
   /** The same as `appliedLsn`. */
   get applied(): LSN {
     return this.appliedLsn;
+  }
+}
+
+/**
+ * The store cannot apply a record, because it does not know the operation. Code `OPERATION`. No
+ * record from this one on was applied or released, and a retry does not help. Give the store the
+ * method that the message names. Then it gets the record, which the log has kept.
+ */
+export class WALOperationError extends WALError {
+  /** The class's name. */
+  override name = "WALOperationError";
+  /** The record. */
+  readonly lsn: LSN;
+  /** Its opcode. */
+  readonly opType: OpType;
+
+  /** Made by the log, or by a store. */
+  constructor(lsn: LSN, opType: OpType, why: string) {
+    super("OPERATION", `Cannot apply LSN ${lsn} of type ${opType}: ${why}`);
+    this.lsn = lsn;
+    this.opType = opType;
   }
 }
 

@@ -26,7 +26,10 @@ export type HybridTimeInput = readonly [nanos: U64, seq: number, shard: number];
 /** Hybrid logical time as the log returns it. */
 export type HybridTime = readonly [nanos: bigint, seq: number, shard: number];
 
-/** What a record does to the store: its opcode, the low six bits of byte 4. */
+/**
+ * What a record does to the store: its opcode, the low six bits of byte 4. The opcodes from 32 to
+ * 63 are the application's: see {@linkcode ApplicationOpType}.
+ */
 export const OpType = {
   /** Adds the value to the key's values. */
   Insert: 1,
@@ -36,16 +39,26 @@ export const OpType = {
   DeleteValue: 3,
   /** Everything up to the LSN in `valueLow` is in the store. */
   Checkpoint: 4,
+  /** Makes the value the only one of the key. */
+  Replace: 5,
 } as const;
 
-/** One of the numbers of {@linkcode OpType}. */
-export type OpType = (typeof OpType)[keyof typeof OpType];
+/**
+ * An opcode that belongs to the application, 32 to 63: what such a record means, only the
+ * application and its store know. Its key and its value are free.
+ */
+export type ApplicationOpType =
+  | (32 | 33 | 34 | 35 | 36 | 37 | 38 | 39 | 40 | 41 | 42 | 43 | 44 | 45 | 46 | 47)
+  | (48 | 49 | 50 | 51 | 52 | 53 | 54 | 55 | 56 | 57 | 58 | 59 | 60 | 61 | 62 | 63);
+
+/** One of the numbers of {@linkcode OpType}, or one of the application's. */
+export type OpType = (typeof OpType)[keyof typeof OpType] | ApplicationOpType;
 
 /** The fields of a record, as in the plain object that {@linkcode WALRecord.toObject} returns. */
 export interface WALRecordFields {
   /** Its log sequence number. */
   readonly lsn: LSN;
-  /** What it does: one of `OpType`. */
+  /** What it does: one of `OpType`, or 32 to 63 for a record of the application. */
   readonly opType: OpType;
   /** The record's version: 1. */
   readonly version: number;
@@ -116,11 +129,13 @@ export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
 /**
  * What a log is applied to: any object with these methods, synchronous or asynchronous. A store has
  * `insert()`, `delete()` and `deleteValue()`, or it has `applyBatch()`. The other methods are
- * optional.
+ * optional. A log with replaces or with records of the application needs a store with `replace()`
+ * or `apply()`, or with `applyBatch()`. At a record that the store cannot apply, the consumer ends
+ * with `WALOperationError`.
  *
  * A store gets durable records only, in LSN order, each at least once. A store with `appliedLsn()`
- * gets each exactly once. Without it `insert()`, `delete()` and `deleteValue()` must be idempotent,
- * because after a crash the log cannot know what was applied, and hands that out again.
+ * gets each exactly once. Without it the methods that apply a record must be idempotent, because
+ * after a crash the log cannot know what was applied, and hands that out again.
  */
 export interface Store {
   /** Adds a value to a key's values. A value that is there already is not added again. */
@@ -141,10 +156,23 @@ export interface Store {
     valueLow: bigint,
     record: WALRecord,
   ): void | Promise<void>;
+  /** Makes a value the only one of a key, whatever values the key had. */
+  replace?(
+    keyHigh: bigint,
+    keyLow: bigint,
+    valueHigh: bigint,
+    valueLow: bigint,
+    record: WALRecord,
+  ): void | Promise<void>;
+  /** Applies a record of the application, one that `logOperation()` wrote. */
+  apply?(record: WALRecord): void | Promise<void>;
   /**
    * Applies a run of records in one transaction: all of them or, if the method throws, none. A
-   * store with `applyBatch()` gets no calls of the three methods above. A run holds whole batches,
-   * in LSN order, without checkpoint records.
+   * store with `applyBatch()` gets no calls of the methods above. A run holds whole batches, in LSN
+   * order, without checkpoint records.
+   *
+   * Throw at a record of a type that the store does not know. A record that is skipped is lost,
+   * because the log releases it.
    *
    * @param run has the log's id and the last LSN. Save both in the same transaction.
    */
@@ -232,7 +260,8 @@ export interface ConsumeOptions {
    * Decides what happens when the store throws. `"retry"` applies the failed records again, after a
    * delay that doubles from 10 ms to 1 s. If `sync()` failed, that means all records since the last
    * successful `sync()`. `"stop"` ends the consumer with the error. Without `onError`, every error
-   * ends the consumer.
+   * ends the consumer. `onError` is not asked about a `WALOperationError`, because a retry does not
+   * help.
    */
   onError?:
     | ((error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">)

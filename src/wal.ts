@@ -15,13 +15,14 @@ import type { RingMemory } from "./engine/ring_memory.ts";
 import { checkRange } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
-import { checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
+import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, openLog } from "./recovery/open.ts";
 import { closeOfEarlierEvaluation, forgetOpen, rememberOpen } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions } from "./arguments/options.ts";
 import { checkFilePath, checkPath } from "./arguments/paths.ts";
 import {
   type ApplicableStore,
+  type ApplicationOpType,
   type ConsumeOptions,
   type DeleteItem,
   type HalfOrBytes,
@@ -217,17 +218,7 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow?: U64,
     time?: HybridTimeInput,
   ): Promise<void> {
-    let taken: HybridTime | undefined;
-    try {
-      if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
-        if (isObject(key)) return this.#logBytes(OpType.Insert, key, second, third as HybridTimeInput);
-        checkPair(key as U64, second as U64, third as U64, valueLow as U64);
-      }
-      taken = this.#takeTime(time);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    return this.#append(OpType.Insert, key, second as U64, third as U64, valueLow, taken);
+    return this.#logPair(OpType.Insert, key, second, third, valueLow, time);
   }
 
   /** Logs the removal of a key with all its values. As {@linkcode WAL.logInsert}. */
@@ -255,17 +246,60 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow?: U64,
     time?: HybridTimeInput,
   ): Promise<void> {
-    let taken: HybridTime | undefined;
+    return this.#logPair(OpType.DeleteValue, key, second, third, valueLow, time);
+  }
+
+  /**
+   * Logs that a value is the only one of a key from now on. It is one record, so no crash leaves
+   * the key without a value or with two. As {@linkcode WAL.logInsert}.
+   *
+   * A consumer's store applies it with `replace()`, or with `applyBatch()`.
+   */
+  logReplace(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): Promise<void>;
+  /** As above, with a key and a value of 16 bytes, big-endian. */
+  logReplace(key: Uint8Array, value: Uint8Array, time?: HybridTimeInput): Promise<void>;
+  logReplace(
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third?: U64 | HybridTimeInput,
+    valueLow?: U64,
+    time?: HybridTimeInput,
+  ): Promise<void> {
+    return this.#logPair(OpType.Replace, key, second, third, valueLow, time);
+  }
+
+  /**
+   * Logs a record of the application, such as a split, a merge or a new schema. The log keeps and
+   * returns it as any other record. As {@linkcode WAL.logInsert}.
+   *
+   * A consumer's store applies it with `apply()`, or with `applyBatch()`.
+   *
+   * @param code the record's opcode, 32 to 63. What it means is up to the application.
+   */
+  logOperation(
+    code: ApplicationOpType,
+    keyHigh: U64,
+    keyLow: U64,
+    valueHigh: U64,
+    valueLow: U64,
+    time?: HybridTimeInput,
+  ): Promise<void>;
+  /** As above, with a key and a value of 16 bytes, big-endian. */
+  logOperation(code: ApplicationOpType, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput): Promise<void>;
+  logOperation(
+    code: ApplicationOpType,
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third?: U64 | HybridTimeInput,
+    valueLow?: U64,
+    time?: HybridTimeInput,
+  ): Promise<void> {
     try {
-      if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
-        if (isObject(key)) return this.#logBytes(OpType.DeleteValue, key, second, third as HybridTimeInput);
-        checkPair(key as U64, second as U64, third as U64, valueLow as U64);
-      }
-      taken = this.#takeTime(time);
+      checkCode(code);
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#append(OpType.DeleteValue, key, second as U64, third as U64, valueLow, taken);
+    return this.#logPair(code, key, second, third, valueLow, time);
   }
 
   /**
@@ -317,15 +351,7 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow?: U64,
     time?: HybridTimeInput,
   ): LSN {
-    if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
-      if (isObject(key)) return this.#logBytesSync(OpType.Insert, key, second, third as HybridTimeInput);
-      checkPair(key as U64, second as U64, third as U64, valueLow as U64);
-    }
-    const taken = this.#takeTime(time);
-    const { appender } = this.#opened("append");
-    const lsn = appender.tryAppend(OpType.Insert, key, second as U64, third as U64, valueLow, taken, true);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#logPairSync(OpType.Insert, key, second, third, valueLow, time);
   }
 
   /** Appends a delete without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
@@ -352,15 +378,47 @@ export class WAL implements Disposable, AsyncDisposable {
     valueLow?: U64,
     time?: HybridTimeInput,
   ): LSN {
-    if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
-      if (isObject(key)) return this.#logBytesSync(OpType.DeleteValue, key, second, third as HybridTimeInput);
-      checkPair(key as U64, second as U64, third as U64, valueLow as U64);
-    }
-    const taken = this.#takeTime(time);
-    const { appender } = this.#opened("append");
-    const lsn = appender.tryAppend(OpType.DeleteValue, key, second as U64, third as U64, valueLow, taken, true);
-    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
-    return lsn;
+    return this.#logPairSync(OpType.DeleteValue, key, second, third, valueLow, time);
+  }
+
+  /** Appends a replace without waiting for the medium. As {@linkcode WAL.logInsertSync}. */
+  logReplaceSync(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput): LSN;
+  /** As above, with a key and a value of 16 bytes, big-endian. */
+  logReplaceSync(key: Uint8Array, value: Uint8Array, time?: HybridTimeInput): LSN;
+  logReplaceSync(
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third?: U64 | HybridTimeInput,
+    valueLow?: U64,
+    time?: HybridTimeInput,
+  ): LSN {
+    return this.#logPairSync(OpType.Replace, key, second, third, valueLow, time);
+  }
+
+  /**
+   * Appends a record of the application without waiting for the medium. As
+   * {@linkcode WAL.logInsertSync}.
+   */
+  logOperationSync(
+    code: ApplicationOpType,
+    keyHigh: U64,
+    keyLow: U64,
+    valueHigh: U64,
+    valueLow: U64,
+    time?: HybridTimeInput,
+  ): LSN;
+  /** As above, with a key and a value of 16 bytes, big-endian. */
+  logOperationSync(code: ApplicationOpType, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput): LSN;
+  logOperationSync(
+    code: ApplicationOpType,
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third?: U64 | HybridTimeInput,
+    valueLow?: U64,
+    time?: HybridTimeInput,
+  ): LSN {
+    checkCode(code);
+    return this.#logPairSync(code, key, second, third, valueLow, time);
   }
 
   /**
@@ -656,6 +714,51 @@ export class WAL implements Disposable, AsyncDisposable {
     health.mustBeOpen("read");
     const [first, last] = checkRange({ from, to }, positions);
     return { memory, first, last };
+  }
+
+  /**
+   * Logs a record with a key and a value, in halves or in bytes. The halves are checked here first,
+   * because JavaScriptCore does not inline `checkPair()`.
+   */
+  #logPair(
+    opType: OpType,
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third: U64 | HybridTimeInput | undefined,
+    valueLow: U64 | undefined,
+    time: HybridTimeInput | undefined,
+  ): Promise<void> {
+    let taken: HybridTime | undefined;
+    try {
+      if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
+        if (isObject(key)) return this.#logBytes(opType, key, second, third as HybridTimeInput);
+        checkPair(key as U64, second as U64, third as U64, valueLow as U64);
+      }
+      taken = this.#takeTime(time);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#append(opType, key, second as U64, third as U64, valueLow, taken);
+  }
+
+  /** As `#logPair()`, without waiting for the medium. */
+  #logPairSync(
+    opType: OpType,
+    key: HalfOrBytes,
+    second: HalfOrBytes,
+    third: U64 | HybridTimeInput | undefined,
+    valueLow: U64 | undefined,
+    time: HybridTimeInput | undefined,
+  ): LSN {
+    if (!isU64(key) || !isU64(second) || !isU64(third) || !isU64(valueLow)) {
+      if (isObject(key)) return this.#logBytesSync(opType, key, second, third as HybridTimeInput);
+      checkPair(key as U64, second as U64, third as U64, valueLow as U64);
+    }
+    const taken = this.#takeTime(time);
+    const { appender } = this.#opened("append");
+    const lsn = appender.tryAppend(opType, key, second as U64, third as U64, valueLow, taken, true);
+    if (lsn === NO_ROOM) throw this.#log!.room.fullError(1);
+    return lsn;
   }
 
   /**

@@ -17,6 +17,7 @@ import {
 import * as fs from "node:fs";
 import process from "node:process";
 import {
+  type ApplicationOpType,
   type DeleteItem,
   type HybridTimeInput,
   type InsertItem,
@@ -36,7 +37,7 @@ import {
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
-import { CAPACITY, fill, items, openInMemory, openOn, PATH } from "./support/logs.ts";
+import { CAPACITY, fill, items, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { fileBytes, headerBytes, type ReferenceHeader } from "./support/reference.ts";
 import { allow, confined, FFI, notSandboxed, SANDBOX } from "./support/sandbox.ts";
 import { withTempDir } from "./support/temp.ts";
@@ -376,6 +377,13 @@ test("logInsert() and its like refuse a key or value that is no unsigned 64-bit 
       const [a, b, c, d] = [1, 2, 3, 4].map((good, i) => i === place ? bad : good) as [U64, U64, U64, U64];
       await bothFail(wal, errorClass, () => wal.logInsertSync(a, b, c, d), () => wal.logInsert(a, b, c, d));
       await bothFail(wal, errorClass, () => wal.logDeleteValueSync(a, b, c, d), () => wal.logDeleteValue(a, b, c, d));
+      await bothFail(wal, errorClass, () => wal.logReplaceSync(a, b, c, d), () => wal.logReplace(a, b, c, d));
+      await bothFail(
+        wal,
+        errorClass,
+        () => wal.logOperationSync(40, a, b, c, d),
+        () => wal.logOperation(40, a, b, c, d),
+      );
       const batch: InsertItem[] = [[1, 1, 1, 1], [a, b, c, d], [1, 1, 1, 1]];
       await bothFail(wal, errorClass, () => wal.batchInsertSync(batch), () => wal.batchInsert(batch));
       if (place > 1) continue;
@@ -385,6 +393,42 @@ test("logInsert() and its like refuse a key or value that is no unsigned 64-bit 
     }
   }
   assertEquals(wal.length, 0);
+});
+
+test("logOperation() refuses a code that is not the application's, before it reads anything else, and writes nothing", async () => {
+  await using wal = openInMemory();
+  const given: [value: unknown, errorClass: ErrorClass][] = [
+    ...[...range(-1, 31), 64, 256, 2 ** 32 + 40, 39.5, NaN, Infinity].map((code): [unknown, ErrorClass] => [
+      code,
+      RangeError,
+    ]),
+    ...["40", 40n, null, undefined, true, {}, [40], Symbol("s")].map((
+      code,
+    ): [unknown, ErrorClass] => [code, TypeError]),
+  ];
+  const unread = new Proxy([1n, 0, 0], {
+    get: () => {
+      throw new Error("read");
+    },
+  }) as unknown as HybridTimeInput;
+  for (const [bad, errorClass] of given) {
+    const code = bad as ApplicationOpType;
+    await bothFail(
+      wal,
+      errorClass,
+      () => wal.logOperationSync(code, 1, 2, 3, 4, unread),
+      () => wal.logOperation(code, 1, 2, 3, 4, unread),
+    );
+    const [key, value] = [new Uint8Array(16), new Uint8Array(16)];
+    await bothFail(
+      wal,
+      errorClass,
+      () => wal.logOperationSync(code, key, value),
+      () => wal.logOperation(code, key, value),
+    );
+  }
+  for (const code of range(32, 63)) wal.logOperationSync(code as ApplicationOpType, 1, 2, 3, 4);
+  assertEquals(wal.replay().map(({ opType }) => opType as number), range(32, 63));
 });
 
 test("batchInsert() of what is no batch, or of items that are none, is a TypeError, and writes nothing", async () => {

@@ -174,6 +174,20 @@ const METHODS: readonly Method[] = [
     async: (wal, key, value, time) => wal.logDeleteValue(key, value, time),
   },
   {
+    name: "logReplace()",
+    opType: OpType.Replace,
+    hasValue: true,
+    sync: (wal, key, value, time) => wal.logReplaceSync(key, value, time),
+    async: (wal, key, value, time) => wal.logReplace(key, value, time),
+  },
+  {
+    name: "logOperation()",
+    opType: 47,
+    hasValue: true,
+    sync: (wal, key, value, time) => wal.logOperationSync(47, key, value, time),
+    async: (wal, key, value, time) => wal.logOperation(47, key, value, time),
+  },
+  {
     name: "batchInsert()",
     opType: OpType.Insert,
     hasValue: true,
@@ -228,9 +242,11 @@ for (const { name, opType, hasValue, sync, async } of METHODS) {
 test("logInsert() and its like refuse bytes beside halves, and write nothing", async () => {
   await using wal = openInMemory();
   const key = KEY as unknown as U64;
-  const log = [wal.logInsertSync, wal.logInsert, wal.logDeleteValueSync, wal.logDeleteValue] as ((
-    ...given: unknown[]
-  ) => unknown)[];
+  const names = ["logInsert", "logDeleteValue", "logReplace", "logOperation"].flatMap((name) => [`${name}Sync`, name]);
+  const log = names.map((name) => {
+    const method = Reflect.get(wal, name) as (...given: unknown[]) => unknown;
+    return name.startsWith("logOperation") ? method.bind(wal, 50) : method;
+  });
   const mixed: [given: unknown[], says: RegExp][] = [
     [[key, 1n], /1n as value: it must be a Uint8Array of 16 bytes; give key and value both/],
     [[key], /undefined as value/],
@@ -314,6 +330,12 @@ test("WAL writes the same records for bytes, for items in bytes and for packed b
         ...pairs.map((halves, i) => (form: number, wal: WAL) =>
           form === 0 ? wal.logDeleteValueSync(...halves) : wal.logDeleteValueSync(kh[i]!, vs[i]!)
         ),
+        ...pairs.map((halves, i) => (form: number, wal: WAL) =>
+          form === 0 ? wal.logReplaceSync(...halves) : wal.logReplaceSync(kh[i]!, vs[i]!)
+        ),
+        ...pairs.map((halves, i) => (form: number, wal: WAL) =>
+          form === 0 ? wal.logOperationSync(63, ...halves) : wal.logOperationSync(63, kh[i]!, vs[i]!)
+        ),
         (form, wal) => wal.batchInsertSync([pairs, items, mixed, packed][form]! as typeof items),
         (form, wal) => wal.batchDeleteSync([deletes, kh, new Set(kh), joined(...kh)][form]! as typeof kh),
         (form, wal) => wal.batchInsert([pairs, items.values(), mixed.values(), packed][form]! as Iterable<InsertBytes>),
@@ -326,7 +348,7 @@ test("WAL writes the same records for bytes, for items in bytes and for packed b
           for (const line of lines) await line(form, wal);
           wal.close();
           using reopened = openOn(disk); // its checksums are right
-          assertEquals([reopened.length, reopened.recovery.clean], [7 * pairs.length, true]);
+          assertEquals([reopened.length, reopened.recovery.clean], [9 * pairs.length, true]);
           return ringOf(disk);
         }),
       );
@@ -447,19 +469,23 @@ test("logInsert() writes the bytes of its call, whatever becomes of them later",
       wal.logInsert(key, value),
       wal.logDelete(key),
       wal.logDeleteValue(key, value),
+      wal.logReplace(key, value),
+      wal.logOperation(63, key, value),
       wal.batchInsert([[key, value]]),
       wal.batchDelete([key, value]),
       wal.batchInsert(packed),
       wal.batchDelete(packedKeys),
     ];
-    assertEquals(wal.stats().waiting, isFull ? 7 : 0);
+    assertEquals(wal.stats().waiting, isFull ? 9 : 0);
     for (const bytes of [key, packed]) bytes.fill(99);
     for (const bytes of [value, packedKeys]) structuredClone(bytes, { transfer: [bytes.buffer] });
     gate.resolve();
     await Promise.all(calls);
     const data = Array.from(wal.records({ from: wal.tail })).filter(({ opType }) => opType !== OpType.Checkpoint);
-    const found = data.slice(-9).map(({ keyLow, valueLow }) => [keyLow, valueLow].map((half) => Number(half & 0xffn)));
-    assertEquals(found, [[1, 2], [1, 0], [1, 2], [1, 2], [1, 0], [2, 0], [3, 4], [5, 0], [6, 0]], `full: ${isFull}`);
+    const found = data.slice(-11).map(({ keyLow, valueLow }) => [keyLow, valueLow].map((half) => Number(half & 0xffn)));
+    const singles = [[1, 2], [1, 0], [1, 2], [1, 2], [1, 2]];
+    const batches = [[1, 2], [1, 0], [2, 0], [3, 4], [5, 0], [6, 0]];
+    assertEquals(found, [...singles, ...batches], `full: ${isFull}`);
     if (isFull) wal.close();
     await consuming;
   }
@@ -477,7 +503,7 @@ test("logInsert() and its like take a time beside bytes", async () => {
       assertThrows(() => sync(wal, KEY, VALUE, bad as unknown as HybridTimeInput), TypeError, "as time");
     }
   }
-  assertEquals(wal.replay().map(({ time }) => time), range(0, 5).map(at));
+  assertEquals(wal.replay().map(({ time }) => time), range(0, 2 * singles.length - 1).map(at));
 });
 
 test("checkPairBytes() and its like agree with the language about what is a Uint8Array of 16 bytes", () => {

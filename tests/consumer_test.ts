@@ -27,11 +27,17 @@ test("consumeAsync() hands each kind of record to its method, with the record", 
     insert: (...fields) => void calls.push(["insert", ...fields.slice(0, 4), fields[4].lsn]),
     delete: (...fields) => void calls.push(["delete", ...fields.slice(0, 2), fields[2].lsn]),
     deleteValue: (...fields) => void calls.push(["deleteValue", ...fields.slice(0, 4), fields[4].lsn]),
+    replace: (...fields) => void calls.push(["replace", ...fields.slice(0, 4), fields[4].lsn]),
+    apply: (...fields) =>
+      void calls.push(["apply", ...fields.map(({ lsn, opType, keyHigh }) => [lsn, opType, keyHigh])]),
   };
   wal.logInsertSync(1, 2, 3, 4);
   wal.logDeleteSync(5, 6);
   wal.checkpoint(0);
   wal.logDeleteValueSync(7, 8, 9, 10);
+  wal.logReplaceSync(11, 12, 13, 14);
+  wal.logOperationSync(32, 15, 0, 0, 0);
+  wal.logOperationSync(63, 16, 0, 0, 0);
   const consuming = wal.consumeAsync(store);
   await wal.whenApplied();
   wal.close();
@@ -40,6 +46,9 @@ test("consumeAsync() hands each kind of record to its method, with the record", 
     ["insert", 1n, 2n, 3n, 4n, 1],
     ["delete", 5n, 6n, 2],
     ["deleteValue", 7n, 8n, 9n, 10n, 4],
+    ["replace", 11n, 12n, 13n, 14n, 5],
+    ["apply", [6, 32, 15n]],
+    ["apply", [7, 63, 16n]],
   ]);
 });
 

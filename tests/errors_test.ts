@@ -29,6 +29,7 @@ function ownerOf(code: WALErrorCode): string {
     case "PLATFORM":
     case "SYNC":
       return "system";
+    case "OPERATION":
     case "SQLITE":
     case "STORE":
       return "store";

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import * as layout from "../src/format/layout.ts";
-import { MAX_OPCODE, OPERATIONS } from "../src/format/operations.ts";
+import { isApplicationOpcode, isOpcode, OPERATIONS } from "../src/format/operations.ts";
 import { OpType } from "../src/types.ts";
 import { test } from "./support/test.ts";
 
@@ -86,9 +86,17 @@ test("docs/format.md describes the file and the magic number", () => {
 });
 
 test("docs/format.md names every opcode", () => {
-  const rows = [...doc.matchAll(/^\|\s+(\d+) \| (insert|delete|deleteValue|checkpoint)\s+\|/gm)];
-  const named = rows.map(([, opcode, name = ""]) => [name.charAt(0).toUpperCase() + name.slice(1), Number(opcode)]);
+  const table = doc.slice(doc.indexOf("opcode | operation"), doc.indexOf("**Checksum.**"));
+  const rows = [...table.matchAll(/^\|\s+(\d+)(?: to (\d+))? \| (\w+)\s+\|/gm)];
+  const own = rows.filter(([, , last]) => last === undefined);
+  const named = own.map(([, opcode, , name = ""]) => [name.charAt(0).toUpperCase() + name.slice(1), Number(opcode)]);
   assertEquals(Object.fromEntries(named), { ...OpType });
-  assertEquals(OPERATIONS.map(({ opType }) => opType), Object.values(OpType));
-  assertEquals(MAX_OPCODE, Math.max(...Object.values(OpType)));
+  assertEquals(
+    OPERATIONS.map(({ opType, name }) => [name, opType]),
+    own.map(([, opcode, , name]) => [name!, +opcode!]),
+  );
+  for (let opcode = 0; opcode < 256; opcode++) {
+    const [, , last, name] = rows.find(([, from, to = from]) => opcode >= +from! && opcode <= +to!) ?? [];
+    assertEquals([isOpcode(opcode), isApplicationOpcode(opcode)], [name !== undefined, last !== undefined]);
+  }
 });

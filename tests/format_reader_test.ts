@@ -503,6 +503,16 @@ const MADE: Readonly<Record<string, Made>> = {
     records: [...records(1, 2), { lsn: 3, opType: 9 }, ...records(5, 6)],
     expected: { refused: "another version", losses: [], offset: slotAt(3) },
   },
+  "records with each opcode are known, but for those between the log's own and the application's": {
+    copies: [{ durable: 0 }, damagedCopy],
+    records: [1, 2, 3, 5, 32, 63, 6].map((opType, i) => ({ lsn: i + 1, opType })),
+    expected: { refused: "another version", losses: [], offset: slotAt(7) },
+  },
+  "replaces and records of the application are no checkpoints, whatever their values": {
+    copies: [{ durable: 0 }, damagedCopy],
+    records: [5, 36, 44, 60].map((opType, i) => ({ lsn: i + 1, opType, valueLow: 3n })),
+    expected: { tail: 1, head: 5, checkpoint: 0 },
+  },
   "a flag of another version makes a record of another version": {
     copies: [{ durable: 6 }, damagedCopy],
     records: [...records(1, 2), { lsn: 3, flags: 128 }],
@@ -520,7 +530,7 @@ const MADE: Readonly<Record<string, Made>> = {
   },
   "a record of another version from a later lap tells of an old header": {
     copies: [{ durable: 2 }, damagedCopy],
-    records: [...records(2, 8), { lsn: 9, opType: 63, distance: 9 }],
+    records: [...records(2, 8), { lsn: 9, opType: 31, distance: 9 }],
     // The walk from LSN 2 ends at the record of another version.
     expected: { refused: "another version", losses: [], offset: slotAt(9) },
   },
@@ -531,7 +541,7 @@ const MADE: Readonly<Record<string, Made>> = {
   },
   "in a closed log the first record that is missing decides: damage, with all losses": {
     copies: [{ durable: 6, cleanHead: 7 }, damagedCopy],
-    records: [{ lsn: 1 }, { lsn: 3, version: 2 }, { lsn: 4, opType: 5 }, { lsn: 6, flags: 1 }],
+    records: [{ lsn: 1 }, { lsn: 3, version: 2 }, { lsn: 4, opType: 6 }, { lsn: 6, flags: 1 }],
     expected: damaged(loss(2, 5)),
   },
   "a misplaced record and one with an impossible LSN are torn": {

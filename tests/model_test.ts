@@ -8,7 +8,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import process from "node:process";
-import { OpType, type Store, type WAL, WALFullError, type WALRecord } from "../mod.ts";
+import { type ApplicationOpType, OpType, type Store, type WAL, WALFullError, type WALRecord } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, openOn } from "./support/logs.ts";
 import { test } from "./support/test.ts";
@@ -113,7 +113,12 @@ function appendOne(opType: number, values: Pair, sync: boolean): Command {
     await append(model, [fields], () => {
       if (opType === OpType.Insert) return sync ? wal.logInsertSync(a, b, c, d) : wal.logInsert(a, b, c, d);
       if (opType === OpType.Delete) return sync ? wal.logDeleteSync(a, b) : wal.logDelete(a, b);
-      return sync ? wal.logDeleteValueSync(a, b, c, d) : wal.logDeleteValue(a, b, c, d);
+      if (opType === OpType.DeleteValue) {
+        return sync ? wal.logDeleteValueSync(a, b, c, d) : wal.logDeleteValue(a, b, c, d);
+      }
+      if (opType === OpType.Replace) return sync ? wal.logReplaceSync(a, b, c, d) : wal.logReplace(a, b, c, d);
+      const code = opType as ApplicationOpType;
+      return sync ? wal.logOperationSync(code, a, b, c, d) : wal.logOperation(code, a, b, c, d);
     });
     if (!sync && wal.head === head(model) && model.entries.at(-1)?.fields === fields) {
       assertEquals(wal.durable, wal.head - 1, "what was awaited is durable");

@@ -76,8 +76,8 @@ for (const [shown, slot] of Object.entries(SHOWN)) {
 
 for (const durable of [LSN - 1, LSN, LSN + 1]) {
   test(`recover() stops at a record of a later version, the header remembers ${durable}`, () => {
-    for (const bytes of [{ lsn: LSN, version: 2 }, { lsn: LSN, opType: 5 }, { lsn: LSN, flags: 2 }]) {
-      const ring = secondLap().record(bytes);
+    for (const fields of [{ version: 2 }, { opType: 6 }, { opType: 31 }, { flags: 2 }]) {
+      const ring = secondLap().record({ lsn: LSN, ...fields });
       const verdict = recover(ring.build(), makeHeader({ capacity: CAPACITY, tail: TAIL, durable }), true);
       assertEquals([verdict.unsupported, verdict.head], [LSN, LSN]);
     }

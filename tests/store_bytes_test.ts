@@ -29,6 +29,8 @@ function logged(): readonly WALRecord[] {
   wal.logDeleteSync(3, 2 ** 40 + 3);
   wal.logDeleteValueSync(4, 2 ** 40 + 4, 1, 4);
   wal.logDeleteValueSync(5, 2 ** 40 + 5, 9, 9);
+  wal.logReplaceSync(6, 2 ** 40 + 6, 9, 9);
+  wal.logReplaceSync(9, 9, 9, 9);
   wal.batchInsertSync([[7, 2 ** 40 + 7, 2, 2], [7, 2 ** 40 + 7, 2, 2], [2n ** 64n - 1n, 0, 0, 2n ** 63n]]);
   wal.flush();
   wal.checkpoint(3);
@@ -85,6 +87,7 @@ for (const [name, make] of STORES) {
           if (opType === OpType.Insert) wal.logInsertSync(...pair);
           else if (opType === OpType.Delete) wal.logDeleteSync(pair[0], pair[1]);
           else if (opType === OpType.DeleteValue) wal.logDeleteValueSync(...pair);
+          else if (opType === OpType.Replace) wal.logReplaceSync(...pair);
           else wal.logDeleteValueSync(9n, 9n, 9n, 9n);
         }
         const ofBytes = make();

@@ -2,6 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Pair } from "../src/stores/pair.ts";
 import { PairTable } from "../src/stores/pair_table.ts";
+import { WALOperationError } from "../src/errors.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { StoreModel } from "../src/testing/store_model.ts";
 import { OpType, type WALRecordFields } from "../src/types.ts";
@@ -42,16 +43,19 @@ test("MemoryStore skips records that it has, also where they begin a run", () =>
 
 test("MemoryStore.applyBatch() applies nothing of a run that it cannot apply", () => {
   const good = makeInserts(5, 11);
-  const bad: [string, WALRecordFields][] = [
+  const bad: [string, WALRecordFields, (typeof RangeError | typeof WALOperationError)?][] = [
     ["an unknown type", makeRecord(16, 9 as OpType)],
+    ["a type before the application's", makeRecord(16, 31 as OpType)],
+    ["no type", makeRecord(16, 32.5 as OpType)],
+    ["a record of the application", makeRecord(16, 32), WALOperationError],
     ["an LSN again", makeRecord(15, OpType.Insert)],
     ["an LSN before", makeRecord(3, OpType.Insert)],
     ["a fractional LSN", { ...makeRecord(16, OpType.Insert), lsn: 15.5 }],
   ];
-  for (const [name, record] of bad) {
+  for (const [name, record, errorClass = RangeError] of bad) {
     const store = new MemoryStore();
     store.applyBatch(makeInserts(2));
-    assertThrows(() => store.applyBatch([...good, record]), RangeError, undefined, name);
+    assertThrows(() => store.applyBatch([...good, record]), errorClass, undefined, name);
     assertEquals([store.size, store.appliedLsn()], [2, 2], name);
     store.applyBatch(good);
     assertEquals([store.size, store.appliedLsn()], [7, 15], name);
@@ -65,6 +69,7 @@ test("MemoryStore.insert() and its like refuse halves outside 0 to 2^64 - 1", ()
     assertThrows(() => store.insert(0n, 0n, 0n, half), RangeError, "valueLow");
     assertThrows(() => store.delete(0n, half), RangeError, "keyLow");
     assertThrows(() => store.deleteValue(0n, 0n, half, 0n), RangeError, "valueHigh");
+    assertThrows(() => store.replace(0n, 0n, 0n, half), RangeError, "valueLow");
     assertThrows(() => store.has(half, 0n), RangeError, "keyHigh");
     assertThrows(() => store.values(0n, half), RangeError, "keyLow");
   }

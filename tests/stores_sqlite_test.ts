@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
-import { WALError, WALStoreError } from "../src/errors.ts";
+import { WALError, WALOperationError, WALStoreError } from "../src/errors.ts";
 import { SQLiteStore, SQLiteStoreError } from "../src/stores/sqlite.ts";
 import { type StoreEntry, StoreModel } from "../src/testing/store_model.ts";
 import { type AppliedRun, OpType, type WALRecordFields } from "../src/types.ts";
@@ -281,8 +281,10 @@ test("SQLiteStore has whole runs after its process was killed in a transaction",
 
 test("SQLiteStore.applyBatch() applies nothing of a run that it cannot apply", () => {
   const good = makeInserts(70, 11);
-  const bad: [string, unknown, new (path: string, message: string) => Error][] = [
+  const bad: [string, unknown, typeof RangeError | typeof WALOperationError | typeof SQLiteStoreError][] = [
     ["an unknown type", makeRecord(81, 9 as OpType), RangeError],
+    ["a type before the application's", makeRecord(81, 31 as OpType), RangeError],
+    ["a record of the application", makeRecord(81, 32), WALOperationError],
     ["an LSN again", makeRecord(80, OpType.Insert), RangeError],
     ["an LSN before", makeRecord(3, OpType.Insert), RangeError],
     ["a number as a half", { ...makeRecord(81, OpType.Insert), keyLow: 1 }, SQLiteStoreError],
@@ -363,6 +365,7 @@ test("SQLiteStore.insert() and its like refuse halves outside 0 to 2^64 - 1", ()
     assertThrows(() => store.insert(half, 0n, 0n, 0n), RangeError, "keyHigh");
     assertThrows(() => store.delete(0n, half), RangeError, "keyLow");
     assertThrows(() => store.deleteValue(0n, 0n, half, 0n), RangeError, "valueHigh");
+    assertThrows(() => store.replace(0n, 0n, 0n, half), RangeError, "valueLow");
     assertThrows(() => store.has(0n, 0n, 0n, half), RangeError, "valueLow");
   }
   assertThrows(() => store.insert(1 as unknown as bigint, 0n, 0n, 0n), TypeError, "keyHigh");

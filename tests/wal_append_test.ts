@@ -24,17 +24,26 @@ test("WAL logs its own kind of record by each method, sync and async alike", asy
   assertEquals(wal.logInsertSync(1, 2n, MAX, 0), 1);
   assertEquals(wal.logDeleteSync(3n, 4), 2);
   assertEquals(wal.logDeleteValueSync(5, 6, 7, Number.MAX_SAFE_INTEGER), 3);
-  assertEquals(wal.batchInsertSync([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]), 5);
-  assertEquals(wal.batchDeleteSync([[8, 9]]), 6);
+  assertEquals(wal.logReplaceSync(MAX, 1, MAX, 2), 4);
+  assertEquals(wal.logOperationSync(32, MAX, MAX, MAX, MAX), 5);
+  assertEquals(wal.logOperationSync(63, 0, 0n, 0, 0n), 6);
+  assertEquals(wal.batchInsertSync([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]), 8);
+  assertEquals(wal.batchDeleteSync([[8, 9]]), 9);
   await wal.logInsert(1, 2n, MAX, 0);
   await wal.logDelete(3n, 4);
   await wal.logDeleteValue(5, 6, 7, Number.MAX_SAFE_INTEGER);
+  await wal.logReplace(MAX, 1, MAX, 2);
+  await wal.logOperation(32, MAX, MAX, MAX, MAX);
+  await wal.logOperation(63, 0, 0n, 0, 0n);
   await wal.batchInsert([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]);
   await wal.batchDelete([[8, 9]]);
   const once = [
     [OpType.Insert, 1n, 2n, MAX, 0n],
     [OpType.Delete, 3n, 4n, 0n, 0n],
     [OpType.DeleteValue, 5n, 6n, 7n, BigInt(Number.MAX_SAFE_INTEGER)],
+    [OpType.Replace, MAX, 1n, MAX, 2n],
+    [32, MAX, MAX, MAX, MAX],
+    [63, 0n, 0n, 0n, 0n],
     [OpType.Insert, 1n, 1n, 1n, 1n],
     [OpType.Insert, 2n, 2n, 2n, 2n],
     [OpType.Delete, 8n, 9n, 0n, 0n],

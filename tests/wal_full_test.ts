@@ -27,6 +27,8 @@ function calls(wal: WAL): (() => unknown)[] {
     () => wal.logInsertSync(1, 1, 1, 1),
     () => wal.logDeleteSync(1, 1),
     () => wal.logDeleteValueSync(1, 1, 1, 1),
+    () => wal.logReplaceSync(1, 1, 1, 1),
+    () => wal.logOperationSync(63, 1, 1, 1, 1),
     () => wal.batchInsertSync(items(1, 1)),
     () => wal.batchDeleteSync([[1, 1]]),
   ];
@@ -37,6 +39,8 @@ function asyncCalls(wal: WAL): (() => Promise<void>)[] {
     () => wal.logInsert(1, 1, 1, 1),
     () => wal.logDelete(2, 2),
     () => wal.logDeleteValue(3, 3, 3, 3),
+    () => wal.logReplace(3, 3, 3, 3),
+    () => wal.logOperation(63, 3, 3, 3, 3),
     () => wal.batchInsert(items(4, 2)),
     () => wal.batchDelete([[6, 6]]),
   ];
@@ -78,12 +82,12 @@ test("truncate() makes room at once", () => {
 test("logInsert() waits while a consumer runs, and goes in first come, first served", async () => {
   const { wal, gate, stop, store, consuming } = await stuck();
   const waiting = asyncCalls(wal).map((call) => call());
-  assertEquals(wal.stats().waiting, 5);
+  assertEquals(wal.stats().waiting, 7);
   for (const call of calls(wal)) assertThrows(call, WALFullError);
   assertEquals(wal.head, CAPACITY + 1);
   gate.open();
   await Promise.all(waiting);
-  await until(() => store.applied.length >= CAPACITY + 6);
+  await until(() => store.applied.length >= CAPACITY + 8);
   stop.abort();
   await consuming;
   assertEquals([wal.stats().waiting, store.applied.slice(0, CAPACITY)], [0, range(1, CAPACITY)]);
@@ -251,7 +255,7 @@ test("logInsert() from within the store to a full ring rejects at once: waiting 
     },
   } as Partial<Store> as Store;
   await assertRejects(() => wal.consumeAsync(store), Error, "enough");
-  assertEquals([errors.length, errors.every((error) => error instanceof WALFullError)], [10, true]);
+  assertEquals([errors.length, errors.every((error) => error instanceof WALFullError)], [14, true]);
   assertEquals(wal.head, CAPACITY + 1);
 });
 

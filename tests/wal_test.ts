@@ -142,6 +142,8 @@ test("WALClosedError is what every method that needs an open log throws or rejec
     () => wal.logInsertSync(1, 2, 3, 4),
     () => wal.logDeleteSync(1, 2),
     () => wal.logDeleteValueSync(1, 2, 3, 4),
+    () => wal.logReplaceSync(1, 2, 3, 4),
+    () => wal.logOperationSync(32, 1, 2, 3, 4),
     () => wal.batchInsertSync(items(1, 2)),
     () => wal.batchInsertSync([]),
     () => wal.batchDeleteSync([[1, 2]]),
@@ -166,6 +168,8 @@ test("WALClosedError is what every method that needs an open log throws or rejec
     () => wal.logInsert(1, 2, 3, 4),
     () => wal.logDelete(1, 2),
     () => wal.logDeleteValue(1, 2, 3, 4),
+    () => wal.logReplace(1, 2, 3, 4),
+    () => wal.logOperation(32, 1, 2, 3, 4),
     () => wal.batchInsert(items(1, 2)),
     () => wal.batchDelete([[1, 2]]),
     () => wal.flushAsync(),
@@ -320,7 +324,7 @@ test("open() makes durable what it recovers: a killed process leaves records tha
 });
 
 test("OpType names the opcodes on disk", () => {
-  assertEquals(OpType, { Insert: 1, Delete: 2, DeleteValue: 3, Checkpoint: 4 });
+  assertEquals(OpType, { Insert: 1, Delete: 2, DeleteValue: 3, Checkpoint: 4, Replace: 5 });
 });
 
 test("WALClosedError is an Error with a name, a code and a message without a period", () => {

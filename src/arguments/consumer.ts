@@ -1,7 +1,8 @@
 // What a caller of `consumeAsync()` hands in: a store and options, each read once and checked.
 
+import { WALOperationError } from "../errors.ts";
 import { APPLYING_METHODS } from "../format/operations.ts";
-import type { ApplicableStore, ConsumeOptions, Store } from "../types.ts";
+import type { ApplicableStore, ConsumeOptions, Store, WALRecord } from "../types.ts";
 import { type JoinedRuns, joinedRunsOf } from "./joined_runs.ts";
 import { checkDelayMs, checkInteger } from "./numbers.ts";
 
@@ -30,6 +31,12 @@ type MethodName = Exclude<keyof Store, "declaredAsStore">;
 
 /** A store's methods, in the order in which they are read. */
 const METHODS: readonly MethodName[] = [...APPLYING_METHODS, "applyBatch", "appliedLsn", "appliedLog", "sync"];
+
+/** What a consumer calls in place of methods that a store may lack. */
+const REFUSALS: { readonly [Name in MethodName]?: Store[Name] } = {
+  replace: (_kh, _kl, _vh, _vl, record) => refuseRecord(record, "replace"),
+  apply: (record) => refuseRecord(record, "apply"),
+};
 
 /**
  * @param options a number is a poll interval in seconds.
@@ -70,12 +77,16 @@ function takeMethods(store: Store): Pick<TakenConsumer, "joinedRuns"> & { readon
   }
   const given = Object.fromEntries(METHODS.map((name) => [name, takeMethod(store, name)])) as StoreMethods;
   for (const name of APPLYING_METHODS) {
-    if (given[name] === undefined && given.applyBatch === undefined) {
+    if (given[name] === undefined && given.applyBatch === undefined && !(name in REFUSALS)) {
       throw new TypeError(`Cannot consume the log: the store has neither ${name}() nor applyBatch()`);
     }
   }
-  const bound = METHODS.map((name) => [name, given[name]?.bind(store as never)]);
+  const bound = METHODS.map((name) => [name, given[name]?.bind(store as never) ?? REFUSALS[name]]);
   return { methods: Object.fromEntries(bound) as StoreMethods, joinedRuns: joinedRunsOf(store, given.applyBatch) };
+}
+
+function refuseRecord({ lsn, opType }: WALRecord, name: MethodName): never {
+  throw new WALOperationError(lsn, opType, `the store has neither ${name}() nor applyBatch()`);
 }
 
 function takeMethod(store: Store, name: MethodName): unknown {

@@ -1,6 +1,7 @@
 // The numbers that callers hand in: which are allowed. They are checked before a byte is written.
 
-import type { HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
+import { FIRST_APPLICATION_OPCODE, LAST_APPLICATION_OPCODE } from "../format/operations.ts";
+import type { ApplicationOpType, HybridTime, HybridTimeInput, LSN, U64 } from "../types.ts";
 
 export const MAX_U16 = 0xffff;
 export const MAX_U32 = 0xffffffff;
@@ -93,6 +94,11 @@ export function checkInteger(value: number, name: string, least: number, most: n
   if (typeof value !== "number") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a number`);
   if (Number.isSafeInteger(value) && value >= least && value <= most) return;
   throw new RangeError(`Cannot use ${value} as ${name}: it must be an integer from ${least} to ${most}`);
+}
+
+/** As `checkInteger()`, for an opcode of the application. */
+export function checkCode(code: ApplicationOpType): void {
+  checkInteger(code, "code", FIRST_APPLICATION_OPCODE, LAST_APPLICATION_OPCODE);
 }
 
 /** As `checkInteger()`, for an LSN; 0 stands for "none". */

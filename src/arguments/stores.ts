@@ -1,8 +1,9 @@
 // What callers hand to a store that comes with the library. A run is checked as a whole before any
 // of it is applied, so that a store that cannot roll back still applies all or nothing.
 
-import { isOpcode } from "../format/operations.ts";
-import type { AppliedRun, LSN, WALRecordFields } from "../types.ts";
+import { WALOperationError } from "../errors.ts";
+import { isApplicationOpcode, isOpcode } from "../format/operations.ts";
+import type { AppliedRun, LSN, OpType, WALRecordFields } from "../types.ts";
 import { checkU64, halvesHint, show } from "./numbers.ts";
 
 /** Checks a key. Unlike the log, a store takes no numbers. @throws {TypeError} or {RangeError} */
@@ -35,6 +36,7 @@ export function checkLogId(value: string | null, name: string): void {
  *
  * @throws {RangeError} if the LSNs do not ascend, or if a record's type is unknown, because
  * skipping the record would lose it silently.
+ * @throws {WALOperationError} if a record is one of the application, for the same reason.
  */
 export function checkRun(records: readonly WALRecordFields[]): void {
   let previous = 0;
@@ -45,8 +47,15 @@ export function checkRun(records: readonly WALRecordFields[]): void {
     if (!isOpcode(opType)) {
       throw new RangeError(`Cannot apply LSN ${lsn}: its type ${opType} is unknown`);
     }
+    checkOperation(lsn, opType);
     previous = lsn;
   }
+}
+
+/** @throws {WALOperationError} if a record is one of the application: these stores know none. */
+export function checkOperation(lsn: LSN, opType: OpType): void {
+  if (!isApplicationOpcode(opType)) return;
+  throw new WALOperationError(lsn, opType, "the store takes no records of the application");
 }
 
 /**

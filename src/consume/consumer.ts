@@ -8,6 +8,7 @@ import type { Turn } from "../../ffi/turn.ts";
 import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import type { JoinedRuns } from "../arguments/joined_runs.ts";
 import type { Positions } from "../engine/positions.ts";
+import { WALOperationError } from "../errors.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
@@ -304,14 +305,15 @@ export class Consumer {
   }
 
   /**
-   * Asks `onError`, and waits for the delay. Throws the error unless the answer is `"retry"`.
+   * Asks `onError`, and waits for the delay. Throws the error unless the answer is `"retry"`. A
+   * record that the store cannot apply is an error at each retry, so `onError` is not asked.
    *
    * @returns false if the consumer was stopped meanwhile.
    */
   async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
     const { onError } = this.#options;
     this.#log.watch.fails(error, attempt);
-    if (onError === undefined) throw error;
+    if (onError === undefined || error instanceof WALOperationError) throw error;
     const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
     const answer = await this.#answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
     if (answer !== "retry") throw error;

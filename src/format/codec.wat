@@ -295,13 +295,13 @@
 
   ;; True if a record's second word has the version, an opcode and flags that are known.
   (func $isKnown (param $kind i32) (result i32)
+    ;; A shift takes the low six bits of its count: the opcode.
     (i32.and
       (i32.eq
         (i32.and (local.get $kind) (i32.const 0xfec0 (; VERSION_AND_UNKNOWN_FLAGS ;)))
         (i32.const 0x40))
-      (i32.lt_u
-        (i32.sub (i32.and (local.get $kind) (i32.const 0x3f (; OPCODE_MASK ;))) (i32.const 1))
-        (i32.const 4 (; MAX_OPCODE ;)))))
+      (i32.wrap_i64
+        (i64.shr_u (i64.const 0xffffffff0000003e (; KNOWN_OPCODES ;)) (i64.extend_i32_u (local.get $kind))))))
 
   ;; How many records from `at` on are the expected ones: sixteen, one or none.
   (func $good (param $at i32) (param $end i32) (param $lsn i64) (result i32)
@@ -320,8 +320,8 @@
   ;; Verifies records up to the first that is not the expected one. @returns how many are good.
   (func (export "verify") (param $at i32) (param $count i32) (param $firstLsn f64) (result i32)
     (local $start i32) (local $end i32) (local $lsn i64) (local $good i32) (local $goodEnd i32)
-    ;; The end of the records up to the last that ends its batch, and all bits of the opcodes.
-    (local $whole i32) (local $seen i32)
+    ;; The end of the records up to the last that ends its batch, and a bit for each opcode.
+    (local $whole i32) (local $seen i64)
     (local $kind i32)
     (local.set $lsn (i64.trunc_f64_s (local.get $firstLsn)))
     (local.set $start (local.get $at))
@@ -336,7 +336,8 @@
         (local.set $goodEnd (i32.add (local.get $at) (i32.shl (local.get $good) (i32.const 6))))
         (loop $note
           (local.set $kind (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)))
-          (local.set $seen (i32.or (local.get $seen) (local.get $kind)))
+          (local.set $seen
+            (i64.or (local.get $seen) (i64.shl (i64.const 1) (i64.extend_i32_u (local.get $kind)))))
           (local.set $at (i32.add (local.get $at) (i32.const 64 (; RECORD_BYTES ;))))
           (local.set $whole
             (select
@@ -350,7 +351,9 @@
       (i32.shr_u (i32.sub (local.get $whole) (local.get $start)) (i32.const 6)))
     (i32.store offset=62084
       (i32.const 0)
-      (i32.and (local.get $seen) (i32.const 4 (; OpType.Checkpoint ;))))
+      (i32.and
+        (i32.wrap_i64 (i64.shr_u (local.get $seen) (i64.const 4 (; OpType.Checkpoint ;))))
+        (i32.const 1)))
     (i32.shr_u (i32.sub (local.get $at) (local.get $start)) (i32.const 6)))
 
   ;; Makes records of packed items, and seals them. LSN, sequence number and distance grow by one

@@ -1,43 +1,66 @@
 // The operations: what each opcode is called, and what its record does to a store. Code that
 // depends on an opcode asks here.
 
-import { OpType, type WALRecordFields } from "../types.ts";
+import { type ApplicationOpType, OpType, type WALRecordFields } from "../types.ts";
 
-/** A row of the table of operations. */
+/** What a record is, by its opcode. */
 export interface Operation {
-  readonly opType: OpType;
-  /** The operation as messages call it. */
-  readonly name: string;
+  /** The operation as messages call it, and the items of batches. */
+  readonly name: "insert" | "delete" | "deleteValue" | "checkpoint" | "replace" | "operation";
   /** False if the record has only a key, or neither key nor value. */
   readonly hasValue: boolean;
   /** The store's method that applies the record; null if stores ignore the record. */
   readonly method: keyof Appliable<unknown> | null;
 }
 
-/** All operations, in the order of their opcodes, which have no gap. */
-export const OPERATIONS: readonly Operation[] = [
+/** A row of the table of operations. */
+export interface LogOperation extends Operation {
+  readonly opType: OpType;
+}
+
+/** The log's own operations, in the order of their opcodes: from 1, without a gap. */
+export const OPERATIONS: readonly LogOperation[] = [
   { opType: OpType.Insert, name: "insert", hasValue: true, method: "insert" },
   { opType: OpType.Delete, name: "delete", hasValue: false, method: "delete" },
-  { opType: OpType.DeleteValue, name: "delete", hasValue: true, method: "deleteValue" },
+  { opType: OpType.DeleteValue, name: "deleteValue", hasValue: true, method: "deleteValue" },
   { opType: OpType.Checkpoint, name: "checkpoint", hasValue: false, method: null },
+  { opType: OpType.Replace, name: "replace", hasValue: true, method: "replace" },
 ];
 
-/** The highest opcode in use; the lowest is 1. */
-export const MAX_OPCODE: number = OPERATIONS.length;
+/** The operation of all opcodes that are the application's. */
+export const APPLICATION_OPERATION: Operation = { name: "operation", hasValue: true, method: "apply" };
+
+/** The least and the greatest opcode that is the application's. */
+export const FIRST_APPLICATION_OPCODE = 32;
+export const LAST_APPLICATION_OPCODE = 63;
 
 /** What applies records one by one. */
 export interface Appliable<Result, Fields = WALRecordFields> {
   insert(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: Fields): Result;
   delete(keyHigh: bigint, keyLow: bigint, record: Fields): Result;
   deleteValue(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: Fields): Result;
+  replace(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record: Fields): Result;
+  apply(record: Fields): Result;
 }
 
 /** The methods that apply one record. */
-export const APPLYING_METHODS: readonly (keyof Appliable<unknown>)[] = OPERATIONS.flatMap(({ method }) => method ?? []);
+export const APPLYING_METHODS: readonly (keyof Appliable<unknown>)[] = [...OPERATIONS, APPLICATION_OPERATION].flatMap(
+  ({ method }) => method ?? [],
+);
+
+/** True if this is an opcode of the application. */
+export function isApplicationOpcode(opcode: number): opcode is ApplicationOpType {
+  return opcode >= FIRST_APPLICATION_OPCODE && opcode <= LAST_APPLICATION_OPCODE && Number.isInteger(opcode);
+}
+
+/** The operation of an opcode; undefined if this version knows none. */
+export function operationOf(opcode: number): Operation | undefined {
+  return isApplicationOpcode(opcode) ? APPLICATION_OPERATION : OPERATIONS[opcode - 1];
+}
 
 /** True if this is the opcode of an operation. */
 export function isOpcode(opcode: number): opcode is OpType {
-  return opcode >= 1 && opcode <= MAX_OPCODE;
+  return operationOf(opcode) !== undefined;
 }
 
 /** True if such a record changes a store. */
@@ -58,7 +81,12 @@ export function applyRecord<Result, Fields extends WALRecordFields>(
       return store.delete(keyHigh, keyLow, record);
     case OpType.DeleteValue:
       return store.deleteValue(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
+    case OpType.Replace:
+      return store.replace(keyHigh, keyLow, record.valueHigh, record.valueLow, record);
     case OpType.Checkpoint:
       return undefined;
+    default:
+      opType satisfies ApplicationOpType; // the compiler asks for each new operation
+      return store.apply(record);
   }
 }

@@ -21,7 +21,14 @@
 
 import { checkLsn } from "../arguments/numbers.ts";
 import { checkLogId, checkRun, checkRunLog, checkStoreKey, checkStorePair, firstMissing } from "../arguments/stores.ts";
-import { type AppliedRun, type LSN, OpType, type RecordStore, type WALRecordFields } from "../types.ts";
+import {
+  type ApplicationOpType,
+  type AppliedRun,
+  type LSN,
+  OpType,
+  type RecordStore,
+  type WALRecordFields,
+} from "../types.ts";
 import { type Entry, Pair, type Value } from "./pair.ts";
 import { PairTable } from "./pair_table.ts";
 
@@ -110,6 +117,16 @@ export class MemoryStore implements RecordStore {
     this.#noteApplied(record);
   }
 
+  /** Makes a value the only one of a key. As {@linkcode MemoryStore.insert}. */
+  replace(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
+    if (!this.#lacks(record)) return;
+    this.#pairs.reserve(this.#pairs.size + 1);
+    this.#pairs.delete(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow));
+    this.#pairs.insert(this.#pair);
+    this.#noteApplied(record);
+  }
+
   /**
    * Applies a run of records: all of them or, if it throws, none. It skips those at or below
    * `appliedLsn()`.
@@ -117,6 +134,7 @@ export class MemoryStore implements RecordStore {
    * @param run which log the records come from. If left out, `appliedLog()` does not change.
    * @throws {RangeError} if a record's type is unknown, or if the LSNs do not ascend. Also if the
    * run is of another log than `appliedLog()`, and starts at or below `appliedLsn()`.
+   * @throws {WALOperationError} if a record is one of the application.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);
@@ -134,7 +152,10 @@ export class MemoryStore implements RecordStore {
       if (opType === OpType.Insert) pairs.insert(pair.take(record));
       else if (opType === OpType.Delete) pairs.delete(pair.take(record));
       else if (opType === OpType.DeleteValue) pairs.deleteValue(pair.take(record));
-      else if (opType !== OpType.Checkpoint) opType satisfies never; // the compiler asks for each new operation
+      else if (opType === OpType.Replace) {
+        pairs.delete(pair.take(record));
+        pairs.insert(pair);
+      } else opType satisfies typeof OpType.Checkpoint | ApplicationOpType; // the compiler asks for each new operation
     }
     this.#applied = records[records.length - 1]!.lsn;
     if (run !== undefined) this.#appliedLog = run.logId;

@@ -110,6 +110,12 @@ export class SQLiteStore implements RecordStore, Disposable {
     );
   }
 
+  /** Makes a value the only one of a key. As {@linkcode SQLiteStore.insert}. */
+  replace(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint, record?: WALRecordFields): void {
+    checkStorePair(keyHigh, keyLow, valueHigh, valueLow);
+    this.#change(record, () => this.#connection.tables.replace(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow)));
+  }
+
   /**
    * Applies a run of records, and saves the last LSN with the log's id, in one transaction. If it
    * throws, nothing is applied. It skips records at or below the saved LSN.
@@ -118,6 +124,7 @@ export class SQLiteStore implements RecordStore, Disposable {
    * @throws {SQLiteStoreError} if SQLite fails or the store is closed. Also if the run is of
    * another log than `appliedLog()`, and starts at or below the saved LSN.
    * @throws {RangeError} if a record's type is unknown, or if the LSNs do not ascend.
+   * @throws {WALOperationError} if a record is one of the application.
    */
   applyBatch(records: readonly WALRecordFields[], run?: AppliedRun): void {
     checkRun(records);

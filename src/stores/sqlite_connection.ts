@@ -3,7 +3,7 @@
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { show } from "../arguments/numbers.ts";
-import { WALPlatformError } from "../errors.ts";
+import { WALError, WALPlatformError } from "../errors.ts";
 import { SQLiteStoreError } from "./sqlite_error.ts";
 import { JoinedTransaction, type Transactions } from "./sqlite_joined.ts";
 import { makeTables, SQLiteTables } from "./sqlite_tables.ts";
@@ -22,7 +22,7 @@ const SETTINGS = `
  */
 const PAGES_PER_CHECKPOINT = 16_384;
 
-/** A connection. Each error of SQLite becomes a `SQLiteStoreError`. */
+/** A connection. Each error of SQLite becomes a `SQLiteStoreError`. A `WALError` stays as it is. */
 export class SQLiteConnection implements Transactions {
   readonly tables: SQLiteTables;
   /** A consumer's transaction. It ends before anything else is changed or synced. */
@@ -40,7 +40,7 @@ export class SQLiteConnection implements Transactions {
   /**
    * The error of a failed sync. It is final, because a later sync may succeed without lost data.
    */
-  #failure: SQLiteStoreError | null = null;
+  #failure: WALError | null = null;
 
   /** Opens a database, and makes the tables in an empty one. */
   constructor(path: string, busyTimeoutMs: number) {
@@ -195,12 +195,12 @@ export class SQLiteConnection implements Transactions {
     return new SQLiteStoreError(this.#path, `Cannot ${action}: ${show(this.#path)} is closed`);
   }
 
-  #fail(action: string, cause: unknown): SQLiteStoreError {
+  #fail(action: string, cause: unknown): WALError {
     return this.#failure = this.#wrap(action, cause);
   }
 
-  #wrap(action: string, cause: unknown): SQLiteStoreError {
-    if (cause instanceof SQLiteStoreError) return cause;
+  #wrap(action: string, cause: unknown): WALError {
+    if (cause instanceof WALError) return cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     return new SQLiteStoreError(this.#path, `Cannot ${action}, ${show(this.#path)}: ${why}`, { cause });
   }

@@ -1,7 +1,8 @@
 // The tables of a store in SQLite: their schema, and the statements on them.
 
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
-import { type LSN, OpType, type WALRecordFields } from "../types.ts";
+import { type ApplicationOpType, type LSN, OpType, type WALRecordFields } from "../types.ts";
+import { checkOperation } from "../arguments/stores.ts";
 import { ID_BYTES } from "../format/big_endian.ts";
 import { type Entry, halvesAt, Pair, type Value } from "./pair.ts";
 
@@ -76,6 +77,11 @@ export class SQLiteTables {
     this.#statements.deleteValue.run(key, value);
   }
 
+  replace({ key, value }: Pair): void {
+    this.#statements.deleteOthers.run(key, value);
+    this.#statements.insert.run(key, value);
+  }
+
   /** Applies the records from index `first` on. */
   apply(records: readonly WALRecordFields[], first: number): void {
     for (let next = first; next < records.length;) {
@@ -87,12 +93,14 @@ export class SQLiteTables {
   }
 
   #applyOne(record: WALRecordFields): void {
-    const { opType } = record;
+    const { lsn, opType } = record;
     const pair = this.#pairs[0]!;
     if (opType === OpType.Insert) this.insert(pair.take(record));
     else if (opType === OpType.Delete) this.delete(pair.take(record));
     else if (opType === OpType.DeleteValue) this.deleteValue(pair.take(record));
-    else if (opType !== OpType.Checkpoint) opType satisfies never; // the compiler asks for each new operation
+    else if (opType === OpType.Replace) this.replace(pair.take(record));
+    // The compiler asks for each new operation.
+    else checkOperation(lsn, opType satisfies typeof OpType.Checkpoint | ApplicationOpType);
   }
 
   #insertMany(records: readonly WALRecordFields[], first: number): void {
@@ -180,6 +188,7 @@ function prepare(database: DatabaseSync) {
     insertMany: database.prepare(`INSERT OR IGNORE INTO pair VALUES ${many}`),
     delete: database.prepare("DELETE FROM pair WHERE key = ?"),
     deleteValue: database.prepare("DELETE FROM pair WHERE key = ? AND value = ?"),
+    deleteOthers: database.prepare("DELETE FROM pair WHERE key = ? AND value <> ?"),
     savedLsn: database.prepare("SELECT lsn FROM applied"),
     savedLog: database.prepare("SELECT log FROM applied"),
     saveLsn: database.prepare("UPDATE applied SET lsn = ?, log = coalesce(?, log)"),

@@ -1,7 +1,7 @@
 // What a store must contain after some records: a multi-value map that tests compare a store with.
 
-import { OPERATIONS } from "../format/operations.ts";
-import { OpType, type WALRecordFields } from "../types.ts";
+import { isApplicationOpcode, operationOf } from "../format/operations.ts";
+import { type ApplicationOpType, OpType, type WALRecordFields } from "../types.ts";
 
 /** A key with one of its values. */
 export type StoreEntry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
@@ -22,21 +22,35 @@ export class StoreModel {
     return model;
   }
 
+  /** A record of the application changes no pair. */
   apply({ lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: WALRecordFields): void {
-    const name = nameOf([keyHigh, keyLow, valueHigh, valueLow]);
+    const pair = [keyHigh, keyLow, valueHigh, valueLow] as const;
     if (opType === OpType.Insert) {
-      this.#pairs.set(name, [keyHigh, keyLow, valueHigh, valueLow]);
-      this.#changedBy.set(name, lsn);
+      this.#insert(lsn, pair);
     } else if (opType === OpType.DeleteValue) {
+      const name = nameOf(pair);
       if (this.#pairs.delete(name)) this.#changedBy.set(name, lsn);
     } else if (opType === OpType.Delete) {
-      for (const [other, pair] of this.#pairs) {
-        if (pair[0] !== keyHigh || pair[1] !== keyLow) continue;
-        this.#pairs.delete(other);
-        this.#changedBy.set(other, lsn);
-      }
-    } else if (opType !== OpType.Checkpoint) {
-      opType satisfies never; // the compiler asks for each new operation
+      this.#deleteKey(lsn, pair);
+    } else if (opType === OpType.Replace) {
+      this.#deleteKey(lsn, pair);
+      this.#insert(lsn, pair);
+    } else {
+      opType satisfies typeof OpType.Checkpoint | ApplicationOpType; // the compiler asks for each new operation
+    }
+  }
+
+  #insert(lsn: number, pair: StoreEntry): void {
+    const name = nameOf(pair);
+    this.#pairs.set(name, pair);
+    this.#changedBy.set(name, lsn);
+  }
+
+  #deleteKey(lsn: number, [keyHigh, keyLow]: StoreEntry): void {
+    for (const [name, pair] of this.#pairs) {
+      if (pair[0] !== keyHigh || pair[1] !== keyLow) continue;
+      this.#pairs.delete(name);
+      this.#changedBy.set(name, lsn);
     }
   }
 
@@ -84,9 +98,10 @@ export function findPrefixes(records: readonly WALRecordFields[], entries: reado
 export function recordText(
   { lsn, opType, keyHigh, keyLow, valueHigh, valueLow }: Omit<WALRecordFields, "version" | "time">,
 ): string {
-  const operation = OPERATIONS[opType - 1];
+  const operation = operationOf(opType);
   if (operation === undefined) return `LSN ${lsn} of the unknown type ${opType}`;
-  const { name, hasValue, method } = operation;
+  const { name: known, hasValue, method } = operation;
+  const name = isApplicationOpcode(opType) ? `${known} ${opType}` : known;
   if (method === null) return `LSN ${lsn} ${name} of LSN ${valueLow}`;
   return `LSN ${lsn} ${name} (${keyHigh}, ${keyLow})${hasValue ? ` → (${valueHigh}, ${valueLow})` : ""}`;
 }

@@ -261,6 +261,10 @@ const ENTRIES: readonly Entry[] = [
   single("logDelete()", OpType.Delete, (wal, time) => wal.logDelete(...DELETE, time)),
   single("logDeleteValueSync()", OpType.DeleteValue, (wal, time) => wal.logDeleteValueSync(...INSERT, time)),
   single("logDeleteValue()", OpType.DeleteValue, (wal, time) => wal.logDeleteValue(...INSERT, time)),
+  single("logReplaceSync()", OpType.Replace, (wal, time) => wal.logReplaceSync(...INSERT, time)),
+  single("logReplace()", OpType.Replace, (wal, time) => wal.logReplace(...INSERT, time)),
+  single("logOperationSync()", 33, (wal, time) => wal.logOperationSync(33, ...INSERT, time)),
+  single("logOperation()", 33, (wal, time) => wal.logOperation(33, ...INSERT, time)),
   batch("batchInsertSync()", OpType.Insert, INSERT, (wal, batch) => wal.batchInsertSync(batch)),
   batch("batchInsert()", OpType.Insert, INSERT, (wal, batch) => wal.batchInsert(batch)),
   batch("batchDeleteSync()", OpType.Delete, DELETE, (wal, batch) => wal.batchDeleteSync(batch)),
@@ -275,6 +279,10 @@ const ENTRIES: readonly Entry[] = [
     (wal, ...given) => wal.logDeleteValueSync(...given),
   ),
   singleOfBytes("logDeleteValue() of bytes", OpType.DeleteValue, (wal, ...given) => wal.logDeleteValue(...given)),
+  singleOfBytes("logReplaceSync() of bytes", OpType.Replace, (wal, ...given) => wal.logReplaceSync(...given)),
+  singleOfBytes("logReplace() of bytes", OpType.Replace, (wal, ...given) => wal.logReplace(...given)),
+  singleOfBytes("logOperationSync() of bytes", 33, (wal, ...given) => wal.logOperationSync(33, ...given)),
+  singleOfBytes("logOperation() of bytes", 33, (wal, ...given) => wal.logOperation(33, ...given)),
   batch("batchInsertSync() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsertSync(batch)),
   batch("batchInsert() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsert(batch)),
   {
@@ -469,6 +477,10 @@ test("WAL reads each value of a caller once: times, items, batches, options, ran
   await wal.logDelete(1, 1, time("logDelete"));
   wal.logDeleteValueSync(1, 1, 1, 1, time("logDeleteValueSync"));
   await wal.logDeleteValue(1, 1, 1, 1, time("logDeleteValue"));
+  wal.logReplaceSync(1, 1, 1, 1, time("logReplaceSync"));
+  await wal.logReplace(1, 1, 1, 1, time("logReplace"));
+  wal.logOperationSync(60, 1, 1, 1, 1, time("logOperationSync"));
+  await wal.logOperation(60, 1, 1, 1, 1, time("logOperation"));
   for (const count of [1, 20, 300]) {
     const inserts = (name: string) =>
       reads.of(Array.from({ length: count }, (_, i) => insertItem(i, `${name} ${count} ${i}`)), `${name} ${count}`);
@@ -611,6 +623,10 @@ const BYTES_READERS: readonly [name: string, call: (wal: WAL, ids: Uint8Array[],
   ["logDelete()", (wal, [key]) => wal.logDelete(key!)],
   ["logDeleteValueSync()", (wal, [key, value]) => wal.logDeleteValueSync(key!, value!)],
   ["logDeleteValue()", (wal, [key, value]) => wal.logDeleteValue(key!, value!)],
+  ["logReplaceSync()", (wal, [key, value]) => wal.logReplaceSync(key!, value!)],
+  ["logReplace()", (wal, [key, value]) => wal.logReplace(key!, value!)],
+  ["logOperationSync()", (wal, [key, value]) => wal.logOperationSync(33, key!, value!)],
+  ["logOperation()", (wal, [key, value]) => wal.logOperation(33, key!, value!)],
   ["a time", (wal, [key, value], take) => wal.logInsertSync(key!, value!, withGetter(TIME, 2, take))],
   ["a time of a delete", (wal, [key], take) => wal.logDelete(key!, withGetter(TIME, 0, take))],
   ["a prototype of the value", (wal, [key, value], take) => wal.logInsertSync(key!, withPrototype(value!, take))],

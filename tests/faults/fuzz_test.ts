@@ -74,6 +74,8 @@ async function makeSample(name: string, laps: number, end: "closed" | "idle" | "
       const size = random.chance(0.3) ? random.between(2, 7) : 1;
       if (size > 1) wal.batchInsertSync(Array.from({ length: size }, (_, i) => item(lsn + i)));
       else if (random.chance(0.2)) wal.logDeleteValueSync(...item(lsn));
+      else if (random.chance(0.1)) wal.logReplaceSync(...item(lsn));
+      else if (random.chance(0.12)) wal.logOperationSync(random.pick([32, 36, 63]), ...item(lsn));
       else wal.logInsertSync(...item(lsn));
       ends.add(wal.head - 1);
     }
@@ -604,6 +606,10 @@ test("WAL stands random arguments to every method, and writes nothing for a bad 
     ...["logInsert", "logDelete", "logDeleteValue", "batchInsert", "batchDelete", "logInsertSync", "logDeleteSync"],
     ...[
       "logDeleteValueSync",
+      "logReplace",
+      "logReplaceSync",
+      "logOperation",
+      "logOperationSync",
       "batchInsertSync",
       "batchDeleteSync",
       "checkpoint",

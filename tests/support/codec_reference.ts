@@ -36,7 +36,8 @@ export function referenceVerify(seed: number, bytes: Uint8Array, at: number, cou
     const flags = bytes[at + 5]!;
     const lsnLow = view.getUint32(at + 8, true);
     const lsnHigh = view.getUint32(at + 12, true);
-    if (version !== 1 || opcode < 1 || opcode > 4 || flags > 1 || lsnHigh * 2 ** 32 + lsnLow !== lsn + good) break;
+    const isKnown = version === 1 && ((opcode >= 1 && opcode <= 5) || opcode >= 32) && flags <= 1;
+    if (!isKnown || lsnHigh * 2 ** 32 + lsnLow !== lsn + good) break;
     if (flags === 0) whole = good + 1;
     if (opcode === 4) hasCheckpoint = true;
   }

@@ -156,8 +156,8 @@ class Ring {
     if (this.lsnField(slot) !== lsn || !this.isIntact(slot)) return null;
     const bytes = this.bytes(slot);
     const opcode = bytes[4]! & 63;
-    const isKnown = bytes[4]! >> 6 === 1 && opcode >= 1 && opcode <= 4 && (bytes[5]! & 0xfe) === 0;
-    return isKnown ? "record" : "another version";
+    const isKnown = (opcode >= 1 && opcode <= 5) || (opcode >= 32 && opcode <= 63);
+    return bytes[4]! >> 6 === 1 && isKnown && (bytes[5]! & 0xfe) === 0 ? "record" : "another version";
   }
 
   endsBatch(lsn: number): boolean {

@@ -81,6 +81,14 @@ export class ListStore implements Store {
   deleteValue(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void | Promise<void> {
     return this.#apply(record);
   }
+
+  replace(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void | Promise<void> {
+    return this.#apply(record);
+  }
+
+  apply(record: WALRecord): void | Promise<void> {
+    return this.#apply(record);
+  }
 }
 
 /** What calls of a store wait in, until `open()` or `fail()`. */

@@ -23,6 +23,7 @@ export function applySingly(store: RecordStore, fields: WALRecordFields): void {
   if (record.opType === OpType.Insert) store.insert(keyHigh, keyLow, valueHigh, valueLow, record);
   else if (record.opType === OpType.Delete) store.delete(keyHigh, keyLow, record);
   else if (record.opType === OpType.DeleteValue) store.deleteValue(keyHigh, keyLow, valueHigh, valueLow, record);
+  else if (record.opType === OpType.Replace) store.replace!(keyHigh, keyLow, valueHigh, valueLow, record);
 }
 
 /**

@@ -49,6 +49,7 @@ const opType = fc.constantFrom<OpType>(
   OpType.Insert,
   OpType.Delete,
   OpType.DeleteValue,
+  OpType.Replace,
   OpType.Checkpoint,
 );
 

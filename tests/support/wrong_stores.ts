@@ -403,6 +403,8 @@ function after(entries: readonly StoreEntry[], records: readonly WALRecordFields
       result = result.filter((entry) => !isKey(entry));
     } else if (opType === OpType.DeleteValue) {
       result = result.filter((entry) => !isPair(entry));
+    } else if (opType === OpType.Replace) {
+      result = [...result.filter((entry) => !isKey(entry)), [keyHigh, keyLow, valueHigh, valueLow]];
     } else {
       throw new RangeError(`LSN of type ${opType}: there is no such type`);
     }

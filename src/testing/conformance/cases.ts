@@ -81,7 +81,7 @@ export const CASES: readonly CaseBody[] = [
       for (let seed = 1; seed <= SEEDS; seed++) {
         await using trial = await start();
         const random = new Random(seed);
-        for (const run of runsOf(randomRecords(random, RECORDS), random)) {
+        for (const run of runsOf(randomRecords(trial.store, random, RECORDS), random)) {
           await trial.give(run);
           await trial.expect("G11", trial.last, `after LSN ${trial.last}`);
         }
@@ -96,9 +96,9 @@ export const CASES: readonly CaseBody[] = [
           await using trial = await start();
           const isInMemory = trial.mortal.isOutside && spoil === unreadable;
           if (trial.store.applyBatch === undefined || isInMemory) continue;
-          await trial.give(randomRecords(new Random(index), 8));
+          await trial.give(randomRecords(trial.store, new Random(index), 8));
           await trial.sync();
-          const run = randomRecords(new Random(index + 100), 6, 9);
+          const run = randomRecords(trial.store, new Random(index + 100), 6, 9);
           if (!await failsAt(trial, run, index, spoil)) continue;
           // No log hands out an unreadable record, so the store may keep half a run in memory then.
           if (spoil === unknownType) await trial.expect("G3", 8, `after applyBatch() failed at LSN ${run[index]!.lsn}`);
@@ -116,7 +116,7 @@ export const CASES: readonly CaseBody[] = [
         for (let index = 0; index < 6; index++) {
           await using trial = await start();
           if (trial.store.applyBatch === undefined) return;
-          const run = randomRecords(new Random(index), 6);
+          const run = randomRecords(trial.store, new Random(index), 6);
           if (!await failsAt(trial, run, index, spoil)) continue;
           await trial.give(run);
           await trial.give(makeInserts(2, 7));
@@ -133,7 +133,7 @@ export const CASES: readonly CaseBody[] = [
       for (let seed = 1; seed <= SEEDS; seed++) {
         await using trial = await start();
         const random = new Random(seed);
-        const records = randomRecords(random, 24);
+        const records = randomRecords(trial.store, random, 24);
         for (const run of runsOf(records, random)) {
           await trial.give(run);
           // A new consumer begins after appliedLsn(), or anywhere if the store has no such method.
@@ -159,7 +159,7 @@ export const CASES: readonly CaseBody[] = [
       for (const mode of ["power", "kill"] as const) {
         await using trial = await start();
         for (let round = 0; round < 3; round++) {
-          await trial.give(randomRecords(new Random(round), 7, 7 * round + 1));
+          await trial.give(randomRecords(trial.store, new Random(round), 7, 7 * round + 1));
           await trial.sync();
           await expectApplied(trial, trial.last);
           await trial.crash(mode);
@@ -174,7 +174,7 @@ export const CASES: readonly CaseBody[] = [
       for (let seed = 1; seed <= SEEDS; seed++) {
         await using trial = await start();
         const random = new Random(seed);
-        const records = randomRecords(random, RECORDS);
+        const records = randomRecords(trial.store, random, RECORDS);
         let next = 0;
         while (next < RECORDS) {
           const end = Math.min(RECORDS, next + random.between(1, 9));
@@ -198,7 +198,7 @@ export const CASES: readonly CaseBody[] = [
         await using trial = await start();
         if (!trial.savesLog) return;
         const random = new Random(seed);
-        const records = randomRecords(random, RECORDS);
+        const records = randomRecords(trial.store, random, RECORDS);
         for (let next = 0; next < RECORDS;) {
           const end = Math.min(RECORDS, next + random.between(1, 9));
           if (random.chance(0.4)) trial.changeLog();
@@ -219,10 +219,13 @@ export const CASES: readonly CaseBody[] = [
       for (let nth = 1; nth <= MOST_STEPS; nth++) {
         await using trial = await start();
         if (!trial.savesLog) return;
-        await trial.give(randomRecords(new Random(7), 5));
+        await trial.give(randomRecords(trial.store, new Random(7), 5));
         await trial.sync();
         trial.changeLog();
-        const isReached = await stepsInto(trial, randomRecords(new Random(8), 5, 6), { nth, kind: "crash" });
+        const isReached = await stepsInto(trial, randomRecords(trial.store, new Random(8), 5, 6), {
+          nth,
+          kind: "crash",
+        });
         if (!isReached) break;
         await giveRest(trial, await trial.crash("kill"));
         await trial.sync();
@@ -231,10 +234,10 @@ export const CASES: readonly CaseBody[] = [
       for (let turns = 0; turns < MOST_TURNS; turns++) {
         await using trial = await start();
         if (trial.mortal.isOutside) return;
-        await trial.give(randomRecords(new Random(11), 5));
+        await trial.give(randomRecords(trial.store, new Random(11), 5));
         await trial.sync();
         trial.changeLog();
-        trial.give(randomRecords(new Random(12), 5, 6)).catch(() => {});
+        trial.give(randomRecords(trial.store, new Random(12), 5, 6)).catch(() => {});
         for (let turn = 0; turn < turns; turn++) await null;
         await giveRest(trial, await trial.crash("kill"));
         await trial.sync();
@@ -247,8 +250,8 @@ export const CASES: readonly CaseBody[] = [
     async run(start) {
       for (let nth = 1; nth <= MOST_STEPS; nth++) {
         await using trial = await start();
-        await trial.give(randomRecords(new Random(7), 5));
-        const run = randomRecords(new Random(8), 5, 6);
+        await trial.give(randomRecords(trial.store, new Random(7), 5));
+        const run = randomRecords(trial.store, new Random(8), 5, 6);
         if (!await stepsInto(trial, run, { nth, kind: "crash" })) return;
         const lsn = await trial.crash("kill");
         await giveRest(trial, lsn);
@@ -263,8 +266,8 @@ export const CASES: readonly CaseBody[] = [
         await using trial = await start();
         // What goes on elsewhere does not crash with the log.
         if (trial.mortal.isOutside) return;
-        await trial.give(randomRecords(new Random(11), 5));
-        trial.give(randomRecords(new Random(12), 5, 6)).catch(() => {});
+        await trial.give(randomRecords(trial.store, new Random(11), 5));
+        trial.give(randomRecords(trial.store, new Random(12), 5, 6)).catch(() => {});
         for (let turn = 0; turn < turns; turn++) await null;
         const lsn = await trial.crash("kill");
         await giveRest(trial, lsn);
@@ -277,8 +280,8 @@ export const CASES: readonly CaseBody[] = [
     async run(start) {
       for (let nth = 1; nth <= MOST_STEPS; nth++) {
         await using trial = await start();
-        await trial.give(randomRecords(new Random(9), 5));
-        const run = randomRecords(new Random(10), 5, 6);
+        await trial.give(randomRecords(trial.store, new Random(9), 5));
+        const run = randomRecords(trial.store, new Random(10), 5, 6);
         if (!await stepsInto(trial, run, { nth, kind: "failure" })) return;
         await trial.give(run);
         await trial.sync();

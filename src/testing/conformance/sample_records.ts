@@ -1,8 +1,8 @@
 // Records as a log hands them out, made for tests.
 
 import { recordOf } from "../../read/stored_record.ts";
-import { OPERATIONS } from "../../format/operations.ts";
-import { OpType, type WALRecord } from "../../types.ts";
+import { type Operation, operationOf, OPERATIONS } from "../../format/operations.ts";
+import { OpType, type Store, type WALRecord } from "../../types.ts";
 import type { StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 
@@ -41,21 +41,30 @@ export function makeInserts(count: number, first: number): WALRecord[] {
   });
 }
 
-/** Random changes of so few keys and values that most records meet an earlier one. */
-export function randomRecords(random: Random, count: number, first = 1): WALRecord[] {
-  const changes = OPERATIONS.filter(({ method }) => method !== null);
-  const types: readonly OpType[] = [OpType.Insert, OpType.Insert, ...changes.map(({ opType }) => opType)];
+/**
+ * Random changes of so few keys and values that most records meet an earlier one.
+ *
+ * @param store the changes are those that it can apply.
+ */
+export function randomRecords(store: Store, random: Random, count: number, first = 1): WALRecord[] {
+  const canApply = ({ method }: Operation) =>
+    method !== null && (store.applyBatch !== undefined || store[method] !== undefined);
+  const types: readonly OpType[] = [
+    OpType.Insert,
+    OpType.Insert,
+    ...OPERATIONS.filter(canApply).map(({ opType }) => opType),
+  ];
   return Array.from({ length: count }, (_, i) => {
     const opType = random.pick(types);
     const key = BigInt(random.below(3));
-    const value = !OPERATIONS[opType - 1]!.hasValue ? 0n : BigInt(random.below(4));
+    const value = operationOf(opType)!.hasValue ? BigInt(random.below(4)) : 0n;
     return makeRecord(first + i, opType, [key, 5n, value, value]);
   });
 }
 
 /** A record of a type that does not exist: a store that looks at the type fails there. */
 export function unknownType(record: WALRecord): WALRecord {
-  return recordOf({ ...record.toObject(), opType: 63 as OpType });
+  return recordOf({ ...record.toObject(), opType: 31 as OpType });
 }
 
 /** A record whose key and value throw when read: any store fails there. */

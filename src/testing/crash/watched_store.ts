@@ -81,6 +81,7 @@ export class WatchedStore {
     const inner = this.#inner;
     const store: Store = {};
     for (const name of APPLYING_METHODS) {
+      if (inner[name] === undefined) continue;
       store[name] = (...given: unknown[]) => {
         const record = given.at(-1) as WALRecord;
         const apply = () => Reflect.apply(inner[name]!, inner, given);

@@ -12,6 +12,7 @@ const DOCUMENTS = [
   "README.md",
   "CONTRIBUTING.md",
   "CHANGELOG.md",
+  "SECURITY.md",
   ...readdirSync(new URL("docs/", ROOT)).sort().map((name) => `docs/${name}`),
 ];
 

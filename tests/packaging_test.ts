@@ -40,8 +40,28 @@ test("package.json and deno.json say the same", () => {
   }
 });
 
-test("package.json has no runtime dependency and pins what development needs", () => {
+test("package.json has the scripts that deno.json has as tasks, and both ask for the documentation of every entry", () => {
+  const { prepack, ...scripts } = packageJson.scripts;
+  assertStringIncludes(prepack!, "tsconfig.build.json");
+  const tasks: Record<string, string | { command: string }> = denoJson.tasks;
+  assertEquals(Object.keys(scripts).sort(), Object.keys(tasks).sort());
+  for (const task of [tasks, scripts].flatMap((named) => [named["doc"]!, named["doc:html"]!])) {
+    const words = (typeof task === "string" ? task : task.command).split(" ");
+    assertEquals(words.filter((word) => word.endsWith(".ts")).sort(), Object.values(entries).sort());
+  }
+});
+
+test("package.json packs what deno.json publishes, and what is built of that", () => {
+  // npm takes the README, the licence and package.json itself without being told.
+  const packed = [...packageJson.files, "README.md", "LICENSE"].filter((path) => path !== "dist");
+  const published: string[] = denoJson.publish.include;
+  const place = (path: string) => path.replace(/\/\*.*$/, "");
+  assertEquals(packed.map(place).sort(), published.map(place).sort());
+});
+
+test("package.json has no runtime dependency and no install script, and pins what development needs", () => {
   assertEquals(packageJson.dependencies, undefined);
+  assertEquals(Object.keys(packageJson.scripts).filter((name) => /install|^prepare$/.test(name)), []);
   for (const [name, version] of Object.entries(packageJson.devDependencies)) {
     assert(/^\d+\.\d+\.\d+$/.test(version), `${name}: ${version} is one version`);
   }
@@ -96,7 +116,7 @@ test("mod.ts is imported by URL in a Deno program, and needs only ffi and its ow
 test("package.json packs the sources, what is built of each, the papers and nothing else", async () => {
   using app = tempDir();
   const files = await unpackInto(app);
-  const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
+  const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"];
   const sources = files.filter((path) => /^((ffi|src)\/[\w/]+|mod|testing)\.ts$/.test(path));
   const built = sources.flatMap((path) => {
     const base = `dist/${path.replace(/\.ts$/, "")}`;

@@ -554,7 +554,10 @@ export interface WALStats {
   readonly poisoned: boolean;
 }
 
-/** The range that `records()` and `cursor()` read. Both ends are included. */
+/**
+ * The range that `records()` and `cursor()` read: records that are in the range of LSNs and in the
+ * range of times. All ends are included.
+ */
 export interface RecordRange {
   /**
    * The first record.
@@ -568,4 +571,16 @@ export interface RecordRange {
    * @default {the newest record}
    */
   to?: LSN | undefined;
+  /**
+   * The earliest time: a `Date`, or nanoseconds since 1970 as a bigint, as a record's `time[0]`.
+   *
+   * @default {the first record's}
+   */
+  since?: Date | bigint | undefined;
+  /**
+   * The latest time.
+   *
+   * @default {the last record's}
+   */
+  until?: Date | bigint | undefined;
 }

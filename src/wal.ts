@@ -5,6 +5,7 @@ import { diskStorage } from "../ffi/storage.ts";
 import { HybridClock } from "./engine/hybrid_clock.ts";
 import { WallClock } from "./engine/wall_clock.ts";
 import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
+import { narrowed, newestAt } from "./read/by_time.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
 import { type Cursor, RingCursor } from "./read/cursor.ts";
 import { WALClosedError } from "./errors.ts";
@@ -12,7 +13,7 @@ import { type Batch, keepBatch, readDeletes, readInserts, releaseBatch } from ".
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
 import type { RingMemory } from "./engine/ring_memory.ts";
-import { checkRange } from "./arguments/range.ts";
+import { checkRange, nanosOf } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
@@ -516,9 +517,11 @@ export class WAL implements Disposable, AsyncDisposable {
    * Records in LSN order, read piece by piece as the iteration goes on. The generator has `map()`,
    * `filter()`, `take()` and the other methods of iterators.
    *
-   * @throws {RangeError} if an end of the range is no LSN.
+   * A range of times is found at the call, by {@linkcode WAL.lsnAt}.
+   *
+   * @throws {RangeError} or {TypeError} if an end of the range is no LSN, or no time.
    * @throws {WALTruncatedError} if the range starts before the tail, or the log releases a record
-   * before it is read.
+   * before it is read. A range of times does not say whether the log has released earlier records.
    * @throws {WALCorruptError} if a record is damaged.
    */
   // `any` as in IterableIterator, so that callers need not narrow next().value.
@@ -535,6 +538,42 @@ export class WAL implements Disposable, AsyncDisposable {
   cursor(range: RecordRange = {}): Cursor {
     const { memory, first, last } = this.#readable(range);
     return new RingCursor(memory, first, last);
+  }
+
+  /**
+   * The LSN of the newest record whose time is not after `time`, checkpoints included: what the log
+   * had at that time. If all records are later, it is `tail - 1`, which is 0 if nothing was ever
+   * released. So with a result below `tail`, the log no longer has what it had at that time.
+   *
+   * Times ascend with the LSNs (G10), so the log reads and verifies few records: 20 of a million.
+   * The log's own clock follows the wall clock. If that was wrong, so are the times of records.
+   *
+   * @param time a `Date`, or nanoseconds since 1970 as a bigint, as a record's `time[0]`. Of records
+   * with one time, the newest counts. A batch has one time, unless its sequence numbers carry into
+   * the nanoseconds.
+   * @throws {TypeError} if it is neither.
+   * @throws {RangeError} if it is an invalid `Date`, or not from 0 to 2^64 − 1 nanoseconds (1970 to
+   * 2554).
+   * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if a record that
+   * decides is damaged, cannot be read, or is of a later version.
+   * @throws {WALClosedError} if the log is closed.
+   *
+   * @example The records of the last minute
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   *
+   * using wal = WAL.open(null);
+   * wal.logInsertSync(1, 2, 3, 4);
+   * const aMinuteAgo = new Date(Date.now() - 60_000);
+   * console.log(wal.lsnAt(aMinuteAgo)); // 0
+   * console.log([...wal.records({ since: aMinuteAgo })].length); // 1
+   * ```
+   */
+  lsnAt(time: Date | bigint): LSN {
+    const nanos = nanosOf(time, "time");
+    const { memory, positions, health } = this.#opened("read");
+    health.mustBeOpen("read");
+    return newestAt(memory, positions.tail, positions.last, nanos);
   }
 
   /**
@@ -709,10 +748,10 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /** The records that a caller asks for. The caller's range is read before anything else. */
-  #readable({ from, to }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
+  #readable({ from, to, since, until }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
     const { memory, positions, health } = this.#opened("read");
     health.mustBeOpen("read");
-    const [first, last] = checkRange({ from, to }, positions);
+    const [first, last] = narrowed(memory, checkRange({ from, to, since, until }, positions));
     return { memory, first, last };
   }
 

@@ -502,6 +502,29 @@ test("records() and cursor() refuse a range that makes no sense", () => {
   }
 });
 
+test("lsnAt(), and since and until of a range, refuse what is no time, and say why", () => {
+  using wal = openInMemory();
+  fill(wal, 3);
+  const bad: [time: unknown, errorClass: ErrorClass, says: string][] = [
+    ...[0, 5, NaN, "2026-01-01", null, {}, [5n, 0, 0], true, Symbol("s"), new Proxy(new Date(), {})].map((time) =>
+      [time, TypeError, "it must be a Date, or a bigint of nanoseconds since 1970"] as [unknown, ErrorClass, string]
+    ),
+    [-1n, RangeError, "from 0 to 2^64 - 1"],
+    [2n ** 64n, RangeError, "from 0 to 2^64 - 1"],
+    [new Date(-1), RangeError, "from 0 to 2^64 - 1"],
+    [new Date("9999-12-31"), RangeError, "from 0 to 2^64 - 1"],
+    [new Date(NaN), RangeError, "invalid Date"],
+  ];
+  for (const [time, errorClass, says] of bad) {
+    assertStringIncludes(assertThrows(() => wal.lsnAt(time as Date), errorClass, "as time").message, says);
+    for (const read of [(range: object) => wal.records(range), (range: object) => wal.cursor(range)]) {
+      assertStringIncludes(assertThrows(() => read({ since: time }), errorClass, "as since").message, says);
+      assertStringIncludes(assertThrows(() => read({ until: time }), errorClass, "as until").message, says);
+    }
+  }
+  assertThrows(() => wal.lsnAt(undefined as unknown as Date), TypeError, "undefined as time");
+});
+
 test("open() of an undefined path is a TypeError, not a log in memory", () => {
   const unset = undefined as unknown as string;
   assertThrows(() => WAL.open(unset), TypeError, "undefined as path");

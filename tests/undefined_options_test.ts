@@ -45,7 +45,7 @@ const LOG: LeftOut<WALOptions> = {
   allowUnsafeFileSystem: undefined,
   storage: undefined,
 };
-const RANGE: LeftOut<RecordRange> = { from: undefined, to: undefined };
+const RANGE: LeftOut<RecordRange> = { from: undefined, to: undefined, since: undefined, until: undefined };
 const CONSUME: LeftOut<ConsumeOptions> = {
   signal: undefined,
   batchSize: undefined,

@@ -1,8 +1,23 @@
-// The range of records that a caller asks for.
+// The range of records that a caller asks for, and times.
 
 import { WALTruncatedError } from "../errors.ts";
 import type { LSN, RecordRange } from "../types.ts";
-import { checkInteger, checkLsn } from "./numbers.ts";
+import { checkInteger, checkLsn, checkU64, show } from "./numbers.ts";
+
+/** A `Date` counts in milliseconds, hybrid time in nanoseconds. */
+const NANOS_PER_MS = 1_000_000n;
+
+/** Milliseconds of a `Date` of any realm; throws for other values. Runs no code of the caller. */
+const msOf: (value: unknown) => number = Function.prototype.call.bind(Date.prototype.getTime);
+
+/** A checked range of records. */
+export interface TakenRange {
+  readonly first: LSN;
+  readonly last: LSN;
+  /** Nanoseconds since 1970; undefined if the range does not begin with a time. */
+  readonly since: bigint | undefined;
+  readonly until: bigint | undefined;
+}
 
 /**
  * Checks a range, and fills in its ends.
@@ -14,10 +29,40 @@ import { checkInteger, checkLsn } from "./numbers.ts";
 export function checkRange(
   range: RecordRange,
   { tail, head }: { readonly tail: LSN; readonly head: LSN },
-): [first: LSN, last: LSN] {
+): TakenRange {
   const { from = tail, to = head - 1 } = range;
   checkInteger(from, "from", 1, Number.MAX_SAFE_INTEGER);
   checkLsn(to, "to");
+  const since = range.since === undefined ? undefined : nanosOf(range.since, "since");
+  const until = range.until === undefined ? undefined : nanosOf(range.until, "until");
   if (from < tail) throw new WALTruncatedError(from, tail);
-  return [from, Math.min(to, head - 1)];
+  return { first: from, last: Math.min(to, head - 1), since, until };
+}
+
+/**
+ * A time as nanoseconds since 1970.
+ *
+ * @throws {TypeError} if it is neither a `Date` nor a bigint.
+ * @throws {RangeError} if it is no date, or not from 0 to 2^64 − 1 nanoseconds.
+ */
+export function nanosOf(time: Date | bigint, name: string): bigint {
+  if (typeof time === "bigint") {
+    checkU64(time, name);
+    return time;
+  }
+  const ms = dateMs(time, name);
+  if (Number.isNaN(ms)) throw new RangeError(`Cannot use an invalid Date as ${name}`);
+  const nanos = BigInt(ms) * NANOS_PER_MS;
+  checkU64(nanos, name);
+  return nanos;
+}
+
+function dateMs(time: Date, name: string): number {
+  try {
+    return msOf(time);
+  } catch {
+    throw new TypeError(
+      `Cannot use ${show(time)} as ${name}: it must be a Date, or a bigint of nanoseconds since 1970`,
+    );
+  }
 }

@@ -55,6 +55,8 @@ const LOSSES: Record<string, (path: string) => string | null> = {
 const EACH: typeof CALLS = {
   ...CALLS,
   records: (wal) => [...wal.records()],
+  "records since": (wal) => wal.records({ since: 0n, until: 5n }),
+  lsnAt: (wal) => wal.lsnAt(new Date()),
 };
 
 for (const [name, lose] of Object.entries(LOSSES)) {

@@ -53,6 +53,7 @@ export type {
   ApplicableStore,
   ApplicationOpType,
   AppliedRun,
+  BackupOptions,
   BatchStore,
   ConsumeErrorContext,
   ConsumeOptions,

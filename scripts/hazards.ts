@@ -140,12 +140,15 @@ export const HAZARDS: readonly Hazard[] = [
   {
     id: "H7",
     title: "Partial batch",
-    what: "A crash leaves a part of a batch on the medium.",
+    what: "A crash leaves a part of a batch on the medium. Or a copy ends within a batch.",
     threatens: ["G3"],
     tests: {
       "faults/batch_test.ts": [
         "WAL recovers whole batches only, cut at each record, in the ring",
         "WAL never completes a batch that was cut with records that are appended after the crash",
+      ],
+      "faults/backup_test.ts": [
+        "backup() through any LSN is what the log had then in whole batches, and goes on from there",
       ],
       "recovery_test.ts": [
         "recover() drops an unfinished batch, cut after each of its records, and erases its records",
@@ -625,6 +628,9 @@ export const HAZARDS: readonly Hazard[] = [
         "consumeAsync() that crashes at any call of a fork leaves a log that forks again or has forked; the store stays refused",
         "consumeAsync() of a log on a disk that was restored from a backup refuses its SQLiteStore in every opening",
         "consumeAsync() is refused a store while a consumer of another log fills it",
+      ],
+      "faults/backup_test.ts": [
+        "backup() through an LSN makes a log that refuses stores which have more, and gives others the rest",
       ],
       "stores_sqlite_test.ts": [
         "SQLiteStore.applyBatch() refuses a run of another log that starts at or below its LSN",

@@ -348,8 +348,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "the tail moves into the middle of a batch",
     hazard: "H7",
     edits: edit(
-      "src/engine/retention.ts",
-      "while (last >= tail && this.#slots.batchGoesOn(memory.verified(last))) last--;",
+      "src/engine/ring_memory.ts",
+      "while (last >= tail && slots.batchGoesOn(memory.verified(last))) last--;",
       "",
     ),
     tests: faults("batch", "histories"),
@@ -1064,10 +1064,26 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H34",
     edits: edit(
       "src/recovery/backups.ts",
-      "const { tail: first, durable: last } = positions;",
-      "const { tail: first, last } = positions;",
+      "if (through >= durable) return { ...header.state, head: durable + 1 };",
+      "if (through >= durable) return { ...header.state, head: positions.head };",
     ),
     tests: faults("backup", "histories"),
+  },
+  {
+    name: "backup() through an LSN divides a batch",
+    hazard: "H7",
+    edits: edit("src/recovery/backups.ts", "const last = lastWhole(memory, through);", "const last = through;"),
+    tests: faults("backup"),
+  },
+  {
+    name: "a copy through an LSN takes a store that has more",
+    hazard: "H38",
+    edits: edit(
+      "src/recovery/image.ts",
+      "lastLsn: head - 1 }",
+      "lastLsn: header.durable }",
+    ),
+    tests: faults("backup", "lineage"),
   },
   {
     name: "backup() copies records that it has not verified",

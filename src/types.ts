@@ -554,6 +554,18 @@ export interface WALStats {
   readonly poisoned: boolean;
 }
 
+/** How to make a backup. */
+export interface BackupOptions {
+  /**
+   * The last record of the copy. A batch that this record is a part of, but not the last, is left
+   * out as a whole. Later records that are durable are left out, as if they had never been
+   * appended.
+   *
+   * @default {the newest durable record}
+   */
+  through?: LSN | undefined;
+}
+
 /**
  * The range that `records()` and `cursor()` read: records that are in the range of LSNs and in the
  * range of times. All ends are included.

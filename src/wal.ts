@@ -13,7 +13,7 @@ import { type Batch, keepBatch, readDeletes, readInserts, releaseBatch } from ".
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
 import type { RingMemory } from "./engine/ring_memory.ts";
-import { checkRange, nanosOf } from "./arguments/range.ts";
+import { checkRange, nanosOf, takeThrough } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
@@ -24,6 +24,7 @@ import { checkFilePath, checkPath } from "./arguments/paths.ts";
 import {
   type ApplicableStore,
   type ApplicationOpType,
+  type BackupOptions,
   type ConsumeOptions,
   type DeleteItem,
   type HalfOrBytes,
@@ -548,9 +549,9 @@ export class WAL implements Disposable, AsyncDisposable {
    * Times ascend with the LSNs (G10), so the log reads and verifies few records: 20 of a million.
    * The log's own clock follows the wall clock. If that was wrong, so are the times of records.
    *
-   * @param time a `Date`, or nanoseconds since 1970 as a bigint, as a record's `time[0]`. Of records
-   * with one time, the newest counts. A batch has one time, unless its sequence numbers carry into
-   * the nanoseconds.
+   * @param time a `Date`, or nanoseconds since 1970 as a bigint, as a record's `time[0]`. Of all
+   * records with the same nanoseconds, the newest counts. All records of a batch have the same,
+   * unless its sequence numbers carry into them.
    * @throws {TypeError} if it is neither.
    * @throws {RangeError} if it is an invalid `Date`, or not from 0 to 2^64 − 1 nanoseconds (1970 to
    * 2554).
@@ -621,8 +622,12 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Writes a copy of all durable records into a new log. The new log is cleanly closed and has the
-   * same LSNs. Do not copy the file of an open log, because such a copy mixes old and new blocks.
+   * Writes a copy of all durable records, or of those up to an LSN, into a new log. The new log is
+   * cleanly closed and has the same LSNs. Do not copy the file of an open log, because such a copy
+   * mixes old and new blocks.
+   *
+   * A copy up to {@linkcode WAL.lsnAt} a time is what the log had at that time. It is a history of
+   * its own from there on: it refuses a store that has a later LSN of this log.
    *
    * The call holds the event loop until the copy is durable: a quarter of a second for a log of 64
    * MiB. {@linkcode WAL.backupAsync} does not hold it.
@@ -631,10 +636,14 @@ export class WAL implements Disposable, AsyncDisposable {
    * @returns the first and last LSN of the copy; `last < first` if it is empty.
    * @throws {WALIOError} if there is a file already, and as `open()` throws.
    * @throws {WALCorruptError} if a record is damaged; no file is left.
+   * @throws {WALTruncatedError} if the log has durable records, but has released the one that is to
+   * be the last.
+   * @throws {TypeError} or {RangeError} if an argument cannot be used.
    */
-  backup(path: string | URL): { first: LSN; last: LSN } {
+  backup(path: string | URL, options: BackupOptions = {}): { first: LSN; last: LSN } {
     const to = checkFilePath(path);
-    return this.#opened("back up").backups.write(to, this.#options.storage);
+    const through = takeThrough(options);
+    return this.#opened("back up").backups.write(to, this.#options.storage, through);
   }
 
   /**
@@ -650,9 +659,10 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws as `backup()`.
    * @throws {WALClosedError} if the log is closed before all of it is read; no file is left.
    */
-  async backupAsync(path: string | URL): Promise<{ first: LSN; last: LSN }> {
+  async backupAsync(path: string | URL, options: BackupOptions = {}): Promise<{ first: LSN; last: LSN }> {
     const to = checkFilePath(path);
-    return await this.#opened("back up").backups.writeAsync(to, this.#options.storage);
+    const through = takeThrough(options);
+    return await this.#opened("back up").backups.writeAsync(to, this.#options.storage, through);
   }
 
   /**

@@ -2,10 +2,10 @@
 // Promise: the copy is a whole log that holds everything durable and nothing else (G2).
 // Method: back up in each state, open the copy, compare.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { newLogId } from "../src/format/lineage.ts";
 import { readHeaders } from "../src/format/header.ts";
-import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError } from "../mod.ts";
+import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError, WALTruncatedError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
 import { withTempDir } from "./support/temp.ts";
@@ -36,6 +36,102 @@ test("backup() copies everything durable into a cleanly closed log with the same
   const cursor = copy.cursor({ from: 901 });
   const flags = range(901, 906).map(() => cursor.next() && cursor.batchGoesOn);
   assertEquals(flags, [true, true, true, true, false, false]);
+});
+
+test("backup() through what is durable, or later, is the whole backup, also of an empty log", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  for (const through of [0, 1, 2 ** 53 - 1]) {
+    assertEquals(wal.backup(COPY, { through }), { first: 1, last: 0 });
+    disk.outsider.unlink(COPY);
+  }
+  fill(wal, 9);
+  wal.flush();
+  fill(wal, 3);
+  for (const through of [9, 10, 12, 13, 2 ** 53 - 1, undefined]) {
+    assertEquals(wal.backup(COPY, { through }), { first: 1, last: 9 });
+    disk.outsider.unlink(COPY);
+  }
+  wal.flush();
+  wal.truncate(12);
+  assertEquals(wal.backup(COPY, { through: 12 }), { first: 13, last: 12 });
+});
+
+test("backup() through an LSN that was released is a WALTruncatedError, and leaves no file", async () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 9);
+  wal.flush();
+  wal.truncate(5);
+  for (const through of [0, 4, 5]) {
+    const error = assertThrows(() => wal.backup(COPY, { through }), WALTruncatedError);
+    assertEquals([error.lsn, error.tail], [through, 6]);
+    await assertRejects(() => wal.backupAsync(COPY, { through }), WALTruncatedError);
+  }
+  assertEquals(disk.paths(), ["/sim/log"]);
+  assertEquals(wal.backup(COPY, { through: 6 }), { first: 6, last: 6 });
+  // No slot is kept for a copy that was refused.
+  wal.flush();
+  wal.truncate(9);
+  fill(wal, CAPACITY);
+});
+
+test("backup() through an LSN inside the first batch is a log without records, which goes on after the tail", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 3);
+  wal.batchInsertSync(items(4, 5));
+  wal.flush();
+  wal.truncate(3);
+  for (const through of [4, 7]) {
+    assertEquals(wal.backup(COPY, { through }), { first: 4, last: 3 });
+    using copy = openCopy(disk);
+    assertEquals([copy.tail, copy.head, copy.applied, copy.recovery.clean], [4, 4, 3, true]);
+    disk.outsider.unlink(COPY);
+  }
+});
+
+test("backup() through an LSN caps the checkpoint, and leaves out a time that was wrong", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk, { maxClockDriftMs: Infinity });
+  fill(wal, 9);
+  wal.flush();
+  wal.checkpoint(9);
+  const right = wal.replay()[4]!.time[0];
+  wal.logInsertSync(1, 1, 1, 1, [2n ** 63n, 0, 0]);
+  wal.flush();
+  wal.backup(COPY, { through: 5 });
+  using copy = openCopy(disk);
+  assertEquals(copy.applied, 5);
+  fill(copy, 1);
+  const [nanos] = copy.replay()[5]!.time;
+  assert(nanos >= right && nanos < 2n ** 62n);
+});
+
+test("backup() through an LSN needs no later record, and none that is damaged", () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 9);
+  wal.flush();
+  disk.damage.flipBit("/sim/log", 16384 + 5 * 64 + 50, 2);
+  for (const through of [6, 7, 9]) {
+    assertEquals(assertThrows(() => wal.backup(COPY, { through }), WALCorruptError).firstLsn, 6);
+    assertEquals(disk.paths(), ["/sim/log"]);
+  }
+  assertEquals(wal.backup(COPY, { through: 5 }), { first: 1, last: 5 });
+});
+
+test("backup() through lsnAt() a time has the records up to that time", async () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  const aMinute = 60_000;
+  wal.batchInsertSync(items(1, 5));
+  const then = new Date(disk.clock.timeMs);
+  disk.clock.advance(aMinute);
+  await null; // the log reads the clock once in each burst
+  fill(wal, 5);
+  wal.flush();
+  assertEquals(wal.backup(COPY, { through: wal.lsnAt(then) }), { first: 1, last: 5 });
 });
 
 test("backup() of an empty log is an empty log", () => {

@@ -525,6 +525,29 @@ test("lsnAt(), and since and until of a range, refuse what is no time, and say w
   assertThrows(() => wal.lsnAt(undefined as unknown as Date), TypeError, "undefined as time");
 });
 
+test("backup() and backupAsync() refuse options that make no sense, and leave no file", async () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 3);
+  wal.flush();
+  const bad: [options: unknown, errorClass: ErrorClass, says: string][] = [
+    ...[-1, 0.5, NaN, 2 ** 53, Infinity].map((through) =>
+      [{ through }, RangeError, "as through"] as [unknown, ErrorClass, string]
+    ),
+    ...["1", 1n, null, new Date(), true].map((through) =>
+      [{ through }, TypeError, "as through"] as [unknown, ErrorClass, string]
+    ),
+    [{ trough: 1 }, TypeError, '"trough" as an option'],
+    [null, TypeError, "null as options"],
+    [5, TypeError, "5 as options"],
+  ];
+  for (const [options, errorClass, says] of bad) {
+    assertThrows(() => wal.backup("/sim/copy", options as object), errorClass, says);
+    await assertRejects(() => wal.backupAsync("/sim/copy", options as object), errorClass, says);
+  }
+  assertEquals(disk.paths(), [PATH]);
+});
+
 test("open() of an undefined path is a TypeError, not a log in memory", () => {
   const unset = undefined as unknown as string;
   assertThrows(() => WAL.open(unset), TypeError, "undefined as path");

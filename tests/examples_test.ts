@@ -89,6 +89,19 @@ test("examples/own_store.ts runs with the rights it names, and goes on from its 
   assert(!existsSync(directory.join("own_store.json.tmp")));
 });
 
+test("examples/point_in_time.ts restores the store of a minute ago, and again", async () => {
+  using directory = tempDir();
+  for (let run = 0; run < 2; run++) {
+    const { code, stdout, stderr } = await runScript("examples/point_in_time.ts", {
+      cwd: directory.path,
+      denoFlags: SMALL_FLAGS,
+    });
+    const pairs = [1, 2, 3, 4, 5].map((n) => `key …${n} → …${n}\n`).join("");
+    const said = `LSN 1 to 6 are restored; LSN 7 to 11 are left out\n${pairs}`;
+    assertEquals([code, stdout, stderr], [0, said, ""]);
+  }
+});
+
 /** A tree with a nested directory, an empty file, and what the job leaves out. */
 function makeTree(directory: TempDir, files: number = 60): string {
   const root = directory.join("tree");

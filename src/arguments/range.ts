@@ -1,7 +1,7 @@
-// The range of records that a caller asks for, and times.
+// The records that a caller asks for: a range, a time, the end of a backup.
 
 import { WALTruncatedError } from "../errors.ts";
-import type { LSN, RecordRange } from "../types.ts";
+import type { BackupOptions, LSN, RecordRange } from "../types.ts";
 import { checkInteger, checkLsn, checkU64, show } from "./numbers.ts";
 
 /** A `Date` counts in milliseconds, hybrid time in nanoseconds. */
@@ -37,6 +37,26 @@ export function checkRange(
   const until = range.until === undefined ? undefined : nanosOf(range.until, "until");
   if (from < tail) throw new WALTruncatedError(from, tail);
   return { first: from, last: Math.min(to, head - 1), since, until };
+}
+
+/**
+ * The last record that a backup is to have, `Infinity` if it is left out.
+ *
+ * @throws {TypeError} or {RangeError} if it is no LSN, or if an option is given that there is not,
+ * because it may be misspelt.
+ */
+export function takeThrough(options: BackupOptions): LSN {
+  if (options === null || typeof options !== "object") {
+    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
+  }
+  const other = Object.keys(options).find((name) => name !== "through");
+  if (other !== undefined) {
+    throw new TypeError(`Cannot use ${show(other)} as an option: there is no option of this name`);
+  }
+  const { through } = options;
+  if (through === undefined) return Infinity;
+  checkLsn(through, "through");
+  return through;
 }
 
 /**

@@ -9,7 +9,7 @@ import type { GroupCommit } from "./group_commit.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
-import type { RingMemory } from "./ring_memory.ts";
+import { lastWhole, type RingMemory } from "./ring_memory.ts";
 import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
 
 /** What retention needs of its log. */
@@ -183,11 +183,7 @@ export class Retention {
 
   /** The last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
   #releasable(through: LSN): Confirmation {
-    const { memory } = this.#parts;
-    memory.file.checkNowAndThen();
-    const { tail, last: newest } = this.#positions;
-    let last = Math.min(through, newest);
-    while (last >= tail && this.#slots.batchGoesOn(memory.verified(last))) last--;
+    const last = lastWhole(this.#parts.memory, Math.min(through, this.#positions.last));
     assert(last <= through, "only confirmed records are released");
     return this.#confirmation(last);
   }

@@ -183,3 +183,16 @@ export class RingMemory implements ReadSource {
     if (this.#health.isOpen) this.file.check();
   }
 }
+
+/**
+ * The last record up to an LSN that ends its batch; an LSN before the tail if there is none. The
+ * records that are passed over are verified.
+ */
+export function lastWhole(memory: RingMemory, through: LSN): LSN {
+  memory.file.checkNowAndThen();
+  const slots = memory.slots();
+  const { tail } = memory;
+  let last = through;
+  while (last >= tail && slots.batchGoesOn(memory.verified(last))) last--;
+  return last;
+}

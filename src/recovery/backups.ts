@@ -2,8 +2,10 @@
 
 import type { Storage } from "../../ffi/region.ts";
 import type { EngineParts } from "../engine/parts.ts";
+import { lastWhole } from "../engine/ring_memory.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
-import { toWALError } from "../errors.ts";
+import { toWALError, WALTruncatedError } from "../errors.ts";
+import type { LogState } from "../format/header.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
 import { copyVerified } from "../read/copies.ts";
 import type { LSN } from "../types.ts";
@@ -34,9 +36,14 @@ export class Backups {
     this.#maker = maker;
   }
 
-  /** Writes a copy. @returns the first and last LSN of the copy. */
-  write(path: string, storage: () => Storage): { first: LSN; last: LSN } {
-    const { pieces, first, last, sizeBytes, end } = this.#copy();
+  /**
+   * Writes a copy.
+   *
+   * @param through the last record to copy; `Infinity` for all that are durable.
+   * @returns the first and last LSN of the copy.
+   */
+  write(path: string, storage: () => Storage, through: LSN): { first: LSN; last: LSN } {
+    const { pieces, first, last, sizeBytes, end } = this.#copy(through);
     try {
       storage().write(path, pieces, sizeBytes);
     } catch (error) {
@@ -48,8 +55,8 @@ export class Backups {
   }
 
   /** As `write()`, without holding the event loop between two pieces. */
-  async writeAsync(path: string, storage: () => Storage): Promise<{ first: LSN; last: LSN }> {
-    const { pieces, first, last, sizeBytes, end } = this.#copy();
+  async writeAsync(path: string, storage: () => Storage, through: LSN): Promise<{ first: LSN; last: LSN }> {
+    const { pieces, first, last, sizeBytes, end } = this.#copy(through);
     try {
       const target = storage();
       if (target.writeAsync === undefined) target.write(path, pieces, sizeBytes);
@@ -63,19 +70,21 @@ export class Backups {
   }
 
   /**
-   * A cleanly closed log with the durable records of this one. Its pieces read the records when
-   * they are asked for.
+   * A cleanly closed log with the durable records of this one up to `through`. Its pieces read the
+   * records when they are asked for.
    */
-  #copy(): LogCopy {
+  #copy(through: LSN): LogCopy {
     const { positions, health, memory, header } = this.#log;
     health.mustBeGood("back up");
-    const { tail: first, durable: last } = positions;
+    const state = this.#stateAt(through);
+    const first = state.tail;
+    const last = state.head - 1;
     const unread = { lsn: first };
     this.#unread.add(unread);
     this.#moveUnread();
     const pieces = imagePieces({
       header: header.latest,
-      state: { ...header.state, head: last + 1 },
+      state,
       read: (from, to, seed) => {
         const copy = copyVerified(memory, from, to).reseal(seed);
         if (from === unread.lsn) {
@@ -90,6 +99,21 @@ export class Backups {
     };
     const sizeBytes = roundFileBytes(fileBytesOf(positions.capacity));
     return { pieces: this.#whileGood(pieces, end), first, last, sizeBytes, end };
+  }
+
+  /**
+   * The state of a copy. Without records, it has the log's time, because nothing says which time
+   * the released records had.
+   */
+  #stateAt(through: LSN): LogState {
+    const { positions, memory, header, slots } = this.#log;
+    const { tail, durable } = positions;
+    if (through >= durable) return { ...header.state, head: durable + 1 };
+    if (through < tail) throw new WALTruncatedError(through, tail);
+    const last = lastWhole(memory, through);
+    if (last < tail) return { ...header.state, head: tail };
+    const slot = memory.verified(last);
+    return { ...header.state, head: last + 1, timeNanos: slots.timeNanosAt(slot), timeSeq: slots.timeSeqAt(slot) };
   }
 
   /** Stops the copy if the log is closed or fails between two pieces. */

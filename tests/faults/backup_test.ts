@@ -1,14 +1,17 @@
 // Fault: a log is copied while it is written, by backup() or by a program that reads it piece by
-//   piece, so that old and new blocks mix (H34).
-// Promise: backup() makes a good log with everything durable. A mixed copy is refused with a typed
-//   error, or holds a gapless prefix of what was appended, and never a wrong record (G2, G5).
-// Method: back up between appends and within groups, open the copy, and compare. Copy page by page
-//   in seeded orders, with appends, wraps and truncations between, and open that copy.
+//   piece, so that old and new blocks mix (H34). A copy ends at an LSN within a batch (H7), or
+//   before what a store has (H38).
+// Promise: backup() makes a good log with everything durable, or all of it up to an LSN, in whole
+//   batches. A mixed copy is refused with a typed error, or holds a gapless prefix of what was
+//   appended, and never a wrong record (G2, G3, G5). No store gets records of two histories (G11).
+// Method: back up between appends and within groups, and up to each LSN; open the copy, and
+//   compare. Copy page by page in seeded orders, with appends, wraps and truncations between, and
+//   open that copy.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import { WAL, WALCorruptError, WALIOError } from "../../mod.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { WAL, WALCorruptError, WALIOError, type WALRecord, WALStoreError } from "../../mod.ts";
 import { Random } from "../../testing.ts";
-import { append, appendBatch, assertHolds, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
+import { append, appendBatch, assertHolds, CAPACITY, LOG, Simulation, turn } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
 const COPY = "/sim/copy";
@@ -32,6 +35,81 @@ test("backup() writes everything durable and nothing else, at any moment, also o
     append(copy, 1);
     copy.close();
     disk.outsider.unlink(COPY);
+  }
+  wal.close();
+});
+
+test("backup() through any LSN is what the log had then in whole batches, and goes on from there", async () => {
+  for (const how of ["backup", "backupAsync"] as const) {
+    for (let seed = 1; seed <= 6; seed++) {
+      const random = new Random(seed);
+      const simulation = new Simulation({ seed, traceLimit: 20 });
+      const { disk } = simulation;
+      const wal = simulation.open();
+      for (let left = random.between(0, CAPACITY - 5); left > 0; left--) append(wal, 1);
+      wal.flush();
+      if (wal.length > 0) wal.truncate(wal.head - 1 - random.below(3));
+      await turn(); // a header with the new tail may be due
+      /** The last LSNs of the batches. */
+      const ends = new Set([wal.tail - 1, ...wal.replay().map(({ lsn }) => lsn)]);
+      while (wal.length < 60) {
+        disk.clock.advance(random.below(3));
+        if (random.chance(0.5)) appendBatch(wal, random.between(2, 20));
+        else append(wal, 1);
+        ends.add(wal.head - 1);
+      }
+      const { tail } = wal;
+      wal.flush();
+      const { durable } = wal;
+      append(wal, 3);
+      const times = new Map(wal.replay().map(({ lsn, time }) => [lsn, time]));
+      for (let through = tail; through <= durable + 2; through += random.between(1, 4)) {
+        let last = Math.min(through, durable);
+        while (!ends.has(last)) last--;
+        const where = `${how}, seed ${seed}, through LSN ${through}`;
+        assertEquals(await wal[how](COPY, { through }), { first: tail, last }, where);
+        const copy = WAL.open(COPY, { ...simulation.options, verify: true });
+        assertEquals([copy.recovery.clean, copy.recovery.origin], [true, { logId: wal.logId, lastLsn: last }], where);
+        assertHolds(copy, tail, last, where);
+        for (const { lsn, time } of copy.replay()) assertEquals(time, times.get(lsn), where);
+        append(copy, 1);
+        const [before, next] = [copy.replay().at(-2)?.time ?? [0n, 0], copy.replay().at(-1)!.time];
+        assert(next[0] > before[0] || (next[0] === before[0] && next[1] > before[1]), where);
+        copy.close();
+        assertHolds(WAL.open(COPY, simulation.options), tail, last + 1, where);
+        disk.outsider.unlink(COPY);
+      }
+      wal.close();
+    }
+  }
+});
+
+test("backup() through an LSN makes a log that refuses stores which have more, and gives others the rest", async () => {
+  const simulation = new Simulation();
+  const wal = simulation.open();
+  append(wal, 100);
+  wal.flush();
+  const { logId } = wal;
+  for (const applied of [0, 1, 59, 60, 61, 100]) {
+    wal.backup(COPY, { through: 60 });
+    const copy = WAL.open(COPY, simulation.options);
+    append(copy, 100); // past the LSN of each store
+    const given: number[] = [];
+    const store = {
+      appliedLsn: () => applied,
+      appliedLog: () => logId,
+      applyBatch: (records: readonly WALRecord[]) => void given.push(...records.map(({ lsn }) => lsn)),
+    };
+    const consuming = copy.consumeAsync(store);
+    if (applied > 60) {
+      await assertRejects(() => consuming, WALStoreError, "shares only LSN 1 to 60");
+      assertEquals([given, copy.tail], [[], 1]);
+    } else {
+      await copy.whenApplied(160);
+      assertEquals(given, Array.from({ length: 160 - applied }, (_, i) => applied + 1 + i));
+    }
+    copy.close();
+    simulation.disk.outsider.unlink(COPY);
   }
   wal.close();
 });

@@ -1,9 +1,11 @@
 // Apps that install the tarball, by each runtime's ways: every entry is imported, the programs of
 // the README run, and the package brings nothing else along.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
+import { isRecentNode } from "../scripts/tools.ts";
 import { type ChildResult, projectUrl, runCommand, runtimeBinary } from "./support/child.ts";
 import { serveRegistry } from "./support/module_server.ts";
 import { entries, packageJson, packProject, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
@@ -160,3 +162,25 @@ test("npm install finds the package in a registry, and nothing else with it", as
   assertEquals(installed(app), [packageJson.name]);
   await tryApp(app, [process.execPath]);
 }, { skip: onlyOn("node") });
+
+const nodeVersion = spawnSync("node", ["--version"], { encoding: "utf8" }).stdout ?? "";
+
+test("WAL.open() names the version that is needed on an older Node, where everything can be imported", async () => {
+  using app = tempDir();
+  await unpackInto(app);
+  fs.writeFileSync(
+    app.join("app.js"),
+    `${Object.keys(entries).map((name) => `import "${name}";\n`).join("")}
+    import { WAL, WALPlatformError } from "${packageJson.name}";
+    try {
+      WAL.open("example.wal");
+    } catch (error) {
+      console.log(error instanceof WALPlatformError, error.code, error.message);
+    }`,
+  );
+  const { stdout, stderr } = await runIn(app, ["node", "app.js"]);
+  assertEquals(stderr, "");
+  assertStringIncludes(stdout, "true PLATFORM ");
+  assertStringIncludes(stdout, `Node ${packageJson.engines["node"]!.replace(/^>=(.*)\.0$/, "$1")}`);
+  assert(!fs.existsSync(app.join("example.wal")));
+}, { skip: isRecentNode(nodeVersion) || nodeVersion === "" ? "there is no older Node here" : onlyOn("bun") });

@@ -47,7 +47,7 @@ test("storeConformance() registers its cases with the runtime's own test functio
   const flags = runtime === "bun" ? [] : ["--quiet", "--no-config", "--no-lock"];
   const { code, stdout, stderr } = await runCommand([runtimeBinary(), "test", ...flags, path], { cwd: directory.path });
   assertEquals(code, 0, stdout + stderr);
-  assertMatch(stdout + stderr, /\b14 pass/);
+  assertMatch(stdout + stderr, /\b15 pass/);
 });
 
 const PROGRAM = (testing: string) => `

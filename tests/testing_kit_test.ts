@@ -3,6 +3,8 @@
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readdirSync } from "node:fs";
+import process from "node:process";
+import { DatabaseSync, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type { Store, WALRecord } from "../mod.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
@@ -16,6 +18,20 @@ import {
   type StoreHome,
   type WorkloadContext,
 } from "../testing.ts";
+import {
+  AsyncLsnFileLast,
+  Generations,
+  LsnFileFirst,
+  LsnFileLast,
+  OneFileTwice,
+  OneText,
+  OneTransaction,
+  openInBun,
+  TwoCommits,
+  TwoProperties,
+  TwoStatements,
+  TwoTransactions,
+} from "./support/disk_stores.ts";
 import { turn } from "./support/simulation.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -81,6 +97,13 @@ async function wraps({ wal }: WorkloadContext): Promise<void> {
   await wal.batchDelete([[2, 0], [2, 1]]);
 }
 
+/** Changes of a few keys, for stores whose own writes matter. */
+async function little({ wal, random }: WorkloadContext): Promise<void> {
+  for (let i = 0; i < 3; i++) await wal.logInsert(1, random.below(3), 2, random.below(4));
+  await wal.batchInsert([[1, 4, 2, 1], [1, 4, 2, 2]]);
+  await wal.logDelete(1, random.below(3));
+}
+
 const RIGHT: Readonly<Record<string, Make>> = {
   "MemoryStore, which outlives the log": (home) => home.outside(() => new MemoryStore()),
   "SQLiteStore": (home) => new SQLiteStore(`${home.directory}/store.sqlite`),
@@ -94,12 +117,19 @@ const RIGHT: Readonly<Record<string, Make>> = {
   "a store that saves the log's id when it is told to": (home) => new GoodSyncingLogStore(home),
 };
 
-for (const [name, store] of Object.entries(RIGHT)) {
+/** Seeds of its own for each store: together they are more than the default, for less time. */
+function seedsOf(store: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => 1 + store * count + i);
+}
+
+for (const [index, [name, store]] of Object.entries(RIGHT).entries()) {
   test(`crashTest() passes ${name}`, async () => {
-    const result = await crashTest({ store, contents, workload: everything });
-    assertEquals(result.histories, 20 * 21);
-    assert(result.crashes >= 20 * 20 && result.records > 1000, JSON.stringify(result));
-    await crashTest({ store, contents, workload: wraps, seeds: 3, crashPoints: 6 });
+    const seeds = seedsOf(index, 6);
+    const result = await crashTest({ store, contents, workload: everything, seeds });
+    assertEquals(result.histories, seeds.length * 21);
+    assert(result.crashes >= seeds.length * 20 && result.records > 50 * seeds.length, JSON.stringify(result));
+    assertEquals(result.notChecked, []);
+    await crashTest({ store, contents, workload: wraps, seeds: [index + 1], crashPoints: 6 });
   });
 
   for (const { name: title, run } of storeConformance(store, { contents, name })) test(title, run);
@@ -110,7 +140,7 @@ const WRONG: readonly (readonly [Make, crashTest: RegExp | null, suite: RegExp])
   [(home) => new LsnAfterData(home), /^G(3|11) is broken/, /^G11 is broken.*applied twice \(H28\)/],
   [(home) => new LsnBeforeData(home), /^G11 is broken.*is lost \(H28\)/, /^G11 is broken.*is lost \(H28\)/],
   [(home) => new OneByOne(home), /^G3 is broken/, /^G3 is broken.*applyBatch\(\) was given LSN 6 to 10/],
-  [(home) => new OneByOneWithoutSteps(home), null, /^G3 is broken.*after applyBatch\(\) failed at LSN 10/],
+  [(home) => new OneByOneWithoutSteps(home), /^G3 is broken/, /^G3 is broken.*after applyBatch\(\) failed at LSN 10/],
   [(home) => new LsnAheadOfDisk(home), /^G11 is broken.*durably before/, /^G11 is broken.*durably before/],
   [(home) => new GoesBack(home), null, /^G11 is broken.*appliedLsn\(\) is \d+, though the store has LSN \d+ durably/],
   [(home) => new LazySync(home), /^G11 is broken.*appliedLsn\(\) is 0/, /^G11 is broken.*appliedLsn\(\) is 0/],
@@ -138,9 +168,9 @@ for (const [store, byCrashTest, bySuite] of WRONG) {
   const name = /new (\w+)/.exec(String(store))![1];
 
   test(`crashTest() ${byCrashTest === null ? "cannot see what is wrong with" : "fails"} ${name}`, async () => {
-    const run = () => crashTest({ store, contents, workload: everything });
-    if (byCrashTest === null) return void await run();
-    const error = await failureOf(run);
+    const options = { store, contents, workload: everything };
+    if (byCrashTest === null) return void await crashTest({ ...options, seeds: 5 });
+    const error = await failureOf(() => crashTest(options));
     assertMatch(error.message, byCrashTest);
     assertStringIncludes(error.message, `Replay: crashTest({ …, seeds: [`);
   });
@@ -159,6 +189,100 @@ for (const [store, byCrashTest, bySuite] of WRONG) {
     assert(messages.some((message) => bySuite.test(message)), messages.join("\n"));
   });
 }
+
+/** Right stores that never call home.step(). */
+const RIGHT_ON_DISK: Readonly<Record<string, Make>> = {
+  "SQLite with one transaction": (home) => new OneTransaction(home),
+  "SQLite with a transaction in one text": (home) => new OneText(home),
+  "several files": (home) => new Generations(home),
+  ...(openInBun === null ? {} : { "bun:sqlite": (home: StoreHome) => new OneTransaction(home, openInBun!) }),
+};
+
+for (const [name, store] of Object.entries(RIGHT_ON_DISK)) {
+  test(`crashTest() and storeConformance() pass a store in ${name} without a step of its own`, async () => {
+    const { notChecked } = await crashTest({ store, contents, workload: little, seeds: 3 });
+    assertEquals(notChecked, []);
+    for (const { run } of storeConformance(store, { contents, name })) await run();
+  });
+}
+
+/** Wrong stores that never call home.step(). Only Linux tells the order of changes of files. */
+const WRONG_ON_DISK: readonly Make[] = [
+  (home) => new TwoProperties(home),
+  (home) => new TwoCommits(home),
+  (home) => new TwoTransactions(home),
+  (home) => new TwoStatements(home),
+  ...(openInBun === null ? [] : [
+    (home: StoreHome) => new TwoCommits(home, openInBun!),
+    (home: StoreHome) => new TwoTransactions(home, openInBun!),
+    (home: StoreHome) => new TwoStatements(home, openInBun!),
+  ]),
+  ...(process.platform !== "linux" ? [] : [
+    (home: StoreHome) => new LsnFileLast(home),
+    (home: StoreHome) => new LsnFileFirst(home),
+    (home: StoreHome) => new AsyncLsnFileLast(home),
+  ]),
+];
+
+for (const store of WRONG_ON_DISK) {
+  const name = /new (\w+)/.exec(String(store))![1] + (String(store).includes("openInBun") ? " of bun:sqlite" : "");
+
+  test(`crashTest() and storeConformance() find the second write of ${name}`, async () => {
+    const options = { store, contents, workload: little };
+    const error = await failureOf(() => crashTest(options));
+    assertMatch(error.message, /^G11 is broken.*(is lost|applied twice) \(H28\)/);
+    const [, seed, point] = /seeds: \[(\d+)\], crashPoints: \[(\d+)\], crashes: 1 }/.exec(error.message)!;
+    const replay = { ...options, seeds: [Number(seed)], crashPoints: [Number(point)], crashes: 1 };
+    assertEquals((await failureOf(() => crashTest(replay))).message, error.message);
+    const found = await Promise.all(
+      storeConformance(store, { contents }).map(({ run }) => run().then(() => "", (error: unknown) => String(error))),
+    );
+    assert(found.some((message) => /G11 is broken.*(is lost|applied twice) \(H28\)/.test(message)), found.join("\n"));
+  });
+}
+
+test("crashTest() goes through 420 histories unless it is told otherwise", async () => {
+  const { histories, crashes } = await crashTest({
+    store: (home) => home.outside(() => new MemoryStore()),
+    workload: async ({ wal }) => {
+      for (let i = 0; i < 9; i++) await wal.logInsert(1, 2, 3, i);
+    },
+  });
+  assertEquals(histories, 20 * 21);
+  assert(crashes >= 20 * 20);
+});
+
+test("crashTest() says of which writes it cannot see the middle", async () => {
+  const store = (home: StoreHome) => new OneFileTwice(home);
+  const { notChecked } = await crashTest({ store, contents, workload: little, seeds: 1 });
+  assertEquals(notChecked, [
+    'Crashes within a call: store.applyBatch() changed "both" in its place, and no home.step() is between its writes',
+  ]);
+  const good = (home: StoreHome) => new GoodStore(home);
+  const { notChecked: contentless } = await crashTest({ store: good, workload: little, seeds: 1, crashPoints: 0 });
+  assertEquals(contentless, ["What the store contains: there is neither `contents` nor `check`"]);
+});
+
+test("crashTest() puts the methods of SQLite back, and leaves other databases alone", async () => {
+  const { prepare, exec } = DatabaseSync.prototype;
+  const { run } = StatementSync.prototype;
+  const other = new DatabaseSync(":memory:");
+  let changed = 0;
+  await crashTest({
+    store: (home) => new OneTransaction(home),
+    workload: async ({ wal }) => {
+      other.exec("CREATE TABLE IF NOT EXISTS t (a); INSERT INTO t VALUES (1)");
+      changed += DatabaseSync.prototype.exec === exec ? 0 : 1;
+      await wal.logInsert(1, 2, 3, 4);
+    },
+    seeds: 2,
+    crashPoints: 3,
+  });
+  assert(changed > 0);
+  assertEquals([DatabaseSync.prototype.prepare, DatabaseSync.prototype.exec], [prepare, exec]);
+  assertEquals(StatementSync.prototype.run, run);
+  other.close();
+});
 
 test("crashTest() that fails leaves nothing that goes on", async () => {
   class BrokenStore extends GoodStore {
@@ -301,11 +425,11 @@ async function readsItsWrites({ wal, store, crashes, random }: WorkloadContext<R
   }
 }
 
-for (const [name, store] of Object.entries(RIGHT)) {
+for (const [index, [name, store]] of Object.entries(RIGHT).entries()) {
   test(`crashTest() passes a workload that reads its own writes, over crashes, with ${name}`, async () => {
-    const seeds = name === "SQLiteStore" ? 6 : 20;
+    const seeds = seedsOf(index, 4);
     const { crashes } = await crashTest({ store, contents, workload: readsItsWrites, seeds });
-    assert(crashes >= 20 * seeds);
+    assert(crashes >= 20 * seeds.length);
   });
 }
 

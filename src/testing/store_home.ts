@@ -1,9 +1,20 @@
 // Where a store under test keeps its data, and what a crash leaves of them.
 
-import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { absolutePath } from "../../ffi/file/working_directory.ts";
+import { type BeforeWrite, watchDatabases } from "./sqlite_watch.ts";
 
 /** Thrown by `home.step()`: a write of the store failed. It may succeed when it is repeated. */
 export class SimulatedFailure extends Error {
@@ -25,7 +36,8 @@ export interface StoreHome {
   /**
    * Plain data (numbers, strings, arrays, `Map`s, bytes) that stands for a disk: each change is a
    * write. A crash leaves a copy, as with `directory`. Ask for it once: whatever else the store has
-   * in memory is lost.
+   * in memory is lost. If it is an object, a crash may come before each assignment to one of the
+   * properties that it has at first.
    */
   saved<T>(initial: () => T): T;
   /**
@@ -35,8 +47,12 @@ export interface StoreHome {
   outside<T>(make: () => T): T;
   /**
    * Call it between two writes of the store. At a crash it throws. Now and then it throws as a
-   * failed write does. The store must let both errors through. Without it, crashes come between and
-   * after calls to the store, and where the store awaits something.
+   * failed write does. The store must let both errors through.
+   *
+   * Without it, crashes come between and after calls to the store, and where the store awaits
+   * something. They also come before each commit of an SQLite database in `directory`
+   * (`node:sqlite`, `bun:sqlite`), before each assignment to a property of `saved()`, and, on
+   * Linux, between the changes of two files in `directory`.
    */
   step(): void;
 }
@@ -45,6 +61,14 @@ export interface StoreHome {
 interface Image {
   readonly directory: string | null;
   readonly saved: { readonly value: unknown } | null;
+}
+
+/** What a store's writes call. */
+export interface HomeSteps {
+  /** What `home.step()` does. */
+  step(): void;
+  /** Called before a write that the home sees by itself. */
+  readonly beforeWrite: BeforeWrite;
 }
 
 /** A home over all the crashes of one history. */
@@ -57,6 +81,9 @@ export class Home implements Disposable {
   #life = 0;
   /** What a power loss that takes all unsynced writes would leave. */
   #older: Image | null = null;
+  #unwatch = () => {};
+  /** Files as they were when a call began, for a crash that comes within the call. */
+  #torn = new Map<string, Uint8Array | null>();
 
   /** @param temporary where directories are made. */
   constructor(temporary: string | undefined) {
@@ -64,8 +91,13 @@ export class Home implements Disposable {
     this.#temporary = temporary === undefined ? undefined : absolutePath(temporary);
   }
 
+  /** The store's directory, once it was asked for. */
+  get directory(): string | null {
+    return this.#now.directory;
+  }
+
   /** The home as a store sees it until the next crash. */
-  open(step: () => void): StoreHome {
+  open({ step, beforeWrite }: HomeSteps): StoreHome {
     const life = this.#life;
     // A life that is over keeps its own data and files: nothing it does now reaches the next one.
     let last = this.#now;
@@ -76,12 +108,23 @@ export class Home implements Disposable {
       return to;
     };
     const makeDirectory = () => this.#makeDirectory();
+    const watch = (directory: string) => {
+      this.#unwatch();
+      this.#unwatch = watchDatabases(directory, beforeWrite);
+    };
+    if (this.#now.directory !== null) watch(this.#now.directory);
     return {
       get directory(): string {
-        return image().directory ?? change({ ...image(), directory: makeDirectory() }).directory!;
+        const { directory } = image();
+        if (directory !== null) return directory;
+        const made = change({ ...image(), directory: makeDirectory() }).directory!;
+        watch(made);
+        return made;
       },
       saved<T>(initial: () => T): T {
-        return (image().saved ?? change({ ...image(), saved: { value: initial() } }).saved!).value as T;
+        const saved = image().saved ?? change({ ...image(), saved: { value: initial() } }).saved!;
+        watchProperties(saved.value, beforeWrite);
+        return saved.value as T;
       },
       outside: <T>(make: () => T): T => (this.#outside ??= { value: make() }).value as T,
       step,
@@ -99,10 +142,24 @@ export class Home implements Disposable {
     this.#older = this.#copy(this.#now);
   }
 
+  /** The next crash leaves these files as they are now. Those that do not exist are removed. */
+  tear(files: readonly string[]): void {
+    const { directory } = this.#now;
+    for (const file of files) this.#torn.set(file, directory === null ? null : readIfThere(join(directory, file)));
+  }
+
   /** The machine crashes: what is left is the home as it is now, or at the last `keepImage()`. */
   crash(leaves: "now" | "image"): void {
     const left = leaves === "image" && this.#older !== null ? this.#older : this.#copy(this.#now);
     if (this.#older !== null && left !== this.#older) this.#drop(this.#older);
+    for (const [file, bytes] of this.#torn) {
+      const path = join(left.directory!, file);
+      if (bytes === null) rmSync(path, { force: true });
+      else writeFileSync(path, bytes);
+    }
+    this.#torn.clear();
+    this.#unwatch();
+    this.#unwatch = () => {};
     this.#older = null;
     this.#now = left;
     this.#life++;
@@ -119,6 +176,7 @@ export class Home implements Disposable {
 
   /** Removes all directories. */
   [Symbol.dispose](): void {
+    this.#unwatch();
     if (this.#parent !== null) rmSync(this.#parent, { recursive: true, force: true, maxRetries: 3 });
     this.#parent = null;
   }
@@ -152,6 +210,32 @@ function temporaryDirectory(): string {
   } catch {
     // Deno without --allow-env.
     return "/tmp";
+  }
+}
+
+/** Makes each assignment to a property of a plain object call `beforeWrite` first. */
+function watchProperties(value: unknown, beforeWrite: BeforeWrite): void {
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return;
+  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(value))) {
+    if (!property.writable || !property.configurable) continue;
+    let now: unknown = property.value;
+    Object.defineProperty(value, name, {
+      enumerable: property.enumerable ?? true,
+      configurable: true,
+      get: () => now,
+      set: (next: unknown) => {
+        beforeWrite(`\`${name}\` of home.saved()`);
+        now = next;
+      },
+    });
+  }
+}
+
+function readIfThere(path: string): Uint8Array | null {
+  try {
+    return readFileSync(path);
+  } catch {
+    return null;
   }
 }
 

@@ -59,6 +59,11 @@ export class StoreModel {
     return [...this.#pairs.values()];
   }
 
+  /** True if these are the names of all pairs, and of no others. */
+  hasExactly(names: ReadonlySet<string>): boolean {
+    return names.size === this.#pairs.size && names.values().every((name) => this.#pairs.has(name));
+  }
+
   /** How other contents differ, in words; null if they are the same. */
   difference(entries: Iterable<StoreEntry>): string | null {
     const found = new Set<string>();
@@ -86,10 +91,12 @@ function nameOf([keyHigh, keyLow, valueHigh, valueLow]: StoreEntry): string {
 /** The LSNs after which records in LSN order leave these contents; 0 for an empty store. */
 export function findPrefixes(records: readonly WALRecordFields[], entries: readonly StoreEntry[]): number[] {
   const model = new StoreModel();
-  const found = model.difference(entries) === null ? [0] : [];
+  const names = new Set(entries.map(nameOf));
+  if (names.size < entries.length) return []; // a pair is there twice
+  const found = names.size === 0 ? [0] : [];
   for (const record of records) {
     model.apply(record);
-    if (model.difference(entries) === null) found.push(record.lsn);
+    if (model.hasExactly(names)) found.push(record.lsn);
   }
   return found;
 }

@@ -250,7 +250,7 @@ export class OneByOne extends GoodStore {
   }
 }
 
-/** As `OneByOne`, without a step to crash at: but a record can fail. */
+/** As `OneByOne`, without a step of its own to crash at. */
 export class OneByOneWithoutSteps extends GoodStore {
   override applyBatch(records: readonly WALRecord[]): void {
     for (const record of records) {
@@ -392,7 +392,7 @@ export class Forgets extends GoodStore {
 }
 
 /** What records make of a multi-value map. */
-function after(entries: readonly StoreEntry[], records: readonly WALRecordFields[]): readonly StoreEntry[] {
+export function after(entries: readonly StoreEntry[], records: readonly WALRecordFields[]): readonly StoreEntry[] {
   let result = entries;
   for (const { opType, keyHigh, keyLow, valueHigh, valueLow } of records) {
     const isKey = ([high, low]: StoreEntry) => high === keyHigh && low === keyLow;

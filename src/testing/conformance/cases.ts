@@ -3,6 +3,7 @@
 import { OpType, type Store, type WALRecord } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
+import type { TornCall } from "../file_order.ts";
 import { Random } from "../random.ts";
 import { SimulatedFailure } from "../store_home.ts";
 import type { StoreEntry } from "../store_model.ts";
@@ -196,7 +197,7 @@ export const CASES: readonly CaseBody[] = [
     async run(start) {
       for (let seed = 1; seed <= SEEDS; seed++) {
         await using trial = await start();
-        if (!trial.savesLog) return;
+        if (!savesLog(trial.store)) return;
         const random = new Random(seed);
         const records = randomRecords(trial.store, random, RECORDS);
         for (let next = 0; next < RECORDS;) {
@@ -218,7 +219,7 @@ export const CASES: readonly CaseBody[] = [
     async run(start) {
       for (let nth = 1; nth <= MOST_STEPS; nth++) {
         await using trial = await start();
-        if (!trial.savesLog) return;
+        if (!savesLog(trial.store)) return;
         await trial.give(randomRecords(trial.store, new Random(7), 5));
         await trial.sync();
         trial.changeLog();
@@ -253,6 +254,20 @@ export const CASES: readonly CaseBody[] = [
         await trial.give(randomRecords(trial.store, new Random(7), 5));
         const run = randomRecords(trial.store, new Random(8), 5, 6);
         if (!await stepsInto(trial, run, { nth, kind: "crash" })) return;
+        const lsn = await trial.crash("kill");
+        await giveRest(trial, lsn);
+        await trial.expect("G11", 10, "after a crash within a run, when the rest was given again");
+      }
+    },
+  },
+  {
+    name: "a run is there whole or not at all after a crash between the changes of two files (G3)",
+    async run(start) {
+      for (const { old } of await momentsWithin(start)) {
+        await using trial = await start();
+        await giveFirst(trial);
+        trial.mortal.tear(old);
+        await giveNext(trial);
         const lsn = await trial.crash("kill");
         await giveRest(trial, lsn);
         await trial.expect("G11", 10, "after a crash within a run, when the rest was given again");
@@ -344,6 +359,29 @@ async function stepsInto<S extends Store>(
     return true;
   }
   return trial.mortal.steps >= fault.nth;
+}
+
+/** True if the store has `appliedLog()`, and gets the log's id with each run. */
+function savesLog({ appliedLog, appliedLsn, applyBatch }: Store): boolean {
+  return appliedLog !== undefined && appliedLsn !== undefined && applyBatch !== undefined;
+}
+
+/** The moments at which a run, with its `sync()`, has changed some of the store's files only. */
+async function momentsWithin<S extends Store>(start: () => Promise<Trial<S>>): Promise<readonly TornCall[]> {
+  await using trial = await start();
+  await giveFirst(trial);
+  trial.mortal.watchFiles();
+  await giveNext(trial);
+  return await trial.mortal.changes();
+}
+
+async function giveFirst<S extends Store>(trial: Trial<S>): Promise<void> {
+  await trial.give(randomRecords(trial.store, new Random(7), 5));
+  await trial.sync();
+}
+
+async function giveNext<S extends Store>(trial: Trial<S>): Promise<void> {
+  await trial.giveUnanswered(randomRecords(trial.store, new Random(8), 5, 6));
 }
 
 /** As the log does after a crash: hands out again what the store does not say it has. */

@@ -4,7 +4,8 @@ import type { Store } from "../../types.ts";
 import { textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
 import type { ReadContents, StoreEntry } from "../store_model.ts";
-import { Home, SimulatedFailure, type StoreHome } from "../store_home.ts";
+import { FileOrder, type TornCall } from "../file_order.ts";
+import { Home, type HomeSteps, SimulatedFailure, type StoreHome } from "../store_home.ts";
 
 /** How stores are made and read. */
 export interface StoreMaker<S extends Store> {
@@ -29,6 +30,7 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
   #fault: StepFault | null = null;
   #steps = 0;
   #life = 0;
+  #files: FileOrder | null = null;
 
   /** @param note is told what happens. */
   constructor(maker: StoreMaker<S>, note: (line: string) => void) {
@@ -68,7 +70,7 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     this.arm(null);
     const life = this.#life;
     try {
-      this.#store = await this.#maker.make(this.#home.open(() => this.#step(life)));
+      this.#store = await this.#maker.make(this.#home.open(this.#storeSteps(life)));
     } catch (cause) {
       throw new Error(`the store cannot be opened: ${textOf(cause)}`, { cause });
     }
@@ -91,13 +93,51 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     } catch { /* it is dead */ }
   }
 
-  #step(life: number): void {
-    if (life !== this.#life) throw new SimulatedCrash("This process is dead");
+  #storeSteps(life: number): HomeSteps {
+    return {
+      step: () => {
+        if (life !== this.#life) throw new SimulatedCrash("This process is dead");
+        if (this.#isStruck()) this.#strike("");
+      },
+      // A dead store may still clean up. A failure would have to be one of the database's own.
+      beforeWrite: (what) => {
+        if (life === this.#life && this.#fault?.kind === "crash" && this.#isStruck()) this.#strike(`, before ${what}`);
+      },
+    };
+  }
+
+  /** Counts a step. @returns true if the fault comes there. */
+  #isStruck(): boolean {
     this.#steps++;
-    if (this.#fault === null || this.#fault.nth !== this.#steps) return;
-    this.#note(`step ${this.#steps} within the store: ${this.#fault.kind}`);
-    if (this.#fault.kind === "failure") throw new SimulatedFailure("A write of the store failed (simulated)");
+    return this.#fault !== null && this.#fault.nth === this.#steps;
+  }
+
+  #strike(where: string): never {
+    this.#note(`step ${this.#steps} within the store${where}: ${this.#fault!.kind}`);
+    if (this.#fault!.kind === "failure") throw new SimulatedFailure("A write of the store failed (simulated)");
     throw new SimulatedCrash("Simulated crash within the store");
+  }
+
+  /** Watches which files the store changes until `changes()`. */
+  watchFiles(): void {
+    if (this.#home.directory === null) return;
+    this.#files = new FileOrder();
+    this.#files.open(this.#home.directory);
+    this.#files.begin(0);
+  }
+
+  /** Moments since `watchFiles()` at which some files had changed, and others had not. */
+  async changes(): Promise<readonly TornCall[]> {
+    using files = this.#files;
+    this.#files = null;
+    files?.end(0, "the store", true);
+    return (await files?.finish())?.torn ?? [];
+  }
+
+  /** The next crash leaves these files as they are now. */
+  tear(files: readonly string[]): void {
+    this.#note(`A crash will come before it changes ${files.map((name) => JSON.stringify(name)).join()}.`);
+    this.#home.tear(files);
   }
 
   /** Its contents, if there is a way to read them. */

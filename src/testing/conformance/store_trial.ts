@@ -45,8 +45,25 @@ export class Trial<S extends Store> implements AsyncDisposable {
   /** Gives records to the store as a consumer does. What the store throws is thrown. */
   async give(records: readonly WALRecord[]): Promise<void> {
     this.offer(records);
-    const { store } = this;
     const { life } = this.mortal;
+    await this.#apply(records);
+    if (life !== this.mortal.life) return;
+    this.#account.noteApplied(records);
+    // Without a sync(), each call is durable.
+    if (this.store.sync !== undefined) return;
+    this.#account.noteDurable();
+    this.mortal.becomesDurable();
+  }
+
+  /** Gives records, and syncs, in a process that dies before it learns of the answers. */
+  async giveUnanswered(records: readonly WALRecord[]): Promise<void> {
+    this.offer(records);
+    await this.#apply(records);
+    await this.store.sync?.();
+  }
+
+  async #apply(records: readonly WALRecord[]): Promise<void> {
+    const { store } = this;
     if (store.applyBatch !== undefined) {
       this.#note(`applyBatch() of LSN ${records[0]!.lsn} to ${records.at(-1)!.lsn}`);
       await store.applyBatch(records, this.runOf(records));
@@ -56,16 +73,6 @@ export class Trial<S extends Store> implements AsyncDisposable {
         await applyRecord(store as Appliable<void | Promise<void>, WALRecord>, record);
       }
     }
-    if (life !== this.mortal.life) return;
-    this.#account.noteApplied(records);
-    // Without a sync(), each call is durable.
-    if (store.sync === undefined) this.#noteDurable();
-  }
-
-  /** True if the store has `appliedLog()`, and gets the log's id with each run. */
-  get savesLog(): boolean {
-    const { appliedLog, appliedLsn, applyBatch } = this.store;
-    return appliedLog !== undefined && appliedLsn !== undefined && applyBatch !== undefined;
   }
 
   /** Records come from another log from now on, as after a restoration. */
@@ -85,15 +92,11 @@ export class Trial<S extends Store> implements AsyncDisposable {
     this.#account.offer(records, this.#logId);
   }
 
-  #noteDurable(): void {
-    this.#account.noteDurable();
-    this.mortal.becomesDurable();
-  }
-
   async sync(): Promise<void> {
     this.#note("sync()");
     await this.store.sync?.();
-    this.#noteDurable();
+    this.#account.noteDurable();
+    this.mortal.becomesDurable();
   }
 
   /** What the store says it has durably; null if it cannot say. */

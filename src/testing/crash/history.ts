@@ -2,6 +2,8 @@
 // checked. A seed and a crash point decide all of it.
 
 import type { Store, WALOptions } from "../../types.ts";
+import { type FileChanges, FileOrder, type TornCall } from "../file_order.ts";
+import type { LifeEnd } from "./life_steps.ts";
 import { Life, type LifePlan, type Machine } from "./life.ts";
 import type { Subject } from "./options.ts";
 import type { CrashOptions, SimulatedDiskOptions } from "../disk/options.ts";
@@ -18,13 +20,15 @@ export interface HistoryPlan {
   readonly seed: number;
   /**
    * The step at which the first life crashes; 0 for no crash. A life with fewer steps crashes after
-   * its last one.
+   * its last one. Points after all steps stand for the moments between two files of one call.
    */
   readonly point: number;
   /** The most crashes in the history. */
   readonly crashes: number;
   /** How many steps the first life has without a crash. */
   readonly length: number;
+  /** When calls of the first life have changed some of their files only. */
+  readonly torn: readonly TornCall[];
   readonly failures: number;
   readonly log: Omit<WALOptions, "storage" | "now"> | undefined;
 }
@@ -33,6 +37,8 @@ export interface HistoryPlan {
 export interface HistoryOutcome {
   /** Steps of the first life. */
   readonly steps: number;
+  /** How its calls changed files, if the history has no crash. */
+  readonly files: FileChanges;
   readonly crashes: number;
   readonly records: number;
   /** What happened, a line for each step. */
@@ -76,18 +82,25 @@ export async function runHistory<S extends Store>(subject: Subject<S>, plan: His
   const lives = 1 + (plan.point === 0 ? 0 : new Random(plan.seed, plan.point).between(1, plan.crashes));
   let steps = 0;
   let number = 0;
+  // A crash within a call is planned when a history without a crash has shown what the call does.
+  using order = plan.point === 0 ? new FileOrder() : null;
+  let files: FileChanges = { torn: [], unseen: [] };
   let failure: HistoryOutcome["failure"] = null;
   try {
     // Without a crash there are two lives too, because a log that was closed is opened again.
     for (; number < Math.max(2, lives); number++) {
-      const life = new Life(subject, machine, lifeOf(plan, habits, number, lives));
+      const life = new Life(subject, machine, {
+        ...lifeOf(plan, habits, number, lives),
+        files: number === 0 ? order : null,
+      });
       await life.run().finally(() => number === 0 && (steps = life.steps));
+      if (number === 0 && order !== null) files = await order.finish();
     }
   } catch (error) {
     failure = { error };
   }
   const crashes = Math.min(number, lives - 1);
-  return { steps, crashes, records: model.data().length, lines: machine.lines, failure };
+  return { steps, files, crashes, records: model.data().length, lines: machine.lines, failure };
 }
 
 function habitsOf(seed: number): Habits {
@@ -113,18 +126,24 @@ function habitsOf(seed: number): Habits {
  * What is decided about one life. Each life has random numbers of its own, so a history with fewer
  * crashes begins with the same lives.
  */
-function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number): LifePlan {
+function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number): Omit<LifePlan, "files"> {
   const { seed, point, length } = plan;
-  const random = new Random(seed, 2 ** 20 + 16 * point + number);
+  const torn = number === 0 ? plan.torn[point - length - 2] ?? null : null;
+  // A call that was seen to change several files must come again at the same step.
+  const random = new Random(seed, 2 ** 20 + 16 * (torn === null ? point : 0) + number);
   const isLast = number === Math.max(2, lives) - 1;
-  const crash: CrashOptions = random.chance(0.3) ? { mode: "kill" } : { mode: "power", keep: random.pick(KEEPS) };
+  const fate: CrashOptions = random.chance(0.3) ? { mode: "kill" } : { mode: "power", keep: random.pick(KEEPS) };
   const when = random.pick(MOMENTS);
   const later = 1 + random.below(length + 2);
+  const plain: LifeEnd = { step: number === 0 ? point : later, when };
+  // The process is killed within that call, and the store's files are set back when it returns.
+  const end: LifeEnd = torn === null ? plain : { step: torn.call, when: "after" };
   return {
     number,
-    point: isLast || point === 0 ? null : { step: number === 0 ? point : later, when },
+    point: isLast || point === 0 ? null : end,
     end: isLast ? "check" : point === 0 ? "close" : "crash",
-    crash,
+    crash: torn === null ? fate : { mode: "kill" },
+    torn: torn?.old ?? null,
     losesWrites: random.chance(0.6),
     depth: random.between(1, OPENING_CALLS),
     log: { size: 65536, flush: "offload", idleHeaderDelayMs: Infinity, ...plan.log },

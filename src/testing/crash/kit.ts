@@ -86,26 +86,34 @@ export async function crashTest<S extends ApplicableStore>(options: CrashTestOpt
   const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
   if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);
   const total = { histories: 0, crashes: 0, records: 0 };
+  const notChecked = new Set<string>();
+  if (options.contents === undefined && options.check === undefined) {
+    notChecked.add("What the store contains: there is neither `contents` nor `check`");
+  }
   for (const seed of seedsOf(options.seeds ?? DEFAULT_SEEDS)) {
-    const whole: HistoryPlan = { seed, point: 0, crashes, failures, log, length: 0 };
+    const whole: HistoryPlan = { seed, point: 0, crashes, failures, log, length: 0, torn: [] };
     const calm = await runHistory(subject, whole);
     await judge(subject, whole, calm, total);
-    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, calm.steps, seed)) {
-      const plan = { ...whole, point, length: calm.steps };
+    const { steps: length, files: { torn, unseen } } = calm;
+    for (const moment of unseen) notChecked.add(`Crashes within a call: ${moment}`);
+    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, length + 1 + torn.length, seed)) {
+      const plan = { ...whole, point, length, torn };
       await judge(subject, plan, await runHistory(subject, plan), total);
     }
   }
-  return total;
+  return { ...total, notChecked: [...notChecked] };
 }
 
 function seedsOf(seeds: number | readonly number[]): readonly number[] {
   return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds;
 }
 
-/** Every step of a life and the time after the last one; or `points` of them. */
-function pointsOf(points: number | readonly number[], steps: number, seed: number): readonly number[] {
+/**
+ * Every step of a life, the time after the last one, and the moments between two files of one call;
+ * or `points` of them.
+ */
+function pointsOf(points: number | readonly number[], all: number, seed: number): readonly number[] {
   if (typeof points !== "number") return points.filter((point) => point !== 0);
-  const all = steps + 1;
   if (points >= all) return Array.from({ length: all }, (_, index) => index + 1);
   // One point in each part of the life, at a place that the seed chooses.
   const random = new Random(seed).fork("crash points");
@@ -149,22 +157,28 @@ async function shorten<S extends Store>(
     return isShorter ? [shorter, other] : null;
   };
   const length = plan.point === 0 ? outcome.steps : plan.length;
-  const plans = singleCrashes({ ...plan, crashes: 1, length });
+  const torn = plan.point === 0 ? outcome.files.torn : plan.torn;
+  const plans = singleCrashes({ ...plan, crashes: 1, length, torn });
   return await shrink(plans, attempt, () => performance.now() - startMs <= SHORTEN_MS) ?? [plan, outcome];
 }
 
 function* singleCrashes(plan: HistoryPlan): Simpler<HistoryPlan> {
-  for (let point = 1; point <= plan.length + 1; point++) if (yield { ...plan, point }) return;
+  const all = plan.length + 1 + plan.torn.length;
+  // A crash between two files needs the call that it is in.
+  if (plan.point > plan.length + 1 && (yield plan)) return;
+  for (let point = 1; point <= all; point++) if (yield { ...plan, point }) return;
 }
 
 function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {
   return failure?.error instanceof BrokenPromiseError ? failure.error.promise : null;
 }
 
-function report({ seed, point, crashes }: HistoryPlan, { lines }: HistoryOutcome): string {
+function report({ seed, point, crashes, length, torn }: HistoryPlan, { lines }: HistoryOutcome): string {
   const shown = lines.slice(-LINES_SHOWN);
+  const within = torn[point - length - 2];
+  const place = within === undefined ? `crash at step ${point}` : `crash within step ${within.call}`;
   return [
-    point === 0 ? `  Seed ${seed}, without a crash` : `  Seed ${seed}, crash at step ${point}`,
+    `  Seed ${seed}, ${point === 0 ? "without a crash" : place}`,
     `  Replay: crashTest({ …, seeds: [${seed}], crashPoints: [${point}], crashes: ${crashes} })`,
     `  The history:`,
     ...(lines.length > shown.length ? [`    … ${lines.length - shown.length} lines before`] : []),

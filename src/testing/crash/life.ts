@@ -16,7 +16,8 @@ import type { StoreAccount } from "../store_account.ts";
 import type { ReadContents, StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
-import { type Home, SimulatedFailure } from "../store_home.ts";
+import type { FileOrder } from "../file_order.ts";
+import { type Home, type HomeSteps, SimulatedFailure } from "../store_home.ts";
 import { checkFinally } from "./final_check.ts";
 import type { Subject } from "./options.ts";
 import { WatchedLog, watchedStorage } from "./watched_log.ts";
@@ -35,6 +36,13 @@ export interface LifePlan {
   readonly crash: CrashOptions;
   /** If power is lost, the store loses writes that it did not sync. */
   readonly losesWrites: boolean;
+  /**
+   * The files that the call at `point` has not changed when the crash comes; null for a crash that
+   * does not come between two files.
+   */
+  readonly torn: readonly string[] | null;
+  /** Watches in which order calls change the store's files; null if nobody does. */
+  readonly files: FileOrder | null;
   /** Which of the system calls of an opening the crash hits. */
   readonly depth: number;
   readonly log: WALOptions;
@@ -153,7 +161,9 @@ export class Life<S extends Store> {
     const { home, model, account } = this.#machine;
     if (this.#steps.step("open the store") !== null) throw this.#steps.crash();
     try {
-      this.#store = await this.#subject.store(home.open(() => this.#stepWithin()));
+      this.#store = await this.#subject.store(
+        home.open(storeSteps(this.#steps, this.#plan, () => this.#watched !== null)),
+      );
     } catch (error) {
       this.#steps.check();
       throw new BrokenPromiseError("G11", `the store cannot be opened: ${textOf(error)}`, "", { cause: error });
@@ -163,6 +173,7 @@ export class Life<S extends Store> {
     const entries = await this.#read();
     await account.checkOpened(store, entries);
     this.#steps.check();
+    if (home.directory !== null) this.#plan.files?.open(home.directory);
     this.#watched = new WatchedStore(store, {
       steps: this.#steps,
       model,
@@ -173,18 +184,12 @@ export class Life<S extends Store> {
       durable: () => this.#log!.durable,
       fail: (error) => this.#fail(error),
       losesWrites: this.#plan.losesWrites,
+      torn: this.#plan.torn,
+      files: this.#plan.files,
       read: () => this.#read(),
       stopChance: this.#plan.stopChance,
       stop: () => this.#consumers!.stop(),
     });
-  }
-
-  /** What `home.step()` does. While the store is being opened, no write fails. */
-  #stepWithin(): void {
-    if (this.#steps.step("within the store") !== null) throw this.#steps.crash();
-    if (this.#watched !== null && this.#plan.random.chance(this.#plan.failureChance)) {
-      throw new SimulatedFailure("A write of the store failed (simulated)");
-    }
   }
 
   async #work(wal: WAL): Promise<void> {
@@ -238,7 +243,7 @@ export class Life<S extends Store> {
 
   #crash(): void {
     const { disk, home, model } = this.#machine;
-    const { crash, losesWrites } = this.#plan;
+    const { crash, losesWrites, torn } = this.#plan;
     if (this.#log !== null) {
       if (!disk.halted) model.adopt(this.#log);
       model.noteDurable(this.#log.durable);
@@ -250,7 +255,11 @@ export class Life<S extends Store> {
     home.crash(loses ? "image" : "now");
     const kept = typeof crash.keep === "string" ? ` (unsynced pages of the log: ${crash.keep})` : "";
     this.#steps.note(
-      crash.mode === "kill"
+      torn !== null
+        ? `The process is killed within that call, before it changes ${
+          torn.map((name) => JSON.stringify(name)).join()
+        }.`
+        : crash.mode === "kill"
         ? "The process is killed."
         : `Power is lost${kept}${loses ? "; the store loses what it did not sync" : ""}.`,
     );
@@ -258,6 +267,7 @@ export class Life<S extends Store> {
 
   /** Ends what is still going on in a process that is dead or done. */
   async #bury(): Promise<void> {
+    this.#steps.finish();
     this.#consumers?.end();
     bury(this.#log);
     if (this.#watched !== null) this.#running.push(this.#watched.idle);
@@ -269,6 +279,30 @@ export class Life<S extends Store> {
       await this.#machine.home.close(this.#store);
     } catch { /* the store says that it is dead */ }
   }
+}
+
+/** Steps within the store. While it is being opened, no write fails. */
+function storeSteps(
+  steps: LifeSteps,
+  { random, failureChance }: LifePlan,
+  isOpen: () => boolean,
+): HomeSteps {
+  const stepWithin = (where: string) => {
+    if (steps.step(`within the store${where}`) !== null) throw steps.crash();
+  };
+  return {
+    step: () => {
+      stepWithin("");
+      if (isOpen() && random.chance(failureChance)) {
+        throw new SimulatedFailure("A write of the store failed (simulated)");
+      }
+    },
+    // No failure here, because it would have to be one of the database's own errors. A store that
+    // is dead or done may still clean up.
+    beforeWrite: (what) => {
+      if (!steps.isOver) stepWithin(`, before ${what}`);
+    },
+  };
 }
 
 /** The same records, in a log with another id. A store that knows its log takes them. */

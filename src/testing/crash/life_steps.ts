@@ -20,6 +20,7 @@ export class LifeSteps {
   readonly #tick: () => void;
   readonly #ended = Promise.withResolvers<void>();
   #end: SimulatedCrash | null = null;
+  #isDone = false;
   #count = 0;
   /** What happened, oldest first. Shared by all lives of a history. */
   readonly history: string[];
@@ -42,6 +43,16 @@ export class LifeSteps {
   /** True once the life is over. */
   get hasCrashed(): boolean {
     return this.#end !== null;
+  }
+
+  /** True once the life has crashed or is done. */
+  get isOver(): boolean {
+    return this.#isDone || this.#end !== null;
+  }
+
+  /** The life is done: what is still closed does not count. */
+  finish(): void {
+    this.#isDone = true;
   }
 
   /** Resolves at the crash. */

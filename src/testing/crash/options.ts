@@ -111,4 +111,10 @@ export interface CrashTestResult {
   readonly crashes: number;
   /** Records that the checks at the end found in stores. */
   readonly records: number;
+  /**
+   * What the test did not look at, a sentence for each: the contents, if there is neither
+   * `contents` nor `check`; moments within a call of the store at which no crash came. Empty if
+   * there is nothing of the kind.
+   */
+  readonly notChecked: readonly string[];
 }

@@ -10,6 +10,7 @@ import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
 import { recordText, type StoreEntry, StoreModel } from "../store_model.ts";
 import type { Random } from "../random.ts";
+import type { FileOrder } from "../file_order.ts";
 import { type Home, SimulatedFailure } from "../store_home.ts";
 
 /** The chance that the test asks for `appliedLsn()` after a call: who asks may crash at once. */
@@ -32,6 +33,10 @@ export interface StoreWatch {
   readonly fail: (error: BrokenPromiseError) => void;
   /** True if power loss takes what the store did since an earlier moment. */
   readonly losesWrites: boolean;
+  /** What the call that crashes has not changed yet; null if the crash is not between two files. */
+  readonly torn: readonly string[] | null;
+  /** Watches which files each call changes; null if nobody does. */
+  readonly files: FileOrder | null;
   /** Everything in the store, if there is a way to read it. */
   readonly read: () => Promise<StoreEntry[] | null>;
   /** The chance that the consumer is stopped after a call, and a new one goes on. */
@@ -166,15 +171,19 @@ export class WatchedStore {
 
   /** Calls the store. The machine may crash before, meanwhile and after. Repeats failed writes. */
   async #call<T>(what: string, call: () => T | Promise<T>, failed?: () => Promise<void>): Promise<T> {
-    const { steps, random } = this.#watch;
+    const { steps, random, files, home, torn } = this.#watch;
     for (let attempt = 1;; attempt++) {
       const when = steps.step(what);
       if (when === "before") throw steps.crash();
+      if (when !== null && torn !== null) home.tear(torn);
+      const number = steps.count;
+      files?.begin(number);
       try {
         const running = call();
         if (!isPromise(running)) {
           steps.check();
           if (when !== null) throw steps.crash();
+          files?.end(number, nameOf(what), steps.count > number);
           return running;
         }
         this.#pending = running.catch(() => {});
@@ -185,6 +194,8 @@ export class WatchedStore {
         const result = await running;
         steps.check();
         if (when !== null) throw steps.crash();
+        // Meanwhile, others may have had their steps too.
+        files?.end(number, nameOf(what), steps.count > number);
         return result;
       } catch (error) {
         steps.check();
@@ -228,6 +239,11 @@ export class WatchedStore {
     this.#callsSinceImage++;
     if (this.#watch.random.below(this.#callsSinceImage + 1) === 0) this.#watch.home.keepImage();
   }
+}
+
+/** The call without its records. */
+function nameOf(what: string): string {
+  return what.split(" gets ")[0]!;
 }
 
 function rangeText(records: readonly WALRecord[]): string {

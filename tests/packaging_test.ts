@@ -140,6 +140,12 @@ test("package.json packs maps that lead to the sources, and no path of this mach
   }
 }, { skip: skipWithoutPacking });
 
+test("package.json's name means the sources in a checkout, whatever was built there", () => {
+  for (const [name, source] of Object.entries(entries)) {
+    assertEquals(import.meta.resolve(name), new URL(source, PROJECT_URL).href);
+  }
+});
+
 /** The paths that a Markdown text links to, outside its code. */
 function linksOf(markdown: string): string[] {
   const prose = markdown.replaceAll(/^```[^]*?^```$/gm, "").replaceAll(/`[^`]*`/g, "");

@@ -9,7 +9,7 @@ import { OpType, WAL, WALStoreError } from "../mod.ts";
 import { bytesToHalves } from "../src/keys.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
-import { type ChildResult, projectUrl, runScript, runSnippet } from "./support/child.ts";
+import { type ChildResult, projectUrl, runScript, runSnippet, spawnScript } from "./support/child.ts";
 import { makeRecord } from "./support/store_records.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -100,6 +100,47 @@ test("examples/point_in_time.ts restores the store of a minute ago, and again", 
     const said = `LSN 1 to 6 are restored; LSN 7 to 11 are left out\n${pairs}`;
     assertEquals([code, stdout, stderr], [0, said, ""]);
   }
+});
+
+test("examples/key_value/crash.ts finds each change that the killed server has answered", async () => {
+  using directory = tempDir();
+  const { code, stdout, stderr } = await runScript("examples/key_value/crash.ts", { env: { TMPDIR: directory.path } });
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, /^(killed after 5\d\d answers, with \d+ unanswered\n){3}ended with exit code 0\n/);
+  assertStringIncludes(stdout, "each name has the content that was answered\n");
+});
+
+test("examples/key_value/server.ts answers bad requests, and leaves a clean log at SIGTERM", async () => {
+  using directory = tempDir();
+  const rights = ["--allow-ffi", "--allow-net=127.0.0.1", "--allow-read=.", "--allow-write=."];
+  await using server = spawnScript("examples/key_value/server.ts", {
+    args: ["0"],
+    cwd: directory.path,
+    denoFlags: rights,
+  });
+  const url = `http://127.0.0.1:${(await server.line(/^ready on /)).slice("ready on ".length)}`;
+  const ask = async (method: string, name: string, body?: string): Promise<[number, string]> => {
+    const response = await fetch(`${url}/${name}`, { method, ...(body === undefined ? {} : { body }) });
+    return [response.status, await response.text()];
+  };
+  const name = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+  const content = "00112233445566778899aabbccddeeff";
+  assertEquals(await ask("GET", name), [404, ""]);
+  for (const body of ["0011", `${content}00`, `${content.slice(1)}g`, content.repeat(100)]) {
+    assertEquals((await ask("PUT", name, body))[0], 400, body);
+  }
+  assertEquals((await ask("PUT", "name", content))[0], 400);
+  assertEquals((await ask("POST", name, content))[0], 405);
+  assertEquals(await ask("GET", name), [404, ""]);
+  for (const body of ["f".repeat(32), content]) assertEquals(await ask("PUT", name, body), [204, ""]);
+  assertEquals(await ask("GET", name), [200, content]);
+  assertEquals(await ask("DELETE", name), [204, ""]);
+  assertEquals(await ask("GET", name), [404, ""]);
+  process.kill(server.pid, "SIGTERM"); // after server.kill() Deno would give no exit code
+  const { code, stderr } = await server.result;
+  assertEquals([code, stderr], [0, ""]);
+  using wal = WAL.open(directory.join("names.wal"), { create: false });
+  assertEquals([wal.recovery.clean, wal.applied], [true, 3]);
 });
 
 /** A tree with a nested directory, an empty file, and what the job leaves out. */

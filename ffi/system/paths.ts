@@ -1,6 +1,7 @@
 // Paths by node:fs: where a path leads, and what is there.
 
 import * as fs from "node:fs";
+import { runtime } from "../runtime.ts";
 import { errnoOf, type FileStatus, isAbsence, SystemError } from "./system.ts";
 
 /**
@@ -8,10 +9,16 @@ import { errnoOf, type FileStatus, isAbsence, SystemError } from "./system.ts";
  * moment, the kernel appends this to the path, or Bun says that there is no such file.
  */
 const DELETED = " (deleted)";
-/** What Bun puts in place of bytes that are not UTF-8. A path that holds it may lead to nothing. */
+/**
+ * What Bun and Node put in place of bytes that are not UTF-8. A path that holds it may lead to
+ * nothing.
+ */
 const REPLACED = "\uFFFD";
 /** How often a file may be replaced in a row before `realPath()` gives up. */
 const ATTEMPTS = 100;
+
+/** Node's other one looks for what it reads of a link, also where those bytes are not UTF-8. */
+const realpathSync = runtime === "node" ? fs.realpathSync.native : fs.realpathSync;
 
 /** Runs a call of node:fs, and repeats it after a signal. A failure names the call. */
 export function call<T>(name: string, path: string | undefined, body: () => T): T {
@@ -42,7 +49,7 @@ export function status(found: fs.BigIntStats): FileStatus {
 export function realPath(path: string): string {
   for (let attempt = 1;; attempt++) {
     try {
-      const real = call("realpath", path, () => fs.realpathSync(path));
+      const real = call("realpath", path, () => realpathSync(path));
       const isDoubtful = real.endsWith(DELETED) || real.includes(REPLACED);
       if (!isDoubtful || isSame(path, real)) return real;
       if (real.includes(REPLACED) && stat(path) !== null) throw new SystemError("realpath", "EILSEQ", path);

@@ -161,9 +161,13 @@ export class MemoryStore implements RecordStore {
     if (run !== undefined) this.#appliedLog = run.logId;
   }
 
-  /** Whether a key has any value. */
+  /**
+   * Whether a key has any value.
+   *
+   * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
+   */
   has(keyHigh: bigint, keyLow: bigint): boolean;
-  /** Whether a key has this value. */
+  /** Whether a key has this value. As for a key alone. */
   has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
@@ -174,7 +178,11 @@ export class MemoryStore implements RecordStore {
     return this.#pairs.has(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow));
   }
 
-  /** A key's values, in no order; none if there is no such key. */
+  /**
+   * A key's values, in no order; none if there is no such key.
+   *
+   * @throws {TypeError} or {RangeError} as {@linkcode MemoryStore.has}.
+   */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkStoreKey(keyHigh, keyLow);
     return this.#pairs.values(this.#pair.setKey(keyHigh, keyLow));

@@ -176,9 +176,14 @@ export class SQLiteStore implements RecordStore, Disposable {
     this.#connection.sync();
   }
 
-  /** Whether a key has any value. */
+  /**
+   * Whether a key has any value.
+   *
+   * @throws {TypeError} or {RangeError} if a half is not a bigint from 0 to 2^64 − 1.
+   * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
+   */
   has(keyHigh: bigint, keyLow: bigint): boolean;
-  /** Whether a key has this value. */
+  /** Whether a key has this value. As for a key alone. */
   has(keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint): boolean;
   has(keyHigh: bigint, keyLow: bigint, valueHigh?: bigint, valueLow?: bigint): boolean {
     if (valueHigh === undefined || valueLow === undefined) {
@@ -189,18 +194,30 @@ export class SQLiteStore implements RecordStore, Disposable {
     return this.#connection.read((tables) => tables.has(this.#pair.set(keyHigh, keyLow, valueHigh, valueLow)));
   }
 
-  /** A key's values in ascending order; none if there is no such key. */
+  /**
+   * A key's values in ascending order; none if there is no such key.
+   *
+   * @throws as {@linkcode SQLiteStore.has}.
+   */
   values(keyHigh: bigint, keyLow: bigint): Value[] {
     checkStoreKey(keyHigh, keyLow);
     return this.#connection.read((tables) => tables.values(this.#pair.setKey(keyHigh, keyLow)));
   }
 
-  /** How many pairs of a key and a value there are. SQLite counts them one by one. */
+  /**
+   * How many pairs of a key and a value there are. SQLite counts them one by one.
+   *
+   * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
+   */
   get size(): number {
     return this.#connection.read((tables) => tables.size);
   }
 
-  /** How many keys have a value. SQLite counts them one by one. */
+  /**
+   * How many keys have a value. SQLite counts them one by one.
+   *
+   * @throws {SQLiteStoreError} if SQLite fails or the store is closed.
+   */
   get keyCount(): number {
     return this.#connection.read((tables) => tables.keyCount);
   }
@@ -208,6 +225,8 @@ export class SQLiteStore implements RecordStore, Disposable {
   /**
    * Every key with each of its values, in ascending order. They are read a piece at a time, so
    * later changes may be among them.
+   *
+   * @throws {SQLiteStoreError} while it is read, if SQLite fails or the store is closed.
    */
   *entries(): IterableIterator<Entry> {
     const entriesAfter = (last: Entry | null) => this.#connection.read((tables) => tables.entries(last));

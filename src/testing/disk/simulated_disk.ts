@@ -171,7 +171,12 @@ export class SimulatedDisk {
     return this.#system.openHandles;
   }
 
-  /** Crashes at a later call. After that, all calls of the process throw, until `restart()`. */
+  /**
+   * Crashes at a later call. After that, all calls of the process throw, until `restart()`.
+   *
+   * @param step counts calls from 1, as `steps` does.
+   * @throws {RangeError} if that call is over.
+   */
   crashAt(step: number, when: Moment = "before"): void {
     if (!(step > this.#steps)) throw new RangeError(`Step ${step} is over: there have been ${this.#steps}`);
     this.#plan.crashAt({ step, when });
@@ -207,7 +212,11 @@ export class SimulatedDisk {
     this.restart(options);
   }
 
-  /** Starts again after a crash at a call: decides what survived. */
+  /**
+   * Starts again after a crash at a call: decides what survived.
+   *
+   * @throws {Error} if the machine has not crashed.
+   */
   restart(options: CrashOptions = {}): void {
     if (!this.#halted) throw new Error("The machine has not crashed");
     if ((options.mode ?? "power") === "kill") this.#trace.note("killed: the page cache survives");
@@ -280,6 +289,8 @@ export class SimulatedDisk {
   /**
    * Goes back to a state, as often as you like. The running process ends as in a crash, and
    * planned faults are cancelled.
+   *
+   * @throws {TypeError} if the snapshot is another disk's.
    */
   restore(snapshot: DiskSnapshot): void {
     const saved = this.#saved.get(snapshot);

@@ -59,6 +59,7 @@ export type {
   ConsumeOptions,
   ConsumerStats,
   DeleteItem,
+  EncodedRun,
   HybridTime,
   HybridTimeInput,
   InsertBytes,

@@ -914,4 +914,26 @@ export const HAZARDS: readonly Hazard[] = [
       ],
     },
   },
+  {
+    id: "H55",
+    title: "Run that is damaged on its way",
+    what:
+      "A run of records is cut, changed, mixed up with another one, or sent to the follower of another log. Or it is made of a part of a batch.",
+    threatens: ["G2", "G3"],
+    tests: {
+      "faults/runs_test.ts": [
+        "decodeRun() refuses a run with any flipped bit, and says where",
+        "decodeRun() refuses a run of any other length",
+        "decodeRun() refuses a run of another log: log",
+        "decodeRun() decodes no splice of runs, unless it is a run that was encoded",
+        "readRun() of docs/format.md and decodeRun() say the same of random splices",
+      ],
+      "runs_test.ts": [
+        "WAL.encodeRun() takes durable records only, and whole batches",
+        "decodeRun() of WAL.encodeRun() is what records() gives, in whole batches, as the reader of docs/format.md finds it",
+      ],
+    },
+    note:
+      "A run does not show that it begins with a batch, nor which run came before it. Whoever reads several compares their LSNs.",
+  },
 ];

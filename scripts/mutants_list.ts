@@ -1235,4 +1235,42 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("src/engine/appender.ts", "    if (!health.isGood) return; // the file may be gone\n", ""),
     tests: faults("gone"),
   },
+  {
+    name: "decodeRun() does not look whether the last batch is complete",
+    hazard: "H55",
+    edits: edit("src/runs.ts", "  if (whole < count) {", "  if (whole > count) {"),
+    tests: faults("runs"),
+  },
+  {
+    name: "decodeRun() takes the run of any log",
+    hazard: "H55",
+    edits: edit("src/runs.ts", "  if (run.logId !== logId) {", "  if (run.logId.length !== logId.length) {"),
+    tests: faults("runs"),
+  },
+  {
+    name: "decodeRun() ignores what follows the last record",
+    hazard: "H55",
+    edits: edit("src/runs.ts", "  if (copy.length !== end) {", "  if (copy.length < end) {"),
+    tests: faults("runs"),
+  },
+  {
+    name: "decodeRun() does not verify the header",
+    hazard: "H55",
+    edits: edit(
+      "src/format/run_header.ts",
+      "if (view.getInt32(RUN_CRC_AT, true) !== checksum(bytes)) return",
+      "if (view.byteLength === 0) return",
+    ),
+    tests: faults("runs"),
+  },
+  {
+    name: "a run past the last LSN is not refused",
+    hazard: "H55",
+    edits: edit(
+      "src/format/run_header.ts",
+      "const lastLsn = firstLsn + (count - 1);",
+      "const lastLsn = firstLsn + count - 1;",
+    ),
+    tests: faults("runs"),
+  },
 ];

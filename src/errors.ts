@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
-import type { Loss, LSN, OpType } from "./types.ts";
+import type { Loss, LSN, OpType, WALRunFault } from "./types.ts";
 
 /**
  * The codes of {@linkcode WALError.code}, one for each class. `"SQLITE"` belongs to
@@ -23,6 +23,7 @@ export type WALErrorCode =
   | "OPERATION"
   | "PERMISSION"
   | "PLATFORM"
+  | "RUN"
   | "SQLITE"
   | "STORE"
   | "SYNC"
@@ -409,6 +410,33 @@ export class WALTruncatedError extends WALError {
     super("TRUNCATED", `Cannot read LSN ${lsn}: the log starts at LSN ${tail} now`);
     this.lsn = lsn;
     this.tail = tail;
+  }
+}
+
+/**
+ * The bytes that were given to `decodeRun()` are no whole run of the log. Code `RUN`. No record of
+ * them is returned. Ask for the run again; a `fault` of `"version"` needs a later version of this
+ * library, and one of `"log"` means that the log was restored, copied or made anew.
+ */
+export class WALRunError extends WALError {
+  /** The class's name. */
+  override name = "WALRunError";
+  /** What is wrong. */
+  readonly fault: WALRunFault;
+  /** Byte offset of what is wrong. */
+  readonly offset: number;
+  /** The record that is wrong, 0 if it is no single record. */
+  readonly lsn: LSN;
+  /** The id of the log in the header; null if the header cannot be read. */
+  readonly logId: string | null;
+
+  /** Made by the codec. */
+  constructor(details: Pick<WALRunError, "fault" | "offset" | "lsn" | "logId">, why: string) {
+    super("RUN", `Cannot decode the run: ${why}`);
+    this.fault = details.fault;
+    this.offset = details.offset;
+    this.lsn = details.lsn;
+    this.logId = details.logId;
   }
 }
 

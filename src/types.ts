@@ -214,6 +214,35 @@ export interface AppliedRun {
   readonly lastLsn: LSN;
 }
 
+/** A run as bytes, for another machine or a file: `decodeRun()` of `./runs` reads them. */
+export interface EncodedRun extends AppliedRun {
+  /** All of the run, with its log's id and LSNs. They are the caller's own. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * What is wrong with the bytes of a run:
+ *
+ * - `"short"`, `"long"`: they end too early, or go on after the last record.
+ * - `"magic"`: they are no run.
+ * - `"header"`: the header is damaged.
+ * - `"version"`: a later version of this library wrote the run, or one of its records.
+ * - `"log"`: the run is another log's.
+ * - `"record"`: a record is damaged.
+ * - `"gap"`: a record has another LSN than its place.
+ * - `"batch"`: the last batch is not complete.
+ */
+export type WALRunFault =
+  | "short"
+  | "long"
+  | "magic"
+  | "header"
+  | "version"
+  | "log"
+  | "record"
+  | "gap"
+  | "batch";
+
 /** A store that takes one record at a time. */
 export type RecordStore = Store & Required<Pick<Store, "insert" | "delete" | "deleteValue">>;
 

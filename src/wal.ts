@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { diskStorage } from "../ffi/storage.ts";
+import { encodedRun } from "./engine/encoded_run.ts";
 import { HybridClock } from "./engine/hybrid_clock.ts";
 import { WallClock } from "./engine/wall_clock.ts";
 import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
@@ -27,6 +28,7 @@ import {
   type BackupOptions,
   type ConsumeOptions,
   type DeleteItem,
+  type EncodedRun,
   type HalfOrBytes,
   type HybridTime,
   type HybridTimeInput,
@@ -575,6 +577,40 @@ export class WAL implements Disposable, AsyncDisposable {
     const { memory, positions, health } = this.#opened("read");
     health.mustBeOpen("read");
     return newestAt(memory, positions.tail, positions.last, nanos);
+  }
+
+  /**
+   * Durable records as bytes, for another machine or a file. They are copied as they lie in the
+   * file, each with its checksum, and verified on the way. `decodeRun()` of `./runs` reads them.
+   *
+   * A run holds whole batches. So a batch that goes on after the end of the range is left out, and
+   * `lastLsn` may be less than `to`. The next run begins with `lastLsn + 1`.
+   *
+   * A store that sends what it is given uses `encodeRun()` of `./runs`. When it gets a run, the log
+   * may have released the checkpoints before that run, so this method cannot join it to the run
+   * before.
+   *
+   * @returns the bytes, with the log's id and the LSNs of the first and the last record.
+   * @throws {RangeError} if the range holds no whole batch of durable records, or begins inside a
+   * batch, or as `records()`.
+   * @throws {WALTruncatedError} if the range starts before the tail.
+   * @throws {WALCorruptError} if a record is damaged.
+   *
+   * @example
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   * import { decodeRun } from "@cidstore/wal/runs";
+   *
+   * await using wal = WAL.open(null);
+   * await wal.batchInsert([[1, 2, 3, 4], [5, 6, 7, 8]]);
+   * const { bytes, logId } = wal.encodeRun({ from: 1 });
+   * console.log(decodeRun(bytes, { logId }).records.length); // 2
+   * ```
+   */
+  encodeRun(range: RecordRange = {}): EncodedRun {
+    const { memory, first, last } = this.#readable(range);
+    const { positions, header } = this.#log!;
+    return encodedRun(memory, header.lineage, first, Math.min(last, positions.durable));
   }
 
   /**

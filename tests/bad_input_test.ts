@@ -18,6 +18,7 @@ import * as fs from "node:fs";
 import process from "node:process";
 import {
   type ApplicationOpType,
+  type AppliedRun,
   type DeleteItem,
   type HybridTimeInput,
   type InsertItem,
@@ -32,9 +33,11 @@ import {
   type WALOptions,
   WALPermissionError,
   WALPlatformError,
+  type WALRecordFields,
   WALSpaceError,
   WALSyncError,
 } from "../mod.ts";
+import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { CAPACITY, fill, items, openInMemory, openOn, PATH, range } from "./support/logs.ts";
@@ -546,6 +549,87 @@ test("backup() and backupAsync() refuse options that make no sense, and leave no
     await assertRejects(() => wal.backupAsync("/sim/copy", options as object), errorClass, says);
   }
   assertEquals(disk.paths(), [PATH]);
+});
+
+const RUN = { logId: "ab".repeat(16), firstLsn: 4, lastLsn: 6 };
+const RECORD = {
+  lsn: 5,
+  opType: 1,
+  version: 1,
+  time: [1n, 2, 3],
+  keyHigh: 1n,
+  keyLow: 2n,
+  valueHigh: 3n,
+  valueLow: 4n,
+} as const;
+
+test("encodeRun() refuses records and runs that make no sense, and says why", () => {
+  const runs: [changed: Record<string, unknown>, errorClass: ErrorClass][] = [
+    ...["", "AB".repeat(16), "ab", "g".repeat(32)].map((logId) =>
+      [{ logId }, RangeError] as [Record<string, unknown>, ErrorClass]
+    ),
+    ...[null, 5, undefined].map((logId) => [{ logId }, TypeError] as [Record<string, unknown>, ErrorClass]),
+    ...[0, -1, 0.5, NaN, 2 ** 53].flatMap((lsn) =>
+      [[{ firstLsn: lsn }, RangeError], [{ lastLsn: lsn }, RangeError]] as [Record<string, unknown>, ErrorClass][]
+    ),
+    [{ lastLsn: 3 }, RangeError],
+    [{ firstLsn: "4" }, TypeError],
+    [{ lastLsn: 6n }, TypeError],
+    [{ lastLsn: 4 + 2 ** 32 - 1 }, RangeError],
+  ];
+  for (const [change, errorClass] of runs) {
+    const [name] = Object.keys(change);
+    assertThrows(() => encodeRun([RECORD], { ...RUN, ...change } as AppliedRun), errorClass, `as ${name}`);
+  }
+  for (const run of [null, undefined, 5]) assertThrows(() => encodeRun([RECORD], run as never), TypeError, "as run");
+  const records: [change: Record<string, unknown>, errorClass: ErrorClass][] = [
+    ...[3, 7, 0.5, NaN, "5", 5n].map((lsn) => [{ lsn }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    ...[0, 6, 31, 64, 1.5, "1", null].map((opType) =>
+      [{ opType }, RangeError] as [Record<string, unknown>, ErrorClass]
+    ),
+    ...[0, 2, "1"].map((version) => [{ version }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    ...["keyHigh", "keyLow", "valueHigh", "valueLow"].flatMap((half) =>
+      [[{ [half]: 1 }, TypeError], [{ [half]: -1n }, RangeError], [{ [half]: 2n ** 64n }, RangeError]] as [
+        Record<string, unknown>,
+        ErrorClass,
+      ][]
+    ),
+    ...[5, null, [1, 2, 3], [1n, "2", 3]].map((time) => [{ time }, TypeError] as [Record<string, unknown>, ErrorClass]),
+    ...[[-1n, 0, 0], [2n ** 64n, 0, 0], [1n, 2 ** 32, 0], [1n, 0, 65536]].map((time) =>
+      [{ time }, RangeError] as [Record<string, unknown>, ErrorClass]
+    ),
+  ];
+  for (const [change, errorClass] of records) {
+    const bad = { ...RECORD, ...change } as unknown as WALRecordFields;
+    assertThrows(() => encodeRun([{ ...RECORD, lsn: 4 }, bad], RUN), errorClass, undefined, Object.keys(change)[0]);
+  }
+  for (const bad of [null, 5, undefined]) assertThrows(() => encodeRun([bad as never], RUN), TypeError, "as record");
+  for (const bad of [null, 5, undefined, {}]) assertThrows(() => encodeRun(bad as never, RUN), TypeError);
+  assertThrows(() => encodeRun([], RUN), RangeError, "there is no record");
+  assertThrows(() => encodeRun([RECORD, RECORD], RUN), RangeError, "it must be from 6 to 6");
+});
+
+test("decodeRun() refuses what is no bytes, and what is no log's id", () => {
+  const { bytes, logId } = encodeRun([RECORD], RUN);
+  for (
+    const bad of [null, undefined, 5, "run", [...bytes], bytes.buffer, new DataView(bytes.buffer), new Int8Array(8)]
+  ) {
+    assertThrows(() => decodeRun(bad as never, { logId }), TypeError, "must be a Uint8Array");
+  }
+  for (const bad of [null, undefined, 5]) assertThrows(() => decodeRun(bytes, bad as never), TypeError, "as options");
+  for (const bad of [undefined, null, 5]) {
+    assertThrows(() => decodeRun(bytes, { logId: bad as never }), TypeError, "logId");
+  }
+  for (const bad of ["", "AB".repeat(16), "ab"]) {
+    assertThrows(() => decodeRun(bytes, { logId: bad }), RangeError, "logId");
+  }
+  assertEquals(decodeRun(bytes, { logId }).records.length, 3);
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  assertEquals(decodeRun(shared, { logId }).records.length, 3);
+  bytes.buffer.transfer();
+  assertThrows(() => decodeRun(bytes, { logId }), TypeError, "detached");
+  assertThrows(() => decodeRun(new Uint8Array(0), { logId }), WALRunError, "shorter than its header");
 });
 
 test("open() of an undefined path is a TypeError, not a log in memory", () => {

@@ -14,6 +14,7 @@ function ownerOf(code: WALErrorCode): string {
     case "CLOSED":
     case "CONSUMING":
     case "FULL":
+    case "RUN":
     case "TRUNCATED":
       return "caller";
     case "CORRUPT":

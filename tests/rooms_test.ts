@@ -21,6 +21,7 @@ const LOOSE: Readonly<Record<string, string>> = {
   "src/errors.ts": "base",
   "src/assert.ts": "base",
   "src/keys.ts": "keys",
+  "src/runs.ts": "runs",
   "src/wal.ts": "log",
   "src/consumption.ts": "log",
   "src/log.ts": "log",
@@ -44,6 +45,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   consume: ["engine", "read", "arguments", "format", "base", "port"],
   log: ["recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
   keys: ["arguments", "format", "base"],
+  runs: ["read", "arguments", "format", "base", "port"],
   stores: ["arguments", "format", "base"],
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
 };
@@ -85,6 +87,7 @@ const WRAPPED: readonly string[] = [
   "src/open_logs.ts",
   "src/read",
   "src/recovery",
+  "src/runs.ts",
   "src/statistics.ts",
   "src/stores",
   "src/testing",

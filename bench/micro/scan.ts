@@ -2,6 +2,7 @@
 
 import { bench, do_not_optimize, run, summary } from "mitata";
 import { WAL } from "../../mod.ts";
+import { decodeRun, encodeRun } from "../../src/runs.ts";
 import { makeValues } from "../peers/values.ts";
 
 const VALUES = makeValues(4096);
@@ -11,6 +12,10 @@ for (let n = 0; n < RECORDS; n++) {
   const i = n % (VALUES.length - 3);
   log.logInsertSync(VALUES[i]!, VALUES[i + 1]!, VALUES[i + 2]!, VALUES[i + 3]!);
 }
+
+log.flush();
+const encoded = log.encodeRun();
+const records = log.replay();
 
 summary(() => {
   bench(`cursor, ${RECORDS} records`, () => {
@@ -29,6 +34,18 @@ summary(() => {
     let sum = 0n;
     for (const record of log.records()) sum ^= record.keyHigh ^ record.keyLow;
     do_not_optimize(sum);
+  });
+
+  bench("WAL.encodeRun()", () => {
+    do_not_optimize(log.encodeRun());
+  });
+
+  bench("decodeRun()", () => {
+    do_not_optimize(decodeRun(encoded.bytes, encoded));
+  });
+
+  bench("encodeRun() of records", () => {
+    do_not_optimize(encodeRun(records, encoded));
   });
 
   bench("replay()", () => {

@@ -11,7 +11,7 @@ import { BOTH_HINT, show, typedArrayGetter, typeOf } from "./numbers.ts";
 const { isView } = ArrayBuffer;
 
 /** How many elements a typed array has: 0 if its memory was detached, or is too small by now. */
-const lengthOf = typedArrayGetter("length") as (bytes: ArrayBufferView) => number;
+export const lengthOf = typedArrayGetter("length") as (bytes: ArrayBufferView) => number;
 /** An element of a typed array; throws if its memory is gone. */
 const elementOf: (bytes: ArrayBufferView, index: number) => unknown = Function.prototype.call.bind(
   Uint8Array.prototype.at,
@@ -100,7 +100,7 @@ export function packedLength(packed: ArrayBufferView, itemBytes: number): number
 const IN_OTHER_MEMORY = "must not be in shared or resizable memory; give a copy, as slice() makes one";
 
 /** True if the memory of a typed array is gone, or too small for it by now. */
-function isDetached(bytes: ArrayBufferView): boolean {
+export function isDetached(bytes: ArrayBufferView): boolean {
   try {
     elementOf(bytes, 0);
     return false;

@@ -48,6 +48,17 @@
 //       40  u64     keyLow
 //       48  u64     valueHigh
 //       56  u64     valueLow      of a checkpoint: the LSN up to which the store has everything
+//
+// Run header: 64 bytes, then the records of the run, one after another.
+//   offset  type    field         meaning
+//        0  u8 ×8   magic         89 43 49 44 52 55 4E 0A ("\x89CIDRUN\n")
+//        8  u32     version       format version of runs, 1
+//       12  u32     recordBytes   64
+//       16  u8 ×16  logId         public id of the log; seeds the checksum of every record
+//       32  u64     firstLsn      LSN of the first record
+//       40  u32     count         records, at least 1
+//       44  u8 ×16  reserved      zeros
+//       60  u32     crc           CRC-32C of bytes 0 to 59
 
 /** The format version that this code reads and writes. */
 export const FORMAT_VERSION = 1;
@@ -119,6 +130,21 @@ export const OPCODE_MASK = 0x3f;
  * version has.
  */
 export const VERSION_AND_UNKNOWN_FLAGS = 0xfec0;
+
+/** The format version of runs that this code reads and writes. */
+export const RUN_VERSION = 1;
+/** Bytes of a run's header, a multiple of 64, so that the records are aligned. */
+export const RUN_HEADER_BYTES = 64;
+/** "\x89CIDRUN\n". */
+export const RUN_MAGIC: readonly number[] = [0x89, 0x43, 0x49, 0x44, 0x52, 0x55, 0x4e, 0x0a];
+
+export const RUN_VERSION_AT = 8;
+export const RUN_RECORD_BYTES_AT = 12;
+export const RUN_LOG_ID_AT = 16;
+export const RUN_FIRST_LSN_AT = 32;
+export const RUN_COUNT_AT = 40;
+export const RUN_RESERVED_AT = 44;
+export const RUN_CRC_AT = 60;
 
 /** The smallest file: 64 KiB, which is 768 slots. */
 export const MINIMUM_FILE_BYTES = 65536;

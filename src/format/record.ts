@@ -119,9 +119,13 @@ export class Slots extends SlotFields {
     return new Slots(memory, RING_AT, capacity, seed);
   }
 
-  /** Slots over a copy of their bytes, verified with the same seed. */
-  copyOf(buffer: ArrayBuffer): Slots {
-    return new Slots(new FileMemory(buffer), 0, buffer.byteLength / RECORD_BYTES, this.#seed);
+  /**
+   * Slots over a copy of their bytes, verified with the same seed.
+   *
+   * @param base offset of the first slot in the buffer.
+   */
+  copyOf(buffer: ArrayBuffer, base = 0): Slots {
+    return new Slots(new FileMemory(buffer), base, (buffer.byteLength - base) / RECORD_BYTES, this.#seed);
   }
 
   /** The bytes of consecutive slots, as they are. */

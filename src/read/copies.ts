@@ -26,9 +26,9 @@ export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecor
   return records;
 }
 
-/** As `copySlots()`, each record verified. */
-export function copyVerified(source: ReadSource, first: LSN, last: LSN): Slots {
-  return copySlots(source, first, last, verifyAll);
+/** As `copySlots()`, each record verified. @param base so many bytes come before the copy. */
+export function copyVerified(source: ReadSource, first: LSN, last: LSN, base = 0): Slots {
+  return copySlots(source, first, last, verifyAll, base);
 }
 
 /** @throws the error that `damage()` makes. */
@@ -41,14 +41,15 @@ function verifyAll(source: ReadSource, slots: Slots, slot: number, lsn: LSN, cou
  * A copy of the slots of `first` to `last`, which are not verified. Slot 0 of the copy has `first`.
  *
  * @param check looks at each run before it is copied.
+ * @param base so many zeros come before the copy.
  */
-export function copySlots(source: ReadSource, first: LSN, last: LSN, check?: typeof verifyAll): Slots {
-  const bytes = new Uint8Array((last - first + 1) * RECORD_BYTES);
+export function copySlots(source: ReadSource, first: LSN, last: LSN, check?: typeof verifyAll, base = 0): Slots {
+  const bytes = new Uint8Array(base + (last - first + 1) * RECORD_BYTES);
   forEachRun(source, first, last, (slots, slot, lsn, count) => {
     check?.(source, slots, slot, lsn, count);
-    bytes.set(slots.bytesOf(slot, count), (lsn - first) * RECORD_BYTES);
+    bytes.set(slots.bytesOf(slot, count), base + (lsn - first) * RECORD_BYTES);
   });
-  return source.slots().copyOf(bytes.buffer);
+  return source.slots().copyOf(bytes.buffer, base);
 }
 
 /** Passes on the records `first` to `last` in place, as runs of consecutive slots. */

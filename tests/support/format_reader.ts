@@ -74,6 +74,7 @@ function crc32c(bytes: Uint8Array, state = 0xffffffff): number {
 }
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const hex = (bytes: Uint8Array) => [...bytes].map((byte) => (byte + 256).toString(16).slice(1)).join("");
 const u64 = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
 const refuse = (refused: Refusal["refused"], losses: readonly ReadLoss[] = []): Refusal => ({
   refused,
@@ -112,6 +113,28 @@ function readHeader(copy: Uint8Array): Header | null {
     (isZeros(copy.slice(112, 128)) || u64(view, 128) <= MOST) &&
     (isZeros(copy.slice(136, 152)) || u64(view, 168) <= MOST);
   return fits ? header : null;
+}
+
+// Records.
+
+function isOfThisVersion(bytes: Uint8Array): boolean {
+  const opcode = bytes[4]! & 63;
+  const isKnown = (opcode >= 1 && opcode <= 5) || (opcode >= 32 && opcode <= 63);
+  return bytes[4]! >> 6 === 1 && isKnown && (bytes[5]! & 0xfe) === 0;
+}
+
+function recordOf(bytes: Uint8Array, lsn: number): ReadRecord {
+  const view = viewOf(bytes);
+  return {
+    lsn,
+    opcode: bytes[4]! & 63,
+    timeNanos: view.getBigUint64(16, true),
+    timeSeq: view.getUint32(24, true),
+    keyHigh: view.getBigUint64(32, true),
+    keyLow: view.getBigUint64(40, true),
+    valueHigh: view.getBigUint64(48, true),
+    valueLow: view.getBigUint64(56, true),
+  };
 }
 
 // Slots.
@@ -154,10 +177,7 @@ class Ring {
   holds(lsn: number): "record" | "another version" | null {
     const slot = this.slotOf(lsn);
     if (this.lsnField(slot) !== lsn || !this.isIntact(slot)) return null;
-    const bytes = this.bytes(slot);
-    const opcode = bytes[4]! & 63;
-    const isKnown = (opcode >= 1 && opcode <= 5) || (opcode >= 32 && opcode <= 63);
-    return bytes[4]! >> 6 === 1 && isKnown && (bytes[5]! & 0xfe) === 0 ? "record" : "another version";
+    return isOfThisVersion(this.bytes(slot)) ? "record" : "another version";
   }
 
   endsBatch(lsn: number): boolean {
@@ -165,18 +185,7 @@ class Ring {
   }
 
   record(lsn: number): ReadRecord {
-    const bytes = this.bytes(this.slotOf(lsn));
-    const view = viewOf(bytes);
-    return {
-      lsn,
-      opcode: bytes[4]! & 63,
-      timeNanos: view.getBigUint64(16, true),
-      timeSeq: view.getUint32(24, true),
-      keyHigh: view.getBigUint64(32, true),
-      keyLow: view.getBigUint64(40, true),
-      valueHigh: view.getBigUint64(48, true),
-      valueLow: view.getBigUint64(56, true),
-    };
+    return recordOf(this.bytes(this.slotOf(lsn)), lsn);
   }
 
   distance(slot: number): number {
@@ -327,6 +336,45 @@ function readRest(ring: Ring, tail: number, head: number): { phantoms: number[];
   return { phantoms, torn };
 }
 
+// Runs.
+
+/** Why a run is refused. */
+export type RunRefusal = "short" | "magic" | "header" | "version" | "log" | "long" | "record" | "gap" | "batch";
+
+const RUN_MAGIC = [0x89, 0x43, 0x49, 0x44, 0x52, 0x55, 0x4e, 0x0a];
+
+/** Reads a run, which must be of the log with this public id. */
+export function readRun(bytes: Uint8Array, publicId: string): readonly ReadRecord[] | RunRefusal {
+  const header = readRunHeader(bytes);
+  if (typeof header === "string") return header;
+  const { logId, firstLsn, count } = header;
+  if (hex(logId) !== publicId) return "log";
+  if (bytes.length < 64 + 64 * count) return "short";
+  if (bytes.length > 64 + 64 * count) return "long";
+  const seed = crc32c(logId);
+  const records: ReadRecord[] = [];
+  for (let i = 0; i < count; i++) {
+    const record = bytes.subarray(64 + 64 * i, 128 + 64 * i);
+    if ((~crc32c(record.subarray(4), seed) >>> 0) !== viewOf(record).getUint32(0, true)) return "record";
+    if (viewOf(record).getBigUint64(8, true) !== BigInt(firstLsn + i)) return "gap";
+    if (!isOfThisVersion(record)) return "version";
+    records.push(recordOf(record, firstLsn + i));
+  }
+  return (bytes.at(-59)! & 1) === 0 ? records : "batch";
+}
+
+function readRunHeader(bytes: Uint8Array): RunRefusal | { logId: Uint8Array; firstLsn: number; count: number } {
+  if (bytes.length < 64) return "short";
+  const view = viewOf(bytes);
+  if (!RUN_MAGIC.every((byte, index) => bytes[index] === byte)) return "magic";
+  if ((~crc32c(bytes.subarray(0, 60)) >>> 0) !== view.getUint32(60, true)) return "header";
+  if (view.getUint32(8, true) !== 1) return "version";
+  const firstLsn = u64(view, 32);
+  const count = view.getUint32(40, true);
+  const fits = view.getUint32(12, true) === 64 && firstLsn >= 1 && count >= 1 && firstLsn <= MOST - (count - 1);
+  return fits ? { logId: bytes.slice(16, 32), firstLsn, count } : "header";
+}
+
 // Lineage.
 
 /** Reads whose history a log has, from the copy that counts. */
@@ -334,7 +382,7 @@ export function readLineage(file: Uint8Array): ReadLineage {
   const copies = [file.slice(0, 4096), file.slice(4096, 8192)].filter((copy) => readHeader(copy) !== null);
   const copy = copies.reduce((a, b) => readHeader(b)!.writeCounter > readHeader(a)!.writeCounter ? b : a);
   const view = viewOf(copy);
-  const idAt = (at: number) => [...copy.slice(at, at + 16)].map((byte) => (byte + 256).toString(16).slice(1)).join("");
+  const idAt = (at: number) => hex(copy.slice(at, at + 16));
   const hasForked = !isZeros(copy.slice(136, 152));
   const isCopy = !isZeros(copy.slice(112, 128));
   return {

@@ -1,0 +1,99 @@
+// What callers hand to the codec of runs. Everything is read once.
+
+import { isOpcode } from "../format/operations.ts";
+import type { AppliedRun, HybridTime, LSN, OpType, WALRecordFields } from "../types.ts";
+import { isDetached, lengthOf } from "./bytes.ts";
+import { checkInteger, checkU64, MAX_U16, MAX_U32, show, typeOf } from "./numbers.ts";
+
+/** @throws {TypeError} or {RangeError} if it is no log's id. */
+export function checkRunLogId(logId: unknown): asserts logId is string {
+  if (typeof logId !== "string") throw new TypeError(`Cannot use ${show(logId)} as logId: it must be a string`);
+  if (!/^[0-9a-f]{32}$/.test(logId)) {
+    throw new RangeError(`Cannot use ${show(logId)} as logId: it must be 32 lowercase hex digits`);
+  }
+}
+
+/** Reads the log's id that a run must have. @throws {TypeError} or {RangeError} */
+export function takeLogId(options: { readonly logId: string }): string {
+  checkObject(options, "options");
+  const { logId } = options;
+  checkRunLogId(logId);
+  return logId;
+}
+
+/** Reads what a run is to be. @throws {TypeError} or {RangeError} */
+export function takeRun(run: AppliedRun): AppliedRun {
+  checkObject(run, "run");
+  const { logId, firstLsn, lastLsn } = run;
+  checkRunLogId(logId);
+  checkInteger(firstLsn, "firstLsn", 1, Number.MAX_SAFE_INTEGER);
+  checkInteger(lastLsn, "lastLsn", firstLsn, Math.min(Number.MAX_SAFE_INTEGER, firstLsn + MAX_U32 - 1));
+  return { logId, firstLsn, lastLsn };
+}
+
+/** The fields of a record that a run holds, each read and checked. */
+export interface TakenRecord {
+  readonly lsn: LSN;
+  readonly opType: OpType;
+  readonly time: HybridTime;
+  readonly keyHigh: bigint;
+  readonly keyLow: bigint;
+  readonly valueHigh: bigint;
+  readonly valueLow: bigint;
+}
+
+/**
+ * Reads a record.
+ *
+ * @param before the LSN of the record before it.
+ * @throws {TypeError} or {RangeError}
+ */
+export function takeRecord(record: WALRecordFields, before: LSN, lastLsn: LSN, itsVersion: number): TakenRecord {
+  checkObject(record, "record");
+  const { lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow } = record;
+  if (!Number.isSafeInteger(lsn) || lsn <= before || lsn > lastLsn) {
+    throw new RangeError(`Cannot encode LSN ${show(lsn)}: it must be from ${before + 1} to ${lastLsn}, in LSN order`);
+  }
+  if (typeof opType !== "number" || !isOpcode(opType)) {
+    throw new RangeError(`Cannot encode LSN ${lsn}: its type ${show(opType)} is unknown`);
+  }
+  if (version !== itsVersion) throw new RangeError(`Cannot encode LSN ${lsn}: its version is not ${itsVersion}`);
+  checkHalf(keyHigh, "keyHigh");
+  checkHalf(keyLow, "keyLow");
+  checkHalf(valueHigh, "valueHigh");
+  checkHalf(valueLow, "valueLow");
+  return { lsn, opType, time: takeRecordTime(time), keyHigh, keyLow, valueHigh, valueLow };
+}
+
+function takeRecordTime(time: HybridTime): HybridTime {
+  if (!Array.isArray(time)) throw new TypeError(`Cannot use ${show(time)} as time: it must be [nanos, seq, shard]`);
+  const [nanos, seq, shard] = [time[0], time[1], time[2]] as HybridTime;
+  checkHalf(nanos, "time[0] (nanos)");
+  checkInteger(seq, "time[1] (seq)", 0, MAX_U32);
+  checkInteger(shard, "time[2] (shard)", 0, MAX_U16);
+  return [nanos, seq, shard];
+}
+
+function checkHalf(value: bigint, name: string): void {
+  if (typeof value !== "bigint") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint`);
+  checkU64(value, name);
+}
+
+function checkObject(value: unknown, name: string): void {
+  if (value !== null && typeof value === "object") return;
+  throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be an object`);
+}
+
+/**
+ * A copy of bytes, which nobody changes while they are verified.
+ *
+ * @throws {TypeError} if it is no `Uint8Array`, or if its memory is detached.
+ */
+export function copyBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  if (typeOf(bytes) !== "Uint8Array") throw new TypeError(`Cannot decode ${show(bytes)}: it must be a Uint8Array`);
+  const length = lengthOf(bytes);
+  if (length === 0 && isDetached(bytes)) throw new TypeError("Cannot decode the bytes: their memory is detached");
+  const copy = new Uint8Array(length);
+  copy.set(bytes);
+  return copy;
+}

@@ -19,14 +19,16 @@ import { makeHistory } from "../support/history.ts";
 import { HistoryFailure, runHistory } from "../support/history_run.ts";
 import { report, shortest } from "../support/history_shrink.ts";
 import { Tally } from "../support/history_tally.ts";
+import { runtime } from "../support/runtime.ts";
 import { test } from "../support/test.ts";
 
 const GROUPS = 10;
 const HISTORIES_PER_GROUP = 100;
 const SEED = process.env["SEED"];
 
-/** Engines differ in how many microtasks an `await` takes, so each runtime has its own. */
-const GOLDEN = new URL(`../golden/histories-${"Deno" in globalThis ? "deno" : "bun"}.json`, import.meta.url);
+/** Engines differ in how many microtasks an `await` takes, so each has its own. */
+const ENGINE = runtime === "bun" ? "javascriptcore" : "v8";
+const GOLDEN = new URL(`../golden/histories-${ENGINE}.json`, import.meta.url);
 const WRITES_GOLDEN = process.env["UPDATE_GOLDEN"] !== undefined;
 
 /** The hash of each group of histories, by its first seed. */

@@ -748,7 +748,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL.open() of a program under `deno run --watch` opens the log that it did not close before it was restarted",
         "WAL.open() of a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
         "WALLockedError tells a test that follows one that threw why the log is locked; in Deno the next file opens it",
-        "WAL.open() opens a log that a terminated Deno worker had open, without its process ending",
+        "WAL.open() opens a log that a terminated worker on V8 had open, without its process ending",
         "WALLockedError says why a log is locked that a terminated Bun worker had open",
         "open() takes nothing over from this evaluation of the module, nor from one of another URL",
       ],

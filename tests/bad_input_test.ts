@@ -45,6 +45,7 @@ import { fileBytes, headerBytes, type ReferenceHeader } from "./support/referenc
 import { allow, confined, FFI, notSandboxed, SANDBOX } from "./support/sandbox.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
+import { startWorker } from "./support/worker.ts";
 
 // deno-lint-ignore no-explicit-any
 type ErrorClass = abstract new (...values: any[]) => Error;
@@ -274,16 +275,11 @@ test("open() in a worker of a log that this thread has open is a WALLockedError 
   withTempDir(async (directory) => {
     const path = `${directory}/log`;
     const wal = WAL.open(path, { size: 65536 });
-    const worker = new Worker(new URL("./support/wal_worker.ts", import.meta.url), { type: "module" });
-    const ask = () =>
-      new Promise((resolve) => {
-        worker.onmessage = (event) => resolve(event.data);
-        worker.postMessage(path);
-      });
-    assertEquals(await ask(), `LOCKED ${process.pid}`);
+    const worker = startWorker(new URL("./support/wal_worker.ts", import.meta.url));
+    assertEquals(await worker.ask(path), `LOCKED ${process.pid}`);
     wal.close();
-    assertEquals(await ask(), "opened");
-    worker.terminate();
+    assertEquals(await worker.ask(path), "opened");
+    await worker.terminate();
   }));
 
 test(

@@ -38,16 +38,17 @@ test("storeConformance() registers its cases with the runtime's own test functio
   writeFileSync(
     path,
     `
-      ${runtime === "bun" ? 'import { test } from "bun:test";' : "const { test } = Deno;"}
+      ${runtime === "deno" ? "const { test } = Deno;" : `import { test } from "${runtime}:test";`}
       import { MemoryStore } from "${projectUrl("src/stores/memory.ts")}";
       import { storeConformance } from "${projectUrl("testing.ts")}";
       storeConformance((home) => home.outside(() => new MemoryStore()), { contents: (store) => store.entries(), test });
     `,
   );
-  const flags = runtime === "bun" ? [] : ["--quiet", "--no-config", "--no-lock"];
-  const { code, stdout, stderr } = await runCommand([runtimeBinary(), "test", ...flags, path], { cwd: directory.path });
+  const runner = { deno: ["test", "--quiet", "--no-config", "--no-lock"], bun: ["test"], node: ["--test"] };
+  const command = [runtimeBinary(), ...runner[runtime], path];
+  const { code, stdout, stderr } = await runCommand(command, { cwd: directory.path });
   assertEquals(code, 0, stdout + stderr);
-  assertMatch(stdout + stderr, /\b15 pass/);
+  assertMatch(stdout + stderr, /\b15 pass|\bpass 15\b/);
 });
 
 const PROGRAM = (testing: string) => `

@@ -9,6 +9,7 @@ import { RegionError } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
 import { collectMemories } from "./support/region.ts";
 import { test } from "./support/test.ts";
+import { startWorker } from "./support/worker.ts";
 
 test("platform() has the error numbers of this system", () => {
   const known: Record<string, number> = constants.errno;
@@ -92,9 +93,8 @@ test("errnoName() has a name for what is in no table", () => {
 });
 
 test("errno() belongs to the thread that failed", async () => {
-  const worker = new Worker(new URL("./support/region_worker.ts", import.meta.url), { type: "module" });
-  const theirs = new Promise((resolve) => worker.onmessage = (event) => resolve(event.data));
-  worker.postMessage("errno");
+  const worker = startWorker(new URL("./support/region_worker.ts", import.meta.url));
+  const theirs = worker.ask("errno");
   const system = posixSystem();
   const mine = new Set<string>();
   for (let round = 0; round < 20_000; round++) {
@@ -102,5 +102,5 @@ test("errno() belongs to the thread that failed", async () => {
   }
   assertEquals([...mine], ["EBADF"]);
   assertEquals(await theirs, "EBADF,EINVAL");
-  worker.terminate();
+  await worker.terminate();
 }, { skip: process.platform !== "linux" && "error numbers of Linux" });

@@ -6,6 +6,7 @@ import { projectUrl, spawnSnippet } from "./support/child.ts";
 import { openRequest } from "./support/region.ts";
 import { withTempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
+import { startWorker } from "./support/worker.ts";
 
 /** Opens a file in a child, which holds it until it is killed. */
 const holder = (path: string) => `
@@ -49,16 +50,11 @@ test("open() is refused in a worker", () =>
   withTempDir(async (directory) => {
     const path = `${directory}/log`;
     const region = diskStorage().open(path, openRequest());
-    const worker = new Worker(new URL("./support/region_worker.ts", import.meta.url), { type: "module" });
-    const ask = () =>
-      new Promise((resolve) => {
-        worker.onmessage = (event) => resolve(event.data);
-        worker.postMessage(path);
-      });
-    assertEquals(await ask(), "LOCKED 42");
+    const worker = startWorker(new URL("./support/region_worker.ts", import.meta.url));
+    assertEquals(await worker.ask(path), "LOCKED 42");
     region.close();
-    assertEquals(await ask(), "opened");
-    worker.terminate();
+    assertEquals(await worker.ask(path), "opened");
+    await worker.terminate();
   }));
 
 test("open() is refused while another process has the file, until that is killed", () =>

@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
 import process from "node:process";
 import { WAL } from "../../mod.ts";
-import { projectUrl, runSnippet } from "../support/child.ts";
+import { projectUrl, runSnippet, WITH_COLLECTOR } from "../support/child.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -51,7 +51,7 @@ const PRELUDE = `
   }`;
 
 function run(directory: string, script: string) {
-  return runSnippet(PRELUDE + script, { args: [directory], denoFlags: ["--allow-all", "--v8-flags=--expose-gc"] });
+  return runSnippet(PRELUDE + script, { args: [directory], ...WITH_COLLECTOR });
 }
 
 test("Region.close() leaves no way to the file, through the memory either", async () => {

@@ -12,6 +12,7 @@ import { WAL, WALLockedError } from "../../mod.ts";
 import { projectUrl, spawnSnippet } from "../support/child.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
+import { startWorker } from "../support/worker.ts";
 
 const BYTES = 65536;
 
@@ -57,22 +58,17 @@ test("open() is refused under another name of the same file, and by a symbolic l
 test("open() is refused between a worker and its maker, both ways", async () => {
   using directory = tempDir();
   const path = directory.join("log");
-  const worker = new Worker(new URL("../support/log_worker.ts", import.meta.url), { type: "module" });
-  const ask = (message: string) =>
-    new Promise<string>((resolve) => {
-      worker.onmessage = (event) => resolve(String(event.data));
-      worker.postMessage(message);
-    });
+  const worker = startWorker(new URL("../support/log_worker.ts", import.meta.url));
   const wal = WAL.open(path, { size: BYTES });
-  assertEquals(await ask(path), `LOCKED ${process.pid}`);
+  assertEquals(await worker.ask(path), `LOCKED ${process.pid}`);
   wal.close();
-  assertEquals(await ask(path), "opened 2");
+  assertEquals(await worker.ask(path), "opened 2");
   assertLocked(path, process.pid);
-  assertEquals(await ask("close"), "closed");
+  assertEquals(await worker.ask("close"), "closed");
   wal.open();
   assertEquals(wal.length, 1);
   wal.close();
-  worker.terminate();
+  await worker.terminate();
 });
 
 test("open() is refused while another process has the log; SIGKILL frees it, SIGSTOP does not", async () => {

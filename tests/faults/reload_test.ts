@@ -11,13 +11,28 @@ import { fileURLToPath } from "node:url";
 import { WAL, WALLockedError } from "../../mod.ts";
 import { Child, type ChildResult, PROJECT_URL, projectUrl, runSnippet, runtimeBinary } from "../support/child.ts";
 import { runtime } from "../support/runtime.ts";
+import { nodeFlags } from "../../scripts/tools.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
 const MOD = JSON.stringify(projectUrl("mod.ts"));
+const WORKER = JSON.stringify(projectUrl("tests/support/worker.ts"));
 const CONFIG = `--config=${fileURLToPath(new URL("deno.json", PROJECT_URL))}`;
-const onBun = runtime === "bun" && "only Deno has this";
-const onDeno = runtime === "deno" && "only Bun has this";
+const notDeno = runtime !== "deno" && "only Deno has this";
+const onBun = runtime === "bun" && "JavaScriptCore keeps the file mapped";
+const notBun = runtime !== "bun" && "only Bun has this";
+/** The arguments with which each runtime runs or tests a program that imports the project. */
+const RUN = {
+  deno: ["run", "--no-prompt", "--no-check", "--no-lock", CONFIG, "-A"],
+  bun: [],
+  node: [...nodeFlags, "--watch-preserve-output"],
+};
+const TEST = {
+  deno: ["test", "-A", "--no-check", "--no-lock", CONFIG],
+  bun: ["test"],
+  // One file after the other, each in a process of its own.
+  node: [...nodeFlags, "--test", "--test-concurrency=1"],
+};
 
 /** A program that opens the log, never closes it, and goes on; what it prints names its round. */
 function program(path: string, round: number): string {
@@ -44,15 +59,18 @@ async function reloads(flags: readonly string[], use: (child: Child) => unknown)
   const main = directory.join("main.ts");
   const path = directory.join("log");
   fs.writeFileSync(main, program(path, 1));
-  const command = runtime === "deno"
-    ? ["run", "--no-prompt", "--no-check", "--no-lock", CONFIG, "-A", ...flags]
-    : flags;
-  await using child = new Child([runtimeBinary(), ...command, main], { cwd: directory.path });
-  await child.line(/^round 1:.*records/);
-  for (const round of [2, 3]) {
-    await changed(main, program(path, round), child.line(new RegExp(`^round ${round}:.*records`)));
+  await using child = new Child([runtimeBinary(), ...RUN[runtime], ...flags, main], { cwd: directory.path });
+  try {
+    await child.line(/^round 1:.*records/);
+    for (const round of [2, 3]) {
+      await changed(main, program(path, round), child.line(new RegExp(`^round ${round}:.*records`)));
+    }
+    await use(child);
+  } finally {
+    // Node's watcher ends its program when it is told to end, and not when it is killed.
+    child.kill("SIGTERM");
+    await child.result;
   }
-  await use(child);
 }
 
 /**
@@ -79,16 +97,18 @@ test(
       for (const round of [2, 3]) assertStringIncludes(await child.line(new RegExp(`^round ${round}:`)), "clean true");
     });
   },
-  { skip: onBun },
+  { skip: notDeno },
 );
 
-test(
-  "WAL.open() of a program under `bun --watch` opens the log that it did not close before it was restarted",
-  async () => {
-    await reloads(["--watch"], () => {});
-  },
-  { skip: onDeno },
-);
+for (const command of ["bun --watch", "node --watch"]) {
+  test(
+    `WAL.open() of a program under \`${command}\` opens the log that it did not close before it was restarted`,
+    async () => {
+      await reloads(["--watch"], () => {});
+    },
+    { skip: !command.startsWith(runtime) && `this is ${runtime}` },
+  );
+}
 
 test(
   "WAL.open() of a program under `bun --hot` takes over the log of its evaluation before, which does not get it back",
@@ -101,7 +121,7 @@ test(
       }
     });
   },
-  { skip: onDeno },
+  { skip: notBun },
 );
 
 /**
@@ -116,20 +136,22 @@ async function failingTests(directory: TempDir): Promise<ChildResult> {
     throw new Error("boom");
   }`;
   const register = runtime === "deno" ? "Deno.test" : "test";
-  const header = `import { WAL } from ${MOD};\n${runtime === "deno" ? "" : 'import { test } from "bun:test";\n'}`;
+  const header = `import { WAL } from ${MOD};\n${
+    runtime === "deno" ? "" : `import { test } from "${runtime}:test";\n`
+  }`;
   fs.writeFileSync(directory.join("a_test.ts"), `${header}${register}("one", ${body});\n${register}("two", ${body});`);
   fs.writeFileSync(directory.join("b_test.ts"), `${header}${register}("three", ${body});`);
-  const command = runtime === "deno"
-    ? ["test", "-A", "--no-check", "--no-lock", CONFIG, "a_test.ts", "b_test.ts"]
-    : ["test", "./a_test.ts", "./b_test.ts"];
-  return await new Child([runtimeBinary(), ...command], { cwd: directory.path }).result;
+  const command = [runtimeBinary(), ...TEST[runtime], "./a_test.ts", "./b_test.ts"];
+  return await new Child(command, { cwd: directory.path }).result;
 }
 
 test("WALLockedError tells a test that follows one that threw why the log is locked; in Deno the next file opens it", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await failingTests(directory);
   const opened = stdout.split("\n").filter((line) => line.startsWith("opened"));
-  assertEquals(opened, runtime === "deno" ? ["opened 1 true", "opened 2 true"] : ["opened 1 true"]);
+  // Node runs the next file in another process, and Deno closes the log before the next file.
+  const inNextFile = { deno: ["opened 2 true"], bun: [], node: ["opened 2 false"] };
+  assertEquals(opened, ["opened 1 true", ...inNextFile[runtime]]);
   const why = `(this process): another instance is still open, perhaps after a reload, a failed test`;
   assertStringIncludes(stdout + stderr, why);
 });
@@ -150,7 +172,7 @@ test(
       assertEquals([wal.recovery.clean, wal.length], [true, 1]);
     }
   },
-  { skip: onBun },
+  { skip: notDeno },
 );
 
 /** The worker maps its log outside WebAssembly memories, as a log that is too large for them. */
@@ -168,22 +190,26 @@ function terminating(directory: TempDir, tries: number, before = ""): string {
   const path = JSON.stringify(directory.join("log"));
   fs.writeFileSync(
     directory.join("worker.ts"),
-    `import { WAL } from ${MOD};${before}
-     const wal = WAL.open(${path}, { size: 65536 });
-     await wal.logInsert(1, 2, 3, 4);
-     addEventListener("message", () => { wal.close(); postMessage("closed"); });
-     postMessage("open");`,
+    `import { WAL } from ${MOD};
+     import { answer } from ${WORKER};${before}
+     const opening = (async () => {
+       const wal = WAL.open(${path}, { size: 65536 });
+       await wal.logInsert(1, 2, 3, 4);
+       return wal;
+     })();
+     answer(async (message) => {
+       const wal = await opening;
+       if (message === "close") wal.close();
+       return "done";
+     });`,
   );
   return `
     import { WAL } from ${MOD};
-    const worker = new Worker(${JSON.stringify(`file://${directory.join("worker.ts")}`)}, { type: "module" });
-    const message = () => new Promise((resolve) => worker.onmessage = ({ data }) => resolve(data));
-    await message();
-    if (${tries} === 0) {
-      worker.postMessage("close"); // what a program can do
-      await message();
-    }
-    worker.terminate();
+    import { startWorker } from ${WORKER};
+    const worker = startWorker(new URL(${JSON.stringify(`file://${directory.join("worker.ts")}`)}));
+    await worker.ask("is it open?");
+    if (${tries} === 0) await worker.ask("close"); // what a program can do
+    await worker.terminate();
     for (let i = 0;; i++) {
       try {
         const wal = WAL.open(${path});
@@ -201,14 +227,14 @@ function terminating(directory: TempDir, tries: number, before = ""): string {
     }`;
 }
 
-test("WAL.open() opens a log that a terminated Deno worker had open, without its process ending", async () => {
+test("WAL.open() opens a log that a terminated worker on V8 had open, without its process ending", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await runSnippet(terminating(directory, 5000));
   assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
 }, { skip: onBun });
 
 // The thread ends, and such a mapping does not.
-test("WAL.open() opens a large log that a terminated Deno worker had open, without its process ending", async () => {
+test("WAL.open() opens a large log that a terminated worker on V8 had open, without its process ending", async () => {
   using directory = tempDir();
   const { stdout, stderr } = await runSnippet(terminating(directory, 5000, MAPPED_OUTSIDE));
   assertEquals([stdout, stderr], ["opened 1 false\n", ""]);
@@ -218,7 +244,7 @@ test("WALLockedError says why a log is locked that a terminated Bun worker had o
   using directory = tempDir();
   const { stdout } = await runSnippet(terminating(directory, 20));
   assertStringIncludes(stdout, "a terminated worker");
-}, { skip: onDeno });
+}, { skip: notBun });
 
 test("WAL.open() opens a log at once that a worker closed before it was terminated", async () => {
   using directory = tempDir();
@@ -270,8 +296,8 @@ test("WAL that stays open from one test to the next is passed over by `deno test
      };
      for (const [name, fn] of Object.entries(tests)) Deno.test({ name, fn, ${strict} });`,
   );
-  const command = [runtimeBinary(), "test", "-A", "--no-check", "--no-lock", CONFIG, "x_test.ts"];
-  const { code, stdout } = await new Child(command, { cwd: directory.path }).result;
+  const { code, stdout } = await new Child([runtimeBinary(), ...TEST[runtime], "x_test.ts"], { cwd: directory.path })
+    .result;
   assertEquals(code, 0, stdout);
   assertStringIncludes(stdout, "6 passed");
-}, { skip: onBun });
+}, { skip: notDeno });

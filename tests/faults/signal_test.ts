@@ -15,6 +15,7 @@ import { platform, RLIMIT_FSIZE } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { openLibc, posixSystem } from "../../ffi/system/current.ts";
 import { WAL, WALSpaceError } from "../../mod.ts";
+import { runArguments } from "../../scripts/tools.ts";
 import { PROJECT_URL, projectUrl, runCommand, runSnippet, runtimeBinary } from "../support/child.ts";
 import { runtime } from "../support/runtime.ts";
 import { type TempDir, tempDir } from "../support/temp.ts";
@@ -133,7 +134,7 @@ test(
     using directory = tempDir();
     const path = directory.join("log");
     // The runtime itself takes much address space. V8 cannot start with less than 50 GB.
-    const [limitKiB, bytes] = runtime === "deno" ? [60_000_000, 60 * 2 ** 30] : [4_000_000, 3.5 * 2 ** 30];
+    const [limitKiB, bytes] = runtime === "bun" ? [4_000_000, 3.5 * 2 ** 30] : [60_000_000, 60 * 2 ** 30];
     fs.writeFileSync(path, "");
     fs.truncateSync(path, bytes);
     const { stdout, stderr } = await runSnippet(
@@ -206,12 +207,11 @@ test("RLIMIT_FSIZE and struct rlimit are those of this system's headers", () => 
 }, { skip: noCompiler });
 
 test("examples/*.ts and scripts/*.ts end by themselves when nobody reads what they print", async () => {
-  const flags = runtime === "deno" ? ["run", "--quiet", "--no-lock", "--allow-all"] : [];
   for (
     const script of ["examples/quickstart.ts", "bench/main.ts --help", "scripts/mutants.ts --only none-of-this-name"]
   ) {
     const [file, ...rest] = script.split(" ");
-    const command = [runtimeBinary(), ...flags, file!, ...rest];
+    const command = [runtimeBinary(), ...runArguments(runtime), file!, ...rest];
     const { stderr } = await runCommand(
       ["/bin/sh", "-c", `("$@"; echo "ended $?" >&2) | true`, "sh", ...command],
       { cwd: fileURLToPath(PROJECT_URL) },

@@ -10,7 +10,7 @@ import { assert } from "@std/assert";
 import { stat } from "node:fs";
 import { type Store, WAL, type WALRecord } from "../../mod.ts";
 import { TURN_BUDGET_MS } from "../../ffi/turn.ts";
-import { AskedServer, type ServerKind } from "../support/asked_server.ts";
+import { AskedServer, SERVER_KINDS } from "../support/asked_server.ts";
 import { fill, openInMemory } from "../support/logs.ts";
 import { withTempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -131,7 +131,7 @@ function each(apply: () => void | Promise<void>): Store {
 }
 
 for (const [what, makeStore] of Object.entries(STORES)) {
-  for (const kind of ["native", "node"] satisfies ServerKind[]) {
+  for (const kind of SERVER_KINDS) {
     test(`consumeAsync() lets a server answer while ${what} is given a backlog, ${kind}`, async () => {
       await using server = await AskedServer.start(kind);
       await using wal = openInMemory({ size: 2 ** 20 });

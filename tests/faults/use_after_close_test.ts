@@ -6,7 +6,7 @@
 //   of times, and must come to its end.
 
 import { assertEquals } from "@std/assert";
-import { projectUrl, runSnippet } from "../support/child.ts";
+import { projectUrl, runSnippet, WITH_COLLECTOR } from "../support/child.ts";
 import { test } from "../support/test.ts";
 
 const SCRIPT = `
@@ -95,10 +95,7 @@ const SCRIPT = `
   console.log("end", refused >= rounds * 17);`;
 
 test("WAL that is closed, its cursors, iterators and records are safe under garbage collection", async () => {
-  const { code, signal, stdout, stderr } = await runSnippet(SCRIPT, {
-    args: ["150"],
-    denoFlags: ["--allow-all", "--v8-flags=--expose-gc"],
-  });
+  const { code, signal, stdout, stderr } = await runSnippet(SCRIPT, { args: ["150"], ...WITH_COLLECTOR });
   assertEquals([code, signal, stdout, stderr], [0, null, "end true\n", ""]);
 });
 
@@ -123,7 +120,7 @@ test("WAL objects that were dropped without close() are safe under garbage colle
     }
     fs.rmSync(directory, { recursive: true });
     console.log(ends.length);`,
-    { denoFlags: ["--allow-all", "--v8-flags=--expose-gc"] },
+    WITH_COLLECTOR,
   );
   assertEquals([code, signal, stdout, stderr], [0, null, "60\n", ""]);
 });

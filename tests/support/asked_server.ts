@@ -5,8 +5,13 @@ import type { AddressInfo } from "node:net";
 import { type Child, spawnSnippet } from "./child.ts";
 import { runtime } from "./runtime.ts";
 
-/** The runtime's own server, or Node's as the runtime has it. */
+/** The runtime's own server, or Node's as the runtime has it. Node has one only. */
 export type ServerKind = "native" | "node";
+
+/** The kinds that differ on this runtime. */
+export const SERVER_KINDS: readonly ServerKind[] = runtime === "node" ? ["native"] : ["native", "node"];
+
+const NATIVE = { deno: startDeno, bun: startBun, node: startNode };
 
 /** Asks again and again, one question at a time, until it is killed. */
 const ASKER = `
@@ -41,8 +46,7 @@ export class AskedServer implements AsyncDisposable {
       asked.answers++;
       first.resolve();
     };
-    asked.#server =
-      await (kind === "node" ? startNode(answer) : runtime === "deno" ? startDeno(answer) : startBun(answer));
+    asked.#server = await NATIVE[kind === "native" ? runtime : "node"](answer);
     asked.#asker = spawnSnippet(ASKER, { args: [String(asked.#server.port)] });
     await Promise.race([
       first.promise,

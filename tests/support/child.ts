@@ -52,6 +52,14 @@ export interface ChildOptions {
   timeoutMs?: number;
 }
 
+/**
+ * Options for a child that collects garbage by `globalThis.gc()`, or on Bun by `Bun.gc(true)`.
+ */
+export const WITH_COLLECTOR: ChildOptions = {
+  denoFlags: ["--allow-all", "--v8-flags=--expose-gc"],
+  nodeFlags: ["--expose-gc"],
+};
+
 /** What a child left behind. Either `code` or `signal` is null. */
 export interface ChildResult {
   readonly code: number | null;

@@ -1,26 +1,21 @@
 // A worker for the tests of openers: opens a log, says how that ended, closes it when told to.
 
 import { WAL, WALError, WALLockedError } from "../../mod.ts";
-
-const scope = globalThis as unknown as {
-  onmessage: (event: { data: string }) => void;
-  postMessage(answer: string): void;
-};
+import { answer } from "./worker.ts";
 
 let wal: WAL | null = null;
 
-scope.onmessage = ({ data }) => {
+answer((message) => {
   try {
-    if (data === "close") {
+    if (message === "close") {
       wal?.close();
-      scope.postMessage("closed");
-    } else {
-      wal = WAL.open(data, { size: 65536 });
-      wal.logInsertSync(1, 1, 1, 1);
-      scope.postMessage(`opened ${wal.head}`);
+      return "closed";
     }
+    wal = WAL.open(message, { size: 65536 });
+    wal.logInsertSync(1, 1, 1, 1);
+    return `opened ${wal.head}`;
   } catch (error) {
     const pid = error instanceof WALLockedError ? ` ${error.pid}` : "";
-    scope.postMessage(error instanceof WALError ? `${error.code}${pid}` : String(error));
+    return error instanceof WALError ? `${error.code}${pid}` : String(error);
   }
-};
+});

@@ -5,13 +5,9 @@ import { RegionError } from "../../ffi/region.ts";
 import { diskStorage } from "../../ffi/storage.ts";
 import type { SystemError } from "../../ffi/system/system.ts";
 import { openRequest } from "./region.ts";
+import { answer } from "./worker.ts";
 
-const scope = globalThis as unknown as {
-  onmessage: (event: { data: string }) => void;
-  postMessage(answer: string): void;
-};
-
-scope.onmessage = ({ data }) => scope.postMessage(data === "errno" ? failures() : opening(data));
+answer((message) => message === "errno" ? failures() : opening(message));
 
 /** The names of the errors of calls that must fail. */
 export function failures(): string {

@@ -1,7 +1,8 @@
 // Which runtime runs the tests.
 
-/** The runtimes on which everything is tested. */
-export type Runtime = "deno" | "bun" | "node";
+import { runtime } from "../../ffi/runtime.ts";
 
-/** The name of the runtime at hand. */
-export const runtime: Runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+export { runtime };
+
+/** The runtimes on which everything is tested. */
+export type Runtime = typeof runtime;

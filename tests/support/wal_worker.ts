@@ -1,13 +1,9 @@
 // A worker that opens a log where it is told to, and says how that ended.
 
 import { WAL, WALLockedError } from "../../mod.ts";
+import { answer } from "./worker.ts";
 
-const scope = globalThis as unknown as {
-  onmessage: (event: { data: string }) => void;
-  postMessage(answer: string): void;
-};
-
-scope.onmessage = ({ data }) => scope.postMessage(opening(data));
+answer(opening);
 
 function opening(path: string): string {
   try {

@@ -16,13 +16,16 @@
  *   follower.applyBatch(records, run);
  * };
  *
- * let sent = 0; // a real store saves it with the data, and asks the other machine for it
+ * let sent = follower.appliedLsn();
  * const sender: BatchStore = {
  *   applyBatch(records, run) {
  *     // Runs without a gap between them: the follower can tell if one is missing.
  *     receive(encodeRun(records, { ...run, firstLsn: sent + 1 }).bytes);
  *     sent = run.lastLsn;
  *   },
+ *   // Without it, a consumer would not notice that the log has released what the follower lacks.
+ *   appliedLsn: () => sent,
+ *   appliedLog: () => follower.appliedLog(),
  * };
  * const consumption = consume(wal, sender);
  * await wal.batchInsert([[1, 2, 3, 4], [5, 6, 7, 8]]);
@@ -58,7 +61,8 @@ export type { AppliedRun, EncodedRun, WALRecord, WALRecordFields, WALRunFault } 
 /** A run that was read and verified. */
 export interface DecodedRun extends AppliedRun {
   /**
-   * All records from `firstLsn` to `lastLsn`, checkpoints included: whole batches in LSN order.
+   * All records from `firstLsn` to `lastLsn`, in LSN order, as whole batches. Checkpoints are among
+   * them, which no consumer gives to a store.
    */
   readonly records: WALRecord[];
 }
@@ -68,8 +72,9 @@ export interface DecodedRun extends AppliedRun {
  * log, faster, and with the records' own checksums.
  *
  * An LSN of the run without a record is taken for a checkpoint's, because stores are given no
- * checkpoints. So leave out no other record. Records do not tell where their batches end, so the
- * run is encoded as one batch.
+ * checkpoints. So leave out no other record, and give the store an `appliedLsn()`: a consumer then
+ * refuses the store if the log has released records that it lacks. Records do not tell where their
+ * batches end, so the run is encoded as one batch.
  *
  * @param records in LSN order. `applyBatch()` and `records()` give them whole batches at a time.
  * @param run as `applyBatch()` was given it. With a `firstLsn` of one more than the `lastLsn` of

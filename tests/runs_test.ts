@@ -358,6 +358,22 @@ for (const [how, makeSender] of Object.entries(SENDERS)) {
   });
 }
 
+test("encodeRun() covers no record that the log has released: such a store is refused if it has appliedLsn()", async () => {
+  const wal = openInMemory();
+  fill(wal, 20);
+  wal.checkpoint(20);
+  wal.truncate(20);
+  const sent: number[] = [];
+  const sender = {
+    applyBatch: (_: readonly WALRecord[], run: AppliedRun) => void sent.push(run.firstLsn),
+    appliedLsn: () => 7,
+    appliedLog: () => wal.logId,
+  };
+  await assertRejects(() => wal.consumeAsync(sender), WALStoreError, "released everything before LSN 21");
+  assertEquals(sent, []);
+  wal.close();
+});
+
 // The module.
 
 test("runs.ts decodes without any permission, and touches no log", async () => {

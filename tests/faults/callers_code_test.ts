@@ -22,6 +22,7 @@ import {
   WALFullError,
   type WALOptions,
   WALSyncError,
+  WALTruncatedError,
 } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { settle } from "../support/commit_target.ts";
@@ -957,6 +958,62 @@ test("batchInsert() neither loses a record that an item appends when it is read,
     wal.close();
   }
 });
+
+test("records(), cursor(), encodeRun() and backup() read what they are given before they look at the log", () => {
+  /** An option whose reading releases or appends records, or closes the log. */
+  const option = (name: string, value: unknown, act: () => void) =>
+    Object.defineProperty({}, name, {
+      enumerable: true,
+      get() {
+        act();
+        return value;
+      },
+    });
+  const readers: readonly ((wal: WAL, options: object) => unknown)[] = [
+    (wal, options) => [...wal.records(options)],
+    (wal, options) => {
+      for (const cursor = wal.cursor(options); cursor.next(););
+    },
+    (wal, options) => wal.encodeRun(options),
+  ];
+  const ends = { from: 3, to: 5, since: 0n, until: 2n ** 64n - 1n };
+  const calls = [
+    ...Object.entries(ends).flatMap(([name, value]) => readers.map((call) => ({ name, value, call }))),
+    { name: "through", value: 5, call: (wal: WAL, options: object) => wal.backup("/sim/copy", options) },
+  ];
+  for (const { name, value, call } of calls) {
+    const started = () => {
+      const wal = openOn(new SimulatedDisk());
+      fill(wal, CAPACITY);
+      wal.flush();
+      return wal;
+    };
+    const closing = started();
+    assertThrows(() => call(closing, option(name, value, () => closing.close())), WALClosedError, undefined, name);
+    // The slots of the records that were asked for are used again meanwhile.
+    const releasing = started();
+    const release = () => {
+      releasing.truncate(CAPACITY);
+      fill(releasing, CAPACITY);
+      releasing.flush();
+    };
+    const asked = option(name, value, release);
+    if (name === "from" || name === "through") assertThrows(() => call(releasing, asked), WALTruncatedError);
+    else if (name === "to") assertRejectsOrIsEmpty(() => call(releasing, asked));
+    else call(releasing, asked);
+    assertEquals(lsns(releasing.replay()), range(CAPACITY + 1, 2 * CAPACITY), name);
+    releasing.close();
+  }
+});
+
+/** A range that ends before the log begins holds nothing; a run of it is refused. */
+function assertRejectsOrIsEmpty(call: () => unknown): void {
+  try {
+    assertEquals(call() ?? [], []);
+  } catch (error) {
+    assertInstanceOf(error, RangeError);
+  }
+}
 
 test("consumeAsync() from within appliedLsn() rejects with WALConsumingError", async () => {
   const wal = openInMemory();

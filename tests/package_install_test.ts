@@ -141,8 +141,10 @@ test("bun build puts a program and the package into one file, and leaves out wha
       "console.log(bytesToHex(new Uint8Array(16)));\n",
   );
   await runIn(app, [runtimeBinary(), "build", "--target=bun", "--minify", "--outdir=out", "app.ts", "key.ts"]);
+  await runIn(app, [runtimeBinary(), "build", "--compile", "--outfile=out/app", "app.ts"]);
   fs.rmSync(app.join("node_modules"), { recursive: true });
   assertEquals((await runIn(app, [runtimeBinary(), "run", "out/app.js"])).stdout, "6\n");
+  assertEquals((await runIn(app, [app.join("out/app")])).stdout, "12\n");
   assertEquals((await runIn(app, [runtimeBinary(), "run", "out/key.js"])).stdout, `${"0".repeat(32)}\n`);
   const sizes = ["app.js", "key.js"].map((name) => fs.statSync(app.join("out", name)).size) as [number, number];
   assert(sizes[1] < sizes[0] / 10, `the log is in neither program: ${sizes}`);

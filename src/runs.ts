@@ -38,13 +38,13 @@
  */
 
 import { FileMemory } from "../ffi/file_memory.ts";
-import { copyBytes, takeLogId, takeRecord, takeRun } from "./arguments/runs.ts";
+import { checkPlace, copyBytes, takeLogId, takeRecord, takeRun } from "./arguments/runs.ts";
 import { WALRunError } from "./errors.ts";
-import { FLAG_BATCH_GOES_ON, RECORD_BYTES, RECORD_VERSION, RUN_HEADER_BYTES, RUN_LOG_ID_AT } from "./format/layout.ts";
+import { FLAG_BATCH_GOES_ON, RECORD_BYTES, RUN_HEADER_BYTES, RUN_LOG_ID_AT } from "./format/layout.ts";
 import { logIdBytes } from "./format/lineage.ts";
 import { checksumSeed, Slots, type TimeWords } from "./format/record.ts";
 import { readRunHeader, writeRunHeader } from "./format/run_header.ts";
-import { readRecords } from "./read/stored_record.ts";
+import { readRecords, recordOf, StoredRecord, storeRecord } from "./read/stored_record.ts";
 import {
   type AppliedRun,
   type EncodedRun,
@@ -89,23 +89,25 @@ export function encodeRun(records: readonly WALRecordFields[], run: AppliedRun):
   const slots = new Slots(new FileMemory(bytes.buffer), RUN_HEADER_BYTES, count, seedOf(logId));
   const flagsOf = (slot: number) => slot === count - 1 ? 0 : FLAG_BATCH_GOES_ON;
   let next = 0;
-  let at: TimeWords | null = null;
-  const putCheckpoints = (end: number, time: TimeWords) => {
+  const putCheckpoints = (end: number, time: HybridTime) => {
+    const words = timeWordsOf(time);
     for (; next < end; next++) {
-      slots.write(next, OpType.Checkpoint, flagsOf(next), firstLsn + next, next + 1, time, 0, 0, 0, 0, 0);
+      slots.write(next, OpType.Checkpoint, flagsOf(next), firstLsn + next, next + 1, words, 0, 0, 0, 0, 0);
     }
   };
+  let before: StoredRecord | null = null;
   for (const given of records) {
-    const record = takeRecord(given, firstLsn + next - 1, lastLsn, RECORD_VERSION);
-    const { lsn, opType, time, keyHigh, keyLow, valueHigh, valueLow } = record;
-    const own = timeWordsOf(time);
-    putCheckpoints(lsn - firstLsn, at ?? own);
-    slots.write(next, opType, flagsOf(next), lsn, next + 1, own, time[2], keyHigh, keyLow, valueHigh, valueLow);
-    next++;
-    at = own;
+    const record = given instanceof StoredRecord ? given : recordOf(takeRecord(given));
+    const { lsn, opType } = record;
+    checkPlace(lsn, opType, firstLsn + next, lastLsn);
+    const slot = lsn - firstLsn;
+    if (slot > next) putCheckpoints(slot, (before ?? record).time);
+    storeRecord(record, flagsOf(slot), slot + 1, slots.words, slots.wordOf(slot));
+    next = slot + 1;
+    before = record;
   }
-  if (at === null) throw new RangeError(`Cannot encode LSN ${firstLsn} to ${lastLsn}: there is no record`);
-  putCheckpoints(count, at);
+  if (before === null) throw new RangeError(`Cannot encode LSN ${firstLsn} to ${lastLsn}: there is no record`);
+  putCheckpoints(count, before.time);
   slots.seal(0, count);
   const encoded = { logId, firstLsn, lastLsn };
   writeRunHeader(bytes, encoded);

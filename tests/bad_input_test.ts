@@ -579,11 +579,12 @@ test("encodeRun() refuses records and runs that make no sense, and says why", ()
   }
   for (const run of [null, undefined, 5]) assertThrows(() => encodeRun([RECORD], run as never), TypeError, "as run");
   const records: [change: Record<string, unknown>, errorClass: ErrorClass][] = [
-    ...[3, 7, 0.5, NaN, "5", 5n].map((lsn) => [{ lsn }, RangeError] as [Record<string, unknown>, ErrorClass]),
-    ...[0, 6, 31, 64, 1.5, "1", null].map((opType) =>
-      [{ opType }, RangeError] as [Record<string, unknown>, ErrorClass]
-    ),
-    ...[0, 2, "1"].map((version) => [{ version }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    ...[3, 7, 0.5, NaN].map((lsn) => [{ lsn }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    ...["5", 5n].map((lsn) => [{ lsn }, TypeError] as [Record<string, unknown>, ErrorClass]),
+    ...[0, 6, 31, 64, 1.5].map((opType) => [{ opType }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    ...["1", null].map((opType) => [{ opType }, TypeError] as [Record<string, unknown>, ErrorClass]),
+    ...[0, 2].map((version) => [{ version }, RangeError] as [Record<string, unknown>, ErrorClass]),
+    [{ version: "1" }, TypeError],
     ...["keyHigh", "keyLow", "valueHigh", "valueLow"].flatMap((half) =>
       [[{ [half]: 1 }, TypeError], [{ [half]: -1n }, RangeError], [{ [half]: 2n ** 64n }, RangeError]] as [
         Record<string, unknown>,

@@ -1,5 +1,6 @@
 // What callers hand to the codec of runs. Everything is read once.
 
+import { OPCODE_MASK, RECORD_VERSION } from "../format/layout.ts";
 import { isOpcode } from "../format/operations.ts";
 import type { AppliedRun, HybridTime, LSN, OpType, WALRecordFields } from "../types.ts";
 import { isDetached, lengthOf } from "./bytes.ts";
@@ -31,38 +32,30 @@ export function takeRun(run: AppliedRun): AppliedRun {
   return { logId, firstLsn, lastLsn };
 }
 
-/** The fields of a record that a run holds, each read and checked. */
-export interface TakenRecord {
-  readonly lsn: LSN;
-  readonly opType: OpType;
-  readonly time: HybridTime;
-  readonly keyHigh: bigint;
-  readonly keyLow: bigint;
-  readonly valueHigh: bigint;
-  readonly valueLow: bigint;
-}
-
 /**
- * Reads a record.
+ * Reads a record's fields, and checks all that can be said of each by itself.
  *
- * @param before the LSN of the record before it.
  * @throws {TypeError} or {RangeError}
  */
-export function takeRecord(record: WALRecordFields, before: LSN, lastLsn: LSN, itsVersion: number): TakenRecord {
+export function takeRecord(record: WALRecordFields): WALRecordFields {
   checkObject(record, "record");
   const { lsn, opType, version, time, keyHigh, keyLow, valueHigh, valueLow } = record;
-  if (!Number.isSafeInteger(lsn) || lsn <= before || lsn > lastLsn) {
-    throw new RangeError(`Cannot encode LSN ${show(lsn)}: it must be from ${before + 1} to ${lastLsn}, in LSN order`);
-  }
-  if (typeof opType !== "number" || !isOpcode(opType)) {
-    throw new RangeError(`Cannot encode LSN ${lsn}: its type ${show(opType)} is unknown`);
-  }
-  if (version !== itsVersion) throw new RangeError(`Cannot encode LSN ${lsn}: its version is not ${itsVersion}`);
+  checkInteger(lsn, "lsn", 1, Number.MAX_SAFE_INTEGER);
+  checkInteger(opType, "opType", 0, OPCODE_MASK);
+  checkInteger(version, "version", RECORD_VERSION, RECORD_VERSION);
   checkHalf(keyHigh, "keyHigh");
   checkHalf(keyLow, "keyLow");
   checkHalf(valueHigh, "valueHigh");
   checkHalf(valueLow, "valueLow");
-  return { lsn, opType, time: takeRecordTime(time), keyHigh, keyLow, valueHigh, valueLow };
+  return { lsn, opType, version, time: takeRecordTime(time), keyHigh, keyLow, valueHigh, valueLow };
+}
+
+/** Checks a record's place in a run, and that its type is known. @throws {RangeError} */
+export function checkPlace(lsn: LSN, opType: OpType, least: LSN, lastLsn: LSN): void {
+  if (!(lsn >= least && lsn <= lastLsn)) {
+    throw new RangeError(`Cannot encode LSN ${lsn}: it must be from ${least} to ${lastLsn}, in LSN order`);
+  }
+  if (!isOpcode(opType)) throw new RangeError(`Cannot encode LSN ${lsn}: its type ${opType} is unknown`);
 }
 
 function takeRecordTime(time: HybridTime): HybridTime {

@@ -58,16 +58,16 @@ const inspectedByDeno: unique symbol = Symbol.for("Deno.customInspect");
 /** A record that was read from the log. */
 export class StoredRecord implements WALRecord {
   // Declared only: to define each field before it is set takes a quarter of a replay.
-  declare private readonly common: CommonWords;
-  declare private readonly word2: number;
-  declare private readonly word8: number;
-  declare private readonly word9: number;
-  declare private readonly word10: number;
-  declare private readonly word11: number;
-  declare private readonly word12: number;
-  declare private readonly word13: number;
-  declare private readonly word14: number;
-  declare private readonly word15: number;
+  declare readonly common: CommonWords;
+  declare readonly word2: number;
+  declare readonly word8: number;
+  declare readonly word9: number;
+  declare readonly word10: number;
+  declare readonly word11: number;
+  declare readonly word12: number;
+  declare readonly word13: number;
+  declare readonly word14: number;
+  declare readonly word15: number;
 
   /** @param at index of the record's first word. */
   constructor(common: CommonWords, words: Int32Array, at: number) {
@@ -196,8 +196,38 @@ export function readRecords(words: Int32Array, at: number, count: number, into: 
   }
 }
 
+/**
+ * Stores a record's words as on disk, but for its checksum.
+ *
+ * @param at index of the record's first word.
+ */
+export function storeRecord(
+  record: StoredRecord,
+  flags: number,
+  distance: number,
+  words: Int32Array,
+  at: number,
+): void {
+  const { common } = record;
+  words[at + 1] = common.word1 | (flags << 8);
+  words[at + 2] = record.word2;
+  words[at + 3] = common.word3;
+  words[at + 4] = common.word4;
+  words[at + 5] = common.word5;
+  words[at + 6] = common.word6Less2 + record.word2;
+  words[at + 7] = distance;
+  words[at + 8] = record.word8;
+  words[at + 9] = record.word9;
+  words[at + 10] = record.word10;
+  words[at + 11] = record.word11;
+  words[at + 12] = record.word12;
+  words[at + 13] = record.word13;
+  words[at + 14] = record.word14;
+  words[at + 15] = record.word15;
+}
+
 /** A record with these fields, as the log would hand it out. */
-export function recordOf(fields: WALRecordFields): WALRecord {
+export function recordOf(fields: WALRecordFields): StoredRecord {
   const { lsn, opType, version, time: [nanos, seq, shard], keyHigh, keyLow, valueHigh, valueLow } = fields;
   const words = new Int32Array(WORDS);
   words[1] = opType | (version << VERSION_SHIFT) | (shard << 16);
@@ -205,7 +235,7 @@ export function recordOf(fields: WALRecordFields): WALRecord {
   const longs = new BigUint64Array(words.buffer);
   longs.set([BigInt(lsn), nanos], 1);
   longs.set([keyHigh, keyLow, valueHigh, valueLow], 4);
-  const records: WALRecord[] = [];
+  const records: StoredRecord[] = [];
   readRecords(words, 0, 1, records, 0);
   return records[0]!;
 }

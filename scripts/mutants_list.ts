@@ -103,8 +103,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/engine/group_commit.ts",
-      "const group = this.#inFlight = this.#takeOpen();",
-      "const group = this.#inFlight = this.#takeOpen();\n    group?.resolve();",
+      "    this.#again = false;\n    this.#gathering.syncStarted();",
+      "    this.#again = false;\n    flight.group?.resolve();\n    this.#gathering.syncStarted();",
     ),
     tests: faults("lost_sync", "histories"),
   },
@@ -133,10 +133,26 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/engine/group_commit.ts",
-      "    group?.resolve();\n    if (synced !== null)",
-      "    group?.resolve();\n    next?.group?.resolve();\n    if (synced !== null)",
+      "    flight.group?.resolve();\n    if (synced !== null)",
+      "    flight.group?.resolve();\n    next?.group?.resolve();\n    if (synced !== null)",
     ),
     tests: faults("lost_sync"),
+  },
+  {
+    name: "whenDurable() takes a sync in flight for one that is over",
+    hazard: "H10",
+    edits: edit(
+      "src/engine/group_commit.ts",
+      "return (flight.group ??= new Group()).shared;",
+      "return Promise.resolve();",
+    ),
+    tests: ["tests/group_commit_test.ts", ...faults("late_failure")],
+  },
+  {
+    name: "whenDurable() takes a sync in flight for one of every record",
+    hazard: "H10",
+    edits: edit("src/engine/group_commit.ts", "if (flight !== null && lsn <= flight.last)", "if (flight !== null)"),
+    tests: ["tests/group_commit_test.ts"],
   },
   {
     name: "a group waits for more callers for as long as each turn brings one",

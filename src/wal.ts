@@ -179,7 +179,7 @@ export class WAL implements Disposable, AsyncDisposable {
     if (log === null) return;
     await log.consumers.stop(this.#options.closeTimeoutMs);
     // close() reports what cannot be made durable.
-    if (log.health.isOpen) await log.commit.flushAsync().catch(() => {});
+    if (log.health.isOpen) await log.commit.whenDurable().catch(() => {});
     closeLog(log);
   }
 
@@ -312,10 +312,12 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @param items iterated once, before anything is written. Each number and each byte is read once.
    * If reading an item appends a record, that record comes before the batch. An empty batch
-   * resolves and writes nothing.
+   * writes nothing.
+   * @returns the LSN of the last insert, when the batch is durable. For an empty batch, the LSN of
+   * the newest record at the call, durable or not; 0 if there never was one.
    * @throws {RangeError} also if the batch is larger than the ring.
    */
-  batchInsert(items: Iterable<InsertItem | InsertBytes>): Promise<void>;
+  batchInsert(items: Iterable<InsertItem | InsertBytes>): Promise<LSN>;
   /**
    * As above, also with a packed batch, which is read at once.
    *
@@ -324,16 +326,16 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {RangeError} also if its length is no multiple of 32, or if its memory is detached.
    * @throws {TypeError} also if its memory is shared or resizable.
    */
-  batchInsert(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): Promise<void>;
-  batchInsert(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Promise<void> {
+  batchInsert(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): Promise<LSN>;
+  batchInsert(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Promise<LSN> {
     return this.#batch(OpType.Insert, () => readInserts(items));
   }
 
   /** Logs deletes as one batch. As {@linkcode WAL.batchInsert}. */
-  batchDelete(items: Iterable<DeleteItem | Uint8Array>): Promise<void>;
+  batchDelete(items: Iterable<DeleteItem | Uint8Array>): Promise<LSN>;
   /** As above, also with a packed batch: 16 bytes for each key. */
-  batchDelete(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): Promise<void>;
-  batchDelete(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Promise<void> {
+  batchDelete(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): Promise<LSN>;
+  batchDelete(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Promise<LSN> {
     return this.#batch(OpType.Delete, () => readDeletes(items));
   }
 
@@ -461,7 +463,38 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   flushAsync(): Promise<void> {
     try {
-      return this.#good("flush").commit.flushAsync();
+      return this.#good("flush").commit.whenDurable();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Resolves when a record is durable; at once if it already is. If no sync is under way, it starts
+   * one, so it makes records durable that a method ending in `Sync` appended. Waiting calls share
+   * one sync with all others.
+   *
+   * Right after the call of an async method, `head - 1` is its last record's LSN, unless the call
+   * waits for room in a full ring or was refused.
+   *
+   * @param lsn the newest record if left out. 0 stands for no record.
+   * @throws {RangeError} or {TypeError} if it is no LSN, or if the record was not appended yet.
+   * @throws {WALSyncError} {@linkcode WALFileGoneError} {@linkcode WALClosedError}
+   *
+   * @example Append many records, then wait once
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   *
+   * await using wal = WAL.open(null);
+   * let lsn = 0;
+   * for (let key = 0; key < 100; key++) lsn = wal.logInsertSync(key, 0, 0, 0);
+   * await wal.whenDurable(lsn);
+   * console.log(wal.durable); // 100
+   * ```
+   */
+  whenDurable(lsn?: LSN): Promise<void> {
+    try {
+      return this.#good("wait until a record is durable").commit.whenDurable(lsn);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -907,7 +940,7 @@ export class WAL implements Disposable, AsyncDisposable {
       return Promise.reject(error);
     }
     if (lsn === NO_ROOM) return this.#appendLater(opType, keyHigh, keyLow, valueHigh, valueLow, time);
-    return this.#log!.commit.wait();
+    return this.#log!.commit.join().shared;
   }
 
   /** A method of its own, so that no closure is made while there is room. */
@@ -932,7 +965,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return lsn;
   }
 
-  #batch(opType: OpType, read: () => Batch): Promise<void> {
+  #batch(opType: OpType, read: () => Batch): Promise<LSN> {
     let batch: Batch;
     try {
       batch = read();
@@ -943,7 +976,7 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#appendBatch(opType, batch);
   }
 
-  #appendBatch(opType: OpType, batch: Batch): Promise<void> {
+  #appendBatch(opType: OpType, batch: Batch): Promise<LSN> {
     let lsn: LSN;
     try {
       lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
@@ -957,7 +990,7 @@ export class WAL implements Disposable, AsyncDisposable {
       return this.#log!.room.wait(kept.count, () => this.#appendBatch(opType, kept));
     }
     releaseBatch(batch);
-    return batch.count === 0 ? Promise.resolve() : this.#log!.commit.wait();
+    return batch.count === 0 ? Promise.resolve(lsn) : this.#log!.commit.join().promiseOf(lsn);
   }
 }
 

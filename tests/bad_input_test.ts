@@ -629,6 +629,22 @@ test("decodeRun() refuses what is no bytes, and what is no log's id", () => {
   assertThrows(() => decodeRun(new Uint8Array(0), { logId }), WALRunError, "shorter than its header");
 });
 
+test("whenDurable() and whenApplied() refuse what is no LSN, and one that was not appended", async () => {
+  await using wal = openInMemory();
+  fill(wal, 3);
+  const bad: [lsn: unknown, errorClass: ErrorClass][] = [
+    ...[-1, 0.5, NaN, Infinity, 2 ** 53, 4, 2 ** 40].map((lsn) => [lsn, RangeError] as [unknown, ErrorClass]),
+    ...["1", 1n, null, {}, Symbol("s")].map((lsn) => [lsn, TypeError] as [unknown, ErrorClass]),
+  ];
+  for (const [lsn, errorClass] of bad) {
+    for (const wait of [wal.whenDurable, wal.whenApplied]) {
+      const { message } = await assertRejects(() => wait.call(wal, lsn as number), errorClass);
+      assertMatch(message, lsn === 4 || lsn === 2 ** 40 ? /LSN \d+: records are appended up to LSN 3/ : /as lsn/);
+    }
+  }
+  assertEquals([wal.durable, wal.stats().syncs], [0, 0]);
+});
+
 test("open() of an undefined path is a TypeError, not a log in memory", () => {
   const unset = undefined as unknown as string;
   assertThrows(() => WAL.open(unset), TypeError, "undefined as path");

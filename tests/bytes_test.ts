@@ -148,7 +148,7 @@ interface Method {
   readonly opType: OpType;
   readonly hasValue: boolean;
   readonly sync: (wal: WAL, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput) => unknown;
-  readonly async: (wal: WAL, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput) => Promise<void>;
+  readonly async: (wal: WAL, key: Uint8Array, value: Uint8Array, time?: HybridTimeInput) => Promise<unknown>;
 }
 
 const METHODS: readonly Method[] = [

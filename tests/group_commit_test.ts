@@ -29,7 +29,7 @@ function start(option: "inline" | "offload" | "adaptive" = "inline", cutRecords 
   /** One durable append. */
   const append = () => {
     target.append();
-    return commit.wait();
+    return commit.join().shared;
   };
   return { target, commit, append };
 }
@@ -42,7 +42,7 @@ async function untilPending(target: FakeTarget, count: number): Promise<void> {
   }
 }
 
-test("wait() gives all callers of a group one promise, and syncs once", async () => {
+test("join() gives all callers of a group one promise, and syncs once", async () => {
   const { target, commit, append } = start();
   const promises = Array.from({ length: 100 }, append);
   assertEquals(new Set(promises).size, 1);
@@ -52,7 +52,7 @@ test("wait() gives all callers of a group one promise, and syncs once", async ()
   assertEquals([target.positions.durable, commit.pace.syncs, commit.pace.records, target.advances], [100, 1, 100, 1]);
 });
 
-test("wait() costs two readings of the clock, and the latency of its sync lies between them", async () => {
+test("join() costs two readings of the clock, and the latency of its sync lies between them", async () => {
   const { target, commit, append } = start();
   let readings = 0;
   target.nowMs = () => readings++;
@@ -66,7 +66,7 @@ test("wait() costs two readings of the clock, and the latency of its sync lies b
   assertEquals([readings, commit.pace.latency.snapshot().totalMs], [22, 11]);
 });
 
-test("wait() starts a new group once the sync has begun", async () => {
+test("join() starts a new group once the sync has begun", async () => {
   const { target, append } = start("offload");
   const first = append();
   await untilPending(target, 1);
@@ -126,16 +126,99 @@ test("GroupCommit has one sync in flight at a time, and everything that comes me
   await Promise.all(all);
 });
 
+test("promiseOf() gives a caller an LSN, and everybody is woken in the order of the calls", async () => {
+  for (const option of ["inline", "offload"] as const) {
+    const { target, commit, append } = start(option);
+    const woken: unknown[] = [];
+    const appendFor = () => {
+      target.append();
+      return commit.join().promiseOf(target.positions.head - 1);
+    };
+    const calls = [append, append, appendFor, appendFor, append, append, appendFor, append];
+    const promises = calls.map((call, i) => call().then((lsn) => woken.push([i, lsn])));
+    if (option === "offload") {
+      await untilPending(target, 1);
+      target.pending[0]!.resolve();
+    }
+    await Promise.all(promises);
+    assertEquals(woken, calls.map((call, i) => [i, call === appendFor ? i + 1 : undefined]));
+    assertEquals(target.syncs.length, 1);
+  }
+});
+
+test("promiseOf() rejects with the error of its sync, of the end, and of an end before it", async () => {
+  const { target, commit, append } = start("offload");
+  const error = new Error("no");
+  const [first, second] = [commit.join().promiseOf(7), append()].map((promise) => new Watched(promise));
+  await untilPending(target, 1);
+  const late = new Watched(commit.join().promiseOf(8));
+  commit.end(error);
+  const last = new Watched(commit.join().promiseOf(9));
+  await settle();
+  for (const waiter of [first!, second!, late, last]) assertEquals([waiter.state, waiter.error], ["rejected", error]);
+});
+
+test("whenDurable() waits for the sync that has the record: one that is over, in flight, or still to come", async () => {
+  const { target, commit, append } = start("offload");
+  target.append(3);
+  const first = commit.whenDurable(2); // which starts a sync, though nobody else waits
+  await untilPending(target, 1);
+  assertEquals(target.syncs, [{ first: 1, last: 3, where: "offload" }]);
+  target.append(2);
+  const inFlight = [1, 2, 3].map((lsn) => new Watched(commit.whenDurable(lsn)));
+  const later = [4, 5].map((lsn) => new Watched(commit.whenDurable(lsn)));
+  assertStrictEquals(commit.whenDurable(5), append());
+  target.pending[0]!.resolve();
+  await first;
+  await untilPending(target, 2);
+  await settle();
+  assertEquals(inFlight.map(({ state }) => state), ["resolved", "resolved", "resolved"]);
+  assertEquals(later.map(({ state }) => state), ["pending", "pending"]);
+  target.pending[1]!.resolve();
+  await settle();
+  assertEquals(later.map(({ state }) => state), ["resolved", "resolved"]);
+  assertEquals([await commit.whenDurable(), target.syncs.length], [undefined, 2]);
+});
+
+test("whenDurable() shares a sync in flight for which nobody waits, and its failure", async () => {
+  for (const fails of [false, true]) {
+    const { target, commit } = start("offload");
+    target.append(2);
+    commit.schedule();
+    await untilPending(target, 1);
+    const waiters = [commit.whenDurable(1), commit.whenDurable()];
+    assertStrictEquals(waiters[0], waiters[1]);
+    const watched = new Watched(waiters[0]!);
+    if (fails) target.pending[0]!.reject(new Error("no"));
+    else target.pending[0]!.resolve();
+    await settle();
+    assertEquals([watched.state, target.syncs.length], [fails ? "rejected" : "resolved", 1]);
+  }
+});
+
+test("GroupCommit rejects all who wait when a sync off the thread cannot even start", async () => {
+  const { target, commit, append } = start("offload");
+  const error = new Error("no");
+  target.syncRecordsAsync = () => {
+    throw error;
+  };
+  const waiters = [append(), commit.whenDurable(), commit.join().promiseOf(1)].map((promise) => new Watched(promise));
+  await settle();
+  for (const waiter of waiters) assertEquals([waiter.state, waiter.error], ["rejected", error]);
+  assertEquals(target.positions.durable, 0);
+});
+
 test("flush() covers what waits and what is in flight, and acknowledges both", async () => {
   const { target, commit, append } = start("offload");
   const first = new Watched(append());
   await untilPending(target, 1);
   const second = new Watched(append());
+  const third = new Watched(commit.whenDurable(1));
   commit.flush();
   assertEquals(target.syncs[1], { first: 1, last: 2, where: "inline" });
   assertEquals(target.positions.durable, 2);
   await settle();
-  assertEquals([first.state, second.state], ["resolved", "resolved"]);
+  assertEquals([first.state, second.state, third.state], ["resolved", "resolved", "resolved"]);
   target.pending[0]!.resolve();
   await settle();
   assertEquals([target.positions.durable, target.syncs.length], [2, 2]);
@@ -458,7 +541,7 @@ test("GroupCommit syncs for a group that waits for a turn though nobody else com
   const commit = new GroupCommit(target, target.positions, "inline", Infinity, new LoopTurn());
   const append = () => {
     target.append();
-    return commit.wait();
+    return commit.join().shared;
   };
   for (let round = 0; round < 5; round++) {
     await Promise.all([append(), append(), append()]);

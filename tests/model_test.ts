@@ -225,6 +225,13 @@ const commands: fc.Arbitrary<Command>[] = [
     await wal.flushAsync();
     assertEquals(wal.durable, wal.head - 1);
   })),
+  fc.double({ min: 0, max: 1, noNaN: true }).map((part) =>
+    command(`whenDurable ${part}`, async (_model, { wal }) => {
+      const lsn = Math.floor((wal.head - 1) * part);
+      await wal.whenDurable(lsn);
+      assert(wal.durable >= lsn);
+    })
+  ),
   fc.double({ min: 0, max: 1, noNaN: true }).map(truncate),
   fc.constant(truncate(1)),
   fc.double({ min: 0, max: 1, noNaN: true }).map(checkpoint),

@@ -57,7 +57,7 @@ for (const path of DOCUMENTS.filter((path) => path !== "CHANGELOG.md")) {
       ),
     ];
     const missing = named.filter(([, file = "", name = ""]) =>
-      !existsSync(new URL(file, ROOT)) || (name !== "" && !new RegExp(`\\b${name}\\(`).test(read(file)))
+      !existsSync(new URL(file, ROOT)) || (name !== "" && !new RegExp(`\\b${name}(?:<\\w+>)?\\(`).test(read(file)))
     );
     assertEquals(missing.map(([text]) => text), []);
   });

@@ -93,6 +93,67 @@ test("flushAsync() covers what was appended before the call", async () => {
   assertEquals(lsns(reopened.replay()), [1, 2, 3]);
 });
 
+test("whenDurable() waits for one record, and makes those durable that were appended without waiting", async () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, { flush: "offload" });
+  await wal.whenDurable();
+  await wal.whenDurable(0);
+  assertEquals(wal.stats().syncs, 0);
+  fill(wal, 3);
+  await wal.whenDurable(2);
+  assertEquals(wal.durable, 3);
+  const lsn = wal.logDeleteSync(1, 1);
+  await wal.whenDurable(lsn);
+  assertEquals(wal.durable, lsn);
+  wal.truncate(3);
+  await wal.whenDurable(1); // which is released
+  fill(wal, 1);
+  await wal.whenDurable(undefined);
+  assertEquals([wal.durable, wal.stats().syncs], [5, 3]);
+  disk.crash({ keep: "none" });
+  using reopened = openOn(disk);
+  assertEquals(lsns(reopened.replay()), range(1, 5));
+});
+
+test("head - 1 is the LSN of an async append right after its call, by which whenDurable() waits for it", async () => {
+  await using wal = openInMemory();
+  const calls: (() => Promise<unknown>)[] = [
+    () => wal.logInsert(1, 1, 1, 1),
+    () => wal.logDelete(1, 1),
+    () => wal.logDeleteValue(1, 1, 1, 1),
+    () => wal.batchInsert(items(1, 3)),
+    () => wal.batchDelete([[1, 1]]),
+  ];
+  for (const [i, call] of calls.entries()) {
+    const last = [1, 2, 3, 6, 7][i]!;
+    const appended = call();
+    assertEquals(wal.head - 1, last);
+    const durable = wal.whenDurable(last);
+    assert(wal.durable < last);
+    await durable;
+    assert(wal.durable >= last);
+    await appended;
+  }
+});
+
+test("batchInsert() and batchDelete() resolve to the LSN of their last record, in LSN order with all others", async () => {
+  for (const flush of ["inline", "offload"] as const) {
+    await using wal = openInMemory({ flush });
+    const order: unknown[] = [];
+    const calls: (() => Promise<unknown>)[] = [
+      () => wal.logInsert(1, 1, 1, 1),
+      () => wal.batchInsert(items(2, 3)),
+      () => wal.batchDelete([[5, 5]]),
+      () => wal.logDelete(6, 6),
+      () => wal.batchInsert(items(7, 1)),
+      () => wal.whenDurable(),
+    ];
+    await Promise.all(calls.map((call) => call().then((lsn) => order.push(lsn))));
+    assertEquals(order, [undefined, 4, 5, undefined, 7, undefined]);
+    assertEquals([await wal.batchInsert([]), wal.stats().syncs], [7, 1]);
+  }
+});
+
 test("logInsert() calls of one turn share a promise and resolve in LSN order", async () => {
   await using wal = openInMemory();
   const order: number[] = [];
@@ -154,8 +215,7 @@ test("batchInsert() of an empty batch writes nothing, resolves, and returns the 
   assertEquals([wal.batchInsertSync([]), wal.batchDeleteSync([])], [0, 0]);
   fill(wal, 2);
   assertEquals([wal.batchInsertSync([]), wal.batchDeleteSync(new Set())], [2, 2]);
-  await wal.batchInsert([]);
-  await wal.batchDelete([]);
+  assertEquals([await wal.batchInsert([]), await wal.batchDelete([])], [2, 2]);
   assertEquals([wal.head, wal.durable], [3, 0]);
 });
 

@@ -34,7 +34,7 @@ function calls(wal: WAL): (() => unknown)[] {
   ];
 }
 
-function asyncCalls(wal: WAL): (() => Promise<void>)[] {
+function asyncCalls(wal: WAL): (() => Promise<unknown>)[] {
   return [
     () => wal.logInsert(1, 1, 1, 1),
     () => wal.logDelete(2, 2),

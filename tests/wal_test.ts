@@ -173,6 +173,7 @@ test("WALClosedError is what every method that needs an open log throws or rejec
     () => wal.batchInsert(items(1, 2)),
     () => wal.batchDelete([[1, 2]]),
     () => wal.flushAsync(),
+    () => wal.whenDurable(1),
     () => wal.consumeAsync(store),
     () => wal.whenApplied(0),
     () => wal.backupAsync("/sim/copy"),
@@ -189,8 +190,9 @@ test("close() resolves appends that wait for their sync", async () => {
   while (disk.pendingAsync === 0) await null;
   const second = wal.logInsert(2, 2, 2, 2);
   const flushed = wal.flushAsync();
+  const durable = wal.whenDurable(1);
   wal.close();
-  await Promise.all([first, second, flushed]);
+  await Promise.all([first, second, flushed, durable]);
   disk.finishAsync();
   using reopened = openOn(disk);
   assertEquals(lsns(reopened.replay()), [1, 2]);

@@ -43,7 +43,7 @@ export class WALPeer implements RingPeer {
     return this.#log.logInsert(VALUES[i]!, VALUES[i ^ 1]!, VALUES[i ^ 2]!, VALUES[i ^ 3]!);
   }
 
-  putBatch(first: number, count: number): Promise<void> {
+  putBatch(first: number, count: number): Promise<unknown> {
     if (first % (TRUNCATE_MASK + 1) < count) this.#log.truncate(this.#log.durable);
     return this.#log.batchInsert(this.items(count));
   }

@@ -32,7 +32,7 @@ export class WALBytesPeer implements RingPeer {
     return this.log.logInsert(VALUES[i]!, VALUES[i ^ 1]!);
   }
 
-  putBatch(first: number, count: number): Promise<void> {
+  putBatch(first: number, count: number): Promise<unknown> {
     if (first % (TRUNCATE_MASK + 1) < count) this.log.truncate(this.log.durable);
     return this.log.batchInsert(BYTES.subarray(0, count * PAIR_BYTES));
   }

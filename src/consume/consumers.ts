@@ -2,7 +2,7 @@
 
 import { clearTimeout, setTimeout } from "node:timers";
 import type { TakenConsumer } from "../arguments/consumer.ts";
-import { checkLsn, LONGEST_TIMER_MS } from "../arguments/numbers.ts";
+import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { RoomMaker } from "../engine/waiting_room.ts";
 import { WALClosedError, WALConsumingError } from "../errors.ts";
@@ -93,10 +93,7 @@ export class Consumers implements RoomMaker {
     const { positions, health } = this.#log;
     try {
       health.mustBeGood("wait for the consumer");
-      checkLsn(lsn, "lsn");
-      if (lsn >= positions.head) {
-        throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${positions.last}`);
-      }
+      positions.mustHave(lsn);
       if (lsn <= positions.applied) return Promise.resolve();
       if (this.isInStoreCall()) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
       if (this.#running === null) throw this.feed.watch.absence();

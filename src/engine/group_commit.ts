@@ -19,6 +19,7 @@ import type { FlushOption } from "../arguments/options.ts";
 import { assert } from "../assert.ts";
 import type { LSN } from "../types.ts";
 import { Gathering } from "./gathering.ts";
+import { Group } from "./group.ts";
 import { Latecomers } from "./latecomers.ts";
 import type { Positions } from "./positions.ts";
 import { SyncPace } from "./sync_pace.ts";
@@ -52,21 +53,15 @@ export interface CommitTarget {
   failed(error: unknown): unknown;
 }
 
-/** Callers that wait for one sync. */
-interface Group {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /** A sync that runs off the thread. */
 interface Flight {
-  readonly group: Group | null;
+  /** Null if nobody waits for it. */
+  group: Group | null;
   readonly first: LSN;
   readonly last: LSN;
-  readonly startMs: number;
+  startMs: number;
   /** Null if there is nothing to sync. */
-  readonly synced: Promise<void> | null;
+  synced: Promise<void> | null;
 }
 
 /** The commits of one open log. */
@@ -79,8 +74,8 @@ export class GroupCommit {
   readonly #latecomers: Latecomers;
   /** The group that gathers callers, until its sync starts. */
   #open: Group | null = null;
-  /** The group whose sync runs off the thread. */
-  #inFlight: Group | null = null;
+  /** The sync that runs off the thread, until it has ended or another one has covered it. */
+  #inFlight: Flight | null = null;
   /** True while a sync runs off the thread. */
   asyncRunning = false;
   /** `schedule()` was called while a sync ran off the thread. */
@@ -111,20 +106,20 @@ export class GroupCommit {
   }
 
   /**
-   * The promise of the open group, which all its callers share. It resolves when everything
-   * appended so far is durable.
+   * The open group, with one more caller. Its promises resolve when everything appended so far is
+   * durable.
    */
-  wait(): Promise<void> {
-    if (this.#end !== null) return Promise.reject(this.#end.error);
+  join(): Group {
+    if (this.#end !== null) return rejected(this.#end.error);
     if (this.#open === null) {
-      this.#open = Promise.withResolvers<void>();
+      this.#open = new Group();
       this.schedule();
       assert(this.asyncRunning || this.#gathering.isOn, "whoever waits has a commit to come");
     }
     this.#latecomers.callers++;
-    const { promise } = this.#open;
+    const group = this.#open;
     if (this.#gathering.isCut) this.#commitAsync();
-    return promise;
+    return group;
   }
 
   /** Makes a commit run soon, whether or not anybody waits for one. */
@@ -134,9 +129,18 @@ export class GroupCommit {
     this.#gathering.start();
   }
 
-  /** Resolves when everything appended so far is durable; at once if it already is. */
-  flushAsync(): Promise<void> {
-    return this.#positions.durable === this.#positions.head - 1 ? Promise.resolve() : this.wait();
+  /**
+   * Resolves when a record is durable; at once if it already is.
+   *
+   * @param lsn the newest record if left out.
+   * @throws {RangeError} or {TypeError} if it is no LSN that was appended, or 0.
+   */
+  whenDurable(lsn: LSN = this.#positions.last): Promise<void> {
+    this.#positions.mustHave(lsn);
+    if (lsn <= this.#positions.durable) return Promise.resolve();
+    const flight = this.#inFlight;
+    if (flight !== null && lsn <= flight.last) return (flight.group ??= new Group()).shared;
+    return this.join().shared;
   }
 
   /** Makes everything appended durable before it returns. Throws what `syncRecords()` throws. */
@@ -147,7 +151,7 @@ export class GroupCommit {
     this.#syncInline(first, last, this.#target.nowMs());
     assert(this.#positions.durable === last, "a flush makes everything durable that was appended");
     // This sync covered the group whose own sync still runs off the thread.
-    this.#inFlight?.resolve();
+    this.#inFlight?.group?.resolve();
     this.#inFlight = null;
     this.#takeOpen()?.resolve();
     this.#target.advanced();
@@ -156,7 +160,7 @@ export class GroupCommit {
   /** Rejects everybody who waits, and whoever comes later. */
   end(error: unknown): void {
     this.#end ??= { error };
-    const groups = [this.#inFlight, this.#takeOpen()];
+    const groups = [this.#inFlight?.group, this.#takeOpen()];
     this.#inFlight = null;
     for (const group of groups) group?.reject(error);
   }
@@ -210,17 +214,20 @@ export class GroupCommit {
   /** Starts to sync everything appended, off the thread. */
   #start(): Flight {
     assert(this.#end === null, "nothing is synced after a failure");
-    const group = this.#inFlight = this.#takeOpen();
-    this.#again = false;
-    this.#gathering.syncStarted();
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
-    const synced = last < first ? null : this.#target.syncRecordsAsync(first, last);
-    return { group, first, last, startMs: this.#target.nowMs(), synced };
+    // If the sync cannot start, `end()` rejects the group.
+    const flight: Flight = this.#inFlight = { group: this.#takeOpen(), first, last, startMs: 0, synced: null };
+    this.#again = false;
+    this.#gathering.syncStarted();
+    if (first <= last) flight.synced = this.#target.syncRecordsAsync(first, last);
+    flight.startMs = this.#target.nowMs();
+    return flight;
   }
 
   /** Waits for a sync. @returns the sync of a cut group's other half, if that half has gathered. */
-  async #land({ group, first, last, startMs, synced }: Flight): Promise<Flight | null> {
+  async #land(flight: Flight): Promise<Flight | null> {
+    const { first, last, startMs, synced } = flight;
     if (synced !== null) {
       await synced;
       if (this.#end !== null) return null;
@@ -231,7 +238,7 @@ export class GroupCommit {
     const next = goesOn ? this.#start() : null;
     if (next === null) this.#inFlight = null;
     assert(last <= this.#positions.durable, "only durable records are acknowledged");
-    group?.resolve();
+    flight.group?.resolve();
     if (synced !== null) this.#target.advanced();
     if (next === null && wantsHeader && this.#end === null) {
       await this.#target.syncHeaderAsync();
@@ -265,4 +272,11 @@ export class GroupCommit {
     if (group !== null) this.#latecomers.groupClosed();
     return group;
   }
+}
+
+/** A group that waits in vain. */
+function rejected(error: unknown): Group {
+  const group = new Group();
+  group.reject(error);
+  return group;
 }

@@ -15,6 +15,7 @@
 // Each writer calls `assertConsistent()` after it has written, except for the append itself and its
 // seal.
 
+import { checkLsn } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
 import type { LSN } from "../types.ts";
 
@@ -81,6 +82,17 @@ export class Positions {
   /** True if records can be appended now without overwriting one that is still needed. */
   hasRoom(count: number): boolean {
     return this.head + count <= this.freeBefore + this.capacity;
+  }
+
+  /**
+   * Refuses to wait for an LSN that was not appended. 0 stands for no record.
+   *
+   * @throws {RangeError} or {TypeError}
+   */
+  mustHave(lsn: LSN): void {
+    checkLsn(lsn, "lsn");
+    if (lsn < this.head) return;
+    throw new RangeError(`Cannot wait for LSN ${lsn}: records are appended up to LSN ${this.last}`);
   }
 
   /** Makes the next append prepare first. */

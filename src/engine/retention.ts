@@ -83,7 +83,7 @@ export class Retention {
     // In a full ring the header alone is enough, because it holds the checkpoint's LSN too.
     if (record && room.length === 0 && this.#positions.hasRoom(1)) {
       this.#appendCheckpoint();
-      await commit.wait();
+      await commit.join().shared;
       if (!health.isOpen) return;
     }
     this.#release(this.#releasable(lsn));

@@ -7,9 +7,11 @@ import { Queue } from "./queue.ts";
 /** One append that waits. */
 interface Waiter {
   readonly records: number;
-  /** Appends, and returns the promise of its group. Throws what appending throws. */
-  readonly append: () => Promise<void>;
-  readonly resolve: (group: Promise<void>) => void;
+  /**
+   * Appends, and settles the waiting promise as the promise of its group. Throws what appending
+   * throws.
+   */
+  readonly append: () => void;
   readonly reject: (error: unknown) => void;
   readonly timer: ReturnType<typeof setTimeout> | null;
   /** False after it has left the line. */
@@ -35,14 +37,14 @@ export class WaitingLine {
    * @param timeoutMs how long the append waits at most; `Infinity` for no limit.
    * @param timedOut makes the error for an append that has waited too long.
    */
-  enter(records: number, append: () => Promise<void>, timeoutMs: number, timedOut: () => unknown): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+  enter<T>(records: number, append: () => Promise<T>, timeoutMs: number, timedOut: () => unknown): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
     const expire = () => {
       this.#leave(waiter);
       reject(timedOut());
     };
     const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(expire, timeoutMs);
-    const waiter: Waiter = { records, append, resolve, reject, timer, isThere: true };
+    const waiter: Waiter = { records, append: () => resolve(append()), reject, timer, isThere: true };
     this.#waiters.push(waiter);
     this.#length++;
     return promise;
@@ -54,7 +56,7 @@ export class WaitingLine {
       const waiter = this.#waiters.first;
       this.#leave(waiter);
       try {
-        waiter.resolve(waiter.append());
+        waiter.append();
       } catch (error) {
         waiter.reject(error);
       }

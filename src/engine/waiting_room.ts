@@ -54,7 +54,7 @@ export class WaitingRoom {
    *
    * @param append appends the records, and returns the promise of their group.
    */
-  wait(count: number, append: () => Promise<void>): Promise<void> {
+  wait<T>(count: number, append: () => Promise<T>): Promise<T> {
     const { tail, head, capacity, oldestUnread } = this.#positions;
     assert(count <= capacity, "an append waits only for room that the ring can have");
     const isBackedUp = oldestUnread !== Infinity;

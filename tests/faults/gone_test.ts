@@ -199,6 +199,7 @@ test("close(), truncate() and flush() of a file that was cut end the log and not
     [IDLE, "wal.checkpoint(3);", "WALFileGoneError"],
     [appended, "wal.flush();", "WALFileGoneError"],
     [appended, "await wal.flushAsync();", "WALFileGoneError"],
+    [appended, "await wal.whenDurable(wal.head - 1);", "WALFileGoneError"],
     [appended, "wal.close();", "WALFileGoneError"],
     [`const consuming = wal.consumeAsync({ applyBatch() {} }, 0.03); ${IDLE}`, "await consuming;", "WALFileGoneError"],
   ];

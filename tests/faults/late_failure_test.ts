@@ -18,6 +18,7 @@ const CALLS: Readonly<Record<string, (wal: WAL) => void | Promise<void>>> = {
   "close()": (wal) => wal.close(),
   "checkpoint()": (wal) => void wal.checkpoint(1),
   "flushAsync()": (wal) => wal.flushAsync(),
+  "whenDurable()": (wal) => wal.whenDurable(),
   "logInsert()": (wal) => wal.logInsert(1, wal.head, 2, wal.head),
 };
 

@@ -62,7 +62,7 @@ async function life(path: string, options: WALOptions, witness: Witness, onOpen:
   if (!await witness.try(() => wal.open())) return;
   onOpen();
   const waits: Promise<unknown>[] = [];
-  const append = (action: () => Promise<void>) => {
+  const append = (action: () => Promise<unknown>) => {
     waits.push(witness.try(async () => {
       const done = action();
       const last = wal.head - 1;

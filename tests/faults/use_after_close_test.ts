@@ -59,6 +59,7 @@ const SCRIPT = `
     await refuse("logDeleteSync", () => wal.logDeleteSync(1, 1));
     await refuse("flush", () => wal.flush());
     await refuse("flushAsync", () => wal.flushAsync());
+    await refuse("whenDurable", () => wal.whenDurable(1));
     await refuse("checkpoint", () => wal.checkpoint());
     await refuse("truncate", () => wal.truncate(1));
     await refuse("replay", () => wal.replay());
@@ -92,7 +93,7 @@ const SCRIPT = `
       wal.close();
     }
   }
-  console.log("end", refused >= rounds * 17);`;
+  console.log("end", refused >= rounds * 18);`;
 
 test("WAL that is closed, its cursors, iterators and records are safe under garbage collection", async () => {
   const { code, signal, stdout, stderr } = await runSnippet(SCRIPT, { args: ["150"], ...WITH_COLLECTOR });

@@ -85,7 +85,7 @@ export class HistoryMachine {
   }
 
   /** Watches a call: what it acknowledges, how it may fail. */
-  watch(call: Promise<void>, asked: readonly AskedRecord[]): Promise<void> {
+  watch(call: Promise<unknown>, asked: readonly AskedRecord[]): Promise<void> {
     const poisoned = !this.disk.halted && this.wal.isOpen && this.wal.stats().poisoned;
     const watched = call.then(() => {
       if (poisoned) {

@@ -26,11 +26,10 @@ export class ModelledLog {
   }
 
   /** Notes what a call appended, if it did; its promise acknowledges. */
-  #appended(contents: readonly RecordContent[], call: () => Promise<void>): Promise<void> {
+  #appended(contents: readonly RecordContent[], call: () => Promise<unknown>): Promise<void> {
     const before = this.wal.head;
     const durable = call();
-    if (this.wal.head === before) return durable;
-    const asked = this.model.append(contents);
+    const asked = this.wal.head === before ? [] : this.model.append(contents);
     return durable.then(() => this.model.asked.acknowledge(asked));
   }
 

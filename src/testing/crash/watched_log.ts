@@ -33,7 +33,7 @@ export class WatchedLog extends WAL {
       Object.defineProperty(this.prototype, name, {
         value(this: WatchedLog, ...given: unknown[]) {
           const watched = () => this.#appends(`${name}()`, () => Reflect.apply(append, this, given));
-          return name.endsWith("Sync") ? watched() : this.#acknowledged(watched as () => Promise<void>);
+          return name.endsWith("Sync") ? watched() : this.#acknowledged(watched as () => Promise<unknown>);
         },
       });
     }
@@ -98,9 +98,9 @@ export class WatchedLog extends WAL {
   }
 
   /** What resolves must be durable. */
-  #acknowledged(call: () => Promise<void>): Promise<void> {
+  #acknowledged(call: () => Promise<unknown>): Promise<unknown> {
     const first = this.head;
-    let appended: Promise<void>;
+    let appended: Promise<unknown>;
     try {
       appended = call();
     } catch (error) {

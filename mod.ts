@@ -54,6 +54,7 @@ export type {
   ApplicationOpType,
   AppliedRun,
   BackupOptions,
+  BatchItem,
   BatchStore,
   ConsumeErrorContext,
   ConsumeOptions,

@@ -936,4 +936,23 @@ export const HAZARDS: readonly Hazard[] = [
     note:
       "A run does not show that it begins with a batch, nor which run came before it. Whoever reads several compares their LSNs.",
   },
+  {
+    id: "H56",
+    title: "Batch of several operations",
+    what:
+      "An update deletes the old record and inserts the new one, and only one of them happens. Or an item of a batch does what its caller did not mean: it lacks its value, or has one that its operation does not take.",
+    threatens: ["G3", "G15"],
+    tests: {
+      "batch_test.ts": [
+        "batch() writes the records of single calls, whatever operations, forms and iterables it is given",
+        "batch() is one batch: recovered whole or not at all, with runs of each length",
+        "batch() goes to the store in one run, and to a store without applyBatch() record by record",
+        "batch() refuses a batch with an item that is none, says which and why, and writes nothing",
+        "batch() clears the value of a delete, whatever its memory held before",
+      ],
+      "faults/batch_test.ts": [
+        "WAL recovers whole batches only, cut at each record, mixed, over the end of the ring",
+      ],
+    },
+  },
 ];

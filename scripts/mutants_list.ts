@@ -1134,8 +1134,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H39",
     edits: edit(
       "src/arguments/bytes.ts",
-      '  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");\n  if (!isOfLength(key)) refuse(key, "key");',
-      '  if (!isOfLength(key)) refuse(key, "key");\n  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");',
+      '  if (!isBytes(value) || !isFixed(value)) refuse(value, "value", item);\n  if (!isOfLength(key)) refuse(key, "key", item);',
+      '  if (!isOfLength(key)) refuse(key, "key", item);\n  if (!isBytes(value) || !isFixed(value)) refuse(value, "value", item);',
     ),
     tests: faults("callers_code"),
   },
@@ -1288,5 +1288,57 @@ export const MUTANTS: readonly Mutant[] = [
       "const lastLsn = firstLsn + count - 1;",
     ),
     tests: faults("runs"),
+  },
+  {
+    name: "a batch of several operations ends at each change of operation",
+    hazard: "H56",
+    edits: [
+      ...edit(
+        "src/engine/appender.ts",
+        "const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);",
+        `let run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
+         const opcodeOf = (i: number) => items.bytes[i * items.itemBytes];
+         for (let i = 1; i < run && items.opType === 0; i++) if (opcodeOf(done + i) !== opcodeOf(done)) run = i;`,
+      ),
+      ...edit(
+        "src/engine/appender.ts",
+        "endsBatch: lsn + run === end };",
+        "endsBatch: items.opType === 0 || lsn + run === end };",
+      ),
+    ],
+    tests: [...faults("batch", "histories"), "tests/batch_test.ts"],
+    quick: true,
+  },
+  {
+    name: "an item of a batch may have a value that its operation does not take",
+    hazard: "H56",
+    edits: edit("src/arguments/items.ts", "if (isValueGiven) refuseItem(", "if (isValueGiven) String("),
+    tests: ["tests/batch_test.ts"],
+  },
+  {
+    name: "a delete within a batch has the value of an earlier batch",
+    hazard: "H56",
+    edits: edit(
+      "src/arguments/items.ts",
+      "    view.setFloat64(valueAt, 0);\n    view.setFloat64(valueAt + 8, 0);\n",
+      "",
+    ),
+    tests: ["tests/batch_test.ts", ...faults("histories")],
+  },
+  {
+    name: "an item of a batch may be a checkpoint",
+    hazard: "H56",
+    edits: edit("src/format/operations.ts", " && operation.method !== null", ""),
+    tests: ["tests/batch_test.ts"],
+  },
+  {
+    name: "an item's key is read a second time after its check",
+    hazard: "H39",
+    edits: edit(
+      "src/arguments/items.ts",
+      "setId(view, keyAt, key as Uint8Array);",
+      "setId(view, keyAt, (item as ItemFields).key as Uint8Array);",
+    ),
+    tests: faults("callers_code"),
   },
 ];

@@ -127,6 +127,47 @@ export type InsertBytes = readonly [key: Uint8Array, value: Uint8Array];
 export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
 
 /**
+ * An item of `batch()`: what one record does, and with which key and value.
+ *
+ * `"insert"` adds the value to the key's values, `"replace"` makes it the key's only one,
+ * `"deleteValue"` removes it, and `"delete"` removes the key with all its values. These are the
+ * names of the store's methods, too. `"operation"` is a record of the application, with an opcode
+ * from 32 to 63.
+ *
+ * Key and value are `Uint8Array`s of 16 bytes, big-endian, or they are halves of 64 bits. If an
+ * item has a `key`, its halves do not count. A batch may have items in both forms.
+ */
+export type BatchItem =
+  | {
+    readonly type: "insert" | "replace" | "deleteValue";
+    readonly key: Uint8Array;
+    readonly value: Uint8Array;
+  }
+  | {
+    readonly type: "insert" | "replace" | "deleteValue";
+    readonly keyHigh: U64;
+    readonly keyLow: U64;
+    readonly valueHigh: U64;
+    readonly valueLow: U64;
+  }
+  | { readonly type: "delete"; readonly key: Uint8Array }
+  | { readonly type: "delete"; readonly keyHigh: U64; readonly keyLow: U64 }
+  | {
+    readonly type: "operation";
+    readonly code: ApplicationOpType;
+    readonly key: Uint8Array;
+    readonly value: Uint8Array;
+  }
+  | {
+    readonly type: "operation";
+    readonly code: ApplicationOpType;
+    readonly keyHigh: U64;
+    readonly keyLow: U64;
+    readonly valueHigh: U64;
+    readonly valueLow: U64;
+  };
+
+/**
  * What a log is applied to: any object with these methods, synchronous or asynchronous. A store has
  * `insert()`, `delete()` and `deleteValue()`, or it has `applyBatch()`. The other methods are
  * optional. A log with replaces or with records of the application needs a store with `replace()`

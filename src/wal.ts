@@ -10,7 +10,7 @@ import { narrowed, newestAt } from "./read/by_time.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
 import { type Cursor, RingCursor } from "./read/cursor.ts";
 import { WALClosedError } from "./errors.ts";
-import { type Batch, keepBatch, readDeletes, readInserts, releaseBatch } from "./arguments/items.ts";
+import { type Batch, keepBatch, readDeletes, readInserts, readItems, releaseBatch } from "./arguments/items.ts";
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
 import type { RingMemory } from "./engine/ring_memory.ts";
@@ -26,6 +26,7 @@ import {
   type ApplicableStore,
   type ApplicationOpType,
   type BackupOptions,
+  type BatchItem,
   type ConsumeOptions,
   type DeleteItem,
   type EncodedRun,
@@ -328,7 +329,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   batchInsert(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): Promise<LSN>;
   batchInsert(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Promise<LSN> {
-    return this.#batch(OpType.Insert, () => readInserts(items));
+    return this.#batch(() => readInserts(items));
   }
 
   /** Logs deletes as one batch. As {@linkcode WAL.batchInsert}. */
@@ -336,7 +337,35 @@ export class WAL implements Disposable, AsyncDisposable {
   /** As above, also with a packed batch: 16 bytes for each key. */
   batchDelete(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): Promise<LSN>;
   batchDelete(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Promise<LSN> {
-    return this.#batch(OpType.Delete, () => readDeletes(items));
+    return this.#batch(() => readDeletes(items));
+  }
+
+  /**
+   * Logs any operations together as one batch: after a crash all of them are there or none, and a
+   * consumer hands them to its store in one run. As {@linkcode WAL.batchInsert}.
+   *
+   * @param items what each record does, in order. Each field of an item is read once.
+   * @throws {TypeError} also if an item is no object, if its `type` is none of those of
+   * {@linkcode BatchItem}, or if a `"delete"` has a value. Messages name the item's index.
+   *
+   * @example Move a key: delete the old one, insert the new one
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   * import { hexToBytes } from "@cidstore/wal/keys";
+   *
+   * const oldPath = hexToBytes("00112233445566778899aabbccddeeff");
+   * const newPath = hexToBytes("ffeeddccbbaa99887766554433221100");
+   * const file = hexToBytes("0123456789abcdef0123456789abcdef");
+   *
+   * await using wal = WAL.open(null);
+   * await wal.batch([
+   *   { type: "delete", key: oldPath },
+   *   { type: "insert", key: newPath, value: file },
+   * ]);
+   * ```
+   */
+  batch(items: Iterable<BatchItem>): Promise<LSN> {
+    return this.#batch(() => readItems(items));
   }
 
   /**
@@ -437,7 +466,7 @@ export class WAL implements Disposable, AsyncDisposable {
   /** As above, also with a packed batch: 32 bytes for each insert. */
   batchInsertSync(packed: Uint8Array | Iterable<InsertItem | InsertBytes>): LSN;
   batchInsertSync(items: Iterable<InsertItem | InsertBytes> | Uint8Array): LSN {
-    return this.#batchSync(OpType.Insert, readInserts(items));
+    return this.#batchSync(readInserts(items));
   }
 
   /** Appends deletes as one batch. As {@linkcode WAL.batchInsertSync}. */
@@ -445,7 +474,15 @@ export class WAL implements Disposable, AsyncDisposable {
   /** As above, also with a packed batch: 16 bytes for each key. */
   batchDeleteSync(packed: Uint8Array | Iterable<DeleteItem | Uint8Array>): LSN;
   batchDeleteSync(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): LSN {
-    return this.#batchSync(OpType.Delete, readDeletes(items));
+    return this.#batchSync(readDeletes(items));
+  }
+
+  /**
+   * Appends any operations together as one batch. As {@linkcode WAL.batchInsertSync}, with the
+   * items of {@linkcode WAL.batch}.
+   */
+  batchSync(items: Iterable<BatchItem>): LSN {
+    return this.#batchSync(readItems(items));
   }
 
   /**
@@ -957,15 +994,15 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log!.room.wait(1, () => this.#append(opType, key, keyLow, value, valueLow, time));
   }
 
-  #batchSync(opType: OpType, batch: Batch): LSN {
+  #batchSync(batch: Batch): LSN {
     if (batch.count > 0) this.#wall.readIfDue();
-    const lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
+    const lsn = this.#opened("append").appender.tryAppendBatch(batch);
     if (lsn === NO_ROOM) throw this.#log!.room.fullError(batch.count);
     releaseBatch(batch);
     return lsn;
   }
 
-  #batch(opType: OpType, read: () => Batch): Promise<LSN> {
+  #batch(read: () => Batch): Promise<LSN> {
     let batch: Batch;
     try {
       batch = read();
@@ -973,13 +1010,13 @@ export class WAL implements Disposable, AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#appendBatch(opType, batch);
+    return this.#appendBatch(batch);
   }
 
-  #appendBatch(opType: OpType, batch: Batch): Promise<LSN> {
+  #appendBatch(batch: Batch): Promise<LSN> {
     let lsn: LSN;
     try {
-      lsn = this.#opened("append").appender.tryAppendBatch(opType, batch);
+      lsn = this.#opened("append").appender.tryAppendBatch(batch);
     } catch (error) {
       releaseBatch(batch);
       return Promise.reject(error);
@@ -987,7 +1024,7 @@ export class WAL implements Disposable, AsyncDisposable {
     if (lsn === NO_ROOM) {
       const kept = keepBatch(batch);
       releaseBatch(batch);
-      return this.#log!.room.wait(kept.count, () => this.#appendBatch(opType, kept));
+      return this.#log!.room.wait(kept.count, () => this.#appendBatch(kept));
     }
     releaseBatch(batch);
     return batch.count === 0 ? Promise.resolve(lsn) : this.#log!.commit.join().promiseOf(lsn);

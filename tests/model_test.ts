@@ -10,7 +10,7 @@ import fc from "fast-check";
 import process from "node:process";
 import { type ApplicationOpType, OpType, type Store, type WAL, WALFullError, type WALRecord } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { CAPACITY, openOn } from "./support/logs.ts";
+import { BATCH_OPCODES, batchItem, CAPACITY, openOn } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 const SEED = Number(process.env["MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
@@ -144,6 +144,19 @@ function appendBatch(count: number, isInsert: boolean, sync: boolean): Command {
   );
 }
 
+/** A batch of all operations in turn, in both forms. */
+function appendMixed(count: number, sync: boolean): Command {
+  return command(`batch of ${count} of all operations${sync ? " sync" : ""}`, async (model, { wal }) => {
+    const records = Array.from({ length: count }, (_, i): Entry["fields"] => {
+      const opType = BATCH_OPCODES[(head(model) + i) % BATCH_OPCODES.length]!;
+      const key = BigInt(head(model) + i);
+      return opType === OpType.Delete ? [opType, key, MAX - key, 0n, 0n] : [opType, key, MAX - key, key, key];
+    });
+    const items = records.map(([opType, ...halves], i) => batchItem(opType as OpType, halves, i % 2 === 0));
+    await append(model, records, () => sync ? wal.batchSync(items) : wal.batch(items));
+  });
+}
+
 /** The LSN up to which whole batches are released. */
 function release(model: Model, through: number): void {
   let last = Math.min(through, model.entries.length);
@@ -217,6 +230,7 @@ const commands: fc.Arbitrary<Command>[] = [
   fc.tuple(fc.integer({ min: 1, max: 3 }), pair, fc.boolean()).map((values) => appendOne(...values)),
   fc.tuple(fc.integer({ min: 0, max: 400 }), fc.boolean(), fc.boolean()).map((values) => appendBatch(...values)),
   fc.tuple(fc.integer({ min: 0, max: 40 }), fc.boolean(), fc.boolean()).map((values) => appendBatch(...values)),
+  fc.tuple(fc.integer({ min: 0, max: 100 }), fc.boolean()).map((values) => appendMixed(...values)),
   fc.constant(command("flush", (_model, { wal }) => {
     wal.flush();
     assertEquals(wal.durable, wal.head - 1);

@@ -2,11 +2,12 @@ import { FileMemory } from "../ffi/file_memory.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { WALAssertionError } from "../src/assert.ts";
-import { readDeletes, readInserts } from "../src/arguments/items.ts";
+import { readDeletes, readInserts, readItems } from "../src/arguments/items.ts";
 import { HybridClock } from "../src/engine/hybrid_clock.ts";
 import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
 import { getSafeU64, setU64 } from "../src/format/u64.ts";
 import { type InsertItem, OpType, type U64 } from "../src/types.ts";
+import { BATCH_OPCODES, batchItem } from "./support/logs.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 
@@ -190,7 +191,8 @@ test("setU64() and getSafeU64() agree, and what is not safe does not come out as
 });
 
 const run = fc.record({
-  opType: fc.constantFrom(OpType.Insert, OpType.Delete),
+  /** 0 for a batch of all kinds of records. */
+  opType: fc.constantFrom(0, OpType.Insert, OpType.Delete),
   shard: fc.nat(0xffff),
   nanos: u64,
   seq: fc.oneof(fc.constantFrom(0, 200, 2 ** 31 - 20, 2 ** 32 - 200), fc.nat(2 ** 32 - 200)),
@@ -205,23 +207,31 @@ test("Slots.writeRun() writes the reference's bytes for any fields, a whole batc
     fc.property(run, fc.array(anItem, { minLength: 1, maxLength: 60 }), fc.nat(), (fields, items, cut) => {
       const from = cut % 3 === 0 ? cut % items.length : 0;
       const to = cut % 2 === 0 ? items.length : Math.max(from + 1, items.length - cut % 7);
-      const hasValue = fields.opType === OpType.Insert;
       const keys = items.map(([high, low]) => [high, low] as const);
-      const packed = hasValue ? readInserts(items as InsertItem[]) : readDeletes(keys);
+      const opTypes = items.map((_, i) =>
+        fields.opType === 0 ? BATCH_OPCODES[(cut + i) % BATCH_OPCODES.length]! : fields.opType
+      );
+      const packed = fields.opType === 0
+        ? readItems(items.map((item, i) => batchItem(opTypes[i]!, item, i % 2 === 0)))
+        : fields.opType === OpType.Insert
+        ? readInserts(items as InsertItem[])
+        : readDeletes(keys);
       const expected = new Uint8Array(64 * 64).fill(0xaa);
       for (let i = from; i < to; i++) {
         const [keyHigh, keyLow, valueHigh, valueLow] = items[i]!.map(BigInt);
+        const opType = opTypes[i]!;
+        const hasValue = opType !== OpType.Delete;
         const value = hasValue ? { valueHigh: valueHigh!, valueLow: valueLow! } : { valueHigh: 0n, valueLow: 0n };
         const [lsn, seq, distance] = [fields.lsn, fields.seq, fields.distance].map((first) => first + i - from);
         const flags = i === items.length - 1 ? 0 : 1;
-        const record = { ...fields, lsn: lsn!, seq: seq!, distance: distance!, flags, ...value };
+        const record = { ...fields, opType, lsn: lsn!, seq: seq!, distance: distance!, flags, ...value };
         expected.set(recordBytes({ ...record, keyHigh: keyHigh!, keyLow: keyLow! }), (3 + i - from) * 64);
       }
       // WebAssembly sees the first memory, and not the second.
       for (const file of [new FileMemory(64 * 64), new FileMemory(new ArrayBuffer(64 * 64))]) {
         file.bytes().fill(0xaa);
         const clock = clockAt(fields.nanos, fields.seq);
-        const part = { opType: fields.opType, items: packed, from, count: to - from, endsBatch: to === items.length };
+        const part = { items: packed, from, count: to - from, endsBatch: to === items.length };
         const slots = new Slots(file, 0, 64, checksumSeed(LOG_ID));
         slots.writeRun(3, part, fields.lsn, fields.distance, clock, fields.shard);
         assertEquals(file.bytes(), expected);

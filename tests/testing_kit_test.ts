@@ -333,12 +333,14 @@ test("crashTest() may crash before and after an append by any method", async () 
           wal.logDeleteValue(1, 2, 3, 4),
           wal.batchInsert([[1, 2, 3, 4]]),
           wal.batchDelete([[1, 2]]),
+          wal.batch([{ type: "delete", keyHigh: 1, keyLow: 2 }]),
         ]);
         wal.logInsertSync(1, 2, 3, 4);
         wal.logDeleteSync(1, 2);
         wal.logDeleteValueSync(1, 2, 3, 4);
         wal.batchInsertSync([[1, 2, 3, 4]]);
         wal.batchDeleteSync([[1, 2]]);
+        wal.batchSync([{ type: "delete", keyHigh: 1, keyLow: 2 }]);
         throw new Error("the workload ends here");
       },
     })
@@ -347,7 +349,7 @@ test("crashTest() may crash before and after an append by any method", async () 
     (error as Error).message.matchAll(/append LSN (\d+): (\w+)\(\)/g),
     ([, lsn, name]) => [Number(lsn), name],
   );
-  const names = ["logInsert", "logDelete", "logDeleteValue", "batchInsert", "batchDelete"];
+  const names = ["logInsert", "logDelete", "logDeleteValue", "batchInsert", "batchDelete", "batch"];
   assertEquals(steps, [...names, ...names.map((name) => `${name}Sync`)].map((name, i) => [i + 1, name]));
 });
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { type InsertItem, OpType, type WAL } from "../mod.ts";
+import { type BatchItem, type InsertItem, OpType, type WAL } from "../mod.ts";
+import { halvesToBytes } from "../src/keys.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { settle } from "./support/commit_target.ts";
 import { fill, items, lsns, openInMemory, openOn, range } from "./support/logs.ts";
@@ -21,6 +22,11 @@ function contents(wal: WAL) {
 
 test("WAL logs its own kind of record by each method, sync and async alike", async () => {
   await using wal = openInMemory();
+  const mixed: BatchItem[] = [
+    { type: "deleteValue", keyHigh: 1, keyLow: 2n, valueHigh: 3, valueLow: 4 },
+    { type: "delete", keyHigh: 1n, keyLow: 2 },
+    { type: "insert", key: halvesToBytes(5n, 6n), value: halvesToBytes(7n, 8n) },
+  ];
   assertEquals(wal.logInsertSync(1, 2n, MAX, 0), 1);
   assertEquals(wal.logDeleteSync(3n, 4), 2);
   assertEquals(wal.logDeleteValueSync(5, 6, 7, Number.MAX_SAFE_INTEGER), 3);
@@ -29,6 +35,7 @@ test("WAL logs its own kind of record by each method, sync and async alike", asy
   assertEquals(wal.logOperationSync(63, 0, 0n, 0, 0n), 6);
   assertEquals(wal.batchInsertSync([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]), 8);
   assertEquals(wal.batchDeleteSync([[8, 9]]), 9);
+  assertEquals(wal.batchSync(mixed), 12);
   await wal.logInsert(1, 2n, MAX, 0);
   await wal.logDelete(3n, 4);
   await wal.logDeleteValue(5, 6, 7, Number.MAX_SAFE_INTEGER);
@@ -37,6 +44,7 @@ test("WAL logs its own kind of record by each method, sync and async alike", asy
   await wal.logOperation(63, 0, 0n, 0, 0n);
   await wal.batchInsert([[1, 1, 1, 1], [2n, 2n, 2n, 2n]]);
   await wal.batchDelete([[8, 9]]);
+  await wal.batch(mixed);
   const once = [
     [OpType.Insert, 1n, 2n, MAX, 0n],
     [OpType.Delete, 3n, 4n, 0n, 0n],
@@ -47,6 +55,9 @@ test("WAL logs its own kind of record by each method, sync and async alike", asy
     [OpType.Insert, 1n, 1n, 1n, 1n],
     [OpType.Insert, 2n, 2n, 2n, 2n],
     [OpType.Delete, 8n, 9n, 0n, 0n],
+    [OpType.DeleteValue, 1n, 2n, 3n, 4n],
+    [OpType.Delete, 1n, 2n, 0n, 0n],
+    [OpType.Insert, 5n, 6n, 7n, 8n],
   ];
   assertEquals(contents(wal), [...once, ...once].map((fields, i) => [i + 1, ...fields]));
   assertEquals(wal.replay().every(({ version }) => version === 1), true);
@@ -123,9 +134,10 @@ test("head - 1 is the LSN of an async append right after its call, by which when
     () => wal.logDeleteValue(1, 1, 1, 1),
     () => wal.batchInsert(items(1, 3)),
     () => wal.batchDelete([[1, 1]]),
+    () => wal.batch([{ type: "delete", keyHigh: 1, keyLow: 1 }, { type: "delete", keyHigh: 2, keyLow: 1 }]),
   ];
   for (const [i, call] of calls.entries()) {
-    const last = [1, 2, 3, 6, 7][i]!;
+    const last = [1, 2, 3, 6, 7, 9][i]!;
     const appended = call();
     assertEquals(wal.head - 1, last);
     const durable = wal.whenDurable(last);

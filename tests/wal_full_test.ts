@@ -31,6 +31,7 @@ function calls(wal: WAL): (() => unknown)[] {
     () => wal.logOperationSync(63, 1, 1, 1, 1),
     () => wal.batchInsertSync(items(1, 1)),
     () => wal.batchDeleteSync([[1, 1]]),
+    () => wal.batchSync([{ type: "delete", keyHigh: 1, keyLow: 1 }]),
   ];
 }
 
@@ -43,6 +44,7 @@ function asyncCalls(wal: WAL): (() => Promise<unknown>)[] {
     () => wal.logOperation(63, 3, 3, 3, 3),
     () => wal.batchInsert(items(4, 2)),
     () => wal.batchDelete([[6, 6]]),
+    () => wal.batch([{ type: "delete", keyHigh: 7, keyLow: 7 }]),
   ];
 }
 
@@ -82,12 +84,12 @@ test("truncate() makes room at once", () => {
 test("logInsert() waits while a consumer runs, and goes in first come, first served", async () => {
   const { wal, gate, stop, store, consuming } = await stuck();
   const waiting = asyncCalls(wal).map((call) => call());
-  assertEquals(wal.stats().waiting, 7);
+  assertEquals(wal.stats().waiting, 8);
   for (const call of calls(wal)) assertThrows(call, WALFullError);
   assertEquals(wal.head, CAPACITY + 1);
   gate.open();
   await Promise.all(waiting);
-  await until(() => store.applied.length >= CAPACITY + 8);
+  await until(() => store.applied.length >= CAPACITY + 9);
   stop.abort();
   await consuming;
   assertEquals([wal.stats().waiting, store.applied.slice(0, CAPACITY)], [0, range(1, CAPACITY)]);
@@ -255,7 +257,7 @@ test("logInsert() from within the store to a full ring rejects at once: waiting 
     },
   } as Partial<Store> as Store;
   await assertRejects(() => wal.consumeAsync(store), Error, "enough");
-  assertEquals([errors.length, errors.every((error) => error instanceof WALFullError)], [14, true]);
+  assertEquals([errors.length, errors.every((error) => error instanceof WALFullError)], [16, true]);
   assertEquals(wal.head, CAPACITY + 1);
 });
 

@@ -6,7 +6,7 @@
 
 import { ID_BYTES } from "../format/big_endian.ts";
 import type { HalfOrBytes } from "../types.ts";
-import { BOTH_HINT, show, typedArrayGetter, typeOf } from "./numbers.ts";
+import { BOTH_HINT, ofItem, show, typedArrayGetter, typeOf } from "./numbers.ts";
 
 const { isView } = ArrayBuffer;
 
@@ -61,18 +61,21 @@ function ownsFixed(bytes: ArrayBufferView): boolean {
   }
 }
 
-/** @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes. */
-export function checkBytes(value: unknown, name: string): asserts value is Uint8Array {
-  if (!isBytes(value) || !isFixed(value) || !isOfLength(value)) refuse(value, name);
+/**
+ * @param item index of the batch's item that has the bytes.
+ * @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes.
+ */
+export function checkBytes(value: unknown, name: string, item?: number): asserts value is Uint8Array {
+  if (!isBytes(value) || !isFixed(value) || !isOfLength(value)) refuse(value, name, item);
 }
 
 /** As `checkBytes()`, for a key and a value. */
-export function checkPairBytes(key: unknown, value: unknown): asserts value is Uint8Array {
+export function checkPairBytes(key: unknown, value: unknown, item?: number): asserts value is Uint8Array {
   // The lengths come last: a prototype that is a Proxy may detach the memory of the other one.
-  if (!isBytes(key) || !isFixed(key)) refuse(key, "key");
-  if (!isBytes(value) || !isFixed(value)) refuse(value, "value");
-  if (!isOfLength(key)) refuse(key, "key");
-  if (!isOfLength(value)) refuse(value, "value");
+  if (!isBytes(key) || !isFixed(key)) refuse(key, "key", item);
+  if (!isBytes(value) || !isFixed(value)) refuse(value, "value", item);
+  if (!isOfLength(key)) refuse(key, "key", item);
+  if (!isOfLength(value)) refuse(value, "value", item);
 }
 
 /**
@@ -116,13 +119,14 @@ export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
-function refuse(given: unknown, name: string): never {
+function refuse(given: unknown, name: string, item?: number): never {
+  const as = `as ${name}${ofItem(item)}`;
   if (typeOf(given) === "Uint8Array") {
     const length = lengthOf(given as Uint8Array);
-    if (length === ID_BYTES) throw new TypeError(`Cannot use the bytes given as ${name}: they ${IN_OTHER_MEMORY}`);
+    if (length === ID_BYTES) throw new TypeError(`Cannot use the bytes given ${as}: they ${IN_OTHER_MEMORY}`);
     const detached = length === 0 ? "; a detached one has none" : "";
-    throw new RangeError(`Cannot use ${length} bytes as ${name}: it must have ${ID_BYTES} bytes${detached}`);
+    throw new RangeError(`Cannot use ${length} bytes ${as}: it must have ${ID_BYTES} bytes${detached}`);
   }
   const hint = typeof given === "bigint" || typeof given === "number" ? BOTH_HINT : "";
-  throw new TypeError(`Cannot use ${show(given)} as ${name}: it must be a Uint8Array of ${ID_BYTES} bytes${hint}`);
+  throw new TypeError(`Cannot use ${show(given)} ${as}: it must be a Uint8Array of ${ID_BYTES} bytes${hint}`);
 }

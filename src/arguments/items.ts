@@ -6,10 +6,26 @@
 // two batches share nothing here.
 
 import { ID_BYTES, setHalf, setId } from "../format/big_endian.ts";
-import { DELETE_BYTES, INSERT_BYTES, type PackedItems } from "../format/packed_items.ts";
-import type { DeleteItem, InsertBytes, InsertItem, U64 } from "../types.ts";
+import { APPLICATION_OPERATION, isApplicationOpcode, operationNamed } from "../format/operations.ts";
+import {
+  DELETE_BYTES,
+  INSERT_BYTES,
+  MIXED,
+  MIXED_BYTES,
+  OPCODE_BYTES,
+  type PackedItems,
+} from "../format/packed_items.ts";
+import {
+  type ApplicationOpType,
+  type BatchItem,
+  type DeleteItem,
+  type InsertBytes,
+  type InsertItem,
+  OpType,
+  type U64,
+} from "../types.ts";
 import { checkBytes, checkPairBytes, packedLength } from "./bytes.ts";
-import { checkKey, checkPair, isU64, show } from "./numbers.ts";
+import { checkCode, checkKey, checkPair, isU64, show } from "./numbers.ts";
 
 /** The memory of a batch has at least this size. */
 const LEAST_ROOM = 1024 * INSERT_BYTES;
@@ -45,40 +61,60 @@ let spare: Room | null = null;
  */
 let largeSpare: WeakRef<Room> | null = null;
 
+/** What the items of a batch have in common. */
+type Kind = Pick<PackedItems, "opType" | "itemBytes">;
+
+const INSERTS: Kind = { opType: OpType.Insert, itemBytes: INSERT_BYTES };
+const DELETES: Kind = { opType: OpType.Delete, itemBytes: DELETE_BYTES };
+const OF_ANY_KIND: Kind = { opType: MIXED, itemBytes: MIXED_BYTES };
+
 /** Reads a batch of `batchInsert()`. */
 export function readInserts(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Batch {
-  if (ArrayBuffer.isView(items)) return readPacked(items, INSERT_BYTES);
+  if (ArrayBuffer.isView(items)) return readPacked(items, INSERTS);
   const listed = listOf(items);
-  if (listed.list === null) return readEach(listed.iterable, INSERT_BYTES, storeInsert);
+  if (listed.list === null) return readEach(listed.iterable, INSERTS, storeInsert);
   const { list, length } = listed;
   let { view, bytes } = takeRoom(length * INSERT_BYTES);
   for (let i = 0; i < length; i++) {
     if ((i + 1) * INSERT_BYTES > view.byteLength) ({ view, bytes } = twiceThe(bytes));
     storeInsert(view, i * INSERT_BYTES, list[i]!, i);
   }
-  return { view, bytes, itemBytes: INSERT_BYTES, count: length };
+  return { view, bytes, ...INSERTS, count: length };
 }
 
 /** Reads a batch of `batchDelete()`. */
 export function readDeletes(items: Iterable<DeleteItem | Uint8Array> | Uint8Array): Batch {
-  if (ArrayBuffer.isView(items)) return readPacked(items, DELETE_BYTES);
+  if (ArrayBuffer.isView(items)) return readPacked(items, DELETES);
   const listed = listOf(items);
-  if (listed.list === null) return readEach(listed.iterable, DELETE_BYTES, storeDelete);
+  if (listed.list === null) return readEach(listed.iterable, DELETES, storeDelete);
   const { list, length } = listed;
   let { view, bytes } = takeRoom(length * DELETE_BYTES);
   for (let i = 0; i < length; i++) {
     if ((i + 1) * DELETE_BYTES > view.byteLength) ({ view, bytes } = twiceThe(bytes));
     storeDelete(view, i * DELETE_BYTES, list[i]!, i);
   }
-  return { view, bytes, itemBytes: DELETE_BYTES, count: length };
+  return { view, bytes, ...DELETES, count: length };
+}
+
+/** Reads a batch of `batch()`. */
+export function readItems(items: Iterable<BatchItem>): Batch {
+  const listed = listOf(items);
+  if (listed.list === null) return readEach(listed.iterable, OF_ANY_KIND, storeItem);
+  const { list, length } = listed;
+  let { view, bytes } = takeRoom(length * MIXED_BYTES);
+  for (let i = 0; i < length; i++) {
+    if ((i + 1) * MIXED_BYTES > view.byteLength) ({ view, bytes } = twiceThe(bytes));
+    storeItem(view, i * MIXED_BYTES, list[i]!, i);
+  }
+  return { view, bytes, ...OF_ANY_KIND, count: length };
 }
 
 /** Copies a packed batch, because the wall clock is read after it and may change the caller's. */
-function readPacked(given: Uint8Array, itemBytes: number): Batch {
-  const length = packedLength(given, itemBytes);
+function readPacked(given: Uint8Array, kind: Kind): Batch {
+  const length = packedLength(given, kind.itemBytes);
   const room = takeRoom(length, Infinity);
   room.bytes.set(given);
-  return { ...room, itemBytes, count: length / itemBytes };
+  return { ...room, ...kind, count: length / kind.itemBytes };
 }
 
 /** Keeps the memory of a batch for the next one. The batch must not be used any more. */
@@ -88,8 +124,9 @@ export function releaseBatch(batch: Batch): void {
 }
 
 /** Copies a batch that waits into memory of its own, which is as small as possible. */
-export function keepBatch({ bytes, itemBytes, count }: Batch): Batch {
-  return { ...roomIn(bytes.slice(0, count * itemBytes).buffer as ArrayBuffer), itemBytes, count };
+export function keepBatch(batch: Batch): Batch {
+  const { bytes, itemBytes, count } = batch;
+  return { ...batch, ...roomIn(bytes.slice(0, count * itemBytes).buffer as ArrayBuffer) };
 }
 
 function takeRoom(wanted: number, most = MOST_FIRST_ROOM): Room {
@@ -133,9 +170,10 @@ function lengthOf(items: readonly unknown[]): number {
 /** Reads each item before the iterator is asked for the next, which may be the same array. */
 function readEach<Item>(
   items: Iterable<Item>,
-  itemBytes: number,
+  kind: Kind,
   store: (view: DataView, at: number, item: Item, index: number) => void,
 ): Batch {
+  const { itemBytes } = kind;
   let { view, bytes } = takeRoom(0);
   let count = 0;
   for (const item of items) {
@@ -143,7 +181,7 @@ function readEach<Item>(
     store(view, count * itemBytes, item, count);
     count++;
   }
-  return { view, bytes, itemBytes, count };
+  return { view, bytes, ...kind, count };
 }
 
 /** @throws {TypeError} or {RangeError} if it is no item of `batchInsert()`. */
@@ -152,7 +190,7 @@ function storeInsert(view: DataView, at: number, item: InsertItem | InsertBytes,
   if (length === 2) {
     const key = item[0] as Uint8Array;
     const value = item[1] as Uint8Array;
-    checkPairBytes(key, value);
+    checkPairBytes(key, value, index);
     setId(view, at, key);
     setId(view, at + ID_BYTES, value);
     return;
@@ -168,7 +206,7 @@ function storeInsert(view: DataView, at: number, item: InsertItem | InsertBytes,
   const valueLow = item[3] as U64;
   // Checked here first, because JavaScriptCore does not inline checkPair(), which costs a fifth.
   if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(valueHigh) || !isU64(valueLow)) {
-    checkPair(keyHigh, keyLow, valueHigh, valueLow);
+    checkPair(keyHigh, keyLow, valueHigh, valueLow, index);
   }
   setHalf(view, at, keyHigh);
   setHalf(view, at + 8, keyLow);
@@ -179,7 +217,7 @@ function storeInsert(view: DataView, at: number, item: InsertItem | InsertBytes,
 /** @throws {TypeError} or {RangeError} if it is no item of `batchDelete()`. */
 function storeDelete(view: DataView, at: number, item: DeleteItem | Uint8Array, index: number): void {
   if (ArrayBuffer.isView(item)) {
-    checkBytes(item, "key");
+    checkBytes(item, "key", index);
     setId(view, at, item);
     return;
   }
@@ -188,7 +226,66 @@ function storeDelete(view: DataView, at: number, item: DeleteItem | Uint8Array, 
   }
   const keyHigh = item[0];
   const keyLow = item[1];
-  checkKey(keyHigh, keyLow);
+  checkKey(keyHigh, keyLow, index);
   setHalf(view, at, keyHigh);
   setHalf(view, at + 8, keyLow);
+}
+
+/** All fields that an item of `batch()` may have. */
+interface ItemFields {
+  readonly type?: unknown;
+  readonly code?: ApplicationOpType;
+  readonly key?: unknown;
+  readonly value?: unknown;
+  readonly keyHigh: U64;
+  readonly keyLow: U64;
+  readonly valueHigh?: U64;
+  readonly valueLow?: U64;
+}
+
+/** @throws {TypeError} or {RangeError} if it is no item of `batch()`. */
+function storeItem(view: DataView, at: number, item: BatchItem, index: number): void {
+  if (typeof item !== "object" || item === null) refuseItem(index, `is ${show(item)}, and no object`);
+  // All fields are read before one is checked, because reading may run code of the caller.
+  const { type, code, key, value, keyHigh, keyLow, valueHigh, valueLow } = item as ItemFields;
+  const operation = operationNamed(type);
+  if (operation === null) refuseItem(index, `has ${show(type)} as its type`);
+  const { hasValue } = operation;
+  const opcode = "opType" in operation ? operation.opType : code as ApplicationOpType;
+  if (operation === APPLICATION_OPERATION && !isApplicationOpcode(opcode)) {
+    checkCode(opcode as ApplicationOpType, index);
+  }
+  const keyAt = at + OPCODE_BYTES;
+  const valueAt = keyAt + ID_BYTES;
+  view.setUint8(at, opcode);
+  if (!hasValue) {
+    // Whoever means one value would lose all values of the key.
+    const isValueGiven = value !== undefined || valueHigh !== undefined || valueLow !== undefined;
+    if (isValueGiven) refuseItem(index, `has a value, which a record of type ${show(type)} has not`);
+    // The memory may be that of an earlier batch.
+    view.setFloat64(valueAt, 0);
+    view.setFloat64(valueAt + 8, 0);
+    if (key !== undefined) {
+      checkBytes(key, "key", index);
+      setId(view, keyAt, key);
+      return;
+    }
+    checkKey(keyHigh, keyLow, index);
+  } else if (key !== undefined) {
+    checkPairBytes(key, value, index);
+    setId(view, keyAt, key as Uint8Array);
+    setId(view, valueAt, value);
+    return;
+  } else {
+    const [high, low] = [valueHigh as U64, valueLow as U64];
+    if (!isU64(keyHigh) || !isU64(keyLow) || !isU64(high) || !isU64(low)) checkPair(keyHigh, keyLow, high, low, index);
+    setHalf(view, valueAt, high);
+    setHalf(view, valueAt + 8, low);
+  }
+  setHalf(view, keyAt, keyHigh);
+  setHalf(view, keyAt + 8, keyLow);
+}
+
+function refuseItem(index: number, why: string): never {
+  throw new TypeError(`Cannot append a batch: item ${index} ${why}`);
 }

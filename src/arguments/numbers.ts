@@ -57,36 +57,40 @@ export function halvesHint(given: unknown, name: string): string {
   return typeof given === "string" ? `${hint}, such as those of a hash of the text` : hint;
 }
 
+/** The item of a batch that a message speaks of, after the name of its part; empty without one. */
+export function ofItem(index?: number): string {
+  return index === undefined ? "" : ` of item ${index}`;
+}
+
 /**
+ * @param item index of the batch's item that has the value.
  * @throws {TypeError} if it is neither a bigint nor a number.
  * @throws {RangeError} if it is not from 0 to 2^64 − 1, or a number that is not a safe integer.
  */
-export function checkU64(value: U64, name: string): void {
+export function checkU64(value: U64, name: string, item?: number): void {
+  if (isU64(value)) return;
+  const use = `Cannot use ${show(value)} as ${name}${ofItem(item)}`;
   if (typeof value === "bigint") {
-    if (isU64(value)) return;
-    throw new RangeError(
-      `Cannot use ${show(value)} as ${name}: it must be from 0 to 2^64 - 1${halvesHint(value, name)}`,
-    );
+    throw new RangeError(`${use}: it must be from 0 to 2^64 - 1${halvesHint(value, name)}`);
   }
   if (typeof value !== "number") {
     const hint = ArrayBuffer.isView(value) ? BOTH_HINT : halvesHint(value, name);
-    throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint or a number${hint}`);
+    throw new TypeError(`${use}: it must be a bigint or a number${hint}`);
   }
-  if (isU64(value)) return;
-  throw new RangeError(`Cannot use ${value} as ${name}: a number must be a safe integer of at least 0`);
+  throw new RangeError(`${use}: a number must be a safe integer of at least 0`);
 }
 
 /** A key for the log. @throws as `checkU64()`. */
-export function checkKey(keyHigh: U64, keyLow: U64): void {
-  checkU64(keyHigh, "keyHigh");
-  checkU64(keyLow, "keyLow");
+export function checkKey(keyHigh: U64, keyLow: U64, item?: number): void {
+  checkU64(keyHigh, "keyHigh", item);
+  checkU64(keyLow, "keyLow", item);
 }
 
 /** A key and a value for the log. @throws as `checkU64()`. */
-export function checkPair(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64): void {
-  checkKey(keyHigh, keyLow);
-  checkU64(valueHigh, "valueHigh");
-  checkU64(valueLow, "valueLow");
+export function checkPair(keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, item?: number): void {
+  checkKey(keyHigh, keyLow, item);
+  checkU64(valueHigh, "valueHigh", item);
+  checkU64(valueLow, "valueLow", item);
 }
 
 /** As `checkU64()`, for a number with an upper bound. */
@@ -97,8 +101,8 @@ export function checkInteger(value: number, name: string, least: number, most: n
 }
 
 /** As `checkInteger()`, for an opcode of the application. */
-export function checkCode(code: ApplicationOpType): void {
-  checkInteger(code, "code", FIRST_APPLICATION_OPCODE, LAST_APPLICATION_OPCODE);
+export function checkCode(code: ApplicationOpType, item?: number): void {
+  checkInteger(code, `code${ofItem(item)}`, FIRST_APPLICATION_OPCODE, LAST_APPLICATION_OPCODE);
 }
 
 /** As `checkInteger()`, for an LSN; 0 stands for "none". */

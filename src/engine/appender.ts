@@ -148,7 +148,7 @@ export class Appender {
    *
    * @returns the LSN of its last record, or `NO_ROOM`. For an empty batch, the newest record's LSN.
    */
-  tryAppendBatch(opType: OpType, items: Batch): LSN {
+  tryAppendBatch(items: Batch): LSN {
     this.#parts.health.mustBeGood("append");
     const positions = this.#positions;
     const { count } = items;
@@ -167,7 +167,7 @@ export class Appender {
     for (let done = 0; lsn < end;) {
       if (done > 0) clock.next();
       const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);
-      const part = { opType, items, from: done, count: run, endsBatch: lsn + run === end };
+      const part = { items, from: done, count: run, endsBatch: lsn + run === end };
       slots.writeRun(slot, part, lsn, lsn - durable, clock, shard);
       lsn += run;
       done += run;

@@ -52,7 +52,7 @@ export interface Codec {
    * @param lsn what the first record's LSN should be. Each next record has the next LSN.
    */
   verify(offset: number, count: number, lsn: LSN): Run;
-  /** Makes records of packed items, and seals them. */
+  /** Makes records of packed items, and seals them. An item's own opcode is added to its kind. */
   encode(offset: number, items: Uint8Array, count: number, fields: RunFields): void;
   /** The checksum that a record should have, whatever its bytes mean, as a signed number. */
   checksum(offset: number): number;

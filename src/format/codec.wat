@@ -357,13 +357,16 @@
     (i32.shr_u (i32.sub (local.get $at) (local.get $start)) (i32.const 6)))
 
   ;; Makes records of packed items, and seals them. LSN, sequence number and distance grow by one
-  ;; with each record. The items end where the records will end, so each item lies at the end of its
-  ;; record or after it: no item is overwritten before it is read.
+  ;; with each record. An item of 40 bytes begins with 8 of its own opcode, for the kind. The items
+  ;; end where the records will end, so each item lies at the end of its record or after it: no item
+  ;; is overwritten before it is read.
   (func (export "encode") (param $at i32) (param $count i32) (param $stride i32)
     (param $kind i32) (param $lastKind i32) (param $firstLsn f64) (param $nanosLow i32) (param $nanosHigh i32)
     (param $seq i32) (param $distance i32)
     (local $end i32) (local $item i32) (local $lsn i64) (local $nanos i64) (local $counts i64) (local $slot i32)
+    (local $keyAt i32) (local $opcode i32)
     (local.set $slot (local.get $at))
+    (if (i32.eq (local.get $stride) (i32.const 40)) (then (local.set $keyAt (i32.const 8))))
     (local.set $end (i32.add (local.get $at) (i32.shl (local.get $count) (i32.const 6))))
     (local.set $item (i32.sub (local.get $end) (i32.mul (local.get $count) (local.get $stride))))
     (local.set $lsn (i64.trunc_f64_s (local.get $firstLsn)))
@@ -378,20 +381,25 @@
     (block $done
       (loop $next
         (br_if $done (i32.eq (local.get $slot) (local.get $end)))
-        ;; The key first: the key of the last delete lies where zeros are stored then.
-        (call $swap (i32.add (local.get $slot) (i32.const 32 (; KEY_HIGH_AT ;))) (local.get $item))
-        (if (i32.eq (local.get $stride) (i32.const 32))
+        ;; The opcode first, then the key: the value may be stored over both.
+        (if (local.get $keyAt) (then (local.set $opcode (i32.load8_u (local.get $item)))))
+        (call $swap
+          (i32.add (local.get $slot) (i32.const 32 (; KEY_HIGH_AT ;)))
+          (i32.add (local.get $item) (local.get $keyAt)))
+        (if (i32.eq (local.get $stride) (i32.const 16))
           (then
+            (i64.store offset=48 (; VALUE_HIGH_AT ;) (local.get $slot) (i64.const 0))
+            (i64.store offset=56 (; VALUE_LOW_AT ;) (local.get $slot) (i64.const 0)))
+          (else
             (call $swap
               (i32.add (local.get $slot) (i32.const 48 (; VALUE_HIGH_AT ;)))
-              (i32.add (local.get $item) (i32.const 16))))
-          (else
-            (i64.store offset=48 (; VALUE_HIGH_AT ;) (local.get $slot) (i64.const 0))
-            (i64.store offset=56 (; VALUE_LOW_AT ;) (local.get $slot) (i64.const 0))))
+              (i32.add (i32.add (local.get $item) (local.get $keyAt)) (i32.const 16)))))
         (local.set $item (i32.add (local.get $item) (local.get $stride)))
         (i32.store offset=4 (local.get $slot)
-          (select (local.get $lastKind) (local.get $kind)
-            (i32.eq (i32.add (local.get $slot) (i32.const 64)) (local.get $end))))
+          (i32.or
+            (local.get $opcode)
+            (select (local.get $lastKind) (local.get $kind)
+              (i32.eq (i32.add (local.get $slot) (i32.const 64)) (local.get $end)))))
         (i64.store offset=8 (local.get $slot) (local.get $lsn))
         (i64.store offset=16 (local.get $slot) (local.get $nanos))
         (i64.store offset=24 (local.get $slot) (local.get $counts))

@@ -58,6 +58,12 @@ export function operationOf(opcode: number): Operation | undefined {
   return isApplicationOpcode(opcode) ? APPLICATION_OPERATION : OPERATIONS[opcode - 1];
 }
 
+/** The operation that an item of a batch names; null if it names none that changes a store. */
+export function operationNamed(name: unknown): Operation | LogOperation | null {
+  for (const operation of OPERATIONS) if (operation.name === name && operation.method !== null) return operation;
+  return name === APPLICATION_OPERATION.name ? APPLICATION_OPERATION : null;
+}
+
 /** True if this is the opcode of an operation. */
 export function isOpcode(opcode: number): opcode is OpType {
   return operationOf(opcode) !== undefined;

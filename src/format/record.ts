@@ -90,7 +90,6 @@ export function verifiesZeros(logId: Uint8Array): boolean {
 
 /** Some items of a batch, one after another. */
 export interface BatchPart {
-  readonly opType: OpType;
   /** All items of the batch. */
   readonly items: PackedItems;
   /** Index of the part's first item. */
@@ -203,7 +202,7 @@ export class Slots extends SlotFields {
   writeRun(slot: number, part: BatchPart, lsn: LSN, distance: number, clock: RunClock, timeShard: number): void {
     const { items, from, count } = part;
     assert(slot >= 0 && slot + count <= this.count, "a run is written into slots of the ring");
-    const kind = VERSION_BITS | part.opType | (timeShard << 16);
+    const kind = VERSION_BITS | items.opType | (timeShard << 16);
     const kindGoingOn = kind | (FLAG_BATCH_GOES_ON << 8);
     const lastKind = part.endsBatch ? kind : kindGoingOn;
     const { nanosLow, nanosHigh, seq } = clock;

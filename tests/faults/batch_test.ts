@@ -1,13 +1,13 @@
-// Fault: power fails with a part of a batch on the medium (H7).
+// Fault: power fails with a part of a batch on the medium (H7, H56).
 // Promise: a batch is recovered whole or not at all, at the head and at the tail, and applyBatch()
 //   gets it whole (G3).
-// Method: batches of 1 to 6 records, cut before and after each record, with every subset of the
-//   last batch, also over the end of the ring.
+// Method: batches of 1 to 6 records, of inserts or of all operations in turn, cut before and after
+//   each record, with every subset of the last batch, also over the end of the ring.
 
 import { assert, assertEquals } from "@std/assert";
 import { everySubset } from "../../testing.ts";
 import type { WALRecord } from "../../mod.ts";
-import { appendBatch, assertHolds, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
+import { appendBatch, appendMixed, assertHolds, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
 const SIZES = [1, 2, 3, 4, 5, 6];
@@ -15,9 +15,14 @@ const SIZES = [1, 2, 3, 4, 5, 6];
 const ENDS = SIZES.map((_, i) => SIZES.slice(0, i + 1).reduce((sum, size) => sum + size, 0));
 const TOTAL = ENDS[ENDS.length - 1]!;
 
-for (const start of [0, CAPACITY - 10]) {
-  const place = start === 0 ? "in the ring" : "over the end of the ring";
-
+for (
+  const [start, append, place] of [
+    [0, appendBatch, "in the ring"],
+    [CAPACITY - 10, appendBatch, "over the end of the ring"],
+    [0, appendMixed, "mixed, in the ring"],
+    [CAPACITY - 10, appendMixed, "mixed, over the end of the ring"],
+  ] as const
+) {
   /** Batches that are not synced, after `start` records that were released. */
   const unsynced = () => {
     const simulation = new Simulation({ pieceBytes: 64 });
@@ -29,7 +34,7 @@ for (const start of [0, CAPACITY - 10]) {
       wal.close();
       wal.open();
     }
-    for (const size of SIZES) appendBatch(wal, size);
+    for (const size of SIZES) append(wal, size);
     return simulation;
   };
 
@@ -47,7 +52,7 @@ for (const start of [0, CAPACITY - 10]) {
       const whole = ENDS.filter((end) => end <= cut).at(-1) ?? 0;
       assertHolds(wal, start + 1, start + whole, `cut after record ${cut}`);
       // Records that come next must not continue the rest of a batch.
-      appendBatch(wal, 2);
+      append(wal, 2);
       wal.flush();
       assertHolds(
         simulation.reopen({ keep: "none" }),
@@ -62,7 +67,7 @@ for (const start of [0, CAPACITY - 10]) {
     const simulation = unsynced();
     const wal = simulation.wal!;
     wal.flush();
-    appendBatch(wal, 6);
+    append(wal, 6);
     const before = simulation.disk.snapshot();
     let whole = 0;
     for (const keep of everySubset(6)) {
@@ -100,7 +105,7 @@ test("truncate() and the recovered tail never part a batch", () => {
   for (let through = 0; through <= TOTAL; through++) {
     const simulation = new Simulation({ pieceBytes: 64 });
     const wal = simulation.open();
-    for (const size of SIZES) appendBatch(wal, size);
+    for (const size of SIZES) (size % 2 === 0 ? appendMixed : appendBatch)(wal, size);
     wal.flush();
     wal.truncate(through);
     const tail = (ENDS.filter((end) => end <= through).at(-1) ?? 0) + 1;
@@ -114,7 +119,7 @@ test("consumeAsync() hands batches to applyBatch() whole, whatever the batch siz
   for (let batchSize = 1; batchSize <= 7; batchSize++) {
     const simulation = new Simulation({ pieceBytes: 64 });
     const wal = simulation.open();
-    for (const size of SIZES) appendBatch(wal, size);
+    for (const size of SIZES) (size % 2 === 0 ? appendMixed : appendBatch)(wal, size);
     wal.flush();
     simulation.crash({ keep: "none" });
     const opened = simulation.open();

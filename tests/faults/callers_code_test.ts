@@ -9,6 +9,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import {
+  type BatchItem,
   type DeleteItem,
   type HybridTimeInput,
   type InsertBytes,
@@ -128,15 +129,16 @@ const INNER: readonly Inner[] = [
 /** Makes a time, an item or a batch that runs the hook when it is read, and then is valid. */
 type Wrap<Value> = (hook: Hook) => Value;
 
-/** An array that runs the hook when the element is read. */
-function withGetter<Tuple extends readonly unknown[]>(tuple: Tuple, index: number, hook: Hook): Tuple {
-  const value = tuple[index];
-  return Object.defineProperty([...tuple], index, {
+/** A copy of an array or an item that runs the hook when the element or the field is read. */
+function withGetter<Target extends object>(target: Target, name: PropertyKey, hook: Hook): Target {
+  const value = Reflect.get(target, name);
+  const copy = Array.isArray(target) ? [...target] : { ...target };
+  return Object.defineProperty(copy, name, {
     get() {
       hook();
       return value;
     },
-  }) as unknown as Tuple;
+  }) as unknown as Target;
 }
 
 /** An array that runs the hook when the property is read. */
@@ -157,8 +159,8 @@ const TIMES: readonly [name: string, wrap: Wrap<HybridTimeInput>][] = [
   ["the length of a time", (hook) => withTrap([...TIME], "length", hook) as unknown as HybridTimeInput],
 ];
 
-/** Ways to read a batch of one item with the key 8000. */
-function batchesOf<Item extends readonly unknown[]>(item: Item): readonly [name: string, wrap: Wrap<Iterable<Item>>][] {
+/** Ways to read a batch of one item with the key 8000: an array, or an object with these fields. */
+function batchesOf<Item extends object>(item: Item): readonly [name: string, wrap: Wrap<Iterable<Item>>][] {
   class Items extends Array<Item> {
     hook: Hook = () => {};
     override [Symbol.iterator]() {
@@ -166,12 +168,16 @@ function batchesOf<Item extends readonly unknown[]>(item: Item): readonly [name:
       return super[Symbol.iterator]();
     }
   }
-  const last = item.length - 1;
+  const fields = Object.keys(item);
+  const last = fields.at(-1)!;
+  const copy = () => (Array.isArray(item) ? [...item] : { ...item }) as Item;
   return [
-    ["the first number of an item", (hook) => [withGetter(item, 0, hook)]],
-    ["the last number of an item", (hook) => [withGetter(item, last, hook)]],
-    ["a Proxy of an item", (hook) => [withTrap([...item], `${last}`, hook) as unknown as Item]],
-    ["the length of an item", (hook) => [withTrap([...item], "length", hook) as unknown as Item]],
+    ...fields.map((field): [string, Wrap<Iterable<Item>>] => [
+      `${field} of an item`,
+      (hook) => [withGetter(item, field, hook)],
+    ]),
+    ["a Proxy of an item", (hook) => [withTrap(copy(), last, hook)]],
+    ["a Proxy of an item's first field", (hook) => [withTrap(copy(), Array.isArray(item) ? "length" : "type", hook)]],
     ["a getter of a batch", (hook) => withGetter([item], 0, hook)],
     ["a Proxy of a batch", (hook) => withTrap([item], "0", hook)],
     ["the length of a batch", (hook) => withTrap([item], "length", hook)],
@@ -207,7 +213,7 @@ const byTime = (call: (wal: WAL, time: HybridTimeInput) => unknown) =>
   TIMES.map(([name, wrap]) =>
     [name, ({ wal }: Trial, hook: Hook) => call(wal, wrap(hook))] as [string, (trial: Trial, hook: Hook) => unknown]
   );
-const byItems = <Item extends readonly unknown[]>(item: Item, call: (wal: WAL, batch: Iterable<Item>) => unknown) =>
+const byItems = <Item extends object>(item: Item, call: (wal: WAL, batch: Iterable<Item>) => unknown) =>
   batchesOf(item).map(([name, wrap]) =>
     [name, ({ wal }: Trial, hook: Hook) => call(wal, wrap(hook))] as [string, (trial: Trial, hook: Hook) => unknown]
   );
@@ -216,7 +222,7 @@ const single = (name: string, opType: OpType, call: (wal: WAL, time?: HybridTime
   opType,
   ways: [byClock((wal) => call(wal)), ...byTime(call)],
 });
-const batch = <Item extends readonly unknown[]>(
+const batch = <Item extends object>(
   name: string,
   opType: OpType,
   item: Item,
@@ -255,6 +261,11 @@ const KEY_BYTES = Uint8Array.of(0, 0, 0, 0, 0, 0, 0x1f, 0x40, 0, 0, 0, 0, 0, 0, 
 const VALUE_BYTES = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3);
 const PACKED = Uint8Array.of(...KEY_BYTES, ...VALUE_BYTES);
 const INSERT_BYTES: InsertBytes = [KEY_BYTES, VALUE_BYTES];
+const DELETE_VALUE: BatchItem = { type: "deleteValue", keyHigh: 8000, keyLow: 1n, valueHigh: 2, valueLow: 3n };
+const DELETE_KEY: BatchItem = { type: "delete", keyHigh: 8000n, keyLow: 1 };
+const OPERATION: BatchItem = { ...DELETE_VALUE, type: "operation", code: 40 };
+const DELETE_OF_BYTES: BatchItem = { type: "delete", key: KEY_BYTES };
+const INSERT_OF_BYTES: BatchItem = { type: "insert", key: KEY_BYTES, value: VALUE_BYTES };
 const ENTRIES: readonly Entry[] = [
   single("logInsertSync()", OpType.Insert, (wal, time) => wal.logInsertSync(...INSERT, time)),
   single("logInsert()", OpType.Insert, (wal, time) => wal.logInsert(...INSERT, time)),
@@ -284,6 +295,24 @@ const ENTRIES: readonly Entry[] = [
   singleOfBytes("logReplace() of bytes", OpType.Replace, (wal, ...given) => wal.logReplace(...given)),
   singleOfBytes("logOperationSync() of bytes", 33, (wal, ...given) => wal.logOperationSync(33, ...given)),
   singleOfBytes("logOperation() of bytes", 33, (wal, ...given) => wal.logOperation(33, ...given)),
+  batch("batchSync()", OpType.DeleteValue, DELETE_VALUE, (wal, batch) => wal.batchSync(batch)),
+  batch("batch()", OpType.Delete, DELETE_KEY, (wal, batch) => wal.batch(batch)),
+  batch(
+    "batchSync() of bytes",
+    OpType.Delete,
+    DELETE_OF_BYTES,
+    (wal, batch) => wal.batchSync(batch),
+  ),
+  batch("batchSync() of operations", 40, OPERATION, (wal, batch) => wal.batchSync(batch)),
+  batch("batch() of bytes", OpType.Insert, INSERT_OF_BYTES, (wal, batch) => wal.batch(batch)),
+  {
+    name: "batch() of bytes with a prototype",
+    opType: OpType.Insert,
+    ways: [[
+      "the prototype of a key",
+      ({ wal }, hook) => wal.batch([{ ...INSERT_OF_BYTES, key: withPrototype(KEY_BYTES, hook) }]),
+    ]],
+  },
   batch("batchInsertSync() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsertSync(batch)),
   batch("batchInsert() of bytes", OpType.Insert, INSERT_BYTES, (wal, batch) => wal.batchInsert(batch)),
   {
@@ -496,6 +525,18 @@ test("WAL reads each value of a caller once: times, items, batches, options, ran
     wal.truncate(wal.durable);
     wal.batchDeleteSync(deletes("batchDeleteSync").values());
     await wal.batchDelete(deletes("batchDelete").values());
+    wal.flush();
+    wal.truncate(wal.durable);
+    const mixed = (name: string) =>
+      reads.of(
+        Array.from({ length: count }, (_, i) => {
+          const forms = [DELETE_VALUE, DELETE_KEY, DELETE_OF_BYTES, OPERATION, INSERT_OF_BYTES];
+          return reads.of(forms[i % 5]!, `${name} ${count} ${i}`);
+        }),
+        `${name} ${count}`,
+      );
+    wal.batchSync(Object.setPrototypeOf(mixed("batchSync"), Array.prototype));
+    await wal.batch(mixed("batch").values());
   }
   const head = wal.head;
   lsns(wal.records(reads.of({ from: wal.tail, to: head - 1 }, "records()")));
@@ -510,8 +551,18 @@ test("WAL reads each value of a caller once: times, items, batches, options, ran
   stop.abort();
   await consuming;
   wal.close();
-  assertEquals(reads.repeated.filter((key) => !/batch\w+ \d+\.length/.test(key)), []);
-  for (const name of ["logInsert.0", "logDeleteValueSync.2", "batchInsertSync 300 299.3", "batchDelete 20 7.1"]) {
+  assertEquals(reads.repeated.filter((key) => !/batch\w* \d+\.length/.test(key)), []);
+  for (
+    const name of [
+      "logInsert.0",
+      "logDeleteValueSync.2",
+      "batchInsertSync 300 299.3",
+      "batchDelete 20 7.1",
+      "batchSync 300 295.valueLow",
+      "batch 20 19.key",
+      "batch 20 18.code",
+    ]
+  ) {
     assertEquals(reads.counts.get(name), 1, name);
   }
   for (const name of ["options.now", "consume().batchSize", "store.sync", "records().from", "cursor().to"]) {
@@ -633,6 +684,15 @@ const BYTES_READERS: readonly [name: string, call: (wal: WAL, ids: Uint8Array[],
   ["a prototype of the value", (wal, [key, value], take) => wal.logInsertSync(key!, withPrototype(value!, take))],
   ["a prototype in an item", (wal, [key, value], take) => wal.batchInsertSync([[key!, withPrototype(value!, take)]])],
   ["a getter of an item", (wal, ids, take) => wal.batchInsert([withGetter(ids as unknown as InsertBytes, 1, take)])],
+  [
+    "a getter of an item's value",
+    (wal, [key, value], take) =>
+      wal.batchSync([withGetter({ type: "insert", key: key!, value: value! }, "value", take)]),
+  ],
+  [
+    "a getter of what an item has not",
+    (wal, [key], take) => wal.batch([Object.defineProperty({ type: "delete", key: key! }, "valueLow", { get: take })]),
+  ],
 ];
 
 test("WAL refuses bytes that the caller's code takes away before they are read, and writes nothing", async () => {

@@ -56,6 +56,7 @@ async function assertPoisoned(wal: WAL): Promise<void> {
   assertThrows(() => wal.checkpoint(), WALError);
   await assertRejects(() => wal.logInsert(1, 2, 3, 4), WALError);
   await assertRejects(() => wal.batchDelete([[1, 2]]), WALError);
+  await assertRejects(() => wal.batch([{ type: "delete", keyHigh: 1, keyLow: 2 }]), WALError);
   await assertRejects(() => wal.flushAsync(), WALError);
   // A poisoned log promises nothing more, not even of a record that is durable.
   await assertRejects(() => wal.whenDurable(durable), WALError);

@@ -618,7 +618,7 @@ test("WAL stands random arguments to every method, and writes nothing for a bad 
       "cursor",
       "consumeAsync",
     ],
-    ...["whenApplied", "backup"],
+    ...["batch", "batchSync", "whenApplied", "whenDurable", "backup"],
   ].filter((name) => typeof (wal as unknown as Record<string, unknown>)[name] === "function");
   let calls = 0;
   await fc.assert(

@@ -174,6 +174,7 @@ test("WAL notices that its file was cut while it was idle before it touches the 
       const action of [
         "await wal.logInsert(9, 9, 9, 9);",
         "await wal.batchInsert([[9, 9, 9, 9]]);",
+        'wal.batchSync([{ type: "delete", keyHigh: 9, keyLow: 9 }]);',
         "wal.logInsertSync(9, 9, 9, 9);",
         "wal.replay();",
         "wal.cursor().next();",

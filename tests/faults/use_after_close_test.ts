@@ -56,6 +56,7 @@ const SCRIPT = `
     await consuming;
     await refuse("logInsert", () => wal.logInsert(1, 1, 1, 1));
     await refuse("batchInsert", () => wal.batchInsert([[1, 1, 1, 1]]));
+    await refuse("batch", () => wal.batch([{ type: "delete", keyHigh: 1, keyLow: 1 }]));
     await refuse("logDeleteSync", () => wal.logDeleteSync(1, 1));
     await refuse("flush", () => wal.flush());
     await refuse("flushAsync", () => wal.flushAsync());
@@ -93,7 +94,7 @@ const SCRIPT = `
       wal.close();
     }
   }
-  console.log("end", refused >= rounds * 18);`;
+  console.log("end", refused >= rounds * 19);`;
 
 test("WAL that is closed, its cursors, iterators and records are safe under garbage collection", async () => {
   const { code, signal, stdout, stderr } = await runSnippet(SCRIPT, { args: ["150"], ...WITH_COLLECTOR });

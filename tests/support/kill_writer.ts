@@ -6,7 +6,7 @@
 
 import * as fs from "node:fs";
 import process from "node:process";
-import { WAL, WALFullError } from "../../mod.ts";
+import { type BatchItem, WAL, WALFullError } from "../../mod.ts";
 import { Random } from "../../src/testing/random.ts";
 import { setImmediate } from "node:timers";
 
@@ -67,6 +67,15 @@ async function main(path: string, life: number, seed: number): Promise<void> {
       acknowledged(through);
     },
     batchSync: () => void wal.batchInsertSync(batch(random.between(2, 90))),
+    mixed: async () => {
+      const items = batch(random.between(2, 90)).map(([keyHigh, keyLow, valueHigh, valueLow], i): BatchItem => ({
+        type: i % 2 === 0 ? "insert" : "deleteValue",
+        ...{ keyHigh, keyLow, valueHigh, valueLow },
+      }));
+      const through = count;
+      await wal.batch(items);
+      acknowledged(through);
+    },
     sync: () => {
       for (let more = random.between(1, 40); more > 0; more--) wal.logInsertSync(life, count, count++, 1);
     },

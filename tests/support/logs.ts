@@ -1,6 +1,17 @@
 // Small logs for tests: on a simulated disk or in memory, with nothing that happens by itself.
 
-import { type InsertItem, type Store, WAL, type WALOptions, type WALRecord } from "../../mod.ts";
+import {
+  type ApplicationOpType,
+  type BatchItem,
+  type InsertItem,
+  OpType,
+  type Store,
+  type U64,
+  WAL,
+  type WALOptions,
+  type WALRecord,
+} from "../../mod.ts";
+import { halvesToBytes } from "../../src/keys.ts";
 import type { SimulatedDisk } from "../../testing.ts";
 
 /** Where the log of a simulated disk lies. */
@@ -41,6 +52,26 @@ export const CALLS: Readonly<Record<string, (wal: WAL) => unknown>> = {
 /** Items of a batch: item i holds `first + i` four times. */
 export function items(first: number, count: number): InsertItem[] {
   return Array.from({ length: count }, (_, i) => [first + i, first + i, first + i, first + i]);
+}
+
+/** Opcodes that records of a batch may have: each of the log's own, and two of the application. */
+export const BATCH_OPCODES = [OpType.Insert, OpType.Delete, OpType.DeleteValue, OpType.Replace, 32, 63] as const;
+
+/** The item of `batch()` that makes such a record, in halves or in bytes. */
+export function batchItem(
+  opType: OpType,
+  [keyHigh, keyLow, valueHigh, valueLow]: readonly [U64, U64, U64, U64],
+  inBytes = false,
+): BatchItem {
+  const key = halvesToBytes(BigInt(keyHigh), BigInt(keyLow));
+  if (opType === OpType.Delete) return inBytes ? { type: "delete", key } : { type: "delete", keyHigh, keyLow };
+  const fields = inBytes
+    ? { key, value: halvesToBytes(BigInt(valueHigh), BigInt(valueLow)) }
+    : { keyHigh, keyLow, valueHigh, valueLow };
+  if (opType === OpType.Insert) return { type: "insert", ...fields };
+  if (opType === OpType.DeleteValue) return { type: "deleteValue", ...fields };
+  if (opType === OpType.Replace) return { type: "replace", ...fields };
+  return { type: "operation", code: opType as ApplicationOpType, ...fields };
 }
 
 /** Appends inserts one by one, as `items()` gives them. */

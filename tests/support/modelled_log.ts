@@ -1,8 +1,9 @@
 // A log and its model, written to at the same time: what crash tests append with.
 
-import { OpType, type WAL } from "../../mod.ts";
+import { type BatchItem, OpType, type WAL } from "../../mod.ts";
 import type { RecordContent } from "../../src/testing/asked_records.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
+import { BATCH_OPCODES, batchItem } from "./logs.ts";
 
 /** A log and its model, written to at the same time. */
 export class ModelledLog {
@@ -23,6 +24,12 @@ export class ModelledLog {
         ? { opType, keyHigh: 8n, keyLow: number, valueHigh: 0n, valueLow: 0n }
         : { opType, keyHigh: 7n, keyLow: number % 50n, valueHigh: 1n << 63n, valueLow: number };
     });
+  }
+
+  /** As `#contents()`, of all operations in turn. */
+  #mixedContents(count: number): RecordContent[] {
+    const contents = BATCH_OPCODES.map((opType) => this.#contents(opType, count));
+    return Array.from({ length: count }, (_, i) => contents[i % contents.length]![i]!);
   }
 
   /** Notes what a call appended, if it did; its promise acknowledges. */
@@ -66,6 +73,18 @@ export class ModelledLog {
       contents,
       () => this.wal.batchDelete(contents.map(({ keyHigh, keyLow }) => [keyHigh, keyLow])),
     );
+  }
+
+  /** A batch of all operations in turn. */
+  batch(count: number): Promise<void> {
+    const contents = this.#mixedContents(count);
+    return this.#appended(contents, () => this.wal.batch(contents.map(toBatchItem)));
+  }
+
+  batchSync(count: number): void {
+    const contents = this.#mixedContents(count);
+    this.wal.batchSync(contents.map(toBatchItem));
+    this.model.append(contents);
   }
 
   insertSync(): void {
@@ -120,6 +139,10 @@ export class ModelledLog {
 
 function toItem({ keyHigh, keyLow, valueHigh, valueLow }: RecordContent): [bigint, bigint, bigint, bigint] {
   return [keyHigh, keyLow, valueHigh, valueLow];
+}
+
+function toBatchItem(content: RecordContent, i: number): BatchItem {
+  return batchItem(content.opType, toItem(content), i % 2 === 0);
 }
 
 /** Waits for all of them, then throws what the first that failed did. */

@@ -1,8 +1,9 @@
 // A log on a simulated disk, for the tests of one fault: each action is a line.
 
 import { assert, assertEquals } from "@std/assert";
-import { WAL, WALCorruptError, type WALOptions } from "../../mod.ts";
+import { type BatchItem, OpType, WAL, WALCorruptError, type WALOptions } from "../../mod.ts";
 import { bury } from "../../src/testing/bury.ts";
+import { BATCH_OPCODES, batchItem } from "./logs.ts";
 import { type CrashOptions, SimulatedDisk, type SimulatedDiskOptions } from "../../testing.ts";
 
 /** Where the log is. */
@@ -70,15 +71,25 @@ export function appendBatch(wal: WAL, count: number): void {
   wal.batchInsertSync(Array.from({ length: count }, (_, i) => [1n, first + i, 2n, first + i] as const));
 }
 
-/** Throws unless the log holds exactly the records `first` to `last` of `append()`. */
+/** Appends one batch of all operations in turn, numbered in the same way. */
+export function appendMixed(wal: WAL, count: number): void {
+  const first = wal.head;
+  wal.batchSync(Array.from({ length: count }, (_, i): BatchItem => {
+    const opType = BATCH_OPCODES[(first + i) % BATCH_OPCODES.length]!;
+    return batchItem(opType, [1n, first + i, 2n, first + i], i % 2 === 0);
+  }));
+}
+
+/** Throws unless the log holds exactly the records `first` to `last` of the appends above. */
 export function assertHolds(wal: WAL, first: number, last: number, message = ""): void {
   assertEquals([wal.tail, wal.head - 1], [first, last], message);
   const found = wal.replay();
   assertEquals(found.length, last - first + 1, message);
   for (const [i, record] of found.entries()) {
     const lsn = first + i;
-    const good = record.lsn === lsn && record.keyLow === BigInt(lsn) && record.valueLow === BigInt(lsn);
-    if (!good) assertEquals([record.lsn, record.keyLow, record.valueLow], [lsn, BigInt(lsn), BigInt(lsn)], message);
+    const value = record.opType === OpType.Delete ? 0n : BigInt(lsn);
+    const good = record.lsn === lsn && record.keyLow === BigInt(lsn) && record.valueLow === value;
+    if (!good) assertEquals([record.lsn, record.keyLow, record.valueLow], [lsn, BigInt(lsn), value], message);
   }
 }
 

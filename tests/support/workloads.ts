@@ -58,6 +58,20 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
       log.batchInsertSync(5);
     },
   },
+  "batches of all operations, over the end of the ring": {
+    prelude: (log) => {
+      log.batchInsertSync(758);
+      log.flush();
+      log.truncate(758);
+    },
+    work: async (log) => {
+      await log.batch(4);
+      await Promise.allSettled([log.batch(9), log.insert(), log.batch(3)]);
+      log.batchSync(7);
+      log.flush();
+      log.batchSync(2);
+    },
+  },
   "a wrap": {
     prelude: (log) => {
       log.batchInsertSync(700);

@@ -29,7 +29,7 @@ export class WatchedLog extends WAL {
   // Watches every method that appends, whatever methods there are.
   static {
     for (const [name, { value: append }] of Object.entries(Object.getOwnPropertyDescriptors(WAL.prototype))) {
-      if (typeof append !== "function" || !/^(?:log|batch)[A-Z]/.test(name)) continue;
+      if (typeof append !== "function" || !/^(?:log|batch)(?:[A-Z]|$)/.test(name)) continue;
       Object.defineProperty(this.prototype, name, {
         value(this: WatchedLog, ...given: unknown[]) {
           const watched = () => this.#appends(`${name}()`, () => Reflect.apply(append, this, given));

@@ -8,10 +8,15 @@ import type { StoreKind } from "./history_store.ts";
 export type Step =
   | { readonly do: "insert" | "delete" | "deleteValue"; readonly count: number; readonly wait: boolean }
   | { readonly do: "insertSync"; readonly count: number }
-  | { readonly do: "batch"; readonly how: "insert" | "delete" | "sync"; readonly count: number; readonly wait: boolean }
+  | {
+    readonly do: "batch";
+    readonly how: "insert" | "delete" | "mixed" | "sync" | "mixedSync";
+    readonly count: number;
+    readonly wait: boolean;
+  }
   | { readonly do: "flush" | "flushAsync" | "settle" | "reopen" | "read" | "writeBack" | "consume" | "stop" | "backup" }
   | { readonly do: "fillTo"; readonly slot: number }
-  | { readonly do: "truncate" | "checkpoint"; readonly part: number }
+  | { readonly do: "truncate" | "checkpoint" | "whenDurable"; readonly part: number }
   | { readonly do: "turns"; readonly count: number }
   | { readonly do: "storeFails"; readonly after: number }
   | {
@@ -103,12 +108,13 @@ const ALWAYS: Maker[] = [
   [12, (random) => ({ do: "insertSync", count: amount(random) })],
   [12, (random) => ({
     do: "batch",
-    how: random.pick(["insert", "delete", "sync"]),
+    how: random.pick(["insert", "delete", "mixed", "sync", "mixedSync"]),
     count: 1 + amount(random),
     wait: random.chance(0.5),
   })],
   [5, () => ({ do: "flush" })],
   [3, () => ({ do: "flushAsync" })],
+  [3, (random) => ({ do: "whenDurable", part: random.pick([0.3, 0.9, 1]) })],
   [3, () => ({ do: "settle" })],
   [6, (random) => ({ do: "turns", count: random.below(6) })],
   [4, () => ({ do: "writeBack" })],

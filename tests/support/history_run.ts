@@ -9,6 +9,7 @@ import { BrokenPromiseError, Random } from "../../testing.ts";
 import type { History, Step } from "./history.ts";
 import { all, HistoryMachine } from "./history_machine.ts";
 import { Tally } from "./history_tally.ts";
+import { BATCH_OPCODES, batchItem } from "./logs.ts";
 
 const COPY = "/sim/copy";
 const WATCHDOG_MS = 120_000;
@@ -132,14 +133,14 @@ class Run {
       }
       case "insertSync":
         for (let i = 0; i < step.count; i++) {
-          const asked = this.#ask(OpType.Insert);
+          const asked = this.#ask([OpType.Insert]);
           const item = toItem(asked[0]!);
           if (isInBytes(asked)) wal.logInsertSync(...toBytes(item));
           else wal.logInsertSync(...item);
         }
         return;
       case "batch":
-        return await this.#batch(step.how, step.count, step.wait);
+        return await this.#batch(step);
       case "fillTo":
         return this.#fillTo(step.slot);
       case "flush":
@@ -149,6 +150,11 @@ class Run {
         const last = wal.head - 1;
         await wal.flushAsync();
         return this.#model.noteDurable(last);
+      }
+      case "whenDurable": {
+        const lsn = wal.durable + Math.ceil((wal.head - 1 - wal.durable) * step.part);
+        await wal.whenDurable(lsn);
+        return this.#model.noteDurable(lsn);
       }
       case "truncate":
       case "checkpoint": {
@@ -197,11 +203,12 @@ class Run {
 
   // Appending.
 
-  /** Asks for records that no other one repeats. */
-  #ask(opType: OpType, count = 1): readonly AskedRecord[] {
+  /** Asks for records that no other one repeats, of these operations in turn. */
+  #ask(opTypes: readonly OpType[], count = 1): readonly AskedRecord[] {
     const first = this.#model.asked.count + 1;
     return this.#model.asked.ask(Array.from({ length: count }, (_, i): RecordContent => {
       const number = BigInt(first + i);
+      const opType = opTypes[i % opTypes.length]!;
       return opType === OpType.Delete
         ? { opType, keyHigh: BigInt(opType), keyLow: number, valueHigh: 0n, valueLow: 0n }
         : { opType, keyHigh: BigInt(opType), keyLow: number, valueHigh: (1n << 63n) | number, valueLow: number };
@@ -211,7 +218,7 @@ class Run {
   #append(what: "insert" | "delete" | "deleteValue"): Promise<void> {
     const { wal } = this.machine;
     const opType = what === "insert" ? OpType.Insert : what === "delete" ? OpType.Delete : OpType.DeleteValue;
-    const asked = this.#ask(opType);
+    const asked = this.#ask([opType]);
     const item = toItem(asked[0]!);
     const [keyHigh, keyLow] = item;
     const [key, value] = toBytes(item);
@@ -226,9 +233,17 @@ class Run {
     return this.machine.watch(call, asked);
   }
 
-  async #batch(how: "insert" | "delete" | "sync", count: number, wait: boolean): Promise<void> {
+  async #batch({ how, count, wait }: Extract<Step, { do: "batch" }>): Promise<void> {
     const { wal } = this.machine;
-    const asked = this.#ask(how === "delete" ? OpType.Delete : OpType.Insert, count);
+    if (how === "mixed" || how === "mixedSync") {
+      this.#tally.met("H56");
+      const asked = this.#ask(BATCH_OPCODES, count);
+      const mixed = asked.map(({ content, number }) => batchItem(content.opType, toItem({ content }), number % 5 < 2));
+      if (how === "mixedSync") return void wal.batchSync(mixed);
+      const watched = this.machine.watch(wal.batch(mixed), asked);
+      return wait ? await watched : undefined;
+    }
+    const asked = this.#ask([how === "delete" ? OpType.Delete : OpType.Insert], count);
     const items = asked.map(toItem);
     const ids = items.map(toBytes).flatMap(([key, value]) => how === "delete" ? [...key] : [...key, ...value]);
     const packed = isInBytes(asked) ? Uint8Array.from(ids) : null;
@@ -251,7 +266,7 @@ class Run {
     while (count > 0) {
       const now = Math.min(count, 100);
       count -= now;
-      wal.batchInsertSync(this.#ask(OpType.Insert, now).map(toItem));
+      wal.batchInsertSync(this.#ask([OpType.Insert], now).map(toItem));
       wal.flush();
       this.#observe();
       if (this.machine.store === null) {
@@ -275,7 +290,7 @@ class Run {
   }
 }
 
-function toItem({ content }: AskedRecord): [bigint, bigint, bigint, bigint] {
+function toItem({ content }: Pick<AskedRecord, "content">): [bigint, bigint, bigint, bigint] {
   const { keyHigh, keyLow, valueHigh, valueLow } = content;
   return [keyHigh, keyLow, valueHigh, valueLow];
 }

@@ -7,7 +7,7 @@ import type { LogModel } from "../../src/testing/log_model.ts";
 import { recordText } from "../../src/testing/store_model.ts";
 import { BrokenPromiseError, type Random } from "../../testing.ts";
 
-/** `exact`: `applyBatch()`, `appliedLsn()`, `sync()`. `plain`: the three methods and `sync()`. */
+/** `exact`: `applyBatch()`, `appliedLsn()`, `sync()`. `plain`: a method an operation, `sync()`. */
 export type StoreKind = "exact" | "plain";
 
 /** What a failing store throws. */
@@ -57,6 +57,8 @@ export class HistoryStore {
       insert: (_kh, _kl, _vh, _vl, record) => one(record),
       delete: (_kh, _kl, record) => one(record),
       deleteValue: (_kh, _kl, _vh, _vl, record) => one(record),
+      replace: (_kh, _kl, _vh, _vl, record) => one(record),
+      apply: one,
       sync,
     };
     if (this.kind === "plain") return each;

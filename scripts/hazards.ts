@@ -340,6 +340,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL refuses a file that was cut below what its header says",
       ],
       "faults/gone_test.ts": [
+        "lsnAt(), encodeRun() and backup() through an LSN notice a cut of a moment ago before they touch the file",
         "WAL notices that its file was cut while it was idle before it touches the file",
       ],
       "faults/unreadable_sector_test.ts": [

@@ -16,6 +16,7 @@ import { lastWhole, type RingMemory } from "./ring_memory.ts";
 export function encodedRun(memory: RingMemory, { logId, fork }: Lineage, first: LSN, last: LSN): EncodedRun {
   const refuse = (why: string) => new RangeError(`Cannot encode a run from LSN ${first}: ${why}`);
   if (last < first) throw refuse(`there is no durable record from there to the end of the range, LSN ${last}`);
+  memory.file.check();
   if (first > memory.tail && lastWhole(memory, first - 1) < first - 1) throw refuse("it lies inside a batch");
   const lastLsn = lastWhole(memory, last);
   if (lastLsn < first) throw refuse(`its batch goes on after the end of the range, LSN ${last}`);

@@ -110,6 +110,7 @@ export class Backups {
     const { tail, durable } = positions;
     if (through >= durable) return { ...header.state, head: durable + 1 };
     if (through < tail) throw new WALTruncatedError(through, tail);
+    memory.file.check();
     const last = lastWhole(memory, through);
     if (last < tail) return { ...header.state, head: tail };
     const slot = memory.verified(last);

@@ -57,6 +57,8 @@ const EACH: typeof CALLS = {
   records: (wal) => [...wal.records()],
   "records since": (wal) => wal.records({ since: 0n, until: 5n }),
   lsnAt: (wal) => wal.lsnAt(new Date()),
+  encodeRun: (wal) => wal.encodeRun(),
+  "backup through": (wal) => wal.backup("/never/written", { through: 3 }),
 };
 
 for (const [name, lose] of Object.entries(LOSSES)) {
@@ -190,6 +192,24 @@ test("WAL notices that its file was cut while it was idle before it touches the 
     }
   }
 }, { skip: notLinux });
+
+test(
+  "lsnAt(), encodeRun() and backup() through an LSN notice a cut of a moment ago before they touch the file",
+  async () => {
+    const actions = [
+      "wal.lsnAt(new Date());",
+      "[...wal.records({ since: 0n, until: 2n ** 64n - 1n })];",
+      "wal.encodeRun();",
+      "wal.encodeRun({ from: 2, to: 4 });",
+      "wal.backup(path + '.copy', { through: 3 });",
+    ];
+    for (const action of actions) {
+      const { code, stdout, stderr } = await cutIn(action, 4096);
+      assertEquals([code, stdout.split("\n")[0]], [0, "WALFileGoneError GONE"], `${action}: ${stdout}${stderr}`);
+    }
+  },
+  { skip: notLinux },
+);
 
 test("close(), truncate() and flush() of a file that was cut end the log and not the process", async () => {
   const appended = "wal.logInsertSync(6, 6, 6, 6);";

@@ -701,6 +701,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ffi_answers"),
   },
   {
+    name: "a runtime that lacks JavaScript of the log's is found out by a TypeError",
+    hazard: "H48",
+    edits: edit("ffi/file_memory.ts", 'if (!("withResolvers" in Promise)) {', "if (false) {"),
+    tests: faults("ffi_answers"),
+  },
+  {
     name: "only the first name of the C library is tried",
     hazard: "H48",
     edits: edit(

@@ -1,8 +1,8 @@
-// Writes the tables of docs/performance.md and README.md from the results of both runtimes.
+// Writes the tables of docs/performance.md and README.md from the results of each runtime.
 //
 //   bench/document.ts
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { replacePart, table } from "../scripts/markdown.ts";
 import { PROJECT } from "../scripts/tools.ts";
@@ -109,11 +109,15 @@ const FIGURES: readonly (readonly [string, string, string, string, number, strin
 
 const NOT_MEASURED = "–";
 
-type Results = readonly [deno: RunResult, bun: RunResult];
+/** The results of each runtime that has any. */
+type Results = readonly RunResult[];
+
+/** The runtimes by their names in tables, in the order of the figures. */
+const RUNTIMES = { deno: "Deno", bun: "Bun", node: "Node" };
 
 /** The documents with their tables written anew, by their paths. */
 export function makeDocuments(): Readonly<Record<string, string>> {
-  const results: Results = [readResult("deno"), readResult("bun")];
+  const results = Object.keys(RUNTIMES).flatMap(readResult);
   const short = ROWS.filter(({ inReadme }) => inReadme);
   return {
     "docs/performance.md": withTables("docs/performance.md", {
@@ -125,8 +129,13 @@ export function makeDocuments(): Readonly<Record<string, string>> {
   };
 }
 
-function readResult(runtime: string): RunResult {
-  return JSON.parse(readFileSync(join(PROJECT, `bench/results/${runtime}.json`), "utf8"));
+function readResult(runtime: string): Results {
+  const path = join(PROJECT, `bench/results/${runtime}.json`);
+  return existsSync(path) ? [JSON.parse(readFileSync(path, "utf8"))] : [];
+}
+
+function namesOf(results: Results): readonly string[] {
+  return results.map(({ machine }) => RUNTIMES[machine.runtime]);
 }
 
 function withTables(path: string, tables: Readonly<Record<string, string>>): string {
@@ -137,13 +146,18 @@ function withTables(path: string, tables: Readonly<Record<string, string>>): str
 function workloadsTable(results: Results, rows: readonly Row[]): string {
   const cells = rows.map(({ workload, contest, label = "wal", metric = "opsPerSecond", rivals = {} }) => {
     const beside = (against: string, unit = ""): string =>
-      both(results.map(({ contests }) => judge({ contest, what: "", label, metric, against }, contests)?.median), unit);
-    const others = Object.entries(rivals).map(([rival, name]) => `${name} ${beside(rival, "×")}`);
+      together(
+        results.map(({ contests }) => judge({ contest, what: "", label, metric, against }, contests)?.median),
+        unit,
+      );
+    const others = Object.entries(rivals)
+      .map(([rival, name]) => [name, beside(rival, "×")] as const)
+      .flatMap(([name, figures]) => figures === NOT_MEASURED ? [] : [`${name} ${figures}`]);
     return [
       workload,
       beside("limit"),
       beside("prototype", "×"),
-      others.filter((text) => !text.endsWith(NOT_MEASURED)).join(", "),
+      others.join(", "),
     ];
   });
   return table([["workload", "share of C", "beside the prototype", "beside others"], ...cells]);
@@ -157,21 +171,21 @@ function figuresTable(results: Results): string {
     });
     return [what, ...values.map((value) => Number.isNaN(value) ? NOT_MEASURED : `${format(value)} ${unit}`)];
   });
-  return table([["what", "Deno", "Bun"], ...rows]);
+  return table([["what", ...namesOf(results)], ...rows]);
 }
 
 /** Each target that was measured. A figure that misses its target is bold. */
 function targetsTable(results: Results): string {
-  const [onDeno, onBun] = results.map(({ machine, contests }) =>
+  const judged = results.map(({ machine, contests }) =>
     makeTargets(machine.runtime).map((target) => ({ target, verdict: judge(target, contests) }))
-  ) as [Judged[], Judged[]];
-  const rows = onDeno.flatMap(({ target, verdict }, i) => {
-    const bun = onBun[i]!;
-    if (verdict === undefined && bun.verdict === undefined) return [];
-    const wanted = [...new Set([showWanted(target), showWanted(bun.target)])].join(" / ");
-    return [[target.contest, target.what, wanted, showVerdict(verdict), showVerdict(bun.verdict)]];
+  );
+  const rows = judged[0]!.flatMap(({ target }, i) => {
+    const each: readonly Judged[] = judged.map((one) => one[i]!);
+    if (each.every(({ verdict }) => verdict === undefined)) return [];
+    const wanted = [...new Set(each.map(({ target }) => showWanted(target)))].join(" / ");
+    return [[target.contest, target.what, wanted, ...each.map(({ verdict }) => showVerdict(verdict))]];
   });
-  return table([["", "target", "wanted", "Deno", "Bun"], ...rows]);
+  return table([["", "target", "wanted", ...namesOf(results)], ...rows]);
 }
 
 interface Judged {
@@ -185,8 +199,10 @@ function showVerdict(verdict: Verdict | undefined): string {
   return verdict.met ? text : `**${text}**`;
 }
 
-function both(values: readonly (number | undefined)[], unit: string): string {
-  return values.includes(undefined) ? NOT_MEASURED : values.map((value) => `${format(value!)}${unit}`).join(" / ");
+/** The figures of all runtimes in one cell. */
+function together(values: readonly (number | undefined)[], unit: string): string {
+  if (values.every((value) => value === undefined)) return NOT_MEASURED;
+  return values.map((value) => value === undefined ? NOT_MEASURED : `${format(value)}${unit}`).join(" / ");
 }
 
 if (import.meta.main) {

@@ -4,12 +4,13 @@ import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, realpathSy
 import { arch, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { runtime } from "../ffi/runtime.ts";
 import { quantile, Samples } from "./measure.ts";
 
 /** Where a run was made. */
 export interface MachineFacts {
   readonly date: string;
-  readonly runtime: "deno" | "bun";
+  readonly runtime: typeof runtime;
   readonly runtimeVersion: string;
   readonly cpu: string;
   readonly cores: number;
@@ -23,12 +24,11 @@ export interface MachineFacts {
 
 /** Describes this machine, and measures a bare fdatasync for some seconds. */
 export function machineFacts(directory: string, seconds: number): MachineFacts {
-  const bun = process.versions["bun"];
   const sync = measureFdatasync(join(directory, "fdatasync"), seconds);
   return {
     date: new Date().toISOString(),
-    runtime: bun === undefined ? "deno" : "bun",
-    runtimeVersion: bun ?? process.versions["deno"] ?? "unknown",
+    runtime,
+    runtimeVersion: process.versions[runtime] ?? "unknown",
     cpu: cpus()[0]?.model ?? arch(),
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),

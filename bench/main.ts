@@ -1,4 +1,5 @@
-// The benchmarks: `deno task bench` or `bun run bench`. options.ts lists the options.
+// The benchmarks: `deno task bench`, `bun run bench` or `node bench/main.ts`. options.ts lists the
+// options.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

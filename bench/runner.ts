@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Contest, Entrant } from "./contests.ts";
 import { limitArguments, type LimitProgram } from "./limit/build.ts";
 import type { Measurements } from "./measure.ts";
+import { runtime } from "../ffi/runtime.ts";
 import { plainEnvironment } from "../scripts/tools.ts";
 import { LOG_BYTES } from "./sizes.ts";
 import type { ContestResult, Outcome, Round } from "./results.ts";
@@ -88,8 +89,12 @@ async function runLimit(
 
 /** The command that runs a module of this directory in a fresh process of this runtime. */
 export function runtimeCommand(module: string, ...options: readonly string[]): readonly [string, ...string[]] {
-  const run = process.versions["bun"] === undefined ? ["run", "--allow-all", "--quiet"] : [];
-  return [process.execPath, ...run, ...options, module];
+  const flags = {
+    deno: ["run", "--allow-all", "--quiet"],
+    bun: [],
+    node: ["--disable-warning=ExperimentalWarning"],
+  };
+  return [process.execPath, ...flags[runtime], ...options, module];
 }
 
 /** Runs one cell until it ends, or until it says that it is ready and is killed. */

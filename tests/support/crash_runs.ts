@@ -125,8 +125,11 @@ const MOMENTS: readonly Moment[] = ["before", "during", "after"];
 /** Up to this number of pieces, each subset is tried. */
 const FEW_PIECES = 4;
 const SAMPLES = 12;
-/** What comes after each crash image: other appends, another crash. */
-const SEQUELS = 3;
+/**
+ * How often each crash image is gone on with: other appends, another crash. What is there after a
+ * call is what is there before the next one, but for what was acknowledged in between.
+ */
+const SEQUELS: Readonly<Record<Moment, number>> = { before: 3, during: 3, after: 1 };
 
 /** Crashes a workload at each of its calls, in every way, and checks what is left. */
 export async function crashEverywhere(
@@ -154,7 +157,7 @@ export async function crashEverywhere(
         disk.restore(halted);
         disk.crash(options);
         const crashed = disk.snapshot();
-        for (let sequel = 0; sequel < SEQUELS; sequel++) {
+        for (let sequel = 0; sequel < SEQUELS[when]; sequel++) {
           disk.restore(crashed);
           try {
             await checkAfterCrash(start, model.clone(), new Random(seed + tally.images));

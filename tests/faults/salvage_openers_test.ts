@@ -7,11 +7,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import * as fs from "node:fs";
-import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
-import type { Mapping, System } from "../../ffi/system/system.ts";
-import { OpType, WAL, WALCorruptError, WALError, WALLockedError, type WALOptions } from "../../mod.ts";
+import { OpType, WAL, WALCorruptError, WALError, WALLockedError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { projectUrl, spawnSnippet } from "../support/child.ts";
+import { Killed, Process } from "../support/killable_process.ts";
 import { isSame, LOG, offsetOf } from "../support/simulation.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -20,82 +19,9 @@ import { test } from "../support/test.ts";
 const RECORDS = 12;
 const DAMAGED = 7;
 const BYTES = 65536;
+const SALVAGE = { size: BYTES, recovery: "salvage" } as const;
 /** Marks what the openers append; `keyLow` says whose it is. */
 const KEY = 7n;
-
-/** Thrown by each call of a process that was killed. */
-class Killed extends Error {}
-
-/** One process of the machine: a system that says which call comes next, and that can be killed. */
-class Process {
-  readonly options: WALOptions;
-  readonly #system: System;
-  readonly #descriptors = new Set<number>();
-  readonly #mappings = new Set<Mapping>();
-  #calls = 0;
-  #isDead = false;
-
-  /**
-   * @param before gets the number of each call, from 1. If it returns true, the process is killed
-   * before that call.
-   */
-  constructor(disk: SimulatedDisk, before: (call: number) => boolean | void = () => {}) {
-    this.#system = disk.system;
-    const enter = () => {
-      if (this.#isDead) throw new Killed();
-      if (before(++this.#calls) === true) {
-        this.#kill();
-        throw new Killed();
-      }
-    };
-    const watched = <T extends object>(target: T): T =>
-      new Proxy(target, {
-        get: (_, name) => {
-          const value: unknown = Reflect.get(target, name, target);
-          if (typeof value !== "function") return value;
-          return (...values: unknown[]) => {
-            enter();
-            const result: unknown = Reflect.apply(value, target, values);
-            this.#note(target, String(name), values, result);
-            return name === "watch" || name === "map" ? watched(result as object) : result;
-          };
-        },
-      });
-    this.options = {
-      size: BYTES,
-      storage: mappedStorage(watched(this.#system)),
-      now: disk.clock.now,
-      idleHeaderDelayMs: Infinity,
-      flush: "inline",
-      recovery: "salvage",
-    };
-  }
-
-  /** How many system calls there have been. */
-  get calls(): number {
-    return this.#calls;
-  }
-
-  /** True once it has been killed. */
-  get isDead(): boolean {
-    return this.#isDead;
-  }
-
-  #note(target: object, name: string, values: unknown[], result: unknown): void {
-    if (name === "open") this.#descriptors.add(result as number);
-    if (name === "map") this.#mappings.add(result as Mapping);
-    if (name !== "close") return;
-    if (target === this.#system) this.#descriptors.delete(values[0] as number);
-    else this.#mappings.delete(target as Mapping);
-  }
-
-  /** The kernel takes back what a dead process had. */
-  #kill(): void {
-    this.#isDead = true;
-    for (const mapping of this.#mappings) mapping.close();
-    for (const fd of this.#descriptors) this.#system.close(fd);
-  }
-}
 
 /** How an opener ended. */
 interface End {
@@ -142,7 +68,7 @@ function appendRecords(wal: WAL): void {
 
 function damagedDisk(): { disk: SimulatedDisk; damaged: Uint8Array } {
   const disk = new SimulatedDisk();
-  const wal = WAL.open(LOG, new Process(disk).options);
+  const wal = WAL.open(LOG, new Process(disk, SALVAGE).options);
   appendRecords(wal);
   wal.close();
   disk.damage.flipBit(LOG, offsetOf(DAMAGED) + 50, 2);
@@ -154,7 +80,7 @@ function damagedDisk(): { disk: SimulatedDisk; damaged: Uint8Array } {
  * records that were acknowledged since.
  */
 function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly bigint[], what: string): void {
-  const wal = WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" });
+  const wal = WAL.open(LOG, { ...new Process(disk, SALVAGE).options, recovery: "strict" });
   const records = wal.replay();
   wal.close();
   for (const { lsn, opType, keyHigh, keyLow } of records.slice(0, RECORDS)) {
@@ -182,7 +108,7 @@ function check(disk: SimulatedDisk, damaged: Uint8Array, acknowledged: readonly 
  */
 function undisturbed(): { whole: number; open: number } {
   const { disk } = damagedDisk();
-  const process = new Process(disk);
+  const process = new Process(disk, SALVAGE);
   const { wal } = openAndAppend(process, [], 1n);
   const open = process.calls;
   wal!.close();
@@ -199,9 +125,9 @@ for (const then of ["closes it", "keeps it open"] as const) {
       disk.restore(start);
       const acknowledged: bigint[] = [];
       let other: End | null = null;
-      const first = new Process(disk, (call) => {
+      const first = new Process(disk, SALVAGE, (call) => {
         if (call !== at) return;
-        other = openAndAppend(new Process(disk), acknowledged, 2n);
+        other = openAndAppend(new Process(disk, SALVAGE), acknowledged, 2n);
         if (then === "closes it") other.wal?.close();
       });
       const mine = openAndAppend(first, acknowledged, 1n);
@@ -236,9 +162,9 @@ test("salvage() loses nothing when another salvage starts at any of its system c
       disk.restore(start);
       const acknowledged: bigint[] = [];
       let other: End | null = null;
-      const first = new Process(disk, (call) => {
+      const first = new Process(disk, SALVAGE, (call) => {
         if (call !== at) return;
-        other = openAndAppend(new Process(disk, (call) => call === killedAt), acknowledged, 2n);
+        other = openAndAppend(new Process(disk, SALVAGE, (call) => call === killedAt), acknowledged, 2n);
         bury(other.wal);
       });
       const mine = openAndAppend(first, acknowledged, 1n);
@@ -264,10 +190,10 @@ test("WAL.open() is refused while another opening salvages, and opens the salvag
   for (let at = 1; at <= whole; at++) {
     disk.restore(start);
     const acknowledged: bigint[] = [];
-    const first = new Process(disk, (call) => {
+    const first = new Process(disk, SALVAGE, (call) => {
       if (call !== at) return;
       try {
-        WAL.open(LOG, { ...new Process(disk).options, recovery: "strict" }).close();
+        WAL.open(LOG, { ...new Process(disk, SALVAGE).options, recovery: "strict" }).close();
         seen.add("opened");
       } catch (error) {
         assert(error instanceof WALLockedError || error instanceof WALCorruptError, String(error));

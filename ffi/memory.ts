@@ -6,9 +6,14 @@ import type { Region } from "./region.ts";
 /** Longer memories are left to the collector, because clearing them takes longer. */
 const MOST_CLEARED = 1024 * 1024;
 
-/** Plain memory as a region. Nothing in it outlives the process, so its syncs do nothing. */
-export function memoryRegion(sizeBytes: number): Region {
+/**
+ * Plain memory as a region. Nothing in it outlives the process, so its syncs do nothing.
+ *
+ * @param chunks the first bytes; zeros follow.
+ */
+export function memoryRegion(sizeBytes: number, chunks: Iterable<Uint8Array> = []): Region {
   const memory = new FileMemory(sizeBytes);
+  fill(memory, chunks);
   let isOpen = true;
   const mustBeOpen = () => {
     if (!isOpen) throw new TypeError("Cannot use a region that is closed");
@@ -30,8 +35,9 @@ export function memoryRegion(sizeBytes: number): Region {
       return copy;
     },
     verify: mustBeOpen,
-    replace() {
-      throw new TypeError("Cannot replace a file where there is none");
+    replace(chunks, sizeBytes) {
+      mustBeOpen();
+      return memoryRegion(sizeBytes, chunks);
     },
     close() {
       if (!isOpen) return;
@@ -41,4 +47,12 @@ export function memoryRegion(sizeBytes: number): Region {
       if (sizeBytes <= MOST_CLEARED) memory.recycle();
     },
   };
+}
+
+function fill(memory: FileMemory, chunks: Iterable<Uint8Array>): void {
+  let offset = 0;
+  for (const chunk of chunks) {
+    memory.bytes(offset, chunk.length).set(chunk);
+    offset += chunk.length;
+  }
 }

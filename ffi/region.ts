@@ -133,19 +133,22 @@ export interface Region {
   verify(): void;
   /**
    * Puts a new file at the path: `sizeBytes` long, the chunks first and zeros after them. The file
-   * is made whole or not at all, and is durable when the call returns. The old file is kept,
-   * unchanged, under `keepAs`, a path in the same directory.
+   * is made whole or not at all, and is durable when the call returns.
    *
    * Nobody else can open either file meanwhile. The old file stays locked until this region is
    * closed; the new file is locked from before its first byte. Only the holder of a file's lock may
    * replace it.
    *
+   * @param keepAs a path in the same directory, under which the old file is kept, unchanged. With
+   * null, the old file must have no other name, and is dropped once the new one is durable.
    * @returns the region of the new file. This region must still be closed, and has no other use.
    * @throws {RegionError} `GONE` if the path leads to another file now; `IO` with errno `EEXIST` if
-   * `keepAs` is taken. After an error this region and the path are as they were, unless the new
-   * file was put there and could not be opened.
+   * `keepAs` is taken, and with `EMLINK` if the old file has another name. After an error this
+   * region and the path are as they were, with one exception. If the new file was put there and
+   * then something failed, with a `keepAs` the new file stays. With null the old file is put back,
+   * and if that is not known to be durable, the error is `GONE`.
    */
-  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region;
+  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string | null): Region;
   /**
    * Detaches `memory`, gives up the lock and unmaps the file. It does not sync. While a
    * `syncAsync()` is pending, the lock is given up at once, and the mapping is kept until that sync

@@ -53,15 +53,24 @@ export interface OldFile {
 }
 
 /**
- * Where a file is made. Each path has one fixed temporary name, so a crash leaves at most one file,
- * and the next creation takes that over. All temporary names have the same length, so a long file
- * name does not make them too long. Names that some file system takes for one name share a
- * temporary name.
+ * Where a file is made. Each path has one fixed temporary name, so a crash leaves at most one file.
+ * The next creation takes that over, and the next opening removes it. All temporary names have the
+ * same length, so a long file name does not make them too long. Names that some file system takes
+ * for one name share a temporary name.
  */
 export function temporaryPath(path: string): string {
+  return hiddenPath(path, "new");
+}
+
+/** The other name of a file while a new one replaces it. The next opening removes that name. */
+export function replacedPath(path: string): string {
+  return hiddenPath(path, "old");
+}
+
+function hiddenPath(path: string, which: "new" | "old"): string {
   const { directory, name } = splitPath(path);
-  const folded = name.normalize("NFC").toLowerCase();
-  return `${directory === "/" ? "" : directory}/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;
+  const hash = fnv1a(name.normalize("NFC").toLowerCase()).toString(16).padStart(16, "0");
+  return `${directory === "/" ? "" : directory}/.cidstore-wal-${which}-${hash}`;
 }
 
 /** FNV-1a (Fowler, Noll, Vo) of 64 bits, of the text in UTF-8. */
@@ -93,7 +102,7 @@ export function* creation(system: System, file: NewFile): Steps<number | null> {
       if (made !== "again") return made;
     }
   } catch (error) {
-    throw asRegionError(error, "create", file.path);
+    throw asRegionError(error, file.replaces === undefined ? "create" : "replace", file.path);
   }
   throw locked(file.path, null);
 }
@@ -155,7 +164,7 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
  * that a creator crashed between the link and the unlink. Then the inode is the log, and only the
  * temporary name is removed.
  */
-function claimTemporary(system: System, fd: number, temporary: string): boolean {
+export function claimTemporary(system: System, fd: number, temporary: string): boolean {
   const locked = system.fstat(fd);
   const named = system.lstat(temporary);
   if (named === null || named.inode !== locked.inode || named.device !== locked.device) return false;

@@ -21,7 +21,7 @@ export interface Parts extends OpenedFile {
   readonly info: FileSystemInfo;
   readonly warnings: readonly string[];
   /** Puts a new file in place of this one, and opens the new one. */
-  readonly replace: (chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string) => Region;
+  readonly replace: (chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string | null) => Region;
 }
 
 /** A locked file in memory. */
@@ -129,7 +129,7 @@ export class MappedFile implements Region {
     if (!this.#place.isThere()) throw gone(this.path);
   }
 
-  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
+  replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string | null): Region {
     this.verify();
     return this.#parts.replace(chunks, sizeBytes, keepAs);
   }

@@ -1,15 +1,16 @@
 // Opens one file as a region: check kind and file system, lock, map.
 
 import { Buffer } from "node:buffer";
-import { createFile, locked, type NewFile, type OldFile, temporaryPath } from "./creation.ts";
+import { createFile, locked, type NewFile, type OldFile, replacedPath } from "./creation.ts";
 import { directorySync, splitPath } from "./directory.ts";
 import { asRegionError, gone, Undo } from "./failure.ts";
 import { checkFileSystem } from "./file_systems.ts";
 import { MappedFile } from "./mapped_file.ts";
 import { checkPath, finalPath, requireAccess } from "./path_access.ts";
 import type { Permissions } from "./permissions.ts";
+import { dropName, dropOtherNames, dropStrays } from "./strays.ts";
 import { type OpenRequest, REFRESH_BYTES, type Region, RegionError } from "../region.ts";
-import { type FileStatus, type Mapping, type System, SystemError } from "../system/system.ts";
+import { type Mapping, type System, SystemError } from "../system/system.ts";
 
 /** Our own crashes never leave an empty file at a log's path. */
 const EMPTY = "it is empty, it has 0 bytes: another program made it, or its bytes are lost; remove it, and open again";
@@ -75,6 +76,7 @@ export class Opening {
 
   /**
    * Puts a new file in place of one that this process has open and locked, and opens the new one.
+   * The old file is kept under another path.
    */
   replace(old: OldFile, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
     const { system, permissions, path } = this;
@@ -82,14 +84,61 @@ export class Opening {
       checkPath(old.keepAs);
       requireAccess(permissions, old.keepAs);
       const keepAs = finalPath(system, permissions, old.keepAs);
-      const fd = this.#create(path, sizeBytes, () => chunks, { ...old, keepAs });
-      const region = fd === null ? null : this.#finish(fd, path, "replaced");
-      if (region === null) throw gone(path);
-      return region;
+      return this.#replace({ ...old, keepAs }, chunks, sizeBytes);
     } catch (error) {
       this.#undo.unwind();
       throw asRegionError(error, "replace", path);
     }
+  }
+
+  /** As `replace()`. The old file is dropped, or put back if anything fails. */
+  exchange(fd: number, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
+    const { system, permissions, path } = this;
+    let old: OldFile | null = null;
+    try {
+      const keepAs = finalPath(system, permissions, replacedPath(path));
+      dropName(system, keepAs); // an earlier exchange may have failed to
+      const { device, inode, links } = system.fstat(fd);
+      if (links > 1) throw this.#linked(links);
+      old = { device, inode, keepAs };
+      const region = this.#replace(old, chunks, sizeBytes);
+      dropName(system, old.keepAs);
+      return region;
+    } catch (error) {
+      this.#undo.unwind();
+      if (old !== null) this.#putBack(old);
+      throw asRegionError(error, "replace", path);
+    }
+  }
+
+  #replace(old: OldFile, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
+    const fd = this.#create(this.path, sizeBytes, () => chunks, old);
+    const region = fd === null ? null : this.#finish(fd, this.path, "replaced");
+    if (region === null) throw gone(this.path);
+    return region;
+  }
+
+  /** Gives the old file its name again, if the new one has it. */
+  #putBack({ device, inode, keepAs }: OldFile): void {
+    const { system, path } = this;
+    try {
+      const kept = system.lstat(keepAs);
+      if (kept?.inode !== inode || kept.device !== device) return;
+      system.rename(keepAs, path);
+      dropName(system, keepAs); // it is still there if both names were the old file's
+      directorySync(system, splitPath(path).directory).now();
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      // Power loss may leave either file at the path.
+      throw gone(path, cause);
+    }
+  }
+
+  #linked(links: number): RegionError {
+    const { path } = this;
+    const message = `Cannot replace ${JSON.stringify(path)}: the file has ${links} names, and the others would keep ` +
+      "the old file; remove them";
+    return new RegionError("IO", message, { path, errno: "EMLINK" });
   }
 
   #create(real: string, sizeBytes: number, chunks: NewFile["chunks"], replaces?: OldFile): number | null {
@@ -123,11 +172,12 @@ export class Opening {
     // The lock is on an inode, so it counts only if others find that inode at the path. From then
     // on only we may replace the file.
     let status = system.fstat(fd);
-    if (status.links > 1 && this.#dropTemporaryName(real, status)) status = system.fstat(fd);
+    if (status.links > 1 && dropOtherNames(system, this.permissions, real, status)) status = system.fstat(fd);
     const watched = system.watch(real);
     if (!watched.is(status.device, status.inode, status.sizeBytes)) {
       return null;
     }
+    if (origin === "found") dropStrays(system, this.permissions, real);
     const { sizeBytes } = status;
     const { info, warnings } = checkFileSystem(system, fd, path, request.allowUnsafeFileSystem);
     if (sizeBytes < request.minimumBytes) {
@@ -167,32 +217,12 @@ export class Opening {
       info,
       warnings,
       replace: (chunks, sizeBytes, keepAs) => {
+        const opening = new Opening(system, this.permissions, real, request);
+        if (keepAs === null) return opening.exchange(fd, chunks, sizeBytes);
         const { device, inode } = status;
-        return new Opening(system, this.permissions, real, request).replace(
-          { device, inode, keepAs },
-          chunks,
-          sizeBytes,
-        );
+        return opening.replace({ device, inode, keepAs }, chunks, sizeBytes);
       },
     });
-  }
-
-  /**
-   * The creator may have died before it removed the temporary name. Under the lock, no other
-   * creator can own that name.
-   */
-  #dropTemporaryName(real: string, { device, inode }: FileStatus): boolean {
-    const { system, permissions } = this;
-    const temporary = temporaryPath(real);
-    if (!permissions.has("read", temporary) || !permissions.has("write", temporary)) return false;
-    try {
-      const named = system.lstat(temporary);
-      if (named?.inode !== inode || named.device !== device) return false;
-      system.unlink(temporary);
-      return true;
-    } catch {
-      return false; // the name stays, and `warnings` tells of it
-    }
   }
 
   /** Makes the file and its name durable, because its creator may have died before that. */

@@ -9,7 +9,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
-import { temporaryPath } from "../../ffi/file/creation.ts";
+import { replacedPath, temporaryPath } from "../../ffi/file/creation.ts";
 import { platform } from "../../ffi/libc/platform.ts";
 import { mappedStorage } from "../../ffi/file/mapped_storage.ts";
 import { openLibc, posixSystem } from "../../ffi/system/current.ts";
@@ -78,12 +78,27 @@ test("open() removes the temporary name that a crash left to a log, and does not
   const wal = WAL.open(path, OPTIONS);
   assertEquals([about(wal, "hard link"), fs.readdirSync(directory.path)], [[], ["log"]]);
   wal.close();
-  // What is there under that name and is not this log is none of its business.
+  // The file of a creation or of a resize that died is removed too, but no other name.
   fs.linkSync(path, directory.join("snapshot"));
-  fs.writeFileSync(temporaryPath(fs.realpathSync(path)), "another's");
+  fs.writeFileSync(temporaryPath(fs.realpathSync(path)), "half a file");
+  fs.writeFileSync(replacedPath(fs.realpathSync(path)), "the file before a resize");
   const again = WAL.open(path, OPTIONS);
-  assertEquals([about(again, "hard link").length, fs.readdirSync(directory.path).length], [1, 3]);
+  assertEquals([about(again, "hard link").length, fs.readdirSync(directory.path).sort()], [1, ["log", "snapshot"]]);
   again.close();
+});
+
+test("open() leaves the temporary file of a living creator alone", () => {
+  const disk = new SimulatedDisk();
+  openOn(disk).close();
+  // A name that some file system takes for the log's has the same temporary name.
+  const twin = PATH.toUpperCase().replace("/SIM", "/sim");
+  disk.storage.write(twin, opensMeanwhile(), 65536);
+  assertEquals(disk.paths().sort(), [PATH, twin].sort());
+  function* opensMeanwhile(): Generator<Uint8Array> {
+    openOn(disk).close();
+    assertEquals(disk.exists(temporaryPath(PATH)), true);
+    yield new Uint8Array(0);
+  }
 });
 
 test("WAL.open() leaves no temporary name when power fails or the process dies at any call of a creation", () => {

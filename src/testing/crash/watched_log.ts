@@ -192,7 +192,7 @@ function watchedRegion(
       observe();
       if (when !== null || steps.step("that sync has ended") !== null) throw steps.crash();
     },
-    replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string): Region {
+    replace(chunks: Iterable<Uint8Array>, sizeBytes: number, keepAs: string | null): Region {
       const open = () => region.replace(chunks, sizeBytes, keepAs);
       return watchedOpening("replace the log", open, disk, steps, observe, depth);
     },

@@ -46,6 +46,7 @@ export {
   WALSpaceError,
   WALStoreError,
   WALSyncError,
+  WALTooSmallError,
   WALTruncatedError,
 } from "./src/errors.ts";
 export { OpType } from "./src/types.ts";

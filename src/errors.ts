@@ -27,6 +27,7 @@ export type WALErrorCode =
   | "SQLITE"
   | "STORE"
   | "SYNC"
+  | "TOO_SMALL"
   | "TRUNCATED";
 
 /**
@@ -393,6 +394,30 @@ export class WALOperationError extends WALError {
     super("OPERATION", `Cannot apply LSN ${lsn} of type ${opType}: ${why}`);
     this.lsn = lsn;
     this.opType = opType;
+  }
+}
+
+/**
+ * The records that the log keeps do not fit into the size that `resize()` was given, and nothing
+ * was changed. Code `TOO_SMALL`. Release records with `truncate()` or a consumer, or give
+ * `neededBytes`.
+ */
+export class WALTooSmallError extends WALError {
+  /** The class's name. */
+  override name = "WALTooSmallError";
+  /** The size that was given, in bytes. */
+  readonly bytes: number;
+  /** The least size in bytes that holds the records that are kept now. */
+  readonly neededBytes: number;
+
+  /** Made by the log. */
+  constructor(bytes: number, neededBytes: number, firstLsn: LSN, lastLsn: LSN) {
+    super(
+      "TOO_SMALL",
+      `Cannot resize the log to ${bytes} bytes: it keeps LSN ${firstLsn} to ${lastLsn}, which take ${neededBytes} bytes`,
+    );
+    this.bytes = bytes;
+    this.neededBytes = neededBytes;
   }
 }
 

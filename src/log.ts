@@ -27,6 +27,7 @@ export class Log implements EngineParts {
   readonly path: string | null;
   readonly recovery: RecoveryReport;
   readonly openWarnings: readonly string[];
+  sizeWarning: string | null;
   readonly positions: Positions;
   readonly health: Health;
   readonly memory: RingMemory;
@@ -45,10 +46,11 @@ export class Log implements EngineParts {
 
   /** @param wall the clock whose hybrid time goes on from the log's highest time. */
   constructor(opened: OpenedLog, options: CheckedOptions, wall: WallClock) {
-    const { region, slots, writer, verdict, report, warnings } = opened;
+    const { region, slots, writer, verdict, report, warnings, sizeWarning } = opened;
     this.path = region.path;
     this.recovery = report;
     this.openWarnings = warnings;
+    this.sizeWarning = sizeWarning;
     this.slots = slots;
     this.makeTurn = options.makeTurn;
     this.#monotonic = options.monotonic;
@@ -73,7 +75,7 @@ export class Log implements EngineParts {
     const memory = this.memory = new RingMemory(region, slots, positions, health, file, seal);
     const schedule = () => this.commit.schedule();
     this.header = new HeaderKeeper(writer, memory, positions, health, clock, options.idleHeaderDelayMs, schedule);
-    const cutRecords = cutRecordsOf(slots.count, region.syncsRangeAside);
+    const cutRecords = cutRecordsOf(region.syncsRangeAside);
     this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);
     this.room = new WaitingRoom(positions, this.commit, consumers, options.fullTimeoutMs);

@@ -23,6 +23,7 @@ export interface StatisticsParts extends EngineParts {
   readonly consumers: Consumers;
   /** What an operator should know of this opening. */
   readonly openWarnings: readonly string[];
+  readonly sizeWarning: string | null;
 }
 
 /** The figures of this moment. The caller has just read the wall clock. */
@@ -88,6 +89,7 @@ function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram):
   const warnings = [
     ...region.warnings,
     ...log.openWarnings,
+    ...log.sizeWarning === null ? [] : [log.sizeWarning],
     ...feed.watch.warnings(log.positions.last - log.positions.applied),
   ];
   const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;

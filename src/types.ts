@@ -354,8 +354,8 @@ export interface ConsumeErrorContext {
 export interface WALOptions {
   /**
    * File size in bytes at creation, rounded up to a multiple of 16 KiB. The least is 65,536 (64
-   * KiB), the most is the largest possible mapping (4 GiB on Bun). An existing log keeps its size,
-   * and `stats().warnings` says so if a different one is given.
+   * KiB), the most is the largest possible mapping (4 GiB on Bun). An existing log keeps its size
+   * until `resize()`, and `stats().warnings` says so if a different one is given.
    *
    * @default {67108864}
    */

@@ -19,8 +19,9 @@ import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
 import { type LogRequest, openLog } from "./recovery/open.ts";
+import { resize } from "./recovery/resizing.ts";
 import { closeOfEarlierEvaluation, forgetOpen, rememberOpen } from "./open_logs.ts";
-import { type CheckedOptions, checkOptions } from "./arguments/options.ts";
+import { type CheckedOptions, checkOptions, checkSize } from "./arguments/options.ts";
 import { checkFilePath, checkPath } from "./arguments/paths.ts";
 import {
   type ApplicableStore,
@@ -769,6 +770,38 @@ export class WAL implements Disposable, AsyncDisposable {
     const to = checkFilePath(path);
     const through = takeThrough(options);
     return await this.#opened("back up").backups.writeAsync(to, this.#options.storage, through);
+  }
+
+  /**
+   * Gives the log another size, larger or smaller. A new file takes the old one's place, whole or
+   * not at all, with the same id, LSNs and records. Everything appended is durable when the call
+   * returns. After an error the log goes on as before, unless the error is `WALFileGoneError`.
+   *
+   * Appends that wait for room in a full ring get it at once. Consumers, cursors, `records()`,
+   * `backupAsync()` and waiting calls go on. A batch that waits, and is now larger than the ring,
+   * rejects with a `RangeError`. No-op if the log has the size already.
+   *
+   * The call holds the event loop until the new file is durable: a quarter of a second for 64 MiB.
+   * Until it returns, the medium holds both files. A file system without hard links cannot resize a
+   * log.
+   *
+   * @param bytes the file's size, rounded up to a multiple of 16 KiB: at least 65,536, at most the
+   * largest possible mapping (4 GiB on Bun).
+   * @throws {RangeError} or {TypeError} if the size cannot be used.
+   * @throws {WALTooSmallError} if the kept records do not fit. Its `neededBytes` would do.
+   * @throws {WALSpaceError} if there is no space for the new file.
+   * @throws {WALPermissionError} if the directory cannot be written.
+   * @throws {WALPlatformError} if the file would be larger than this runtime can map.
+   * @throws {WALIOError} if the file has another name (a hard link), which would keep the old log
+   * under the same id, or if the system reports something else.
+   * @throws {WALCorruptError} if a record is damaged.
+   * @throws {WALFileGoneError} if the file was deleted, replaced or cut, or if the old file's name
+   * cannot be given back to it durably. Only reopening helps.
+   * @throws {WALClosedError} if the log is closed.
+   */
+  resize(bytes: number): void {
+    checkSize(bytes, "bytes");
+    resize(this.#opened("resize"), bytes);
   }
 
   /**

@@ -344,6 +344,26 @@ test("open() throws a RangeError or TypeError that names an unusable option, bef
   for (const options of [null, 5, "size"]) assertThrows(() => new WAL(PATH, options as WALOptions), TypeError);
 });
 
+test("resize() refuses a size that open() would refuse, and changes nothing", () =>
+  withTempDir((directory) => {
+    const wal = WAL.open(`${directory}/log`, { size: 65536, idleHeaderDelayMs: Infinity });
+    fill(wal, 3);
+    const before = contents(directory);
+    const bad: [unknown, ErrorClass][] = [
+      ...[65535, 0, -1, NaN, Infinity, 65536.5, 2 ** 53].map((bytes) => [bytes, RangeError] as [unknown, ErrorClass]),
+      ...["65536", 65536n, {}, true, null, undefined].map((bytes) => [bytes, TypeError] as [unknown, ErrorClass]),
+    ];
+    for (const [bytes, errorClass] of bad) {
+      assertThrows(() => wal.resize(bytes as number), errorClass, "as bytes: it must be");
+    }
+    assertThrows(() => wal.resize(2 ** 52), WALPlatformError);
+    const valueOf = { valueOf: () => assert(false, "the caller's code runs") };
+    assertThrows(() => wal.resize(valueOf as unknown as number), TypeError);
+    assertEquals([contents(directory), wal.size], [before, 65536]);
+    fill(wal, 3);
+    wal.close();
+  }));
+
 // Arguments.
 
 const BAD_NUMBERS: readonly [value: unknown, errorClass: ErrorClass][] = [

@@ -15,6 +15,7 @@ function ownerOf(code: WALErrorCode): string {
     case "CONSUMING":
     case "FULL":
     case "RUN":
+    case "TOO_SMALL":
     case "TRUNCATED":
       return "caller";
     case "CORRUPT":

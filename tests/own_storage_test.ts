@@ -113,8 +113,10 @@ class MapStorage implements Storage {
         }
       },
       replace: (chunks, sizeBytes, keepAs) => {
-        if (this.files.has(keepAs)) throw new RegionError("IO", "Cannot keep it", { path: keepAs, errno: "EEXIST" });
-        this.files.set(keepAs, saved);
+        if (keepAs !== null) {
+          if (this.files.has(keepAs)) throw new RegionError("IO", "Cannot keep it", { path: keepAs, errno: "EEXIST" });
+          this.files.set(keepAs, saved);
+        }
         return this.#region(path, this.#make(path, chunks, sizeBytes), true);
       },
       close: () => {
@@ -181,6 +183,19 @@ test("backup() and salvage go through a Storage of one's own", async () => {
   assert(storage.files.has(salvaged.recovery.damagedFile!));
   using copy = WAL.open("/map/copy", { storage });
   assertEquals(contents(copy).length, 10);
+});
+
+test("resize() goes through a Storage of one's own", async () => {
+  const storage = new MapStorage();
+  {
+    await using wal = WAL.open("/map/log", { storage, size: SIZE });
+    for (let i = 0; i < 10; i++) await wal.logInsert(i, i, i, i);
+    wal.resize(2 * SIZE);
+    assertEquals([wal.size, storage.files.get("/map/log")!.bytes.length], [2 * SIZE, 2 * SIZE]);
+    await wal.logInsert(10, 10, 10, 10);
+  }
+  using wal = WAL.open("/map/log", { storage });
+  assertEquals([storage.files.size, wal.recovery.clean, contents(wal).length], [1, true, 11]);
 });
 
 /** What each reason of a `RegionError` becomes, thrown by `open()`. */

@@ -99,7 +99,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };
-  checkInteger(checked.size, "size", MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
+  checkSize(checked.size, "size");
   checkInteger(checked.shard, "shard", 0, MAX_U16);
   checkDelayMs(checked.fullTimeoutMs, "fullTimeoutMs");
   checkDelayMs(checked.closeTimeoutMs, "closeTimeoutMs");
@@ -111,6 +111,11 @@ export function checkOptions(options: WALOptions): CheckedOptions {
   checkChoice(checked.durability, "durability", ["full", "barrier"]);
   if (typeof checked.now !== "function") throw new TypeError("Cannot use now: it must be a function");
   return checked;
+}
+
+/** Checks the size of a log's file. */
+export function checkSize(bytes: number, name: string): void {
+  checkInteger(bytes, name, MINIMUM_FILE_BYTES, Number.MAX_SAFE_INTEGER);
 }
 
 function checkChoice<Choice>(value: Choice, name: string, choices: readonly Choice[]): void {

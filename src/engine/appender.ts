@@ -182,6 +182,12 @@ export class Appender {
     return end - 1;
   }
 
+  /** The ring has another capacity now, and its records other slots. */
+  ringChanged(): void {
+    this.#slot = slotOf(this.#positions.head, this.#slots.count);
+    this.#positions.closeGate();
+  }
+
   /** Checks what need not be checked for each append. @returns false if there is no room. */
   #prepare(count: number): boolean {
     const positions = this.#positions;

@@ -8,14 +8,15 @@ const CHECK_EVERY_MS = 5;
 
 /** Checks the file of one open log. */
 export class FileCheck {
-  readonly #region: Region;
+  /** Where the file is mapped. */
+  region: Region;
   readonly #health: Health;
   readonly #nowMs: () => number;
   #checkedMs = 0;
 
   /** @param nowMs measures the time between two checks. */
   constructor(region: Region, health: Health, nowMs: () => number) {
-    this.#region = region;
+    this.region = region;
     this.#health = health;
     this.#nowMs = nowMs;
   }
@@ -24,7 +25,7 @@ export class FileCheck {
   check(): number {
     const nowMs = this.#checkedMs = this.#nowMs();
     try {
-      this.#region.verify();
+      this.region.verify();
     } catch (error) {
       throw this.#health.fail(error);
     }

@@ -21,14 +21,14 @@ const CUT_RECORDS = 1536;
 const CUT_PART = 8;
 
 /** @param syncsRangeAside as `Region.syncsRangeAside`. */
-export function cutRecordsOf(capacity: number, syncsRangeAside: boolean): number {
-  return syncsRangeAside ? Math.min(CUT_RECORDS, Math.ceil(capacity / CUT_PART)) : Infinity;
+export function cutRecordsOf(syncsRangeAside: boolean): number {
+  return syncsRangeAside ? CUT_RECORDS : Infinity;
 }
 
 /** The group that gathers callers. */
 export class Gathering {
   readonly #positions: Positions;
-  readonly #cutRecords: number;
+  readonly #mostRecords: number;
   readonly #gathered: () => void;
   #isOn = false;
   #hops = 0;
@@ -44,7 +44,7 @@ export class Gathering {
   constructor(positions: Positions, cutRecords: number, gathered: () => void) {
     assert(cutRecords > 0, "a group of one record is not cut");
     this.#positions = positions;
-    this.#cutRecords = cutRecords;
+    this.#mostRecords = cutRecords;
     this.#gathered = gathered;
   }
 
@@ -61,6 +61,12 @@ export class Gathering {
   /** True if a group that begins with this record is large enough to be cut. */
   isLarge(first: LSN): boolean {
     return this.#positions.head - first > this.#cutRecords;
+  }
+
+  /** A group of more records is cut in two. */
+  get #cutRecords(): number {
+    const most = this.#mostRecords;
+    return most === Infinity ? most : Math.min(most, Math.ceil(this.#positions.capacity / CUT_PART));
   }
 
   /** Starts to gather. */

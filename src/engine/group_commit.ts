@@ -143,14 +143,24 @@ export class GroupCommit {
     return this.join().shared;
   }
 
-  /** Makes everything appended durable before it returns. Throws what `syncRecords()` throws. */
-  flush(): void {
+  /**
+   * Makes everything appended durable before it returns. Throws what `syncRecords()` throws.
+   *
+   * @param by makes everything durable in another way than by a sync, and throws if it cannot.
+   */
+  flush(by?: () => void): void {
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
-    if (last < first) return;
-    this.#syncInline(first, last, this.#target.nowMs());
+    if (by !== undefined) {
+      by();
+      this.#positions.durable = last;
+    } else if (last >= first) {
+      this.#syncInline(first, last, this.#target.nowMs());
+    } else {
+      return;
+    }
     assert(this.#positions.durable === last, "a flush makes everything durable that was appended");
-    // This sync covered the group whose own sync still runs off the thread.
+    // This covers the group whose own sync still runs off the thread.
     this.#inFlight?.group?.resolve();
     this.#inFlight = null;
     this.#takeOpen()?.resolve();

@@ -2,6 +2,7 @@
 // tail.
 
 import process from "node:process";
+import type { Region } from "../../ffi/region.ts";
 import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
 import { closedPositions, type Header, type HeaderPositions, type LogState, openPositions } from "../format/header.ts";
@@ -66,6 +67,19 @@ export class HeaderKeeper {
     const { tail, head, checkpointed: checkpoint } = this.#positions;
     const { nanos: timeNanos, seq: timeSeq } = this.#clock;
     return { tail, head, checkpoint, timeNanos, timeSeq };
+  }
+
+  /** The header of a new file for this log, in which everything appended is durable. */
+  withCapacity(capacity: number): Header {
+    const { erasing: _, ...latest } = this.latest;
+    const positions = openPositions(this.state, this.#positions.last, process.pid);
+    return { ...latest, ...positions, capacity, writeCounter: latest.writeCounter + 2 };
+  }
+
+  /** Goes on in a new file, both of whose copies have this header. */
+  moveTo(region: Region, header: Header): void {
+    this.#isRequested = false;
+    this.#writer.moveTo(region, header);
   }
 
   get lineage(): Lineage {

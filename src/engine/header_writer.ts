@@ -9,7 +9,7 @@ import type { Positions } from "./positions.ts";
 
 /** The header of one open log. */
 export class HeaderWriter {
-  readonly #region: Region;
+  #region: Region;
   #latest: Header;
   /** The copy that `#latest` is in; the next write goes to the other one. */
   #latestCopy: CopyIndex;
@@ -28,6 +28,16 @@ export class HeaderWriter {
     this.#latestCopy = latestCopy;
     this.positions = { settledTail: latest.tail };
     this.#nextSettledTail = latest.tail;
+  }
+
+  /** Goes on in a new file. Both copies of its header are durable, and copy B is the newer one. */
+  moveTo(region: Region, latest: Header): void {
+    assert(latest.writeCounter > this.#latest.writeCounter, "a write that is pending in the old file counts no more");
+    this.#region = region;
+    this.#latest = latest;
+    this.#latestCopy = 1;
+    this.#nextSettledTail = latest.tail;
+    this.#written();
   }
 
   /**
@@ -78,8 +88,13 @@ export class HeaderWriter {
   async writeAsync(positions: HeaderPositions): Promise<void> {
     const offset = this.#store(positions);
     const counter = this.#latest.writeCounter;
+    const region = this.#region;
     this.syncs++;
-    await this.#region.syncAsync(offset, HEADER_BYTES);
+    try {
+      await region.syncAsync(offset, HEADER_BYTES);
+    } catch (error) {
+      if (this.#region === region) throw error; // otherwise the header is durable in a new file
+    }
     assert(this.#latest.writeCounter >= counter, "the write counter only goes up");
     if (this.#latest.writeCounter === counter) this.#written();
   }

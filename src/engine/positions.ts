@@ -12,6 +12,8 @@
 //   oldestUnread  the oldest record that a running backup has still to read    Backups
 //   gate          an append at this LSN or after it needs preparation          see `gate`
 //
+// `capacity` has one writer too: `resize()`.
+//
 // Each writer calls `assertConsistent()` after it has written, except for the append itself and its
 // seal.
 
@@ -25,7 +27,7 @@ export type StartPositions = Pick<Positions, "head" | "tail" | "settledTail" | "
 /** The positions of one open log. */
 export class Positions {
   /** How many records the ring can hold. */
-  readonly capacity: number;
+  capacity: number;
   /** The first LSN that this opening writes. */
   readonly firstLsn: LSN;
   head: LSN;
@@ -77,6 +79,11 @@ export class Positions {
   /** The slots of records before this LSN can be reused. */
   get freeBefore(): LSN {
     return this.oldestUnread < this.settledTail ? this.oldestUnread : this.settledTail;
+  }
+
+  /** The oldest record that is still needed. */
+  get oldestNeeded(): LSN {
+    return this.oldestUnread < this.tail ? this.oldestUnread : this.tail;
   }
 
   /** True if records can be appended now without overwriting one that is still needed. */

@@ -23,19 +23,39 @@ const PAGE_IN_RECORDS = 1024;
 /** How many records before and after a record that is read are paged in with it. */
 const READABLE_RECORDS = 64;
 
+/** The large pieces in which the kernel may hold the pages of a file that was there before. */
+class OldFolios {
+  readonly #end: LSN;
+  /** The piece of the file that the kernel released last. */
+  #releasedPiece = -1;
+
+  /** @param end records before this LSN may lie in such pieces; 0 for a file of our own making. */
+  constructor(end: LSN) {
+    this.#end = end;
+  }
+
+  /** Releases the piece at `offset`, into which records up to `last` are stored next. */
+  release(region: Region, offset: number, last: LSN): void {
+    const piece = Math.floor(offset / REFRESH_BYTES);
+    if (last >= this.#end || piece === this.#releasedPiece) return;
+    this.#releasedPiece = piece;
+    const start = piece * REFRESH_BYTES;
+    region.release(start, Math.min(REFRESH_BYTES, region.memory.sizeBytes - start), "kernel");
+  }
+}
+
 /** The memory of one open log. */
 export class RingMemory implements ReadSource {
   readonly path: string | null;
-  readonly region: Region;
+  region: Region;
   readonly file: FileCheck;
   readonly #slots: Slots;
   readonly #positions: Positions;
   readonly #health: Health;
   readonly #seal: () => void;
-  /** Records below this LSN lie in pages that the kernel may hold in large pieces. */
-  readonly #staleBefore: LSN;
-  /** The piece of the file that the kernel released last. */
-  #releasedPiece = -1;
+  #folios: OldFolios;
+  /** Records from this LSN on were stored into this mapping. Their pages are there. */
+  #ownFrom: LSN;
   /** Records before this LSN are stored into pages that are paged in. */
   #pagedInEnd: LSN;
   /** The older records that were paged in last: from this LSN … */
@@ -59,12 +79,24 @@ export class RingMemory implements ReadSource {
     this.#positions = positions;
     this.#health = health;
     this.#seal = seal;
-    this.#pagedInEnd = positions.firstLsn;
-    this.#staleBefore = region.created ? 0 : positions.firstLsn + slots.count;
+    this.#ownFrom = this.#pagedInEnd = positions.firstLsn;
+    this.#folios = new OldFolios(region.created ? 0 : positions.firstLsn + slots.count);
   }
 
   get tail(): LSN {
     return this.#positions.tail;
+  }
+
+  /**
+   * Goes on in the region of a new file, in which all records are durable. An error leaves the old
+   * region in use.
+   */
+  moveTo(region: Region, capacity: number): void {
+    this.#slots.moveTo(region.memory, capacity);
+    this.region = this.file.region = region;
+    this.#ownFrom = this.#pagedInEnd = this.#positions.head;
+    this.#folios = new OldFolios(0);
+    this.#readableFrom = this.#readableEnd = 0;
   }
 
   /** Records below this LSN can be stored. */
@@ -94,7 +126,7 @@ export class RingMemory implements ReadSource {
     assert(ranges.length === 1, "a step does not cross the end of the ring");
     const [{ offset, length }] = ranges as [ByteRange];
     try {
-      if (last < this.#staleBefore) this.#releasePiece(offset);
+      this.#folios.release(this.region, offset, last);
       this.region.pageIn(offset, length, "store");
     } catch (error) {
       // Without space nothing was stored and nothing is lost, so only this append fails.
@@ -102,14 +134,6 @@ export class RingMemory implements ReadSource {
       throw translated instanceof WALSpaceError ? translated : this.#health.fail(error);
     }
     this.#pagedInEnd = last + 1;
-  }
-
-  #releasePiece(offset: number): void {
-    const piece = Math.floor(offset / REFRESH_BYTES);
-    if (piece === this.#releasedPiece) return;
-    this.#releasedPiece = piece;
-    const start = piece * REFRESH_BYTES;
-    this.region.release(start, Math.min(REFRESH_BYTES, this.region.memory.sizeBytes - start), "kernel");
   }
 
   // Reading.
@@ -136,10 +160,10 @@ export class RingMemory implements ReadSource {
 
   /** The slot of a retained record, paged in. Callers read records in LSN order, up or down. */
   readable(lsn: LSN): number {
-    const { firstLsn, tail, head } = this.#positions;
+    const { tail, head } = this.#positions;
     assert(lsn >= tail && lsn < head, "only retained records are read");
     this.#seal();
-    const isKnown = lsn >= firstLsn || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
+    const isKnown = lsn >= this.#ownFrom || (lsn >= this.#readableFrom && lsn < this.#readableEnd);
     if (!isKnown) {
       const first = Math.max(tail, lsn - READABLE_RECORDS);
       const end = Math.min(head, lsn + READABLE_RECORDS);
@@ -177,8 +201,14 @@ export class RingMemory implements ReadSource {
   /** As `sync()`, off the JavaScript thread. */
   async syncAsync(first: LSN, last: LSN): Promise<void> {
     this.#seal();
-    for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
-      await this.region.syncAsync(offset, length);
+    const { region } = this;
+    try {
+      for (const { offset, length } of rangesOf(first, last, this.#slots.count)) {
+        await region.syncAsync(offset, length);
+        if (this.region !== region) return; // the records are durable in a new file
+      }
+    } catch (error) {
+      if (this.region === region) throw error;
     }
     if (this.#health.isOpen) this.file.check();
   }

@@ -73,9 +73,14 @@ export class WaitingRoom {
     return waiting;
   }
 
-  /** Lets waiting appends in, in order, while there is room for the first. */
+  /**
+   * Lets waiting appends in, in order, while there is room for the first. A batch that is larger
+   * than the ring since a resize has its turn too, which rejects it.
+   */
   admit(): void {
-    if (this.length > 0) this.aheadOfOthers(() => this.#line.admit((count) => this.#positions.hasRoom(count)));
+    if (this.length === 0) return;
+    const positions = this.#positions;
+    this.aheadOfOthers(() => this.#line.admit((count) => positions.hasRoom(count) || count > positions.capacity));
   }
 
   /** Appends, although others wait. */

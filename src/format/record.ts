@@ -17,7 +17,7 @@ import {
   VERSION_SHIFT,
 } from "./layout.ts";
 import type { PackedItems } from "./packed_items.ts";
-import { SlotFields } from "./slot_fields.ts";
+import { SlotFields, viewOf, wordsOf } from "./slot_fields.ts";
 
 // Not imported, because V8 would load it at each use.
 const TWO_TO_32 = 0x1_0000_0000;
@@ -101,9 +101,9 @@ export interface BatchPart {
 
 /** Record slots in memory: the ring itself, or a copy of a part of it. */
 export class Slots extends SlotFields {
-  readonly memory: FileMemory;
+  memory: FileMemory;
   readonly #seed: number;
-  readonly #codec: Codec;
+  #codec: Codec;
 
   /** @param base offset of the first slot in the file, a multiple of 4. */
   constructor(memory: FileMemory, base: number, count: number, seed: number) {
@@ -116,6 +116,18 @@ export class Slots extends SlotFields {
   /** The ring of a mapped file. */
   static ofRing(memory: FileMemory, capacity: number, seed: number): Slots {
     return new Slots(memory, RING_AT, capacity, seed);
+  }
+
+  /**
+   * Makes these the slots of another memory, where records of the same log lie at the same base.
+   * Whoever has them goes on with them. An error leaves them as they are.
+   */
+  moveTo(memory: FileMemory, count: number): void {
+    assert(this.base + count * RECORD_BYTES <= memory.sizeBytes, "slots lie inside their memory");
+    const codec = codecOf(memory, this.#seed);
+    [this.view, this.words, this.count] = [viewOf(memory), wordsOf(memory), count];
+    this.memory = memory;
+    this.#codec = codec;
   }
 
   /**

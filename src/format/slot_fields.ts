@@ -25,23 +25,31 @@ import { getSafeU64 } from "./u64.ts";
 const TWO_TO_32 = 0x1_0000_0000;
 const WORDS = RECORD_BYTES / 4;
 
-/** Record slots in memory, to be read. */
+export function viewOf({ buffer, at, sizeBytes }: FileMemory): DataView {
+  return new DataView(buffer, at, sizeBytes);
+}
+
+export function wordsOf({ buffer, at, sizeBytes }: FileMemory): Int32Array {
+  return new Int32Array(buffer, at, Math.floor(sizeBytes / 4));
+}
+
+/** Record slots in memory, to be read. `Slots.moveTo()` alone changes the fields. */
 export class SlotFields {
   /** The memory from the file's first byte on. */
-  readonly view: DataView;
+  view: DataView;
   /** As `view`. */
-  readonly words: Int32Array;
+  words: Int32Array;
   /** Byte offset of slot 0. */
   readonly base: number;
-  readonly count: number;
+  count: number;
   /** Index of the first word of slot 0. */
   protected readonly firstWord: number;
 
   /** @param base offset of the first slot in the file, a multiple of 4. */
-  constructor({ buffer, at, sizeBytes }: FileMemory, base: number, count: number) {
-    assert(base % 4 === 0 && base + count * RECORD_BYTES <= sizeBytes, "slots lie inside their memory");
-    this.view = new DataView(buffer, at, sizeBytes);
-    this.words = new Int32Array(buffer, at, Math.floor(sizeBytes / 4));
+  constructor(memory: FileMemory, base: number, count: number) {
+    assert(base % 4 === 0 && base + count * RECORD_BYTES <= memory.sizeBytes, "slots lie inside their memory");
+    this.view = viewOf(memory);
+    this.words = wordsOf(memory);
     this.base = base;
     this.firstWord = base / 4;
     this.count = count;

@@ -12,7 +12,8 @@ import { VerifiedAhead } from "./verified_ahead.ts";
 /**
  * A reused window over the log (a flyweight). `next()` moves it, and its fields read the record in
  * place. It allocates nothing but the bigints and arrays that are read. What it shows is valid
- * until the log is next appended to, truncated or closed. So read what you need before you `await`.
+ * until the log is next appended to, truncated, resized or closed. So read what you need before you
+ * `await`.
  *
  * @example
  * ```ts
@@ -80,6 +81,8 @@ export class RingCursor implements Cursor {
   readonly #last: LSN;
   #lsn: LSN;
   #slot: number;
+  /** Slots of the ring that `#slot` is in; a resize changes them. */
+  #count: number;
 
   constructor(source: ReadSource, first: LSN, last: LSN) {
     this.#source = source;
@@ -88,13 +91,15 @@ export class RingCursor implements Cursor {
     this.#first = first;
     this.#last = last;
     this.#lsn = first - 1;
-    this.#slot = slotOf(first, this.#slots.count) - 1;
+    this.#count = this.#slots.count;
+    this.#slot = slotOf(first, this.#count) - 1;
   }
 
   next(): boolean {
     const lsn = this.#lsn + 1;
     if (lsn > this.#last) return false;
-    const slot = this.#slot + 1 === this.#slots.count ? 0 : this.#slot + 1;
+    if (this.#slots.count !== this.#count) this.#findSlot();
+    const slot = this.#slot + 1 === this.#count ? 0 : this.#slot + 1;
     this.#ahead.verify(slot, lsn);
     this.#lsn = lsn;
     this.#slot = slot;
@@ -178,7 +183,14 @@ export class RingCursor implements Cursor {
     return this.#slot;
   }
 
+  /** The log was resized, so the records have other slots. */
+  #findSlot(): void {
+    this.#count = this.#slots.count;
+    this.#slot = slotOf(this.#lsn, this.#count); // -1 if the cursor is before LSN 1
+  }
+
   #mustShow(): void {
+    if (this.#slots.count !== this.#count) this.#findSlot();
     if (this.#lsn < this.#first) throw new RangeError("Cannot read a cursor: next() has not returned true yet");
   }
 }

@@ -1,6 +1,14 @@
-// A new log file with records of an old one, for backups and for salvage.
+// A new log file with records of an old one, for backups, for salvage and for a resize.
 
-import { closedPositions, EMPTY_LOG, type FixedFields, type LogState, writeHeader } from "../format/header.ts";
+import {
+  closedPositions,
+  EMPTY_LOG,
+  type FixedFields,
+  type Header,
+  type LogState,
+  writeHeader,
+} from "../format/header.ts";
+import { assert } from "../assert.ts";
 import { RECORD_BYTES, RING_AT } from "../format/layout.ts";
 import { type Lineage, logIdText, newLogId } from "../format/lineage.ts";
 import { checksumSeed, type Slots } from "../format/record.ts";
@@ -9,7 +17,7 @@ import type { LogOrigin, LSN } from "../types.ts";
 
 /** The first bytes of a new file: both header copies of an empty log. */
 export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
-  return headersOf(EMPTY_LOG, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
+  return closedHeaders(EMPTY_LOG, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
 }
 
 /** What goes into a copied log. */
@@ -41,19 +49,51 @@ export function* imagePieces({ header, state, read }: ImageRequest): Generator<U
   const { tail, head } = state;
   const logId = newLogId();
   const seed = checksumSeed(logId);
-  function* records(first: LSN, last: LSN) {
-    for (let lsn = first; lsn <= last; lsn += PIECE_RECORDS) {
-      yield read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1), seed).memory.bytes();
+  const lineage = lineageOf(logId, { logId: header.lineage.logId, lastLsn: head - 1 });
+  yield closedHeaders(state, { capacity, logId, created, lineage });
+  yield* ringPieces(tail, head, capacity, (first, last) => read(first, last, seed));
+}
+
+/**
+ * The same log in a ring of another capacity, open. Each piece is made when it is asked for.
+ *
+ * @param header both header copies.
+ * @param first the first record that the ring has, the tail or one before it.
+ * @param end one more than the last record.
+ * @param read gives a private copy of consecutive records.
+ * @returns as `imagePieces()`.
+ */
+export function* resizedPieces(
+  header: Header,
+  first: LSN,
+  end: LSN,
+  read: (first: LSN, last: LSN) => Slots,
+): Generator<Uint8Array, void, undefined> {
+  yield headersOf(header);
+  yield* ringPieces(first, end, header.capacity, read);
+}
+
+/**
+ * The records from `first` to the one before `end` in their slots. They come in the order of the
+ * slots: if records go round the end of the ring, the newer ones first.
+ */
+function* ringPieces(
+  first: LSN,
+  end: LSN,
+  capacity: number,
+  read: (first: LSN, last: LSN) => Slots,
+): Generator<Uint8Array, void, undefined> {
+  function* records(from: LSN, last: LSN) {
+    for (let lsn = from; lsn <= last; lsn += PIECE_RECORDS) {
+      yield read(lsn, Math.min(last, lsn + PIECE_RECORDS - 1)).memory.bytes();
     }
   }
-  const lineage = lineageOf(logId, { logId: header.lineage.logId, lastLsn: head - 1 });
-  yield headersOf(state, { capacity, logId, created, lineage });
-  // In the order of the slots. If records go round the end of the ring, the newer ones come first.
-  const start = slotOf(tail, capacity);
-  const nextLap = tail + capacity - start;
-  yield* records(nextLap, head - 1);
-  yield* zeros(start - Math.max(0, head - nextLap));
-  yield* records(tail, Math.min(nextLap, head) - 1);
+  assert(end - first <= capacity, "a ring has a slot for each of its records");
+  const start = slotOf(first, capacity);
+  const nextLap = first + capacity - start;
+  yield* records(nextLap, end - 1);
+  yield* zeros(start - Math.max(0, end - nextLap));
+  yield* records(first, Math.min(nextLap, end) - 1);
 }
 
 function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
@@ -62,12 +102,15 @@ function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
   }
 }
 
-/** Both header copies of a cleanly closed log, and the zeros up to the ring. */
-function headersOf(state: LogState, fixed: FixedFields): Uint8Array {
+function closedHeaders(state: LogState, fixed: FixedFields): Uint8Array {
+  return headersOf({ ...closedPositions(state, 0), ...fixed, writeCounter: 2 });
+}
+
+/** Both copies of a header, and the zeros up to the ring. Copy B is the newer one. */
+function headersOf(header: Header): Uint8Array {
   const bytes = new Uint8Array(RING_AT);
-  const header = { ...closedPositions(state, 0), ...fixed };
-  writeHeader(bytes, 0, { ...header, writeCounter: 1 });
-  writeHeader(bytes, 1, { ...header, writeCounter: 2 });
+  writeHeader(bytes, 0, { ...header, writeCounter: header.writeCounter - 1 });
+  writeHeader(bytes, 1, header);
   return bytes;
 }
 

@@ -24,7 +24,7 @@ import {
 import { corruption, cutFile, noHeader, unsupportedRecord } from "./refusals.ts";
 import { repair } from "./repair.ts";
 import { type Salvaged, salvageTo } from "./replacement.ts";
-import { type Expected, makeReport, warningsOf } from "./report.ts";
+import { type Expected, makeReport, sizeWarningOf, warningsOf } from "./report.ts";
 
 /** What opening needs to know. */
 export interface LogRequest extends Expected {
@@ -49,6 +49,8 @@ export interface OpenedLog {
   readonly report: RecoveryReport;
   /** What an operator should know of this opening, one sentence each. */
   readonly warnings: readonly string[];
+  /** What an operator should know of the file's size, until it is resized. */
+  readonly sizeWarning: string | null;
 }
 
 /** Opens, recovers, repairs. */
@@ -93,7 +95,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
     const report = makeReport(region, pair, header, verdict, salvaged, startMs);
-    return { region, slots, writer, verdict, report, warnings: warningsOf(request, region, header) };
+    const warnings = warningsOf(request, region, header);
+    return { region, slots, writer, verdict, report, warnings, sizeWarning: sizeWarningOf(request, region) };
   } catch (error) {
     region.close();
     throw error;
@@ -132,11 +135,7 @@ function makeRegion(request: LogRequest): Region {
   const sizeBytes = roundFileBytes(request.sizeBytes);
   const capacity = Math.min(capacityOf(sizeBytes), MAX_CAPACITY);
   const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos);
-  if (request.path === null) {
-    const region = memoryRegion(sizeBytes);
-    region.memory.bytes().set(initialBytes());
-    return region;
-  }
+  if (request.path === null) return memoryRegion(sizeBytes, [initialBytes()]);
   const open: OpenRequest = {
     create: request.create,
     sizeBytes,

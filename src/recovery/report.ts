@@ -16,27 +16,20 @@ export interface Expected {
 }
 
 /** Warnings of what the caller did not expect. */
-export function warningsOf(
-  { lastId, sizeIsGiven, sizeBytes }: Expected,
-  region: Region,
-  { lineage }: Header,
-): string[] {
-  const warnings: string[] = [];
-  if (region.path === null) return warnings;
+export function warningsOf({ lastId }: Expected, region: Region, { lineage }: Header): string[] {
   const { logId, origin, fork } = lineage;
-  if (lastId !== null && ![logId, origin?.logId, fork?.logId].includes(lastId)) {
-    warnings.push(
-      `This is another log than the one that was open before (${logId}, not ${lastId}): it was replaced, or mounted over`,
-    );
-  }
+  const isOther = region.path !== null && lastId !== null && ![logId, origin?.logId, fork?.logId].includes(lastId);
+  if (!isOther) return [];
+  return [
+    `This is another log than the one that was open before (${logId}, not ${lastId}): it was replaced, or mounted over`,
+  ];
+}
+
+/** The warning of a size that the caller did not expect; null if there is nothing to say. */
+export function sizeWarningOf({ sizeIsGiven, sizeBytes }: Expected, { path, memory }: Region): string | null {
   const wanted = roundFileBytes(sizeBytes);
-  const bytes = region.memory.sizeBytes;
-  if (sizeIsGiven && wanted !== bytes) {
-    warnings.push(
-      `The log has ${bytes} bytes, not the ${wanted} of the option size: a log keeps the size it was made with`,
-    );
-  }
-  return warnings;
+  if (path === null || !sizeIsGiven || wanted === memory.sizeBytes) return null;
+  return `The log has ${memory.sizeBytes} bytes, not the ${wanted} of the option size: only resize() changes its size`;
 }
 
 /** What recovery found and did. */

@@ -16,6 +16,7 @@ export type Step =
   }
   | { readonly do: "flush" | "flushAsync" | "settle" | "reopen" | "read" | "writeBack" | "consume" | "stop" | "backup" }
   | { readonly do: "fillTo"; readonly slot: number }
+  | { readonly do: "resize"; readonly size: number }
   | { readonly do: "truncate" | "checkpoint" | "whenDurable"; readonly part: number }
   | { readonly do: "turns"; readonly count: number }
   | { readonly do: "storeFails"; readonly after: number }
@@ -121,6 +122,7 @@ const ALWAYS: Maker[] = [
   [4, () => ({ do: "reopen" })],
   [3, () => ({ do: "read" })],
   [1, () => ({ do: "backup" })],
+  [4, (random) => ({ do: "resize", size: random.pick([65536, 81920, 98304, 131072]) })],
   [4, (random) => ({ do: "clock", ms: random.pick([-1e9, -5000, -1, 1, 5000, 1e7]) })],
   [3, (random) => ({
     do: "failSync",

@@ -2,6 +2,7 @@
 // What a log recovers is compared with the model at each opening.
 
 import { WAL, WALCorruptError, WALError, WALFullError, type WALOptions, WALSyncError } from "../../mod.ts";
+import { replacedPath, temporaryPath } from "../../ffi/file/creation.ts";
 import type { AskedRecord } from "../../src/testing/asked_records.ts";
 import { bury } from "../../src/testing/bury.ts";
 import { LogModel } from "../../src/testing/log_model.ts";
@@ -199,6 +200,8 @@ export class HistoryMachine {
     this.model.checkRecovered(wal);
     this.store?.check(wal);
     if (this.store !== null && !recovery.clean) this.#tally.met("H28");
+    const stray = [temporaryPath(LOG), replacedPath(LOG)].find((path) => this.disk.exists(path));
+    if (stray !== undefined) throw new Error(`the opening left ${stray}`);
     if (this.#crash === null) {
       this.disk.clearFaults();
       this.#mayFail = false;

@@ -1,7 +1,7 @@
 // Runs a history on a simulated disk against its model. It runs the same way each time, because
 // time is simulated too.
 
-import { OpType, WAL } from "../../mod.ts";
+import { OpType, WAL, WALTooSmallError } from "../../mod.ts";
 import type { AskedRecord, RecordContent } from "../../src/testing/asked_records.ts";
 import { halvesToBytes } from "../../src/keys.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
@@ -190,6 +190,8 @@ class Run {
         return this.#model.checkPrefix(wal);
       case "backup":
         return this.#backup();
+      case "resize":
+        return this.#resize(step.size);
       case "reopen":
         return await this.machine.reopen();
       case "rot":
@@ -273,6 +275,26 @@ class Run {
         this.#model.release(wal.durable);
         wal.truncate(wal.durable);
       }
+    }
+  }
+
+  /** A ring that is too small refuses, and else has everything, durably. */
+  #resize(size: number): void {
+    const { wal } = this.machine;
+    this.#observe();
+    const [tail, last, before] = [wal.tail, wal.head - 1, wal.size];
+    try {
+      wal.resize(size);
+    } catch (error) {
+      if (!(error instanceof WALTooSmallError)) throw error;
+      if (error.neededBytes <= size || wal.size !== before) throw error;
+      return;
+    }
+    if (size === before) return;
+    this.#tally.met("H55");
+    this.#model.noteDurable(last);
+    if (wal.size !== size || wal.tail !== tail || wal.durable < last) {
+      throw new BrokenPromiseError("G1", `the log of ${wal.size} bytes has LSN ${wal.tail} to ${wal.durable}`);
     }
   }
 

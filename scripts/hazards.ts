@@ -821,6 +821,7 @@ export const HAZARDS: readonly Hazard[] = [
     threatens: ["G2", "G15"],
     tests: {
       "faults/other_names_test.ts": [
+        "open() leaves the temporary file of a living creator alone",
         "stats() warns of a log with hard links for as long as it has them, looked at by statx",
         "WAL refuses a path that can only be a mistake, and says what to give instead",
         "open() on a read-only file system says what to do, and a copy opens",
@@ -955,5 +956,32 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL recovers whole batches only, cut at each record, mixed, over the end of the ring",
       ],
     },
+  },
+  {
+    id: "H57",
+    title: "Another file under a log in use",
+    what:
+      "A resize puts a new file in the log's place. It crashes or fails halfway, other openers come, and calls, readers, syncs and a consumer are under way in the old file.",
+    threatens: ["G1", "G2", "G7", "G9", "G12"],
+    tests: {
+      "faults/resize_test.ts": [
+        "resize() from 65536 to 98304 bytes leaves the old log or the new one after a crash at any call, names in any order",
+        "resize() throws a typed error when a call fails once, and the log goes on",
+        "resize() keeps every other opener out, at each of its system calls",
+        "WAL.open() finds the resized log or is refused, when a resize comes at any of its own system calls",
+        "resize() loses nothing when its process is killed at any time, again and again",
+      ],
+      "resize_test.ts": [
+        "resize() makes durable what was appended, and acknowledges all who wait for that",
+        "resize() with syncs of records and header under way in the old file, which end with an error",
+        "resize() goes on under a consumer: each record once, in order, in runs and one by one",
+        "backupAsync() goes on over resizes, with the records that were released meanwhile",
+      ],
+      "faults/histories_test.ts": [
+        "WAL keeps its promises in random histories, seeds 1 to 100",
+      ],
+    },
+    note:
+      "If the new file is in place, and neither it nor the old one can be made durable there, the log is poisoned, because power loss may leave either. Both have all that was acknowledged.",
   },
 ];

@@ -83,8 +83,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H1",
     edits: edit(
       "src/engine/ring_memory.ts",
-      "await this.region.syncAsync(offset, length);",
-      "await this.region.syncAsync(offset, Math.min(length, 64));",
+      "await region.syncAsync(offset, length);",
+      "await region.syncAsync(offset, Math.min(length, 64));",
     ),
     tests: faults("lost_sync", "histories"),
   },
@@ -210,8 +210,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H49",
     edits: edit(
       "ffi/file/creation.ts",
-      '/.cidstore-wal-new-${fnv1a(folded).toString(16).padStart(16, "0")}`;',
-      '/.${folded}.wal-new-${fnv1a("")}`;',
+      "/.cidstore-wal-${which}-${hash}`;",
+      "/.${name}.wal-${which}-${hash}`;",
     ),
     tests: faults("long_name"),
   },
@@ -230,7 +230,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the temporary name that a crash left is taken for a snapshot",
     hazard: "H50",
-    edits: edit("ffi/file/opening.ts", "status.links > 1 && this.#dropTemporaryName(real, status)", "false"),
+    edits: edit(
+      "ffi/file/opening.ts",
+      "status.links > 1 && dropOtherNames(system, this.permissions, real, status)",
+      "false",
+    ),
     tests: faults("other_names"),
   },
   {
@@ -754,7 +758,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit(
       "ffi/file/opening.ts",
       "const region = fd === null ? null : this.#finish(",
-      "if (fd !== null) system.unlock(fd);\n      const region = fd === null ? null : this.#finish(",
+      "if (fd !== null) this.system.unlock(fd);\n    const region = fd === null ? null : this.#finish(",
     ),
     tests: faults("salvage_openers"),
   },
@@ -1242,7 +1246,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a sync off the thread starts before what it makes durable is sealed",
     hazard: "H54",
-    edits: edit("src/engine/ring_memory.ts", "    this.#seal();\n    for (const", "    for (const"),
+    edits: edit(
+      "src/engine/ring_memory.ts",
+      "    this.#seal();\n    const { region } = this;",
+      "    const { region } = this;",
+    ),
     tests: faults("lost_sync"),
   },
   {
@@ -1346,5 +1354,108 @@ export const MUTANTS: readonly Mutant[] = [
       "setId(view, keyAt, (item as ItemFields).key as Uint8Array);",
     ),
     tests: faults("callers_code"),
+  },
+  {
+    name: "a resize copies only what is durable",
+    hazard: "H57",
+    edits: edit(
+      "src/recovery/resizing.ts",
+      "positions.oldestNeeded, positions.head, read",
+      "positions.oldestNeeded, positions.durable + 1, read",
+    ),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a resize forgets what a backup has still to read",
+    hazard: "H57",
+    edits: edit(
+      "src/engine/positions.ts",
+      "return this.oldestUnread < this.tail ? this.oldestUnread : this.tail;",
+      "return this.tail;",
+    ),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a resize leaves the head in its old slot",
+    hazard: "H57",
+    edits: edit("src/recovery/resizing.ts", "  appender.ringChanged();\n", "  void appender;\n"),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a cursor stays in its old slot over a resize",
+    hazard: "H57",
+    edits: edit(
+      "src/read/cursor.ts",
+      "    if (this.#slots.count !== this.#count) this.#findSlot();\n    const slot",
+      "    const slot",
+    ),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a sync of the old file that fails late poisons the resized log",
+    hazard: "H57",
+    edits: edit("src/engine/ring_memory.ts", "      if (this.region === region) throw error;", "      throw error;"),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a header of the old file that fails late poisons the resized log",
+    hazard: "H57",
+    edits: edit(
+      "src/engine/header_writer.ts",
+      "      if (this.#region === region) throw error; //",
+      "      throw error; //",
+    ),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "a resize that fails late leaves the new file in place",
+    hazard: "H57",
+    edits: edit("ffi/file/opening.ts", "      if (old !== null) this.#putBack(old);\n", ""),
+    tests: faults("resize"),
+  },
+  {
+    name: "a resize takes the old file back, though nobody knows which one power loss would leave",
+    hazard: "H57",
+    edits: edit(
+      "ffi/file/opening.ts",
+      "      // Power loss may leave either file at the path.\n      throw gone(path, cause);",
+      "      return;",
+    ),
+    tests: faults("resize"),
+  },
+  {
+    name: "a resize gives up the old log's lock before the new one is in its place",
+    hazard: "H57",
+    edits: edit(
+      "ffi/file/opening.ts",
+      "      const region = this.#replace(old, chunks, sizeBytes);",
+      "      system.unlock(fd);\n      const region = this.#replace(old, chunks, sizeBytes);",
+    ),
+    tests: faults("resize"),
+    quick: true,
+  },
+  {
+    name: "a resize of a log with a hard link leaves two logs of one id",
+    hazard: "H57",
+    edits: edit("ffi/file/opening.ts", "      if (links > 1) throw this.#linked(links);\n", "      void links;\n"),
+    tests: ["tests/resize_test.ts"],
+  },
+  {
+    name: "an opening leaves the hidden files of a resize that died",
+    hazard: "H57",
+    edits: edit("ffi/file/opening.ts", '    if (origin === "found") dropStrays(system, this.permissions, real);\n', ""),
+    tests: faults("resize", "other_names"),
+  },
+  {
+    name: "an opening removes the hidden file of a living creator",
+    hazard: "H50",
+    edits: edit("ffi/file/strays.ts", "return system.lock(fd) && claimTemporary", "return claimTemporary"),
+    tests: faults("other_names"),
+  },
+  {
+    name: "a batch that is larger than the ring since a resize waits for ever",
+    hazard: "H57",
+    edits: edit("src/engine/waiting_room.ts", " || count > positions.capacity", ""),
+    tests: ["tests/resize_test.ts"],
   },
 ];

@@ -1,4 +1,4 @@
-// Fault: a log is resized while it is appended to, read, consumed, copied and waited for (H55).
+// Fault: a log is resized while it is appended to, read, consumed, copied and waited for (H57).
 // Promise: everything goes on with the same id, LSNs and records, or nothing has changed (G1, G2,
 //   G9, G11, G13).
 // Method: resize in the middle of each, larger and smaller, on a simulated disk, in memory and on a

@@ -1,5 +1,5 @@
 // Fault: power fails, the process dies, or a call fails at any system call of a resize; the disk is
-//   full; another opener comes between any two calls (H55).
+//   full; another opener comes between any two calls (H57).
 // Promise: the log has its old size or the new one and everything that was acknowledged. After an
 //   error it goes on as before, or is poisoned if nobody knows which file power loss would leave.
 //   Nobody else opens either file, and no hidden file outlasts the next opening (G1, G2, G6, G7,

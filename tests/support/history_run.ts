@@ -291,7 +291,7 @@ class Run {
       return;
     }
     if (size === before) return;
-    this.#tally.met("H55");
+    this.#tally.met("H57");
     this.#model.noteDurable(last);
     if (wal.size !== size || wal.tail !== tail || wal.durable < last) {
       throw new BrokenPromiseError("G1", `the log of ${wal.size} bytes has LSN ${wal.tail} to ${wal.durable}`);

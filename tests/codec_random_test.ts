@@ -7,6 +7,7 @@
 import { assertEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import process from "node:process";
+import { isOpcode } from "../src/format/operations.ts";
 import { checksumSeed } from "../src/format/record.ts";
 import { Random } from "../testing.ts";
 import { referenceSeal, referenceVerify } from "./support/codec_reference.ts";
@@ -19,8 +20,19 @@ const RECORDS = 10_000_000;
 const LONGEST = 4096;
 const WORDS = 16;
 
-/** Fills a run with random records, whose fronts are alike as far as `alike` says, 0 to 1. */
+const OPCODES = Array.from({ length: 64 }, (_, i) => i).filter(isOpcode);
+
+/** A version, an opcode and a flag that are known. */
+function kindOf(random: Random): number {
+  return 0x40 | random.pick(OPCODES) | (random.below(2) << 8);
+}
+
+/**
+ * Fills a run with random records, whose fronts are alike as far as `alike` says, 0 to 1. In every
+ * other run, opcodes and flags of those change.
+ */
 function fill(random: Random, words: Uint32Array, count: number, firstLsn: number, alike: number): void {
+  const changes = random.pick([0, 0.5]);
   for (let at = 0; at < count * WORDS; at += WORDS) {
     for (let word = 8; word < WORDS; word++) words[at + word] = random.uint32();
     const lsn = firstLsn + at / WORDS;
@@ -29,8 +41,9 @@ function fill(random: Random, words: Uint32Array, count: number, firstLsn: numbe
     if (at > 0 && random.chance(alike)) {
       for (const word of [1, 4, 5]) words[at + word] = words[at + word - WORDS]!;
       for (const word of [6, 7]) words[at + word] = words[at + word - WORDS]! + random.below(3);
+      if (random.chance(changes)) words[at + 1] = (words[at + 1]! & 0xffff0000) | kindOf(random);
     } else {
-      words[at + 1] = (random.uint32() & 0xffff0100) | 0x40 | random.between(1, 4);
+      words[at + 1] = (random.uint32() & 0xffff0000) | kindOf(random);
       for (const word of [4, 5, 6, 7]) words[at + word] = random.uint32();
     }
   }

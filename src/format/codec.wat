@@ -23,17 +23,19 @@
 ;;
 ;; A record's first half, its front, changes little from one record to the next: usually only the
 ;; low bytes of LSN, sequence number and distance. So what a front contributes is kept, and three
-;; look-ups bring it up to date. The second half, key and value, is its back.
+;; look-ups bring it up to date. In a batch of several operations the opcode changes, too, which is
+;; one look-up more. The second half, key and value, is its back.
 ;;
 ;; The first 64 KiB of each memory are the codec's:
 ;;    offset  bytes  name          what
 ;;         0  57344  ROWS_AT       row r, 1024 bytes a row: what each byte contributes when r follow
 ;;     57344   4096  NIBBLES_AT    for each byte of a back: tables of its low and its high nibble
-;;     61440     64  SUMS_AT       how the checksums of sixteen records differ from the right ones
-;;     61504    512  PIECES_AT     the backs of sixteen records, byte by byte
-;;     62016     64  ZEROS_AT      zeros
-;;     62080      8  RESULT_AT     what `verify` found besides: `whole` and `checkpoint`
-;;     62464   3072  STAGED_AT     bytes from outside of the memory, to be checksummed
+;;     61440    512  KINDS_AT      what each change of opcode and flag contributes: opcode, then flag
+;;     61952     64  SUMS_AT       how the checksums of sixteen records differ from the right ones
+;;     62016    512  PIECES_AT     the backs of sixteen records, byte by byte
+;;     62528     64  ZEROS_AT      zeros
+;;     62592      8  RESULT_AT     what `verify` found besides: `whole` and `checkpoint`
+;;     62720   2816  STAGED_AT     bytes from outside of the memory, to be checksummed
 (module
   (import "log" "memory" (memory 1))
 
@@ -76,7 +78,28 @@
       (i32.store (local.get $at) (call $zero (i32.load (i32.sub (local.get $at) (i32.const 1024)))))
       (local.set $at (i32.add (local.get $at) (i32.const 4)))
       (br_if $entry (i32.lt_u (local.get $at) (i32.const 57344 (; NIBBLES_AT ;)))))
-    (call $makeNibbles))
+    (call $makeNibbles)
+    (call $makeKinds))
+
+  ;; Makes the table of kinds, of 64 opcodes without the flag and then with it. 59 bytes follow the
+  ;; opcode, 58 the flag.
+  (func $makeKinds
+    (local $kind i32)
+    (loop $next
+      (i32.store offset=61440 (; KINDS_AT ;) (i32.shl (local.get $kind) (i32.const 2))
+        (call $threeZeros
+          (i32.xor
+            (call $zero
+              (i32.load offset=56320 (; row 55 ;)
+                (i32.shl (i32.and (local.get $kind) (i32.const 63)) (i32.const 2))))
+            (i32.load offset=56320 (; row 55 ;)
+              (i32.shl (i32.shr_u (local.get $kind) (i32.const 6)) (i32.const 2))))))
+      (local.set $kind (i32.add (local.get $kind) (i32.const 1)))
+      (br_if $next (i32.ne (local.get $kind) (i32.const 128)))))
+
+  ;; The state after three zero bytes more.
+  (func $threeZeros (param $state i32) (result i32)
+    (call $zero (call $zero (call $zero (local.get $state)))))
 
   ;; Makes the tables of nibbles. For each byte of a back there are four for its low nibble, then
   ;; four for its high nibble. Each of the four has one byte of what the nibble contributes.
@@ -228,9 +251,41 @@
 
   ;; Keeps what the front of the record at `at` contributes, less the low bytes.
   (func $keep (param $at i32)
+    (local $change i32)
+    (local.set $change
+      (i32.xor (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)) (global.get $keptKind)))
+    (if (i32.and (local.get $change) (i32.const 0xfffffec0))
+      (then
+        (call $keepKind (local.get $at))
+        (call $keepRest (local.get $at))
+        (return)))
+    ;; At most opcode and flag have changed.
+    (global.set $keptKind (i32.xor (global.get $keptKind) (local.get $change)))
+    (local.set $change
+      (i32.load offset=61440 (; KINDS_AT ;)
+        (i32.shl
+          (i32.or
+            (i32.and (local.get $change) (i32.const 63))
+            (i32.and (i32.shr_u (local.get $change) (i32.const 2)) (i32.const 64)))
+          (i32.const 2))))
+    (global.set $ofKind (i32.xor (global.get $ofKind) (local.get $change)))
+    (global.set $kept (i32.xor (global.get $kept) (local.get $change)))
+    (if (i64.ne
+          (i64.or
+            (i64.xor (i64.load offset=16 (; TIME_NANOS_AT ;) (local.get $at)) (global.get $keptNanos))
+            (i64.or
+              (i64.and
+                (i64.xor (i64.load offset=8 (; LSN_AT ;) (local.get $at)) (global.get $keptLsn))
+                (i64.const 0xffffffffffffff00))
+              (i64.and
+                (i64.xor (i64.load offset=24 (; TIME_SEQ_AT ;) (local.get $at)) (global.get $keptCounts))
+                (i64.const 0xffffff00ffffff00))))
+          (i64.const 0))
+      (then (call $keepRest (local.get $at)))))
+
+  ;; As `keep`, for a kind that is kept.
+  (func $keepRest (param $at i32)
     (local $lsn i64) (local $nanos i64) (local $counts i64)
-    (if (i32.ne (i32.load offset=4 (; VERSION_OP_AT ;) (local.get $at)) (global.get $keptKind))
-      (then (call $keepKind (local.get $at))))
     (local.set $lsn
       (i64.and (i64.load offset=8 (; LSN_AT ;) (local.get $at)) (i64.const 0xffffffffffffff00)))
     (local.set $nanos (i64.load offset=16 (; TIME_NANOS_AT ;) (local.get $at)))
@@ -253,8 +308,8 @@
       (i32.xor
         (call $continue
           (call $four (i32.xor (global.get $seed) (global.get $keptKind)) (i32.const 0))
-          (i32.const 62016 (; ZEROS_AT ;))
-          (i32.const 62072 (; ZEROS_AT + 56 ;)))
+          (i32.const 62528 (; ZEROS_AT ;))
+          (i32.const 62584 (; ZEROS_AT + 56 ;)))
         (i32.const -1))))
 
   ;; The checksum of the record at `at`.
@@ -271,7 +326,7 @@
     ;; What was kept belongs to the seed before. So some front is kept with this one: the codec's
     ;; first bytes.
     (call $keepKind (i32.const 0))
-    (call $keep (i32.const 0)))
+    (call $keepRest (i32.const 0)))
 
   ;; Writes the checksums of records whose fields are stored.
   (func $seal (export "seal") (param $at i32) (param $count i32)
@@ -346,10 +401,10 @@
               (i32.and (local.get $kind) (i32.const 0x100))))
           (br_if $note (i32.ne (local.get $at) (local.get $goodEnd))))
         (br $next)))
-    (i32.store offset=62080 (; RESULT_AT ;)
+    (i32.store offset=62592 (; RESULT_AT ;)
       (i32.const 0)
       (i32.shr_u (i32.sub (local.get $whole) (local.get $start)) (i32.const 6)))
-    (i32.store offset=62084
+    (i32.store offset=62596
       (i32.const 0)
       (i32.and
         (i32.wrap_i64 (i64.shr_u (local.get $seen) (i64.const 4 (; OpType.Checkpoint ;))))
@@ -469,7 +524,7 @@
           (local.set $keptLsn (global.get $keptLsn))
           (local.set $keptNanos (global.get $keptNanos))
           (local.set $keptCounts (global.get $keptCounts))))
-      (i32.store offset=61440 (; SUMS_AT ;) (local.get $i)
+      (i32.store offset=61952 (; SUMS_AT ;) (local.get $i)
         (i32.xor
           (i32.xor (local.get $kept) (call $lowBytes (local.get $lsn) (local.get $counts)))
           (i32.load (; CRC_AT ;) (local.get $record))))
@@ -486,11 +541,11 @@
       (v128.any_true
         (v128.or
           (v128.or
-            (v128.load offset=61440 (; SUMS_AT ;) (i32.const 0))
-            (v128.load offset=61456 (; SUMS_AT + 16 ;) (i32.const 0)))
+            (v128.load offset=61952 (; SUMS_AT ;) (i32.const 0))
+            (v128.load offset=61968 (; SUMS_AT + 16 ;) (i32.const 0)))
           (v128.or
-            (v128.load offset=61472 (; SUMS_AT + 32 ;) (i32.const 0))
-            (v128.load offset=61488 (; SUMS_AT + 48 ;) (i32.const 0)))))))
+            (v128.load offset=61984 (; SUMS_AT + 32 ;) (i32.const 0))
+            (v128.load offset=62000 (; SUMS_AT + 48 ;) (i32.const 0)))))))
 
   ;; Makes the checksums right that `compareSixteen` has compared.
   (func $correctSixteen (param $at i32)
@@ -499,7 +554,7 @@
       (i32.store (; CRC_AT ;) (local.get $at)
         (i32.xor
           (i32.load (; CRC_AT ;) (local.get $at))
-          (i32.load offset=61440 (; SUMS_AT ;) (local.get $i))))
+          (i32.load offset=61952 (; SUMS_AT ;) (local.get $i))))
       (local.set $at (i32.add (local.get $at) (i32.const 64 (; RECORD_BYTES ;))))
       (local.set $i (i32.add (local.get $i) (i32.const 4)))
       (br_if $next (i32.ne (local.get $i) (i32.const 64)))))
@@ -509,14 +564,14 @@
     (local $i i32) (local $tables i32) (local $mask v128) (local $row v128) (local $low v128) (local $high v128)
     (local $plane0 v128) (local $plane1 v128) (local $plane2 v128) (local $plane3 v128)
     (local $even v128) (local $odd v128)
-    (call $cut (i32.add (local.get $at) (i32.const 32)) (i32.const 61504 (; PIECES_AT ;)))
-    (call $cut (i32.add (local.get $at) (i32.const 48)) (i32.const 61632))
-    (call $cut (i32.add (local.get $at) (i32.const 544)) (i32.const 61760))
-    (call $cut (i32.add (local.get $at) (i32.const 560)) (i32.const 61888))
+    (call $cut (i32.add (local.get $at) (i32.const 32)) (i32.const 62016 (; PIECES_AT ;)))
+    (call $cut (i32.add (local.get $at) (i32.const 48)) (i32.const 62144))
+    (call $cut (i32.add (local.get $at) (i32.const 544)) (i32.const 62272))
+    (call $cut (i32.add (local.get $at) (i32.const 560)) (i32.const 62400))
     (local.set $mask (v128.const i64x2 0x0f0f0f0f0f0f0f0f 0x0f0f0f0f0f0f0f0f))
     (loop $nextPair
-      (local.set $even (v128.load offset=61504 (; PIECES_AT ;) (local.get $i)))
-      (local.set $odd (v128.load offset=61760 (; PIECES_AT + 256 ;) (local.get $i)))
+      (local.set $even (v128.load offset=62016 (; PIECES_AT ;) (local.get $i)))
+      (local.set $odd (v128.load offset=62272 (; PIECES_AT + 256 ;) (local.get $i)))
       (local.set $row
         (i8x16.shuffle 0 1 2 3 4 5 6 7 16 17 18 19 20 21 22 23 (local.get $even) (local.get $odd)))
       (local.set $low (v128.and (local.get $row) (local.get $mask)))
@@ -611,17 +666,17 @@
     ;; The planes, put together to words.
     (local.set $even (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $plane0) (local.get $plane1)))
     (local.set $odd (i8x16.shuffle 0 16 1 17 2 18 3 19 4 20 5 21 6 22 7 23 (local.get $plane2) (local.get $plane3)))
-    (call $addSums (i32.const 61440 (; SUMS_AT ;))
+    (call $addSums (i32.const 61952 (; SUMS_AT ;))
       (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $even) (local.get $odd)))
-    (call $addSums (i32.const 61456)
+    (call $addSums (i32.const 61968)
       (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $even) (local.get $odd)))
     (local.set $even
       (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $plane0) (local.get $plane1)))
     (local.set $odd
       (i8x16.shuffle 8 24 9 25 10 26 11 27 12 28 13 29 14 30 15 31 (local.get $plane2) (local.get $plane3)))
-    (call $addSums (i32.const 61472)
+    (call $addSums (i32.const 61984)
       (i8x16.shuffle 0 1 16 17 2 3 18 19 4 5 20 21 6 7 22 23 (local.get $even) (local.get $odd)))
-    (call $addSums (i32.const 61488)
+    (call $addSums (i32.const 62000)
       (i8x16.shuffle 8 9 24 25 10 11 26 27 12 13 28 29 14 15 30 31 (local.get $even) (local.get $odd))))
 
   ;; Adds to four sums.

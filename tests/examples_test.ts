@@ -143,6 +143,13 @@ test("examples/key_value/server.ts answers bad requests, and leaves a clean log 
   assertEquals([wal.recovery.clean, wal.applied], [true, 3]);
 });
 
+test("examples/job_queue.ts does each job, though its worker is killed", async () => {
+  using directory = tempDir();
+  const { code, stdout, stderr } = await runScript("examples/job_queue.ts", { env: { TMPDIR: directory.path } });
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, /^(worker killed, \d+ of 200 jobs done\n){3}200 of 200 jobs done, \d+ of them more than once\n$/);
+});
+
 /** A tree with a nested directory, an empty file, and what the job leaves out. */
 function makeTree(directory: TempDir, files: number = 60): string {
   const root = directory.join("tree");

@@ -76,7 +76,7 @@ interface Server extends AsyncDisposable {
   ask(request: CellRequest): Promise<Measurements>;
 }
 
-/** `node:http`, which both runtimes have. */
+/** `node:http`, which every runtime has. */
 async function startServer(): Promise<Server> {
   const server = createServer((_request, response) => response.end("yes"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));

@@ -1,4 +1,4 @@
-// What Linux and macOS share of a System. It calls node:fs where both runtimes have the call, and
+// What Linux and macOS share of a System. It calls node:fs where every runtime has the call, and
 // libc for the rest.
 
 import * as fs from "node:fs";
@@ -17,7 +17,7 @@ import {
   type WatchedPath,
 } from "./system.ts";
 
-/** Both runtimes add O_CLOEXEC to every descriptor that they open. */
+/** Every runtime adds O_CLOEXEC to every descriptor that it opens. */
 const OPEN_FLAGS = fs.constants.O_RDWR | fs.constants.O_NOFOLLOW;
 const DIRECTORY_FLAGS = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY;
 /** Longer than a struct statfs (2168 bytes on macOS, 120 on Linux) and a fstore_t (32). */

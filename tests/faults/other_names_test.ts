@@ -168,7 +168,7 @@ test(
   "open() says that a name in the path is not UTF-8: of a directory, a link's target, the working directory",
   async () => {
     using directory = tempDir();
-    // Neither runtime can name such a file, so a shell does.
+    // No runtime can name such a file, so a shell does.
     const script =
       `cd "$1" && d=$(printf 'caf\\351') && mkdir "$d" && : > "$d/file" && ln -s "$d" link && ln -s "$d/file" file`;
     execFileSync("/bin/sh", ["-c", script, "sh", directory.path]);

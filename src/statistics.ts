@@ -4,6 +4,7 @@ import type { Consumers } from "./consume/consumers.ts";
 import { NANOS_PER_MS } from "./engine/hybrid_clock.ts";
 import type { WallClock } from "./engine/wall_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
+import { createdMsOf } from "./format/header.ts";
 import type { LatencyHistogram, WALStats } from "./types.ts";
 
 /**
@@ -36,6 +37,9 @@ export function statisticsOf(log: StatisticsParts): WALStats {
   const syncLatency = commit.pace.latency.snapshot();
   return {
     path: region.path,
+    logId: header.lineage.logId,
+    origin: header.lineage.origin,
+    createdMs: createdMsOf(header.latest),
     fileSystem: region.fileSystem.name,
     durableMedium: region.fileSystem.durable,
     warnings: warningsOf(log, syncLatency),

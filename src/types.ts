@@ -507,6 +507,11 @@ export interface RecoveryReport {
   readonly logId: string;
   /** The log that `backup()` or salvage copied; null for a log that began empty. */
   readonly origin: LogOrigin | null;
+  /**
+   * When the log was made, in milliseconds since 1970, as the clock said then. A copy has the time
+   * of the log that it was copied from. Null if the file does not say.
+   */
+  readonly createdMs: number | null;
   /** Records kept. */
   readonly records: number;
   /** The oldest record kept; one more than `lastLsn` if there is none. */
@@ -575,6 +580,12 @@ export interface ConsumerStats {
 export interface WALStats {
   /** The file, or null for memory. */
   readonly path: string | null;
+  /** The log's id, as `WAL.logId`. */
+  readonly logId: string;
+  /** The log that this one was copied from, as in `recovery`. */
+  readonly origin: LogOrigin | null;
+  /** When the log was made, as in `recovery`. */
+  readonly createdMs: number | null;
   /** Type of the file system, as in `ext4`. */
   readonly fileSystem: string;
   /** False on tmpfs and in anonymous memory, where nothing survives power loss. */

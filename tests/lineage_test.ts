@@ -57,6 +57,40 @@ test("WAL gives each log an id of its own, in memory too", () => {
   assertNotEquals(one.logId, other.logId);
 });
 
+test("stats() and recovery say which log it is, what it was copied from, and when it was made", () => {
+  const disk = new SimulatedDisk();
+  const what = (log: WAL) => {
+    const { logId, origin, createdMs } = log.stats();
+    assertEquals([log.recovery.logId, log.recovery.origin, log.recovery.createdMs], [logId, origin, createdMs]);
+    JSON.stringify({ logId, origin, createdMs }); // throws for a bigint
+    return { logId, origin, createdMs };
+  };
+  const madeMs = disk.clock.timeMs;
+  let wal = openOn(disk);
+  const made = { logId: wal.logId, origin: null, createdMs: madeMs };
+  assertEquals(what(wal), made);
+  fill(wal, 5);
+  disk.clock.advance(1e9);
+  wal.resize(2 * 65536);
+  assertEquals(what(wal), made);
+  wal.flush();
+  wal.backup(COPY);
+  wal.close();
+  wal = openOn(disk);
+  assertEquals([what(wal), wal.recovery.created], [made, false]);
+  wal.close();
+  const copy = openOn(disk, {}, COPY);
+  assertEquals(what(copy), { logId: copy.logId, origin: { logId: made.logId, lastLsn: 5 }, createdMs: madeMs });
+  copy.close();
+});
+
+test("stats() has no time of making where the file has none", () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk, { now: () => 0 });
+  assertEquals([wal.stats().createdMs, wal.recovery.createdMs], [null, null]);
+  wal.close();
+});
+
 test("backup() gives a copy an id of its own, and the log as its origin", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);

@@ -203,6 +203,7 @@ test("close() resolves appends that wait for their sync", async () => {
 
 test("stats() agrees with what was done", async () => {
   const disk = new SimulatedDisk({ fileSystem: "xfs" });
+  const madeMs = disk.clock.timeMs;
   await using wal = openOn(disk, { flush: "inline" });
   assertEquals(wal.stats().recordsPerSync, 0);
   await Promise.all([wal.logInsert(1, 1, 1, 1), wal.logInsert(2, 2, 2, 2)]);
@@ -213,6 +214,9 @@ test("stats() agrees with what was done", async () => {
   assertEquals(stats.oldestUnconsumedAgeMs > 0, true);
   assertEquals({ ...stats, oldestUnconsumedAgeMs: 0, headerSyncs: 0 }, {
     path: PATH,
+    logId: wal.logId,
+    origin: null,
+    createdMs: madeMs,
     fileSystem: "xfs",
     durableMedium: true,
     warnings: [],
@@ -291,6 +295,7 @@ test("oldestUnconsumedAgeMs is the age by the record's own time, never negative"
 
 test("WAL.recovery tells of a crash what was kept and what was not", () => {
   const disk = new SimulatedDisk();
+  const madeMs = disk.clock.timeMs;
   const wal = openOn(disk);
   fill(wal, 3);
   wal.flush();
@@ -298,9 +303,9 @@ test("WAL.recovery tells of a crash what was kept and what was not", () => {
   // LSN 4 to 8 share the first sector with LSN 1 to 3; LSN 9 to 16 have the next one, and are lost.
   disk.crash({ keep: (piece) => piece.kind === "bytes" && piece.offset !== 16384 + 512 });
   using reopened = openOn(disk);
-  const { durationMs, logId, ...report } = reopened.recovery;
+  const { durationMs, logId, createdMs, ...report } = reopened.recovery;
   assert(durationMs >= 0);
-  assertEquals(logId, wal.logId);
+  assertEquals([logId, createdMs], [wal.logId, madeMs]);
   assertEquals(report, {
     created: false,
     clean: false,

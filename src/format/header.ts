@@ -37,6 +37,8 @@ import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
 import { getSafeU64, setU64 } from "./u64.ts";
 import type { LogOrigin, LSN } from "../types.ts";
 
+const NANOS_PER_MS = 1_000_000n;
+
 /** What a header copy says. */
 export interface Header {
   readonly capacity: number;
@@ -52,12 +54,17 @@ export interface Header {
   readonly timeSeq: number;
   /** The next LSN at a clean close; 0 while the log is open or after a crash. */
   readonly cleanHead: LSN;
-  /** Nanoseconds since 1970. */
+  /** Nanoseconds since 1970; 0 if nobody knows. */
   readonly created: bigint;
   readonly openerPid: number;
   readonly lineage: Lineage;
   /** Present while recovery erases what is after the end. */
   readonly erasing?: true;
+}
+
+/** When the log was made, in milliseconds since 1970; null if the header does not say. */
+export function createdMsOf({ created }: Header): number | null {
+  return created === 0n ? null : Number(created / NANOS_PER_MS);
 }
 
 /** The fields that header writes do not change, except the lineage at a fork. */

@@ -23,7 +23,7 @@
 //       80  u32     timeSeq       … and its sequence number
 //       84  u32     state         bit 0: closed cleanly; bit 1: recovery is erasing debris
 //       88  u64     cleanHead     next LSN at the clean close; 0 while open
-//       96  u64     created       nanoseconds since 1970
+//       96  u64     created       when the log was made, nanoseconds since 1970; 0: unknown
 //      104  u32     openerPid     process that wrote this copy
 //      108  u32     padding       zeros
 //      112  u8 ×16  originId      id of the log that this one was copied from; zeros: none

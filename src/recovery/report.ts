@@ -1,7 +1,7 @@
 // What the caller learns of an opening: its report and its warnings.
 
 import type { Region } from "../../ffi/region.ts";
-import type { Header, HeaderPair } from "../format/header.ts";
+import { createdMsOf, type Header, type HeaderPair } from "../format/header.ts";
 import { roundFileBytes } from "../format/ring.ts";
 import type { RecoveryReport } from "../types.ts";
 import type { Verdict } from "./recovery.ts";
@@ -36,7 +36,7 @@ export function sizeWarningOf({ sizeIsGiven, sizeBytes }: Expected, { path, memo
 export function makeReport(
   region: Region,
   pair: HeaderPair,
-  { lineage }: Header,
+  header: Header,
   verdict: Verdict,
   salvaged: Salvaged | null,
   startMs: number,
@@ -44,8 +44,9 @@ export function makeReport(
   return {
     created: region.created,
     clean: verdict.clean && salvaged === null,
-    logId: lineage.logId,
-    origin: lineage.origin,
+    logId: header.lineage.logId,
+    origin: header.lineage.origin,
+    createdMs: createdMsOf(header),
     records: verdict.head - verdict.tail,
     firstLsn: verdict.tail,
     lastLsn: verdict.head - 1,

@@ -109,6 +109,7 @@ function batches(options: ContestOptions): Contest {
       entry("limit"),
       entry("wal"),
       entry("wal-packed"),
+      entry("wal-mixed"),
       entry("prototype"),
       ...peerEntrants("batches", 1000, peers, options),
     ],

@@ -51,6 +51,7 @@ const ROWS: readonly Row[] = [
     rivals: RIVALS_IN_BATCHES,
     inReadme: true,
   },
+  { workload: "the same batches, deletes and inserts in turn", contest: "W3", label: "wal-mixed" },
   { workload: "append without waiting", contest: "W4", metric: FRESH, rivals: RIVALS_UNSYNCED, inReadme: true },
   { workload: "append without waiting, in bytes", contest: "W4", metric: FRESH, label: "wal-bytes" },
   { workload: "append without waiting, 64 packed at once", contest: "W4", metric: FRESH, label: "wal-packed" },

@@ -191,6 +191,23 @@ test("batch() refuses a batch with an item that is none, says which and why, and
   assertEquals([wal.head, wal.stats().syncs], [1, 0]);
 });
 
+test("batch() has a type that refuses what the log refuses", () => {
+  using wal = openInMemory();
+  const wrong: BatchItem[] = [
+    // @ts-expect-error a delete takes no value
+    { type: "delete", key: KEY, value: VALUE },
+    // @ts-expect-error an insert takes a value
+    { type: "insert", key: KEY },
+    // @ts-expect-error a replace takes bytes or halves
+    { type: "replace", key: KEY, valueHigh: 1, valueLow: 2 },
+    // @ts-expect-error an operation has a code
+    { type: "operation", key: KEY, value: VALUE },
+    // @ts-expect-error the log writes checkpoints by itself
+    { type: "checkpoint", key: KEY, value: VALUE },
+  ];
+  for (const item of wrong) assertThrows(() => wal.batchSync([item]), TypeError);
+});
+
 test("batch() of what is no iterable is a TypeError, and writes nothing", async () => {
   await using wal = openInMemory();
   for (const batch of [null, undefined, 5, {}, INSERT, new ArrayBuffer(32)] as unknown as BatchItem[][]) {

@@ -24,7 +24,7 @@ export interface CrashTestOptions<S extends Store = Store> {
    * What the application does with its log. After each crash the workload starts from the
    * beginning, as an application would. At a crash, the log throws or a promise never settles.
    */
-  readonly workload: (context: WorkloadContext<S>) => void | Promise<void>;
+  readonly workload: (context: WorkloadContext<S>) => void | Promise<unknown>;
   /**
    * Opens the store, at first and after each crash. A store with files uses `home.directory`, a
    * store whose disk is plain data uses `home.saved()`. A store that does not crash with the log

@@ -59,6 +59,15 @@ export {
 export { type DirtyPiece, everySubset, type Keep } from "./src/testing/disk/keep.ts";
 export type { Fate, FilePiece } from "./src/testing/disk/simulated_file.ts";
 export type { EntryPiece } from "./src/testing/disk/durable_names.ts";
+export { killTest } from "./src/testing/kill/kit.ts";
+export type {
+  KillCommand,
+  KillContext,
+  KillRound,
+  KillTestOptions,
+  KillTestResult,
+  KillWorkload,
+} from "./src/testing/kill/options.ts";
 export { OtherProgram } from "./src/testing/disk/other_program.ts";
 export type { ReadContents, StoreEntry } from "./src/testing/store_model.ts";
 export { Random, type RandomState } from "./src/testing/random.ts";

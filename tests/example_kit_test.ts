@@ -20,6 +20,13 @@ test("examples/test_your_store.ts runs with the permissions it names, and says w
   assertMatch(stdout, /\nFAILED {2}TwoFiles: a run is there whole or not at all/);
 });
 
+test("examples/test_by_killing.ts runs with the permissions it names, and loses nothing", async () => {
+  const denoFlags = ["--allow-ffi", "--allow-read", "--allow-write", "--allow-run", "--allow-env"];
+  const { code, stdout, stderr } = await runScript("examples/test_by_killing.ts", { denoFlags });
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, /^10 kills, [1-9]\d* numbers acknowledged, none is lost\n$/);
+});
+
 /** The store of examples/own_store.ts, which keeps its numbers in hexadecimal. */
 function* entriesOf(store: JSONFileStore): Iterable<StoreEntry> {
   const halves = (text: string) => [BigInt(`0x${text.slice(0, 16)}`), BigInt(`0x${text.slice(16)}`)] as const;

@@ -3,7 +3,8 @@
  *
  * A simulated disk loses, reorders and tears what was not synced. It fails any call, rots, and does
  * the same for the same seed. {@linkcode crashTest} runs your workload and your store on it through
- * hundreds of crashes. {@linkcode storeConformance} is a suite for any store.
+ * hundreds of crashes. {@linkcode storeConformance} is a suite for any store. {@linkcode killTest}
+ * kills a program of yours, and verifies what it acknowledged.
  *
  * @example A store of your own, crashed wherever it can be
  * ```ts
@@ -69,7 +70,8 @@ export type {
   KillWorkload,
 } from "./src/testing/kill/options.ts";
 export { OtherProgram } from "./src/testing/disk/other_program.ts";
-export type { ReadContents, StoreEntry } from "./src/testing/store_model.ts";
+export type { ContentsModel, NeedsModel, ReadContents } from "./src/testing/contents.ts";
+export type { StoreEntry } from "./src/testing/store_model.ts";
 export { Random, type RandomState } from "./src/testing/random.ts";
 export { type DiskSnapshot, SimulatedDisk } from "./src/testing/disk/simulated_disk.ts";
 export {

@@ -18,6 +18,8 @@ import {
   crashTest,
   type CrashTestOptions,
   type FailingCall,
+  killTest,
+  type KillTestOptions,
   SimulatedDisk,
   type SimulatedDiskOptions,
   storeConformance,
@@ -136,6 +138,7 @@ test("SimulatedDisk options and failures that are undefined count as left out", 
 test("crashTest() and storeConformance() options that are undefined count as left out", async () => {
   const options: Omit<LeftOut<CrashTestOptions>, "seeds" | "crashPoints"> = {
     contents: undefined,
+    model: undefined,
     check: undefined,
     crashes: undefined,
     failures: undefined,
@@ -153,6 +156,8 @@ test("crashTest() and storeConformance() options that are undefined count as lef
 
   const conformance: LeftOut<ConformanceOptions> = {
     contents: undefined,
+    model: undefined,
+    operations: undefined,
     test: undefined,
     name: undefined,
     temporary: undefined,
@@ -161,4 +166,21 @@ test("crashTest() and storeConformance() options that are undefined count as lef
     storeConformance(needed.store, conformance).map(({ name }) => name),
     storeConformance(needed.store).map(({ name }) => name),
   );
+});
+
+test("killTest() options that are undefined count as left out", async () => {
+  const options: LeftOut<Omit<KillTestOptions, "rounds">> = {
+    workload: undefined,
+    mostAcknowledged: undefined,
+    seed: undefined,
+    timeoutMs: undefined,
+    temporary: undefined,
+  };
+  const { kills } = await killTest({
+    ...options,
+    spawn: () => ({ command: "/bin/sh", args: ["-c", "while :; do echo 1; done"], cwd: undefined, env: undefined }),
+    verify: () => {},
+    rounds: 1,
+  });
+  assertEquals(kills, 1);
 });

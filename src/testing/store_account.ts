@@ -2,7 +2,7 @@
 
 import type { LSN, Store, WALRecord } from "../types.ts";
 import { BrokenPromiseError } from "./broken_promise.ts";
-import { findPrefixes, type StoreEntry, StoreModel } from "./store_model.ts";
+import type { FoundContents } from "./contents.ts";
 
 /** Records that a store was called with. */
 interface Run {
@@ -113,13 +113,13 @@ export class StoreAccount {
   /**
    * Compares a store that was just opened with what it was given before.
    *
-   * @param entries its contents, if there is a way to read them.
+   * @param found its contents, if there is a way to read them.
    * @throws {BrokenPromiseError}
    */
-  async checkOpened(store: Store, entries: readonly StoreEntry[] | null): Promise<void> {
+  async checkOpened(store: Store, found: FoundContents | null): Promise<void> {
     this.#applied = this.#durable;
     if (store.appliedLsn === undefined) {
-      if (entries !== null && store.applyBatch !== undefined) this.#checkRun(entries);
+      if (found !== null && store.applyBatch !== undefined) this.#checkRun(found);
       return;
     }
     const run = store.applyBatch === undefined ? null : this.#run;
@@ -132,36 +132,36 @@ export class StoreAccount {
       const fault = this.faultOfLog(store, lsn, await store.appliedLog());
       if (fault !== null) throw new BrokenPromiseError("G11", `when it is opened again, ${fault}`);
     }
-    if (entries !== null) this.#checkContents(entries, run, lsn);
+    if (found !== null) this.#checkContents(found, run, lsn);
     this.#applied = this.#durable = this.#offered = lsn;
     this.#run = null;
   }
 
   /** Checks a store with `appliedLsn()`: its contents must be those of that LSN. */
-  #checkContents(entries: readonly StoreEntry[], run: Run | null, lsn: LSN): void {
-    const difference = StoreModel.after(this.#data(lsn)).difference(entries);
+  #checkContents(found: FoundContents, run: Run | null, lsn: LSN): void {
+    const difference = found.differenceAfter(this.#data(lsn));
     if (difference === null) return;
-    const states = findPrefixes(this.#data(), entries);
+    const states = found.prefixesOf(this.#data());
     // Several records in a row may leave the contents as they were.
-    const found = states.findLast((state) => !isWithin(state, run)) ?? states.at(-1);
-    if (isWithin(found, run)) throw halfRun(found, run);
+    const state = states.findLast((state) => !isWithin(state, run)) ?? states.at(-1);
+    if (isWithin(state, run)) throw halfRun(state, run);
     const what = `appliedLsn() is ${lsn} when it is opened again, but `;
-    if (found === undefined) throw new BrokenPromiseError("G11", `${what}${difference} (H28)`);
+    if (state === undefined) throw new BrokenPromiseError("G11", `${what}${difference} (H28)`);
     throw new BrokenPromiseError(
       "G11",
-      found < lsn
-        ? `${what}the contents are those of LSN ${found}: what comes after it is lost (H28)`
-        : `${what}the contents are those of LSN ${found}: what comes after LSN ${lsn} is applied twice (H28)`,
+      state < lsn
+        ? `${what}the contents are those of LSN ${state}: what comes after it is lost (H28)`
+        : `${what}the contents are those of LSN ${state}: what comes after LSN ${lsn} is applied twice (H28)`,
     );
   }
 
   /** Checks a store without `appliedLsn()`: it must have all records of a run, or none. */
-  #checkRun(entries: readonly StoreEntry[]): void {
-    const states = findPrefixes(this.#data(), entries);
-    const found = states.at(-1);
+  #checkRun(found: FoundContents): void {
+    const states = found.prefixesOf(this.#data());
+    const last = states.at(-1);
     // A state that an earlier call may have led to says nothing of the last run.
     const isHalf = states.every((state) => state > this.#offeredBefore && isWithin(state, this.#run));
-    if (isHalf && isWithin(found, this.#run)) throw halfRun(found, this.#run);
+    if (isHalf && isWithin(last, this.#run)) throw halfRun(last, this.#run);
   }
 }
 

@@ -6,9 +6,6 @@ import { type ApplicationOpType, OpType, type WALRecordFields } from "../types.t
 /** A key with one of its values. */
 export type StoreEntry = readonly [keyHigh: bigint, keyLow: bigint, valueHigh: bigint, valueLow: bigint];
 
-/** Reads everything a store contains: each key with each of its values, in any order. */
-export type ReadContents<S> = (store: S) => Iterable<StoreEntry> | Promise<Iterable<StoreEntry>>;
-
 /** A multi-value map, as plain as can be, which remembers the record that last changed a pair. */
 export class StoreModel {
   readonly #pairs = new Map<string, StoreEntry>();

@@ -184,6 +184,10 @@ export class GoodPlainStore {
     this.#change(record);
   }
 
+  replace(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, record: WALRecord): void {
+    this.#change(record);
+  }
+
   entries(): readonly StoreEntry[] {
     return this.#disk.entries;
   }
@@ -310,8 +314,24 @@ export class AppliesTwice {
     this.#disk.entries = this.#disk.entries.filter((entry) => !isSame(entry));
   }
 
+  replace(...[keyHigh, keyLow, valueHigh, valueLow]: [bigint, bigint, bigint, bigint, WALRecord]): void {
+    this.delete(keyHigh, keyLow);
+    this.insert(keyHigh, keyLow, valueHigh, valueLow);
+  }
+
   entries(): readonly StoreEntry[] {
     return this.#disk.entries;
+  }
+}
+
+/** Adds the value of a replace to those that the key has. */
+export class ReplacesAsInsert extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    const asInsert = (record: WALRecord): WALRecordFields =>
+      record.opType === OpType.Replace ? { ...record.toObject(), opType: OpType.Insert } : record;
+    const entries = after(this.disk.saved.entries, records.map(asInsert));
+    this.home.step();
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
   }
 }
 

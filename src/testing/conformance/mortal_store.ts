@@ -1,16 +1,17 @@
 // A store that crashes and is opened again: at a call of `home.step()`, or between two calls.
 
-import type { Store } from "../../types.ts";
+import type { ApplicationOpType, Store } from "../../types.ts";
 import { textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
-import type { ReadContents, StoreEntry } from "../store_model.ts";
+import type { FindContents, FoundContents } from "../contents.ts";
 import { FileOrder, type TornCall } from "../file_order.ts";
 import { Home, type HomeSteps, SimulatedFailure, type StoreHome } from "../store_home.ts";
 
 /** How stores are made and read. */
 export interface StoreMaker<S extends Store> {
   readonly make: (home: StoreHome) => S | Promise<S>;
-  readonly contents: ReadContents<S> | undefined;
+  readonly contents: FindContents<S>;
+  readonly operations: readonly ApplicationOpType[];
   readonly temporary: string | undefined;
 }
 
@@ -30,7 +31,6 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
   #fault: StepFault | null = null;
   #steps = 0;
   #life = 0;
-  #files: FileOrder | null = null;
 
   /** @param note is told what happens. */
   constructor(maker: StoreMaker<S>, note: (line: string) => void) {
@@ -42,6 +42,11 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
   /** The store that is open. */
   get store(): S {
     return this.#store!;
+  }
+
+  /** The application's opcodes that it applies. */
+  get operations(): readonly ApplicationOpType[] {
+    return this.#maker.operations;
   }
 
   /** The number of the store's lives. Actions of an earlier life are ignored. */
@@ -118,20 +123,14 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
     throw new SimulatedCrash("Simulated crash within the store");
   }
 
-  /** Watches which files the store changes until `changes()`. */
-  watchFiles(): void {
-    if (this.#home.directory === null) return;
-    this.#files = new FileOrder();
-    this.#files.open(this.#home.directory);
-    this.#files.begin(0);
-  }
-
-  /** Moments since `watchFiles()` at which some files had changed, and others had not. */
-  async changes(): Promise<readonly TornCall[]> {
-    using files = this.#files;
-    this.#files = null;
-    files?.end(0, "the store", true);
-    return (await files?.finish())?.torn ?? [];
+  /** The moments within calls at which some files had changed, and others had not. */
+  async momentsWithin(calls: () => Promise<void>): Promise<readonly TornCall[]> {
+    using files = new FileOrder();
+    if (this.#home.directory !== null) files.open(this.#home.directory);
+    files.begin(0);
+    await calls();
+    files.end(0, "the store", true);
+    return (await files.finish()).torn;
   }
 
   /** The next crash leaves these files as they are now. */
@@ -141,8 +140,8 @@ export class MortalStore<S extends Store> implements AsyncDisposable {
   }
 
   /** Its contents, if there is a way to read them. */
-  async read(): Promise<StoreEntry[] | null> {
-    return this.#maker.contents === undefined ? null : [...await this.#maker.contents(this.store)];
+  read(): Promise<FoundContents | null> {
+    return this.#maker.contents(this.store);
   }
 
   /** Closes the store and removes what it kept. */

@@ -2,7 +2,7 @@
 
 import { recordOf } from "../../read/stored_record.ts";
 import { type Operation, operationOf, OPERATIONS } from "../../format/operations.ts";
-import { OpType, type Store, type WALRecord } from "../../types.ts";
+import { type ApplicationOpType, OpType, type Store, type WALRecord } from "../../types.ts";
 import type { StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 
@@ -41,18 +41,30 @@ export function makeInserts(count: number, first: number): WALRecord[] {
   });
 }
 
+/** A store, and the application's opcodes that it applies. */
+export interface RecordTaker {
+  readonly store: Store;
+  readonly operations: readonly ApplicationOpType[];
+}
+
 /**
  * Random changes of so few keys and values that most records meet an earlier one.
  *
- * @param store the changes are those that it can apply.
+ * @param taker the changes are those that it can apply.
  */
-export function randomRecords(store: Store, random: Random, count: number, first = 1): WALRecord[] {
+export function randomRecords(
+  { store, operations }: RecordTaker,
+  random: Random,
+  count: number,
+  first = 1,
+): WALRecord[] {
   const canApply = ({ method }: Operation) =>
     method !== null && (store.applyBatch !== undefined || store[method] !== undefined);
   const types: readonly OpType[] = [
     OpType.Insert,
     OpType.Insert,
     ...OPERATIONS.filter(canApply).map(({ opType }) => opType),
+    ...operations,
   ];
   return Array.from({ length: count }, (_, i) => {
     const opType = random.pick(types);

@@ -1,17 +1,30 @@
 // A suite for any store, to be run by any test runner.
 
-import type { ApplicableStore, Store } from "../../types.ts";
+import { isApplicationOpcode } from "../../format/operations.ts";
+import type { ApplicableStore, ApplicationOpType, Store } from "../../types.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import { CASES } from "./cases.ts";
-import type { ReadContents } from "../store_model.ts";
+import { contentsFinder, type ContentsModel, type NeedsModel, type ReadContents } from "../contents.ts";
+import type { StoreEntry } from "../store_model.ts";
 import type { StoreHome } from "../store_home.ts";
 import type { StoreMaker } from "./mortal_store.ts";
 import { Trial } from "./store_trial.ts";
 
+/** What a case looks at without `contents`, by what it looks at with them. */
+const LIMITS = {
+  contents: "of which nothing is checked without `contents`",
+  both: "checked only by what the store says without `contents`",
+} as const;
+
 /** One thing that a store must do. */
 export interface ConformanceCase {
-  /** What the store must do, and the promise that depends on it, as in `… (G3)`. */
+  /**
+   * What the store must do, and the promise that depends on it, as in `… (G3)`. Without `contents`
+   * it also says how little of that is checked.
+   */
   readonly name: string;
+  /** How little is checked, in words; null if all of it is. */
+  readonly notChecked: string | null;
   /**
    * Tries a new store, or several.
    *
@@ -20,13 +33,33 @@ export interface ConformanceCase {
   readonly run: () => Promise<void>;
 }
 
-/** How a store is tested. */
-export interface ConformanceOptions<S extends Store = Store> {
+/**
+ * How a store is tested.
+ *
+ * @typeParam C what `contents` returns.
+ */
+export interface ConformanceOptions<S extends Store = Store, C = Iterable<StoreEntry>> {
   /**
-   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. Without it,
-   * the suite tests only what the store says: `appliedLsn()`, and what it throws.
+   * Reads all of a store: of a multi-value map its pairs, as `(store) => store.entries()`; of any
+   * other store plain data, for which there is a `model`. Without it, the suite tests only what the
+   * store says: `appliedLsn()`, and what it throws.
    */
-  readonly contents?: ReadContents<S> | undefined;
+  readonly contents?: ReadContents<S, C> | undefined;
+  /**
+   * Makes what `contents` must return for a store that was given these records, in LSN order and
+   * without checkpoints; for an empty store it is given none. The suite gives records of all kinds
+   * with any keys and values, so a model must know what the store makes of each.
+   *
+   * @default {a multi-value map}
+   */
+  readonly model?: ContentsModel<C> | undefined;
+  /**
+   * Opcodes of the application's records that the store applies: the suite gives it such records
+   * too. It expects them to change nothing, unless there is a `model`.
+   *
+   * @default {[]}
+   */
+  readonly operations?: readonly ApplicationOpType[] | undefined;
   /** Registers each case: `Deno.test`, or `test` of `bun:test` or `node:test`. */
   readonly test?: ((name: string, run: () => Promise<void>) => unknown) | undefined;
   /**
@@ -77,15 +110,26 @@ export interface ConformanceOptions<S extends Store = Store> {
  * @param makeStore opens a store on a home: an empty one for each case, and again after each crash.
  * {@linkcode StoreHome} says what a store can keep where.
  */
-export function storeConformance<S extends ApplicableStore>(
+export function storeConformance<S extends ApplicableStore, C = Iterable<StoreEntry>>(
   makeStore: (home: StoreHome) => S | Promise<S>,
-  options: ConformanceOptions<S> = {},
+  options: ConformanceOptions<S, C> & NeedsModel<C> = {} as ConformanceOptions<S, C> & NeedsModel<C>,
 ): ConformanceCase[] {
-  const { contents, test, name = "Store", temporary } = options;
-  const maker: StoreMaker<S> = { make: makeStore, contents, temporary };
+  const { contents, model, operations: given = [], test, name = "Store", temporary } = options;
+  const operations = [...given];
+  for (const code of operations) {
+    if (!isApplicationOpcode(code)) {
+      throw new RangeError(`An operation has an opcode from 32 to 63, not ${String(code)}`);
+    }
+  }
+  const find = contentsFinder<S, C>(contents, model);
+  const maker: StoreMaker<S> = { make: makeStore, contents: find, operations, temporary };
   const cases = CASES.map((body): ConformanceCase => {
-    const title = `${name}: ${body.name}`;
-    return { name: title, run: () => named(title, () => body.run(() => Trial.start(maker))) };
+    const limit = contents === undefined ? LIMITS[body.looksAt] : null;
+    const title = `${name}: ${
+      body.name.replace(/ \(G\d+\)$/, (promise) => limit === null ? promise : `, ${limit}${promise}`)
+    }`;
+    const run = () => named(title, () => body.run(() => Trial.start(maker)));
+    return { name: title, notChecked: limit, run };
   });
   if (test !== undefined) { for (const { name, run } of cases) test(name, run); }
   return cases;

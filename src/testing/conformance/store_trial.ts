@@ -6,7 +6,7 @@ import { type Appliable, applyRecord } from "../../format/operations.ts";
 import type { AppliedRun, LSN, Store, WALRecord } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber } from "../broken_promise.ts";
 import { StoreAccount } from "../store_account.ts";
-import { findPrefixes, recordText, StoreModel } from "../store_model.ts";
+import { recordText } from "../store_model.ts";
 import { MortalStore, type StoreMaker } from "./mortal_store.ts";
 
 /** How many lines of the store's history a failure shows, the last ones. */
@@ -147,11 +147,11 @@ export class Trial<S extends Store> implements AsyncDisposable {
 
   /** Checks that the store contains the same as an empty one after the records up to an LSN. */
   async expect(promise: PromiseNumber, through: LSN, when: string): Promise<void> {
-    const entries = await this.mortal.read();
-    const difference = entries === null ? null : StoreModel.after(this.data(through)).difference(entries);
+    const found = await this.mortal.read();
+    const difference = found?.differenceAfter(this.data(through)) ?? null;
     if (difference === null) return;
-    const found = findPrefixes(this.data(), entries!).at(-1);
-    const state = found === undefined ? "" : `; its contents are those of LSN ${found}`;
+    const last = found!.prefixesOf(this.data()).at(-1);
+    const state = last === undefined ? "" : `; its contents are those of LSN ${last}`;
     this.fail(promise, `${when}, ${difference}${state}`);
   }
 

@@ -4,18 +4,18 @@ import type { Store } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
-import { type StoreEntry, StoreModel } from "../store_model.ts";
+import type { FoundContents } from "../contents.ts";
 import type { Subject } from "./options.ts";
 
 /**
  * Compares a store with everything that it was given.
  *
- * @param entries its contents, if there is a way to read them.
+ * @param found its contents, if there is a way to read them.
  * @throws {BrokenPromiseError}
  */
 export async function checkFinally<S extends Store>(
   store: S,
-  entries: readonly StoreEntry[] | null,
+  found: FoundContents | null,
   { model, account }: { readonly model: LogModel; readonly account: StoreAccount },
   check: Subject<S>["check"],
 ): Promise<void> {
@@ -32,7 +32,7 @@ export async function checkFinally<S extends Store>(
     const fault = store.appliedLog === undefined ? null : account.faultOfLog(store, lsn, await store.appliedLog());
     if (fault !== null) throw new BrokenPromiseError("G11", `when everything was applied, ${fault}`);
   }
-  const difference = entries === null ? null : StoreModel.after(records).difference(entries);
+  const difference = found?.differenceAfter(records) ?? null;
   if (difference !== null) {
     throw new BrokenPromiseError("G11", `the store was given every record up to LSN ${last}, and ${difference}`);
   }

@@ -5,8 +5,10 @@ import type { ApplicableStore, Store } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./history.ts";
 import type { CrashTestOptions, CrashTestResult, Subject } from "./options.ts";
+import { contentsFinder, type NeedsModel } from "../contents.ts";
 import { Random } from "../random.ts";
 import { shrink, type Simpler } from "../shrink.ts";
+import type { StoreEntry } from "../store_model.ts";
 
 const DEFAULT_SEEDS = 20;
 const DEFAULT_POINTS = 20;
@@ -81,13 +83,16 @@ const LINES_SHOWN = 80;
  * @throws {BrokenPromiseError} if a promise is broken: which, at which seed and crash point, and
  * how to replay it.
  */
-export async function crashTest<S extends ApplicableStore>(options: CrashTestOptions<S>): Promise<CrashTestResult> {
-  const subject: Subject<S> = { ...options, timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS };
+export async function crashTest<S extends ApplicableStore, C = Iterable<StoreEntry>>(
+  options: CrashTestOptions<S, C> & NeedsModel<C>,
+): Promise<CrashTestResult> {
+  const { contents, model, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const subject: Subject<S> = { ...options, contents: contentsFinder<S, C>(contents, model), timeoutMs };
   const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
   if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);
   const total = { histories: 0, crashes: 0, records: 0 };
   const notChecked = new Set<string>();
-  if (options.contents === undefined && options.check === undefined) {
+  if (contents === undefined && options.check === undefined) {
     notChecked.add("What the store contains: there is neither `contents` nor `check`");
   }
   for (const seed of seedsOf(options.seeds ?? DEFAULT_SEEDS)) {

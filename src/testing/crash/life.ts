@@ -13,7 +13,7 @@ import { type LifeEnd, LifeSteps } from "./life_steps.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
-import type { ReadContents, StoreEntry } from "../store_model.ts";
+import type { FoundContents } from "../contents.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 import type { FileOrder } from "../file_order.ts";
@@ -170,8 +170,7 @@ export class Life<S extends Store> {
     }
     this.#steps.check();
     const store = this.#store;
-    const entries = await this.#read();
-    await account.checkOpened(store, entries);
+    await account.checkOpened(store, await this.#read());
     this.#steps.check();
     if (home.directory !== null) this.#plan.files?.open(home.directory);
     this.#watched = new WatchedStore(store, {
@@ -227,9 +226,8 @@ export class Life<S extends Store> {
     }
   }
 
-  async #read(): Promise<StoreEntry[] | null> {
-    const contents: ReadContents<S> | undefined = this.#subject.contents;
-    return contents === undefined ? null : [...await contents(this.#store!)];
+  #read(): Promise<FoundContents | null> {
+    return this.#subject.contents(this.#store!);
   }
 
   #fail(error: unknown): void {

@@ -2,7 +2,8 @@
 
 import type { Store, WALOptions, WALRecord } from "../../types.ts";
 import type { WAL } from "../../wal.ts";
-import type { ReadContents } from "../store_model.ts";
+import type { ContentsModel, FindContents, ReadContents } from "../contents.ts";
+import type { StoreEntry } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { StoreHome } from "../store_home.ts";
 
@@ -18,8 +19,12 @@ export interface WorkloadContext<S extends Store = Store> {
   readonly random: Random;
 }
 
-/** How to test a store or a workload. */
-export interface CrashTestOptions<S extends Store = Store> {
+/**
+ * How to test a store or a workload.
+ *
+ * @typeParam C what `contents` returns.
+ */
+export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEntry>> {
   /**
    * What the application does with its log. After each crash the workload starts from the
    * beginning, as an application would. At a crash, the log throws or a promise never settles.
@@ -35,11 +40,20 @@ export interface CrashTestOptions<S extends Store = Store> {
    */
   readonly store: (home: StoreHome) => S | Promise<S>;
   /**
-   * Reads all of a store that is a multi-value map, as `(store) => store.entries()`. After each
-   * crash and at the end, the test compares this with a plain map to which the same records were
-   * applied.
+   * Reads all of a store: of a multi-value map its pairs, as `(store) => store.entries()`; of any
+   * other store plain data (numbers, strings, arrays, `Map`s, bytes), for which there is a `model`.
+   * After each crash and at the end, the test compares this with what the same records make of a
+   * plain map, or with what `model` returns.
    */
-  readonly contents?: ReadContents<S> | undefined;
+  readonly contents?: ReadContents<S, C> | undefined;
+  /**
+   * Makes what `contents` must return for a store that was given these records, in LSN order and
+   * without checkpoints; for an empty store it is given none. It must return the same whenever it
+   * is given the same.
+   *
+   * @default {a multi-value map}
+   */
+  readonly model?: ContentsModel<C> | undefined;
   /**
    * Checks the store at the end, when everything is applied, and throws if the store is wrong.
    *
@@ -97,7 +111,7 @@ export interface CrashTestOptions<S extends Store = Store> {
 export interface Subject<S extends Store> {
   readonly workload: CrashTestOptions<S>["workload"];
   readonly store: CrashTestOptions<S>["store"];
-  readonly contents?: CrashTestOptions<S>["contents"] | undefined;
+  readonly contents: FindContents<S>;
   readonly check?: CrashTestOptions<S>["check"] | undefined;
   readonly temporary?: string | undefined;
   readonly timeoutMs: number;

@@ -8,7 +8,8 @@ import type { LifeSteps } from "./life_steps.ts";
 import { Delivery } from "./delivery.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
-import { recordText, type StoreEntry, StoreModel } from "../store_model.ts";
+import type { FoundContents } from "../contents.ts";
+import { recordText } from "../store_model.ts";
 import type { Random } from "../random.ts";
 import type { FileOrder } from "../file_order.ts";
 import { type Home, SimulatedFailure } from "../store_home.ts";
@@ -38,7 +39,7 @@ export interface StoreWatch {
   /** Watches which files each call changes; null if nobody does. */
   readonly files: FileOrder | null;
   /** Everything in the store, if there is a way to read it. */
-  readonly read: () => Promise<StoreEntry[] | null>;
+  readonly read: () => Promise<FoundContents | null>;
   /** The chance that the consumer is stopped after a call, and a new one goes on. */
   readonly stopChance: number;
   /** Stops the consumer. */
@@ -129,9 +130,8 @@ export class WatchedStore {
     // Without appliedLsn(), records that come again may be there already.
     if (this.#inner.applyBatch === undefined || this.#inner.appliedLsn === undefined) return;
     if (this.#inner.appliedLog !== undefined) await this.#askPosition();
-    const entries = await this.#watch.read();
-    if (entries === null) return;
-    const difference = StoreModel.after(this.#watch.model.data(this.#watch.account.applied)).difference(entries);
+    const found = await this.#watch.read();
+    const difference = found?.differenceAfter(this.#watch.model.data(this.#watch.account.applied)) ?? null;
     if (difference !== null) this.#fail("G3", `applyBatch() of ${rangeText(records)} failed, and ${difference}`);
   }
 

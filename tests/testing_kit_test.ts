@@ -20,7 +20,11 @@ import {
 } from "../testing.ts";
 import {
   AsyncLsnFileLast,
+  BunCalls,
+  BunTransaction,
+  BunTransactions,
   Generations,
+  Journalled,
   LsnFileFirst,
   LsnFileLast,
   OneFileTwice,
@@ -198,13 +202,20 @@ const RIGHT_ON_DISK: Readonly<Record<string, Make>> = {
   "SQLite with one transaction": (home) => new OneTransaction(home),
   "SQLite with a transaction in one text": (home) => new OneText(home),
   "several files": (home) => new Generations(home),
-  ...(openInBun === null ? {} : { "bun:sqlite": (home: StoreHome) => new OneTransaction(home, openInBun!) }),
+  "two files and a journal": (home) => new Journalled(home),
+  ...(openInBun === null ? {} : {
+    "bun:sqlite": (home: StoreHome) => new OneTransaction(home, openInBun!),
+    "bun:sqlite with a function": (home: StoreHome) => new BunTransaction(home),
+  }),
 };
 
 for (const [name, store] of Object.entries(RIGHT_ON_DISK)) {
   test(`crashTest() and storeConformance() pass a store in ${name} without a step of its own`, async () => {
     const { notChecked } = await crashTest({ store, contents, workload: little, seeds: 3 });
-    assertEquals(notChecked, []);
+    // Nobody knows what a journal had in it between its own changes.
+    const unknown = 'store.applyBatch() changed "data","lsn", and it is not known what was there in between';
+    const isJournal = name.includes("journal");
+    if (process.platform === "linux") assertEquals(notChecked, isJournal ? [`Crashes within a call: ${unknown}`] : []);
     for (const { run } of storeConformance(store, { contents, name })) await run();
   });
 }
@@ -219,6 +230,8 @@ const WRONG_ON_DISK: readonly Make[] = [
     (home: StoreHome) => new TwoCommits(home, openInBun!),
     (home: StoreHome) => new TwoTransactions(home, openInBun!),
     (home: StoreHome) => new TwoStatements(home, openInBun!),
+    (home: StoreHome) => new BunTransactions(home),
+    (home: StoreHome) => new BunCalls(home),
   ]),
   ...(process.platform !== "linux" ? [] : [
     (home: StoreHome) => new LsnFileLast(home),

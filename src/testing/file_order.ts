@@ -2,14 +2,17 @@
 //
 // Linux tells of changes in the order in which they were made, whoever makes them and however. So a
 // call that changes one file after another can be crashed in between: the files that were changed
-// later are put back to what they were when the call began. Files that a call changes by turns
-// cannot be put back like that.
+// later are put back to what they were when the call began.
+//
+// What a file contained between two of its own changes is not known. So no moment counts at which
+// some file was changed before and after it, also if it ends as it began, as a journal does.
 
 import { Buffer } from "node:buffer";
 import { type FSWatcher, readdirSync, readFileSync, statSync, unlinkSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
+import { textOf } from "./broken_promise.ts";
 
 /** A moment within a call, between the changes of some files and those of others. */
 export interface TornCall {
@@ -39,6 +42,7 @@ interface ChangingCall {
   readonly call: number;
   readonly what: string;
   readonly changed: readonly string[];
+  readonly hasSteps: boolean;
 }
 
 const MARK = ".wal-crash-test-";
@@ -98,7 +102,7 @@ export class FileOrder implements Disposable {
     const changed = [...new Set([...before.keys(), ...after.keys()])].filter((name) =>
       !isSame(before.get(name), after.get(name))
     );
-    if (changed.length > 1) this.#calls.push({ call, what, changed });
+    if (changed.length > 1) this.#calls.push({ call, what, changed, hasSteps });
     if (hasSteps) return;
     for (const name of changed) {
       if (before.has(name) && before.get(name)!.inode === after.get(name)?.inode) {
@@ -113,20 +117,24 @@ export class FileOrder implements Disposable {
   async finish(): Promise<FileChanges> {
     const torn: TornCall[] = [];
     const isHeard = this.#calls.length > 0 && this.#watcher !== null && await this.#hearAll();
-    for (const { call, what, changed } of this.#calls) {
-      const news = this.#newsOf(call).filter((name) => changed.includes(name));
-      if (!isHeard || !changed.every((name) => news.includes(name))) {
-        this.#unseen.add(`${what} changed ${changed.length} files, and their order is not known here`);
-      } else {
-        torn.push(...momentsBetween(news).map((old) => ({ call, old })));
-      }
+    for (const { call, what, changed, hasSteps } of this.#calls) {
+      const news = isHeard ? this.#newsOf(call) : [];
+      const isKnown = changed.every((name) => news.includes(name));
+      const moments = isKnown ? momentsBetween(news, changed) : [];
+      torn.push(...moments.map((old) => ({ call, old })));
+      if (moments.length > 0 || hasSteps) continue;
+      const files = changed.toSorted().map((name) => JSON.stringify(name)).join();
+      const unknown = isKnown ? "what was there in between" : "in which order";
+      this.#unseen.add(`${what} changed ${files}, and it is not known ${unknown}`);
     }
     return { torn, unseen: [...this.#unseen] };
   }
 
+  /** The changes that a call made; none if they are not known. */
   #newsOf(call: number): readonly string[] {
     const from = this.#news.lastIndexOf(`${MARK}begin-${call}`);
-    return this.#news.slice(from + 1, this.#news.indexOf(`${MARK}end-${call}`));
+    const to = this.#news.indexOf(`${MARK}end-${call}`);
+    return from < 0 || to < 0 ? [] : this.#news.slice(from + 1, to).filter((name) => !isRemade(name));
   }
 
   /** Waits for the news of a last change, which come after all others. */
@@ -147,35 +155,21 @@ export class FileOrder implements Disposable {
     const file = `${MARK}${name}`;
     if (this.#watcher === null || this.#directory === null) return file;
     const path = join(this.#directory, file);
-    writeFileSync(path, "");
-    unlinkSync(path);
+    try {
+      writeFileSync(path, "");
+      unlinkSync(path);
+    } catch { /* the store has removed its directory, say; then the mark is missing */ }
     return file;
   }
 
-  /** All files; null if they are too large to be read at each call. */
+  /** All files; null if they cannot be read at each call. */
   #read(directory: string): Snapshot | null {
-    const files = new Map<string, FileState>();
-    let total = 0;
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      const { name } = entry;
-      // SQLite makes this one anew from its other files.
-      if (!entry.isFile() || name.endsWith("-shm")) {
-        if (entry.isDirectory()) {
-          this.#unseen.add(`${JSON.stringify(name)} is a directory, whose files are not watched`);
-        }
-        continue;
-      }
-      const path = join(directory, name);
-      const { size, ino } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0, ino: 0 };
-      if (ino === 0) continue; // something goes on in the background
-      total += size;
-      if (total > MOST_BYTES) {
-        this.#unseen.add(`the store's files have more than ${MOST_BYTES} bytes, and are not watched`);
-        return null;
-      }
-      files.set(name, { bytes: readFileSync(path), inode: ino });
+    try {
+      return readFiles(directory);
+    } catch (error) {
+      this.#unseen.add(`the store's files are not watched: ${textOf(error)}`);
+      return null;
     }
-    return files;
   }
 
   [Symbol.dispose](): void {
@@ -183,19 +177,47 @@ export class FileOrder implements Disposable {
   }
 }
 
-/**
- * For each moment between the last change of some files and the first change of all others: those
- * others.
- */
-function momentsBetween(news: readonly string[]): string[][] {
-  const files = [...new Set(news)];
-  const moments: string[][] = [];
-  for (let i = 1; i < news.length; i++) {
-    const old = files.filter((name) => news.indexOf(name) >= i);
-    const isOver = files.every((name) => old.includes(name) || news.lastIndexOf(name) < i);
-    if (isOver && old.length > 0) moments.push(old);
+/** @throws {Error} if there is anything else than files, or more of them than can be read. */
+function readFiles(directory: string): Snapshot {
+  const files = new Map<string, FileState>();
+  let total = 0;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const { name } = entry;
+    if (isRemade(name)) continue;
+    if (!entry.isFile()) throw new RangeError(`${JSON.stringify(name)} is a directory or a link`);
+    const path = join(directory, name);
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status === undefined) continue; // something goes on in the background
+    total += status.size;
+    if (total > MOST_BYTES) throw new RangeError(`they have more than ${MOST_BYTES} bytes`);
+    files.set(name, { bytes: readFileSync(path), inode: status.ino });
   }
-  return moments;
+  return files;
+}
+
+/** True for a file that SQLite makes anew from its others. */
+function isRemade(name: string): boolean {
+  return name.endsWith("-shm");
+}
+
+/**
+ * The moments of a call at which each file had all of its changes behind or before it. For each of
+ * them, the files that were changed later.
+ */
+function momentsBetween(news: readonly string[], changed: readonly string[]): string[][] {
+  const files = [...new Set(news)].map((name) => ({
+    name,
+    first: news.indexOf(name),
+    last: news.lastIndexOf(name),
+    counts: changed.includes(name),
+  }));
+  const moments = new Map<string, string[]>();
+  for (let at = 1; at < news.length; at++) {
+    if (files.some(({ first, last }) => first < at && last >= at)) continue;
+    const old = files.filter(({ first, counts }) => counts && first >= at).map(({ name }) => name);
+    if (old.length > 0 && old.length < changed.length) moments.set(old.join("/"), old);
+  }
+  return [...moments.values()];
 }
 
 function isSame(one: FileState | undefined, other: FileState | undefined): boolean {

@@ -169,6 +169,28 @@ export class Generations extends FileStore {
   }
 }
 
+/** Right: two files that belong together, mended at the next start from a journal that names both. */
+export class Journalled extends FileStore {
+  constructor(home: StoreHome) {
+    super(home);
+    const [data, lsn] = this.read("journal").split("\n\n");
+    if (lsn === undefined) return;
+    this.map = { entries: entriesOf(data!), applied: Number(lsn) };
+    this.#write(this.map);
+  }
+
+  protected override save(map: Saved): void {
+    this.replaceFile("journal", `${textOf(map.entries)}\n\n${map.applied}`);
+    this.#write(map);
+  }
+
+  #write({ entries, applied }: Saved): void {
+    this.replaceFile("data", textOf(entries));
+    this.replaceFile("lsn", String(applied));
+    rmSync(join(this.directory, "journal"));
+  }
+}
+
 /** Wrong: the LSN's file is written after the data's. */
 export class LsnFileLast extends FileStore {
   protected override save({ entries, applied }: Saved): void {
@@ -226,11 +248,62 @@ export class TwoProperties extends MapStore {
   }
 }
 
+/** What bun:sqlite has besides. */
+interface BunDatabase extends AnyDatabase {
+  run(sql: string, values: (string | number)[]): unknown;
+  query(sql: string): { get(...values: (string | number)[]): unknown };
+  transaction(body: () => void): () => void;
+}
+
 /** Opens a database with bun:sqlite; null in other runtimes. */
-export const openInBun: ((path: string) => AnyDatabase) | null = (() => {
+export const openInBun: ((path: string) => BunDatabase) | null = (() => {
   if (process.versions["bun"] === undefined) return null;
   const { Database } = process.getBuiltinModule("bun:sqlite") as unknown as {
-    Database: new (path: string) => AnyDatabase;
+    Database: new (path: string) => BunDatabase;
   };
   return (path: string) => new Database(path);
 })();
+
+/** A store that uses what only bun:sqlite has. */
+abstract class BunStore extends SQLStore {
+  protected readonly bun: BunDatabase;
+
+  constructor(home: StoreHome) {
+    super(home, openInBun!);
+    this.bun = this.database as BunDatabase;
+  }
+
+  protected override saveEntries({ entries }: Saved): void {
+    this.bun.run("UPDATE state SET entries = ?", [textOf(entries)]);
+  }
+
+  protected override saveApplied({ applied }: Saved): void {
+    this.bun.query("UPDATE state SET applied = ? RETURNING applied").get(applied);
+  }
+}
+
+/** Right: one transaction that is a function. */
+export class BunTransaction extends BunStore {
+  protected override save(map: Saved): void {
+    this.bun.transaction(() => {
+      this.saveEntries(map);
+      this.saveApplied(map);
+    })();
+  }
+}
+
+/** Wrong: two of them. */
+export class BunTransactions extends BunStore {
+  protected override save(map: Saved): void {
+    this.bun.transaction(() => this.saveEntries(map))();
+    this.bun.transaction(() => this.saveApplied(map))();
+  }
+}
+
+/** Wrong: two calls. */
+export class BunCalls extends BunStore {
+  protected override save(map: Saved): void {
+    this.saveApplied(map);
+    this.saveEntries(map);
+  }
+}

@@ -37,6 +37,12 @@ const SHOWN = 60;
 const watchers = new Map<string, BeforeWrite>();
 /** The statements that were prepared while a test ran. */
 const prepared = new WeakMap<object, Prepared>();
+/** What is known of texts, because stores run the same ones again and again. */
+const kinds = new Map<string, StatementKind>();
+const parts = new Map<string, readonly string[]>();
+const MOST_TEXTS = 1000;
+/** The directories above each database. */
+const placesOf = new WeakMap<object, readonly string[]>();
 /** Puts the methods back. */
 let undo: (() => void)[] = [];
 
@@ -130,7 +136,7 @@ function noteBunStatement(method: Method, database: object, given: unknown[]): u
 
 function note(statement: object, database: AnyDatabase, sql: unknown): void {
   const text = String(sql);
-  prepared.set(statement, { database, text, kind: statementKind(text) });
+  prepared.set(statement, { database, text, kind: kindOf(text) });
 }
 
 function runPrepared(method: Method, statement: object, given: unknown[]): unknown {
@@ -142,14 +148,38 @@ function runPrepared(method: Method, statement: object, given: unknown[]): unkno
 /** A text of several statements is several commits, unless it has a transaction. */
 function executeByStatement(method: Method, database: object, given: unknown[]): unknown {
   const [text, ...values] = given;
-  if (typeof text !== "string" || watcherOf(database) === null) return Reflect.apply(method, database, given);
-  const statements = values.length > 0 ? [text] : statementsOf(text);
+  if (typeof text !== "string" || values.length > 0 || watcherOf(database) === null) {
+    if (typeof text === "string") before({ database, text, kind: kindOf(text) });
+    return Reflect.apply(method, database, given);
+  }
   let result: unknown;
-  for (const statement of statements.length === 0 ? [text] : statements) {
-    before({ database, text: statement, kind: statementKind(statement) });
-    result = Reflect.apply(method, database, [statement, ...values]);
+  for (const part of partsOf(text)) {
+    before({ database, text: part, kind: kindOf(part) });
+    result = Reflect.apply(method, database, [part]);
   }
   return result;
+}
+
+/** A text in parts. Each begins with the only statement in it that may commit something. */
+function partsOf(text: string): readonly string[] {
+  const known = parts.get(text);
+  if (known !== undefined) return known;
+  const found: string[] = [];
+  for (const statement of statementsOf(text)) {
+    if (found.length > 0 && statementKind(statement) === "other") found[found.length - 1] += statement;
+    else found.push(statement);
+  }
+  return remember(parts, text, found.length === 0 ? [text] : found);
+}
+
+function kindOf(text: string): StatementKind {
+  return kinds.get(text) ?? remember(kinds, text, statementKind(text));
+}
+
+function remember<T>(known: Map<string, T>, text: string, value: T): T {
+  if (known.size >= MOST_TEXTS) known.clear();
+  known.set(text, value);
+  return value;
 }
 
 /** Bun ends a transaction that is a function with a statement of its own. */
@@ -176,20 +206,32 @@ function before({ database, text, kind }: Prepared): void {
 
 /** Who is told of writes to a database: whoever watches the nearest directory above it. */
 function watcherOf(database: AnyDatabase): BeforeWrite | null {
-  const path = pathOf(database);
-  if (path === null) return null;
-  for (let directory = dirname(path);; directory = dirname(directory)) {
+  let places = placesOf.get(database);
+  if (places === undefined) {
+    const path = pathOf(database);
+    if (path === null) return null;
+    places = directoriesAbove(path);
+    placesOf.set(database, places);
+  }
+  for (const directory of places) {
     const beforeWrite = watchers.get(directory);
     if (beforeWrite !== undefined) return beforeWrite;
-    if (directory === dirname(directory)) return null;
   }
+  return null;
 }
 
+function directoriesAbove(path: string): readonly string[] {
+  const directories: string[] = [];
+  for (let place = dirname(path); place !== directories.at(-1); place = dirname(place)) directories.push(place);
+  return directories;
+}
+
+/** The path of a database; null if it is in memory, or not open. */
 function pathOf(database: AnyDatabase): string | null {
   try {
     const path = database.location?.() ?? database.filename ?? "";
     return path === "" || path === ":memory:" ? null : resolve(path);
   } catch {
-    return null; // it is closed, and says so to whoever uses it
+    return null; // it says so to whoever uses it
   }
 }

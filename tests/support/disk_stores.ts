@@ -169,7 +169,7 @@ export class Generations extends FileStore {
   }
 }
 
-/** Right: two files that belong together, mended at the next start from a journal that names both. */
+/** Right: two files that belong together, mended at the next start from a journal of both. */
 export class Journalled extends FileStore {
   constructor(home: StoreHome) {
     super(home);

@@ -16,7 +16,7 @@ test("examples/test_your_store.ts runs with the permissions it names, and says w
   assertEquals([code, stderr], [0, ""], stdout);
   assertMatch(stdout, /^OneFile: right in \d+ histories with \d+ crashes\n(ok {6}OneFile: .*\n)+\n/);
   assertMatch(stdout, /\nTwoFiles: G11 is broken .*is lost \(H28\)\n/);
-  assertMatch(stdout, /\n {2}Replay: crashTest\({ …, seeds: \[\d+\], crashPoints: \[\d+\], crashes: 1 }\)\n/);
+  assertMatch(stdout, /\n {2}Replay: crashTest\({ …, seeds: \[\d+\], crashPoints: \[-?\d+\], crashes: 1 }\)\n/);
   assertMatch(stdout, /\nFAILED {2}TwoFiles: a run is there whole or not at all/);
 });
 

@@ -99,9 +99,11 @@ for (const store of WRONG_ON_DISK) {
     const options = { store, contents, workload: little };
     const error = await assertRejects(() => crashTest(options), BrokenPromiseError);
     assertMatch(error.message, /^G11 is broken.*(is lost|applied twice) \(H28\)/);
-    const [, seed, point] = /seeds: \[(\d+)\], crashPoints: \[(\d+)\], crashes: 1 }/.exec(error.message)!;
+    const [, seed, point] = /seeds: \[(\d+)\], crashPoints: \[(-?\d+)\], crashes: 1 }/.exec(error.message)!;
     const replay = { ...options, seeds: [Number(seed)], crashPoints: [Number(point)], crashes: 1 };
-    assertEquals((await assertRejects(() => crashTest(replay), BrokenPromiseError)).message, error.message);
+    const again = await assertRejects(() => crashTest(replay), BrokenPromiseError);
+    // How long real files take decides what else happens while a store awaits them.
+    if (!name.startsWith("Async")) assertEquals(again.message, error.message);
     const found = await Promise.all(
       storeConformance(store, { contents }).map(({ run }) => run().then(() => "", (error: unknown) => String(error))),
     );

@@ -16,7 +16,7 @@ import { textOf } from "./broken_promise.ts";
 
 /** A moment within a call, between the changes of some files and those of others. */
 export interface TornCall {
-  /** Which call, as it was given to `begin()`. */
+  /** The number of the call, as it was given to `begin()`. */
   readonly call: number;
   /** The files that the call had not changed yet. */
   readonly old: readonly string[];

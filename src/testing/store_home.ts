@@ -142,6 +142,11 @@ export class Home implements Disposable {
     this.#older = this.#copy(this.#now);
   }
 
+  /** The files that the next crash will set back. */
+  get torn(): readonly string[] {
+    return [...this.#torn.keys()];
+  }
+
   /** The next crash leaves these files as they are now. Those that do not exist are removed. */
   tear(files: readonly string[]): void {
     const { directory } = this.#now;

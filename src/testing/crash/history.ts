@@ -3,7 +3,6 @@
 
 import type { Store, WALOptions } from "../../types.ts";
 import { type FileChanges, FileOrder, type TornCall } from "../file_order.ts";
-import type { LifeEnd } from "./life_steps.ts";
 import { Life, type LifePlan, type Machine } from "./life.ts";
 import type { Subject } from "./options.ts";
 import type { CrashOptions, SimulatedDiskOptions } from "../disk/options.ts";
@@ -20,7 +19,7 @@ export interface HistoryPlan {
   readonly seed: number;
   /**
    * The step at which the first life crashes; 0 for no crash. A life with fewer steps crashes after
-   * its last one. Points after all steps stand for the moments between two files of one call.
+   * its last one. −1 stands for the first moment between two files of one call, and so on.
    */
   readonly point: number;
   /** The most crashes in the history. */
@@ -128,22 +127,19 @@ function habitsOf(seed: number): Habits {
  */
 function lifeOf(plan: HistoryPlan, habits: Habits, number: number, lives: number): Omit<LifePlan, "files"> {
   const { seed, point, length } = plan;
-  const torn = number === 0 ? plan.torn[point - length - 2] ?? null : null;
-  // A call that was seen to change several files must come again at the same step.
+  const torn = number === 0 ? plan.torn[-1 - point] ?? null : null;
+  // A call that was seen to change several files must come again.
   const random = new Random(seed, 2 ** 20 + 16 * (torn === null ? point : 0) + number);
   const isLast = number === Math.max(2, lives) - 1;
   const fate: CrashOptions = random.chance(0.3) ? { mode: "kill" } : { mode: "power", keep: random.pick(KEEPS) };
   const when = random.pick(MOMENTS);
   const later = 1 + random.below(length + 2);
-  const plain: LifeEnd = { step: number === 0 ? point : later, when };
-  // The process is killed within that call, and the store's files are set back when it returns.
-  const end: LifeEnd = torn === null ? plain : { step: torn.call, when: "after" };
   return {
     number,
-    point: isLast || point === 0 ? null : end,
+    point: isLast || point === 0 || torn !== null ? null : { step: number === 0 ? point : later, when },
     end: isLast ? "check" : point === 0 ? "close" : "crash",
     crash: torn === null ? fate : { mode: "kill" },
-    torn: torn?.old ?? null,
+    torn,
     losesWrites: random.chance(0.6),
     depth: random.between(1, OPENING_CALLS),
     log: { size: 65536, flush: "offload", idleHeaderDelayMs: Infinity, ...plan.log },

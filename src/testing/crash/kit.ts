@@ -101,7 +101,7 @@ export async function crashTest<S extends ApplicableStore, C = Iterable<StoreEnt
     await judge(subject, whole, calm, total);
     const { steps: length, files: { torn, unseen } } = calm;
     for (const moment of unseen) notChecked.add(`Crashes within a call: ${moment}`);
-    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, length + 1 + torn.length, seed)) {
+    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, allPoints(length, torn.length), seed)) {
       const plan = { ...whole, point, length, torn };
       await judge(subject, plan, await runHistory(subject, plan), total);
     }
@@ -113,18 +113,21 @@ function seedsOf(seeds: number | readonly number[]): readonly number[] {
   return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds;
 }
 
-/**
- * Every step of a life, the time after the last one, and the moments between two files of one call;
- * or `points` of them.
- */
-function pointsOf(points: number | readonly number[], all: number, seed: number): readonly number[] {
+/** Each step of a life, the time after the last one, and each moment between two files. */
+function allPoints(steps: number, moments: number): readonly number[] {
+  const between = (count: number, sign: number) => Array.from({ length: count }, (_, index) => sign * (index + 1));
+  return [...between(steps + 1, 1), ...between(moments, -1)];
+}
+
+/** All points, or `points` of them. */
+function pointsOf(points: number | readonly number[], all: readonly number[], seed: number): readonly number[] {
   if (typeof points !== "number") return points.filter((point) => point !== 0);
-  if (points >= all) return Array.from({ length: all }, (_, index) => index + 1);
+  if (points >= all.length) return all;
   // One point in each part of the life, at a place that the seed chooses.
   const random = new Random(seed).fork("crash points");
   return Array.from({ length: points }, (_, part) => {
-    const first = Math.floor(part * all / points) + 1;
-    return random.between(first, Math.floor((part + 1) * all / points));
+    const first = Math.floor(part * all.length / points);
+    return all[random.between(first, Math.floor((part + 1) * all.length / points) - 1)]!;
   });
 }
 
@@ -168,20 +171,19 @@ async function shorten<S extends Store>(
 }
 
 function* singleCrashes(plan: HistoryPlan): Simpler<HistoryPlan> {
-  const all = plan.length + 1 + plan.torn.length;
   // A crash between two files needs the call that it is in.
-  if (plan.point > plan.length + 1 && (yield plan)) return;
-  for (let point = 1; point <= all; point++) if (yield { ...plan, point }) return;
+  if (plan.point < 0 && (yield plan)) return;
+  for (const point of allPoints(plan.length, plan.torn.length)) if (yield { ...plan, point }) return;
 }
 
 function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {
   return failure?.error instanceof BrokenPromiseError ? failure.error.promise : null;
 }
 
-function report({ seed, point, crashes, length, torn }: HistoryPlan, { lines }: HistoryOutcome): string {
+function report({ seed, point, crashes, torn }: HistoryPlan, { lines }: HistoryOutcome): string {
   const shown = lines.slice(-LINES_SHOWN);
-  const within = torn[point - length - 2];
-  const place = within === undefined ? `crash at step ${point}` : `crash within step ${within.call}`;
+  const within = torn[-1 - point];
+  const place = within === undefined ? `crash at step ${point}` : `crash within call ${within.call} of the store`;
   return [
     `  Seed ${seed}, ${point === 0 ? "without a crash" : place}`,
     `  Replay: crashTest({ …, seeds: [${seed}], crashPoints: [${point}], crashes: ${crashes} })`,

@@ -16,7 +16,7 @@ import type { StoreAccount } from "../store_account.ts";
 import type { FoundContents } from "../contents.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
-import type { FileOrder } from "../file_order.ts";
+import type { FileOrder, TornCall } from "../file_order.ts";
 import { type Home, type HomeSteps, SimulatedFailure } from "../store_home.ts";
 import { checkFinally } from "./final_check.ts";
 import type { Subject } from "./options.ts";
@@ -36,11 +36,8 @@ export interface LifePlan {
   readonly crash: CrashOptions;
   /** If power is lost, the store loses writes that it did not sync. */
   readonly losesWrites: boolean;
-  /**
-   * The files that the call at `point` has not changed when the crash comes; null for a crash that
-   * does not come between two files.
-   */
-  readonly torn: readonly string[] | null;
+  /** The call to the store within which the crash comes, between two files; null if it does not. */
+  readonly torn: TornCall | null;
   /** Watches in which order calls change the store's files; null if nobody does. */
   readonly files: FileOrder | null;
   /** Which of the system calls of an opening the crash hits. */
@@ -241,7 +238,8 @@ export class Life<S extends Store> {
 
   #crash(): void {
     const { disk, home, model } = this.#machine;
-    const { crash, losesWrites, torn } = this.#plan;
+    const { crash, losesWrites } = this.#plan;
+    const { torn } = home;
     if (this.#log !== null) {
       if (!disk.halted) model.adopt(this.#log);
       model.noteDurable(this.#log.durable);
@@ -253,7 +251,7 @@ export class Life<S extends Store> {
     home.crash(loses ? "image" : "now");
     const kept = typeof crash.keep === "string" ? ` (unsynced pages of the log: ${crash.keep})` : "";
     this.#steps.note(
-      torn !== null
+      torn.length > 0
         ? `The process is killed within that call, before it changes ${
           torn.map((name) => JSON.stringify(name)).join()
         }.`

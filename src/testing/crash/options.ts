@@ -69,7 +69,8 @@ export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEnt
   readonly seeds?: number | readonly number[] | undefined;
   /**
    * At how many steps of the workload to crash for each seed, or a list of steps. A number is
-   * spread over all steps; if there are fewer steps, each is tried. Step 0 stands for no crash.
+   * spread over all steps; if there are fewer steps, each is tried. Step 0 stands for no crash. A
+   * negative number stands for a moment between two files that one call of the store changes.
    *
    * @default {20}
    */

@@ -11,7 +11,7 @@ import type { StoreAccount } from "../store_account.ts";
 import type { FoundContents } from "../contents.ts";
 import { recordText } from "../store_model.ts";
 import type { Random } from "../random.ts";
-import type { FileOrder } from "../file_order.ts";
+import type { FileOrder, TornCall } from "../file_order.ts";
 import { type Home, SimulatedFailure } from "../store_home.ts";
 
 /** The chance that the test asks for `appliedLsn()` after a call: who asks may crash at once. */
@@ -34,8 +34,8 @@ export interface StoreWatch {
   readonly fail: (error: BrokenPromiseError) => void;
   /** True if power loss takes what the store did since an earlier moment. */
   readonly losesWrites: boolean;
-  /** What the call that crashes has not changed yet; null if the crash is not between two files. */
-  readonly torn: readonly string[] | null;
+  /** The call that crashes between two files; null if none does. */
+  readonly torn: TornCall | null;
   /** Watches which files each call changes; null if nobody does. */
   readonly files: FileOrder | null;
   /** Everything in the store, if there is a way to read it. */
@@ -56,6 +56,8 @@ export class WatchedStore {
   /** The last answer of the store's `appliedLsn()`. */
   #saidLsn: LSN = 0;
   #callsSinceImage = 0;
+  /** Calls to the store. They are more alike from one history to the next than steps are. */
+  #calls = 0;
   #pending: Promise<unknown> = Promise.resolve();
 
   constructor(inner: Store, watch: StoreWatch) {
@@ -173,17 +175,19 @@ export class WatchedStore {
   async #call<T>(what: string, call: () => T | Promise<T>, failed?: () => Promise<void>): Promise<T> {
     const { steps, random, files, home, torn } = this.#watch;
     for (let attempt = 1;; attempt++) {
-      const when = steps.step(what);
+      const number = ++this.#calls;
+      const isTorn = number === torn?.call;
+      const when = steps.step(what) ?? (isTorn ? "after" : null);
       if (when === "before") throw steps.crash();
-      if (when !== null && torn !== null) home.tear(torn);
-      const number = steps.count;
+      if (isTorn) home.tear(torn!.old);
+      const before = steps.count;
       files?.begin(number);
       try {
         const running = call();
         if (!isPromise(running)) {
           steps.check();
           if (when !== null) throw steps.crash();
-          files?.end(number, nameOf(what), steps.count > number);
+          files?.end(number, nameOf(what), steps.count > before);
           return running;
         }
         this.#pending = running.catch(() => {});
@@ -195,7 +199,7 @@ export class WatchedStore {
         steps.check();
         if (when !== null) throw steps.crash();
         // Meanwhile, others may have had their steps too.
-        files?.end(number, nameOf(what), steps.count > number);
+        files?.end(number, nameOf(what), steps.count > before);
         return result;
       } catch (error) {
         steps.check();

@@ -68,6 +68,12 @@ async function everything({ wal, random }: WorkloadContext): Promise<void> {
   await wal.batchInsert([1, 2, 3, 4].map(() => [1, key(), 2, value()]));
   await wal.logDelete(1, key());
   await wal.logDeleteValue(1, key(), 2, value());
+  await wal.batch([
+    { type: "delete", keyHigh: 1, keyLow: key() },
+    { type: "insert", keyHigh: 1, keyLow: key(), valueHigh: 2, valueLow: value() },
+    { type: "replace", keyHigh: 1, keyLow: key(), valueHigh: 2, valueLow: value() },
+    { type: "deleteValue", keyHigh: 1, keyLow: key(), valueHigh: 2, valueLow: value() },
+  ]);
   await wal.logReplace(1, key(), 2, value());
   wal.batchDeleteSync([[1, key()], [1, key()]]);
   wal.logInsertSync(1, key(), 2, value());

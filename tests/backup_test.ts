@@ -76,6 +76,21 @@ test("backup() through an LSN that was released is a WALTruncatedError, and leav
   fill(wal, CAPACITY);
 });
 
+test("backup() through LSN 0, as lsnAt() a time before the first record, is a log without records", async () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk);
+  fill(wal, 9);
+  wal.flush();
+  wal.checkpoint(9);
+  const through = wal.lsnAt(new Date(0));
+  for (const backup of [() => wal.backup(COPY, { through }), () => wal.backupAsync(COPY, { through })]) {
+    assertEquals(await backup(), { first: 1, last: 0 });
+    using copy = openCopy(disk);
+    assertEquals([copy.tail, copy.head, copy.applied, copy.recovery.clean], [1, 1, 0, true]);
+    disk.outsider.unlink(COPY);
+  }
+});
+
 test("backup() through an LSN inside the first batch is a log without records, which goes on after the tail", () => {
   const disk = new SimulatedDisk();
   using wal = openOn(disk);

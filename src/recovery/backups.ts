@@ -109,7 +109,8 @@ export class Backups {
     const { positions, memory, header, slots } = this.#log;
     const { tail, durable } = positions;
     if (through >= durable) return { ...header.state, head: durable + 1 };
-    if (through < tail) throw new WALTruncatedError(through, tail);
+    // Before LSN 1 there was nothing that could have been released.
+    if (through < tail && tail > 1) throw new WALTruncatedError(through, tail);
     memory.file.check();
     const last = lastWhole(memory, through);
     if (last < tail) return { ...header.state, head: tail };

@@ -1342,7 +1342,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an item of a batch may be a checkpoint",
     hazard: "H56",
-    edits: edit("src/format/operations.ts", " && operation.method !== null", ""),
+    edits: edit("src/format/operations.ts", "OPERATIONS.filter(({ method }) => method !== null)", "OPERATIONS"),
     tests: ["tests/batch_test.ts"],
   },
   {

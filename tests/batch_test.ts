@@ -129,7 +129,11 @@ const BAD: readonly [item: unknown, error: typeof TypeError | typeof RangeError,
   [5, TypeError, /item # is 5, and no object/],
   ["insert", TypeError, /item # is "insert", and no object/],
   [() => INSERT, TypeError, /item # is a value of type function, and no object/],
-  [{}, TypeError, /item # has undefined as its type/],
+  [
+    {},
+    TypeError,
+    /item # has undefined as its type, not one of "insert", "delete", "deleteValue", "replace", "operation"$/,
+  ],
   [[1, 2, 3, 4], TypeError, /item # has undefined as its type/],
   [KEY, TypeError, /item # has undefined as its type/],
   ...["put", "Insert", "checkpoint", "", "toString", "applyBatch", null, 1, OpType.Insert, ["insert"], Symbol("s")].map(

@@ -27,14 +27,17 @@ test("checkU64() says how a key or a value is given to a caller who gives it oth
     [new Uint8Array(16), Buffer.alloc(16), new DataView(new ArrayBuffer(16))].map((key) => message(key, "keyLow")),
     ["Uint8Array", "Uint8Array", "DataView"].map((type) => `Cannot use a value of type ${type} as keyLow: ${both}`),
   );
-  assertMatch(message("bafy", "keyLow"), /; give a key as two halves of 64 bits, such as those of a hash of the text$/);
+  assertMatch(
+    message("bafy", "keyLow"),
+    /; give a key as two halves of 64 bits, such as those of a hash of the text, or as 16 bytes \(see @cidstore\/wal\/keys\)$/,
+  );
   assertMatch(
     message(undefined, "valueHigh"),
-    /; give a value as two halves of 64 bits$/,
+    /; give a value as two halves of 64 bits, or as 16 bytes \(.*\)$/,
   );
   assertMatch(
     message(2n ** 64n, "valueLow"),
-    /; give a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\)$/,
+    /; give a value .* halves.*, value >> 64n and BigInt.asUintN\(64, value\), or as 16 bytes \(.*\)$/,
   );
   for (
     const [value, name] of [[-1n, "keyHigh"], [2n ** 64n, "time[0] (nanos)"], ["1", "time[0] (nanos)"], [-1, "keyLow"]]

@@ -6,7 +6,7 @@
 // two batches share nothing here.
 
 import { ID_BYTES, setHalf, setId } from "../format/big_endian.ts";
-import { APPLICATION_OPERATION, isApplicationOpcode, operationNamed } from "../format/operations.ts";
+import { APPLICATION_OPERATION, BATCH_OPERATIONS, isApplicationOpcode, operationNamed } from "../format/operations.ts";
 import {
   DELETE_BYTES,
   INSERT_BYTES,
@@ -249,7 +249,7 @@ function storeItem(view: DataView, at: number, item: BatchItem, index: number): 
   // All fields are read before one is checked, because reading may run code of the caller.
   const { type, code, key, value, keyHigh, keyLow, valueHigh, valueLow } = item as ItemFields;
   const operation = operationNamed(type);
-  if (operation === null) refuseItem(index, `has ${show(type)} as its type`);
+  if (operation === null) refuseItem(index, `has ${show(type)} as its type, not one of ${typeNames()}`);
   const { hasValue } = operation;
   const opcode = "opType" in operation ? operation.opType : code as ApplicationOpType;
   if (operation === APPLICATION_OPERATION && !isApplicationOpcode(opcode)) {
@@ -284,6 +284,10 @@ function storeItem(view: DataView, at: number, item: BatchItem, index: number): 
   }
   setHalf(view, keyAt, keyHigh);
   setHalf(view, keyAt + 8, keyLow);
+}
+
+function typeNames(): string {
+  return BATCH_OPERATIONS.map(({ name }) => JSON.stringify(name)).join(", ");
 }
 
 function refuseItem(index: number, why: string): never {

@@ -53,8 +53,14 @@ export function halvesHint(given: unknown, name: string): string {
   if (what === undefined || (typeof given === "bigint" && given <= MAX_U64)) return "";
   const hint = `; give a ${what} as two halves of 64 bits`;
   if (typeof given === "bigint") return `${hint}, ${what} >> 64n and BigInt.asUintN(64, ${what})`;
-  if (ArrayBuffer.isView(given)) return `${hint}, as bytesToHalves() of keys.ts gives them`;
+  if (ArrayBuffer.isView(given)) return `${hint}, as bytesToHalves() of @cidstore/wal/keys gives them`;
   return typeof given === "string" ? `${hint}, such as those of a hash of the text` : hint;
+}
+
+/** As `halvesHint()`, for a caller who may give bytes too. */
+function formsHint(given: unknown, name: string): string {
+  const hint = halvesHint(given, name);
+  return hint === "" ? "" : `${hint}, or as 16 bytes (see @cidstore/wal/keys)`;
 }
 
 /** The item of a batch that a message speaks of, after the name of its part; empty without one. */
@@ -71,10 +77,10 @@ export function checkU64(value: U64, name: string, item?: number): void {
   if (isU64(value)) return;
   const use = `Cannot use ${show(value)} as ${name}${ofItem(item)}`;
   if (typeof value === "bigint") {
-    throw new RangeError(`${use}: it must be from 0 to 2^64 - 1${halvesHint(value, name)}`);
+    throw new RangeError(`${use}: it must be from 0 to 2^64 - 1${formsHint(value, name)}`);
   }
   if (typeof value !== "number") {
-    const hint = ArrayBuffer.isView(value) ? BOTH_HINT : halvesHint(value, name);
+    const hint = ArrayBuffer.isView(value) ? BOTH_HINT : formsHint(value, name);
     throw new TypeError(`${use}: it must be a bigint or a number${hint}`);
   }
   throw new RangeError(`${use}: a number must be a safe integer of at least 0`);

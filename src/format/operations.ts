@@ -30,6 +30,12 @@ export const OPERATIONS: readonly LogOperation[] = [
 /** The operation of all opcodes that are the application's. */
 export const APPLICATION_OPERATION: Operation = { name: "operation", hasValue: true, method: "apply" };
 
+/** The operations that change a store, which items of batches may name. */
+export const BATCH_OPERATIONS: readonly (Operation | LogOperation)[] = [
+  ...OPERATIONS.filter(({ method }) => method !== null),
+  APPLICATION_OPERATION,
+];
+
 /** The least and the greatest opcode that is the application's. */
 export const FIRST_APPLICATION_OPCODE = 32;
 export const LAST_APPLICATION_OPCODE = 63;
@@ -44,7 +50,7 @@ export interface Appliable<Result, Fields = WALRecordFields> {
 }
 
 /** The methods that apply one record. */
-export const APPLYING_METHODS: readonly (keyof Appliable<unknown>)[] = [...OPERATIONS, APPLICATION_OPERATION].flatMap(
+export const APPLYING_METHODS: readonly (keyof Appliable<unknown>)[] = BATCH_OPERATIONS.flatMap(
   ({ method }) => method ?? [],
 );
 
@@ -58,10 +64,10 @@ export function operationOf(opcode: number): Operation | undefined {
   return isApplicationOpcode(opcode) ? APPLICATION_OPERATION : OPERATIONS[opcode - 1];
 }
 
-/** The operation that an item of a batch names; null if it names none that changes a store. */
+/** The operation that an item of a batch names; null if it names none. */
 export function operationNamed(name: unknown): Operation | LogOperation | null {
-  for (const operation of OPERATIONS) if (operation.name === name && operation.method !== null) return operation;
-  return name === APPLICATION_OPERATION.name ? APPLICATION_OPERATION : null;
+  for (const operation of BATCH_OPERATIONS) if (operation.name === name) return operation;
+  return null;
 }
 
 /** True if this is the opcode of an operation. */

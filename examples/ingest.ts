@@ -4,6 +4,7 @@
 //   deno run --allow-read --allow-write --allow-run --allow-ffi --allow-env \
 //     examples/ingest.ts --help
 //   bun examples/ingest.ts --help
+//   node examples/ingest.ts --help
 
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";

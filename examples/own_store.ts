@@ -2,6 +2,7 @@
 // it is never half written.
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/own_store.ts
 //   bun examples/own_store.ts
+//   node examples/own_store.ts
 
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";

@@ -2,6 +2,7 @@
 // log. Makes its files in the working directory.
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/point_in_time.ts
 //   bun examples/point_in_time.ts
+//   node examples/point_in_time.ts
 
 import { copyFileSync, rmSync } from "node:fs";
 import { consume, type LSN, WAL } from "@cidstore/wal";

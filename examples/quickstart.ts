@@ -2,6 +2,7 @@
 // directory. Run it twice.
 //   deno run --allow-ffi --allow-read=. --allow-write=. examples/quickstart.ts
 //   bun examples/quickstart.ts
+//   node examples/quickstart.ts
 
 import { consume, OpType, WAL } from "@cidstore/wal";
 import { SQLiteStore } from "@cidstore/wal/stores/sqlite";

@@ -3,6 +3,7 @@
 //   deno run --allow-ffi --allow-read --allow-write --allow-run --allow-env \
 //     examples/test_by_killing.ts
 //   bun examples/test_by_killing.ts
+//   node examples/test_by_killing.ts
 
 import { join } from "node:path";
 import process from "node:process";

@@ -2,6 +2,7 @@
 // and hard to see.
 //   deno run --allow-read --allow-write examples/test_your_store.ts
 //   bun examples/test_your_store.ts
+//   node examples/test_your_store.ts
 
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -795,6 +795,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL.open() without a JIT is WALPlatformError with the first reason as cause; a log in memory works",
         "WAL.open() on a Node without its FFI is WALPlatformError that names the Node to take; a log in memory works",
         "WAL.open() on a runtime that lacks JavaScript of the log's is WALPlatformError, in memory too",
+        "WAL.open() takes no global of another runtime's name for that runtime",
         "openLibc() tries each name of the library, and says of all why not",
         "openLibc() names a function that the library does not have",
       ],

@@ -705,6 +705,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ffi_answers"),
   },
   {
+    name: "a global of Bun's name makes any runtime Bun",
+    hazard: "H48",
+    edits: edit("ffi/runtime.ts", 'deno !== undefined ? "deno" :', '"Bun" in globalThis ? "bun" :'),
+    tests: faults("ffi_answers"),
+  },
+  {
     name: "a runtime that lacks JavaScript of the log's is found out by a TypeError",
     hazard: "H48",
     edits: edit("ffi/file_memory.ts", 'if (!("withResolvers" in Promise)) {', "if (false) {"),

@@ -82,6 +82,20 @@ test(
   { skip: runtime !== "node" && "Node alone can be without its FFI" },
 );
 
+test("WAL.open() takes no global of another runtime's name for that runtime", async () => {
+  using directory = tempDir();
+  const script = `
+    for (const name of ["Deno", "Bun"]) globalThis[name] ??= {};
+    const { WAL } = await import("${projectUrl("mod.ts")}");
+    for (const path of [null, ${JSON.stringify(directory.join("log"))}]) {
+      await using wal = WAL.open(path, { size: 65536 });
+      await wal.logInsert(1, 2, 3, 4);
+      console.log(wal.durable);
+    }`;
+  const { stdout, stderr } = await runSnippet(script);
+  assertEquals(stdout, "1\n".repeat(2), stderr);
+});
+
 test("WAL.open() on a runtime that lacks JavaScript of the log's is WALPlatformError, in memory too", async () => {
   using directory = tempDir();
   const script = `

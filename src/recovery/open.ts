@@ -135,7 +135,11 @@ function makeRegion(request: LogRequest): Region {
   const sizeBytes = roundFileBytes(request.sizeBytes);
   const capacity = Math.min(capacityOf(sizeBytes), MAX_CAPACITY);
   const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos);
-  if (request.path === null) return memoryRegion(sizeBytes, [initialBytes()]);
+  if (request.path === null) {
+    const region = memoryRegion(sizeBytes); // first, because it says what a runtime lacks
+    region.memory.bytes().set(initialBytes());
+    return region;
+  }
   const open: OpenRequest = {
     create: request.create,
     sizeBytes,

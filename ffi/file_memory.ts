@@ -134,7 +134,8 @@ function takeMemory(bytes: number): WebAssembly.Memory | null {
     if (made.length >= MOST_MEMORIES) return null;
   }
   try {
-    // With a maximum, V8 reserves no more addresses than this.
+    // With a maximum, V8 reserves no more addresses than this on Deno. On Node it adds gigabytes of
+    // addresses as a guard, which take no memory.
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     if (MOST_MEMORIES < Infinity) made.push(new WeakRef(memory));
     return memory;

@@ -1140,8 +1140,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H39",
     edits: edit(
       "src/wal.ts",
-      "    const taken = this.#takeTime(time);\n    checkPairBytes(key, value);\n    const lsn",
-      "    checkPairBytes(key, value);\n    const taken = this.#takeTime(time);\n    const lsn",
+      "    const taken = this.#takeTime(third as HybridTimeInput);\n    checkPairBytes(key, second);\n",
+      "    checkPairBytes(key, second);\n    const taken = this.#takeTime(third as HybridTimeInput);\n",
     ),
     tests: faults("callers_code"),
   },

@@ -510,8 +510,8 @@ const MADE: Readonly<Record<string, Made>> = {
   },
   "replaces and records of the application are no checkpoints, whatever their values": {
     copies: [{ durable: 0 }, damagedCopy],
-    records: [5, 36, 44, 60].map((opType, i) => ({ lsn: i + 1, opType, valueLow: 3n })),
-    expected: { tail: 1, head: 5, checkpoint: 0 },
+    records: [5, 36, 44, 60, 4].map((opType, i) => ({ lsn: i + 1, opType, valueLow: opType === 4 ? 1n : 3n })),
+    expected: { tail: 1, head: 6, checkpoint: 1 },
   },
   "a flag of another version makes a record of another version": {
     copies: [{ durable: 6 }, damagedCopy],

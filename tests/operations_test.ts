@@ -75,7 +75,7 @@ for (const method of ["replace", "apply"] as const) {
       const asked: unknown[] = [];
       const onError = (error: unknown) => {
         asked.push(error);
-        return "retry" as const;
+        return asked.length < 3 ? "retry" as const : "stop" as const;
       };
       const consuming = wal.consumeAsync(store, { onError });
       const waiting = assertRejects(() => wal.whenApplied(), WALOperationError);

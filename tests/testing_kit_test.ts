@@ -1,5 +1,5 @@
-// The kit for users: right stores pass, each wrong store fails for the promise that it breaks, and
-// a failure can be replayed.
+// The kit for users: right stores pass, each wrong store fails for the promise that it breaks (H28,
+// H38, H56), and a failure can be replayed.
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readdirSync } from "node:fs";
@@ -28,6 +28,7 @@ import {
   GoesBack,
   GoodBytesStore,
   GoodLogStore,
+  GoodOperationsStore,
   GoodPlainStore,
   GoodStore,
   GoodSyncingLogStore,
@@ -48,6 +49,8 @@ import {
   ReplacesAsInsert,
   RoundsNumbers,
   SkipsAfterThrow,
+  SkipsOperations,
+  SPLIT,
   SwapsHalves,
 } from "./support/wrong_stores.ts";
 
@@ -134,6 +137,7 @@ const WRONG: readonly (readonly [Make, crashTest: RegExp | null, suite: RegExp])
   [(home) => new IgnoresOrder(home), /^G(3|11) is broken/, /^G11 is broken.*after LSN \d+.*removed it/],
   [(home) => new ReplacesAsInsert(home), /^G(3|11) is broken/, /^G11 is broken.*after LSN \d+.*removed it/],
   [(home) => new Forgets(home), /^G11 is broken.*durably before/, /^G11 is broken.*durably before/],
+  [(home) => new SkipsOperations(home), null, /^G11 is broken.*LSN 2 of type 32 was skipped/],
   [(home) => new RoundsNumbers(home), null, /^G11 is broken.*smallest and greatest/],
   [(home) => new ReadsLittleEndian(home), /^G(3|11) is broken/, /^G11 is broken.*smallest and greatest/],
   [(home) => new SwapsHalves(home), /^G(3|11) is broken/, /^G11 is broken.*each byte/],
@@ -223,10 +227,39 @@ test("crashTest() does the same for the same seed, and as its message says", asy
   assertMatch(first.message, /The history:\n {4}The machine starts\.\n {9}1 {2}open the log/);
 });
 
+const operations = { store: (home: StoreHome) => new GoodOperationsStore(home), contents };
+
+test("crashTest() passes a store with operations of its own, and counts none twice", async () => {
+  const { crashes } = await crashTest({
+    ...operations,
+    workload: async ({ wal, random }) => {
+      await everything({ wal, random } as WorkloadContext);
+      for (let i = 0; i < 3; i++) await wal.logOperation(SPLIT, 1, i, 2, 3);
+    },
+    check: (store, records) => assertEquals(store.splits, records.filter(({ opType }) => opType === SPLIT).length),
+  });
+  assert(crashes > 300);
+});
+
+const splits = { ...operations, operations: [SPLIT], name: "a store with operations of its own" } as const;
+for (const { name, run } of storeConformance(operations.store, splits)) test(name, run);
+
+test("storeConformance() fails a store that throws at an operation that it should apply", async () => {
+  const [broken] = storeConformance((home) => new GoodStore(home), { contents, operations: [SPLIT] })
+    .filter(({ name }) => name.includes("of the application"));
+  assertMatch((await failureOf(broken!.run)).message, /^G11 is broken.*the store threw at LSN 2 of type 40/);
+});
+
+test("crashTest() ends where a record is one that the store cannot apply, and says so", async () => {
+  const workload = ({ wal }: WorkloadContext) => wal.logOperation(SPLIT, 1, 2, 3, 4);
+  const error = await assertRejects(() => crashTest({ store: (home) => new GoodPlainStore(home), workload }), Error);
+  assertMatch(error.message, /Cannot apply LSN 1 of type 40: the store has neither apply\(\) nor applyBatch\(\)/);
+});
+
 test("crashTest() may crash before and after an append by any method", async () => {
   const error = await assertRejects(() =>
     crashTest({
-      store: (home) => new GoodStore(home),
+      store: (home) => new GoodOperationsStore(home),
       seeds: 1,
       crashPoints: [0],
       workload: async ({ wal }) => {
@@ -234,6 +267,8 @@ test("crashTest() may crash before and after an append by any method", async () 
           wal.logInsert(1, 2, 3, 4),
           wal.logDelete(1, 2),
           wal.logDeleteValue(1, 2, 3, 4),
+          wal.logReplace(1, 2, 3, 4),
+          wal.logOperation(SPLIT, 1, 2, 3, 4),
           wal.batchInsert([[1, 2, 3, 4]]),
           wal.batchDelete([[1, 2]]),
           wal.batch([{ type: "delete", keyHigh: 1, keyLow: 2 }]),
@@ -241,6 +276,8 @@ test("crashTest() may crash before and after an append by any method", async () 
         wal.logInsertSync(1, 2, 3, 4);
         wal.logDeleteSync(1, 2);
         wal.logDeleteValueSync(1, 2, 3, 4);
+        wal.logReplaceSync(1, 2, 3, 4);
+        wal.logOperationSync(SPLIT, 1, 2, 3, 4);
         wal.batchInsertSync([[1, 2, 3, 4]]);
         wal.batchDeleteSync([[1, 2]]);
         wal.batchSync([{ type: "delete", keyHigh: 1, keyLow: 2 }]);
@@ -252,7 +289,10 @@ test("crashTest() may crash before and after an append by any method", async () 
     (error as Error).message.matchAll(/append LSN (\d+): (\w+)\(\)/g),
     ([, lsn, name]) => [Number(lsn), name],
   );
-  const names = ["logInsert", "logDelete", "logDeleteValue", "batchInsert", "batchDelete", "batch"];
+  const names = [
+    ...["logInsert", "logDelete", "logDeleteValue", "logReplace", "logOperation"],
+    ...["batchInsert", "batchDelete", "batch"],
+  ];
   assertEquals(steps, [...names, ...names.map((name) => `${name}Sync`)].map((name, i) => [i + 1, name]));
 });
 

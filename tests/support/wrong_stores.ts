@@ -4,6 +4,9 @@
 import { type AppliedRun, OpType, type WALRecord, type WALRecordFields } from "../../mod.ts";
 import type { StoreEntry, StoreHome } from "../../testing.ts";
 
+/** An operation of the application, which most stores do not know. */
+export const SPLIT = 40;
+
 /** What lies on the store's disk. */
 export interface Saved {
   entries: readonly StoreEntry[];
@@ -162,7 +165,7 @@ export class LogAheadOfDisk extends GoodSyncingLogStore {
   }
 }
 
-/** Three methods, and nothing that knows of LSNs. */
+/** A method for each operation, and nothing that knows of LSNs. */
 export class GoodPlainStore {
   readonly #disk: { entries: readonly StoreEntry[] };
   readonly home: StoreHome;
@@ -392,6 +395,46 @@ export class SwapsHalves extends ReadsBytes {
 /** Looks keys up by their first 15 bytes. */
 export class ForgetsLastByte extends ReadsBytes {
   protected override readonly read: ReadHalves = (bytes) => [bytes.getBigUint64(0), bytes.getBigUint64(8) & ~0xffn];
+}
+
+/** Skips what it does not know. */
+export class SkipsOperations extends GoodStore {
+  override applyBatch(records: readonly WALRecord[]): void {
+    const entries = after(this.disk.saved.entries, records.filter(({ opType }) => opType < 32));
+    this.home.step();
+    this.disk.saved = { entries, applied: records.at(-1)!.lsn };
+  }
+}
+
+/** Counts the records of one operation of its own, beside the entries. */
+export class GoodOperationsStore {
+  readonly #disk: { saved: Saved & { readonly splits: number } };
+  readonly #home: StoreHome;
+
+  constructor(home: StoreHome) {
+    this.#home = home;
+    this.#disk = home.saved(() => ({ saved: { entries: [] as StoreEntry[], applied: 0, splits: 0 } }));
+  }
+
+  applyBatch(records: readonly WALRecord[]): void {
+    const isSplit = ({ opType }: WALRecord) => opType === SPLIT;
+    const entries = after(this.#disk.saved.entries, records.filter((record) => !isSplit(record)));
+    const splits = this.#disk.saved.splits + records.filter(isSplit).length;
+    this.#home.step();
+    this.#disk.saved = { entries, applied: records.at(-1)!.lsn, splits };
+  }
+
+  appliedLsn(): number {
+    return this.#disk.saved.applied;
+  }
+
+  get splits(): number {
+    return this.#disk.saved.splits;
+  }
+
+  entries(): readonly StoreEntry[] {
+    return this.#disk.saved.entries;
+  }
 }
 
 /** Forgets everything with its process. */

@@ -1,6 +1,6 @@
 // What any store must do, one case for each promise that a store can break.
 
-import { OpType, type Store, type WALRecord } from "../../types.ts";
+import { type ApplicationOpType, OpType, type Store, type WALRecord } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { SimulatedCrash } from "../disk/fault_plan.ts";
 import type { TornCall } from "../file_order.ts";
@@ -23,7 +23,11 @@ export interface CaseBody {
   readonly name: string;
   /** Whether it compares contents only, or also what the store says of itself. */
   readonly looksAt: "contents" | "both";
-  run<S extends Store>(start: () => Promise<Trial<S>>): Promise<void>;
+  /**
+   * @param operations the opcodes of the application that the store applies; null if that is not to
+   * be tried.
+   */
+  run<S extends Store>(start: () => Promise<Trial<S>>, operations: readonly ApplicationOpType[] | null): Promise<void>;
 }
 
 const SEEDS = 20;
@@ -32,6 +36,9 @@ const RECORDS = 60;
 const MOST_STEPS = 200;
 /** Turns of the microtask queue within a call, after each of which it is crashed. */
 const MOST_TURNS = 16;
+
+/** Opcodes of the application: the first, one between, the last. */
+const APPLICATION_ENDS: readonly ApplicationOpType[] = [32, 47, 63];
 
 /** All cases, the simple ones first: a store that fails one of those often fails many. */
 export const CASES: readonly CaseBody[] = [
@@ -133,6 +140,36 @@ export const CASES: readonly CaseBody[] = [
           await trial.expect("G11", 8, `after applyBatch() failed at LSN ${run[index]!.lsn} and got the run again`);
           await expectApplied(trial, 8);
         }
+      }
+    },
+  },
+  {
+    name: "a record of the application is applied or refused, and never skipped (G11)",
+    looksAt: "both",
+    async run(start, operations) {
+      if (operations === null) return;
+      for (const code of new Set([...APPLICATION_ENDS, ...operations])) {
+        await using trial = await start();
+        // A consumer refuses the record for a store without the method.
+        if (trial.store.applyBatch === undefined && trial.store.apply === undefined) return;
+        const isKnown = operations.includes(code);
+        const run = [...makeInserts(1, 1), makeRecord(2, code, [1n, 2n, 3n, 4n]), ...makeInserts(1, 3)];
+        try {
+          await trial.give(run);
+        } catch (error) {
+          if (isKnown) trial.fail("G11", `the store threw at LSN 2 of type ${code}: ${textOf(error)}`, error);
+          const lsn = await trial.applied();
+          if (lsn !== null && lsn > 1) trial.fail("G11", `LSN 2 of type ${code} failed, and appliedLsn() is ${lsn}`);
+          continue;
+        }
+        if (!isKnown) {
+          trial.fail("G11", `LSN 2 of type ${code} was skipped, because \`operations\` does not name the type`);
+        }
+        await trial.sync();
+        await trial.expect("G11", 3, `after a record of type ${code}`);
+        await expectApplied(trial, 3);
+        await trial.crash("kill");
+        await trial.expect("G11", 3, `after a record of type ${code} and a crash`);
       }
     },
   },

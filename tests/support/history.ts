@@ -6,7 +6,7 @@ import type { StoreKind } from "./history_store.ts";
 
 /** One step. It means something in any state of the log, so a history can be shortened anywhere. */
 export type Step =
-  | { readonly do: "insert" | "delete" | "deleteValue"; readonly count: number; readonly wait: boolean }
+  | { readonly do: Single; readonly count: number; readonly wait: boolean }
   | { readonly do: "insertSync"; readonly count: number }
   | {
     readonly do: "batch";
@@ -29,6 +29,9 @@ export type Step =
   | { readonly do: "clock"; readonly ms: number }
   | { readonly do: "rot"; readonly slot: number; readonly bit: number }
   | Crash;
+
+/** An append of one record. */
+export type Single = "insert" | "delete" | "deleteValue" | "replace" | "operation";
 
 /** A crash: at once (0), or at a call to come. */
 export interface Crash {
@@ -106,6 +109,8 @@ const ALWAYS: Maker[] = [
   [14, (random) => ({ do: "insert", count: amount(random), wait: random.chance(0.6) })],
   [3, (random) => ({ do: "delete", count: amount(random), wait: random.chance(0.6) })],
   [3, (random) => ({ do: "deleteValue", count: amount(random), wait: random.chance(0.6) })],
+  [3, (random) => ({ do: "replace", count: amount(random), wait: random.chance(0.6) })],
+  [2, (random) => ({ do: "operation", count: amount(random), wait: random.chance(0.6) })],
   [12, (random) => ({ do: "insertSync", count: amount(random) })],
   [12, (random) => ({
     do: "batch",

@@ -6,13 +6,20 @@ import type { AskedRecord, RecordContent } from "../../src/testing/asked_records
 import { halvesToBytes } from "../../src/keys.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
 import { BrokenPromiseError, Random } from "../../testing.ts";
-import type { History, Step } from "./history.ts";
+import type { History, Single, Step } from "./history.ts";
 import { all, HistoryMachine } from "./history_machine.ts";
 import { Tally } from "./history_tally.ts";
 import { BATCH_OPCODES, batchItem } from "./logs.ts";
 
 const COPY = "/sim/copy";
 const WATCHDOG_MS = 120_000;
+const OP_TYPES = {
+  insert: OpType.Insert,
+  delete: OpType.Delete,
+  deleteValue: OpType.DeleteValue,
+  replace: OpType.Replace,
+  operation: 44, // has the bit of a checkpoint's opcode
+} as const;
 
 /** A failure, with what led to it. */
 export class HistoryFailure extends Error {
@@ -126,7 +133,9 @@ class Run {
         return this.#observe();
       case "insert":
       case "delete":
-      case "deleteValue": {
+      case "deleteValue":
+      case "replace":
+      case "operation": {
         const calls = Array.from({ length: step.count }, () => this.#append(step.do));
         if (step.wait) await all(calls);
         return;
@@ -217,22 +226,27 @@ class Run {
     }));
   }
 
-  #append(what: "insert" | "delete" | "deleteValue"): Promise<void> {
-    const { wal } = this.machine;
-    const opType = what === "insert" ? OpType.Insert : what === "delete" ? OpType.Delete : OpType.DeleteValue;
-    const asked = this.#ask([opType]);
+  #append(what: Single): Promise<void> {
+    const asked = this.#ask([OP_TYPES[what]]);
     const item = toItem(asked[0]!);
-    const [keyHigh, keyLow] = item;
-    const [key, value] = toBytes(item);
-    const inBytes = isInBytes(asked);
-    const call = what === "insert"
-      ? inBytes ? wal.logInsert(key, value) : wal.logInsert(...item)
-      : what === "delete"
-      ? inBytes ? wal.logDelete(key) : wal.logDelete(keyHigh, keyLow)
-      : inBytes
-      ? wal.logDeleteValue(key, value)
-      : wal.logDeleteValue(...item);
-    return this.machine.watch(call, asked);
+    return this.machine.watch(this.#log(what, isInBytes(asked) ? toBytes(item) : item), asked);
+  }
+
+  #log(what: Single, given: Item | ReturnType<typeof toBytes>): Promise<void> {
+    const { wal } = this.machine;
+    const pair = given as Item; // each method takes both forms
+    switch (what) {
+      case "insert":
+        return wal.logInsert(...pair);
+      case "delete":
+        return wal.logDelete(...pair.slice(0, pair.length / 2) as [bigint, bigint]);
+      case "deleteValue":
+        return wal.logDeleteValue(...pair);
+      case "replace":
+        return wal.logReplace(...pair);
+      case "operation":
+        return wal.logOperation(OP_TYPES.operation, ...pair);
+    }
   }
 
   async #batch({ how, count, wait }: Extract<Step, { do: "batch" }>): Promise<void> {

@@ -62,6 +62,14 @@ export class ModelledLog {
     return this.#one(OpType.DeleteValue, (record) => this.wal.logDeleteValue(...toItem(record)));
   }
 
+  replace(): Promise<void> {
+    return this.#one(OpType.Replace, (record) => this.wal.logReplace(...toItem(record)));
+  }
+
+  operation(): Promise<void> {
+    return this.#one(36, (record) => this.wal.logOperation(36, ...toItem(record)));
+  }
+
   batchInsert(count: number): Promise<void> {
     const contents = this.#contents(OpType.Insert, count);
     return this.#appended(contents, () => this.wal.batchInsert(contents.map(toItem)));

@@ -12,6 +12,8 @@ export const WORKLOADS: Readonly<Record<string, Workload>> = {
       for (let i = 0; i < 4; i++) await log.insert();
       await log.delete();
       await log.deleteValue();
+      await log.replace();
+      await log.operation();
     },
   },
   "groups of appends": {

@@ -985,4 +985,24 @@ export const HAZARDS: readonly Hazard[] = [
     note:
       "If the new file is in place, and neither it nor the old one can be made durable there, the log is poisoned, because power loss may leave either. Both have all that was acknowledged.",
   },
+  {
+    id: "H58",
+    title: "Records that a store does not know",
+    what:
+      "A log has replaces or records of the application. Its store has no method for them, adds the value of a replace to the others, or skips what it does not know.",
+    threatens: ["G11"],
+    tests: {
+      "operations_test.ts": [
+        "consumeAsync() ends with WALOperationError at a record for replace(), which the store lacks",
+        "consumeAsync() ends with WALOperationError at a record for apply(), which the store lacks",
+        "MemoryStore applies replaces, and refuses a record of the application without skipping it",
+        "SQLiteStore applies replaces, and refuses a record of the application without skipping it",
+      ],
+      "testing_kit_test.ts": [
+        "storeConformance() fails KeepsReplaced",
+        "storeConformance() fails SkipsOperations",
+      ],
+    },
+    note: "A store with applyBatch() must itself throw at what it does not know. storeConformance() tries that.",
+  },
 ];

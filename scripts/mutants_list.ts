@@ -1464,4 +1464,54 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("src/engine/waiting_room.ts", " || count > positions.capacity", ""),
     tests: ["tests/resize_test.ts"],
   },
+  {
+    name: "a record that the store cannot apply is skipped",
+    hazard: "H58",
+    edits: edit("src/arguments/consumer.ts", "?? REFUSALS[name]]", "?? (name in REFUSALS ? () => {} : undefined)]"),
+    tests: ["tests/operations_test.ts"],
+  },
+  {
+    name: "onError may retry a record that the store cannot apply",
+    hazard: "H58",
+    edits: edit("src/consume/consumer.ts", " || error instanceof WALOperationError", ""),
+    tests: ["tests/operations_test.ts"],
+  },
+  {
+    name: "the library's stores skip records of the application",
+    hazard: "H58",
+    edits: edit("src/arguments/stores.ts", "  if (!isApplicationOpcode(opType)) return;", "  if (opType > 0) return;"),
+    tests: ["tests/operations_test.ts"],
+  },
+  {
+    name: "MemoryStore takes a replace for an insert",
+    hazard: "H58",
+    edits: edit(
+      "src/stores/memory.ts",
+      "        pairs.delete(pair.take(record));\n        pairs.insert(pair);",
+      "        pairs.insert(pair.take(record));",
+    ),
+    tests: ["tests/operations_test.ts", "tests/stores_memory_test.ts"],
+  },
+  {
+    name: "SQLiteStore takes a replace for an insert",
+    hazard: "H58",
+    edits: edit("src/stores/sqlite_tables.ts", "    this.#statements.deleteOthers.run(key, value);\n", ""),
+    tests: ["tests/operations_test.ts", "tests/stores_sqlite_test.ts"],
+  },
+  {
+    name: "a replace is logged as an insert",
+    hazard: "H58",
+    edits: edit(
+      "src/wal.ts",
+      "    return this.#append(OpType.Replace, key, second, third, valueLow, time);",
+      "    return this.#append(OpType.Insert, key, second, third, valueLow, time);",
+    ),
+    tests: ["tests/operations_test.ts"],
+  },
+  {
+    name: "the suite takes a store that skips records of the application",
+    hazard: "H58",
+    edits: edit("src/testing/conformance/cases.ts", "        if (!isKnown) {", "        if (!isKnown && code < 32) {"),
+    tests: ["tests/testing_kit_test.ts"],
+  },
 ];

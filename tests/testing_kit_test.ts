@@ -1,5 +1,5 @@
 // The kit for users: right stores pass, each wrong store fails for the promise that it breaks (H28,
-// H38, H56), and a failure can be replayed.
+// H38, H58), and a failure can be replayed.
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { readdirSync } from "node:fs";

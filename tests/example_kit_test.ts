@@ -51,7 +51,11 @@ test("storeConformance() registers its cases with the runtime's own test functio
       storeConformance((home) => home.outside(() => new MemoryStore()), { contents: (store) => store.entries(), test });
     `,
   );
-  const runner = { deno: ["test", "--quiet", "--no-config", "--no-lock"], bun: ["test"], node: ["--test"] };
+  const runner = {
+    deno: ["test", "--quiet", "--no-check", "--no-config", "--no-lock"],
+    bun: ["test"],
+    node: ["--test"],
+  };
   const command = [runtimeBinary(), ...runner[runtime], path];
   const { code, stdout, stderr } = await runCommand(command, { cwd: directory.path });
   assertEquals(code, 0, stdout + stderr);

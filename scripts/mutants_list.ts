@@ -1416,7 +1416,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a resize that fails late leaves the new file in place",
     hazard: "H57",
-    edits: edit("ffi/file/opening.ts", "      if (old !== null) this.#putBack(old);\n", ""),
+    edits: edit("ffi/file/opening.ts", "        if (old !== null) this.#putBack(old);\n", ""),
+    tests: faults("resize"),
+  },
+  {
+    name: "a resize that fails unlocks the new file before the old one is back",
+    hazard: "H57",
+    edits: edit(
+      "ffi/file/opening.ts",
+      "        if (old !== null) this.#putBack(old);\n",
+      "        this.#undo.unwind();\n        if (old !== null) this.#putBack(old);\n",
+    ),
     tests: faults("resize"),
   },
   {

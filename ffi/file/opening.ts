@@ -105,8 +105,12 @@ export class Opening {
       dropName(system, old.keepAs);
       return region;
     } catch (error) {
-      this.#undo.unwind();
-      if (old !== null) this.#putBack(old);
+      // First, because whoever finds the new file unlocked would go on in it.
+      try {
+        if (old !== null) this.#putBack(old);
+      } finally {
+        this.#undo.unwind();
+      }
       throw asRegionError(error, "replace", path);
     }
   }

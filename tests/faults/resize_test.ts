@@ -7,12 +7,21 @@
 // Method: crash at each call and fail each call on the simulated disk, and let other openers come
 //   at each; strace, a full file system and SIGKILL for real files.
 
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
 import { replacedPath, temporaryPath } from "../../ffi/file/creation.ts";
-import { OpType, WAL, WALAssertionError, WALError, WALFileGoneError, WALLockedError, WALSyncError } from "../../mod.ts";
+import {
+  OpType,
+  WAL,
+  WALAssertionError,
+  WALError,
+  WALFileGoneError,
+  WALLockedError,
+  WALSpaceError,
+  WALSyncError,
+} from "../../mod.ts";
 import { bury } from "../../src/testing/bury.ts";
 import { Random, SimulatedDisk, type SimulatedDiskOptions } from "../../testing.ts";
 import { type ChildResult, projectUrl, runSnippet, spawnSnippet } from "../support/child.ts";
@@ -242,6 +251,12 @@ test("resize() keeps every other opener out, at each of its system calls", () =>
     wal.resize(size);
     isResizing = false;
   }
+  // The new file is in place, and cannot be used.
+  disk.fail({ call: "map", nth: 1, errno: "ENOMEM", when: "before", times: 1 });
+  isResizing = true;
+  assertThrows(() => wal.resize(LARGE), WALSpaceError);
+  isResizing = false;
+  disk.clearFaults();
   assert(locked.length > 60, `${locked.length} calls`);
   append(wal, 1);
   wal.close();

@@ -1416,7 +1416,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a resize that fails late leaves the new file in place",
     hazard: "H57",
-    edits: edit("ffi/file/opening.ts", "        if (old !== null) this.#putBack(old);\n", ""),
+    edits: [
+      ...edit("ffi/file/opening.ts", "      old.putBack?.();\n", ""),
+      ...edit("ffi/file/creation.ts", "      if (isReplaced) file.replaces?.putBack?.();\n", ""),
+    ],
     tests: faults("resize"),
   },
   {
@@ -1424,8 +1427,18 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H57",
     edits: edit(
       "ffi/file/opening.ts",
-      "        if (old !== null) this.#putBack(old);\n",
-      "        this.#undo.unwind();\n        if (old !== null) this.#putBack(old);\n",
+      "      old.putBack?.();\n",
+      "      this.#undo.unwind();\n      old.putBack?.();\n",
+    ),
+    tests: faults("resize"),
+  },
+  {
+    name: "a resize whose last sync fails unlocks the new file before the old one is back",
+    hazard: "H57",
+    edits: edit(
+      "ffi/file/creation.ts",
+      "      if (isReplaced) file.replaces?.putBack?.();\n",
+      "      undo.unwind();\n      if (isReplaced) file.replaces?.putBack?.();\n",
     ),
     tests: faults("resize"),
   },

@@ -50,6 +50,11 @@ export interface OldFile {
   readonly inode: bigint;
   /** The path that it gets, in the same directory. */
   readonly keepAs: string;
+  /**
+   * Gives it its name again. Called if something fails once the new file has that name. The new
+   * file is still locked then, because whoever finds it unlocked would go on in it.
+   */
+  readonly putBack?: (() => void) | undefined;
 }
 
 /**
@@ -130,6 +135,7 @@ export function locked(path: string, ownerPid: number | null): RegionError {
 function* tryToCreate(system: System, file: NewFile): Steps<number | null | "again"> {
   const temporary = temporaryPath(file.path);
   const undo = new Undo();
+  let isReplaced = false;
   try {
     const fd = system.open(temporary, "create");
     undo.add(() => system.close(fd));
@@ -143,8 +149,10 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
     const { replaces, path } = file;
     const isTaken = replaces === undefined && system.lstat(path) !== null;
     if (!isTaken) yield* fill(system, fd, file);
-    if (replaces !== undefined) replace(system, temporary, path, replaces, undo, disown);
-    else if (isTaken || !place(system, temporary, path, undo, disown)) {
+    if (replaces !== undefined) {
+      replace(system, temporary, path, replaces, undo, disown);
+      isReplaced = true;
+    } else if (isTaken || !place(system, temporary, path, undo, disown)) {
       undo.unwind();
       return null;
     }
@@ -152,7 +160,11 @@ function* tryToCreate(system: System, file: NewFile): Steps<number | null | "aga
     yield directorySync(system, directory);
     return fd;
   } catch (error) {
-    undo.unwind();
+    try {
+      if (isReplaced) file.replaces?.putBack?.();
+    } finally {
+      undo.unwind();
+    }
     throw error;
   }
 }
@@ -255,7 +267,8 @@ function place(system: System, temporary: string, path: string, undo: Undo, diso
 
 /**
  * Gives the old file its other name, then gives its name to the new file. At each moment there is a
- * file at the path. If the last sync of the directory fails, both files stay.
+ * file at the path. If the last sync of the directory fails, both files stay, or the old one is put
+ * back.
  */
 function replace(
   system: System,

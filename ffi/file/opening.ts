@@ -94,35 +94,34 @@ export class Opening {
   /** As `replace()`. The old file is dropped, or put back if anything fails. */
   exchange(fd: number, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
     const { system, permissions, path } = this;
-    let old: OldFile | null = null;
     try {
       const keepAs = finalPath(system, permissions, replacedPath(path));
       dropName(system, keepAs); // an earlier exchange may have failed to
       const { device, inode, links } = system.fstat(fd);
       if (links > 1) throw this.#linked(links);
-      old = { device, inode, keepAs };
-      const region = this.#replace(old, chunks, sizeBytes);
-      dropName(system, old.keepAs);
+      const old = { device, inode, keepAs };
+      const region = this.#replace({ ...old, putBack: () => this.#putBack(old) }, chunks, sizeBytes);
+      dropName(system, keepAs);
       return region;
     } catch (error) {
-      // First, because whoever finds the new file unlocked would go on in it.
-      try {
-        if (old !== null) this.#putBack(old);
-      } finally {
-        this.#undo.unwind();
-      }
+      this.#undo.unwind();
       throw asRegionError(error, "replace", path);
     }
   }
 
   #replace(old: OldFile, chunks: Iterable<Uint8Array>, sizeBytes: number): Region {
     const fd = this.#create(this.path, sizeBytes, () => chunks, old);
-    const region = fd === null ? null : this.#finish(fd, this.path, "replaced");
-    if (region === null) throw gone(this.path);
-    return region;
+    try {
+      const region = fd === null ? null : this.#finish(fd, this.path, "replaced");
+      if (region === null) throw gone(this.path);
+      return region;
+    } catch (error) {
+      old.putBack?.();
+      throw error;
+    }
   }
 
-  /** Gives the old file its name again, if the new one has it. */
+  /** Gives the old file its name again. */
   #putBack({ device, inode, keepAs }: OldFile): void {
     const { system, path } = this;
     try {

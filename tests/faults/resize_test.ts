@@ -251,12 +251,14 @@ test("resize() keeps every other opener out, at each of its system calls", () =>
     wal.resize(size);
     isResizing = false;
   }
-  // The new file is in place, and cannot be used.
-  disk.fail({ call: "map", nth: 1, errno: "ENOMEM", when: "before", times: 1 });
-  isResizing = true;
-  assertThrows(() => wal.resize(LARGE), WALSpaceError);
-  isResizing = false;
-  disk.clearFaults();
+  // The new file is in place, and cannot be used, or its name is not durable.
+  for (const [call, nth] of [["map", 1], ["syncDirectory", 2]] as const) {
+    disk.fail({ call, nth, errno: "ENOSPC", when: "before", times: 1 });
+    isResizing = true;
+    assertThrows(() => wal.resize(LARGE), WALSpaceError);
+    isResizing = false;
+    disk.clearFaults();
+  }
   assert(locked.length > 60, `${locked.length} calls`);
   append(wal, 1);
   wal.close();

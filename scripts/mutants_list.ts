@@ -1457,8 +1457,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H57",
     edits: edit(
       "ffi/file/opening.ts",
-      "      const region = this.#replace(old, chunks, sizeBytes);",
-      "      system.unlock(fd);\n      const region = this.#replace(old, chunks, sizeBytes);",
+      "      const region = this.#replace({ ...old,",
+      "      system.unlock(fd);\n      const region = this.#replace({ ...old,",
     ),
     tests: faults("resize"),
     quick: true,

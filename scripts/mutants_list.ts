@@ -1332,7 +1332,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an item of a batch may have a value that its operation does not take",
     hazard: "H56",
-    edits: edit("src/arguments/items.ts", "if (isValueGiven) refuseItem(", "if (isValueGiven) String("),
+    edits: edit("src/arguments/items.ts", "if (!hasValue && (value", "if (index < 0 && (value"),
     tests: ["tests/batch_test.ts"],
   },
   {

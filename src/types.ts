@@ -134,8 +134,8 @@ export type DeleteItem = readonly [keyHigh: U64, keyLow: U64];
  * names of the store's methods, too. `"operation"` is a record of the application, with an opcode
  * from 32 to 63.
  *
- * Key and value are `Uint8Array`s of 16 bytes, big-endian, or they are halves of 64 bits. If an
- * item has a `key`, its halves do not count. A batch may have items in both forms.
+ * Key and value are `Uint8Array`s of 16 bytes, big-endian, or they are halves of 64 bits. A
+ * batch may have items in both forms, but an item in bytes and in halves is refused.
  */
 export type BatchItem =
   | {

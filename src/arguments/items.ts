@@ -258,20 +258,29 @@ function storeItem(view: DataView, at: number, item: BatchItem, index: number): 
   const keyAt = at + OPCODE_BYTES;
   const valueAt = keyAt + ID_BYTES;
   view.setUint8(at, opcode);
-  if (!hasValue) {
+  if (!hasValue && (value !== undefined || valueHigh !== undefined || valueLow !== undefined)) {
     // Whoever means one value would lose all values of the key.
-    const isValueGiven = value !== undefined || valueHigh !== undefined || valueLow !== undefined;
-    if (isValueGiven) refuseItem(index, `has a value, which a record of type ${show(type)} has not`);
+    refuseItem(index, `has a value, which a record of type ${show(type)} has not`);
+  }
+  const isInBytes = key !== undefined || value !== undefined;
+  if (
+    isInBytes &&
+    (keyHigh !== undefined || keyLow !== undefined || valueHigh !== undefined || valueLow !== undefined)
+  ) {
+    // Nobody knows which of them is meant.
+    refuseItem(index, "is in bytes and in halves: its key and value must both be in one of these forms");
+  }
+  if (!hasValue) {
     // The memory may be that of an earlier batch.
     view.setFloat64(valueAt, 0);
     view.setFloat64(valueAt + 8, 0);
-    if (key !== undefined) {
+    if (isInBytes) {
       checkBytes(key, "key", index);
       setId(view, keyAt, key);
       return;
     }
     checkKey(keyHigh, keyLow, index);
-  } else if (key !== undefined) {
+  } else if (isInBytes) {
     checkPairBytes(key, value, index);
     setId(view, keyAt, key as Uint8Array);
     setId(view, valueAt, value);

@@ -969,6 +969,7 @@ export const HAZARDS: readonly Hazard[] = [
         "resize() from 65536 to 98304 bytes leaves the old log or the new one after a crash at any call, names in any order",
         "resize() throws a typed error when a call fails once, and the log goes on",
         "resize() keeps every other opener out, at each of its system calls",
+        "resize() goes on when a log whose name differs in case is opened or resized at any of its system calls",
         "WAL.open() finds the resized log or is refused, when a resize comes at any of its own system calls",
         "resize() loses nothing when its process is killed at any time, again and again",
       ],

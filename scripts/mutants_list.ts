@@ -1482,6 +1482,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("other_names"),
   },
   {
+    name: "an opening takes the old file of another log's resize for a stray",
+    hazard: "H57",
+    edits: edit(
+      "ffi/file/strays.ts",
+      "dropUnlocked(system, name));",
+      "(name === temporaryPath(path) ? dropUnlocked : dropName)(system, name));",
+    ),
+    tests: faults("resize"),
+  },
+  {
     name: "a batch that is larger than the ring since a resize waits for ever",
     hazard: "H57",
     edits: edit("src/engine/waiting_room.ts", " || count > positions.capacity", ""),

@@ -8,7 +8,7 @@ import { checkFileSystem } from "./file_systems.ts";
 import { MappedFile } from "./mapped_file.ts";
 import { checkPath, finalPath, requireAccess } from "./path_access.ts";
 import type { Permissions } from "./permissions.ts";
-import { dropName, dropOtherNames, dropStrays } from "./strays.ts";
+import { dropOtherNames, dropStrays } from "./strays.ts";
 import { type OpenRequest, REFRESH_BYTES, type Region, RegionError } from "../region.ts";
 import { type Mapping, type System, SystemError } from "../system/system.ts";
 
@@ -96,12 +96,14 @@ export class Opening {
     const { system, permissions, path } = this;
     try {
       const keepAs = finalPath(system, permissions, replacedPath(path));
-      dropName(system, keepAs); // an earlier exchange may have failed to
+      // An earlier exchange may have failed to remove them.
+      dropOtherNames(system, permissions, path, system.fstat(fd));
+      dropStrays(system, permissions, path);
       const { device, inode, links } = system.fstat(fd);
       if (links > 1) throw this.#linked(links);
       const old = { device, inode, keepAs };
       const region = this.#replace({ ...old, putBack: () => this.#putBack(old) }, chunks, sizeBytes);
-      dropName(system, keepAs);
+      dropOtherNames(system, permissions, path, old);
       return region;
     } catch (error) {
       this.#undo.unwind();
@@ -122,13 +124,14 @@ export class Opening {
   }
 
   /** Gives the old file its name again. */
-  #putBack({ device, inode, keepAs }: OldFile): void {
-    const { system, path } = this;
+  #putBack(old: OldFile): void {
+    const { system, permissions, path } = this;
+    const { device, inode, keepAs } = old;
     try {
       const kept = system.lstat(keepAs);
       if (kept?.inode !== inode || kept.device !== device) return;
       system.rename(keepAs, path);
-      dropName(system, keepAs); // it is still there if both names were the old file's
+      dropOtherNames(system, permissions, path, old); // if both names were the old file's
       directorySync(system, splitPath(path).directory).now();
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;

@@ -5,13 +5,16 @@ import { claimTemporary, replacedPath, temporaryPath } from "./creation.ts";
 import type { Permissions } from "./permissions.ts";
 import type { FileStatus, System } from "../system/system.ts";
 
+/** What tells a file from all others. */
+type FileId = Pick<FileStatus, "device" | "inode">;
+
 /**
  * Removes the hidden names of a locked file. Under its lock, no other process can own a hidden name
  * of this file.
  *
  * @returns true if there was one.
  */
-export function dropOtherNames(system: System, permissions: Permissions, path: string, status: FileStatus): boolean {
+export function dropOtherNames(system: System, permissions: Permissions, path: string, status: FileId): boolean {
   const isSame = (named: FileStatus | null) => named?.inode === status.inode && named.device === status.device;
   const dropped = hiddenPaths(permissions, path).map((name) =>
     attempt(() => isSame(system.lstat(name)) && dropName(system, name))
@@ -19,28 +22,29 @@ export function dropOtherNames(system: System, permissions: Permissions, path: s
   return dropped.includes(true);
 }
 
-/** Removes hidden files beside a file whose lock this process holds. */
+/**
+ * Removes hidden files beside a file whose lock this process holds. Another log that shares the
+ * hidden names may be using one.
+ */
 export function dropStrays(system: System, permissions: Permissions, path: string): void {
-  const temporary = temporaryPath(path);
   for (const name of hiddenPaths(permissions, path)) {
-    const drop = name === temporary ? dropTemporary : dropName;
-    attempt(() => system.lstat(name) !== null && drop(system, name));
+    attempt(() => system.lstat(name) !== null && dropUnlocked(system, name));
   }
 }
 
 /** Removes a name. @returns true if that succeeded. */
-export function dropName(system: System, name: string): boolean {
+function dropName(system: System, name: string): boolean {
   return attempt(() => {
     system.unlink(name);
     return true;
   });
 }
 
-/** Removes the file of a creator that has died. A living one holds the file's lock. */
-function dropTemporary(system: System, temporary: string): boolean {
-  const fd = system.open(temporary, "file");
+/** Removes what a process that died has left. A living one holds the file's lock. */
+function dropUnlocked(system: System, name: string): boolean {
+  const fd = system.open(name, "file");
   try {
-    return system.lock(fd) && claimTemporary(system, fd, temporary) && dropName(system, temporary);
+    return system.lock(fd) && claimTemporary(system, fd, name) && dropName(system, name);
   } finally {
     system.close(fd);
   }

@@ -18,6 +18,7 @@ import {
   WALAssertionError,
   WALError,
   WALFileGoneError,
+  WALIOError,
   WALLockedError,
   WALSpaceError,
   WALSyncError,
@@ -266,6 +267,68 @@ test("resize() keeps every other opener out, at each of its system calls", () =>
   assertHolds(again, 1, 701);
   assertEquals(hidden(disk), []);
   again.close();
+});
+
+test("resize() goes on when a log whose name differs in case is opened or resized at any of its system calls", () => {
+  // Some file systems take the names for one, so the hidden names are the same.
+  const twinPath = LOG.replace("log", "LOG");
+  for (const does of ["opens", "resizes"] as const) {
+    const outcomes = new Map<string, number>();
+    for (let at = 1;; at++) {
+      const disk = new SimulatedDisk();
+      const twin = WAL.open(twinPath, new Process(disk, OPTIONS).options);
+      append(twin, 700);
+      if (does === "opens") twin.close();
+      let wasThere = false;
+      let refused: unknown = null;
+      let calls = -Infinity;
+      const holder = new Process(disk, OPTIONS, () => {
+        if (++calls !== at) return;
+        wasThere = true;
+        if (does === "opens") twin.open();
+        try {
+          if (does === "resizes") twin.resize(LARGE);
+        } catch (error) {
+          refused = error;
+        }
+        append(twin, 10);
+        twin.flush();
+      });
+      const wal = WAL.open(LOG, holder.options);
+      append(wal, 700);
+      calls = 0;
+      let failure: unknown = null;
+      try {
+        wal.resize(LARGE);
+      } catch (error) {
+        failure = error;
+      }
+      const what = `${does} at call ${at}: ${String(refused)}, ${String(failure)}\n${disk.describe(30)}`;
+      if (!wasThere) break;
+      for (const error of [refused, failure]) {
+        // While the other one has a hidden name in use.
+        assert(error === null || error instanceof WALLockedError || error instanceof WALIOError, what);
+      }
+      const outcome = `${refused === null} ${failure === null}`;
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+      append(wal, 10);
+      for (const log of [wal, twin]) {
+        if (log.size === SMALL) log.resize(LARGE);
+        log.flush();
+        log.close();
+      }
+      disk.crash({ mode: "power", keep: "none" });
+      for (const path of [LOG, twinPath]) {
+        const again = WAL.open(path, { ...OPTIONS, storage: disk.storage });
+        assertHolds(again, 1, 710, what);
+        again.close();
+      }
+      assertEquals(disk.paths().sort(), [LOG, twinPath].sort(), what);
+    }
+    assert((outcomes.get("true true") ?? 0) > 5, `${does}: ${JSON.stringify([...outcomes])}`);
+    if (does === "opens") assertEquals([...outcomes.keys()], ["true true"]);
+    else assert((outcomes.get("false true") ?? 0) > 5, JSON.stringify([...outcomes]));
+  }
 });
 
 test("WAL.open() finds the resized log or is refused, when a resize comes at any of its own system calls", () => {

@@ -804,8 +804,9 @@ export class WAL implements Disposable, AsyncDisposable {
    * rejects with a `RangeError`. No-op if the log has the size already.
    *
    * The call holds the event loop until the new file is durable: a quarter of a second for 64 MiB.
-   * Until it returns, the medium holds both files. A file system without hard links cannot resize a
-   * log.
+   * Until it returns, the medium holds both files. The new file belongs to this process's user and
+   * group, with mode 0600, whatever the old file had. A file system without hard links cannot
+   * resize a log.
    *
    * @param bytes the file's size, rounded up to a multiple of 16 KiB: at least 65,536, at most the
    * largest possible mapping (4 GiB on Bun).
@@ -817,6 +818,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALIOError} if the file has another name (a hard link), which would keep the old log
    * under the same id, or if the system reports something else.
    * @throws {WALCorruptError} if a record is damaged.
+   * @throws {WALLockedError} if another log is made or resized whose path differs in case only.
    * @throws {WALFileGoneError} if the file was deleted, replaced or cut, or if the old file's name
    * cannot be given back to it durably. Only reopening helps.
    * @throws {WALClosedError} if the log is closed.

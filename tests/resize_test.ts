@@ -529,3 +529,12 @@ test("resize() to a size that memory or the runtime cannot have is a typed error
   assertHolds(wal, 1, 5);
   wal.close();
 });
+
+test("resize() gives the new file mode 0600, as a new log has it", () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  using wal = WAL.open(path, { size: SMALL });
+  fs.chmodSync(path, 0o644);
+  wal.resize(LARGE);
+  assertEquals(fs.statSync(path).mode & 0o777, 0o600);
+});

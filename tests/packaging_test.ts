@@ -123,7 +123,7 @@ test("package.json packs the sources, what is built of each, the papers and noth
     return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];
   });
   for (const source of Object.values(entries)) assert(sources.includes(source), source);
-  const others = files.filter((path) => !/^(docs\/\w+\.md|examples\/[\w/]+\.ts)$/.test(path));
+  const others = files.filter((path) => !/^(docs\/[\w-]+\.md|examples\/[\w/]+\.ts)$/.test(path));
   assertEquals(others, [...papers, ...sources, ...built].sort());
 }, { skip: skipWithoutPacking });
 

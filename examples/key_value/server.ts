@@ -13,6 +13,8 @@ import { consume, WAL, WALError, WALFullError } from "@cidstore/wal";
 import { bytesToHalves, bytesToHex, halvesToBytes, hexToBytes, uuidToBytes } from "@cidstore/wal/keys";
 import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
 
+/** How long requests that run are waited for at the end, in milliseconds. */
+const GRACE_MS = 1000;
 /** 32 hex digits, and no more than a line's end after them. */
 const MOST_BODY_BYTES = 64;
 
@@ -105,7 +107,9 @@ async function stop(): Promise<void> {
   for (const signal of SIGNALS) process.removeListener(signal, stop);
   const closed = new Promise((resolve) => server.close(resolve));
   server.closeIdleConnections();
+  const late = setTimeout(() => server.closeAllConnections(), GRACE_MS); // those that clients keep open
   await closed;
+  clearTimeout(late);
   await consumer.stop().catch(() => {}); // fail() has told of it
   await wal[Symbol.asyncDispose]();
   store.close();

@@ -30,7 +30,15 @@ const PRELUDE = `
     writeFileSync(path + ".new", String(number));
     renameSync(path + ".new", path);
   };
-  const print = (text) => writeSync(1, text + "\\n");`;
+  const print = (text) => {
+    for (;;) {
+      try {
+        return writeSync(1, text + "\\n");
+      } catch (error) {
+        if (error.code !== "EAGAIN") throw error; // Node does not wait where the pipe is full
+      }
+    }
+  };`;
 
 /** Saves each number, and says then that it has. */
 const COUNTER = "for (let number = saved + 1;; number++) { save(number); print(number); }";

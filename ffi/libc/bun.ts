@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { isMainThread } from "node:worker_threads";
-import { firstLibrary, type Libc } from "./libc.ts";
+import { firstLibrary, type Libc, plainCalls } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
 
 // As much of Bun's types as is used here. `Bun.FFI` is `bun:ffi` without an import, which Deno
@@ -75,10 +75,11 @@ function bind(ffi: BunFFI, on: Platform): { calls: Record<string, Call>; library
  */
 export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
   const { calls, library } = bind(ffi, on);
-  const blocking = (name: string): Call =>
-    calls[on.symbols[name] ?? name] ?? (() => {
-      throw new Error(`${name} is not a call of ${on.os}`);
-    });
+  const find = (name: string): Call | undefined => {
+    const call = calls[on.symbols[name] ?? name];
+    // A 64-bit result may be a bigint.
+    return call && on.signatures[name]?.[1] === "long" ? (...values) => Number(call(...values)) : call;
+  };
   const view = (address: number, lengthBytes: number): ArrayBuffer => {
     const buffer = checked(ffi.toArrayBuffer(address, 0, lengthBytes));
     if (buffer.byteLength !== lengthBytes) {
@@ -86,7 +87,6 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
     }
     return buffer;
   };
-  const fcntl = blocking("fcntl");
   // The address belongs to this thread, and is valid as long as the thread lives.
   const errno = new Int32Array(view(Number(calls[on.errnoLocation]!()), 4));
   let statx: Libc["statx"] = null;
@@ -95,28 +95,11 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
       statx = open(ffi, library, { statx: definition(STATX_SIGNATURE) })["statx"] as Libc["statx"];
     } catch { /* an older library has no statx: stat of node:fs serves */ }
   }
-  const mmap = blocking("mmap");
-  const sysconf = blocking("sysconf");
   return {
     errno: () => errno[0]!,
-    sysconf: (name) => Number(sysconf(name)),
-    mmap: (...values) => Number(mmap(...values)),
-    munmap: blocking("munmap"),
-    msync: blocking("msync"),
+    ...plainCalls(on, find),
     msyncAsync: null,
-    madvise: blocking("madvise"),
-    mincore: blocking("mincore"),
-    flock: blocking("flock"),
-    fsync: blocking("fsync"),
-    fdatasync: blocking("fdatasync"),
-    fstatfs: blocking("fstatfs"),
-    getrlimit: blocking("getrlimit"),
-    ioctl: blocking("ioctl"),
-    posix_fallocate: blocking("posix_fallocate"),
-    posix_fadvise: blocking("posix_fadvise"),
     statx,
-    fcntl: (fd, command, argument) =>
-      on.padsVariadic ? fcntl(fd, command, 0, 0, 0, 0, 0, 0, argument) : fcntl(fd, command, argument),
     fcntlAsync: null,
     addressOf: (buffer) => checked(ffi.ptr(buffer)),
     view,

@@ -1,8 +1,7 @@
 // The C library by Deno's FFI.
 
-import { firstLibrary, type Libc } from "./libc.ts";
+import { fcntlArguments, firstLibrary, type Libc, libcDenied, type NumberCall, plainCalls } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE } from "./platform.ts";
-import { RegionError } from "../region.ts";
 
 // As much of Deno's types as is used here, so that this file type-checks without Deno's own types.
 declare const pointerBrand: unique symbol;
@@ -41,8 +40,7 @@ function open(deno: DenoFFI, library: string, symbols: Record<string, Definition
     return deno.dlopen(library, symbols).symbols;
   } catch (cause) {
     if (!(cause instanceof Error) || (cause.name !== "NotCapable" && cause.name !== "PermissionDenied")) throw cause;
-    const message = "Cannot call the C library: run again with --allow-ffi";
-    throw new RegionError("PERMISSION", message, { flags: ["--allow-ffi"], call: "dlopen", cause });
+    throw libcDenied(cause);
   }
 }
 
@@ -74,47 +72,24 @@ function bind(deno: DenoFFI, on: Platform): Record<string, Call> {
 export function openLibc(on: Platform): Libc {
   const deno = (globalThis as unknown as { Deno: DenoFFI }).Deno;
   const calls = bind(deno, on);
-  const blocking = (name: string): (...values: number[]) => number => {
+  const find = (name: string): NumberCall | undefined => {
     const call = calls[name];
-    if (call === undefined) {
-      return () => {
-        throw new Error(`${name} is not a call of ${on.os}`);
-      };
-    }
     // A 64-bit result is a bigint.
-    return on.signatures[name]![1] === "long"
-      ? (...values) => Number(call(...values))
-      : call as (...values: number[]) => number;
+    return call && on.signatures[name]?.[1] === "long" ? (...values) => Number(call(...values)) : call as NumberCall;
   };
   const view = (address: number, lengthBytes: number): ArrayBuffer =>
     deno.UnsafePointerView.getArrayBuffer(deno.UnsafePointer.create(BigInt(address)), lengthBytes);
-  const fcntl = blocking("fcntl");
-  const padded = (fd: number, command: number, argument: number): number[] =>
-    on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
   // The address belongs to this thread, and is valid as long as the thread lives.
   const errno = new Int32Array(view(Number(calls["errnoLocation"]!()), 4));
   return {
     errno: () => errno[0]!,
-    sysconf: blocking("sysconf"),
-    mmap: blocking("mmap"),
-    munmap: blocking("munmap"),
-    msync: blocking("msync"),
+    ...plainCalls(on, find),
     msyncAsync: calls["msyncAsync"] as Libc["msyncAsync"],
-    madvise: blocking("madvise"),
-    mincore: blocking("mincore"),
-    flock: blocking("flock"),
-    fsync: blocking("fsync"),
-    fdatasync: blocking("fdatasync"),
-    fstatfs: blocking("fstatfs"),
-    getrlimit: blocking("getrlimit"),
-    ioctl: blocking("ioctl"),
-    posix_fallocate: blocking("posix_fallocate"),
-    posix_fadvise: blocking("posix_fadvise"),
     statx: (calls["statx"] ?? null) as Libc["statx"],
-    fcntl: (fd, command, argument) => fcntl(...padded(fd, command, argument)),
     fcntlAsync: calls["fcntlAsync"] === undefined
       ? null
-      : (fd, command, argument) => calls["fcntlAsync"]!(...padded(fd, command, argument)) as Promise<number>,
+      : (fd, command, argument) =>
+        calls["fcntlAsync"]!(...fcntlArguments(on, fd, command, argument)) as Promise<number>,
     addressOf: (buffer) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(buffer))),
     view,
     maxViewBytes: MAX_VIEW_BYTES,

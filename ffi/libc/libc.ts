@@ -77,6 +77,60 @@ export interface Libc {
   keep(object: object): void;
 }
 
+/** A function of the C library, with numbers for all that it takes and returns. */
+export type NumberCall = (...values: number[]) => number;
+
+/** The functions that every runtime calls alike, once it has them. */
+type PlainCalls = Omit<
+  Libc,
+  | "errno"
+  | "msyncAsync"
+  | "statx"
+  | "fcntlAsync"
+  | "addressOf"
+  | "view"
+  | "maxViewBytes"
+  | "canMapIntoMemories"
+  | "keep"
+>;
+
+/** @param find a function by its name; undefined if the library was not asked for it. */
+export function plainCalls(on: Platform, find: (name: string) => NumberCall | undefined): PlainCalls {
+  const call = (name: string): NumberCall =>
+    find(name) ?? (() => {
+      throw new Error(`${name} is not a call of ${on.os}`);
+    });
+  const fcntl = call("fcntl");
+  return {
+    sysconf: call("sysconf"),
+    mmap: call("mmap"),
+    munmap: call("munmap"),
+    msync: call("msync"),
+    madvise: call("madvise"),
+    mincore: call("mincore"),
+    flock: call("flock"),
+    fsync: call("fsync"),
+    fdatasync: call("fdatasync"),
+    fstatfs: call("fstatfs"),
+    getrlimit: call("getrlimit"),
+    ioctl: call("ioctl"),
+    posix_fallocate: call("posix_fallocate"),
+    posix_fadvise: call("posix_fadvise"),
+    fcntl: (fd, command, argument) => fcntl(...fcntlArguments(on, fd, command, argument)),
+  };
+}
+
+/** The arguments of `fcntl`, with the padding that its platform needs. */
+export function fcntlArguments(on: Platform, fd: number, command: number, argument: number): number[] {
+  return on.padsVariadic ? [fd, command, 0, 0, 0, 0, 0, 0, argument] : [fd, command, argument];
+}
+
+/** The sandbox forbids to open the library. */
+export function libcDenied(cause: unknown): RegionError {
+  const message = "Cannot call the C library: run again with --allow-ffi";
+  return new RegionError("PERMISSION", message, { flags: ["--allow-ffi"], call: "dlopen", cause });
+}
+
 /**
  * Opens libc by the first of its names that has all the functions.
  *

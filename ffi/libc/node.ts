@@ -1,8 +1,7 @@
 // The C library by Node's FFI.
 
 import process from "node:process";
-import { RegionError } from "../region.ts";
-import { firstLibrary, type Libc } from "./libc.ts";
+import { firstLibrary, type Libc, libcDenied, type NumberCall, plainCalls } from "./libc.ts";
 import { type CSignature, type CType, type Platform, STATX_SIGNATURE, unsupported } from "./platform.ts";
 
 // As much of Node's types as is used here. Deno and Bun have no `node:ffi`, so it is not imported.
@@ -42,13 +41,12 @@ function open(ffi: NodeFFI, library: string, wanted: Record<string, Definition>)
     return ffi.dlopen(library, wanted);
   } catch (cause) {
     if ((cause as { code?: unknown }).code !== "ERR_ACCESS_DENIED") throw cause;
-    const message = "Cannot call the C library: run again with --allow-ffi";
-    throw new RegionError("PERMISSION", message, { flags: ["--allow-ffi"], call: "dlopen", cause });
+    throw libcDenied(cause);
   }
 }
 
 /** A function that takes and returns numbers. */
-function withNumbers(call: Call, [parameters]: CSignature): (...values: number[]) => number {
+function withNumbers(call: Call, [parameters]: CSignature): NumberCall {
   const isWide = parameters.map((type) => type === "size" || type === "long");
   return (...values) => Number(call(...values.map((value, index) => isWide[index] ? BigInt(value) : value)));
 }
@@ -67,16 +65,12 @@ export function openLibc(on: Platform): Libc {
     wanted[on.symbols[name] ?? name] = definition(signature);
   }
   const { lib, functions, library } = firstLibrary(on, (library) => ({ ...open(ffi, library, wanted), library }));
-  const blocking = (name: string): (...values: number[]) => number => {
+  const find = (name: string): NumberCall | undefined => {
     const signature = on.signatures[name];
-    if (signature !== undefined) return withNumbers(functions[on.symbols[name] ?? name]!, signature);
-    return () => {
-      throw new Error(`${name} is not a call of ${on.os}`);
-    };
+    return signature && withNumbers(functions[on.symbols[name] ?? name]!, signature);
   };
   const view = (address: number, lengthBytes: number): ArrayBuffer =>
     ffi.toArrayBuffer(BigInt(address), lengthBytes, false);
-  const fcntl = blocking("fcntl");
   // The address belongs to this thread, and is valid as long as the thread lives.
   const errno = new Int32Array(view(Number(functions[on.errnoLocation]!()), 4));
   let statx: Libc["statx"] = null;
@@ -88,24 +82,9 @@ export function openLibc(on: Platform): Libc {
   }
   return {
     errno: () => errno[0]!,
-    sysconf: blocking("sysconf"),
-    mmap: blocking("mmap"),
-    munmap: blocking("munmap"),
-    msync: blocking("msync"),
+    ...plainCalls(on, find),
     msyncAsync: null,
-    madvise: blocking("madvise"),
-    mincore: blocking("mincore"),
-    flock: blocking("flock"),
-    fsync: blocking("fsync"),
-    fdatasync: blocking("fdatasync"),
-    fstatfs: blocking("fstatfs"),
-    getrlimit: blocking("getrlimit"),
-    ioctl: blocking("ioctl"),
-    posix_fallocate: blocking("posix_fallocate"),
-    posix_fadvise: blocking("posix_fadvise"),
     statx,
-    fcntl: (fd, command, argument) =>
-      on.padsVariadic ? fcntl(fd, command, 0, 0, 0, 0, 0, 0, argument) : fcntl(fd, command, argument),
     fcntlAsync: null,
     addressOf: (buffer) => Number(ffi.getRawPointer(buffer)),
     view,

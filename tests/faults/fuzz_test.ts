@@ -22,10 +22,9 @@ import { WAL, WALCorruptError, WALError, type WALOptions } from "../../mod.ts";
 import { INITIAL_STATE, updateCrc32c } from "../../src/format/codec.ts";
 import * as layout from "../../src/format/layout.ts";
 import { OPTION_NAMES } from "../../src/arguments/options.ts";
-import { checksumSeed } from "../../src/format/record.ts";
 import { Random } from "../../src/testing/random.ts";
 import { BytesStorage } from "../support/bytes_storage.ts";
-import { referenceSeal } from "../support/codec_reference.ts";
+import { sealInFile } from "../support/codec_reference.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 import { turn } from "../support/turn.ts";
@@ -402,8 +401,7 @@ function forgeRecord(bytes: Bytes, slot: number, random: Random, near: number): 
   if (field === "versionOp") view.setUint8(layout.VERSION_OP_AT, random.chance(0.5) ? 0x44 : random.below(256));
   if (field === "time") view.setBigUint64(layout.TIME_NANOS_AT, value, true);
   if (field === "value") view.setBigUint64(layout.VALUE_LOW_AT, value, true);
-  const seed = checksumSeed(bytes.subarray(layout.HEADER_LOG_ID_AT, layout.HEADER_LOG_ID_AT + layout.LOG_ID_BYTES));
-  referenceSeal(seed, bytes, at, 1);
+  sealInFile(bytes, at);
   return `${field} of slot ${slot} = ${value}`;
 }
 

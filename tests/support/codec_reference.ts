@@ -1,6 +1,7 @@
 // The codec a second time, plainly: byte by byte and field by field.
 
 import type { Run } from "../../src/format/codec.ts";
+import { HEADER_LOG_ID_AT, LOG_ID_BYTES } from "../../src/format/layout.ts";
 import { shiftCrc } from "./reference.ts";
 
 /** For each byte, the state after it, from state 0. */
@@ -21,6 +22,11 @@ export function recordCrc(seed: number, bytes: Uint8Array, at: number): number {
 export function referenceSeal(seed: number, bytes: Uint8Array, at: number, count: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   for (const end = at + count * 64; at < end; at += 64) view.setInt32(at, recordCrc(seed, bytes, at), true);
+}
+
+/** Seals the record at an offset of a log's file, whatever it says. */
+export function sealInFile(file: Uint8Array, at: number): void {
+  referenceSeal(shiftCrc(file.subarray(HEADER_LOG_ID_AT, HEADER_LOG_ID_AT + LOG_ID_BYTES)), file, at, 1);
 }
 
 /** What the first records of a run are. */

@@ -5,6 +5,7 @@ import { diskStorage } from "../../ffi/storage.ts";
 import { CountedTurn, LoopTurn, type Turn } from "../../ffi/turn.ts";
 import { DEFAULT_FILE_BYTES, MINIMUM_FILE_BYTES } from "../format/layout.ts";
 import { checkDelayMs, checkInteger, MAX_U16, show } from "./numbers.ts";
+import { checkOptionNames } from "./objects.ts";
 import type { WALOptions } from "../types.ts";
 
 /** How far ahead of the wall clock the log's time may get, by default: a day. */
@@ -66,14 +67,7 @@ export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
  * @throws {TypeError} or {RangeError} if an option cannot be used.
  */
 export function checkOptions(options: WALOptions): CheckedOptions {
-  if (options === null || typeof options !== "object") {
-    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!(OPTION_NAMES as readonly string[]).includes(name)) {
-      throw new TypeError(`Cannot use ${show(name)} as an option: there is no option of this name`);
-    }
-  }
+  checkOptionNames(options, OPTION_NAMES);
   // Each option is read once, because it may be a getter.
   const { size, storage, now } = options;
   const isSimulated = storage !== undefined && now !== undefined;

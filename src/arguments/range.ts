@@ -3,6 +3,7 @@
 import { WALTruncatedError } from "../errors.ts";
 import type { BackupOptions, LSN, RecordRange } from "../types.ts";
 import { checkInteger, checkLsn, checkU64, show } from "./numbers.ts";
+import { checkOptionNames } from "./objects.ts";
 
 /** A `Date` counts in milliseconds, hybrid time in nanoseconds. */
 const NANOS_PER_MS = 1_000_000n;
@@ -46,13 +47,7 @@ export function checkRange(
  * because it may be misspelt.
  */
 export function takeThrough(options: BackupOptions): LSN {
-  if (options === null || typeof options !== "object") {
-    throw new TypeError(`Cannot use ${show(options)} as options: it must be an object`);
-  }
-  const other = Object.keys(options).find((name) => name !== "through");
-  if (other !== undefined) {
-    throw new TypeError(`Cannot use ${show(other)} as an option: there is no option of this name`);
-  }
+  checkOptionNames(options, ["through"]);
   const { through } = options;
   if (through === undefined) return Infinity;
   checkLsn(through, "through");

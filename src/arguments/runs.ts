@@ -5,6 +5,7 @@ import { isOpcode } from "../format/operations.ts";
 import type { AppliedRun, HybridTime, LSN, OpType, WALRecordFields } from "../types.ts";
 import { isDetached, lengthOf } from "./bytes.ts";
 import { checkInteger, checkU64, MAX_U16, MAX_U32, show, typeOf } from "./numbers.ts";
+import { checkObject } from "./objects.ts";
 
 /** @throws {TypeError} or {RangeError} if it is no log's id. */
 export function checkRunLogId(logId: unknown): asserts logId is string {
@@ -70,11 +71,6 @@ function takeRecordTime(time: HybridTime): HybridTime {
 function checkHalf(value: bigint, name: string): void {
   if (typeof value !== "bigint") throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a bigint`);
   checkU64(value, name);
-}
-
-function checkObject(value: unknown, name: string): void {
-  if (value !== null && typeof value === "object") return;
-  throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be an object`);
 }
 
 /**

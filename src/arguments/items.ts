@@ -68,6 +68,9 @@ const INSERTS: Kind = { opType: OpType.Insert, itemBytes: INSERT_BYTES };
 const DELETES: Kind = { opType: OpType.Delete, itemBytes: DELETE_BYTES };
 const OF_ANY_KIND: Kind = { opType: MIXED, itemBytes: MIXED_BYTES };
 
+// Each of the three has the loop over an array itself. With one loop for all, Bun takes a fifth
+// longer for deletes, and 3 % for inserts.
+
 /** Reads a batch of `batchInsert()`. */
 export function readInserts(items: Iterable<InsertItem | InsertBytes> | Uint8Array): Batch {
   if (ArrayBuffer.isView(items)) return readPacked(items, INSERTS);

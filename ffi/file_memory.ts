@@ -35,7 +35,19 @@ interface Place {
   readonly at: number;
 }
 
-/** A file's bytes in memory. */
+/**
+ * A file's bytes in memory.
+ *
+ * @example The memory of a region, in a storage of one's own
+ * ```ts
+ * import { FileMemory } from "@cidstore/wal";
+ *
+ * const memory = new FileMemory(65_536); // zeros
+ * memory.bytes().set(Uint8Array.of(1, 2, 3)); // what was read from the file
+ * console.log(memory.bytes(0, 3)); // Uint8Array(3) [1, 2, 3]
+ * memory.detach(); // when the region is closed
+ * ```
+ */
 export class FileMemory {
   /**
    * The memory that the codec sees, with the file's first byte at `at`. Null if WebAssembly cannot

@@ -33,6 +33,18 @@ export type WALErrorCode =
 /**
  * Base of all errors of the log. For a wrong argument, the log throws a `TypeError` or a
  * `RangeError` instead.
+ *
+ * @example
+ * ```ts
+ * import { WAL, WALError } from "@cidstore/wal";
+ *
+ * try {
+ *   WAL.open("missing/log", { create: false });
+ * } catch (error) {
+ *   if (!(error instanceof WALError)) throw error; // a wrong argument
+ *   console.log(error.code); // NOT_FOUND
+ * }
+ * ```
  */
 export class WALError extends Error {
   /** The class's name. */

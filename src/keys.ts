@@ -34,6 +34,13 @@ const UUID_LENGTH = HEX_DIGITS + HYPHENS.length;
  *
  * @throws {TypeError} if it is no string.
  * @throws {RangeError} if it has another length, or a character that is no hex digit.
+ *
+ * @example
+ * ```ts
+ * import { hexToBytes } from "@cidstore/wal/keys";
+ *
+ * console.log(hexToBytes("000102030405060708090a0b0c0d0e0f")[15]); // 15
+ * ```
  */
 export function hexToBytes(hex: string): Uint8Array<ArrayBuffer> {
   checkText(hex, "hex", HEX_DIGITS, "it must have 32 hex digits");
@@ -46,6 +53,13 @@ export function hexToBytes(hex: string): Uint8Array<ArrayBuffer> {
  * Bytes as 32 hex digits with small letters.
  *
  * @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes.
+ *
+ * @example
+ * ```ts
+ * import { bytesToHex } from "@cidstore/wal/keys";
+ *
+ * console.log(bytesToHex(new Uint8Array(16).fill(0xab)).length); // 32
+ * ```
  */
 export function bytesToHex(bytes: Uint8Array): string {
   checkBytes(bytes, "bytes");
@@ -60,6 +74,13 @@ export function bytesToHex(bytes: Uint8Array): string {
  *
  * @throws {TypeError} if it is no string.
  * @throws {RangeError} if it has another length, or another character at one of its places.
+ *
+ * @example
+ * ```ts
+ * import { uuidToBytes } from "@cidstore/wal/keys";
+ *
+ * console.log(uuidToBytes("6ba7b810-9dad-11d1-80b4-00c04fd430c8")[0] === 0x6b); // true
+ * ```
  */
 export function uuidToBytes(uuid: string): Uint8Array<ArrayBuffer> {
   checkText(uuid, "uuid", UUID_LENGTH, "it must have 36 characters, 8-4-4-4-12 hex digits");
@@ -79,6 +100,14 @@ export function uuidToBytes(uuid: string): Uint8Array<ArrayBuffer> {
  * Bytes as the text of a UUID, with small letters.
  *
  * @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes.
+ *
+ * @example
+ * ```ts
+ * import { bytesToUUID, uuidToBytes } from "@cidstore/wal/keys";
+ *
+ * const bytes = uuidToBytes("6BA7B810-9DAD-11D1-80B4-00C04FD430C8");
+ * console.log(bytesToUUID(bytes)); // 6ba7b810-9dad-11d1-80b4-00c04fd430c8
+ * ```
  */
 export function bytesToUUID(bytes: Uint8Array): string {
   const hex = bytesToHex(bytes);
@@ -91,6 +120,13 @@ export function bytesToUUID(bytes: Uint8Array): string {
  *
  * @throws {TypeError} if it is no bigint.
  * @throws {RangeError} if it is not from 0 to 2^128 − 1.
+ *
+ * @example
+ * ```ts
+ * import { bigintToBytes } from "@cidstore/wal/keys";
+ *
+ * console.log(bigintToBytes(0x1234n)[14] === 0x12); // true
+ * ```
  */
 export function bigintToBytes(bigint: bigint): Uint8Array<ArrayBuffer> {
   if (typeof bigint !== "bigint") throw new TypeError(`Cannot use ${show(bigint)} as bigint: it must be a bigint`);
@@ -104,6 +140,13 @@ export function bigintToBytes(bigint: bigint): Uint8Array<ArrayBuffer> {
  * Bytes as one bigint of 128 bits.
  *
  * @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes.
+ *
+ * @example
+ * ```ts
+ * import { bytesToBigInt } from "@cidstore/wal/keys";
+ *
+ * console.log(bytesToBigInt(new Uint8Array(16).fill(255)) === 2n ** 128n - 1n); // true
+ * ```
  */
 export function bytesToBigInt(bytes: Uint8Array): bigint {
   const [high, low] = bytesToHalves(bytes);
@@ -117,6 +160,13 @@ export function bytesToBigInt(bytes: Uint8Array): bigint {
  * @param low lower 64 bits.
  * @throws {TypeError} if a half is neither a bigint nor a number.
  * @throws {RangeError} if a half is out of range.
+ *
+ * @example
+ * ```ts
+ * import { halvesToBytes } from "@cidstore/wal/keys";
+ *
+ * console.log(halvesToBytes(1n, 2n)[7], halvesToBytes(1n, 2n)[15]); // 1 2
+ * ```
  */
 export function halvesToBytes(high: U64, low: U64): Uint8Array<ArrayBuffer> {
   checkU64(high, "high");
@@ -132,6 +182,13 @@ export function halvesToBytes(high: U64, low: U64): Uint8Array<ArrayBuffer> {
  * Bytes as two halves of 64 bits.
  *
  * @throws {TypeError} or {RangeError} if it is no `Uint8Array` of 16 bytes.
+ *
+ * @example
+ * ```ts
+ * import { bytesToHalves } from "@cidstore/wal/keys";
+ *
+ * console.log(bytesToHalves(new Uint8Array(16).fill(1, 15))); // [0n, 1n]
+ * ```
  */
 export function bytesToHalves(bytes: Uint8Array): [high: bigint, low: bigint] {
   checkBytes(bytes, "bytes");

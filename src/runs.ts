@@ -81,6 +81,22 @@ export interface DecodedRun extends AppliedRun {
  * the run before, runs follow each other without a gap.
  * @throws {TypeError} or {RangeError} if an argument cannot be used: also if there is no record, or
  * if the LSNs do not ascend from `firstLsn` to `lastLsn`.
+ *
+ * @example In `applyBatch()` of a store that sends
+ * ```ts
+ * import { type AppliedRun, WAL, type WALRecord } from "@cidstore/wal";
+ * import { encodeRun } from "@cidstore/wal/runs";
+ *
+ * const sent: Uint8Array[] = [];
+ * const applyBatch = (records: readonly WALRecord[], run: AppliedRun) => {
+ *   sent.push(encodeRun(records, run).bytes);
+ * };
+ *
+ * using wal = WAL.open(null);
+ * wal.batchInsertSync([[1, 2, 3, 4], [5, 6, 7, 8]]);
+ * applyBatch(wal.replay(), { logId: wal.logId, firstLsn: 1, lastLsn: 2 });
+ * console.log(sent.length); // 1
+ * ```
  */
 export function encodeRun(records: readonly WALRecordFields[], run: AppliedRun): EncodedRun {
   const { logId, firstLsn, lastLsn } = takeRun(run);
@@ -125,6 +141,23 @@ export function encodeRun(records: readonly WALRecordFields[], run: AppliedRun):
  * @param options `logId` is the log that the run must be of, as in `AppliedRun`.
  * @throws {WALRunError} if the bytes are no run, or a damaged one, or another log's.
  * @throws {TypeError} or {RangeError} if an argument cannot be used.
+ *
+ * @example A byte that was changed on the way
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { decodeRun, WALRunError } from "@cidstore/wal/runs";
+ *
+ * await using wal = WAL.open(null);
+ * await wal.logInsert(1, 2, 3, 4);
+ * const { bytes, logId } = wal.encodeRun();
+ * console.log(decodeRun(bytes, { logId }).records[0]?.keyLow); // 2n
+ * bytes[bytes.length - 1]! ^= 1;
+ * try {
+ *   decodeRun(bytes, { logId });
+ * } catch (error) {
+ *   if (error instanceof WALRunError) console.log(error.fault, error.lsn); // record 1
+ * }
+ * ```
  */
 export function decodeRun(bytes: Uint8Array, options: { readonly logId: string }): DecodedRun {
   const logId = takeLogId(options);

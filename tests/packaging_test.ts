@@ -2,10 +2,12 @@
 // by URL.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findRuntime, plainEnvironment } from "../scripts/tools.ts";
 import { PROJECT_URL } from "./support/child.ts";
 import { assertImportsOwnFiles, runWithServer, serveModules } from "./support/module_server.ts";
 import { entries, packageJson, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
@@ -245,3 +247,29 @@ function linkTypes(app: TempDir): void {
   fs.symlinkSync(`${PROJECT}node_modules/bun-types`, app.join("node_modules/@types/bun"));
   fs.symlinkSync(`${PROJECT}node_modules/@types/node`, app.join("node_modules/@types/node"));
 }
+
+/** What `deno doc --json` says, as far as it is asked here. */
+interface Documentation {
+  readonly nodes: Record<string, { readonly symbols: readonly DocumentedSymbol[] }>;
+}
+interface DocumentedSymbol {
+  readonly name: string;
+  readonly declarations: readonly { readonly kind: string }[];
+}
+
+const deno = findRuntime("deno");
+
+test("every exported function and class has an example in its documentation, but the errors", () => {
+  const modules = Object.values<string>(denoJson.exports);
+  const options = { cwd: PROJECT, encoding: "utf8", maxBuffer: 2 ** 28, env: plainEnvironment() } as const;
+  const { stdout } = spawnSync(deno!, ["doc", "--json", ...modules], options);
+  const { nodes } = JSON.parse(stdout) as Documentation;
+  const isCalled = ({ declarations }: DocumentedSymbol) =>
+    declarations.some(({ kind }) => kind === "class" || kind === "function");
+  const called = Object.values(nodes).flatMap(({ symbols }) => symbols).filter(isCalled);
+  for (const name of ["WAL", "WALError", "hexToBytes"]) assert(called.some((symbol) => symbol.name === name), name);
+  const bare = called.filter((symbol) => !JSON.stringify(symbol).includes('"kind":"example"'));
+  // That of WALError is for all errors. A simulated machine throws the other two.
+  const missing = bare.map(({ name }) => name).filter((name) => !name.endsWith("Error"));
+  assertEquals(missing.sort(), ["SimulatedCrash", "SimulatedFailure"]);
+}, { skip: deno === null && "no deno was found" });

@@ -40,6 +40,19 @@ export type { Entry, Value } from "./pair.ts";
  * It skips records at or below `appliedLsn()`, so it may go from one consumer of a log to the next.
  * A new store has LSN 0, so it gets everything that its log retains. A log that has released
  * records refuses a new store, because the store would lack them.
+ *
+ * @example
+ * ```ts
+ * import { consume, WAL } from "@cidstore/wal";
+ * import { MemoryStore } from "@cidstore/wal/stores/memory";
+ *
+ * await using wal = WAL.open(null);
+ * const store = new MemoryStore();
+ * await using consumer = consume(wal, store);
+ * await wal.batchInsert([[1, 2, 3, 4], [1, 2, 5, 6]]);
+ * await wal.whenApplied();
+ * console.log(store.values(1n, 2n), consumer.applied); // [[3n, 4n], [5n, 6n]] 2
+ * ```
  */
 export class MemoryStore implements RecordStore {
   #pairs = new PairTable();

@@ -55,6 +55,19 @@ export interface SQLiteStoreOptions {
  * A consumer applies a backlog in transactions of up to 16,384 records or 100 ms. Others have their
  * turns while one is open. Then this store shows the runs that are applied so far, and other
  * connections show them after the commit. Any change or `sync()` by hand commits them first.
+ *
+ * @example A store that a process finds again
+ * ```ts
+ * import { consume, WAL } from "@cidstore/wal";
+ * import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
+ *
+ * await using wal = WAL.open(null); // a path in a service
+ * using store = new SQLiteStore(":memory:"); // a path, too
+ * await using consumer = consume(wal, store);
+ * await wal.logReplace(1, 2, 3, 4);
+ * await wal.whenApplied();
+ * console.log(store.keyCount, store.appliedLsn() <= consumer.applied); // 1 true
+ * ```
  */
 export class SQLiteStore implements RecordStore, Disposable {
   readonly #connection: SQLiteConnection;

@@ -5,7 +5,18 @@
 // counter starts at 1, and twelve numbers are discarded. Labels are hashed with FNV-1a (Fowler,
 // Noll, Vo).
 
-/** Deterministic random numbers. The same seed gives the same numbers on every runtime. */
+/**
+ * Deterministic random numbers. The same seed gives the same numbers on every runtime.
+ *
+ * @example
+ * ```ts
+ * import { Random } from "@cidstore/wal/testing";
+ *
+ * const random = new Random(7);
+ * const again = new Random(7);
+ * console.log(random.below(100) === again.below(100), random.between(1, 6) <= 6); // true true
+ * ```
+ */
 export class Random {
   /** The seed, as given. */
   readonly seed: number;

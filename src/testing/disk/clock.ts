@@ -3,6 +3,20 @@
 /**
  * A wall clock under a test's control, in milliseconds since 1970. Give `now` to whoever asks for
  * the time.
+ *
+ * @example A log whose wall clock jumps back
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { SimulatedClock } from "@cidstore/wal/testing";
+ *
+ * const clock = new SimulatedClock(Date.UTC(2026, 0, 1));
+ * using wal = WAL.open(null, { now: clock.now });
+ * wal.logInsertSync(1, 2, 3, 4);
+ * clock.advance(-60_000);
+ * wal.logInsertSync(5, 6, 7, 8);
+ * const [first, second] = wal.replay();
+ * console.log(first!.time[0] <= second!.time[0]); // true: the log's time goes on
+ * ```
  */
 export class SimulatedClock {
   #timeMs: number;

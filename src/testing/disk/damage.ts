@@ -13,6 +13,25 @@ const SECTOR_BYTES = 512;
 /**
  * Damages the files of a disk, closed, crashed or open. Sectors have 512 bytes and are counted from
  * the file's first byte. Every method throws `RangeError` for bytes that the file does not have.
+ *
+ * @example A bit of an acknowledged record turns over
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { SimulatedDisk } from "@cidstore/wal/testing";
+ *
+ * const disk = new SimulatedDisk();
+ * const options = { storage: disk.storage, now: disk.clock.now, size: 65536 };
+ * {
+ *   await using wal = WAL.open("/sim/log", options);
+ *   await wal.logInsert(1, 2, 3, 4);
+ * }
+ * disk.damage.flipBit("/sim/log", 16_384 + 40, 3);
+ * try {
+ *   WAL.open("/sim/log", options);
+ * } catch (error) {
+ *   console.log((error as { code: string }).code); // CORRUPT
+ * }
+ * ```
  */
 export class DiskDamage {
   readonly #machine: { readonly tree: SimulatedTree };

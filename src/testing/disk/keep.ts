@@ -54,6 +54,13 @@ const MAX_PIECES = 12;
  * Every way in which pieces can be kept or lost, nothing first.
  *
  * @throws {RangeError} if there are more than 12 pieces, hence more than 4096 ways.
+ *
+ * @example
+ * ```ts
+ * import { everySubset } from "@cidstore/wal/testing";
+ *
+ * console.log([...everySubset(3)].length); // 8 ways to keep or lose three pieces
+ * ```
  */
 export function* everySubset(count: number): Generator<(piece: DirtyPiece, index: number) => boolean> {
   if (count > MAX_PIECES) throw new RangeError(`${count} pieces have too many subsets to try them all`);

@@ -5,6 +5,23 @@ import type { SimulatedMachine } from "./simulated_process.ts";
 /**
  * What another program does to files, also to those that a log has open. Its calls are not
  * counted as steps, and no fault makes them fail.
+ *
+ * @example Another program deletes the log
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { SimulatedDisk } from "@cidstore/wal/testing";
+ *
+ * const disk = new SimulatedDisk();
+ * const options = { storage: disk.storage, now: disk.clock.now, size: 65536 };
+ * const wal = WAL.open("/sim/log", options);
+ * wal.logInsertSync(1, 2, 3, 4);
+ * disk.outsider.unlink("/sim/log");
+ * try {
+ *   wal.flush();
+ * } catch (error) {
+ *   console.log((error as { code: string }).code); // GONE
+ * }
+ * ```
  */
 export class OtherProgram {
   readonly #machine: SimulatedMachine;

@@ -85,6 +85,21 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /**
  * A disk that loses, tears and damages what real disks do; see the fault model at the top of this
  * file.
+ *
+ * @example A full disk
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ * import { SimulatedDisk } from "@cidstore/wal/testing";
+ *
+ * const disk = new SimulatedDisk();
+ * const options = { storage: disk.storage, now: disk.clock.now, size: 65536 };
+ * disk.fail({ call: "allocate", errno: "ENOSPC" });
+ * try {
+ *   WAL.open("/sim/log", options);
+ * } catch (error) {
+ *   console.log((error as { code: string }).code); // NO_SPACE
+ * }
+ * ```
  */
 export class SimulatedDisk {
   /** The wall clock of the machine: pass `disk.clock.now` to the log. */

@@ -1234,7 +1234,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a batch is sealed before what was appended earlier",
     hazard: "H54",
-    edits: edit("src/engine/appender.ts", "    this.seal();\n    clock.tick();", "    clock.tick();"),
+    edits: edit("src/engine/appender.ts", "    this.seal();\n    if (time", "    if (time"),
     tests: faults("unsealed"),
   },
   {

@@ -358,6 +358,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * consumer hands them to its store in one run. As {@linkcode WAL.batchInsert}.
    *
    * @param items what each record does, in order. Each field of an item is read once.
+   * @param time the first record's hybrid time, as in {@linkcode WAL.logInsert}. The times of the
+   * others follow by sequence number.
    * @throws {TypeError} also if an item is no object, if its `type` is none of those of
    * {@linkcode BatchItem}, or if a `"delete"` has a value. Messages name the item's index.
    *
@@ -377,8 +379,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * ]);
    * ```
    */
-  batch(items: Iterable<BatchItem>): Promise<LSN> {
-    return this.#batch(() => readItems(items));
+  batch(items: Iterable<BatchItem>, time?: HybridTimeInput): Promise<LSN> {
+    return this.#batch(() => readItems(items), time);
   }
 
   /**
@@ -504,8 +506,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * Appends any operations together as one batch. As {@linkcode WAL.batchInsertSync}, with the
    * items of {@linkcode WAL.batch}.
    */
-  batchSync(items: Iterable<BatchItem>): LSN {
-    return this.#batchSync(readItems(items));
+  batchSync(items: Iterable<BatchItem>, time?: HybridTimeInput): LSN {
+    return this.#batchSync(readItems(items), time);
   }
 
   /**
@@ -1068,29 +1070,35 @@ export class WAL implements Disposable, AsyncDisposable {
     return this.#log!.room.wait(1, () => this.#appendTaken(opType, key, keyLow, value, valueLow, time));
   }
 
-  #batchSync(batch: Batch): LSN {
-    if (batch.count > 0) this.#wall.readIfDue();
-    const lsn = this.#opened("append").appender.tryAppendBatch(batch);
+  #batchSync(batch: Batch, time?: HybridTimeInput): LSN {
+    const taken = this.#takeBatchTime(batch, time);
+    const lsn = this.#opened("append").appender.tryAppendBatch(batch, taken);
     if (lsn === NO_ROOM) throw this.#log!.room.fullError(batch.count);
     releaseBatch(batch);
     return lsn;
   }
 
-  #batch(read: () => Batch): Promise<LSN> {
+  /** As `#takeTime()`, for a batch: an empty one reads no clock. */
+  #takeBatchTime(batch: Batch, time?: HybridTimeInput): HybridTime | undefined {
+    return time === undefined && batch.count === 0 ? undefined : this.#takeTime(time);
+  }
+
+  #batch(read: () => Batch, time?: HybridTimeInput): Promise<LSN> {
     let batch: Batch;
+    let taken: HybridTime | undefined;
     try {
       batch = read();
-      if (batch.count > 0) this.#wall.readIfDue();
+      taken = this.#takeBatchTime(batch, time);
     } catch (error) {
       return Promise.reject(error);
     }
-    return this.#appendBatch(batch);
+    return this.#appendBatch(batch, taken);
   }
 
-  #appendBatch(batch: Batch): Promise<LSN> {
+  #appendBatch(batch: Batch, time?: HybridTime): Promise<LSN> {
     let lsn: LSN;
     try {
-      lsn = this.#opened("append").appender.tryAppendBatch(batch);
+      lsn = this.#opened("append").appender.tryAppendBatch(batch, time);
     } catch (error) {
       releaseBatch(batch);
       return Promise.reject(error);
@@ -1098,7 +1106,7 @@ export class WAL implements Disposable, AsyncDisposable {
     if (lsn === NO_ROOM) {
       const kept = keepBatch(batch);
       releaseBatch(batch);
-      return this.#log!.room.wait(kept.count, () => this.#appendBatch(kept));
+      return this.#log!.room.wait(kept.count, () => this.#appendBatch(kept, time));
     }
     releaseBatch(batch);
     return batch.count === 0 ? Promise.resolve(lsn) : this.#log!.commit.join().promiseOf(lsn);

@@ -19,6 +19,7 @@ import process from "node:process";
 import {
   type ApplicationOpType,
   type AppliedRun,
+  type BatchItem,
   type DeleteItem,
   type HybridTimeInput,
   type InsertItem,
@@ -486,7 +487,7 @@ test("batchInsert() of more records than the ring has is a RangeError, also whil
   await consuming;
 });
 
-test("logInsert() refuses what is no hybrid time, and writes nothing", async () => {
+test("logInsert(), logDelete() and batch() refuse what is no hybrid time, and write nothing", async () => {
   await using wal = openInMemory();
   const bad: [time: unknown, errorClass: ErrorClass][] = [
     [5, TypeError],
@@ -505,6 +506,9 @@ test("logInsert() refuses what is no hybrid time, and writes nothing", async () 
     const time = value as HybridTimeInput;
     await bothFail(wal, errorClass, () => wal.logInsertSync(1, 1, 1, 1, time), () => wal.logInsert(1, 1, 1, 1, time));
     await bothFail(wal, errorClass, () => wal.logDeleteSync(1, 1, time), () => wal.logDelete(1, 1, time));
+    for (const batch of [[], [{ type: "delete", keyHigh: 1, keyLow: 1 }]] satisfies BatchItem[][]) {
+      await bothFail(wal, errorClass, () => wal.batchSync(batch, time), () => wal.batch(batch, time));
+    }
   }
 });
 

@@ -9,10 +9,12 @@ import fc from "fast-check";
 import {
   type ApplicationOpType,
   type BatchItem,
+  type HybridTime,
   OpType,
   type WAL,
   WALClosedError,
   WALFullError,
+  type WALOptions,
   type WALRecord,
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
@@ -22,6 +24,7 @@ import {
   batchItem,
   CAPACITY,
   fill,
+  Gate,
   ListStore,
   lsns,
   openInMemory,
@@ -103,6 +106,68 @@ test("batch() is one batch: recovered whole or not at all, with runs of each len
       assertEquals(reopened.length, 0, `record ${lost} of ${count} is lost`);
     }
   }
+});
+
+/** A time that the clock of `timedLog()` accepts. */
+const GIVEN: HybridTime = [5_000_000n, 2 ** 32 - 200, 9];
+
+/** A log whose wall clock stands at 5 ms. */
+function timedLog(options: WALOptions = {}): WAL {
+  return openInMemory({ now: () => 5, shard: 3, ...options });
+}
+
+test("batch() gives its records the given time, and the times after it, whatever the sequence number", async () => {
+  for (const count of [1, 2, 300, 700]) {
+    const batch = range(1, count).map((i) => batchItem(opcodeOf(i), [1, i, 2, i]));
+    for (const write of [(wal: WAL) => wal.batchSync(batch, GIVEN), (wal: WAL) => wal.batch(batch, GIVEN)]) {
+      using wal = timedLog();
+      assertEquals(await write(wal), count);
+      const times = wal.replay().map(({ time }) => time);
+      const [nanos, seq, shard] = GIVEN;
+      assertEquals(
+        times,
+        range(0, count - 1).map((i) => i < 200 ? [nanos, seq + i, shard] : [nanos + 1n, i - 200, shard]),
+      );
+      wal.logDeleteSync(1, 1);
+      assertEquals(wal.replay().at(-1)!.time[2], 3);
+    }
+  }
+});
+
+test("batch() refuses a time before the log's last one or too far ahead, and takes an equal one", async () => {
+  using wal = timedLog();
+  const batch = [batchItem(OpType.Insert, [1, 2, 3, 4])];
+  wal.batchSync(batch, GIVEN);
+  wal.batchSync(batch, GIVEN);
+  const [nanos, seq, shard] = GIVEN;
+  const ahead = 86_400_000_000_001n + nanos;
+  for (const time of [[nanos, seq - 1, shard], [nanos - 1n, seq, shard], [ahead, 0, 0]] as const) {
+    assertThrows(() => wal.batchSync(batch, time), RangeError, "as time");
+    await assertRejects(() => wal.batch(batch, time), RangeError, "as time");
+  }
+  assertEquals(wal.replay().map(({ time }) => time), [GIVEN, GIVEN]);
+});
+
+test("batch() keeps the given time while it waits for room, and checks it after the wait", async () => {
+  using wal = timedLog();
+  fill(wal, CAPACITY);
+  wal.flush();
+  const store = new ListStore();
+  const gate = new Gate();
+  store.before = () => gate.enter();
+  const consuming = wal.consumeAsync(store);
+  await gate.entered;
+  const batch = range(1, 3).map((i) => batchItem(OpType.Replace, [1, i, 2, i]));
+  const later: HybridTime = [6_000_000n, 7, 8];
+  const written = [wal.batch(batch, later), wal.batch(batch, GIVEN)] as const;
+  const refused = assertRejects(() => written[1], RangeError, "as time");
+  gate.open();
+  assertEquals(await written[0], CAPACITY + 3);
+  await refused;
+  const last = wal.replay().slice(-3).map(({ time }) => time);
+  assertEquals(last, [later, [later[0], 8, 8], [later[0], 9, 8]]);
+  wal.close();
+  await consuming;
 });
 
 test("batch() goes to the store in one run, and to a store without applyBatch() record by record", async () => {

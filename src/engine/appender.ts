@@ -146,24 +146,27 @@ export class Appender {
   /**
    * Appends a batch, sealed.
    *
+   * @param time the first record's time; the times of the others follow it one by one.
    * @returns the LSN of its last record, or `NO_ROOM`. For an empty batch, the newest record's LSN.
    */
-  tryAppendBatch(items: Batch): LSN {
+  tryAppendBatch(items: Batch, time?: HybridTime): LSN {
     this.#parts.health.mustBeGood("append");
     const positions = this.#positions;
     const { count } = items;
     if (count === 0) return positions.head - 1;
+    if (time !== undefined) this.#checkTime(time);
     if (!this.#prepare(count)) return NO_ROOM;
     const clock = this.#clock;
     const slots = this.#slots;
     const capacity = slots.count;
     const { durable } = positions;
-    const shard = this.#options.shard;
+    const shard = time === undefined ? this.#options.shard : time[2];
     const end = positions.head + count;
     let lsn = positions.head;
     let slot = this.#slot;
     this.seal();
-    clock.tick();
+    if (time === undefined) clock.tick();
+    else clock.observe(time[0], time[1]);
     for (let done = 0; lsn < end;) {
       if (done > 0) clock.next();
       const run = Math.min(end - lsn, RUN_RECORDS, capacity - slot, 1 + clock.timesLeft);

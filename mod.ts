@@ -27,6 +27,7 @@
 export { WALAssertionError } from "./src/assert.ts";
 export { consume, type Consumption } from "./src/consumption.ts";
 export type { Cursor } from "./src/read/cursor.ts";
+export type { Follower } from "./src/follow/follower.ts";
 export {
   WALClosedError,
   WALConsumingError,
@@ -38,11 +39,13 @@ export {
   WALFormatError,
   WALFullError,
   WALIOError,
+  WALLaggedError,
   WALLockedError,
   WALNotFoundError,
   WALOperationError,
   WALPermissionError,
   WALPlatformError,
+  WALRewoundError,
   WALSpaceError,
   WALStoreError,
   WALSyncError,
@@ -62,11 +65,14 @@ export type {
   ConsumerStats,
   DeleteItem,
   EncodedRun,
+  FollowerStats,
+  FollowOptions,
   HybridTime,
   HybridTimeInput,
   InsertBytes,
   InsertItem,
   LatencyHistogram,
+  LogInspection,
   LogOrigin,
   Loss,
   LSN,

@@ -2,6 +2,8 @@
 
 import { mappedStorage } from "./file/mapped_storage.ts";
 import { runtimePermissions } from "./file/permissions.ts";
+import { openToRead } from "./file/reading.ts";
+import type { ReadableFile } from "./readable_file.ts";
 import { posixSystem } from "./system/current.ts";
 import type { Storage } from "./region.ts";
 import type { System } from "./system/system.ts";
@@ -16,4 +18,9 @@ let storage: Storage | undefined;
 export function diskStorage(): Storage {
   storage ??= mappedStorage(() => system ??= posixSystem(), runtimePermissions());
   return storage;
+}
+
+/** Opens one of the operating system's files to read. It needs no C library. */
+export function readableFile(path: string): ReadableFile {
+  return openToRead(runtimePermissions(), path);
 }

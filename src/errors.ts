@@ -17,12 +17,14 @@ export type WALErrorCode =
   | "FULL"
   | "GONE"
   | "IO"
+  | "LAGGED"
   | "LOCKED"
   | "NO_SPACE"
   | "NOT_FOUND"
   | "OPERATION"
   | "PERMISSION"
   | "PLATFORM"
+  | "REWOUND"
   | "RUN"
   | "SQLITE"
   | "STORE"
@@ -214,6 +216,8 @@ export class WALSyncError extends WALError {
 /**
  * The open file was deleted, replaced or cut. No record after `durable` is acknowledged. Only
  * reopening helps. Code `GONE`.
+ *
+ * For a follower, `durable` is the highest LSN that it knew to be durable.
  */
 export class WALFileGoneError extends WALError {
   /** The class's name. */
@@ -223,15 +227,14 @@ export class WALFileGoneError extends WALError {
   /** The highest LSN that is known to be durable. */
   readonly durable: LSN;
 
-  /** Made by the log. */
-  constructor(path: string | null, durable: LSN, options?: ErrorOptions) {
-    super(
-      "GONE",
-      `Cannot go on with ${
-        JSON.stringify(path)
-      }: the file was deleted, replaced or cut while open; records after LSN ${durable} are not durable`,
-      options,
-    );
+  /** Made by the log. @param state what happened, for the message. */
+  constructor(
+    path: string | null,
+    durable: LSN,
+    options?: ErrorOptions,
+    state = `the file was deleted, replaced or cut while open; records after LSN ${durable} are not durable`,
+  ) {
+    super("GONE", `Cannot go on with ${JSON.stringify(path)}: ${state}`, options);
     this.path = path;
     this.durable = durable;
   }
@@ -447,6 +450,55 @@ export class WALTruncatedError extends WALError {
     super("TRUNCATED", `Cannot read LSN ${lsn}: the log starts at LSN ${tail} now`);
     this.lsn = lsn;
     this.tail = tail;
+  }
+}
+
+/**
+ * A follower asked for records that the writer has released, and whose slots it has used again.
+ * Code `LAGGED`. Go on at `lastLsn + 1` without them, or give the store a new start from a backup.
+ * The log never waits for a follower, so follow more closely, or give the log a larger ring.
+ */
+export class WALLaggedError extends WALError {
+  /** The class's name. */
+  override name = "WALLaggedError";
+  /** The log's file. */
+  readonly path: string;
+  /** The first record that is gone. */
+  readonly firstLsn: LSN;
+  /** The last record before the log's tail. */
+  readonly lastLsn: LSN;
+
+  /** Made by a follower. */
+  constructor(path: string, firstLsn: LSN, lastLsn: LSN) {
+    super(
+      "LAGGED",
+      `Cannot follow ${JSON.stringify(path)}: LSN ${firstLsn} is released and overwritten, ` +
+        `the log keeps records after LSN ${lastLsn}`,
+    );
+    this.path = path;
+    this.firstLsn = firstLsn;
+    this.lastLsn = lastLsn;
+  }
+}
+
+/**
+ * A log no longer has a record that a follower was given, or has another one in its place. Code
+ * `REWOUND`. Its file was put back to an earlier state, or a crash took records that were appended
+ * but not durable. Follow it anew, with a store that has only what the log has.
+ */
+export class WALRewoundError extends WALError {
+  /** The class's name. */
+  override name = "WALRewoundError";
+  /** The log's file. */
+  readonly path: string;
+  /** The newest record that the follower was given. */
+  readonly lsn: LSN;
+
+  /** Made by a follower. */
+  constructor(path: string, lsn: LSN) {
+    super("REWOUND", `Cannot follow ${JSON.stringify(path)}: the log no longer has the LSN ${lsn} that was read`);
+    this.path = path;
+    this.lsn = lsn;
   }
 }
 

@@ -635,6 +635,78 @@ export interface WALStats {
   readonly poisoned: boolean;
 }
 
+/** How to follow a log. */
+export interface FollowOptions {
+  /**
+   * Which records are shown. `"durable"`: those that power loss cannot take. `"appended"`: also
+   * those that the writer has appended and sealed, but not made durable. A power loss may take
+   * them, and then the follower throws `WALRewoundError`.
+   *
+   * @default {"durable"}
+   */
+  mode?: "durable" | "appended" | undefined;
+}
+
+/** What a follower sees at one moment. */
+export interface FollowerStats {
+  /** The log's absolute path, without symbolic links. */
+  readonly path: string;
+  /** The log's id, as `WAL.logId`. */
+  readonly logId: string;
+  /** One more than the newest record in the file, durable or not. */
+  readonly head: LSN;
+  /** The oldest LSN that the log keeps. */
+  readonly tail: LSN;
+  /** The highest LSN that is known to be durable. */
+  readonly durable: LSN;
+  /** The newest record that the follower was asked for and has read; 0 if there is none. */
+  readonly read: LSN;
+  /** How many records that may be read are newer than `read`. */
+  readonly lag: number;
+  /** What an operator should know now, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** What is in a log's file at one moment, open or not. */
+export interface LogInspection {
+  /** The log's absolute path, without symbolic links. */
+  readonly path: string;
+  /** The log's id, as `WAL.logId`. */
+  readonly logId: string;
+  /** The log that this one was copied from, as in `RecoveryReport`. */
+  readonly origin: LogOrigin | null;
+  /** When the log was made, as in `RecoveryReport`. */
+  readonly createdMs: number | null;
+  /** Type of the file system, as in `ext4`; null if the runtime does not tell. */
+  readonly fileSystem: string | null;
+  /** Size of the file. */
+  readonly sizeBytes: number;
+  /** Records the ring can hold. */
+  readonly capacity: number;
+  /** Records kept: `head - tail`. */
+  readonly length: number;
+  /** `length / capacity`. */
+  readonly fillRatio: number;
+  /** One more than the newest record in the file, durable or not. */
+  readonly head: LSN;
+  /** The oldest LSN kept. */
+  readonly tail: LSN;
+  /** The highest LSN that is known to be durable. */
+  readonly durable: LSN;
+  /** The highest LSN that a header says is in the store. */
+  readonly checkpoint: LSN;
+  /** The time of the oldest record kept, in milliseconds since 1970; null if there is none. */
+  readonly oldestMs: number | null;
+  /** The time of the newest record, in milliseconds since 1970; null if there is none. */
+  readonly newestMs: number | null;
+  /** True if the log was closed by `close()`. False while it is open, and after a crash. */
+  readonly clean: boolean;
+  /** The process that last had the log open; null if nobody had. It may run no more. */
+  readonly openerPid: number | null;
+  /** What an operator should know, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
 /** How to make a backup. */
 export interface BackupOptions {
   /**

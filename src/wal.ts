@@ -1,10 +1,13 @@
 // WAL: what callers hold. A WAL checks their arguments, and can be opened and closed many times.
 
 import process from "node:process";
-import { diskStorage } from "../ffi/storage.ts";
+import { diskStorage, readableFile } from "../ffi/storage.ts";
 import { encodedRun } from "./engine/encoded_run.ts";
 import { HybridClock } from "./engine/hybrid_clock.ts";
 import { WallClock } from "./engine/wall_clock.ts";
+import { takeFollowing } from "./arguments/follow.ts";
+import { Follower } from "./follow/follower.ts";
+import { inspectLog } from "./follow/inspection.ts";
 import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
 import { narrowed, newestAt } from "./read/by_time.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
@@ -31,11 +34,13 @@ import {
   type ConsumeOptions,
   type DeleteItem,
   type EncodedRun,
+  type FollowOptions,
   type HalfOrBytes,
   type HybridTime,
   type HybridTimeInput,
   type InsertBytes,
   type InsertItem,
+  type LogInspection,
   type LSN,
   OpType,
   type RecordRange,
@@ -103,6 +108,43 @@ export class WAL implements Disposable, AsyncDisposable {
     const wal = new WAL(path, options);
     wal.open();
     return wal;
+  }
+
+  /**
+   * Reads a log that is open elsewhere, or that cannot be written: see {@linkcode Follower}. It is
+   * the read-only way to open a log. It takes no lock, and needs permission to read the file only.
+   *
+   * @param path the log's file. A symbolic link is followed once, at this call.
+   * @throws {WALNotFoundError} if there is no such file.
+   * @throws {WALFormatError} if the file is not a log, or a log of a later version.
+   * @throws {WALCorruptError} if both header copies are damaged, or the file was cut.
+   * @throws {WALPermissionError} if the runtime or the system denies reading.
+   * @throws {WALIOError} if the system reports something else.
+   * @throws {TypeError} or {RangeError} if an argument cannot be used.
+   */
+  static follow(path: string | URL, options: FollowOptions = {}): Follower {
+    const at = checkFilePath(path);
+    return new Follower(at, takeFollowing(options), { openToRead: readableFile, storage: diskStorage });
+  }
+
+  /**
+   * Figures of a log's file, without opening the log: positions, fill, times, warnings. It reads a
+   * few pages, takes no lock, and works while the log is open elsewhere.
+   *
+   * @throws as {@linkcode WAL.follow}.
+   *
+   * @example
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   *
+   * const path = "/tmp/inspect-example.wal";
+   * WAL.open(path).close();
+   * const { clean, capacity, warnings } = WAL.inspect(path);
+   * console.log(clean, capacity, warnings); // true 1048320 []
+   * ```
+   */
+  static inspect(path: string | URL): LogInspection {
+    return inspectLog(checkFilePath(path), readableFile);
   }
 
   /**

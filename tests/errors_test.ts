@@ -14,6 +14,7 @@ function ownerOf(code: WALErrorCode): string {
     case "CLOSED":
     case "CONSUMING":
     case "FULL":
+    case "LAGGED":
     case "RUN":
     case "TOO_SMALL":
     case "TRUNCATED":
@@ -23,6 +24,7 @@ function ownerOf(code: WALErrorCode): string {
     case "GONE":
     case "LOCKED":
     case "NOT_FOUND":
+    case "REWOUND":
       return "file";
     case "FILE_SYSTEM":
     case "IO":

@@ -10,6 +10,7 @@ import { test } from "./support/test.ts";
 /** The files that lie outside of a folder of their own, and the room that they belong to. */
 const LOOSE: Readonly<Record<string, string>> = {
   "ffi/region.ts": "port",
+  "ffi/readable_file.ts": "port",
   "ffi/runtime.ts": "port",
   "ffi/assert.ts": "port",
   "ffi/detach.ts": "port",
@@ -43,7 +44,8 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   engine: ["read", "arguments", "format", "base", "port"],
   recovery: ["engine", "read", "arguments", "format", "base", "disk", "port"],
   consume: ["engine", "read", "arguments", "format", "base", "port"],
-  log: ["recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
+  follow: ["recovery", "consume", "engine", "read", "arguments", "format", "base", "port"],
+  log: ["follow", "recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
   keys: ["arguments", "format", "base"],
   runs: ["read", "arguments", "format", "base", "port"],
   stores: ["arguments", "format", "base"],
@@ -81,6 +83,7 @@ const WRAPPED: readonly string[] = [
   "src/consumption.ts",
   "src/engine",
   "src/errors.ts",
+  "src/follow",
   "src/format",
   "src/keys.ts",
   "src/log.ts",

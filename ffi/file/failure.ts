@@ -54,6 +54,7 @@ function missingDirectory({ call, errno, path: asked }: SystemError, path: strin
 /** The message for errors whose names do not explain them. */
 function explained(errno: string, action: string): string | null {
   if (errno === "EILSEQ") return "a name in its path is not UTF-8 (EILSEQ), which this runtime cannot use";
+  if (errno === "EACCES" && action === "read") return "this user must be able to read the file (EACCES)";
   if (errno === "EACCES") return "this user must be able to read and write the file and its directory (EACCES)";
   if (errno !== "EROFS") return null;
   const remedy = action === "open" ? "; copy the log to one that can be written, and open the copy" : "";

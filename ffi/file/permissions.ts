@@ -16,14 +16,24 @@ export interface Permissions {
    * libc.
    */
   require(access: "read" | "write", path: string): void;
+  /** For those who only read. @throws {RegionError} `PERMISSION`, with the flag of reading. */
+  requireRead(path: string): void;
   /** @throws {RegionError} `PERMISSION`. */
   requireFFI(): void;
   /** True if access is granted already. It does not prompt. */
   has(access: "read" | "write", path: string): boolean;
+  /** True if a file's system may be asked for. It does not prompt. */
+  hasFileSystems(): boolean;
 }
 
 /** No sandbox: Bun, Node without `--permission`, and simulated disks. */
-export const allowEverything: Permissions = { require() {}, requireFFI() {}, has: () => true };
+export const allowEverything: Permissions = {
+  require() {},
+  requireRead() {},
+  requireFFI() {},
+  has: () => true,
+  hasFileSystems: () => true,
+};
 
 /** What a log needs; reading and writing are of a path. */
 type Access = "read" | "write" | "ffi";
@@ -33,13 +43,14 @@ interface Sandbox {
   readonly name: string;
   /** True if access is granted already. */
   has(access: Access, path?: string): boolean;
+  hasFileSystems(): boolean;
   /** True if access is granted, perhaps by somebody at a terminal. */
   request(access: Access, path?: string): boolean;
   /** The beginning of the flag that grants access to files. */
   readonly fileFlag: string;
 }
 
-type Descriptor = { name: "read" | "write"; path: string } | { name: "ffi" };
+type Descriptor = { name: "read" | "write"; path: string } | { name: "ffi" } | { name: "sys"; kind: "statfs" };
 interface DenoPermissions {
   querySync(descriptor: Descriptor): { state: string };
   requestSync(descriptor: Descriptor): { state: string };
@@ -51,6 +62,7 @@ function denoSandbox(deno: DenoPermissions): Sandbox {
   return {
     name: "Deno",
     has,
+    hasFileSystems: () => deno.querySync({ name: "sys", kind: "statfs" }).state === "granted",
     // A request prompts at a terminal. Elsewhere it is denied.
     request: (access, path) => has(access, path) || deno.requestSync(descriptor(access, path)).state === "granted",
     fileFlag: "--allow-",
@@ -63,7 +75,7 @@ interface NodePermission {
 
 function nodeSandbox(node: NodePermission): Sandbox {
   const has = (access: Access, path?: string) => node.has(access === "ffi" ? access : `fs.${access}`, path);
-  return { name: "Node", has, request: has, fileFlag: "--allow-fs-" };
+  return { name: "Node", has, hasFileSystems: () => true, request: has, fileFlag: "--allow-fs-" };
 }
 
 function permissionsOf(sandbox: Sandbox): Permissions {
@@ -74,6 +86,12 @@ function permissionsOf(sandbox: Sandbox): Permissions {
       const all: Access[] = ["read", "write", "ffi"];
       throw denied(sandbox, path, all.filter((access) => !sandbox.has(access, path)));
     },
+    requireRead(path) {
+      if (sandbox.request("read", path)) return;
+      const flag = `${sandbox.fileFlag}read=${path}`;
+      const message = `Cannot read ${JSON.stringify(path)}: ${sandbox.name} denies it; run again with ${flag}`;
+      throw new RegionError("PERMISSION", message, { path, flags: [flag] });
+    },
     requireFFI() {
       if (sandbox.request("ffi")) return;
       throw new RegionError("PERMISSION", `Cannot call the C library: run again with ${FFI_FLAG}`, {
@@ -81,6 +99,7 @@ function permissionsOf(sandbox: Sandbox): Permissions {
       });
     },
     has: (access, path) => sandbox.has(access, path),
+    hasFileSystems: () => sandbox.hasFileSystems(),
   };
 }
 

@@ -76,7 +76,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     const verify = salvaged === null ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;
-    if (isCut && !maySalvage) throw cutFile(region, header);
+    if (isCut && !maySalvage) throw cutFile(region.path, region.memory.sizeBytes, header);
     const ring = isCut
       ? extended(memory, region, header)
       : memory === region.memory
@@ -165,7 +165,7 @@ function extended(memory: FileMemory, region: Region, header: Header): FileMemor
     copy = new FileMemory(fileBytesOf(header.capacity));
   } catch {
     // A header that asks for more bytes than there is memory counts as damaged.
-    throw cutFile(region, header);
+    throw cutFile(region.path, region.memory.sizeBytes, header);
   }
   copy.bytes().set(memory.bytes());
   return copy;

@@ -34,12 +34,9 @@ function copyOfOtherVersion({ copies }: HeaderPair, bytes: Uint8Array): CopyInde
 }
 
 /** The error for a file that is shorter than its header says. */
-export function cutFile(region: Region, header: Header): WALCorruptError {
-  const where = JSON.stringify(region.path);
-  const bytes = region.memory.sizeBytes;
-  const wanted = fileBytesOf(header.capacity);
-  const message = `Cannot open ${where}: the file was cut to ${bytes} bytes, its header says ${wanted}`;
-  return new WALCorruptError(region.path, [], message);
+export function cutFile(path: string | null, sizeBytes: number, { capacity }: Header): WALCorruptError {
+  const state = `the file was cut to ${sizeBytes} bytes, its header says ${fileBytesOf(capacity)}`;
+  return new WALCorruptError(path, [], `Cannot open ${JSON.stringify(path)}: ${state}`);
 }
 
 /** The error for acknowledged records that are damaged. */

@@ -1,0 +1,209 @@
+// Follower: what callers hold. It reads a log that another process may be writing.
+
+import type { OpenToRead } from "../../ffi/readable_file.ts";
+import type { Storage } from "../../ffi/region.ts";
+import type { TakenFollowing } from "../arguments/follow.ts";
+import { checkFilePath } from "../arguments/paths.ts";
+import { checkRange, takeThrough } from "../arguments/range.ts";
+import { toWALError } from "../errors.ts";
+import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
+import { narrowed } from "../read/by_time.ts";
+import { copyVerified, iterateRecords } from "../read/copies.ts";
+import { type Cursor, RingCursor } from "../read/cursor.ts";
+import { imagePieces } from "../recovery/image.ts";
+import type { BackupOptions, FollowerStats, LSN, RecordRange, WALRecord } from "../types.ts";
+import { FollowedLog } from "./followed_log.ts";
+import { Window } from "./window.ts";
+
+/** What a follower needs of the system. */
+export interface FollowerParts {
+  readonly openToRead: OpenToRead;
+  /** Where backups are written. */
+  readonly storage: () => Storage;
+}
+
+/**
+ * Reads a log while another process, worker or runtime writes it. {@linkcode WAL.follow} makes one.
+ *
+ * A follower takes no lock, maps nothing and writes nothing. So it also reads logs on a read-only
+ * medium, and in a snapshot. The writer does not know of it: it waits for no follower, and a
+ * follower that dies leaves nothing behind.
+ *
+ * It shows whole batches only, and only records that are durable, unless `mode` says otherwise. Of
+ * the newest durable records it learns a little late: at the next record, or when the idle writer
+ * notes them in the header, `idleHeaderDelayMs` after the last commit.
+ *
+ * @example
+ * ```ts
+ * import { WAL } from "@cidstore/wal";
+ *
+ * const path = "/tmp/follow-example.wal";
+ * using wal = WAL.open(path); // usually in another process
+ * await wal.batchInsert([[1, 2, 3, 4], [5, 6, 7, 8]]);
+ *
+ * using follower = WAL.follow(path, { mode: "appended" });
+ * for (const { lsn, keyHigh } of follower.records()) console.log(lsn, keyHigh); // 1 1n, then 2 5n
+ * ```
+ */
+export class Follower implements Disposable {
+  readonly #log: FollowedLog;
+  readonly #parts: FollowerParts;
+
+  /** Made by {@linkcode WAL.follow}. */
+  constructor(path: string, options: TakenFollowing, parts: FollowerParts) {
+    this.#parts = parts;
+    this.#log = new FollowedLog(path, parts.openToRead, options.includesAppended);
+  }
+
+  /** The log's absolute path, without symbolic links. */
+  get path(): string {
+    return this.#log.path;
+  }
+
+  /**
+   * The log's id, as {@linkcode WAL.logId}. It changes if the log forks, or is put back from a
+   * copy.
+   */
+  get logId(): string {
+    return this.#log.header.lineage.logId;
+  }
+
+  /** One more than the newest record that the last look found, durable or not. */
+  get head(): LSN {
+    return this.#log.head;
+  }
+
+  /** The oldest LSN that the log keeps, as the header said at the last look. */
+  get tail(): LSN {
+    return this.#log.header.tail;
+  }
+
+  /** The highest LSN that was known to be durable at the last look. */
+  get durable(): LSN {
+    return this.#log.durable;
+  }
+
+  /** False after `close()`. */
+  get isOpen(): boolean {
+    return this.#log.isOpen;
+  }
+
+  /**
+   * Records in LSN order, as {@linkcode WAL.records}. The range ends with the newest record that
+   * may be read at the call.
+   *
+   * Records before the tail are read too, for as long as the writer has not used their slots again.
+   *
+   * @throws {WALLaggedError} if a record is released and overwritten.
+   * @throws {WALRewoundError} if the log went back, and lacks a record that was read before.
+   * @throws {WALCorruptError} if a record is damaged.
+   * @throws {WALFileGoneError} if the file was deleted, cut, or replaced by another log.
+   * @throws {RangeError} or {TypeError} if an end of the range is no LSN, or no time.
+   * @throws {WALClosedError} if the follower is closed.
+   */
+  // `any` as in WAL.records().
+  // deno-lint-ignore no-explicit-any
+  records(range: RecordRange = {}): Generator<WALRecord, any, undefined> {
+    const { window, first, last } = this.#readable(range, true);
+    return iterateRecords(window, first, last);
+  }
+
+  /**
+   * The records of {@linkcode Follower.records} through one reused object: see {@linkcode Cursor}.
+   * It shows a copy, so what it shows stays valid until the next `next()`.
+   */
+  cursor(range: RecordRange = {}): Cursor {
+    const { window, first, last } = this.#readable(range, true);
+    return new RingCursor(window, first, last);
+  }
+
+  /**
+   * Reads records and verifies each of them.
+   *
+   * @returns the first and the last one; `last < first` if there is none.
+   * @throws as {@linkcode Follower.records}.
+   */
+  verify(range: RecordRange = {}): { first: LSN; last: LSN } {
+    const { window, first, last } = this.#readable(range, false);
+    for (let lsn = first; lsn <= last; lsn += VERIFIED_AT_ONCE) {
+      window.makeReadable(lsn, Math.min(last, lsn + VERIFIED_AT_ONCE - 1));
+    }
+    return { first, last };
+  }
+
+  /**
+   * Writes a copy of the records from the tail on, as {@linkcode WAL.backup}. The copy ends with
+   * the newest record that may be read. It needs what opening a log needs.
+   *
+   * @throws {WALLaggedError} if the writer overwrites a record before it is copied. Then no file is
+   * left.
+   * @throws as {@linkcode WAL.backup} and {@linkcode Follower.records}.
+   */
+  backup(path: string | URL, options: BackupOptions = {}): { first: LSN; last: LSN } {
+    const to = checkFilePath(path);
+    const through = takeThrough(options);
+    const log = this.#log;
+    log.look();
+    const { header } = log;
+    const { tail } = header;
+    const last = through >= log.last ? log.last : log.reader.lastWhole(tail, through);
+    const { timeNanos, timeSeq } = last < tail ? header : log.reader.probe(last);
+    const state = { tail, head: last + 1, checkpoint: Math.min(header.checkpoint, last), timeNanos, timeSeq };
+    const window = new Window(log, last - tail + 1, false);
+    const pieces = imagePieces({
+      header,
+      state,
+      read: (from, to, seed) => copyVerified(window, from, to).reseal(seed),
+    });
+    try {
+      this.#parts.storage().write(to, pieces, roundFileBytes(fileBytesOf(header.capacity)));
+    } catch (error) {
+      throw toWALError(error, to, last);
+    }
+    return { first: tail, last };
+  }
+
+  /**
+   * Looks at the file, and says what is in it now.
+   *
+   * @throws as {@linkcode Follower.records}.
+   */
+  stats(): FollowerStats {
+    const log = this.#log;
+    log.look();
+    const { path, head, durable, given, file: { header: { lineage, tail }, warnings } } = log;
+    return {
+      path,
+      logId: lineage.logId,
+      head,
+      tail,
+      durable,
+      read: given,
+      lag: Math.max(0, log.last - given),
+      warnings,
+    };
+  }
+
+  /** Gives up the file. A second call does nothing. */
+  close(): void {
+    this.#log.close();
+  }
+
+  /** As `close()`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #readable({ from, to, since, until }: RecordRange, gives: boolean): { window: Window; first: LSN; last: LSN } {
+    const log = this.#log;
+    log.look();
+    const retained = { tail: 1, head: log.last + 1 };
+    const range = checkRange({ from: from ?? log.header.tail, to, since, until }, retained);
+    const window = new Window(log, range.last - range.first + 1, gives);
+    const [first, last] = narrowed(window, range);
+    return { window, first, last };
+  }
+}
+
+/** Records that are verified at once. */
+const VERIFIED_AT_ONCE = 1024;

@@ -489,7 +489,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H38",
     edits: edit(
       "src/consume/feed.ts",
-      "header.write({ lineage });\n      header.write();",
+      "writeBoth(header, { lineage });",
       "header.write({ lineage });",
     ),
     tests: faults("lineage"),
@@ -1096,7 +1096,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H34",
     edits: edit(
       "src/recovery/backups.ts",
-      "if (through >= durable) return { ...header.state, head: durable + 1 };",
+      "if (through >= durable) return { ...state, head: durable + 1 };",
       "if (through >= durable) return { ...header.state, head: positions.head };",
     ),
     tests: faults("backup", "histories"),

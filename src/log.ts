@@ -9,6 +9,7 @@ import { cutRecordsOf } from "./engine/gathering.ts";
 import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
 import { HeaderKeeper } from "./engine/header_keeper.ts";
 import { Health } from "./engine/health.ts";
+import { Holds } from "./engine/holds.ts";
 import type { HybridClock } from "./engine/hybrid_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import { Positions } from "./engine/positions.ts";
@@ -30,6 +31,7 @@ export class Log implements EngineParts {
   sizeWarning: string | null;
   readonly positions: Positions;
   readonly health: Health;
+  readonly holds: Holds;
   readonly memory: RingMemory;
   readonly slots: Slots;
   readonly clock: HybridClock;
@@ -66,6 +68,7 @@ export class Log implements EngineParts {
       capacity: slots.count,
     });
     const health = this.health = new Health(region.path, positions);
+    const holds = this.holds = new Holds(verdict.consumers);
     const file = new FileCheck(region, health, () => this.nowMs());
     const seal = () => {
       if (positions.sealed === positions.last) return;
@@ -74,7 +77,16 @@ export class Log implements EngineParts {
     };
     const memory = this.memory = new RingMemory(region, slots, positions, health, file, seal);
     const schedule = () => this.commit.schedule();
-    this.header = new HeaderKeeper(writer, memory, positions, health, clock, options.idleHeaderDelayMs, schedule);
+    this.header = new HeaderKeeper(
+      writer,
+      memory,
+      positions,
+      holds,
+      health,
+      clock,
+      options.idleHeaderDelayMs,
+      schedule,
+    );
     const cutRecords = cutRecordsOf(region.syncsRangeAside);
     this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);

@@ -52,12 +52,15 @@ const TYPE_BYTES: Readonly<Record<string, number>> = {
   "u64": 8,
   "u8 × 8": 8,
   "u8 × 16": 16,
-  "u8 …": layout.HEADER_CRC_AT - layout.HEADER_RESERVED_AT,
+  "u8 × 6": 6,
+  "u8 × 40": layout.MOST_NAME_BYTES,
+  "u8 × 1024": layout.MOST_CONSUMERS * layout.CONSUMER_BYTES,
+  "u8 …": layout.HEADER_CRC_AT - layout.HEADER_SPARE_AT,
 };
 
 function checkTable(heading: string, firstLine: string, prefix: string, bytes: number): void {
   const fields = fieldsOfDoc(heading);
-  assert(fields.length > 7, `the table of ${heading} is found`);
+  assert(fields.length > 6, `the table of ${heading} is found`);
   assertEquals(fieldsOfSource(firstLine), fields, `layout.ts and format.md agree on ${heading}`);
   let offset = 0;
   for (const field of fields) {
@@ -71,6 +74,10 @@ function checkTable(heading: string, firstLine: string, prefix: string, bytes: n
 
 test("docs/format.md describes the header that layout.ts defines", () => {
   checkTable("Header copy", "Header copy: 4096 bytes.", "HEADER_", layout.HEADER_BYTES);
+});
+
+test("docs/format.md describes the consumer entry that layout.ts defines", () => {
+  checkTable("Consumer entry", "Consumer entry: 64 bytes.", "CONSUMER_", layout.CONSUMER_BYTES);
 });
 
 test("docs/format.md describes the record that layout.ts defines", () => {

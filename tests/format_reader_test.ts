@@ -11,7 +11,7 @@ import { assert, assertEquals } from "@std/assert";
 import { WAL, WALCorruptError, WALFormatError } from "../mod.ts";
 import { Random, SimulatedDisk } from "../testing.ts";
 import { BytesStorage } from "./support/bytes_storage.ts";
-import { type ReadLog, readLog, type Refusal } from "./support/format_reader.ts";
+import { readConsumers, type ReadLog, readLog, type Refusal } from "./support/format_reader.ts";
 import { type PackedLog, packLog, unpackLog } from "./support/packed_log.ts";
 import {
   fileBytes,
@@ -114,6 +114,7 @@ function forgeHeaderCopy(bytes: Bytes, copy: number, random: Random, capacity: n
     if (kind < 5) view.setBigUint64(random.pick([48, 56, 64, 88]), value, true);
     else if (kind === 5) view.setUint32(84, random.below(16), true);
     else if (kind === 6) view.setBigUint64(random.pick([16, 72, 112, 128, 136, 168, 176]), value, true);
+    else if (kind === 7 && random.chance(0.6)) forgeConsumer(view, value, random);
     else if (kind === 7) view.setUint32(random.pick([8, 12, 80, 104, 108, 4000]), random.below(3), true);
     else if (kind === 8) {
       view.setBigUint64(40, u64At(bytes, (1 - copy) * HEADER_BYTES + 40) + BigInt(random.below(3)), true);
@@ -123,6 +124,20 @@ function forgeHeaderCopy(bytes: Bytes, copy: number, random: Random, capacity: n
     }
   }
   sealHeader(bytes, copy);
+}
+
+/** Writes a consumer entry, mostly one that is as it must be. */
+function forgeConsumer(view: DataView, lsn: bigint, random: Random): void {
+  const entry = new DataView(view.buffer, view.byteOffset + 192 + 64 * random.below(16), 64);
+  const name = new TextEncoder().encode(
+    random.pick(["", "a", "a", "žluť", "name of forty bytes, no more and no less"]),
+  );
+  new Uint8Array(entry.buffer, entry.byteOffset, 64).fill(0).set(name, 24);
+  entry.setUint8(0, random.pick([1, 1, 2, 3, 0]));
+  entry.setUint8(1, name.length);
+  entry.setBigUint64(8, lsn, true);
+  entry.setUint32(16, random.below(3), true);
+  if (random.chance(0.2)) entry.setUint8(random.pick([1, 2, 20, 24, 25, 63]), random.pick([1, 40, 41, 0xc3, 0xff]));
 }
 
 function forgeRecordAt(bytes: Bytes, slot: number, random: Random, capacity: number): void {
@@ -249,7 +264,9 @@ function readByLibrary(bytes: Bytes): Result {
   const { clean, firstLsn, lastLsn, tornRecords, phantomsErased, headerDamaged } = wal.recovery;
   const stored = newestPositions(bytes);
   assertEquals([stored.tail, stored.durable], [firstLsn, lastLsn]);
-  assertEquals([wal.applied, wal.head], [Math.max(stored.checkpoint, firstLsn - 1), lastLsn + 1]);
+  const held = stored.consumers.filter(({ lost }) => !lost).map(({ lsn }) => lsn);
+  const applied = held.length === 0 ? Math.max(stored.checkpoint, firstLsn - 1) : Math.min(...held);
+  assertEquals([wal.applied, wal.head], [applied, lastLsn + 1]);
   return {
     refused: null,
     clean,
@@ -261,6 +278,7 @@ function readByLibrary(bytes: Bytes): Result {
     timeNanos: stored.timeNanos,
     timeSeq: stored.timeSeq,
     headerDamaged,
+    consumers: stored.consumers,
     records: wal.replay().map((record) => ({
       lsn: record.lsn,
       opcode: record.opType as number,
@@ -285,6 +303,7 @@ function newestPositions(bytes: Bytes) {
     checkpoint: number(64),
     timeNanos: view.getBigUint64(at + 72, true),
     timeSeq: view.getUint32(at + 80, true),
+    consumers: readConsumers(bytes.subarray(at, at + HEADER_BYTES)) ?? [],
   };
 }
 
@@ -318,7 +337,9 @@ type Answer = Readonly<Record<string, unknown>>;
 
 function answerOf(result: Result): Answer {
   if (result.refused !== null) return { ...result };
-  return { ...result, timeNanos: String(result.timeNanos), records: result.records.length };
+  const { consumers, ...others } = result;
+  const some = consumers.length === 0 ? {} : { consumers };
+  return { ...others, ...some, timeNanos: String(result.timeNanos), records: result.records.length };
 }
 
 // Random logs.
@@ -389,12 +410,31 @@ const damaged = (...losses: ReturnType<typeof loss>[]) => ({ refused: "damaged",
 /** Reserved bytes, the padding, and bits of `state` that have no name. */
 const strange = (header: ReferenceHeader): Uint8Array => {
   const copy = headerBytes({ capacity: CAPACITY, ...header });
-  copy.fill(0xff, 176, 4092).fill(0xff, 108, 112);
+  copy.fill(0xff, 176, 192).fill(0xff, 1216, 4092).fill(0xff, 108, 112);
+  copy.fill(0xff, 193, 256); // a free entry
   copy[84]! |= 0xf0;
   copy[87] = 0xff;
   new DataView(copy.buffer).setUint32(4092, slowCrc(copy.subarray(0, 4092)), true);
   return copy;
 };
+
+const entry = (name: string, lsn: number, state = 1): number[] => {
+  const bytes = new TextEncoder().encode(name);
+  return [state, bytes.length, 0, 0, 0, 0, 0, 0, lsn, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 4, 0, 0, 0, ...bytes];
+};
+/** A header copy with bytes at 192. */
+const withTable = (header: ReferenceHeader, ...table: number[][]): Uint8Array => {
+  const copy = headerBytes({ capacity: CAPACITY, ...header });
+  table.forEach((bytes, index) => copy.set(bytes, 192 + 64 * index));
+  new DataView(copy.buffer).setUint32(4092, slowCrc(copy.subarray(0, 4092)), true);
+  return copy;
+};
+const consumer = (name: string, lsn: number, lost = false) => ({ name, lost, lsn, maxLagRecords: 9, keepRecords: 4 });
+const bad = (...table: number[][]): Made => ({
+  copies: [withTable({ tail: 2, durable: 4 }, ...table), damagedCopy],
+  records: records(1, 5),
+  expected: { refused: "damaged", ...noLosses },
+});
 
 const MADE: Readonly<Record<string, Made>> = {
   "of two copies with one write counter, copy A is the header": {
@@ -412,6 +452,28 @@ const MADE: Readonly<Record<string, Made>> = {
     records: records(1, 5),
     expected: { tail: 2, head: 6, clean: false, headerDamaged: false },
   },
+  "consumers are registered in any entries, the unnamed one among them": {
+    copies: [withTable({ tail: 2, durable: 4 }, entry("b", 1), [0], entry("", 4), entry("ž", 0, 2)), damagedCopy],
+    records: records(1, 5),
+    expected: { tail: 2, head: 6, consumers: [consumer("b", 1), consumer("", 4), consumer("ž", 0, true)] },
+  },
+  "a checkpoint that is newer than the header raises each consumer that holds records": {
+    copies: [withTable({ durable: 4, checkpoint: 2 }, entry("b", 1), entry("", 4), entry("c", 0, 2)), damagedCopy],
+    records: [...records(1, 4), { lsn: 5, opType: 4, valueLow: 3n }],
+    expected: { head: 6, consumers: [consumer("b", 3), consumer("", 4), consumer("c", 0, true)] },
+  },
+  "a checkpoint that the header knows raises no consumer": {
+    copies: [withTable({ durable: 4, checkpoint: 3 }, entry("b", 1)), damagedCopy],
+    records: [...records(1, 4), { lsn: 5, opType: 4, valueLow: 3n }],
+    expected: { head: 6, consumers: [consumer("b", 1)] },
+  },
+  "a consumer of a state that is not known makes a copy invalid": bad(entry("b", 4, 3)),
+  "a consumer whose name is not UTF-8 makes a copy invalid": bad([...entry("b", 4).slice(0, 24), 0xc3]),
+  "a consumer whose name is longer than it says makes a copy invalid": bad([...entry("b", 4), 1]),
+  "a consumer whose name is too long makes a copy invalid": bad(entry("b", 4).with(1, 41)),
+  "two consumers of one name make a copy invalid": bad(entry("b", 4), entry("a", 4), entry("b", 4, 2)),
+  "a consumer that is ahead of what is durable makes a copy invalid": bad(entry("b", 5)),
+  "a consumer that holds released records makes a copy invalid": bad(entry("b", 0)),
   "unknown bits of the state beside the clean one are ignored": {
     copies: [strange({ tail: 2, cleanHead: 6, state: 3 }), { writeCounter: 0 }],
     records: records(1, 5),

@@ -54,7 +54,7 @@ function start(newestCopy: 0 | 1 = 0) {
 }
 
 function at(tail: number): HeaderPositions {
-  return { tail, durable: tail, checkpoint: 0, timeNanos: 1n, timeSeq: 0, cleanHead: 0, openerPid: 5 };
+  return { tail, durable: tail, checkpoint: 0, timeNanos: 1n, timeSeq: 0, cleanHead: 0, consumers: [], openerPid: 5 };
 }
 
 for (const newest of [0, 1] as const) {

@@ -44,6 +44,7 @@ const HEADER: Header = {
   created: 0x2827262524232221n,
   openerPid: 0x00c0ffee,
   lineage: { logId: "000102030405060708090a0b0c0d0e0f", origin: null, fork: null },
+  consumers: [],
 };
 
 function headerBlock({ start, crc }: typeof CLEAN): Uint8Array<ArrayBuffer> {

@@ -194,6 +194,7 @@ test("recover() takes the header's word for a cleanly closed log", () => {
       checkpoint: 4,
       timeNanos: 99n,
       timeSeq: 5,
+      consumers: [],
     };
     assertEquals(verdict, expected);
   }

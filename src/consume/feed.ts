@@ -1,6 +1,7 @@
 // What a consumer sees of the log: it takes runs of durable records, and notes what the store has.
 
 import type { Turn } from "../../ffi/turn.ts";
+import { writeBoth } from "../engine/header_keeper.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
@@ -99,9 +100,7 @@ export class Feed implements ConsumableLog {
     this.#hasForked = true;
     const lineage = forked(this.lineage, newLogId(), this.reachable);
     try {
-      // Into both copies, so that the store stays refused if one is lost later.
-      header.write({ lineage });
-      header.write();
+      writeBoth(header, { lineage }); // so that the store stays refused if a copy is lost later
     } catch { /* the log is poisoned, and the store is refused all the same */ }
   }
 

@@ -11,6 +11,7 @@ import type { LSN } from "../types.ts";
 import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderWriter } from "./header_writer.ts";
 import type { Health } from "./health.ts";
+import type { Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import { QuietTimer } from "./quiet_timer.ts";
 import type { RingMemory } from "./ring_memory.ts";
@@ -26,6 +27,7 @@ export class HeaderKeeper {
   readonly #writer: HeaderWriter;
   readonly #memory: RingMemory;
   readonly #positions: Positions;
+  readonly #holds: Holds;
   readonly #health: Health;
   readonly #clock: HybridClock;
   readonly #idleDelayMs: number;
@@ -41,6 +43,7 @@ export class HeaderKeeper {
     writer: HeaderWriter,
     memory: RingMemory,
     positions: Positions,
+    holds: Holds,
     health: Health,
     clock: HybridClock,
     idleDelayMs: number,
@@ -51,6 +54,7 @@ export class HeaderKeeper {
     this.#writer = writer;
     this.#memory = memory;
     this.#positions = positions;
+    this.#holds = holds;
     this.#health = health;
     this.#clock = clock;
     this.#idleDelayMs = idleDelayMs;
@@ -66,7 +70,7 @@ export class HeaderKeeper {
   get state(): LogState {
     const { tail, head, checkpointed: checkpoint } = this.#positions;
     const { nanos: timeNanos, seq: timeSeq } = this.#clock;
-    return { tail, head, checkpoint, timeNanos, timeSeq };
+    return { tail, head, checkpoint, timeNanos, timeSeq, consumers: this.#holds.entries };
   }
 
   /** The header of a new file for this log, in which everything appended is durable. */
@@ -172,4 +176,10 @@ export class HeaderKeeper {
     assert(this.#health.isGood, "a log that has failed writes no header");
     return openPositions(this.state, this.#positions.durable, process.pid);
   }
+}
+
+/** Writes both copies, so that whichever is lost, the other one says the same. */
+export function writeBoth(header: HeaderKeeper, change: Partial<HeaderPositions> = {}): void {
+  header.write(change);
+  header.write();
 }

@@ -6,6 +6,7 @@ import type { GroupCommit } from "./group_commit.ts";
 import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
+import type { Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import type { Retention } from "./retention.ts";
 import type { RingMemory } from "./ring_memory.ts";
@@ -16,6 +17,7 @@ import type { WallClock } from "./wall_clock.ts";
 export interface EngineParts {
   readonly positions: Positions;
   readonly health: Health;
+  readonly holds: Holds;
   readonly memory: RingMemory;
   readonly slots: Slots;
   readonly clock: HybridClock;

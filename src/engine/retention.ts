@@ -8,6 +8,7 @@ import { type Appender, NO_ROOM } from "./appender.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
+import type { Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import { lastWhole, type RingMemory } from "./ring_memory.ts";
 import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
@@ -16,6 +17,7 @@ import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
 export interface RetentionParts {
   readonly positions: Positions;
   readonly health: Health;
+  readonly holds: Holds;
   readonly memory: RingMemory;
   readonly header: HeaderKeeper;
   readonly commit: GroupCommit;
@@ -46,6 +48,7 @@ export class Retention {
     this.#slots = slots;
     this.#maker = maker;
     assert(slots.count === parts.positions.capacity, "the ring has a slot for each record that it can hold");
+    this.#followHolds();
   }
 
   /**
@@ -194,6 +197,17 @@ export class Retention {
     positions.checkpointed = Math.max(positions.checkpointed, given);
     if (through > positions.confirmed) positions.confirmed = through;
     if (through > positions.applied) positions.applied = through;
+    positions.assertConsistent();
+  }
+
+  /** Takes the positions from the consumers. Without consumers that hold records, they stay. */
+  #followHolds(): void {
+    const positions = this.#positions;
+    const least = this.#parts.holds.least();
+    if (least !== null) {
+      positions.applied = least.applied;
+      positions.confirmed = least.confirmed;
+    }
     positions.assertConsistent();
   }
 

@@ -148,7 +148,8 @@ export class Follower implements Disposable {
     const { tail } = header;
     const last = through >= log.last ? log.last : log.reader.lastWhole(tail, through);
     const { timeNanos, timeSeq } = last < tail ? header : log.reader.probe(last);
-    const state = { tail, head: last + 1, checkpoint: Math.min(header.checkpoint, last), timeNanos, timeSeq };
+    const checkpoint = Math.min(header.checkpoint, last);
+    const state = { tail, head: last + 1, checkpoint, timeNanos, timeSeq, consumers: [] };
     const window = new Window(log, last - tail + 1, false);
     const pieces = imagePieces({
       header,

@@ -2,6 +2,7 @@
 
 import { assert } from "../assert.ts";
 import { INITIAL_STATE, updateCrc32c } from "./codec.ts";
+import { type ConsumerEntry, fitPositions, readConsumers, writeConsumers } from "./consumer_table.ts";
 import {
   FORMAT_VERSION,
   HEADER_AT,
@@ -58,6 +59,8 @@ export interface Header {
   readonly created: bigint;
   readonly openerPid: number;
   readonly lineage: Lineage;
+  /** The registered consumers. */
+  readonly consumers: readonly ConsumerEntry[];
   /** Present while recovery erases what is after the end. */
   readonly erasing?: true;
 }
@@ -76,22 +79,24 @@ export type HeaderPositions =
   & Partial<Pick<Header, "lineage">>;
 
 /** The state of a log, from which the positions in a header are made. */
-export interface LogState extends Pick<Header, "tail" | "checkpoint" | "timeNanos" | "timeSeq"> {
+export interface LogState extends Pick<Header, "tail" | "checkpoint" | "timeNanos" | "timeSeq" | "consumers"> {
   /** The next LSN to write. */
   readonly head: LSN;
 }
 
 /** A log to which nothing was appended yet. */
-export const EMPTY_LOG: LogState = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0 };
+export const EMPTY_LOG: LogState = { tail: 1, head: 1, checkpoint: 0, timeNanos: 0n, timeSeq: 0, consumers: [] };
 
 /** The header of an open log whose records up to `durable` are durable. */
 export function openPositions(
-  { tail, checkpoint, timeNanos, timeSeq }: LogState,
+  { tail, checkpoint, timeNanos, timeSeq, consumers }: LogState,
   durable: LSN,
   openerPid: number,
 ): HeaderPositions {
   assert(tail - 1 <= durable, "a header names a tail that is durable");
-  return { tail, durable, checkpoint: Math.min(checkpoint, durable), timeNanos, timeSeq, cleanHead: 0, openerPid };
+  assert(fitPositions(consumers, tail, durable), "a consumer that is not lost holds the tail");
+  const positions = { tail, durable, checkpoint: Math.min(checkpoint, durable), timeNanos, timeSeq };
+  return { ...positions, cleanHead: 0, openerPid, consumers };
 }
 
 /** The header of a log that was closed cleanly: all its records are durable. */
@@ -126,6 +131,7 @@ export function writeHeader(bytes: Uint8Array, copy: CopyIndex, header: Header):
   setU64(view, HEADER_CREATED_AT, header.created);
   view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
   writeLineage(block, view, header.lineage);
+  writeConsumers(block, view, header.consumers);
   view.setInt32(HEADER_CRC_AT, checksum(bytes, copy), true);
 }
 
@@ -155,6 +161,8 @@ export function readHeader(bytes: Uint8Array, copy: CopyIndex): Header | HeaderF
   if (view.getUint32(HEADER_RECORD_BYTES_AT, true) !== RECORD_BYTES || capacity === 0) return "sizes";
   if (!hasChecksum(bytes, copy)) return "checksum";
   const logId = idAt(view, HEADER_LOG_ID_AT);
+  const consumers = readConsumers(view);
+  if (consumers === null) return "fields";
   const header = {
     capacity,
     logId,
@@ -168,6 +176,7 @@ export function readHeader(bytes: Uint8Array, copy: CopyIndex): Header | HeaderF
     created: view.getBigUint64(HEADER_CREATED_AT, true),
     openerPid: view.getUint32(HEADER_OPENER_PID_AT, true),
     lineage: readLineage(view, logId),
+    consumers,
     ...(view.getUint32(HEADER_STATE_AT, true) & STATE_ERASING) === 0 ? {} : { erasing: true as const },
   };
   return isConsistent(header) ? header : "fields";
@@ -199,11 +208,11 @@ function idAt(view: DataView, offset: number): Uint8Array {
  * program wrote with a good checksum.
  */
 function isConsistent(header: Header): boolean {
-  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage } = header;
+  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage, consumers } = header;
   const end = tail + capacity;
   return capacity <= MAX_CAPACITY && Number.isSafeInteger(writeCounter) && tail >= 1 && Number.isSafeInteger(end) &&
     durable < end && checkpoint < end && (cleanHead === 0 || (cleanHead >= tail && cleanHead <= end)) &&
-    isSafe(lineage.origin) && isSafe(lineage.fork);
+    isSafe(lineage.origin) && isSafe(lineage.fork) && fitPositions(consumers, tail, durable);
 }
 
 function isSafe(shared: LogOrigin | null): boolean {

@@ -31,8 +31,20 @@
 //      136  u8 ×16  publicId      the id that stores save after a fork; zeros: the log id
 //      152  u8 ×16  forkId        the id that they saved before
 //      168  u64     forkLsn       last LSN that both histories share
-//      176  u8 …    reserved      zeros
+//      176  u8 ×16  reserved      zeros
+//      192  u8 ×1024 consumers    16 entries of 64 bytes, one for each registered consumer
+//     1216  u8 …    spare         zeros
 //     4092  u32     crc           CRC-32C of bytes 0 to 4091
+//
+// Consumer entry: 64 bytes.
+//   offset  type    field         meaning
+//        0  u8      state         0 free, 1 holds records, 2 lost
+//        1  u8      nameBytes     bytes of the name; 0: the unnamed consumer
+//        2  u8 ×6   padding       zeros
+//        8  u64     lsn           LSN up to which its store has everything durably
+//       16  u32     maxLagRecords how far behind it may be before it is lost; 0: no limit
+//       20  u32     keepRecords   how many records before `lsn` the log keeps as well
+//       24  u8 ×40  name          UTF-8, then zeros
 //
 // Record: 64 bytes, 64-byte aligned, so it never straddles a sector.
 //   offset  type    field         meaning
@@ -92,12 +104,28 @@ export const HEADER_PUBLIC_ID_AT = 136;
 export const HEADER_FORK_ID_AT = 152;
 export const HEADER_FORK_LSN_AT = 168;
 export const HEADER_RESERVED_AT = 176;
+export const HEADER_CONSUMERS_AT = 192;
+export const HEADER_SPARE_AT = 1216;
 export const HEADER_CRC_AT = 4092;
 
 /** `state` bit: the log was closed cleanly. */
 export const STATE_CLEAN = 1;
 /** `state` bit: recovery is erasing what lies after the end. */
 export const STATE_ERASING = 2;
+
+/** Entries in the table of consumers. */
+export const MOST_CONSUMERS = 16;
+/** Bytes of an entry. */
+export const CONSUMER_BYTES = 64;
+export const CONSUMER_STATE_AT = 0;
+export const CONSUMER_NAME_BYTES_AT = 1;
+export const CONSUMER_PADDING_AT = 2;
+export const CONSUMER_LSN_AT = 8;
+export const CONSUMER_MAX_LAG_RECORDS_AT = 16;
+export const CONSUMER_KEEP_RECORDS_AT = 20;
+export const CONSUMER_NAME_AT = 24;
+/** The longest name of a consumer, in UTF-8. */
+export const MOST_NAME_BYTES = 40;
 
 /** Offset of the first slot. */
 export const RING_AT = 16384;

@@ -103,19 +103,20 @@ export class Backups {
 
   /**
    * The state of a copy. Without records, it has the log's time, because nothing says which time
-   * the released records had.
+   * the released records had. A copy has no consumers, because those of the log go on with the log.
    */
   #stateAt(through: LSN): LogState {
     const { positions, memory, header, slots } = this.#log;
     const { tail, durable } = positions;
-    if (through >= durable) return { ...header.state, head: durable + 1 };
+    const state: LogState = { ...header.state, consumers: [] };
+    if (through >= durable) return { ...state, head: durable + 1 };
     // Before LSN 1 there was nothing that could have been released.
     if (through < tail && tail > 1) throw new WALTruncatedError(through, tail);
     memory.file.check();
     const last = lastWhole(memory, through);
-    if (last < tail) return { ...header.state, head: tail };
+    if (last < tail) return { ...state, head: tail };
     const slot = memory.verified(last);
-    return { ...header.state, head: last + 1, timeNanos: slots.timeNanosAt(slot), timeSeq: slots.timeSeqAt(slot) };
+    return { ...state, head: last + 1, timeNanos: slots.timeNanosAt(slot), timeSeq: slots.timeSeqAt(slot) };
   }
 
   /** Stops the copy if the log is closed or fails between two pieces. */

@@ -16,6 +16,7 @@
 // LSN from after the end, so that it is erased before the first append.
 
 import { assert } from "../assert.ts";
+import type { ConsumerEntry } from "../format/consumer_table.ts";
 import type { Header, LogState } from "../format/header.ts";
 import { slotOf } from "../format/ring.ts";
 import { OpType } from "../types.ts";
@@ -155,6 +156,7 @@ function recoverClean(slots: Slots, header: Header, verify: Verify): Verdict {
     checkpoint: Math.min(header.checkpoint, head - 1),
     timeNanos: header.timeNanos,
     timeSeq: header.timeSeq,
+    consumers: consumersOf(header, tail, head, header.checkpoint),
   };
 }
 
@@ -177,6 +179,7 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
   if (proved >= walked.head) collectDamage(slots, walked.end, Math.max(proved, walked.end), damaged);
   const last = walked.end > tail ? slotOf(walked.end - 1, slots.count) : -1;
   const time = laterTime(header, slots, last);
+  const checkpoint = Math.min(Math.max(header.checkpoint, walked.checkpoint), walked.head - 1);
   return {
     clean: false,
     tail,
@@ -187,10 +190,24 @@ function recoverCrashed(slots: Slots, header: Header): Verdict {
     torn: beyond.torn,
     phantoms: beyond.phantoms,
     debris: beyond.debris,
-    checkpoint: Math.min(Math.max(header.checkpoint, walked.checkpoint), walked.head - 1),
+    checkpoint,
     timeNanos: time.nanos,
     timeSeq: time.seq,
+    consumers: consumersOf(header, tail, walked.head, checkpoint),
   };
+}
+
+/**
+ * The consumers of a header. A checkpoint confirms for all that hold records. So if one was written
+ * after the header, each of them has at least what it names. A consumer whose records are gone is
+ * lost, which only a damaged log shows.
+ */
+function consumersOf(header: Header, tail: LSN, head: LSN, checkpoint: LSN): ConsumerEntry[] {
+  const confirmed = checkpoint > header.checkpoint ? checkpoint : 0;
+  return header.consumers.map((entry) => {
+    const lsn = Math.min(entry.isLost ? entry.lsn : Math.max(entry.lsn, confirmed), head - 1);
+    return { ...entry, lsn, isLost: entry.isLost || lsn < tail - 1 };
+  });
 }
 
 /**

@@ -39,7 +39,17 @@ export interface ReadLog {
   readonly timeNanos: bigint;
   readonly timeSeq: number;
   readonly headerDamaged: boolean;
+  readonly consumers: readonly ReadConsumer[];
   readonly records: readonly ReadRecord[];
+}
+
+/** A registered consumer. */
+export interface ReadConsumer {
+  readonly name: string;
+  readonly lost: boolean;
+  readonly lsn: number;
+  readonly maxLagRecords: number;
+  readonly keepRecords: number;
 }
 
 /** Whose history a log has. */
@@ -60,6 +70,7 @@ interface Header {
   readonly timeSeq: number;
   readonly markedClean: boolean;
   readonly cleanHead: number;
+  readonly consumers: readonly ReadConsumer[];
 }
 
 const MAGIC = [0x89, 0x43, 0x49, 0x44, 0x57, 0x41, 0x4c, 0x0a];
@@ -93,6 +104,8 @@ function readHeader(copy: Uint8Array): Header | null {
   const view = viewOf(copy);
   if (!hasMagic(copy) || versionOf(copy) !== 1 || view.getUint32(12, true) !== 64 || !hasCrc(copy)) return null;
   const isMarked = (view.getUint32(84, true) & 1) === 1;
+  const consumers = readConsumers(copy);
+  if (consumers === null) return null;
   const header = {
     capacity: u64(view, 16),
     logId: copy.slice(24, 40),
@@ -104,6 +117,7 @@ function readHeader(copy: Uint8Array): Header | null {
     timeSeq: view.getUint32(80, true),
     markedClean: isMarked && u64(view, 88) !== 0,
     cleanHead: u64(view, 88),
+    consumers,
   };
   const { capacity, writeCounter, tail, durable, checkpoint, markedClean, cleanHead } = header;
   const end = tail + capacity;
@@ -111,8 +125,31 @@ function readHeader(copy: Uint8Array): Header | null {
     durable <= end - 1 && checkpoint <= end - 1 &&
     (!markedClean || (cleanHead >= tail && cleanHead <= end)) &&
     (isZeros(copy.slice(112, 128)) || u64(view, 128) <= MOST) &&
-    (isZeros(copy.slice(136, 152)) || u64(view, 168) <= MOST);
+    (isZeros(copy.slice(136, 152)) || u64(view, 168) <= MOST) &&
+    consumers.every(({ lost, lsn }) => lsn <= durable && (lost || lsn >= tail - 1));
   return fits ? header : null;
+}
+
+/** The used entries of the table; null if one of them is not as it must be. */
+export function readConsumers(copy: Uint8Array): ReadConsumer[] | null {
+  const consumers: ReadConsumer[] = [];
+  for (let at = 192; at < 1216; at += 64) {
+    const entry = copy.slice(at, at + 64);
+    const [state = 0, nameBytes = 0] = entry;
+    if (state === 0) continue;
+    if (state > 2 || nameBytes > 40 || !isZeros(entry.slice(24 + nameBytes))) return null;
+    let name: string;
+    try {
+      name = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(entry.slice(24, 24 + nameBytes));
+    } catch {
+      return null;
+    }
+    if (consumers.some((other) => other.name === name)) return null;
+    const view = viewOf(entry);
+    const [maxLagRecords, keepRecords] = [view.getUint32(16, true), view.getUint32(20, true)];
+    consumers.push({ name, lost: state === 2, lsn: u64(view, 8), maxLagRecords, keepRecords });
+  }
+  return consumers;
 }
 
 // Records.
@@ -259,6 +296,7 @@ function readClean(ring: Ring, header: Header, headerDamaged: boolean): ReadLog 
     timeNanos: header.timeNanos,
     timeSeq: header.timeSeq,
     headerDamaged,
+    consumers: header.consumers.map((consumer) => ({ ...consumer, lsn: Math.min(consumer.lsn, head - 1) })),
     records: range(tail, head - 1).map((lsn) => ring.record(lsn)),
   };
 }
@@ -297,6 +335,11 @@ function readOpen(ring: Ring, header: Header, headerDamaged: boolean): ReadLog |
   const last = taken.at(-1);
   const isLater = last !== undefined && (last.timeNanos > header.timeNanos ||
     (last.timeNanos === header.timeNanos && last.timeSeq > header.timeSeq));
+  const checkpoint = Math.min(Math.max(header.checkpoint, ...checkpoints), head - 1);
+  const consumers = header.consumers.map((consumer) => {
+    const isRaised = checkpoint > header.checkpoint && !consumer.lost;
+    return { ...consumer, lsn: Math.min(isRaised ? Math.max(consumer.lsn, checkpoint) : consumer.lsn, head - 1) };
+  });
   return {
     refused: null,
     clean: false,
@@ -304,10 +347,11 @@ function readOpen(ring: Ring, header: Header, headerDamaged: boolean): ReadLog |
     head,
     torn: rest.torn,
     phantoms: rest.phantoms.length,
-    checkpoint: Math.min(Math.max(header.checkpoint, ...checkpoints), head - 1),
+    checkpoint,
     timeNanos: isLater ? last.timeNanos : header.timeNanos,
     timeSeq: isLater ? last.timeSeq : header.timeSeq,
     headerDamaged,
+    consumers,
     records: taken.slice(0, head - tail),
   };
 }

@@ -76,6 +76,7 @@ export type {
   LogOrigin,
   Loss,
   LSN,
+  OperationName,
   RecordRange,
   RecordStore,
   RecoveryReport,

@@ -4,6 +4,7 @@ import type { Turn } from "../ffi/turn.ts";
 import type { CheckedOptions } from "./arguments/options.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { Appender } from "./engine/appender.ts";
+import { Counts } from "./engine/counts.ts";
 import { FileCheck } from "./engine/file_check.ts";
 import { cutRecordsOf } from "./engine/gathering.ts";
 import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
@@ -67,7 +68,8 @@ export class Log implements EngineParts {
       checkpointed: verdict.checkpoint,
       capacity: slots.count,
     });
-    const health = this.health = new Health(region.path, positions);
+    const counts = new Counts(report.losses.length + (report.headerDamaged ? 1 : 0), verdict.head);
+    const health = this.health = new Health(region.path, positions, counts);
     const holds = this.holds = new Holds(verdict.consumers);
     const file = new FileCheck(region, health, () => this.nowMs());
     const seal = () => {
@@ -90,7 +92,7 @@ export class Log implements EngineParts {
     const cutRecords = cutRecordsOf(region.syncsRangeAside);
     this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);
-    this.room = new WaitingRoom(positions, this.commit, consumers, options.fullTimeoutMs);
+    this.room = new WaitingRoom(this, consumers, options.fullTimeoutMs);
     // A running consumer waits for the new records, even if their caller does not.
     this.appender = new Appender(this, slots, options, () => consumers.isRunning && schedule());
     this.retention = new Retention(this, slots, consumers);

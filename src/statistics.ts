@@ -34,6 +34,7 @@ export function statisticsOf(log: StatisticsParts): WALStats {
   const { positions, commit, header, health, room, consumers } = log;
   const { region } = log.memory;
   const { head, tail, capacity, length } = positions;
+  const { counts } = health;
   const syncLatency = commit.pace.latency.snapshot();
   return {
     path: region.path,
@@ -52,12 +53,18 @@ export function statisticsOf(log: StatisticsParts): WALStats {
     durable: positions.durable,
     applied: positions.applied,
     appended: head - positions.firstLsn,
+    records: counts.records(head),
     syncs: commit.pace.syncs,
     headerSyncs: header.syncs,
     recordsPerSync: commit.pace.syncs === 0 ? 0 : commit.pace.records / commit.pace.syncs,
     syncLatency,
     flushMode: commit.pace.mode,
     waiting: room.length,
+    waits: counts.waits.snapshot(),
+    truncations: counts.truncations,
+    replays: counts.replays,
+    checksumFailures: counts.checksumFailures,
+    errors: counts.errors,
     oldestUnconsumedAgeMs: isThere ? oldestUnconsumedAgeMs(log) : 0,
     consuming: consumers.isRunning,
     consumer: consumers.feed.watch.stats(),

@@ -1,6 +1,7 @@
 // What goes into the log and comes out of it, as its callers see it.
 
 import type { Storage } from "../ffi/region.ts";
+import type { WALErrorCode } from "./errors.ts";
 
 /**
  * Log sequence number: a safe integer that counts records from 1, without gaps. The LSN of a
@@ -53,6 +54,9 @@ export type ApplicationOpType =
 
 /** One of the numbers of {@linkcode OpType}, or one of the application's. */
 export type OpType = (typeof OpType)[keyof typeof OpType] | ApplicationOpType;
+
+/** What an operation is called: the names of `BatchItem.type`, and the log's own checkpoint. */
+export type OperationName = "insert" | "delete" | "deleteValue" | "replace" | "checkpoint" | "operation";
 
 /** The fields of a record, as in the plain object that {@linkcode WALRecord.toObject} returns. */
 export interface WALRecordFields {
@@ -613,6 +617,8 @@ export interface WALStats {
   readonly applied: LSN;
   /** Records appended since `open()`. */
   readonly appended: number;
+  /** Records appended since `open()`, by operation. */
+  readonly records: Readonly<Record<OperationName, number>>;
   /** Data syncs since `open()`. */
   readonly syncs: number;
   /** Header syncs since `open()`. */
@@ -625,6 +631,23 @@ export interface WALStats {
   readonly flushMode: "inline" | "offload";
   /** Appends that wait for room. */
   readonly waiting: number;
+  /** How long appends waited for room that have got it, or were refused, since `open()`. */
+  readonly waits: LatencyHistogram;
+  /** How often the log has released records since `open()`: whoever asked for it. */
+  readonly truncations: number;
+  /** Calls of `replay()`, `records()`, `cursor()` and `encodeRun()` since `open()`. */
+  readonly replays: number;
+  /**
+   * How often damage was met since `open()`: a read of a damaged record, and what `open()` itself
+   * has found, which is a damaged header copy and each range in `recovery.losses`. Torn records
+   * after a crash are no damage.
+   */
+  readonly checksumFailures: number;
+  /**
+   * Errors of the log since `open()`, by code. An error that many calls get is counted once. Errors
+   * of a closed log are not counted. Errors of a store are, if they are `WALError`s.
+   */
+  readonly errors: Readonly<Record<WALErrorCode, number>>;
   /** Age of the oldest record that is not applied, by the record's time; 0 if there is none. */
   readonly oldestUnconsumedAgeMs: number;
   /** True while a consumer runs. */

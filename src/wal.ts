@@ -649,7 +649,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {WALCorruptError} if one of them is damaged.
    */
   replay(): WALRecord[] {
-    const { memory, positions } = this.#opened("read");
+    const { memory, positions, health } = this.#opened("read");
+    health.counts.replays++;
     return copyRecords(memory, positions.tail, positions.last);
   }
 
@@ -968,8 +969,13 @@ export class WAL implements Disposable, AsyncDisposable {
   #readable({ from, to, since, until }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
     const { memory, positions, health } = this.#opened("read");
     health.mustBeOpen("read");
-    const [first, last] = narrowed(memory, checkRange({ from, to, since, until }, positions));
-    return { memory, first, last };
+    health.counts.replays++;
+    try {
+      const [first, last] = narrowed(memory, checkRange({ from, to, since, until }, positions));
+      return { memory, first, last };
+    } catch (error) {
+      throw health.counts.error(error);
+    }
   }
 
   /**

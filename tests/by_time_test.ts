@@ -174,6 +174,7 @@ test("newestAt() looks at as many records as a bisection needs, and no others", 
         read.push(first);
       },
       release: () => {},
+      counted: <Thrown>(error: Thrown) => error,
     };
     assertEquals(newestAt(source, 41, 104, asked), Math.min(Number(asked), 104));
     assert(read.length <= 7, read.join());

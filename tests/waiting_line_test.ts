@@ -6,7 +6,7 @@ import { test } from "./support/test.ts";
 const never = () => new Error("timed out");
 
 function fill(sizes: readonly number[]) {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const order: number[] = [];
   const promises = sizes.map((records, index) =>
     room.enter(
@@ -35,7 +35,7 @@ test("admit() lets in first come, first served, and nobody past one that does no
 });
 
 test("WaitingLine resolves a waiter with its group, not when it is let in", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const group = Promise.withResolvers<void>();
   const waiter = new Watched(room.enter(1, () => group.promise, Infinity, never));
   room.admit(() => true);
@@ -47,7 +47,7 @@ test("WaitingLine resolves a waiter with its group, not when it is let in", asyn
 });
 
 test("WaitingLine rejects a waiter with what its append throws, and the next has its turn", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const error = new RangeError("no");
   const first = room.enter(
     1,
@@ -64,7 +64,7 @@ test("WaitingLine rejects a waiter with what its append throws, and the next has
 });
 
 test("WaitingLine rejects a waiter with what its group fails with", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const error = new Error("no");
   const waiter = room.enter(1, () => Promise.reject(error), Infinity, never);
   room.admit(() => true);
@@ -81,7 +81,7 @@ test("rejectAll() turns each away with an error of its own", async () => {
 });
 
 test("WaitingLine rejects a waiter that has waited too long, and never runs its append", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   let appends = 0;
   const append = () => {
     appends++;
@@ -98,7 +98,7 @@ test("WaitingLine rejects a waiter that has waited too long, and never runs its 
 });
 
 test("WaitingLine does not time out at once when its limit is longer than a timer can be", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const waiter = new Watched(room.enter(1, () => Promise.resolve(), 2 ** 31, never));
   await new Promise((resolve) => setTimeout(resolve, 5));
   assertEquals(waiter.state, "pending");
@@ -108,7 +108,7 @@ test("WaitingLine does not time out at once when its limit is longer than a time
 });
 
 test("WaitingLine skips the waiters that time out in the middle of a long line, and no others", async () => {
-  const room = new WaitingLine();
+  const room = new WaitingLine(() => 0, () => {});
   const order: number[] = [];
   const states = Array.from({ length: 5000 }, (_, index) => {
     const enter = () => {

@@ -210,7 +210,8 @@ test("stats() agrees with what was done", async () => {
   await wal.logDelete(1, 1);
   wal.logInsertSync(3, 3, 3, 3);
   wal.truncate(1);
-  const { syncLatency, ...stats } = wal.stats();
+  const { syncLatency, waits, errors, ...stats } = wal.stats();
+  assertEquals([waits.count, Object.values(errors).every((count) => count === 0)], [0, true]);
   assertEquals(stats.oldestUnconsumedAgeMs > 0, true);
   assertEquals({ ...stats, oldestUnconsumedAgeMs: 0, headerSyncs: 0 }, {
     path: PATH,
@@ -229,11 +230,15 @@ test("stats() agrees with what was done", async () => {
     durable: 3,
     applied: 1,
     appended: 4,
+    records: { insert: 3, delete: 1, deleteValue: 0, replace: 0, checkpoint: 0, operation: 0 },
     syncs: 2,
     headerSyncs: 0,
     recordsPerSync: 1.5,
     flushMode: "inline",
     waiting: 0,
+    truncations: 1,
+    replays: 0,
+    checksumFailures: 0,
     oldestUnconsumedAgeMs: 0,
     consuming: false,
     consumer: { state: "none", attempts: 0, lastError: null, callMs: 0 },
@@ -260,7 +265,7 @@ test("stats() gives a snapshot that stays as it is", () => {
   assert(maxMs > 0 && totalMs === maxMs);
 });
 
-test("stats() copies its histogram once", () => {
+test("stats() copies each histogram once", () => {
   using wal = openInMemory();
   const { snapshot } = Histogram.prototype;
   let copies = 0;
@@ -273,7 +278,7 @@ test("stats() copies its histogram once", () => {
   } finally {
     Histogram.prototype.snapshot = snapshot;
   }
-  assertEquals(copies, 1);
+  assertEquals(copies, 2);
 });
 
 test("oldestUnconsumedAgeMs is the age by the record's own time, never negative", async () => {

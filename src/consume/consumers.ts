@@ -59,6 +59,7 @@ export class Consumers implements RoomMaker {
   /** Notes that a consumer does not begin because of an error. */
   refuse(error: unknown): Promise<never> {
     if (this.#running === null) this.feed.watch.dies(error);
+    this.#log.health.counts.error(error);
     return Promise.reject(error);
   }
 
@@ -74,6 +75,7 @@ export class Consumers implements RoomMaker {
       feed.watch.stops();
     } catch (error) {
       ending = () => error;
+      this.#log.health.counts.error(error);
       feed.watch.dies(error);
       // Callers that wait for the store get the error. An unhandled rejection would report it once
       // more.
@@ -98,7 +100,7 @@ export class Consumers implements RoomMaker {
       if (this.isInStoreCall()) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
       if (this.#running === null) throw this.feed.watch.absence();
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(health.counts.error(error));
     }
     return this.feed.milestones.wait(lsn);
   }

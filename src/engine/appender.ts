@@ -6,6 +6,7 @@ import { assert } from "../assert.ts";
 import type { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
 import type { HalfOrBytes, HybridTime, LSN, OpType, U64 } from "../types.ts";
+import type { Counts } from "./counts.ts";
 import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
@@ -45,6 +46,7 @@ export class Appender {
   readonly #positions: Positions;
   readonly #slots: Slots;
   readonly #clock: HybridClock;
+  readonly #counts: Counts;
   readonly #options: AppenderOptions;
   readonly #onBurst: () => void;
   /** Slot of the head. */
@@ -72,6 +74,7 @@ export class Appender {
     this.#positions = parts.positions;
     this.#slots = slots;
     this.#clock = parts.clock;
+    this.#counts = parts.health.counts;
     this.#options = options;
     this.#onBurst = onBurst;
     this.#slot = slotOf(parts.positions.head, slots.count);
@@ -113,6 +116,7 @@ export class Appender {
     slots.write(slot, opType, 0, lsn, distance, clock, shard, keyHigh, keyLow, valueHigh, valueLow);
     positions.head = lsn + 1;
     this.#slot = slot + 1 === slots.count ? 0 : slot + 1;
+    if (opType !== this.#counts.opType) this.#counts.begin(opType, lsn);
     if (survives) this.#sealThrough(lsn, slot);
     return lsn;
   }
@@ -178,6 +182,7 @@ export class Appender {
     }
     assert(slot === slotOf(end, capacity), "a batch ends where the next record begins");
     assert(end <= positions.gate, "a batch ends before the gate");
+    this.#counts.batch(items, count, positions.head);
     positions.head = end;
     positions.sealed = end - 1;
     this.#slot = slot;

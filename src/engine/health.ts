@@ -2,17 +2,20 @@
 
 import { assert } from "../assert.ts";
 import { toWALError, WALClosedError, WALError, WALIOError } from "../errors.ts";
+import type { Counts } from "./counts.ts";
 import type { Positions } from "./positions.ts";
 
 /** The health of one opening of a log. */
 export class Health {
+  readonly counts: Counts;
   readonly #path: string | null;
   readonly #positions: Positions;
   readonly #listeners: ((poison: WALError) => void)[] = [];
   #isOpen = true;
   #poison: WALError | null = null;
 
-  constructor(path: string | null, positions: Positions) {
+  constructor(path: string | null, positions: Positions, counts: Counts) {
+    this.counts = counts;
     this.#path = path;
     this.#positions = positions;
   }
@@ -50,7 +53,7 @@ export class Health {
 
   /** The error that callers catch for a failure that may leave the log good. */
   translate(error: unknown): unknown {
-    return toWALError(error, this.#path, this.#positions.durable);
+    return this.counts.error(toWALError(error, this.#path, this.#positions.durable));
   }
 
   /** Poisons the log. @returns the first failure, because only the first one counts. */
@@ -60,7 +63,7 @@ export class Health {
     const poison = translated instanceof WALError
       ? translated
       : new WALIOError(this.#path, null, `Cannot go on with the log: ${String(error)}`, { cause: error });
-    this.#poison = poison;
+    this.#poison = this.counts.error(poison);
     this.#positions.closeGate();
     for (const listener of this.#listeners) listener(poison);
     return poison;

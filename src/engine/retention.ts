@@ -218,6 +218,7 @@ export class Retention {
     if (through < positions.tail) return;
     this.#releasedGiven = Math.max(this.#releasedGiven, given);
     positions.tail = through + 1;
+    this.#parts.health.counts.truncations++;
     positions.assertConsistent();
   }
 }

@@ -56,8 +56,8 @@ export class RingMemory implements ReadSource {
   #folios: OldFolios;
   /** Records from this LSN on were stored into this mapping. Their pages are there. */
   #ownFrom: LSN;
-  /** Records before this LSN are stored into pages that are paged in. */
-  #pagedInEnd: LSN;
+  /** Records before this LSN can be stored, because their pages are paged in. */
+  storableEnd: LSN;
   /** The older records that were paged in last: from this LSN … */
   #readableFrom: LSN = 0;
   /** … to the one before this LSN. */
@@ -79,7 +79,7 @@ export class RingMemory implements ReadSource {
     this.#positions = positions;
     this.#health = health;
     this.#seal = seal;
-    this.#ownFrom = this.#pagedInEnd = positions.firstLsn;
+    this.#ownFrom = this.storableEnd = positions.firstLsn;
     this.#folios = new OldFolios(region.created ? 0 : positions.firstLsn + slots.count);
   }
 
@@ -94,14 +94,9 @@ export class RingMemory implements ReadSource {
   moveTo(region: Region, capacity: number): void {
     this.#slots.moveTo(region.memory, capacity);
     this.region = this.file.region = region;
-    this.#ownFrom = this.#pagedInEnd = this.#positions.head;
+    this.#ownFrom = this.storableEnd = this.#positions.head;
     this.#folios = new OldFolios(0);
     this.#readableFrom = this.#readableEnd = 0;
-  }
-
-  /** Records below this LSN can be stored. */
-  get storableEnd(): LSN {
-    return this.#pagedInEnd;
   }
 
   slots(): Slots {
@@ -109,20 +104,24 @@ export class RingMemory implements ReadSource {
     return this.#slots;
   }
 
+  counted<Thrown>(error: Thrown): Thrown {
+    return this.#health.counts.error(error);
+  }
+
   // Storing.
 
   /** Pages in the slots of records before `end`, to be stored into. */
   pageInTo(end: LSN): void {
-    while (this.#pagedInEnd < end) this.#pageInNext();
-    assert(this.#pagedInEnd >= end, "a record is stored into a page that is there");
+    while (this.storableEnd < end) this.#pageInNext();
+    assert(this.storableEnd >= end, "a record is stored into a page that is there");
   }
 
   /** Pages in the next records, as far as the next multiple of the step or the end of the ring. */
   #pageInNext(): void {
-    const slot = slotOf(this.#pagedInEnd, this.#slots.count);
+    const slot = slotOf(this.storableEnd, this.#slots.count);
     const step = Math.min(PAGE_IN_RECORDS - (slot % PAGE_IN_RECORDS), this.#slots.count - slot);
-    const last = this.#pagedInEnd + step - 1;
-    const ranges = rangesOf(this.#pagedInEnd, last, this.#slots.count);
+    const last = this.storableEnd + step - 1;
+    const ranges = rangesOf(this.storableEnd, last, this.#slots.count);
     assert(ranges.length === 1, "a step does not cross the end of the ring");
     const [{ offset, length }] = ranges as [ByteRange];
     try {
@@ -133,7 +132,7 @@ export class RingMemory implements ReadSource {
       const translated = this.#health.translate(error);
       throw translated instanceof WALSpaceError ? translated : this.#health.fail(error);
     }
-    this.#pagedInEnd = last + 1;
+    this.storableEnd = last + 1;
   }
 
   // Reading.

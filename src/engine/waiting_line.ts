@@ -14,6 +14,7 @@ interface Waiter {
   readonly append: () => void;
   readonly reject: (error: unknown) => void;
   readonly timer: ReturnType<typeof setTimeout> | null;
+  readonly enteredMs: number;
   /** False after it has left the line. */
   isThere: boolean;
 }
@@ -23,9 +24,20 @@ interface Waiter {
  * timeout, or by a rejection.
  */
 export class WaitingLine {
+  readonly #nowMs: () => number;
+  readonly #left: (ms: number) => void;
   /** In order of arrival. Each except the first may have left the line already. */
   readonly #waiters = new Queue<Waiter>();
   #length = 0;
+
+  /**
+   * @param nowMs measures how long appends wait.
+   * @param left is told how long an append has waited, when it leaves the line.
+   */
+  constructor(nowMs: () => number, left: (ms: number) => void) {
+    this.#nowMs = nowMs;
+    this.#left = left;
+  }
 
   get length(): number {
     return this.#length;
@@ -44,7 +56,8 @@ export class WaitingLine {
       reject(timedOut());
     };
     const timer = timeoutMs > LONGEST_TIMER_MS ? null : setTimeout(expire, timeoutMs);
-    const waiter: Waiter = { records, append: () => resolve(append()), reject, timer, isThere: true };
+    const enteredMs = this.#nowMs();
+    const waiter: Waiter = { records, append: () => resolve(append()), reject, timer, enteredMs, isThere: true };
     this.#waiters.push(waiter);
     this.#length++;
     return promise;
@@ -75,6 +88,7 @@ export class WaitingLine {
   #leave(waiter: Waiter): void {
     waiter.isThere = false;
     this.#length--;
+    this.#left(Math.max(0, this.#nowMs() - waiter.enteredMs));
     if (waiter.timer !== null) clearTimeout(waiter.timer);
     while (this.#waiters.first?.isThere === false) this.#waiters.shift();
   }

@@ -2,7 +2,9 @@
 
 import { assert } from "../assert.ts";
 import { WALFullError } from "../errors.ts";
+import type { Counts } from "./counts.ts";
 import type { GroupCommit } from "./group_commit.ts";
+import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
 import { WaitingLine } from "./waiting_line.ts";
 
@@ -21,20 +23,33 @@ export interface RoomMaker {
   blame(): { readonly why: string; readonly cause: ErrorOptions };
 }
 
+/** What waiting needs of its log. */
+export interface WaitingParts {
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly commit: GroupCommit;
+  /** Measures how long appends wait. */
+  nowMs(): number;
+}
+
 /** The waiting appends of one open log. */
 export class WaitingRoom {
   readonly #positions: Positions;
   readonly #commit: GroupCommit;
+  readonly #counts: Counts;
   readonly #maker: RoomMaker;
   readonly #timeoutMs: number;
-  readonly #line = new WaitingLine();
+  readonly #line: WaitingLine;
   /** True while appends go ahead of the waiting ones. */
   #isAhead = false;
 
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
-  constructor(positions: Positions, commit: GroupCommit, maker: RoomMaker, timeoutMs: number) {
-    this.#positions = positions;
-    this.#commit = commit;
+  constructor(parts: WaitingParts, maker: RoomMaker, timeoutMs: number) {
+    const { counts } = parts.health;
+    this.#positions = parts.positions;
+    this.#commit = parts.commit;
+    this.#counts = counts;
+    this.#line = new WaitingLine(() => parts.nowMs(), (ms) => counts.waits.add(ms));
     this.#maker = maker;
     this.#timeoutMs = timeoutMs;
   }
@@ -108,7 +123,7 @@ export class WaitingRoom {
   fullError(count: number, why: string = this.#reason(count)): WALFullError {
     const { capacity, tail, head } = this.#positions;
     const { why: blame, cause } = this.#maker.blame();
-    return new WALFullError(capacity, tail, head, count, why + blame, cause);
+    return this.#counts.error(new WALFullError(capacity, tail, head, count, why + blame, cause));
   }
 
   #reason(count: number): string {

@@ -93,4 +93,8 @@ export class Window implements ReadSource {
   }
 
   release(): void {}
+
+  counted<Thrown>(error: Thrown): Thrown {
+    return error;
+  }
 }

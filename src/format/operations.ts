@@ -1,12 +1,12 @@
 // The operations: what each opcode is called, and what its record does to a store. Code that
 // depends on an opcode asks here.
 
-import { type ApplicationOpType, OpType, type WALRecordFields } from "../types.ts";
+import { type ApplicationOpType, type OperationName, OpType, type WALRecordFields } from "../types.ts";
 
 /** What a record is, by its opcode. */
 export interface Operation {
   /** The operation as messages call it, and the items of batches. */
-  readonly name: "insert" | "delete" | "deleteValue" | "checkpoint" | "replace" | "operation";
+  readonly name: OperationName;
   /** False if the record has only a key, or neither key nor value. */
   readonly hasValue: boolean;
   /** The store's method that applies the record; null if stores ignore the record. */

@@ -19,11 +19,13 @@ export interface ReadSource {
   makeReadable(first: LSN, last: LSN): void;
   /** Releases the pages of these bytes, which have been read. */
   release(offset: number, length: number): void;
+  /** Counts an error of this reader. @returns the same error. */
+  counted<Thrown>(error: Thrown): Thrown;
 }
 
 /** @throws {WALTruncatedError} if the log has released the record. */
 export function checkRetained(source: ReadSource, lsn: LSN): void {
-  if (lsn < source.tail) throw new WALTruncatedError(lsn, source.tail);
+  if (lsn < source.tail) throw source.counted(new WALTruncatedError(lsn, source.tail));
 }
 
 /**
@@ -34,15 +36,9 @@ export function damage(source: ReadSource, lsn: LSN): WALError {
   const slots = source.slots();
   const loss = lossOf(lsn, lsn, slots.count);
   if (slots.verify(slotOf(lsn, slots.count), lsn) === SlotState.Unsupported) {
-    return new WALFormatError(
-      source.path,
-      loss.offset,
-      `Cannot read LSN ${lsn}: the record at byte ${loss.offset} was written by a later version`,
-    );
+    const message = `Cannot read LSN ${lsn}: the record at byte ${loss.offset} was written by a later version`;
+    return source.counted(new WALFormatError(source.path, loss.offset, message));
   }
-  return new WALCorruptError(
-    source.path,
-    [loss],
-    `Cannot read LSN ${lsn}: the record at byte ${loss.offset} is damaged`,
-  );
+  const message = `Cannot read LSN ${lsn}: the record at byte ${loss.offset} is damaged`;
+  return source.counted(new WALCorruptError(source.path, [loss], message));
 }

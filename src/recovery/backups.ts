@@ -47,7 +47,7 @@ export class Backups {
     try {
       storage().write(path, pieces, sizeBytes);
     } catch (error) {
-      throw toWALError(error, path, last);
+      throw this.#log.health.counts.error(toWALError(error, path, last));
     } finally {
       end();
     }
@@ -62,7 +62,7 @@ export class Backups {
       if (target.writeAsync === undefined) target.write(path, pieces, sizeBytes);
       else await target.writeAsync(path, pieces, sizeBytes);
     } catch (error) {
-      throw toWALError(error, path, last);
+      throw this.#log.health.counts.error(toWALError(error, path, last));
     } finally {
       end();
     }
@@ -111,7 +111,7 @@ export class Backups {
     const state: LogState = { ...header.state, consumers: [] };
     if (through >= durable) return { ...state, head: durable + 1 };
     // Before LSN 1 there was nothing that could have been released.
-    if (through < tail && tail > 1) throw new WALTruncatedError(through, tail);
+    if (through < tail && tail > 1) throw memory.counted(new WALTruncatedError(through, tail));
     memory.file.check();
     const last = lastWhole(memory, through);
     if (last < tail) return { ...state, head: tail };

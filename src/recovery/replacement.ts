@@ -40,6 +40,7 @@ export function salvageTo(
     slots: () => slots,
     makeReadable: () => {},
     release: () => {},
+    counted: (error) => error,
   };
   const saved = salvage(source, slots, {
     header,

@@ -37,11 +37,11 @@ export function resize(log: ResizableLog, bytes: number): void {
   log.sizeWarning = null;
 }
 
-function checkRoom({ positions }: ResizableLog, bytes: number, capacity: number): void {
+function checkRoom({ positions, memory }: ResizableLog, bytes: number, capacity: number): void {
   const kept = positions.head - positions.oldestNeeded;
   if (kept <= capacity) return;
   const needed = Math.max(MINIMUM_FILE_BYTES, roundFileBytes(fileBytesOf(kept)));
-  throw new WALTooSmallError(bytes, needed, positions.oldestNeeded, positions.last);
+  throw memory.counted(new WALTooSmallError(bytes, needed, positions.oldestNeeded, positions.last));
 }
 
 /** Exchanges the file under the log. */

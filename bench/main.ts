@@ -38,8 +38,8 @@ async function run(options: Options, directory: string): Promise<RunResult> {
   const settings: RunSettings = {
     directory,
     rounds: options.rounds,
-    warmSeconds: options.quick ? 0.2 : 1,
-    seconds: options.quick ? 0.5 : 2,
+    warmSeconds: options.quick ? 0.1 : 1,
+    seconds: options.quick ? 0.3 : 2,
     limit: buildLimit(directory),
   };
   const contests: ContestResult[] = [];

@@ -18,7 +18,7 @@ export interface Options {
 
 export const USAGE = `Measures the log on this runtime, beside C and its peers, each in a process of its own.
 
-  --quick               one short round, under two minutes
+  --quick               one short round, about a minute
   --peers               also lmdb, node:sqlite, classic-level and plain files
   --rounds N            rounds to take medians over (5; 1 with --quick)
   --only W1,W2          these workloads only

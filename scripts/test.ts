@@ -4,14 +4,15 @@
 //                   [--times] [--no-check] [path…]
 //
 // As many processes run at once as there are processors, and share the files. The whole output of a
-// process is printed if it failed, and always with a path or --filter. --quick leaves the long
-// files out. --times says what each process took. --no-check leaves out the types, which Deno
-// checks.
+// process is printed if it failed, and always with a path or --filter. The last lines repeat which
+// tests failed, and why. --quick leaves the long files out. --times says what each process took.
+// --no-check leaves out the types, which Deno checks.
 
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { type Batch, findTestFiles, isSlow, planBatches } from "./test_plan.ts";
+import { failuresIn } from "./test_failures.ts";
 import { checkTypes, killAll, type Outcome, runTests, type TestSettings } from "./test_process.ts";
 import { findBinary, NOT_FOUND, type Runtime, RUNTIMES } from "./tools.ts";
 
@@ -71,12 +72,14 @@ const settings: TestSettings = { commands, filter, isLive: isShown && batches.le
 
 for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
   process.once(signal, () => {
+    for (const { runtime, files } of underWay) console.log(`FAILED  ${runtime}  did not end: ${files.join(" ")}`);
     killAll();
     process.exit(code);
   });
 }
 
 const outcomes: Outcome[] = [];
+const underWay = new Set<Batch>();
 const types = runtimes.includes("deno") && !values["no-check"]
   ? checkTypes(files, commands.deno)
   : Promise.resolve(null);
@@ -93,13 +96,16 @@ console.log();
 for (const runtime of runtimes) summarize(runtime);
 if (wrongTypes !== null) console.log("FAILED | the types are wrong");
 for (const line of summary) console.log(line);
+for (const outcome of outcomes.filter(isFailed)) printFailures(outcome);
 console.log(`in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
 process.exitCode = failed ? 1 : 0;
 
 /** Runs one batch after the other until there is none. */
 async function work(): Promise<void> {
   for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+    underWay.add(batch);
     const outcome = await runTests(batch, settings);
+    underWay.delete(batch);
     outcomes.push(outcome);
     failed ||= isFailed(outcome);
     if ((isShown || isFailed(outcome)) && !settings.isLive) printOutput(outcome);
@@ -126,6 +132,12 @@ function lineOf(outcome: Outcome): string {
 function printOutput(outcome: Outcome): void {
   const { batch: { runtime, files }, output } = outcome;
   console.log(`\n--- ${runtime}: ${files.join(" ")}\n${output}`);
+}
+
+/** A line for each failed test: short, because of a long output only the last lines may be kept. */
+function printFailures({ batch: { runtime, files }, output, problem }: Outcome): void {
+  if (problem !== null) console.log(`FAILED  ${runtime}  ${files.join(" ")}: ${problem}`);
+  for (const failure of failuresIn(runtime, output)) console.log(`FAILED  ${runtime}  ${failure}`);
 }
 
 /** What each process took, the longest first. */

@@ -117,7 +117,7 @@ function judge(batch: Batch, { ending, output, seconds, peakMiB }: Ended): Outco
   const said = READERS[batch.runtime](output);
   const { passed, failed, skipped } = said ?? { passed: 0, failed: 0, skipped: [] };
   const problem = said === null
-    ? "the process did not say what it ran"
+    ? `the process did not say what it ran, and ended with ${ending ?? "exit code 0"}`
     : ending !== null && failed === 0
     ? `the process ended with ${ending}`
     : null;

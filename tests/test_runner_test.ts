@@ -59,6 +59,21 @@ test("scripts/test.ts shows all that a failing file said, and ends with exit cod
   assertMatch(stdout, new RegExp(`^FAILED \\| ${runtime}: 2 passed \\| 1 failed \\| 0 skipped`, "m"));
 });
 
+test("scripts/test.ts repeats at its end which tests failed, where and why, a line each", async () => {
+  using directory = tempDir();
+  const differs = `test("differs", () => assertEquals([1, 2], [1, 3]));\n`;
+  const assertions = `import { assertEquals } from "${projectUrl("tests/support/assert.ts")}";\n`;
+  writeTests(directory, { "a_test.ts": PASSES + FAILS, "b_test.ts": assertions + differs });
+  const { stdout } = await runTests(directory);
+  const lines = stdout.split("\n").filter((line) => line.startsWith(`FAILED  ${runtime}  `) && line.includes(" › "));
+  assertEquals(lines.length, 2, stdout);
+  assertMatch(lines[0]!, /^FAILED {2}\w+ {2}a_test\.ts:\d+ › one that fails: (?:Error|error): on purpose$/);
+  assertMatch(
+    lines[1]!,
+    /^FAILED {2}\w+ {2}b_test\.ts(?::\d+)? › differs: .*Values are not equal.* \| - +2,? \| \+ +3,?$/,
+  );
+});
+
 test("scripts/test.ts fails for a file that cannot be loaded, and for one that ends its process", async () => {
   const sources = [
     `import "./none.ts";\n`,
@@ -73,6 +88,7 @@ test("scripts/test.ts fails for a file that cannot be loaded, and for one that e
     const { code, stdout } = await runTests(directory);
     assertEquals(code, 1, stdout);
     assertMatch(stdout, /^FAILED \|/m);
+    assertMatch(stdout, new RegExp(`^FAILED  ${runtime}  .*b_test\\.ts`, "m"));
   }
 });
 
@@ -152,7 +168,9 @@ test("scripts/test.ts ends the tests, and what they have started, when it is tol
   }
   // Not runner.kill(), because in Deno that reports the child as ended by the signal.
   process.kill(runner.pid, "SIGINT");
-  assertEquals((await runner.result).code, 130);
+  const { code, stdout } = await runner.result;
+  assertEquals(code, 130);
+  assertStringIncludes(stdout, `FAILED  ${runtime}  did not end: ${directory.join("a_test.ts")}\n`);
   for (const pid of readFileSync(pids, "utf8").split(" ").map(Number)) {
     while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
   }

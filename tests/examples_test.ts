@@ -76,16 +76,22 @@ test("WALStoreError says why a log that has released its records refuses a store
 
 test("examples/own_store.ts runs with the rights it names, and goes on from its file", async () => {
   using directory = tempDir();
-  const run = () => runScript("examples/own_store.ts", { cwd: directory.path, denoFlags: SMALL_FLAGS });
+  const run = async () => {
+    const { code, stdout, stderr } = await runScript("examples/own_store.ts", {
+      cwd: directory.path,
+      denoFlags: SMALL_FLAGS,
+    });
+    assertEquals([code, stderr], [0, ""]);
+    return Number(/^LSN (\d+) is in the file$/m.exec(stdout)?.[1]);
+  };
+  // A consumer that has nothing to do writes a checkpoint, so a slow machine may have one more.
   const first = await run();
-  assertEquals([first.code, first.stderr], [0, ""]);
-  assertStringIncludes(first.stdout, "LSN 4 is in the file\n");
+  assert(first >= 4, String(first));
   const second = await run();
-  assertEquals([second.code, second.stderr], [0, ""]);
-  assertStringIncludes(second.stdout, "LSN 9 is in the file\n");
+  assert(second >= first + 5, `${second} after ${first}`);
   const saved = JSON.parse(readFileSync(directory.join("own_store.json"), "utf8"));
   const [one, two] = ["1".padStart(32, "0"), `${"1".padStart(16, "0")}${"1".padStart(16, "0")}`];
-  assertEquals([saved.appliedLsn, saved.keys[one]], [9, [one, two]]);
+  assertEquals([saved.appliedLsn, saved.keys[one]], [second, [one, two]]);
   assert(!existsSync(directory.join("own_store.json.tmp")));
 });
 

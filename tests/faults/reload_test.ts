@@ -281,7 +281,12 @@ test("WAL that stays open from one test to the next is passed over by `deno test
   fs.writeFileSync(
     directory.join("x_test.ts"),
     `import { WAL } from ${MOD};
-     let wal = WAL.open(${JSON.stringify(directory.join("log"))}, { size: 65536, idleHeaderDelayMs: 20 });
+     // A slow disk's syncs would go off the thread, and the header's might last longer than a test.
+     const wal = WAL.open(${JSON.stringify(directory.join("log"))}, {
+       size: 65536,
+       flush: "inline",
+       idleHeaderDelayMs: 20,
+     });
      const tests = {
        async append() { await wal.logInsert(1, 2, 3, 4); },
        async again() { wal.logInsertSync(1, 2, 3, 4); await wal.flushAsync(); },

@@ -30,6 +30,7 @@ export type { Cursor } from "./src/read/cursor.ts";
 export type { Follower } from "./src/follow/follower.ts";
 export {
   WALClosedError,
+  WALConsumerLostError,
   WALConsumingError,
   WALCorruptError,
   WALError,
@@ -80,12 +81,14 @@ export type {
   RecordRange,
   RecordStore,
   RecoveryReport,
+  RegisteredConsumerStats,
   Store,
   U64,
   WALOptions,
   WALRecord,
   WALRecordFields,
   WALStats,
+  WhenAppliedOptions,
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";
 export { FileMemory } from "./ffi/file_memory.ts";

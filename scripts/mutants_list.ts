@@ -499,7 +499,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H38",
     edits: edit(
       "src/consume/feed.ts",
-      "if (this.#hasForked || health.poison !== null) return;",
+      "if (this.#reach.hasForked || health.poison !== null) return;",
       "if (health.poison !== null) return;",
     ),
     tests: faults("lineage"),
@@ -885,8 +885,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H39",
     edits: edit(
       "src/engine/retention.ts",
-      "      const release = this.#releasable(confirmedThroughPos);\n      this.#note(confirmation);",
-      "      this.#note(confirmation);\n      const release = this.#releasable(confirmedThroughPos);",
+      "      const release = this.#releases.releasable(confirmedThroughPos);\n      this.#releases.note(confirmation);",
+      "      this.#releases.note(confirmation);\n      const release = this.#releases.releasable(confirmedThroughPos);",
     ),
     tests: faults("callers_code"),
   },
@@ -927,8 +927,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       ...edit(
         "src/engine/appender.ts",
-        "if (end > positions.tail + positions.capacity) return false;",
-        "if (end > positions.tail + positions.capacity + 1) return false;",
+        "if (end > positions.tail + positions.capacity && !retention",
+        "if (end > positions.tail + positions.capacity + 1 && !retention",
       ),
     ],
     tests: faults("full_ring"),
@@ -986,7 +986,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a consumer outlasts its log in a call to the store",
     hazard: "H46",
-    edits: edit("src/consume/consumers.ts", "    this.feed.answers.end();\n", ""),
+    edits: edit("src/consume/runner.ts", "    this.feed.answers.end();\n", ""),
     tests: faults("dead_consumer"),
   },
   {
@@ -1097,7 +1097,7 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit(
       "src/recovery/backups.ts",
       "if (through >= durable) return { ...state, head: durable + 1 };",
-      "if (through >= durable) return { ...header.state, head: positions.head };",
+      "if (through >= durable) return { ...state, head: positions.head };",
     ),
     tests: faults("backup", "histories"),
   },

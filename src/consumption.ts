@@ -3,7 +3,7 @@
 import { secondsToMs } from "./arguments/consumer.ts";
 import { storeCalls } from "./consume/store_call.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "./types.ts";
-import type { WAL } from "./wal.ts";
+import { appliedBy, type WAL } from "./wal.ts";
 
 /** A consumer that {@linkcode consume} started. `await using` stops it. */
 export interface Consumption extends AsyncDisposable {
@@ -12,7 +12,7 @@ export interface Consumption extends AsyncDisposable {
    * closed, rejects when the consumer was refused or failed.
    */
   readonly done: Promise<void>;
-  /** The highest LSN that is in the store, as {@linkcode WAL.applied} says. */
+  /** The highest LSN that is in this consumer's store. */
   readonly applied: LSN;
   /**
    * Stops the consumer and returns `done`, which waits for the running call to the store while the
@@ -54,6 +54,8 @@ export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOption
 
 class StoppableConsumer implements Consumption {
   readonly #wal: WAL;
+  /** As `consumeAsync()` read it. */
+  #name = "";
   readonly #stopping = new AbortController();
   /** Aborts with `#stopping`, and with the caller's signal if there is one. */
   #signal = this.#stopping.signal;
@@ -66,7 +68,7 @@ class StoppableConsumer implements Consumption {
   }
 
   get applied(): LSN {
-    return this.#wal.applied;
+    return appliedBy(this.#wal, this.#name);
   }
 
   stop(): Promise<void> {
@@ -93,7 +95,12 @@ class StoppableConsumer implements Consumption {
       : options;
     if (given === null || typeof given !== "object") return given;
     return new Proxy<ConsumeOptions>({}, {
-      get: (_, name) => name === "signal" ? this.#signalWith(given.signal) : Reflect.get(given, name),
+      get: (_, name) => {
+        if (name === "signal") return this.#signalWith(given.signal);
+        const value: unknown = Reflect.get(given, name);
+        if (name === "name" && typeof value === "string") this.#name = value;
+        return value;
+      },
     });
   }
 

@@ -11,6 +11,7 @@ import type { Loss, LSN, OpType, WALRunFault } from "./types.ts";
 export type WALErrorCode =
   | "CLOSED"
   | "CONSUMING"
+  | "CONSUMER_LOST"
   | "CORRUPT"
   | "FILE_SYSTEM"
   | "FORMAT"
@@ -77,9 +78,23 @@ export class WALFullError extends WALError {
   readonly head: LSN;
   /** How many records the append wanted to write. */
   readonly wanted: number;
+  /**
+   * The consumer that holds the oldest records, running or not: its name, `""` for the unnamed
+   * consumer. Null if no consumer holds records that are in the way.
+   */
+  readonly consumer: string | null;
+  /** How many records this consumer's store lacks; 0 if there is no such consumer. */
+  readonly lagRecords: number;
 
   /** Made by the log. */
-  constructor(capacity: number, tail: LSN, head: LSN, wanted: number, why: string, options?: ErrorOptions) {
+  constructor(
+    details:
+      & Pick<WALFullError, "capacity" | "tail" | "head" | "wanted">
+      & Partial<Pick<WALFullError, "consumer" | "lagRecords">>,
+    why: string,
+    options?: ErrorOptions,
+  ) {
+    const { capacity, tail, head, wanted, consumer = null, lagRecords = 0 } = details;
     super(
       "FULL",
       `Cannot append ${wanted} record(s): the ring holds LSN ${tail} to ${head - 1} in ${capacity} slots${why}`,
@@ -89,6 +104,8 @@ export class WALFullError extends WALError {
     this.tail = tail;
     this.head = head;
     this.wanted = wanted;
+    this.consumer = consumer;
+    this.lagRecords = lagRecords;
   }
 }
 
@@ -333,14 +350,54 @@ export class WALIOError extends WALError {
   }
 }
 
-/** A consumer is already running on this log. Code `CONSUMING`. */
+/**
+ * A consumer of this name is running on this log, or a consumer of another name is filling the
+ * store. Code `CONSUMING`.
+ */
 export class WALConsumingError extends WALError {
   /** The class's name. */
   override name = "WALConsumingError";
+  /** The name of the running consumer, `""` for the unnamed one. */
+  readonly consumer: string;
 
   /** Made by the log. */
-  constructor() {
-    super("CONSUMING", "Cannot consume the log: a consumer is running already");
+  constructor(consumer: string, why: string) {
+    const subject = consumer === "" ? "a consumer" : `consumer ${JSON.stringify(consumer)}`;
+    super("CONSUMING", `Cannot consume the log: ${subject} ${why}`);
+    this.consumer = consumer;
+  }
+}
+
+/**
+ * The log has given a consumer up, because it was further behind than its `maxLagRecords`. Code
+ * `CONSUMER_LOST`. Records after `position` may be gone. The running consumer ends with this error,
+ * and a later one is refused with it.
+ *
+ * Fill the store again, from a `backup()` of this log or in another way, so that its `appliedLsn()`
+ * is `tail - 1` or more. Then the consumer starts, and holds records again. A store without
+ * `appliedLsn()` needs `dropConsumer()` first.
+ */
+export class WALConsumerLostError extends WALError {
+  /** The class's name. */
+  override name = "WALConsumerLostError";
+  /** The consumer's name, `""` for the unnamed one. */
+  readonly consumer: string;
+  /** The log knows that the store has everything up to this LSN. */
+  readonly position: LSN;
+  /** The oldest LSN that the log has. */
+  readonly tail: LSN;
+
+  /** Made by the log. */
+  constructor(consumer: string, position: LSN, tail: LSN) {
+    const subject = consumer === "" ? "the unnamed consumer" : `consumer ${JSON.stringify(consumer)}`;
+    super(
+      "CONSUMER_LOST",
+      `Cannot consume the log: ${subject} was too far behind at LSN ${position}, and the log has given it up; ` +
+        `fill its store again from a backup, up to LSN ${tail - 1} or later, or drop the consumer`,
+    );
+    this.consumer = consumer;
+    this.position = position;
+    this.tail = tail;
   }
 }
 

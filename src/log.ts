@@ -96,7 +96,7 @@ export class Log implements EngineParts {
     // A running consumer waits for the new records, even if their caller does not.
     this.appender = new Appender(this, slots, options, () => consumers.isRunning && schedule());
     this.retention = new Retention(this, slots, consumers);
-    this.backups = new Backups(this, consumers);
+    this.backups = new Backups(this);
     health.onFailure((poison) => this.commit.end(poison));
     health.onFailure((poison) => this.room.rejectAll(poison));
     health.onFailure((poison) => consumers.fail(poison));
@@ -112,6 +112,7 @@ export class Log implements EngineParts {
       syncHeaderAsync: () => this.header.writeAsync(),
       nowMs: () => this.nowMs(),
       advanced: () => {
+        this.retention.registry.giveUpLaggards();
         this.room.admit();
         this.header.noteWhenIdle();
         this.consumers.hurry();

@@ -5,7 +5,8 @@ import { NANOS_PER_MS } from "./engine/hybrid_clock.ts";
 import type { WallClock } from "./engine/wall_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import { createdMsOf } from "./format/header.ts";
-import type { LatencyHistogram, WALStats } from "./types.ts";
+import { consumerName, type Hold } from "./engine/holds.ts";
+import type { LatencyHistogram, LSN, RegisteredConsumerStats, WALStats } from "./types.ts";
 
 /**
  * If the average of `SUSPECT_SYNCS` syncs is less than this, the medium probably loses its data
@@ -65,9 +66,10 @@ export function statisticsOf(log: StatisticsParts): WALStats {
     replays: counts.replays,
     checksumFailures: counts.checksumFailures,
     errors: counts.errors,
-    oldestUnconsumedAgeMs: isThere ? oldestUnconsumedAgeMs(log) : 0,
+    oldestUnconsumedAgeMs: isThere ? ageMs(log, positions.applied + 1) : 0,
     consuming: consumers.isRunning,
-    consumer: consumers.feed.watch.stats(),
+    consumer: consumers.latest.feed.watch.stats(),
+    consumers: log.holds.all.map((hold) => consumerStats(log, hold, isThere)),
     poisoned: health.poison !== null,
   };
 }
@@ -82,8 +84,25 @@ function isFileThere({ memory }: StatisticsParts): boolean {
   }
 }
 
-function oldestUnconsumedAgeMs({ positions, memory, slots, wall }: StatisticsParts): number {
-  const oldest = Math.max(positions.applied + 1, positions.tail);
+function consumerStats(log: StatisticsParts, hold: Hold, isThere: boolean): RegisteredConsumerStats {
+  const { name, applied, confirmed, isLost, bounds } = hold;
+  return {
+    ...log.consumers.runner(name).feed.watch.stats(),
+    name,
+    applied,
+    position: confirmed,
+    lagRecords: log.positions.last - applied,
+    lagMs: isThere ? ageMs(log, applied + 1) : 0,
+    running: log.consumers.runs(name),
+    lost: isLost,
+    maxLagRecords: bounds.maxLagRecords || Infinity,
+    keepRecords: bounds.keepRecords,
+  };
+}
+
+/** The age of a record, or of the oldest one if it is released; 0 if there is none. */
+function ageMs({ positions, memory, slots, wall }: StatisticsParts, lsn: LSN): number {
+  const oldest = Math.max(lsn, positions.tail);
   if (oldest >= positions.head) return 0;
   let slot: number;
   try {
@@ -96,20 +115,37 @@ function oldestUnconsumedAgeMs({ positions, memory, slots, wall }: StatisticsPar
 
 function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram): readonly string[] {
   const { region } = log.memory;
-  const { feed } = log.consumers;
+  const { positions, holds, consumers } = log;
   const warnings = [
     ...region.warnings,
     ...log.openWarnings,
     ...log.sizeWarning === null ? [] : [log.sizeWarning],
-    ...feed.watch.warnings(log.positions.last - log.positions.applied),
+    ...consumers.warnings((name) => positions.last - (holds.get(name)?.applied ?? positions.applied)),
+    ...holds.all.flatMap((hold) => holdWarnings(log, hold)),
   ];
   const isSuspect = region.fileSystem.durable && count >= SUSPECT_SYNCS && totalMs / count < SUSPECT_SYNC_MS;
   if (isSuspect) {
     const us = Math.round(totalMs / count * 1000);
     warnings.push(`A sync takes ${us} µs on average: the medium may confirm what it has not written`);
   }
-  if (feed.storeWarning !== null) warnings.push(feed.storeWarning);
-  return [...warnings, ...clockWarningsOf(log.wall)];
+  return [...warnings, ...consumers.storeWarnings, ...clockWarningsOf(log.wall)];
+}
+
+/** What is wrong with a registered consumer, whoever runs it. */
+function holdWarnings({ positions, consumers }: StatisticsParts, { name, isLost, applied, confirmed }: Hold): string[] {
+  const { tail, last, length, capacity } = positions;
+  if (isLost) {
+    return [
+      `The log has given up ${consumerName(name)} at LSN ${confirmed}, because it was too far behind: ` +
+      `fill its store again, up to LSN ${tail - 1} or later, or drop the consumer`,
+    ];
+  }
+  const isInTheWay = name !== "" && !consumers.runs(name) && confirmed < tail + length / 2 && length > capacity / 2;
+  if (!isInTheWay) return [];
+  return [
+    `The ring is more than half full, and ${consumerName(name)} does not run: ` +
+    `${last - applied} record(s) are not in its store`,
+  ];
 }
 
 /** What is wrong between the log's time and the wall clock. */

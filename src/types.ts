@@ -331,6 +331,36 @@ export interface ConsumeOptions {
    */
   pollIntervalMs?: number | undefined;
   /**
+   * The consumer's name, 1 to 40 bytes of UTF-8. Consumers of several names run at once, each with
+   * its own store. `""` is the unnamed consumer.
+   *
+   * A consumer is registered when it starts for the first time. From then on the log keeps all
+   * records that its store lacks, also while it does not run and after a restart, until
+   * {@linkcode WAL.dropConsumer}. A log has 16 consumers at most. A new one begins with the oldest
+   * record that the log has, unless its store has an LSN.
+   *
+   * @default {""}
+   */
+  name?: string | undefined;
+  /**
+   * How many durable records the store may lack, 1 to 2^32 − 1. A consumer that is further behind,
+   * running or not, is **lost**: the log releases its records instead of being full. It ends with
+   * `WALConsumerLostError`, and `stats().consumers` and `stats().warnings` say so. The ring's
+   * capacity is a limit as well for each consumer that has one.
+   *
+   * @default {Infinity}
+   */
+  maxLagRecords?: number | undefined;
+  /**
+   * How many records the log keeps after this store has them durably, 0 to 2^32 − 1. For a store
+   * that may lose its newest records, as a message broker may: its `appliedLsn()` says where to
+   * begin again. The log keeps fewer if an append finds no room although all stores have
+   * everything.
+   *
+   * @default {0}
+   */
+  keepRecords?: number | undefined;
+  /**
    * Decides what happens when the store throws. `"retry"` applies the failed records again, after a
    * delay that doubles from 10 ms to 1 s. If `sync()` failed, that means all records since the last
    * successful `sync()`. `"stop"` ends the consumer with the error. Without `onError`, every error
@@ -580,6 +610,28 @@ export interface ConsumerStats {
   readonly callMs: number;
 }
 
+/** A registered consumer at one moment. */
+export interface RegisteredConsumerStats extends ConsumerStats {
+  /** Its name; `""` for the unnamed consumer. */
+  readonly name: string;
+  /** The highest LSN that is in its store. */
+  readonly applied: LSN;
+  /** Its store has everything up to this LSN durably, and the log keeps all later records. */
+  readonly position: LSN;
+  /** Records that are not in its store. */
+  readonly lagRecords: number;
+  /** Age of the oldest of these records, by the record's time; 0 if there is none. */
+  readonly lagMs: number;
+  /** True while it runs. */
+  readonly running: boolean;
+  /** True if the log has given it up. Then it holds no record. */
+  readonly lost: boolean;
+  /** As in the options; `Infinity` if there is no limit. */
+  readonly maxLagRecords: number;
+  /** As in the options. */
+  readonly keepRecords: number;
+}
+
 /** The figures of a log at one moment. */
 export interface WALStats {
   /** The file, or null for memory. */
@@ -613,7 +665,7 @@ export interface WALStats {
   readonly tail: LSN;
   /** The highest durable LSN. */
   readonly durable: LSN;
-  /** The highest LSN that is in the store. */
+  /** The highest LSN that is in the store; with several consumers, in all of their stores. */
   readonly applied: LSN;
   /** Records appended since `open()`. */
   readonly appended: number;
@@ -648,12 +700,19 @@ export interface WALStats {
    * of a closed log are not counted. Errors of a store are, if they are `WALError`s.
    */
   readonly errors: Readonly<Record<WALErrorCode, number>>;
-  /** Age of the oldest record that is not applied, by the record's time; 0 if there is none. */
+  /**
+   * Age of the oldest record that is not in the stores of all consumers, by the record's time; 0 if
+   * there is none.
+   */
   readonly oldestUnconsumedAgeMs: number;
   /** True while a consumer runs. */
   readonly consuming: boolean;
-  /** The state of the running consumer, or else of the last one. */
+  /**
+   * The state of the running consumer, or else of the last one. Of several, the one started last.
+   */
   readonly consumer: ConsumerStats;
+  /** All registered consumers, in the order of their registration. */
+  readonly consumers: readonly RegisteredConsumerStats[];
   /** True if a sync failed or the file is gone. Only reopening helps. */
   readonly poisoned: boolean;
 }
@@ -728,6 +787,16 @@ export interface LogInspection {
   readonly openerPid: number | null;
   /** What an operator should know, one sentence each. */
   readonly warnings: readonly string[];
+}
+
+/** Whose store `whenApplied()` waits for. */
+export interface WhenAppliedOptions {
+  /**
+   * The consumer's name; `""` for the unnamed one.
+   *
+   * @default {all consumers that run}
+   */
+  name?: string | undefined;
 }
 
 /** How to make a backup. */

@@ -8,7 +8,7 @@ import { WallClock } from "./engine/wall_clock.ts";
 import { takeFollowing } from "./arguments/follow.ts";
 import { Follower } from "./follow/follower.ts";
 import { inspectLog } from "./follow/inspection.ts";
-import { takeConsumer, type TakenConsumer } from "./arguments/consumer.ts";
+import { checkConsumerName, takeConsumer, takeConsumerName, type TakenConsumer } from "./arguments/consumer.ts";
 import { narrowed, newestAt } from "./read/by_time.ts";
 import { copyRecords, iterateRecords } from "./read/copies.ts";
 import { type Cursor, RingCursor } from "./read/cursor.ts";
@@ -49,7 +49,11 @@ import {
   type WALOptions,
   type WALRecord,
   type WALStats,
+  type WhenAppliedOptions,
 } from "./types.ts";
+
+/** The highest LSN that is in the store of a consumer, as its handle tells. */
+export let appliedBy: (wal: WAL, name: string) => LSN;
 
 /**
  * A write-ahead log in a preallocated, memory-mapped ring file.
@@ -67,6 +71,13 @@ import {
  * ```
  */
 export class WAL implements Disposable, AsyncDisposable {
+  static {
+    appliedBy = (wal, name) => {
+      const log = wal.#log;
+      return log === null ? 0 : log.consumers.runner(name).feed.standing.applied;
+    };
+  }
+
   readonly #path: string | null;
   readonly #options: CheckedOptions;
   readonly #wall: WallClock;
@@ -613,8 +624,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * everything durably. While no consumer runs, an LSN below that of an earlier checkpoint counts
    * as the earlier one. An LSN has no log id, so the caller must know that it belongs to this log.
    * @returns the LSN of the checkpoint record.
-   * @throws {RangeError} if `appliedThrough` was not appended yet, or is above what a running
-   * consumer's store has durably.
+   * @throws {RangeError} if `appliedThrough` was not appended yet, or is above what the store of a
+   * running consumer, or of a consumer with a name, has durably.
    * @throws {WALFullError} if no slot is free, and none can be freed.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
    * `appliedThrough`, or a record that decides what may be released, is damaged, cannot be read, or
@@ -632,8 +643,8 @@ export class WAL implements Disposable, AsyncDisposable {
    *
    * @param confirmedThroughPos the LSN. An LSN has no log id, so the caller must know that it
    * belongs to this log.
-   * @throws {RangeError} if it is no integer, or if records up to it are not durable yet. While a
-   * consumer runs, also if they are not durable in its store.
+   * @throws {RangeError} if it is no integer, or if records up to it are not durable yet. Also if a
+   * running consumer, or one with a name, holds them.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
    * `confirmedThroughPos`, or a record that decides where its batch begins, is damaged, cannot be
    * read, or is of a later version. Then nothing is released.
@@ -754,8 +765,11 @@ export class WAL implements Disposable, AsyncDisposable {
   /**
    * Applies durable records to a store in LSN order, as whole batches, and then releases them. It
    * goes on until it is stopped. The promise resolves when the signal aborts and the running call
-   * to the store has returned, or when the log is closed. One consumer runs at a time.
-   * `stats().consumer` and `stats().warnings` say if it fails.
+   * to the store has returned, or when the log is closed. `stats().consumer` and `stats().warnings`
+   * say if it fails.
+   *
+   * Consumers with different names run at once, and a record is released when all of their stores
+   * have it. One that fails or is stopped stops alone, and still holds what its store lacks.
    *
    * Handle the promise: if the store fails and nobody waits in `whenApplied()`, an unhandled
    * rejection ends the process.
@@ -765,7 +779,10 @@ export class WAL implements Disposable, AsyncDisposable {
    * @throws {RangeError} or {TypeError} if the store or an option cannot be used.
    * @throws whatever the store throws, unless `onError` asks for a retry. Nothing is lost or
    * skipped.
-   * @throws {WALConsumingError} if a consumer runs.
+   * @throws {RangeError} also if the log has 16 other consumers.
+   * @throws {WALConsumingError} if a consumer of this name runs, or another one fills the store.
+   * @throws {WALConsumerLostError} if the log has given the consumer up, because it was too far
+   * behind. Also if that happens while it runs.
    * @throws {WALStoreError} if the store's `appliedLsn()` does not belong to this log, or lacks
    * what the log has released. Also if a consumer of another log is filling the store.
    * @throws {WALCorruptError} if a record is damaged.
@@ -781,18 +798,56 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Resolves when a consumer has applied everything up to an LSN. It need not be the caller's own
-   * consumer.
+   * Resolves when the consumers that run have applied everything up to an LSN. They need not be the
+   * caller's own.
    *
    * @param lsn the newest record if left out.
+   * @param options `name` waits for the consumer of this name only.
    * @throws {RangeError} if the record was not appended yet.
-   * @throws {WALClosedError} if no consumer runs, or if the consumer stops first.
+   * @throws {WALClosedError} if no such consumer runs, or if one stops first.
    * @throws whatever `consumeAsync()` rejected with, if the consumer fails first. Also if the last
    * consumer failed or was refused, until another one starts or the log is opened again.
    */
-  whenApplied(lsn?: LSN): Promise<void> {
+  whenApplied(lsn?: LSN, options: WhenAppliedOptions = {}): Promise<void> {
     const log = this.#log;
-    return log === null ? Promise.reject(new WALClosedError("wait for the consumer")) : log.consumers.whenApplied(lsn);
+    if (log === null) return Promise.reject(new WALClosedError("wait for the consumer"));
+    let name: string | undefined;
+    try {
+      name = takeConsumerName(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return log.consumers.whenApplied(lsn, name);
+  }
+
+  /**
+   * Forgets a consumer, so that the log keeps nothing for it any more. It is forgotten durably when
+   * the call returns, which holds the event loop for two syncs. If it starts again, it is a new
+   * one.
+   *
+   * @param name the consumer's name; `""` for the unnamed one.
+   * @returns false if no consumer of this name is registered. Then nothing happens.
+   * @throws {WALConsumingError} if the consumer runs.
+   * @throws {RangeError} or {TypeError} if the name cannot be one.
+   * @throws {WALSyncError} {@linkcode WALFileGoneError} {@linkcode WALClosedError}
+   *
+   * @example
+   * ```ts
+   * import { consume, WAL } from "@cidstore/wal";
+   * import { MemoryStore } from "@cidstore/wal/stores/memory";
+   *
+   * await using wal = WAL.open(null);
+   * const consumer = consume(wal, new MemoryStore(), { name: "search" });
+   * await wal.logInsert(1, 2, 3, 4);
+   * await wal.whenApplied();
+   * await consumer.stop();
+   * await wal.logInsert(5, 6, 7, 8); // kept for "search"
+   * console.log(wal.dropConsumer("search"), wal.stats().consumers); // true []
+   * ```
+   */
+  dropConsumer(name: string = ""): boolean {
+    checkConsumerName(name);
+    return this.#opened("drop a consumer").consumers.drop(name);
   }
 
   /**
@@ -919,6 +974,7 @@ export class WAL implements Disposable, AsyncDisposable {
 
   /**
    * The highest LSN that is in the store, as a consumer, a checkpoint or `truncate()` has reported.
+   * With several consumers, running or not, it is the highest LSN that all of their stores have.
    */
   get applied(): LSN {
     return this.#log?.positions.applied ?? 0;

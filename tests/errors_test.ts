@@ -33,6 +33,7 @@ function ownerOf(code: WALErrorCode): string {
     case "PLATFORM":
     case "SYNC":
       return "system";
+    case "CONSUMER_LOST":
     case "OPERATION":
     case "SQLITE":
     case "STORE":

@@ -53,6 +53,9 @@ const CONSUME: LeftOut<ConsumeOptions> = {
   batchSize: undefined,
   pollIntervalMs: undefined,
   onError: undefined,
+  name: undefined,
+  maxLagRecords: undefined,
+  keepRecords: undefined,
 };
 
 test("WAL options, ranges and consume options that are undefined count as left out", async () => {

@@ -2,9 +2,12 @@
 
 import { WALOperationError } from "../errors.ts";
 import { APPLYING_METHODS } from "../format/operations.ts";
-import type { ApplicableStore, ConsumeOptions, Store, WALRecord } from "../types.ts";
+import type { ApplicableStore, ConsumeOptions, Store, WALRecord, WhenAppliedOptions } from "../types.ts";
 import { type JoinedRuns, joinedRunsOf } from "./joined_runs.ts";
-import { checkDelayMs, checkInteger } from "./numbers.ts";
+import { nameBytes } from "../format/consumer_table.ts";
+import { MOST_NAME_BYTES } from "../format/layout.ts";
+import { checkOptionNames } from "./objects.ts";
+import { checkDelayMs, checkInteger, MAX_U32, show } from "./numbers.ts";
 
 const DEFAULT_BATCH_SIZE = 1024;
 const MOST_BATCH_SIZE = 1 << 20;
@@ -23,6 +26,9 @@ export interface TakenConsumer {
   readonly batchSize: number;
   readonly pollIntervalMs: number;
   readonly onError: ConsumeOptions["onError"];
+  /** `""` for the unnamed consumer. */
+  readonly name: string;
+  readonly bounds: { readonly maxLagRecords: number; readonly keepRecords: number };
 }
 
 /** A store's methods, bound to it. */
@@ -49,6 +55,7 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
   }
   const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
+  const { name = "", maxLagRecords = Infinity, keepRecords = 0 } = given;
   checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);
   checkDelayMs(pollIntervalMs, "pollIntervalMs");
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
@@ -57,7 +64,36 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
   if (onError !== undefined && typeof onError !== "function") {
     throw new TypeError("Cannot consume the log: onError must be a function");
   }
-  return { store: methods, joinedRuns, storeItself: store, signal, batchSize, pollIntervalMs, onError };
+  checkConsumerName(name);
+  if (maxLagRecords !== Infinity) checkInteger(maxLagRecords, "maxLagRecords", 1, MAX_U32);
+  checkInteger(keepRecords, "keepRecords", 0, MAX_U32);
+  const bounds = { maxLagRecords: maxLagRecords === Infinity ? 0 : maxLagRecords, keepRecords };
+  return { store: methods, joinedRuns, storeItself: store, signal, batchSize, pollIntervalMs, onError, name, bounds };
+}
+
+/**
+ * The name in the options of `whenApplied()`; undefined if there is none.
+ *
+ * @throws {TypeError} or {RangeError} if it cannot be used.
+ */
+export function takeConsumerName(options: WhenAppliedOptions): string | undefined {
+  checkOptionNames(options, ["name"]);
+  const { name } = options;
+  if (name !== undefined) checkConsumerName(name);
+  return name;
+}
+
+/**
+ * Checks a consumer's name; `""` is that of the unnamed consumer.
+ *
+ * @throws {TypeError} or {RangeError} if it cannot be used.
+ */
+export function checkConsumerName(name: unknown): asserts name is string {
+  if (typeof name !== "string") throw new TypeError(`Cannot use ${show(name)} as name: it must be a string`);
+  if (nameBytes(name) !== null) return;
+  throw new RangeError(
+    `Cannot use ${show(name)} as name: a consumer's name has at most ${MOST_NAME_BYTES} bytes of UTF-8`,
+  );
 }
 
 /**

@@ -7,6 +7,7 @@
 import type { Turn } from "../../ffi/turn.ts";
 import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import type { JoinedRuns } from "../arguments/joined_runs.ts";
+import type { Bounds } from "../engine/holds.ts";
 import type { Positions } from "../engine/positions.ts";
 import { WALOperationError } from "../errors.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
@@ -16,13 +17,17 @@ import type { ConsumerWatch } from "./consumer_watch.ts";
 import { Pace } from "./pace.ts";
 import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
 import { isPromise } from "./promises.ts";
+import type { Standing } from "./standing.ts";
 import type { StoreAnswers } from "./store_answers.ts";
 import { callStore } from "./store_call.ts";
 import { StoreTransaction } from "./store_transaction.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
+  /** All calls to stores of one log have this in common. */
+  readonly calls: object;
   readonly positions: Readonly<Positions>;
+  readonly standing: Standing;
   /** Keeps the state of the consumer. */
   readonly watch: ConsumerWatch;
   /** Waits for the promises of the store. */
@@ -51,11 +56,12 @@ export interface ConsumableLog extends PositionedLog {
    */
   fork(): void;
   /**
-   * Starts with a store that has everything up to `applied`, and no more.
+   * Starts with a store that has everything up to `applied`, and no more. From here on the log
+   * keeps what comes after.
    *
    * @param warning what an operator should know of the store.
    */
-  begin(applied: LSN, warning: string | null): void;
+  begin(applied: LSN, bounds: Bounds, warning: string | null): void;
   /**
    * Notes that the store has everything up to an LSN.
    *
@@ -143,7 +149,7 @@ export class Consumer {
       this.#pace.endRun();
       if (isCheckpointDue(this.#log, this.#next - 1 - this.#confirmed)) await this.#confirm();
     }
-    if (this.#log.isOpen) await this.#confirm();
+    if (this.#log.isOpen && this.#log.standing.loss === null) await this.#confirm();
   }
 
   #goesOn(): boolean {
@@ -152,13 +158,18 @@ export class Consumer {
 
   async #start(): Promise<void> {
     const log = this.#log;
-    let applied = Math.max(log.positions.confirmed, log.positions.tail - 1);
+    let applied = log.standing.startLsn;
     let warning: string | null = null;
-    if (this.#store.appliedLsn !== undefined) {
+    if (this.#store.appliedLsn === undefined) {
+      const { loss } = log.standing;
+      if (loss !== null) throw loss;
+    } else {
       takePosition(this.#options.storeItself, log);
       const position = await this.#call(() => this.#answer(positionOf(this.#store)));
       if (!log.isOpen || position === undefined) return;
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
+      const { loss } = log.standing;
+      if (loss !== null && position.lsn < log.positions.tail - 1) throw loss;
       const refusal = refusalOf(position, log);
       if (refusal !== null) throw refusal;
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {
@@ -170,7 +181,7 @@ export class Consumer {
     this.#next = applied + 1;
     this.#lastData = 0;
     this.#confirmed = log.positions.tail - 1;
-    log.begin(applied, warning);
+    log.begin(applied, this.#options.bounds, warning);
   }
 
   /** Waits for records. A pause is the time for a checkpoint. */
@@ -202,10 +213,10 @@ export class Consumer {
       this.#log.watch.recovers();
       return true;
     } catch (error) {
-      if (!await this.#retries(error, this.#log.positions.confirmed + 1, applied, ++this.#syncFailures)) return false;
+      if (!await this.#retries(error, this.#log.standing.confirmed + 1, applied, ++this.#syncFailures)) return false;
     }
     // A second sync may succeed although data of the first one is lost. So apply the records again.
-    const { confirmed } = this.#log.positions;
+    const { confirmed } = this.#log.standing;
     this.#next = confirmed + 1;
     this.#log.noteApplied(confirmed, false);
     return false;
@@ -251,6 +262,7 @@ export class Consumer {
       } catch (error) {
         if (!log.isOpen || !await this.#retries(error, this.#next, transaction.last, attempt)) return;
         while (pace.mustGiveWay()) await pace.giveWay();
+        if (!this.#goesOn()) return;
       }
     }
   }

@@ -1,5 +1,6 @@
 // The state of the consumer, its last failure, and the errors for callers that wait for it.
 
+import { consumerName } from "../engine/holds.ts";
 import { WALClosedError } from "../errors.ts";
 import type { ConsumerStats } from "../types.ts";
 import type { StoreAnswers } from "./store_answers.ts";
@@ -9,12 +10,16 @@ const LONG_CALL_MS = 1000;
 
 /** Watches the consumers of one opening of a log, one after the other. */
 export class ConsumerWatch {
+  readonly #name: string;
+  readonly #consumer: string;
   readonly #answers: StoreAnswers;
   #state: ConsumerStats["state"] = "none";
   #attempts = 0;
   #lastError: unknown = null;
 
-  constructor(answers: StoreAnswers) {
+  constructor(name: string, answers: StoreAnswers) {
+    this.#name = name;
+    this.#consumer = name === "" ? "the consumer" : consumerName(name);
     this.#answers = answers;
   }
 
@@ -61,6 +66,7 @@ export class ConsumerWatch {
   /** The error for callers that wait for a consumer although none runs. */
   absence(): unknown {
     if (this.#state === "failed") return this.#lastError;
+    if (this.#isNamed) return new WALClosedError("wait for the consumer", this.#describe());
     const state = this.#state === "stopped" ? "no consumer runs, the last one was stopped" : "no consumer runs";
     return new WALClosedError("wait for the consumer", state);
   }
@@ -78,6 +84,10 @@ export class ConsumerWatch {
     return [`${described[0]!.toUpperCase()}${described.slice(1)}, and ${left} record(s) are not in the store`];
   }
 
+  get #isNamed(): boolean {
+    return this.#name !== "";
+  }
+
   #isFailing(): boolean {
     return this.#state === "failed" || this.#state === "retrying";
   }
@@ -85,18 +95,20 @@ export class ConsumerWatch {
   #describe(): string {
     switch (this.#state) {
       case "none":
-        return "no consumer runs";
+        return this.#isNamed ? `${this.#consumer} does not run` : "no consumer runs";
       case "stopped":
-        return "the consumer was stopped";
+        return `${this.#consumer} was stopped`;
       case "failed":
-        return `the consumer failed with ${textOf(this.#lastError)}`;
+        return `${this.#consumer} failed with ${textOf(this.#lastError)}`;
       case "retrying":
-        return `the store failed ${this.#attempts} time(s) in a row, at last with ${textOf(this.#lastError)}`;
+        return `${
+          this.#isNamed ? `the store of ${this.#consumer}` : "the store"
+        } failed ${this.#attempts} time(s) in a row, at last with ${textOf(this.#lastError)}`;
       case "running": {
         const { callMs } = this.#answers;
         return callMs === null
-          ? "the consumer is running"
-          : `the consumer has been waiting ${Math.round(callMs)} ms for its store to return from a call`;
+          ? `${this.#consumer} is running`
+          : `${this.#consumer} has been waiting ${Math.round(callMs)} ms for its store to return from a call`;
       }
     }
   }

@@ -1,135 +1,180 @@
-// The consumers of one opening, one at a time: who starts them, who stops them, who waits for them.
+// The consumers of one opening, one of each name: who starts them, who waits for them, who is to
+// blame for a full ring.
 
-import { clearTimeout, setTimeout } from "node:timers";
 import type { TakenConsumer } from "../arguments/consumer.ts";
-import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import type { EngineParts } from "../engine/parts.ts";
-import type { RoomMaker } from "../engine/waiting_room.ts";
-import { WALClosedError, WALConsumingError } from "../errors.ts";
+import type { Hold } from "../engine/holds.ts";
+import type { Blame, RoomMaker } from "../engine/waiting_room.ts";
+import { WALClosedError, WALConsumerLostError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
-import { Consumer } from "./consumer.ts";
-import { Feed } from "./feed.ts";
-import { givePositionBack } from "./position.ts";
-import { isInStoreCall } from "./store_call.ts";
+import type { Reach } from "./feed.ts";
+import { Runner } from "./runner.ts";
+import { isInCallOf, isInStoreCall } from "./store_call.ts";
 
 /** Starts and stops the consumers of one open log. */
 export class Consumers implements RoomMaker {
-  readonly feed: Feed;
   readonly #log: EngineParts;
-  /** The running consumer. */
-  #running: Promise<void> | null = null;
-  #stop = new AbortController();
+  readonly #runners = new Map<string, Runner>();
+  readonly #reach: Reach = { handedOut: 0, hasForked: false };
+  /** The one that was started or refused last. */
+  #latest: Runner;
 
   constructor(log: EngineParts) {
     this.#log = log;
-    this.feed = new Feed(log);
+    this.#latest = this.runner("");
   }
 
+  /** True while any consumer runs. */
   get isRunning(): boolean {
-    return this.#running !== null;
+    return this.#running.length > 0;
+  }
+
+  /** The one that runs, or else the one that was started or refused last. */
+  get latest(): Runner {
+    return this.#latest.isRunning ? this.#latest : this.#running[0] ?? this.#latest;
+  }
+
+  get #running(): readonly Runner[] {
+    return [...this.#runners.values()].filter(({ isRunning }) => isRunning);
+  }
+
+  /** What an operator should know of failures. @param left how many records a store lacks. */
+  warnings(left: (name: string) => number): string[] {
+    return [...this.#runners.values()].flatMap(({ feed }) => feed.watch.warnings(left(feed.standing.name)));
+  }
+
+  /** What an operator should know of the stores. */
+  get storeWarnings(): string[] {
+    return [...this.#runners.values()].flatMap(({ feed: { storeWarning } }) => storeWarning ?? []);
+  }
+
+  runs(name: string): boolean {
+    return this.#runners.get(name)?.isRunning ?? false;
   }
 
   isInStoreCall(): boolean {
-    return isInStoreCall(this.feed);
+    return isInStoreCall(this.#log);
   }
 
   hurry(): void {
-    this.feed.alarm.ring("durable");
+    for (const { feed } of this.#runners.values()) feed.alarm.ring("durable");
   }
 
-  blame(): { why: string; cause: ErrorOptions } {
-    return this.feed.watch.blame();
+  canRelease(through: LSN): boolean {
+    return this.isRunning && this.#log.holds.blockers(through).every(({ name }) => this.runs(name));
+  }
+
+  blame(through: LSN): Blame {
+    const blockers = this.#log.holds.blockers(through);
+    const hold = blockers.find(({ name }) => !this.runs(name)) ?? blockers[0];
+    if (hold === undefined) return { ...this.latest.feed.watch.blame(), holder: null };
+    const lagRecords = this.#log.positions.last - hold.applied;
+    const holder = { consumer: hold.name, lagRecords };
+    const { why, cause } = this.runner(hold.name).feed.watch.blame();
+    if (hold.name === "" && blockers.length === 1) return { why, cause, holder };
+    const more = blockers.length === 1 ? "" : `, and ${blockers.length - 1} more consumer(s) hold records`;
+    return { why: `${why}, and lacks ${lagRecords} record(s) from LSN ${hold.applied + 1} on${more}`, cause, holder };
+  }
+
+  gaveUp({ name, confirmed }: Hold): void {
+    this.#runners.get(name)?.stop(new WALConsumerLostError(name, confirmed, this.#log.positions.tail));
   }
 
   /** Starts a consumer. @param given checked values, read from the caller's objects. */
   consume(given: TakenConsumer): Promise<void> {
+    const { name, storeItself } = given;
     try {
       this.#log.health.mustBeGood("consume");
-      if (this.#running !== null) throw new WALConsumingError();
+      if (this.runs(name)) throw new WALConsumingError(name, "is running already");
+      const other = this.#running.find(({ store }) => store === storeItself);
+      if (other !== undefined) throw new WALConsumingError(other.feed.standing.name, "is filling the store already");
     } catch (error) {
-      return this.refuse(error);
+      return this.refuse(error, name);
     }
-    this.#running = Promise.resolve(); // for code of the caller, which #run() may call at once
-    const running = this.#run(given);
-    // The consumer has ended already if the caller's signal throws.
-    if (this.#running !== null) this.#running = running;
-    return running;
+    this.#latest = this.runner(name);
+    return this.#latest.start(given);
   }
 
   /** Notes that a consumer does not begin because of an error. */
-  refuse(error: unknown): Promise<never> {
-    if (this.#running === null) this.feed.watch.dies(error);
+  refuse(error: unknown, name: string = ""): Promise<never> {
+    if (!this.runs(name)) {
+      this.#latest = this.runner(name);
+      this.#latest.feed.watch.dies(error);
+    }
     this.#log.health.counts.error(error);
     return Promise.reject(error);
   }
 
-  async #run(given: TakenConsumer): Promise<void> {
-    const { feed } = this;
-    const stop = this.#stop = new AbortController();
-    const abort = () => stop.abort();
-    let ending = (): unknown => new WALClosedError("wait for the consumer", "it was stopped");
-    try {
-      if (given.signal?.aborted) stop.abort();
-      given.signal?.addEventListener("abort", abort);
-      await new Consumer(feed, given, stop.signal).run();
-      feed.watch.stops();
-    } catch (error) {
-      ending = () => error;
-      this.#log.health.counts.error(error);
-      feed.watch.dies(error);
-      // Callers that wait for the store get the error. An unhandled rejection would report it once
-      // more.
-      if (!feed.milestones.isEmpty) this.#running?.catch(() => {});
-      throw error;
-    } finally {
-      feed.milestones.rejectAll(ending);
-      this.#running = null;
-      givePositionBack(given.storeItself, feed);
-      if (this.#log.health.isOpen) this.#log.room.turnAllAway();
-      given.signal?.removeEventListener("abort", abort);
-    }
-  }
-
-  /** Resolves when the store has everything up to an LSN; by default, the newest one. */
-  whenApplied(lsn: LSN = this.#log.positions.last): Promise<void> {
-    const { positions, health } = this.#log;
-    try {
-      health.mustBeGood("wait for the consumer");
-      positions.mustHave(lsn);
-      if (lsn <= positions.applied) return Promise.resolve();
-      if (this.isInStoreCall()) throw new WALClosedError("wait for the consumer", "its store would wait for itself");
-      if (this.#running === null) throw this.feed.watch.absence();
-    } catch (error) {
-      return Promise.reject(health.counts.error(error));
-    }
-    return this.feed.milestones.wait(lsn);
+  /**
+   * Gives up a consumer's hold, durably.
+   *
+   * @returns false if no such consumer is registered.
+   */
+  drop(name: string): boolean {
+    this.#log.health.mustBeGood("drop a consumer");
+    if (this.runs(name)) throw new WALConsumingError(name, "is running; stop it first");
+    const isDropped = this.#log.retention.registry.drop(name);
+    if (this.#latest.feed.standing.name !== name) this.#runners.delete(name);
+    return isDropped;
   }
 
   /**
-   * Stops the consumer and waits until it has ended. Its error goes to the caller of `consume()`.
+   * Resolves when a store has everything up to an LSN.
+   *
+   * @param lsn the newest record if left out.
+   * @param name whose store; undefined for those of all consumers that run.
+   */
+  whenApplied(lsn: LSN = this.#log.positions.last, name: string | undefined): Promise<void> {
+    const { positions, health, holds } = this.#log;
+    try {
+      health.mustBeGood("wait for the consumer");
+      positions.mustHave(lsn);
+      const applied = name === undefined ? positions.applied : holds.get(name)?.applied ?? -1;
+      if (lsn <= applied) return Promise.resolve();
+      const awaited = name === undefined
+        ? this.#running
+        : this.#running.filter(({ feed }) => feed.standing.name === name);
+      if (awaited.some(({ feed }) => isInCallOf(feed))) {
+        throw new WALClosedError("wait for the consumer", "its store would wait for itself");
+      }
+      if (awaited.length === 0) throw this.runner(name ?? this.#latest.feed.standing.name).feed.watch.absence();
+      const waits = awaited.map((runner) => runner.whenApplied(lsn));
+      return waits.length === 1 ? waits[0]! : Promise.all(waits).then(() => {});
+    } catch (error) {
+      return Promise.reject(health.counts.error(error));
+    }
+  }
+
+  /**
+   * Stops all consumers and waits until they have ended. Their errors go to the callers of
+   * `consume()`.
    */
   async stop(timeoutMs: number): Promise<void> {
-    this.#stop.abort();
-    // If the store itself calls this, the consumer can end only after the store returns.
-    if (this.#running === null || this.isInStoreCall()) return;
-    const ended = this.#running.catch(() => {});
-    if (timeoutMs > LONGEST_TIMER_MS) return await ended;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeoutMs);
-    await Promise.race([ended, late]);
-    clearTimeout(timer);
+    for (const runner of this.#runners.values()) runner.stop();
+    // A consumer whose store calls this can end only after the store returns.
+    const others = this.#running.filter(({ feed }) => !isInCallOf(feed));
+    if (others.length === 1) return await others[0]!.whenEnded(timeoutMs);
+    await Promise.all(others.map((runner) => runner.whenEnded(timeoutMs)));
   }
 
   /** Rejects all waiting callers, because the log has failed. */
   fail(poison: unknown): void {
-    this.feed.milestones.rejectAll(() => poison);
-    this.feed.alarm.ring("durable");
+    for (const runner of this.#runners.values()) runner.fail(poison);
   }
 
   /** Rejects all waiting callers, because the opening ends. */
   end(): void {
-    this.feed.milestones.rejectAll(() => new WALClosedError("wait for the consumer"));
-    this.feed.alarm.ring("stopped");
-    this.feed.answers.end();
+    for (const runner of this.#runners.values()) runner.end();
+  }
+
+  /** The runner of a name, which is made if there is none yet. */
+  runner(name: string): Runner {
+    const known = this.#runners.get(name);
+    if (known !== undefined) return known;
+    const made = new Runner(name, this.#log, this.#reach, () => {
+      if (this.#log.health.isOpen) this.#log.room.turnAwayIfStuck();
+    });
+    this.#runners.set(name, made);
+    return made;
   }
 }

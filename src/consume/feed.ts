@@ -1,7 +1,9 @@
-// What a consumer sees of the log: it takes runs of durable records, and notes what the store has.
+// What one consumer sees of the log: it takes runs of durable records, and notes what the store
+// has.
 
 import type { Turn } from "../../ffi/turn.ts";
 import { writeBoth } from "../engine/header_keeper.ts";
+import type { Bounds } from "../engine/holds.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
@@ -11,10 +13,20 @@ import { Alarm, type WakeReason } from "./alarm.ts";
 import type { ConsumableLog } from "./consumer.ts";
 import { ConsumerWatch } from "./consumer_watch.ts";
 import { Milestones } from "./milestones.ts";
+import { Standing } from "./standing.ts";
 import { StoreAnswers } from "./store_answers.ts";
 
-/** The consumers' port of one open log. */
+/** What the consumers of one opening have seen, all together. */
+export interface Reach {
+  /** The highest LSN that one of them was given. */
+  handedOut: LSN;
+  /** True after a fork. A store has shown that the file went back in time. */
+  hasForked: boolean;
+}
+
+/** The port of one consumer to an open log. */
 export class Feed implements ConsumableLog {
+  readonly standing: Standing;
   readonly positions: Positions;
   readonly answers: StoreAnswers;
   readonly watch: ConsumerWatch;
@@ -22,18 +34,17 @@ export class Feed implements ConsumableLog {
   readonly milestones = new Milestones();
   readonly alarm = new Alarm();
   readonly #log: EngineParts;
-  /** The highest LSN that a consumer of this opening was given. */
-  #handedOut: LSN = 0;
-  /** True after a fork in this opening. A store has shown that the file went back in time. */
-  #hasForked = false;
+  readonly #reach: Reach;
   /** What an operator should know of the last consumer's store; null for nothing. */
   storeWarning: string | null = null;
 
-  constructor(log: EngineParts) {
+  constructor(name: string, log: EngineParts, reach: Reach) {
+    this.standing = new Standing(name, log);
     this.#log = log;
+    this.#reach = reach;
     this.positions = log.positions;
     this.answers = new StoreAnswers(() => log.nowMs());
-    this.watch = new ConsumerWatch(this.answers);
+    this.watch = new ConsumerWatch(name, this.answers);
   }
 
   get path(): string | null {
@@ -50,7 +61,12 @@ export class Feed implements ConsumableLog {
 
   get reachable(): LSN {
     const { firstLsn, checkpointed, tail } = this.positions;
-    return Math.max(firstLsn - 1, this.#handedOut, checkpointed, tail - 1);
+    return Math.max(firstLsn - 1, this.#reach.handedOut, checkpointed, tail - 1);
+  }
+
+  /** All calls to stores of one log have this in common. */
+  get calls(): object {
+    return this.#log;
   }
 
   get isRoomWanted(): boolean {
@@ -73,7 +89,7 @@ export class Feed implements ConsumableLog {
     while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
     // This also verifies the record whose flag ended the run.
     const records = copyRecords(memory, first, last);
-    this.#handedOut = Math.max(this.#handedOut, last);
+    this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
     return records;
   }
 
@@ -96,29 +112,29 @@ export class Feed implements ConsumableLog {
     // A second fork in one opening would lose track of the first one. No store can have an LSN from
     // after the first one.
     const { health, header } = this.#log;
-    if (this.#hasForked || health.poison !== null) return;
-    this.#hasForked = true;
+    if (this.#reach.hasForked || health.poison !== null) return;
+    this.#reach.hasForked = true;
     const lineage = forked(this.lineage, newLogId(), this.reachable);
     try {
       writeBoth(header, { lineage }); // so that the store stays refused if a copy is lost later
     } catch { /* the log is poisoned, and the store is refused all the same */ }
   }
 
-  begin(applied: LSN, warning: string | null): void {
+  begin(applied: LSN, bounds: Bounds, warning: string | null): void {
     if (!this.isOpen) return;
     this.storeWarning = warning;
-    this.#log.retention.begin(applied);
+    this.#log.retention.registry.begin(this.standing.name, applied, bounds);
     this.milestones.reached(applied);
   }
 
   noteApplied(lsn: LSN, isDurable: boolean): void {
     if (!this.isOpen) return;
-    this.#log.retention.noteApplied(lsn, isDurable);
+    this.#log.retention.noteApplied(this.standing.name, lsn, isDurable);
     this.milestones.reached(lsn);
   }
 
   confirm(lsn: LSN, record: boolean): Promise<void> {
     this.#log.wall.read();
-    return this.#log.retention.confirm(lsn, record);
+    return this.#log.retention.confirm(this.standing.name, lsn, record);
   }
 }

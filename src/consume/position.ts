@@ -7,6 +7,7 @@ import type { Positions } from "../engine/positions.ts";
 import { WALStoreError } from "../errors.ts";
 import { type Lineage, sharedThrough } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
+import type { Standing } from "./standing.ts";
 
 /** The position that a store reports. */
 export interface StorePosition {
@@ -22,7 +23,8 @@ export interface PositionedLog {
   readonly path: string | null;
   readonly isOpen: boolean;
   readonly lineage: Lineage;
-  readonly positions: Pick<Positions, "tail" | "durable" | "applied" | "checkpointed">;
+  readonly positions: Pick<Positions, "tail" | "durable" | "checkpointed">;
+  readonly standing: Pick<Standing, "applied">;
   /**
    * The highest LSN of this log that a store can have. It was there at `open()`, a consumer was
    * given it, or the caller said by `checkpoint()` or `truncate()` that it is in the store.
@@ -62,7 +64,7 @@ export function takePosition(store: object, log: PositionedLog): void {
   const other = moving.get(store);
   if (other !== undefined && other !== log && other.isOpen && !isSameFile(other, log)) {
     throw refusal(
-      { lsn: other.positions.applied, logId: other.lineage.logId },
+      { lsn: other.standing.applied, logId: other.lineage.logId },
       log,
       `a consumer of log ${other.lineage.logId} is filling the store, and this is log ${log.lineage.logId}: ` +
         "a store's LSN belongs to one log only; give this log a store of its own",

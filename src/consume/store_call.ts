@@ -5,8 +5,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 
 /** A call to a store. All code that the call runs and awaits can find it. */
 export interface StoreCall {
-  /** The feed of the log whose consumer makes the call. */
-  readonly log: object;
+  /** The feed of the consumer that makes the call. */
+  readonly feed: CallingFeed;
   /** The signal in the options of the consumer. */
   readonly signal: AbortSignal | undefined;
   /** False after the call has returned. Code that it left running may wait for the consumer. */
@@ -16,19 +16,31 @@ export interface StoreCall {
 /** The call to a store within which the current code runs. */
 export const storeCalls: AsyncLocalStorage<StoreCall> = new AsyncLocalStorage();
 
-/** True in code that a store of this log runs, which would wait for itself. */
+/** The part of a feed that tells whose call it is. */
+export interface CallingFeed {
+  /** All calls to stores of one log have this in common. */
+  readonly calls: object;
+}
+
+/** True in code that a store of one of this log's consumers runs. */
 export function isInStoreCall(log: object): boolean {
   const call = storeCalls.getStore();
-  return call !== undefined && call.isRunning && call.log === log;
+  return call !== undefined && call.isRunning && call.feed.calls === log;
+}
+
+/** True in code that this consumer's store runs, which would wait for itself. */
+export function isInCallOf(feed: CallingFeed): boolean {
+  const call = storeCalls.getStore();
+  return call !== undefined && call.isRunning && call.feed === feed;
 }
 
 /** Calls a store, and marks the call until it has returned. */
 export async function callStore<T>(
-  log: object,
+  feed: CallingFeed,
   signal: AbortSignal | undefined,
   work: () => T | Promise<T>,
 ): Promise<T> {
-  const call = { log, signal, isRunning: true };
+  const call = { feed, signal, isRunning: true };
   try {
     return await storeCalls.run(call, work);
   } finally {

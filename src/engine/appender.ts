@@ -11,6 +11,7 @@ import type { HybridClock } from "./hybrid_clock.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
 import type { Positions } from "./positions.ts";
+import type { Retention } from "./retention.ts";
 import type { RingMemory } from "./ring_memory.ts";
 import type { WaitingRoom } from "./waiting_room.ts";
 import type { WallClock } from "./wall_clock.ts";
@@ -28,6 +29,7 @@ export interface AppenderParts {
   readonly memory: RingMemory;
   readonly header: HeaderKeeper;
   readonly room: WaitingRoom;
+  readonly retention: Retention;
   readonly clock: HybridClock;
   readonly wall: WallClock;
 }
@@ -199,7 +201,7 @@ export class Appender {
   /** Checks what need not be checked for each append. @returns false if there is no room. */
   #prepare(count: number): boolean {
     const positions = this.#positions;
-    const { health, memory, header, room } = this.#parts;
+    const { health, memory, header, room, retention } = this.#parts;
     health.mustBeGood("append");
     if (!this.#burstIsOpen) this.#openBurst();
     if (count > positions.capacity) {
@@ -208,7 +210,7 @@ export class Appender {
     if (room.mustQueue) return false;
     const end = positions.head + count;
     if (!positions.hasRoom(count)) {
-      if (end > positions.tail + positions.capacity) return false;
+      if (end > positions.tail + positions.capacity && !retention.registry.makeRoom(count)) return false;
       header.settleTail(end);
       if (!positions.hasRoom(count)) return false;
     }

@@ -12,6 +12,7 @@ const OPCODES = 64;
 const NO_ERRORS: Readonly<Record<WALErrorCode, number>> = {
   CLOSED: 0,
   CONSUMING: 0,
+  CONSUMER_LOST: 0,
   CORRUPT: 0,
   FILE_SYSTEM: 0,
   FORMAT: 0,

@@ -4,11 +4,11 @@
 //   head          the next LSN to write                                        Appender
 //   sealed        the newest record that has its checksum                      Appender
 //   durable       the newest record that power loss cannot take                GroupCommit
-//   tail          the oldest record kept                                       Retention
+//   tail          the oldest record kept                                       Releases
 //   settledTail   the lower tail of the two header copies, both durable        HeaderWriter
-//   applied       the newest record that is in the store                       Retention
-//   confirmed     the newest record that the store has durably                 Retention
-//   checkpointed  the newest record that a checkpoint has named so far         Retention
+//   applied       the newest record that is in all stores                      Releases
+//   confirmed     the newest record that all have durably                       Releases
+//   checkpointed  the newest record that a checkpoint has named so far         Releases
 //   oldestUnread  the oldest record that a running backup has still to read    Backups
 //   gate          an append at this LSN or after it needs preparation          see `gate`
 //

@@ -1,4 +1,4 @@
-// What is in the store, and what is released: whole batches, after the store has them.
+// Who confirms records: consumers, and callers of `checkpoint()` and `truncate()`.
 
 import { checkLsn } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
@@ -8,9 +8,11 @@ import { type Appender, NO_ROOM } from "./appender.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
-import type { Holds } from "./holds.ts";
+import { consumerName, type Hold, type Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
-import { lastWhole, type RingMemory } from "./ring_memory.ts";
+import { Registry } from "./registry.ts";
+import { Releases } from "./releases.ts";
+import type { RingMemory } from "./ring_memory.ts";
 import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
 
 /** What retention needs of its log. */
@@ -25,71 +27,60 @@ export interface RetentionParts {
   readonly appender: Appender;
 }
 
-/** What a caller confirms. */
-interface Confirmation {
-  /** The store has everything up to this record. */
-  readonly through: LSN;
-  /** The last record up to `through` that stores are given; 0 if none is known. */
-  readonly given: LSN;
-}
-
-/** The one writer of `tail`, `applied`, `confirmed` and `checkpointed`. */
+/** Takes confirmations, and lets `Releases` release what is confirmed. */
 export class Retention {
   readonly #parts: RetentionParts;
   readonly #positions: Positions;
-  readonly #slots: Slots;
+  readonly #releases: Releases;
   readonly #maker: RoomMaker;
-  /** The last released record that stores are given; 0 if this opening has released none. */
-  #releasedGiven: LSN = 0;
+  readonly registry: Registry;
 
   constructor(parts: RetentionParts, slots: Slots, maker: RoomMaker) {
     this.#parts = parts;
     this.#positions = parts.positions;
-    this.#slots = slots;
+    this.#releases = new Releases(parts, slots);
     this.#maker = maker;
-    assert(slots.count === parts.positions.capacity, "the ring has a slot for each record that it can hold");
-    this.#followHolds();
+    this.registry = new Registry(parts, this.#releases, maker);
   }
 
   /**
-   * A consumer begins, and its store has everything up to `applied`. That may be less than the
-   * previous store had.
-   */
-  begin(applied: LSN): void {
-    this.#positions.applied = this.#positions.confirmed = applied;
-    this.#positions.assertConsistent();
-  }
-
-  /**
-   * Notes that the store has everything up to `lsn`.
+   * Notes that a consumer's store has everything up to `lsn`.
    *
    * @param isDurable false if a crash may still take some of that.
    */
-  noteApplied(lsn: LSN, isDurable: boolean): void {
-    const positions = this.#positions;
-    positions.applied = lsn;
-    if (isDurable && lsn > positions.confirmed) positions.confirmed = lsn;
-    positions.assertConsistent();
+  noteApplied(name: string, lsn: LSN, isDurable: boolean): void {
+    const hold = this.#parts.holds.get(name);
+    if (hold === undefined || hold.isLost) return;
+    hold.applied = lsn;
+    if (isDurable && lsn > hold.confirmed) hold.confirmed = lsn;
+    this.#releases.followHolds();
   }
 
   /**
-   * The consumer's store has everything up to `lsn` durably, so these records are released.
+   * A consumer's store has everything up to `lsn` durably. What all stores have is released.
    *
-   * @param record true if a checkpoint record is to be written first.
+   * @param record true if a checkpoint record is to be written first. None is written if another
+   * store lacks some of that, because a checkpoint confirms for all consumers.
    */
-  async confirm(lsn: LSN, record: boolean): Promise<void> {
-    const { health, header, commit, room } = this.#parts;
+  async confirm(name: string, lsn: LSN, record: boolean): Promise<void> {
+    const { health, header, commit, room, holds } = this.#parts;
     if (!health.isOpen) return;
     health.mustBeGood("write a checkpoint");
-    assert(lsn <= this.#positions.applied, "only applied records are confirmed");
-    this.#note(this.#confirmation(lsn));
+    if (holds.get(name)?.isLost !== false) return;
+    const positions = this.#positions;
+    const through = positions.confirmed;
+    assert(lsn <= holds.get(name)!.applied, "only applied records are confirmed");
+    const confirmation = this.#releases.confirmation(through);
+    const isNews = through >= lsn && confirmation.given > positions.checkpointed;
+    this.#releases.note(confirmation);
     // In a full ring the header alone is enough, because it holds the checkpoint's LSN too.
-    if (record && room.length === 0 && this.#positions.hasRoom(1)) {
+    if (record && isNews && room.length === 0 && positions.hasRoom(1)) {
       this.#appendCheckpoint();
       await commit.join().shared;
       if (!health.isOpen) return;
     }
-    this.#release(this.#releasable(lsn));
+    this.#releases.releaseHeld();
+    if (room.wanted > 0) this.registry.makeRoom(room.wanted);
     if (header.isDue(room.length > 0)) commit.schedule();
   }
 
@@ -104,19 +95,22 @@ export class Retention {
     health.mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
     this.#checkConfirmable(appliedThrough, positions.last, "appended");
-    // The store of a running consumer may have less than an earlier checkpoint says.
-    const through = this.#maker.isRunning ? appliedThrough : Math.max(appliedThrough, positions.checkpointed);
+    // The store of a consumer may have less than an earlier checkpoint says.
+    const isBound = this.#binding.length > 0;
+    const through = isBound ? appliedThrough : Math.max(appliedThrough, positions.checkpointed);
     commit.flush();
-    const confirmation = this.#confirmation(through);
+    const confirmation = this.#releases.confirmation(through);
     const isFull = positions.head - positions.settledTail === positions.capacity;
-    const release = isFull ? this.#releasable(through) : null;
+    const release = isFull
+      ? this.#releases.releasable(Math.min(through, ...this.#binding.map((hold) => hold.releasable)))
+      : null;
     if (release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail) {
       throw room.fullError(1, "");
     }
     memory.pageInTo(positions.head + 1);
     // From here on, only failures that poison the log are possible.
-    this.#note(confirmation);
-    if (release !== null) this.#release(release);
+    this.#releases.note(confirmation);
+    if (release !== null) this.#releases.release(release);
     header.settleTail(positions.head + 1);
     // Ahead of the appends that wait for room, because the checkpoint makes room for them.
     const lsn = room.aheadOfOthers(() => this.#appendCheckpoint());
@@ -133,11 +127,12 @@ export class Retention {
     health.mustBeGood("truncate");
     checkLsn(confirmedThroughPos, "confirmedThroughPos");
     this.#checkConfirmable(confirmedThroughPos, positions.durable, "durable");
+    this.#checkReleasable(confirmedThroughPos);
     if (confirmedThroughPos >= positions.tail) {
-      const confirmation = this.#confirmation(confirmedThroughPos);
-      const release = this.#releasable(confirmedThroughPos);
-      this.#note(confirmation);
-      this.#release(release);
+      const confirmation = this.#releases.confirmation(confirmedThroughPos);
+      const release = this.#releases.releasable(confirmedThroughPos);
+      this.#releases.note(confirmation);
+      this.#releases.release(release);
     }
     if (header.isDue(room.length > 0)) commit.schedule();
   }
@@ -153,72 +148,28 @@ export class Retention {
     if (lsn > limit) {
       throw new RangeError(`Cannot confirm LSN ${lsn}: records are ${what} up to LSN ${limit}`);
     }
-    const { confirmed } = this.#positions;
-    if (this.#maker.isRunning && lsn > confirmed) {
-      throw new RangeError(
-        `Cannot confirm LSN ${lsn}: the running consumer's store has records up to LSN ${confirmed} durably`,
-      );
-    }
+    const hold = this.#binding.find(({ confirmed }) => lsn > confirmed);
+    if (hold === undefined) return;
+    const { name, confirmed } = hold;
+    const store = name === "" ? "the running consumer's store" : `the store of ${consumerName(name)}`;
+    throw new RangeError(`Cannot confirm LSN ${lsn}: ${store} has records up to LSN ${confirmed} durably`);
+  }
+
+  /** Refuses to release what a consumer keeps although its store has it. */
+  #checkReleasable(lsn: LSN): void {
+    const hold = this.#binding.find(({ releasable }) => lsn > releasable && lsn >= this.#positions.tail);
+    if (hold === undefined) return;
+    const { name, bounds: { keepRecords } } = hold;
+    throw new RangeError(
+      `Cannot release LSN ${lsn}: ${consumerName(name)} keeps ${keepRecords} records before its own`,
+    );
   }
 
   /**
-   * The last record up to an LSN that stores are given. No store is given a checkpoint, so no
-   * store's `appliedLsn()` is the LSN of one. If a checkpoint named another checkpoint, every store
-   * would be refused.
+   * The consumers that bind callers of `checkpoint()` and `truncate()`. While the unnamed one does
+   * not run, it does not bind them: they stand for it.
    */
-  #lastGiven(through: LSN): LSN {
-    const { tail } = this.#positions;
-    if (through < tail) return this.#releasedGiven;
-    const { memory } = this.#parts;
-    memory.file.checkNowAndThen();
-    let lsn = through;
-    while (lsn >= tail && this.#slots.opTypeAt(memory.verified(lsn)) === OpType.Checkpoint) lsn--;
-    assert(lsn <= through, "no later record is taken for one that is confirmed");
-    return lsn < tail ? this.#releasedGiven : lsn;
-  }
-
-  /** The confirmation of an LSN. Reads records, which may throw, and changes nothing. */
-  #confirmation(through: LSN): Confirmation {
-    const given = this.#lastGiven(through);
-    assert(given <= Math.max(through, this.#releasedGiven), "only what is confirmed or released is checkpointed");
-    return { through, given };
-  }
-
-  /** The last whole batch up to an LSN. Reads records, which may throw, and changes nothing. */
-  #releasable(through: LSN): Confirmation {
-    const last = lastWhole(this.#parts.memory, Math.min(through, this.#positions.last));
-    assert(last <= through, "only confirmed records are released");
-    return this.#confirmation(last);
-  }
-
-  /** Takes note of what the store has durably. */
-  #note({ through, given }: Confirmation): void {
-    const positions = this.#positions;
-    positions.checkpointed = Math.max(positions.checkpointed, given);
-    if (through > positions.confirmed) positions.confirmed = through;
-    if (through > positions.applied) positions.applied = through;
-    positions.assertConsistent();
-  }
-
-  /** Takes the positions from the consumers. Without consumers that hold records, they stay. */
-  #followHolds(): void {
-    const positions = this.#positions;
-    const least = this.#parts.holds.least();
-    if (least !== null) {
-      positions.applied = least.applied;
-      positions.confirmed = least.confirmed;
-    }
-    positions.assertConsistent();
-  }
-
-  /** Moves the tail past what is confirmed. */
-  #release({ through, given }: Confirmation): void {
-    const positions = this.#positions;
-    assert(through <= positions.confirmed, "only confirmed records are released");
-    if (through < positions.tail) return;
-    this.#releasedGiven = Math.max(this.#releasedGiven, given);
-    positions.tail = through + 1;
-    this.#parts.health.counts.truncations++;
-    positions.assertConsistent();
+  get #binding(): readonly Hold[] {
+    return this.#parts.holds.holding.filter(({ name }) => name !== "" || this.#maker.runs(name));
   }
 }

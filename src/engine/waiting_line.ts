@@ -43,6 +43,11 @@ export class WaitingLine {
     return this.#length;
   }
 
+  /** How many records the first one appends; 0 if none waits. */
+  get first(): number {
+    return this.#waiters.first?.records ?? 0;
+  }
+
   /**
    * Waits in line.
    *

@@ -2,16 +2,30 @@
 
 import { assert } from "../assert.ts";
 import { WALFullError } from "../errors.ts";
+import type { LSN } from "../types.ts";
 import type { Counts } from "./counts.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { Health } from "./health.ts";
+import type { Hold } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import { WaitingLine } from "./waiting_line.ts";
 
+/** Who holds the records without whose release there is no room. */
+export interface Blame {
+  /** A part of a sentence. */
+  readonly why: string;
+  /** The error behind that. */
+  readonly cause: ErrorOptions;
+  /** The consumer that is furthest behind; null if none holds the records. */
+  readonly holder: Pick<WALFullError, "consumer" | "lagRecords"> | null;
+}
+
 /** Who makes room in a full ring. */
 export interface RoomMaker {
-  /** True while a consumer runs. */
-  readonly isRunning: boolean;
+  /** True while the consumer of this name runs. */
+  runs(name: string): boolean;
+  /** True while a consumer runs, and all consumers run that hold records up to an LSN. */
+  canRelease(through: LSN): boolean;
   /**
    * True in code that the consumer's store runs. Such code must not wait for room, because the
    * store itself makes the room.
@@ -19,8 +33,10 @@ export interface RoomMaker {
   isInStoreCall(): boolean;
   /** Makes room as soon as possible. */
   hurry(): void;
-  /** Why there is no room, and the error behind that. */
-  blame(): { readonly why: string; readonly cause: ErrorOptions };
+  /** Why records up to an LSN are not released. */
+  blame(through: LSN): Blame;
+  /** Ends a consumer that the log has given up. */
+  gaveUp(hold: Hold): void;
 }
 
 /** What waiting needs of its log. */
@@ -59,6 +75,11 @@ export class WaitingRoom {
     return this.#line.length;
   }
 
+  /** How many records the first of them appends; 0 if none waits. */
+  get wanted(): number {
+    return this.#line.first;
+  }
+
   /** True if an append would now overtake a waiting one. */
   get mustQueue(): boolean {
     return this.length > 0 && !this.#isAhead;
@@ -73,7 +94,7 @@ export class WaitingRoom {
     const { tail, head, capacity, oldestUnread } = this.#positions;
     assert(count <= capacity, "an append waits only for room that the ring can have");
     const isBackedUp = oldestUnread !== Infinity;
-    if (!this.#maker.isRunning && !isBackedUp) return Promise.reject(this.fullError(count));
+    if (!this.#maker.canRelease(this.#inTheWay(count)) && !isBackedUp) return Promise.reject(this.fullError(count));
     const isReleased = this.length === 0 && head + count <= tail + capacity;
     if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
       return Promise.reject(this.fullError(count, ", and only the store that makes this call can free slots"));
@@ -109,9 +130,15 @@ export class WaitingRoom {
     }
   }
 
-  /** Rejects all waiting appends, because nobody makes room any more. */
-  turnAllAway(): void {
+  /** Rejects all waiting appends if nobody makes room for the first any more. */
+  turnAwayIfStuck(): void {
+    if (this.length === 0 || this.#maker.canRelease(this.#inTheWay(this.wanted))) return;
     this.#line.rejectAll((count) => this.fullError(count, ""));
+  }
+
+  /** The newest record that must be released before `count` records can be appended. */
+  #inTheWay(count: number): LSN {
+    return this.#positions.last + count - this.#positions.capacity;
   }
 
   /** Rejects all waiting appends with one error. */
@@ -122,8 +149,10 @@ export class WaitingRoom {
   /** The error for a rejected append. Made only then, because a stack costs more than an append. */
   fullError(count: number, why: string = this.#reason(count)): WALFullError {
     const { capacity, tail, head } = this.#positions;
-    const { why: blame, cause } = this.#maker.blame();
-    return this.#counts.error(new WALFullError(capacity, tail, head, count, why + blame, cause));
+    const { why: blame, cause, holder } = this.#maker.blame(this.#inTheWay(count));
+    return this.#counts.error(
+      new WALFullError({ capacity, tail, head, wanted: count, ...holder }, why + blame, cause),
+    );
   }
 
   #reason(count: number): string {

@@ -3,7 +3,6 @@
 import type { Storage } from "../../ffi/region.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import { lastWhole } from "../engine/ring_memory.ts";
-import type { RoomMaker } from "../engine/waiting_room.ts";
 import { toWALError, WALTruncatedError } from "../errors.ts";
 import type { LogState } from "../format/header.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
@@ -25,15 +24,13 @@ interface LogCopy {
 /** The one writer of `oldestUnread`. */
 export class Backups {
   readonly #log: EngineParts;
-  readonly #maker: RoomMaker;
   /**
    * The oldest record that each backup has still to read. Its slot is kept, even if it is released.
    */
   readonly #unread = new Set<{ readonly lsn: LSN }>();
 
-  constructor(log: EngineParts, maker: RoomMaker) {
+  constructor(log: EngineParts) {
     this.#log = log;
-    this.#maker = maker;
   }
 
   /**
@@ -140,6 +137,6 @@ export class Backups {
     if (room.length === 0 || health.poison !== null) return;
     if (this.#unread.size === 0) header.settleTail(positions.tail + positions.capacity);
     room.admit();
-    if (this.#unread.size === 0 && !this.#maker.isRunning) room.turnAllAway();
+    if (this.#unread.size === 0) room.turnAwayIfStuck();
   }
 }

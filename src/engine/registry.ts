@@ -1,0 +1,117 @@
+// Registers consumers, forgets them, and gives up those that are too far behind.
+
+import { type HeaderKeeper, writeBoth } from "./header_keeper.ts";
+import type { Health } from "./health.ts";
+import type { Bounds, Hold, Holds } from "./holds.ts";
+import type { LSN } from "../types.ts";
+import type { Positions } from "./positions.ts";
+import type { Releases } from "./releases.ts";
+import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
+
+/** What registration needs of its log. */
+export interface RegistryParts {
+  readonly positions: Positions;
+  readonly health: Health;
+  readonly holds: Holds;
+  readonly header: HeaderKeeper;
+  readonly room: WaitingRoom;
+}
+
+/** The one writer of the table of consumers. */
+export class Registry {
+  readonly #parts: RegistryParts;
+  readonly #releases: Releases;
+  readonly #maker: RoomMaker;
+
+  constructor(parts: RegistryParts, releases: Releases, maker: RoomMaker) {
+    this.#parts = parts;
+    this.#releases = releases;
+    this.#maker = maker;
+  }
+
+  /**
+   * A consumer begins, and its store has everything up to `applied`. That may be less than the
+   * previous store had. Before the log relies on what the consumer holds, the header says so.
+   *
+   * @throws {RangeError} if there are too many consumers.
+   */
+  begin(name: string, applied: LSN, bounds: Bounds): void {
+    const { holds, header } = this.#parts;
+    holds.set(name, applied, bounds);
+    this.#releases.followHolds();
+    // Alone, the unnamed consumer is all that releases records. So its entry comes with the next
+    // header.
+    const isAlone = name === "" && holds.all.length === 1 && bounds.maxLagRecords === 0 && bounds.keepRecords === 0;
+    if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);
+  }
+
+  /** True if the header has a consumer that holds all records after an LSN. */
+  #isWritten(name: string, applied: LSN, { maxLagRecords, keepRecords }: Bounds): boolean {
+    return this.#parts.header.latest.consumers.some((entry) =>
+      entry.name === name && !entry.isLost && entry.lsn <= applied &&
+      entry.maxLagRecords === maxLagRecords && entry.keepRecords === keepRecords
+    );
+  }
+
+  /**
+   * Gives up what a consumer holds, durably.
+   *
+   * @returns false if there is no such consumer.
+   */
+  drop(name: string): boolean {
+    const { holds, header, room } = this.#parts;
+    if (!holds.delete(name)) return false;
+    this.#releases.followHolds();
+    this.#releases.releaseHeld();
+    writeBoth(header);
+    room.admit();
+    return true;
+  }
+
+  /** Gives up each consumer that is further behind than it may be, durably. Throws nothing. */
+  giveUpLaggards(): void {
+    const { holds, health, header, positions: { durable } } = this.#parts;
+    const isBehind = ({ applied, bounds }: Hold) => durable - applied > (bounds.maxLagRecords || Infinity);
+    const laggards = holds.holding.filter(isBehind);
+    if (laggards.length === 0 || !health.isGood) return;
+    try {
+      this.#giveUp(laggards);
+      writeBoth(header);
+    } catch { /* a damaged record stays; a failed header has poisoned the log */ }
+  }
+
+  /**
+   * Makes room for an append in a full ring. First it gives up consumers that are in the way, if
+   * they have a limit. Then it releases records that are kept although all stores have them. If all
+   * consumers are lost, it releases the oldest records.
+   *
+   * @returns true if the records fit once the tail is settled.
+   */
+  makeRoom(count: number): boolean {
+    const { holds, positions } = this.#parts;
+    const { capacity, last, durable } = positions;
+    if (holds.all.length === 0) return false;
+    const needed = last + count - capacity;
+    this.#giveUp(
+      holds.blockers(needed).filter(({ applied, bounds: { maxLagRecords } }) =>
+        maxLagRecords > 0 && last + count - applied > Math.min(maxLagRecords, capacity)
+      ),
+    );
+    const least = holds.least();
+    const limit = least === null ? durable : least.confirmed === last ? last : 0;
+    if (positions.tail <= needed && needed <= limit) this.#releases.releaseAtLeast(needed, limit);
+    return positions.tail > needed;
+  }
+
+  /** Gives up consumers, and releases what only they held. */
+  #giveUp(laggards: readonly Hold[]): void {
+    if (laggards.length === 0) return;
+    for (const hold of laggards) hold.isLost = true;
+    this.#releases.followHolds();
+    try {
+      this.#releases.releaseHeld();
+    } finally {
+      for (const hold of laggards) this.#maker.gaveUp(hold);
+    }
+  }
+}

@@ -1,0 +1,430 @@
+// Several consumers, each with a name: what each is given, what it holds, who is told.
+
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  consume,
+  type ConsumeOptions,
+  type Store,
+  type WAL,
+  WALClosedError,
+  WALConsumerLostError,
+  WALConsumingError,
+  WALFullError,
+  type WALRecord,
+  WALStoreError,
+} from "../mod.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { CAPACITY, fill, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { test } from "./support/test.ts";
+
+/** A store that saves its LSN. It keeps what it has when its log is opened again. */
+class SavingStore implements Store {
+  readonly lsns: number[] = [];
+  logId: string | null = null;
+
+  applyBatch(records: readonly WALRecord[], run: { readonly logId: string }): void {
+    for (const { lsn } of records) this.lsns.push(lsn);
+    this.logId = run.logId;
+  }
+
+  appliedLsn(): number {
+    return this.lsns.at(-1) ?? 0;
+  }
+
+  appliedLog(): string | null {
+    return this.logId;
+  }
+}
+
+/** Runs a consumer until its store has everything, and stops it. */
+async function catchUp(wal: WAL, store: Store & SavingStore | ListStore, options: ConsumeOptions): Promise<void> {
+  await using _ = consume(wal, store, options);
+  await wal.flushAsync();
+  await wal.whenApplied(undefined, { name: options.name });
+}
+
+const consumer = (wal: WAL, name: string) => wal.stats().consumers.find((stats) => stats.name === name)!;
+const names = (wal: WAL) => wal.stats().consumers.map(({ name }) => name);
+
+test("consume() feeds several named stores at once, each with all records", async () => {
+  await using wal = openInMemory();
+  const [database, search, plain] = [new SavingStore(), new ListStore(), new ListStore()];
+  await using first = consume(wal, database, { name: "database" });
+  await using second = consume(wal, search, { name: "search" });
+  await using third = consume(wal, plain);
+  fill(wal, 5);
+  await wal.whenApplied();
+  assertEquals([database.lsns, search.applied, plain.applied], [range(1, 5), range(1, 5), range(1, 5)]);
+  assertEquals([first.applied, second.applied, third.applied, wal.applied], [5, 5, 5, 5]);
+  assertEquals(names(wal).sort(), ["", "database", "search"]);
+});
+
+test("wal.applied is what all consumers have, and each handle knows its own", async () => {
+  await using wal = openInMemory();
+  const { promise: goes, resolve } = Promise.withResolvers<void>();
+  const slow = new ListStore();
+  slow.before = ({ lsn }) => lsn === 3 ? goes : undefined;
+  await using fast = consume(wal, new SavingStore(), { name: "fast" });
+  await using behind = consume(wal, slow, { name: "slow" });
+  fill(wal, 5);
+  await wal.whenApplied(5, { name: "fast" });
+  await until(() => behind.applied === 2);
+  assertEquals([fast.applied, behind.applied, wal.applied], [5, 2, 2]);
+  assertEquals([consumer(wal, "slow").lagRecords, consumer(wal, "fast").lagRecords], [3, 0]);
+  resolve();
+  await wal.whenApplied();
+  assertEquals([behind.applied, wal.applied], [5, 5]);
+});
+
+test("a record is released when all consumers have it, and a stopped one holds what it lacks", async () => {
+  await using wal = openInMemory();
+  const store = new SavingStore();
+  fill(wal, 4);
+  await catchUp(wal, store, { name: "stopped" });
+  fill(wal, 4);
+  await catchUp(wal, new ListStore(), { name: "running" });
+  assertEquals([wal.tail, consumer(wal, "stopped").position, consumer(wal, "stopped").running], [5, 4, false]);
+  await catchUp(wal, store, { name: "stopped" });
+  assertEquals([store.lsns.length, wal.tail > 8], [8, true]);
+});
+
+test("a consumer that is not running holds its records after a restart, and after a crash too", async () => {
+  for (const end of ["close", "crash"] as const) {
+    const disk = new SimulatedDisk({ seed: 5 });
+    let wal = openOn(disk);
+    const store = new ListStore();
+    fill(wal, 4);
+    await catchUp(wal, store, { name: "search" });
+    const { position } = consumer(wal, "search");
+    if (end === "close") wal.close();
+    else disk.crash({ mode: "power", keep: "random" });
+    wal = openOn(disk);
+    assert(consumer(wal, "search").position <= position, end);
+    fill(wal, 40);
+    await catchUp(wal, new ListStore(), {});
+    assert(wal.tail <= position + 1, `${end}: the tail is ${wal.tail}, "search" was at ${position}`);
+    await catchUp(wal, store, { name: "search" });
+    assertEquals(new Set(store.applied).size, 44, end);
+    wal.close();
+  }
+});
+
+test("a new consumer begins with the oldest record that the log has, whatever others have", async () => {
+  await using wal = openInMemory();
+  fill(wal, 6);
+  wal.flush();
+  wal.truncate(2);
+  await catchUp(wal, new ListStore(), { name: "held", keepRecords: 100 });
+  const late = new ListStore();
+  await catchUp(wal, late, { name: "late" });
+  assertEquals(late.applied, range(3, 6));
+});
+
+test("consume() begins after a named store's own LSN", async () => {
+  await using wal = openInMemory();
+  const store = new SavingStore();
+  fill(wal, 4);
+  await using _ = consume(wal, new ListStore(), { name: "other", keepRecords: 100 });
+  await catchUp(wal, store, { name: "before" });
+  fill(wal, 2);
+  await catchUp(wal, store, { name: "after" });
+  assertEquals([store.lsns.length, new Set(store.lsns).size], [6, 6]);
+});
+
+test("consume() refuses a second consumer of a name, and a second one for a store", async () => {
+  await using wal = openInMemory();
+  const store = new ListStore();
+  await using _ = consume(wal, store, { name: "a" });
+  const twice = await assertRejects(() => wal.consumeAsync(new ListStore(), { name: "a" }), WALConsumingError);
+  assertEquals([twice.consumer, twice.message], ["a", 'Cannot consume the log: consumer "a" is running already']);
+  const shared = await assertRejects(() => wal.consumeAsync(store, { name: "b" }), WALConsumingError);
+  assertEquals([shared.consumer, shared.message], [
+    "a",
+    'Cannot consume the log: consumer "a" is filling the store already',
+  ]);
+  assertEquals(names(wal).includes("b"), false);
+});
+
+test("a consumer that fails stops alone, and the others go on", async () => {
+  await using wal = openInMemory();
+  const bad = new ListStore();
+  bad.before = ({ lsn }) => {
+    if (lsn === 3) throw new Error("disk full");
+  };
+  const good = new ListStore();
+  const failing = consume(wal, bad, { name: "bad" });
+  await using _ = consume(wal, good, { name: "good" });
+  const failed = assertRejects(() => failing.done, Error, "disk full");
+  fill(wal, 5);
+  await wal.flushAsync();
+  await failed;
+  await wal.whenApplied(5, { name: "good" });
+  assertEquals([bad.applied, good.applied, wal.applied], [[1, 2], range(1, 5), 2]);
+  const { state, lastError, position, lagRecords, running } = consumer(wal, "bad");
+  assertEquals([state, position, running], ["failed", 2, false]);
+  assert(lagRecords >= 3 && lastError instanceof Error);
+  await assertRejects(() => wal.whenApplied(5, { name: "bad" }), Error, "disk full");
+  assertEquals(
+    wal.stats().warnings.some((warning) => warning.includes('Consumer "bad" failed with Error: disk full')),
+    true,
+  );
+});
+
+test("whenApplied() of a name rejects while that consumer does not run", async () => {
+  await using wal = openInMemory();
+  fill(wal, 1);
+  await using _ = consume(wal, new ListStore(), { name: "a" });
+  await wal.whenApplied(1);
+  await assertRejects(() => wal.whenApplied(1, { name: "b" }), WALClosedError, 'consumer "b" does not run');
+  await assertRejects(() => wal.whenApplied(1, { nam: "b" } as never), TypeError, "nam");
+  await assertRejects(() => wal.whenApplied(1, { name: 3 } as never), TypeError, "3");
+});
+
+test("truncate() and checkpoint() may not pass a named consumer, running or not", async () => {
+  await using wal = openInMemory();
+  fill(wal, 4);
+  await catchUp(wal, new ListStore(), { name: "search" });
+  fill(wal, 4);
+  wal.flush();
+  const { position } = consumer(wal, "search");
+  assertThrows(() => wal.truncate(position + 1), RangeError, 'the store of consumer "search" has records up to LSN');
+  assertThrows(() => wal.checkpoint(position + 1), RangeError, 'consumer "search"');
+  wal.checkpoint(position);
+  wal.checkpoint();
+  wal.truncate(position);
+  assertEquals([wal.tail, wal.applied], [position + 1, position]);
+});
+
+test("truncate() stands for the unnamed consumer while that one does not run", async () => {
+  await using wal = openInMemory();
+  fill(wal, 4);
+  await catchUp(wal, new ListStore(), {});
+  fill(wal, 4);
+  wal.flush();
+  wal.truncate(wal.durable);
+  assertEquals([wal.length, consumer(wal, "").position], [0, wal.durable]);
+});
+
+test("dropConsumer() lets go of what a consumer holds, durably, and says whether there was one", async () => {
+  const disk = new SimulatedDisk({ seed: 6 });
+  const wal = openOn(disk);
+  fill(wal, 4);
+  const store = new ListStore();
+  const consumption = consume(wal, store, { name: "search" });
+  await wal.whenApplied();
+  assertThrows(() => wal.dropConsumer("search"), WALConsumingError, "stop it first");
+  await consumption.stop();
+  fill(wal, 10);
+  await catchUp(wal, new ListStore(), {});
+  assertEquals(wal.tail, 5);
+  assertEquals([wal.dropConsumer("search"), wal.dropConsumer("search"), names(wal)], [true, false, [""]]);
+  assert(wal.tail > 14, `the tail is ${wal.tail}`);
+  disk.crash({ mode: "power", keep: "none" });
+  const again = openOn(disk);
+  assertEquals(names(again), [""]);
+  again.close();
+  assertThrows(() => again.dropConsumer("x"), WALClosedError);
+});
+
+test("the table holds 16 consumers, and their names are up to 40 bytes of UTF-8", async () => {
+  await using wal = openInMemory();
+  const long = "žluťoučký kůň úpěl ďábelské ódy.";
+  for (let i = 0; i < 14; i++) await catchUp(wal, new ListStore(), { name: `c${i}` });
+  await catchUp(wal, new ListStore(), {});
+  await catchUp(wal, new ListStore(), { name: long.slice(0, 26) });
+  await assertRejects(() => wal.consumeAsync(new ListStore(), { name: "one more" }), RangeError, "16 consumers");
+  wal.dropConsumer("c3");
+  await catchUp(wal, new ListStore(), { name: "one more" });
+  assertEquals(names(wal).length, 16);
+  for (const name of [long.padEnd(41, "!"), "\ud800", "x".repeat(41)]) {
+    await assertRejects(() => wal.consumeAsync(new ListStore(), { name }), RangeError, "40 bytes");
+    assertThrows(() => wal.dropConsumer(name), RangeError, "40 bytes");
+  }
+});
+
+test("WALFullError and stats().warnings name the consumer that holds the tail", async () => {
+  await using wal = openInMemory();
+  fill(wal, 4);
+  await catchUp(wal, new ListStore(), { name: "search" });
+  const { position } = consumer(wal, "search");
+  await using _ = consume(wal, new ListStore());
+  while (wal.length < wal.capacity) {
+    fill(wal, Math.min(100, wal.capacity - wal.length));
+    await wal.whenApplied(wal.durable);
+  }
+  const error = assertThrows(() => fill(wal, 1), WALFullError);
+  assertEquals([error.consumer, error.lagRecords], ["search", wal.head - 1 - position]);
+  assertStringIncludes(
+    error.message,
+    `consumer "search" was stopped, and lacks ${error.lagRecords} record(s) from LSN`,
+  );
+  await assertRejects(() => wal.logInsert(1, 1, 1, 1), WALFullError, 'consumer "search"');
+  const warning = wal.stats().warnings.find((text) => text.includes("search"));
+  assertStringIncludes(warning ?? "", 'The ring is more than half full, and consumer "search" does not run');
+});
+
+test("appends wait while the consumers that are in the way run, and fail when one of them stops", async () => {
+  await using wal = openInMemory();
+  const { promise: goes, resolve } = Promise.withResolvers<void>();
+  const slow = new ListStore();
+  slow.before = ({ lsn }) => lsn === 1 ? goes : undefined;
+  await using _ = consume(wal, new ListStore(), { name: "fast" });
+  await using behind = consume(wal, slow, { name: "slow" });
+  fill(wal, CAPACITY);
+  await wal.flushAsync();
+  const waits = wal.logInsert(1, 1, 1, 1);
+  const rejected = assertRejects(() => waits, WALFullError, 'consumer "slow" was stopped');
+  const stopped = behind.stop();
+  resolve();
+  await stopped;
+  await rejected;
+});
+
+test("a store may wait for another consumer, and not for its own", async () => {
+  await using wal = openInMemory();
+  const results: string[] = [];
+  const asking = new ListStore();
+  asking.before = async ({ lsn }) => {
+    if (lsn > 1) return;
+    await wal.whenApplied(lsn, { name: "other" });
+    results.push("other");
+    await wal.whenApplied(lsn).catch(({ code }) => results.push(code));
+  };
+  await using _a = consume(wal, asking, { name: "asking" });
+  await using _b = consume(wal, new ListStore(), { name: "other" });
+  fill(wal, 1);
+  await wal.whenApplied();
+  assertEquals(results, ["other", "CLOSED"]);
+});
+
+test("an idle log with several consumers writes no records and no headers", async () => {
+  const disk = new SimulatedDisk({ seed: 7 });
+  const wal = openOn(disk, { idleHeaderDelayMs: 1 });
+  await using _a = consume(wal, new SavingStore(), { name: "a", pollIntervalMs: 1 });
+  await using _b = consume(wal, new ListStore(), { name: "b", pollIntervalMs: 1 });
+  await using _c = consume(wal, new ListStore(), { pollIntervalMs: 1 });
+  fill(wal, 5);
+  await wal.whenApplied();
+  const figures = () => [wal.head, wal.stats().headerSyncs, wal.stats().syncs].join();
+  const settled = async () => {
+    const before = figures();
+    for (let turn = 0; turn < 30; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    return figures() === before;
+  };
+  let rounds = 0;
+  while (!await settled()) assert(++rounds < 20, "the log never comes to rest");
+  assert(await settled());
+  assert(wal.head <= 8, `${wal.head - 6} checkpoints for one burst`);
+  wal.close();
+});
+
+test("resize() keeps the consumers, a backup has none", async () => {
+  const disk = new SimulatedDisk({ seed: 8 });
+  const wal = openOn(disk);
+  fill(wal, 4);
+  await catchUp(wal, new ListStore(), { name: "search", maxLagRecords: 700 });
+  wal.backup("/sim/copy");
+  wal.resize(2 * 65536);
+  const before = consumer(wal, "search");
+  wal.close();
+  const again = openOn(disk);
+  assertEquals([names(again), consumer(again, "search").position], [["search"], before.position]);
+  assertEquals(consumer(again, "search").maxLagRecords, 700);
+  const copy = openOn(disk, {}, "/sim/copy");
+  assertEquals(names(copy), []);
+  copy.close();
+  again.close();
+});
+
+test("keepRecords keeps what the store has, until an append needs the room", async () => {
+  await using wal = openInMemory();
+  await using consumption = consume(wal, new SavingStore(), { name: "ship", keepRecords: 100, pollIntervalMs: 1 });
+  for (let lap = 0; lap < 3; lap++) {
+    for (let left = CAPACITY; left > 0; left -= 64) {
+      await wal.batchInsert(Array.from({ length: 64 }, () => [1, 2, 3, 4]));
+    }
+    await wal.whenApplied();
+    assert(wal.head - wal.tail >= 100, `lap ${lap}: ${wal.length} kept`);
+  }
+  await until(() => consumer(wal, "ship").position >= 3 * CAPACITY);
+  assertThrows(() => wal.truncate(wal.durable - 50), RangeError, "keeps 100 records");
+  await wal.batchInsert(Array.from({ length: CAPACITY - 10 }, () => [1, 2, 3, 4]));
+  await wal.whenApplied();
+  assert(consumption.applied >= wal.head - 2);
+});
+
+test("a consumer that is too far behind is lost, and the ring is not full", async () => {
+  await using wal = openInMemory();
+  fill(wal, 4);
+  const store = new ListStore();
+  await catchUp(wal, store, { name: "slow", maxLagRecords: 100 });
+  const { position } = consumer(wal, "slow");
+  await using _ = consume(wal, new ListStore(), { name: "fast" });
+  for (let left = 3 * CAPACITY; left > 0; left -= 48) {
+    await wal.batchInsert(Array.from({ length: 48 }, () => [1, 2, 3, 4]));
+  }
+  const stats = consumer(wal, "slow");
+  assertEquals([stats.lost, stats.position, stats.running], [true, position, false]);
+  assert(wal.stats().warnings.some((text) => text.includes('The log has given up consumer "slow"')));
+  const error = await assertRejects(() => wal.consumeAsync(store, { name: "slow" }), WALConsumerLostError);
+  assertEquals([error.consumer, error.position, error.code], ["slow", position, "CONSUMER_LOST"]);
+  assert(error.tail > position);
+  assertEquals(wal.dropConsumer("slow"), true);
+  await catchUp(wal, store, { name: "slow" });
+});
+
+test("a lost consumer that runs ends with WALConsumerLostError", async () => {
+  await using wal = openInMemory();
+  const { promise: goes, resolve } = Promise.withResolvers<void>();
+  const stuck = new ListStore();
+  stuck.before = () => goes;
+  const behind = consume(wal, stuck, { name: "stuck", maxLagRecords: 50 });
+  await using _ = consume(wal, new ListStore(), { name: "fast" });
+  const lost = assertRejects(() => behind.done, WALConsumerLostError, 'consumer "stuck"');
+  for (let i = 0; i < 200; i++) await wal.logInsert(i, i, i, i);
+  assertEquals(consumer(wal, "stuck").lost, true);
+  resolve();
+  await lost;
+  assertEquals(consumer(wal, "stuck").state, "failed");
+});
+
+test("a log whose only consumers are lost goes on with its newest records", async () => {
+  for (const sync of [true, false]) {
+    await using wal = openInMemory();
+    await catchUp(wal, new ListStore(), { name: "only", maxLagRecords: 2 ** 20 });
+    for (let i = 0; i < 3 * CAPACITY; i++) {
+      if (sync) fill(wal, 1);
+      else await wal.logInsert(i, i, i, i);
+      if (sync && i % 100 === 0) wal.flush();
+    }
+    assertEquals(consumer(wal, "only").lost, true);
+    assert(wal.length > CAPACITY / 2, `${wal.length} records are kept`);
+  }
+});
+
+test("a lost consumer is accepted when its store was filled again", async () => {
+  const disk = new SimulatedDisk({ seed: 9 });
+  let wal = openOn(disk);
+  const store = new SavingStore();
+  fill(wal, 4);
+  await catchUp(wal, store, { name: "slow", maxLagRecords: 100 });
+  {
+    await using _ = consume(wal, new ListStore(), { name: "fast" });
+    for (let left = 2 * CAPACITY; left > 0; left -= 48) {
+      await wal.batchInsert(Array.from({ length: 48 }, () => [1, 2, 3, 4]));
+    }
+    await wal.whenApplied(undefined, { name: "fast" });
+  }
+  wal.close();
+  wal = openOn(disk);
+  assertEquals(consumer(wal, "slow").lost, true);
+  await assertRejects(() => wal.consumeAsync(store, { name: "slow" }), WALConsumerLostError);
+  const foreign = new SavingStore();
+  foreign.lsns.push(wal.durable);
+  foreign.logId = "0123456789abcdef0123456789abcdef";
+  await assertRejects(() => wal.consumeAsync(foreign, { name: "slow" }), WALStoreError);
+  store.lsns.push(wal.tail - 1);
+  await catchUp(wal, store, { name: "slow", maxLagRecords: 100 });
+  assertEquals([consumer(wal, "slow").lost, wal.stats().warnings.length], [false, 0]);
+  wal.close();
+});

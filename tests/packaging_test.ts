@@ -119,7 +119,7 @@ test("package.json packs the sources, what is built of each, the papers and noth
   using app = tempDir();
   const files = await unpackInto(app);
   const papers = ["package.json", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"];
-  const sources = files.filter((path) => /^((ffi|src)\/[\w/]+|mod|testing)\.ts$/.test(path));
+  const sources = files.filter((path) => /^((cli|ffi|src)\/[\w/]+|mod|testing)\.ts$/.test(path));
   const built = sources.flatMap((path) => {
     const base = `dist/${path.replace(/\.ts$/, "")}`;
     return [`${base}.js`, `${base}.js.map`, `${base}.d.ts`, `${base}.d.ts.map`];

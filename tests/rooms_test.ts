@@ -74,6 +74,7 @@ const MOST_LINES = 300;
  */
 const WRAPPED: readonly string[] = [
   "bench",
+  "cli",
   "examples",
   "ffi",
   "mod.ts",
@@ -138,6 +139,24 @@ test("imports go from room to room in the allowed directions only", () => {
   assertEquals([...wrong], []);
 });
 
+/** The rooms that the command-line tool may name, besides the public surface. */
+const TOOL_MAY_NAME: readonly string[] = ["format", "recovery", "keys", "runs"];
+
+test("cli/ names the public surface, the format and what recovery decides, and nothing names cli/", () => {
+  const wrong: string[] = [];
+  for (const path of sources("cli")) {
+    for (const imported of importsOf(path)) {
+      const isAllowed = imported === "mod.ts" || imported.startsWith("cli/") ||
+        TOOL_MAY_NAME.includes(roomOf(imported));
+      if (!isAllowed) wrong.push(`${path} names ${imported}`);
+    }
+  }
+  for (const path of ["mod.ts", "testing.ts", ...sources("src"), ...sources("ffi")]) {
+    for (const imported of importsOf(path)) if (imported.startsWith("cli/")) wrong.push(`${path} names ${imported}`);
+  }
+  assertEquals(wrong, []);
+});
+
 test("the table of rooms has no circle", () => {
   const reached = (room: string, from: readonly string[] = []): void => {
     assert(!from.includes(room), `${[...from, room].join(" names ")}`);
@@ -175,7 +194,7 @@ test("Region has 8 verbs at most, System 22, Mapping 6", () => {
 
 test("no class has more than 25 members or 300 lines, but for those listed", () => {
   const tooLarge: string[] = [];
-  for (const path of [...sources("src"), ...sources("ffi")]) {
+  for (const path of [...sources("src"), ...sources("ffi"), ...sources("cli")]) {
     for (const { name, lines } of blocks(path, "class")) {
       // Members are indented by two spaces: neither comments nor what closes a member.
       const members = lines.slice(1).filter((line) => /^ {2}[\w#*[]/.test(line)).length;

@@ -1,0 +1,85 @@
+// What commands read: a file or standard input, piece by piece, and answers to questions.
+
+import * as fs from "node:fs";
+import process from "node:process";
+import { CommandError, errnoOf, exitFor } from "./exit_codes.ts";
+import { checkStopped, whenStopped } from "./interrupt.ts";
+import { ask } from "./output.ts";
+
+/** A line that is longer is none of a record. */
+const MOST_LINE = 1 << 20;
+
+/** Opens a file to read it. A pipe is not waited for. @throws {CommandError} if that fails. */
+export function openToRead(path: string): number {
+  try {
+    return fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  } catch (error) {
+    throw readError(path, error);
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  ENOTDIR: "there is no such file",
+  EISDIR: "it is a directory",
+  EACCES: "the system denies access",
+  EPERM: "the system denies access",
+};
+
+function readError(path: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === null) return error;
+  const why = REASONS[errno] ?? (error as Error).message;
+  return new CommandError(exitFor(error), `Cannot read ${JSON.stringify(path)}: ${why}`, { cause: error });
+}
+
+/** The bytes of a file, or of standard input where there is no path or `-`. */
+export async function* readInput(path: string | undefined): AsyncGenerator<Uint8Array, void, undefined> {
+  const isFile = path !== undefined && path !== "-";
+  const stream: AsyncIterable<Uint8Array | string> = isFile ? fs.createReadStream(path) : process.stdin;
+  const pieces = stream[Symbol.asyncIterator]();
+  const stopped = whenStopped();
+  for (;;) {
+    const { done, value } = await Promise.race([pieces.next(), stopped]).catch((error: unknown) => {
+      throw isFile ? readError(path, error) : error;
+    });
+    checkStopped();
+    if (done === true) return;
+    yield typeof value === "string" ? new TextEncoder().encode(value) : value;
+  }
+}
+
+/** Puts pieces of UTF-8 together to lines, without their line breaks. */
+export class Lines {
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+  #rest = "";
+
+  /** The lines that a piece completes. @throws {TypeError} if it is no UTF-8. */
+  take(piece: Uint8Array): string[] {
+    const lines = (this.#rest + this.#decoder.decode(piece, { stream: true })).split("\n");
+    this.#rest = lines.pop()!;
+    if (this.#rest.length > MOST_LINE) throw new TypeError("the line is too long");
+    return lines.map(withoutReturn);
+  }
+
+  /** The last line, if it has no line break. */
+  end(): string[] {
+    const last = this.#rest + this.#decoder.decode();
+    return last === "" ? [] : [withoutReturn(last)];
+  }
+}
+
+function withoutReturn(line: string): string {
+  return line.endsWith("\r") ? line.slice(0, -1) : line;
+}
+
+/** Asks a question on the terminal. The answer is no unless it is `y` or `yes`. */
+export async function confirmed(question: string): Promise<boolean> {
+  ask(`${question} [y/N] `);
+  const lines = new Lines();
+  for await (const piece of readInput("-")) {
+    const [answer] = lines.take(piece);
+    if (answer !== undefined) return /^y(es)?$/i.test(answer.trim());
+  }
+  return /^y(es)?$/i.test(lines.end()[0]?.trim() ?? "");
+}

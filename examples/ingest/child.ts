@@ -47,9 +47,15 @@ export async function runChild(jobPath: string): Promise<void> {
     acknowledged.push([index, Math.round((performance.now() - start) * 1000)]);
   };
 
+  const ingestAll = async (): Promise<void> => {
+    await forEachAtOnce(missing, outstanding, ingest);
+    // Whoever slows the job down to kill it gets some time to do so, however small the job is.
+    await sleep(missing.length * paceMs / 2);
+  };
+
   const consumer = consume(wal, store);
   try {
-    await Promise.race([consumer.done, forEachAtOnce(missing, outstanding, ingest)]);
+    await Promise.race([consumer.done, ingestAll()]);
     await wal.whenApplied();
   } finally {
     clearInterval(reporter);

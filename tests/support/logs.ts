@@ -1,5 +1,6 @@
 // Small logs for tests: on a simulated disk or in memory, with nothing that happens by itself.
 
+import { assertThrows } from "@std/assert";
 import {
   type ApplicationOpType,
   type BatchItem,
@@ -8,6 +9,7 @@ import {
   type Store,
   type U64,
   WAL,
+  WALFileGoneError,
   type WALOptions,
   type WALRecord,
 } from "../../mod.ts";
@@ -151,4 +153,14 @@ export async function until(condition: () => boolean, what = "the condition"): P
     if (turn > 20_000) throw new Error(`Waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
+}
+
+/**
+ * Closes a log whose file is gone. It reports records that it has taken and cannot make durable.
+ * The last append was one of them, unless the log had just looked at its file: it looks when the
+ * last look was 5 ms ago.
+ */
+export function closeGone(wal: WAL): void {
+  if (wal.head > wal.durable + 1) assertThrows(() => wal.close(), WALFileGoneError);
+  else wal.close();
 }

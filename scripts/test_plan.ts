@@ -46,6 +46,8 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/ffi_mapped_file_test.ts": 3,
   "tests/ffi_permissions_test.ts": 3,
   "tests/format_reader_test.ts": 4,
+  "tests/kill_kit_test.ts": 13,
+  "tests/kit_steps_test.ts": 5,
   "tests/model_test.ts": 3,
   "tests/package_install_test.ts": 5,
   "tests/packaging_test.ts": 6,
@@ -57,6 +59,14 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/test_runner_test.ts": 5,
   "tests/testing_kit_test.ts": 26,
 };
+/** Files that only read the project's texts: what one runtime finds, each would find. */
+const TEXT_FILES: ReadonlySet<string> = new Set([
+  "tests/faults/table_test.ts",
+  "tests/format_doc_test.ts",
+  "tests/names_test.ts",
+  "tests/prose_test.ts",
+  "tests/rooms_test.ts",
+]);
 /** For a file that is not listed. */
 const DEFAULT_SECONDS = 1;
 /** Files of more than this are left out by `--quick`. */
@@ -90,10 +100,18 @@ export function isSlow(file: string): boolean {
   return secondsOf(file) > QUICK_SECONDS;
 }
 
-/** The processes of each runtime, in the order in which to start them. */
+/**
+ * The processes of each runtime, in the order in which to start them. The first of several runtimes
+ * has those files too that need to run once only.
+ */
 export function planBatches(runtimes: readonly Runtime[], files: readonly string[]): Batch[] {
-  const batches = batchesOf(files.toSorted((a, b) => secondsOf(b) - secondsOf(a)));
-  return batches.flatMap((batch) => runtimes.map((runtime) => ({ runtime, files: batch })));
+  const byLength = files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
+  const { [1]: once = [], [0]: each = [] } = Object.groupBy(byLength, (file) => TEXT_FILES.has(file) ? 1 : 0);
+  const batches = batchesOf(each).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
+  return [
+    ...batches,
+    ...batchesOf(once).flatMap((files) => runtimes.slice(0, 1).map((runtime) => ({ runtime, files }))),
+  ];
 }
 
 function secondsOf(file: string): number {

@@ -144,6 +144,12 @@ test("scripts/test.ts --quick says which files it leaves out", async () => {
   assertMatch(stdout, /^ok \| \w+: 6 passed/m);
 });
 
+test("scripts/test.ts runs a file that only reads texts on one of the runtimes", async () => {
+  const { code, stdout } = await runScript("scripts/test.ts", { args: ["--no-check", "tests/format_doc_test.ts"] });
+  assertEquals(code, 0, stdout);
+  assertEquals([...stdout.matchAll(/^ok \| \w+: [1-9]\d* passed/gm)].length, 1, stdout);
+});
+
 test("scripts/test.ts ends the tests, and what they have started, when it is told to end", async () => {
   using directory = tempDir();
   const pids = directory.join("pids");

@@ -92,6 +92,7 @@ export type {
 } from "./src/types.ts";
 export { WAL } from "./src/wal.ts";
 export { FileMemory } from "./ffi/file_memory.ts";
+export type { LiveFile } from "./ffi/live_file.ts";
 export { REFRESH_BYTES, RegionError } from "./ffi/region.ts";
 export type {
   FileSystemInfo,

@@ -11,6 +11,8 @@ export type PathState =
 export interface ReadableFile {
   /** The absolute path without symbolic links. */
   readonly path: string;
+  /** The user that the file belongs to. */
+  readonly owner: number;
   /**
    * Copies bytes of the file. Bytes that are written meanwhile may be copied in part.
    *
@@ -24,9 +26,28 @@ export interface ReadableFile {
   fileSystem(): string | null;
   /** Where the path leads now. */
   pathState(): PathState;
+  /** The file's size when `pathState()` or `size()` was called last. */
+  readonly sizeBytes: number;
   /** Gives up the descriptor. A second call does nothing. */
   close(): void;
 }
 
-/** Opens files to read. The real disk, or what a test puts in its place. */
-export type OpenToRead = (path: string) => ReadableFile;
+/** Where files are opened to read: the real disk, or what a test puts in its place. */
+export interface ReadingSystem {
+  /** @throws {RegionError} `PERMISSION`, `NOT_FOUND`, `NOT_A_FILE`, `IO`. */
+  open(path: string): ReadableFile;
+  /**
+   * Opens a file that need not be there.
+   *
+   * @returns null if nothing is there that can be read, or something that is no file. A symbolic
+   * link is not followed.
+   */
+  openIfThere(path: string): ReadableFile | null;
+  /**
+   * Calls back soon after each write of a file, until the returned function is called. It may call
+   * back without a write, and it does not keep the process alive.
+   *
+   * @returns null if the system cannot watch the file.
+   */
+  watch(path: string, changed: () => void): (() => void) | null;
+}

@@ -1,6 +1,7 @@
 // Region: what the log asks of its memory. Storage: where regions come from.
 
 import type { FileMemory } from "./file_memory.ts";
+import type { LiveFile } from "./live_file.ts";
 
 /** Why an operation on a file, a mapping or the runtime failed. */
 export type RegionFailure =
@@ -203,4 +204,13 @@ export interface Storage {
    * syncs run on another thread. For a storage without this method, the log calls `write()`.
    */
   writeAsync?(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): Promise<void>;
+  /**
+   * Opens the file beside an open log in which the log tells followers of commits. Without this
+   * method, followers are not told.
+   *
+   * @param path of the log.
+   * @param length of the file, in bytes.
+   * @param isOurs whether a file that is there may be taken over, by its first bytes.
+   */
+  openLive?(path: string, length: number, isOurs: (firstBytes: Uint8Array) => boolean): LiveFile;
 }

@@ -2,8 +2,8 @@
 
 import { mappedStorage } from "./file/mapped_storage.ts";
 import { runtimePermissions } from "./file/permissions.ts";
-import { openToRead } from "./file/reading.ts";
-import type { ReadableFile } from "./readable_file.ts";
+import { readingSystem } from "./file/reading.ts";
+import type { ReadingSystem } from "./readable_file.ts";
 import { posixSystem } from "./system/current.ts";
 import type { Storage } from "./region.ts";
 import type { System } from "./system/system.ts";
@@ -20,7 +20,7 @@ export function diskStorage(): Storage {
   return storage;
 }
 
-/** Opens one of the operating system's files to read. It needs no C library. */
-export function readableFile(path: string): ReadableFile {
-  return openToRead(runtimePermissions(), path);
+/** The operating system's files, read only. They need no C library. */
+export function diskReading(): ReadingSystem {
+  return readingSystem(runtimePermissions());
 }

@@ -14,6 +14,7 @@ import { Holds } from "./engine/holds.ts";
 import type { HybridClock } from "./engine/hybrid_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import { Positions } from "./engine/positions.ts";
+import { type Publisher, publisherOf } from "./engine/publisher.ts";
 import { Retention } from "./engine/retention.ts";
 import { RingMemory } from "./engine/ring_memory.ts";
 import { WaitingRoom } from "./engine/waiting_room.ts";
@@ -44,6 +45,8 @@ export class Log implements EngineParts {
   readonly appender: Appender;
   readonly retention: Retention;
   readonly backups: Backups;
+  /** Null if followers are not told of commits. */
+  readonly publisher: Publisher | null;
   readonly makeTurn: () => Turn;
   readonly #monotonic: (() => number) | null;
 
@@ -90,35 +93,17 @@ export class Log implements EngineParts {
       schedule,
     );
     const cutRecords = cutRecordsOf(region.syncsRangeAside);
-    this.commit = new GroupCommit(this.#commitTarget(), positions, options.flush, cutRecords, options.makeTurn());
+    this.commit = new GroupCommit(commitTargetOf(this), positions, options.flush, cutRecords, options.makeTurn());
     const consumers = this.consumers = new Consumers(this);
     this.room = new WaitingRoom(this, consumers, options.fullTimeoutMs);
     // A running consumer waits for the new records, even if their caller does not.
     this.appender = new Appender(this, slots, options, () => consumers.isRunning && schedule());
     this.retention = new Retention(this, slots, consumers);
     this.backups = new Backups(this);
+    this.publisher = options.followers ? publisherOf(this, options.storage()) : null;
     health.onFailure((poison) => this.commit.end(poison));
     health.onFailure((poison) => this.room.rejectAll(poison));
     health.onFailure((poison) => consumers.fail(poison));
-  }
-
-  /** What group commit asks of the other parts. */
-  #commitTarget(): CommitTarget {
-    return {
-      syncRecords: (first, last) => this.memory.sync(first, last),
-      syncRecordsAsync: (first, last) => this.memory.syncAsync(first, last),
-      headerWanted: () => this.header.isDue(this.room.length > 0),
-      syncHeader: () => this.header.write(),
-      syncHeaderAsync: () => this.header.writeAsync(),
-      nowMs: () => this.nowMs(),
-      advanced: () => {
-        this.retention.registry.giveUpLaggards();
-        this.room.admit();
-        this.header.noteWhenIdle();
-        this.consumers.hurry();
-      },
-      failed: (error) => this.health.fail(error),
-    };
   }
 
   nowMs(): number {
@@ -140,6 +125,7 @@ export class Log implements EngineParts {
     } finally {
       commit.end(closed);
       this.header.end();
+      this.publisher?.close();
       health.end();
       this.consumers.end();
       this.memory.region.close();
@@ -154,4 +140,24 @@ export class Log implements EngineParts {
       this.health.fail(error);
     }
   }
+}
+
+/** What group commit asks of the other parts. */
+function commitTargetOf(log: Log): CommitTarget {
+  return {
+    syncRecords: (first, last) => log.memory.sync(first, last),
+    syncRecordsAsync: (first, last) => log.memory.syncAsync(first, last),
+    headerWanted: () => log.header.isDue(log.room.length > 0),
+    syncHeader: () => log.header.write(),
+    syncHeaderAsync: () => log.header.writeAsync(),
+    nowMs: () => log.nowMs(),
+    advanced: () => {
+      log.retention.registry.giveUpLaggards();
+      log.room.admit();
+      log.header.noteWhenIdle();
+      log.consumers.hurry();
+      log.publisher?.publish();
+    },
+    failed: (error) => log.health.fail(error),
+  };
 }

@@ -4,6 +4,7 @@ import type { Consumers } from "./consume/consumers.ts";
 import { NANOS_PER_MS } from "./engine/hybrid_clock.ts";
 import type { WallClock } from "./engine/wall_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
+import type { Publisher } from "./engine/publisher.ts";
 import { createdMsOf } from "./format/header.ts";
 import { consumerName, type Hold } from "./engine/holds.ts";
 import type { LatencyHistogram, LSN, RegisteredConsumerStats, WALStats } from "./types.ts";
@@ -26,6 +27,7 @@ export interface StatisticsParts extends EngineParts {
   /** What an operator should know of this opening. */
   readonly openWarnings: readonly string[];
   readonly sizeWarning: string | null;
+  readonly publisher: Publisher | null;
 }
 
 /** The figures of this moment. The caller has just read the wall clock. */
@@ -120,6 +122,7 @@ function warningsOf(log: StatisticsParts, { count, totalMs }: LatencyHistogram):
     ...region.warnings,
     ...log.openWarnings,
     ...log.sizeWarning === null ? [] : [log.sizeWarning],
+    ...log.publisher?.warning == null ? [] : [log.publisher.warning],
     ...consumers.warnings((name) => positions.last - (holds.get(name)?.applied ?? positions.applied)),
     ...holds.all.flatMap((hold) => holdWarnings(log, hold)),
   ];

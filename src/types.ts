@@ -507,6 +507,15 @@ export interface WALOptions {
    */
   allowUnsafeFileSystem?: boolean | undefined;
   /**
+   * Tells followers of commits, at most once a millisecond, by writing a small file beside the log:
+   * its path with `.live` added, and the log's mode. `close()` removes the file. Without it,
+   * followers poll. If it cannot be written, the log goes on, and `stats().warnings` says so. A log
+   * in memory has no followers.
+   *
+   * @default {false}
+   */
+  followers?: boolean | undefined;
+  /**
    * Where the file is stored: the real disk if left out, a simulated disk in tests. It gets
    * absolute paths only.
    */
@@ -727,6 +736,22 @@ export interface FollowOptions {
    * @default {"durable"}
    */
   mode?: "durable" | "appended" | undefined;
+  /**
+   * The first record of an iteration.
+   *
+   * @default {the tail}
+   */
+  from?: LSN | undefined;
+  /**
+   * The longest time between two looks at the file while a follower waits for records, in
+   * milliseconds, 1 or more. Without a live file it looks 1 ms after a record, and less and less
+   * often while none comes. With one, the writer wakes it, and this is a safety net.
+   *
+   * @default {100}
+   */
+  pollIntervalMs?: number | undefined;
+  /** Closes the follower, which ends its iterations without an error. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What a follower sees at one moment. */

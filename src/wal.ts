@@ -1,7 +1,7 @@
 // WAL: what callers hold. A WAL checks their arguments, and can be opened and closed many times.
 
 import process from "node:process";
-import { diskStorage, readableFile } from "../ffi/storage.ts";
+import { diskReading, diskStorage } from "../ffi/storage.ts";
 import { encodedRun } from "./engine/encoded_run.ts";
 import { HybridClock } from "./engine/hybrid_clock.ts";
 import { WallClock } from "./engine/wall_clock.ts";
@@ -135,7 +135,7 @@ export class WAL implements Disposable, AsyncDisposable {
    */
   static follow(path: string | URL, options: FollowOptions = {}): Follower {
     const at = checkFilePath(path);
-    return new Follower(at, takeFollowing(options), { openToRead: readableFile, storage: diskStorage });
+    return new Follower(at, takeFollowing(options), { reading: diskReading(), storage: diskStorage });
   }
 
   /**
@@ -155,7 +155,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * ```
    */
   static inspect(path: string | URL): LogInspection {
-    return inspectLog(checkFilePath(path), readableFile);
+    return inspectLog(checkFilePath(path), diskReading());
   }
 
   /**

@@ -90,6 +90,12 @@ test("docs/format.md describes the header of a run that layout.ts defines", () =
   assert(doc.includes(`\`${magic}\``));
 });
 
+test("docs/format.md describes the live file that layout.ts defines", () => {
+  checkTable("Live file", "Live file: 64 bytes", "LIVE_", layout.LIVE_BYTES);
+  const magic = layout.LIVE_MAGIC.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
+  assert(doc.includes(`\`${magic}\``));
+});
+
 test("docs/format.md names every fault of a run", () => {
   const rows = [...doc.split("## Reading a run")[1]!.split("\n## ")[0]!.matchAll(/^\|.*\| `(\w+)` +\|$/gm)];
   const faults: WALRunFault[] = ["short", "magic", "header", "version", "header", "log", "short", "long"];

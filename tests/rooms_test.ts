@@ -11,6 +11,7 @@ import { test } from "./support/test.ts";
 const LOOSE: Readonly<Record<string, string>> = {
   "ffi/region.ts": "port",
   "ffi/readable_file.ts": "port",
+  "ffi/live_file.ts": "port",
   "ffi/runtime.ts": "port",
   "ffi/assert.ts": "port",
   "ffi/detach.ts": "port",

@@ -45,6 +45,7 @@ const LOG: LeftOut<WALOptions> = {
   maxClockDriftMs: undefined,
   now: undefined,
   allowUnsafeFileSystem: undefined,
+  followers: undefined,
   storage: undefined,
 };
 const RANGE: LeftOut<RecordRange> = { from: undefined, to: undefined, since: undefined, until: undefined };

@@ -2,6 +2,7 @@
 
 import { creation } from "./creation.ts";
 import { asRegionError } from "./failure.ts";
+import { openLiveFile } from "./live_writing.ts";
 import { Opening } from "./opening.ts";
 import { checkPath, finalPath, requireAccess } from "./path_access.ts";
 import { allowEverything, type Permissions } from "./permissions.ts";
@@ -29,6 +30,7 @@ export function mappedStorage(system: System | (() => System), permissions: Perm
       return new Opening(get(), permissions, path, request).open();
     },
     write: (path, chunks, sizeBytes) => runNow(writing(get, permissions, path, chunks, sizeBytes)),
+    openLive: (path, length, isOurs) => openLiveFile(permissions, path, length, isOurs),
     writeAsync: (path, chunks, sizeBytes) => runLater(writing(get, permissions, path, chunks, sizeBytes)),
   };
 }

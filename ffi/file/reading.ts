@@ -5,7 +5,7 @@ import process from "node:process";
 import { asRegionError } from "./failure.ts";
 import { checkPath } from "./path_access.ts";
 import type { Permissions } from "./permissions.ts";
-import type { PathState, ReadableFile } from "../readable_file.ts";
+import type { PathState, ReadableFile, ReadingSystem } from "../readable_file.ts";
 import { RegionError } from "../region.ts";
 import { fileSystemName } from "../system/file_system_names.ts";
 import { call, lstat, realPath, stat, statIfThere, status } from "../system/paths.ts";
@@ -16,12 +16,33 @@ const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constant
 /** How often the file at the path may change during an opening before the opening gives up. */
 const ATTEMPTS = 20;
 
-/**
- * Opens a file to read.
- *
- * @throws {RegionError} `PERMISSION`, `NOT_FOUND`, `NOT_A_FILE`, `IO`.
- */
-export function openToRead(permissions: Permissions, path: string): ReadableFile {
+/** The operating system's files, read only. */
+export function readingSystem(permissions: Permissions): ReadingSystem {
+  return {
+    open: (path) => openToRead(permissions, path),
+    openIfThere(path) {
+      if (!permissions.has("read", path)) return null;
+      try {
+        return openFile(permissions, path);
+      } catch {
+        return null;
+      }
+    },
+    watch: watchFile,
+  };
+}
+
+function watchFile(path: string, changed: () => void): (() => void) | null {
+  try {
+    const watcher = fs.watch(path, { persistent: false }, changed);
+    watcher.on("error", () => {}); // its user polls too
+    return () => watcher.close();
+  } catch {
+    return null;
+  }
+}
+
+function openToRead(permissions: Permissions, path: string): ReadableFile {
   checkPath(path);
   permissions.requireRead(path);
   try {
@@ -59,7 +80,7 @@ function tryToOpen(permissions: Permissions, path: string): ReadableFile | null 
  * Opens the regular file at a path without symbolic links. Null if the path leads to something
  * else by now.
  */
-export function openFile(permissions: Permissions, path: string): ReadableFile | null {
+function openFile(permissions: Permissions, path: string): ReadableFile | null {
   let fd: number;
   try {
     fd = call("open", path, () => fs.openSync(path, OPEN_FLAGS));
@@ -67,19 +88,24 @@ export function openFile(permissions: Permissions, path: string): ReadableFile |
     if (error instanceof SystemError && ["ENOENT", "ELOOP"].includes(error.errno)) return null;
     throw error;
   }
-  const opened = status(fs.fstatSync(fd, { bigint: true }));
-  if (opened.kind === "file") return new DescriptorFile(permissions, fd, path, opened);
+  const found = fs.fstatSync(fd, { bigint: true });
+  const opened = status(found);
+  if (opened.kind === "file") return new DescriptorFile(permissions, fd, path, opened, Number(found.uid));
   fs.closeSync(fd);
   return null;
 }
 
 class DescriptorFile implements ReadableFile {
   readonly path: string;
+  readonly owner: number;
+  sizeBytes: number;
   #fd: number;
   readonly #opened: FileStatus;
   readonly #permissions: Permissions;
 
-  constructor(permissions: Permissions, fd: number, path: string, opened: FileStatus) {
+  constructor(permissions: Permissions, fd: number, path: string, opened: FileStatus, owner: number) {
+    this.owner = owner;
+    this.sizeBytes = opened.sizeBytes;
     this.#permissions = permissions;
     this.#fd = fd;
     this.path = path;
@@ -102,7 +128,7 @@ class DescriptorFile implements ReadableFile {
   }
 
   size(): number {
-    return call("fstat", undefined, () => fs.fstatSync(this.#fd)).size;
+    return this.sizeBytes = call("fstat", undefined, () => fs.fstatSync(this.#fd)).size;
   }
 
   fileSystem(): string | null {
@@ -119,7 +145,9 @@ class DescriptorFile implements ReadableFile {
     try {
       const found = statIfThere(this.path);
       if (found === null) return "missing";
-      return found.inode === this.#opened.inode && found.device === this.#opened.device ? "same" : "other";
+      if (found.inode !== this.#opened.inode || found.device !== this.#opened.device) return "other";
+      this.sizeBytes = found.sizeBytes;
+      return "same";
     } catch (error) {
       if (error instanceof SystemError) return "unknown";
       throw error;

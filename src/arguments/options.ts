@@ -40,6 +40,7 @@ export interface CheckedOptions {
   /** Makes what tells a loop when to give way. On a simulated disk each run is alike. */
   readonly makeTurn: () => Turn;
   readonly allowUnsafeFileSystem: boolean;
+  readonly followers: boolean;
   readonly storage: () => Storage;
 }
 
@@ -58,6 +59,7 @@ export const OPTION_NAMES: readonly (keyof WALOptions)[] = [
   "maxClockDriftMs",
   "now",
   "allowUnsafeFileSystem",
+  "followers",
   "storage",
 ];
 
@@ -91,6 +93,7 @@ export function checkOptions(options: WALOptions): CheckedOptions {
     monotonic: isSimulated ? null : () => performance.now(),
     makeTurn: () => isSimulated ? new CountedTurn() : new LoopTurn(),
     allowUnsafeFileSystem: options.allowUnsafeFileSystem ?? false,
+    followers: options.followers ?? false,
     storage: storage === undefined ? diskStorage : () => storage,
   };
   checkSize(checked.size, "size");

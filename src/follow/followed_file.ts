@@ -1,20 +1,22 @@
 // Which file has the log now, and what its header says. A resize or a salvage puts another file in
 // place, which a follower goes on in.
 
-import type { OpenToRead, ReadableFile } from "../../ffi/readable_file.ts";
+import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import { toWALError, WALFileGoneError, WALRewoundError } from "../errors.ts";
 import type { Header } from "../format/header.ts";
+import type { HeaderMark } from "../format/live_block.ts";
 import { sharedThrough } from "../format/lineage.ts";
 import { checksumSeed } from "../format/record.ts";
 import { fileBytesOf } from "../format/ring.ts";
 import { cutFile, noHeader } from "../recovery/refusals.ts";
 import type { LSN } from "../types.ts";
-import { copyHeaders, SlotReader } from "./log_reader.ts";
+import { HeaderReader, SlotReader } from "./log_reader.ts";
 
 /** The file of a followed log. */
 export class FollowedFile {
-  readonly #openToRead: OpenToRead;
+  readonly #reading: ReadingSystem;
   #file: ReadableFile;
+  #headers: HeaderReader;
   #header: Header;
   #reader: SlotReader;
   #seed: number;
@@ -22,11 +24,12 @@ export class FollowedFile {
   #isPathKnown = true;
 
   /** @throws as `WAL.follow()`. */
-  constructor(path: string, openToRead: OpenToRead) {
-    this.#openToRead = openToRead;
+  constructor(path: string, reading: ReadingSystem) {
+    this.#reading = reading;
     const file = this.#file = this.#open(path);
     try {
-      const header = this.#header = headerOf(file);
+      const headers = this.#headers = new HeaderReader(file);
+      const header = this.#header = newestOf(file, headers);
       this.#seed = checksumSeed(header.logId);
       this.#reader = new SlotReader(file, header);
       const size = file.size();
@@ -44,6 +47,11 @@ export class FollowedFile {
   /** The newest header, as of the last look. */
   get header(): Header {
     return this.#header;
+  }
+
+  /** How that header is recognized. */
+  get mark(): HeaderMark {
+    return this.#headers.mark;
   }
 
   get reader(): SlotReader {
@@ -73,15 +81,16 @@ export class FollowedFile {
     if (state === "missing") throw this.gone("the file was deleted");
     this.#isPathKnown = state !== "unknown";
     if (state === "other") this.#goOnIn(this.#open(this.path), given);
-    else this.readHeader(given);
+    else {
+      if (state === "unknown") this.#file.size();
+      this.readHeader(given);
+    }
   }
 
   /** Reads the header. @throws as `look()`. */
   readHeader(given: LSN): void {
-    const header = headerOf(this.#file);
-    this.#checkLineage(header, given);
-    if (this.#file.size() < fileBytesOf(header.capacity)) throw this.gone("the file was cut");
-    this.#use(this.#file, header);
+    this.#headers.read();
+    this.#take(this.#file, this.#headers, given);
   }
 
   /** The error for a log that is not there any more. */
@@ -95,7 +104,7 @@ export class FollowedFile {
 
   #open(path: string): ReadableFile {
     try {
-      return this.#openToRead(path);
+      return this.#reading.open(path);
     } catch (error) {
       throw toWALError(error, path, 0);
     }
@@ -104,11 +113,8 @@ export class FollowedFile {
   /** Goes on in the file that has taken the path. */
   #goOnIn(file: ReadableFile, given: LSN): void {
     try {
-      const header = headerOf(file);
-      this.#checkLineage(header, given);
-      if (file.size() < fileBytesOf(header.capacity)) throw this.gone("the file was cut");
       const old = this.#file;
-      this.#use(file, header);
+      this.#take(file, new HeaderReader(file), given);
       old.close();
     } catch (error) {
       file.close();
@@ -116,11 +122,16 @@ export class FollowedFile {
     }
   }
 
-  #use(file: ReadableFile, header: Header): void {
+  /** Takes what a file says. @throws as `look()`; then nothing has changed. */
+  #take(file: ReadableFile, headers: HeaderReader, given: LSN): void {
+    const header = newestOf(file, headers);
+    if (file.sizeBytes < fileBytesOf(header.capacity)) throw this.gone("the file was cut");
+    if (header === this.#header) return;
+    this.#checkLineage(header, given);
     const seed = checksumSeed(header.logId);
     const isOther = seed !== this.#seed || header.capacity !== this.#header.capacity || file !== this.#file;
     if (isOther) this.#reader = new SlotReader(file, header);
-    [this.#file, this.#header, this.#seed] = [file, header, seed];
+    [this.#file, this.#headers, this.#header, this.#seed] = [file, headers, header, seed];
   }
 
   /** Refuses a log that is no copy of this one, or lacks what callers were given. */
@@ -133,8 +144,7 @@ export class FollowedFile {
 }
 
 /** The newest header of a file. */
-function headerOf(file: ReadableFile): Header {
-  const { pair, bytes } = copyHeaders(file);
+function newestOf(file: ReadableFile, { pair, bytes }: HeaderReader): Header {
   if (pair.newest === null) throw noHeader(file.path, pair, bytes);
   return pair.newest;
 }

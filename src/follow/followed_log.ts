@@ -1,15 +1,11 @@
-// The log as a follower sees it: up to which record it may be read, and why a record is missing.
-//
-// The writer does not help. An LSN is known to be durable if the header says so, or if a later
-// record does: each record tells how far back the highest durable LSN was. So a follower learns of
-// the last group when the next record comes, or when the idle writer notes it in the header.
+// The log as a follower sees it: whether it is still the same one, and why a record is missing.
 //
 // A file can be changed in more ways than by its writer: replaced by a resize or a salvage, put
 // back to an older state, made anew. So a follower remembers the checksums of the newest record
 // that it has handed out, and of the newest durable one. With each look it checks that the file
 // still has them.
 
-import type { OpenToRead } from "../../ffi/readable_file.ts";
+import type { ReadingSystem } from "../../ffi/readable_file.ts";
 import {
   toWALError,
   WALClosedError,
@@ -22,35 +18,24 @@ import type { Header } from "../format/header.ts";
 import { type Slots, SlotState } from "../format/record.ts";
 import { lossOf } from "../format/ring.ts";
 import type { LSN } from "../types.ts";
+import { Ends, isStill, NOTHING, type Seen } from "./ends.ts";
 import { FollowedFile } from "./followed_file.ts";
+import { LiveView } from "./live_view.ts";
 import { copyRun, type SlotReader, waitForWriter } from "./log_reader.ts";
 import type { WindowSource } from "./window.ts";
 
-/** A record, and its checksum as the file had it. With null it cannot be looked for any more. */
-interface Seen {
-  readonly lsn: LSN;
-  readonly crc: number | null;
-}
-
 /** How often a record that is not in its place is looked for before it counts as damaged. */
 const RECORD_LOOKS = 3;
-const NOTHING: Seen = { lsn: 0, crc: null };
+/** After this time, the file is looked at although the writer tells of records. */
+const FULL_LOOK_MS = 200;
 
 /** One followed log. */
 export class FollowedLog implements WindowSource {
-  readonly #includesAppended: boolean;
   readonly file: FollowedFile;
+  readonly live: LiveView;
+  readonly ends: Ends;
   isOpen = true;
-  /** The highest LSN that is known to be durable. */
-  durable: LSN = 0;
-  /** One more than the newest record that is in its place. */
-  head: LSN = 1;
-  /** The last record that may be read: of a whole batch, and durable unless others are wanted. */
-  last: LSN = 0;
-  /** The newest durable record that was in its place. */
-  #proved: Seen = NOTHING;
-  /** The newest of the records that follow each other without a gap. */
-  #appended: Seen = NOTHING;
+  #lookedMs = 0;
   /** The newest record that a caller was given. */
   #given: Seen = NOTHING;
 
@@ -58,9 +43,10 @@ export class FollowedLog implements WindowSource {
    * @param includesAppended true to read records that are not durable yet.
    * @throws as `WAL.follow()`.
    */
-  constructor(path: string, openToRead: OpenToRead, includesAppended: boolean) {
-    this.#includesAppended = includesAppended;
-    this.file = new FollowedFile(path, openToRead);
+  constructor(path: string, reading: ReadingSystem, includesAppended: boolean) {
+    this.file = new FollowedFile(path, reading);
+    this.live = new LiveView(reading, this.reader.file);
+    this.ends = new Ends(this.file, this.live, includesAppended);
     try {
       this.look();
     } catch (error) {
@@ -85,6 +71,11 @@ export class FollowedLog implements WindowSource {
     return this.file.seed;
   }
 
+  /** The last record that may be read; less than the tail if there is none. */
+  get last(): LSN {
+    return this.ends.last;
+  }
+
   /** The newest record that a caller was given; 0 if there is none. */
   get given(): LSN {
     return this.#given.lsn;
@@ -95,23 +86,33 @@ export class FollowedLog implements WindowSource {
   }
 
   /**
+   * Looks for new records. If the writer tells of some, that is all; otherwise, and every now and
+   * then, this is `look()`.
+   *
+   * @throws as `Follower.records()`.
+   */
+  lookForMore(): void {
+    this.mustBeOpen("read");
+    if (performance.now() - this.#lookedMs > FULL_LOOK_MS || !this.ends.isTold()) this.look();
+  }
+
+  /**
    * Looks at the file: whether it is still the log's, and what is in it now.
    *
    * @throws as `Follower.records()`.
    */
   look(): void {
     this.mustBeOpen("read");
+    this.#lookedMs = performance.now();
     const { seed } = this;
     this.file.look(this.given);
-    // In a copy of the log, records have other checksums.
     if (this.seed !== seed) {
-      [this.#given, this.#proved, this.#appended] = [{ ...this.#given, crc: null }, NOTHING, NOTHING];
+      // In a copy of the log, records have other checksums.
+      this.#given = { ...this.#given, crc: null };
+      this.ends.forget();
     }
-    if (!this.#isStill(this.#given)) throw new WALRewoundError(this.path, this.given);
-    if (!this.#isStill(this.#proved)) this.#proved = NOTHING;
-    this.#findDurable();
-    const end = this.#includesAppended ? this.#findAppended() : this.durable;
-    this.last = this.reader.lastWhole(this.header.tail, end);
+    if (!isStill(this.file, this.#given, this.given)) throw new WALRewoundError(this.path, this.given);
+    this.ends.find(this.given);
   }
 
   copyRun(into: Slots, first: LSN, last: LSN): void {
@@ -119,11 +120,12 @@ export class FollowedLog implements WindowSource {
   }
 
   gave(lsn: LSN, crc: number): void {
-    if (lsn > this.#given.lsn) this.#given = { lsn, crc };
+    if (lsn > this.given) this.#given = { lsn, crc, endsBatch: false };
   }
 
   missing(lsn: LSN, seed: number, attempt: number): void {
     for (let look = attempt;; look++) {
+      this.ends.forget();
       this.look();
       if (this.seed !== seed) throw this.file.gone("the file was replaced by a copy of the log");
       const { state } = this.reader.probe(lsn);
@@ -143,39 +145,7 @@ export class FollowedLog implements WindowSource {
 
   close(): void {
     this.isOpen = false;
+    this.live.close();
     this.file.close();
-  }
-
-  /** True if the file has the record, or may have used its slot again. */
-  #isStill({ lsn, crc }: Seen): boolean {
-    if (crc === null) return true;
-    const found = this.reader.probe(lsn);
-    if (found.state === SlotState.Record) return found.crc === crc;
-    if (lsn >= this.header.tail) this.file.readHeader(this.given); // the slot is perhaps being used again
-    return lsn < this.header.tail;
-  }
-
-  #findDurable(): void {
-    const { durable, tail, capacity } = this.header;
-    const known = Math.max(durable, this.#proved.lsn);
-    const newest = this.reader.newest(known, tail + capacity);
-    this.head = newest + 1;
-    this.durable = newest === known ? known : Math.max(known, newest - this.reader.probe(newest).distance);
-    if (this.durable > this.#proved.lsn) this.#proved = this.#seen(this.durable);
-  }
-
-  /** The last of the records that follow the durable ones without a gap. */
-  #findAppended(): LSN {
-    if (!this.#isStill(this.#appended)) this.#appended = NOTHING;
-    const last = this.reader.lastInRow(Math.max(this.durable, this.#appended.lsn), this.head);
-    this.#appended = this.#seen(last);
-    return last;
-  }
-
-  /** A record, if it is in its place. */
-  #seen(lsn: LSN): Seen {
-    if (lsn === 0) return NOTHING;
-    const { state, crc } = this.reader.probe(lsn);
-    return state === SlotState.Record ? { lsn, crc } : NOTHING;
   }
 }

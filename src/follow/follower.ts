@@ -1,7 +1,8 @@
 // Follower: what callers hold. It reads a log that another process may be writing.
 
-import type { OpenToRead } from "../../ffi/readable_file.ts";
+import type { ReadingSystem } from "../../ffi/readable_file.ts";
 import type { Storage } from "../../ffi/region.ts";
+import { LoopTurn } from "../../ffi/turn.ts";
 import type { TakenFollowing } from "../arguments/follow.ts";
 import { checkFilePath } from "../arguments/paths.ts";
 import { checkRange, takeThrough } from "../arguments/range.ts";
@@ -12,18 +13,21 @@ import { copyVerified, iterateRecords } from "../read/copies.ts";
 import { type Cursor, RingCursor } from "../read/cursor.ts";
 import { imagePieces } from "../recovery/image.ts";
 import type { BackupOptions, FollowerStats, LSN, RecordRange, WALRecord } from "../types.ts";
+import { Bell } from "./bell.ts";
 import { FollowedLog } from "./followed_log.ts";
+import { RunReader } from "./run_reader.ts";
 import { Window } from "./window.ts";
 
 /** What a follower needs of the system. */
 export interface FollowerParts {
-  readonly openToRead: OpenToRead;
+  readonly reading: ReadingSystem;
   /** Where backups are written. */
   readonly storage: () => Storage;
 }
 
 /**
- * Reads a log while another process, worker or runtime writes it. {@linkcode WAL.follow} makes one.
+ * Reads a log while another process, worker or runtime writes it.
+ * {@linkcode WAL.follow} makes one.
  *
  * A follower takes no lock, maps nothing and writes nothing. So it also reads logs on a read-only
  * medium, and in a snapshot. The writer does not know of it: it waits for no follower, and a
@@ -31,7 +35,8 @@ export interface FollowerParts {
  *
  * It shows whole batches only, and only records that are durable, unless `mode` says otherwise. Of
  * the newest durable records it learns a little late: at the next record, or when the idle writer
- * notes them in the header, `idleHeaderDelayMs` after the last commit.
+ * notes them in the header, `idleHeaderDelayMs` after the last commit. A writer that was opened
+ * with `followers: true` tells at once.
  *
  * @example
  * ```ts
@@ -48,11 +53,18 @@ export interface FollowerParts {
 export class Follower implements Disposable {
   readonly #log: FollowedLog;
   readonly #parts: FollowerParts;
+  readonly #options: TakenFollowing;
+  /** Aborts with `close()`. */
+  readonly #closing = new AbortController();
+  readonly #abort = () => this.close();
 
   /** Made by {@linkcode WAL.follow}. */
   constructor(path: string, options: TakenFollowing, parts: FollowerParts) {
     this.#parts = parts;
-    this.#log = new FollowedLog(path, parts.openToRead, options.includesAppended);
+    this.#options = options;
+    this.#log = new FollowedLog(path, parts.reading, options.includesAppended);
+    options.signal?.addEventListener("abort", this.#abort);
+    if (options.signal?.aborted) this.close();
   }
 
   /** The log's absolute path, without symbolic links. */
@@ -70,7 +82,7 @@ export class Follower implements Disposable {
 
   /** One more than the newest record that the last look found, durable or not. */
   get head(): LSN {
-    return this.#log.head;
+    return this.#log.ends.head;
   }
 
   /** The oldest LSN that the log keeps, as the header said at the last look. */
@@ -80,7 +92,7 @@ export class Follower implements Disposable {
 
   /** The highest LSN that was known to be durable at the last look. */
   get durable(): LSN {
-    return this.#log.durable;
+    return this.#log.ends.durable;
   }
 
   /** False after `close()`. */
@@ -118,6 +130,54 @@ export class Follower implements Disposable {
   }
 
   /**
+   * All records from `from` on, for ever: it waits for new ones. It ends when the follower is
+   * closed, and it gives way to others as it reads.
+   *
+   * @throws as {@linkcode Follower.records}, except for what concerns a range.
+   *
+   * @example
+   * ```ts
+   * import { WAL } from "@cidstore/wal";
+   *
+   * const path = "/tmp/iterate-example.wal";
+   * await using wal = WAL.open(path, { followers: true }); // usually in another process
+   * await wal.logInsert(1, 2, 3, 4);
+   *
+   * using follower = WAL.follow(path);
+   * for await (const { lsn, valueLow } of follower) {
+   *   console.log(lsn, valueLow); // 1 4n
+   *   break;
+   * }
+   * ```
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<WALRecord, undefined, undefined> {
+    const log = this.#log;
+    log.mustBeOpen("read");
+    const { from, pollIntervalMs } = this.#options;
+    const bell = new Bell(this.#parts.reading, log.live, pollIntervalMs, this.#closing.signal);
+    const reader = new RunReader(log);
+    const turn = new LoopTurn();
+    let next = from === 0 ? log.header.tail : from;
+    try {
+      while (log.isOpen) {
+        log.lookForMore();
+        if (next > log.last) await bell.wait();
+        while (log.isOpen && next <= log.last) {
+          bell.found();
+          for (const record of reader.readWhole(next, RECORDS_AT_ONCE)) {
+            yield record;
+            next = record.lsn + 1;
+            if (!log.isOpen) return;
+          }
+          if (turn.isOver(performance.now())) await turn.end();
+        }
+      }
+    } finally {
+      bell.close();
+    }
+  }
+
+  /**
    * Reads records and verifies each of them.
    *
    * @returns the first and the last one; `last < first` if there is none.
@@ -147,7 +207,7 @@ export class Follower implements Disposable {
     const { header } = log;
     const { tail } = header;
     const last = through >= log.last ? log.last : log.reader.lastWhole(tail, through);
-    const { timeNanos, timeSeq } = last < tail ? header : log.reader.probe(last);
+    const { timeNanos, timeSeq } = last < tail ? header : log.reader.timeOf(last);
     const checkpoint = Math.min(header.checkpoint, last);
     const state = { tail, head: last + 1, checkpoint, timeNanos, timeSeq, consumers: [] };
     const window = new Window(log, last - tail + 1, false);
@@ -172,7 +232,7 @@ export class Follower implements Disposable {
   stats(): FollowerStats {
     const log = this.#log;
     log.look();
-    const { path, head, durable, given, file: { header: { lineage, tail }, warnings } } = log;
+    const { path, ends: { head, durable }, given, file: { header: { lineage, tail }, warnings } } = log;
     return {
       path,
       logId: lineage.logId,
@@ -185,9 +245,11 @@ export class Follower implements Disposable {
     };
   }
 
-  /** Gives up the file. A second call does nothing. */
+  /** Gives up the file, and ends the iterations. A second call does nothing. */
   close(): void {
+    this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#log.close();
+    this.#closing.abort();
   }
 
   /** As `close()`. */
@@ -208,3 +270,5 @@ export class Follower implements Disposable {
 
 /** Records that are verified at once. */
 const VERIFIED_AT_ONCE = 1024;
+/** Records that an iteration reads at once. */
+const RECORDS_AT_ONCE = 512;

@@ -1,18 +1,17 @@
 // The figures of a log's file, for an operator: positions, fill, times, warnings.
 
-import type { OpenToRead, ReadableFile } from "../../ffi/readable_file.ts";
+import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import { toWALError } from "../errors.ts";
 import { createdMsOf } from "../format/header.ts";
-import { SlotState } from "../format/record.ts";
-import { copyHeaders, HEADER_LOOKS, waitForWriter } from "./log_reader.ts";
+import { HEADER_LOOKS, HeaderReader, waitForWriter } from "./log_reader.ts";
 import { FollowedLog } from "./followed_log.ts";
 import type { LogInspection, LSN } from "../types.ts";
 
 const NANOS_PER_MS = 1_000_000n;
 
 /** Inspects the log at a path. @throws as `WAL.inspect()`. */
-export function inspectLog(path: string, openToRead: OpenToRead): LogInspection {
-  const log = new FollowedLog(path, openToRead, true);
+export function inspectLog(path: string, reading: ReadingSystem): LogInspection {
+  const log = new FollowedLog(path, reading, true);
   try {
     return inspectionOf(log);
   } catch (error) {
@@ -23,7 +22,7 @@ export function inspectLog(path: string, openToRead: OpenToRead): LogInspection 
 }
 
 function inspectionOf(log: FollowedLog): LogInspection {
-  const { header, head, durable, path } = log;
+  const { header, ends: { head, durable }, path } = log;
   const { file } = log.reader;
   const { capacity, tail, lineage, cleanHead, openerPid, checkpoint } = header;
   const length = head - tail;
@@ -51,14 +50,15 @@ function inspectionOf(log: FollowedLog): LogInspection {
 
 /** Null if the record is damaged, or was overwritten meanwhile. */
 function timeMsOf({ reader }: FollowedLog, lsn: LSN): number | null {
-  const { state, timeNanos } = reader.probe(lsn);
-  return state === SlotState.Record ? Number(timeNanos / NANOS_PER_MS) : null;
+  return reader.has(lsn) ? Number(reader.slots.timeNanosAt(0) / NANOS_PER_MS) : null;
 }
 
 /** A copy that stays damaged. One that is being written is not. */
 function damagedCopy(file: ReadableFile): "A" | "B" | null {
+  const headers = new HeaderReader(file);
   for (let look = 1;; look++) {
-    const index = copyHeaders(file).pair.copies.findIndex((copy) => typeof copy === "string");
+    headers.read();
+    const index = headers.pair.copies.findIndex((copy) => typeof copy === "string");
     if (index < 0) return null;
     if (look === HEADER_LOOKS) return index === 0 ? "A" : "B";
     waitForWriter();

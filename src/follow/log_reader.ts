@@ -3,11 +3,13 @@
 // Another process may write the file meanwhile, so only the copy is looked at: what was verified
 // does not change any more. No file is mapped, so a file that is cut is an error and no signal.
 
+import { Buffer } from "node:buffer";
 import { FileMemory } from "../../ffi/file_memory.ts";
 import type { ReadableFile } from "../../ffi/readable_file.ts";
 import { toWALError } from "../errors.ts";
-import { type Header, type HeaderPair, readHeaders } from "../format/header.ts";
-import { CRC_AT, RECORD_BYTES, RING_AT } from "../format/layout.ts";
+import { type Header, type HeaderPair, readHeaders, storedChecksum } from "../format/header.ts";
+import type { HeaderMark } from "../format/live_block.ts";
+import { CRC_AT, HEADER_AT, HEADER_BYTES, RECORD_BYTES } from "../format/layout.ts";
 import { checksumSeed, Slots, SlotState } from "../format/record.ts";
 import { offsetOf, slotOf } from "../format/ring.ts";
 import type { LSN } from "../types.ts";
@@ -19,8 +21,7 @@ export interface Probe {
   readonly crc: number;
   /** LSN minus the highest LSN that was durable when the record was written. */
   readonly distance: number;
-  readonly timeNanos: bigint;
-  readonly timeSeq: number;
+  readonly batchGoesOn: boolean;
 }
 
 /** How often headers are read before they count as damaged, because a writer stores them. */
@@ -34,24 +35,44 @@ export function waitForWriter(): void {
   Atomics.wait(still, 0, 0, BETWEEN_LOOKS_MS);
 }
 
-/** The two header copies of a file, and their bytes. */
-export interface CopiedHeaders {
-  readonly pair: HeaderPair;
-  readonly bytes: Uint8Array;
-}
+/** Bytes of both header copies. */
+const HEADERS_BYTES = HEADER_AT[1] + HEADER_BYTES;
 
-/**
- * Copies both headers. If neither is valid, a writer may be storing them, so they are read again.
- * The caller decides about headers that stay invalid.
- */
-export function copyHeaders(file: ReadableFile): CopiedHeaders {
-  const bytes = new Uint8Array(RING_AT);
-  for (let look = 1;; look++) {
-    bytes.fill(0);
-    readAt(file, 0, bytes);
-    const pair = readHeaders(bytes);
-    if (pair.newest !== null || look === HEADER_LOOKS) return { pair, bytes };
-    waitForWriter();
+/** Copies the headers of a file. */
+export class HeaderReader {
+  readonly #file: ReadableFile;
+  readonly #bytes = new Uint8Array(HEADERS_BYTES);
+  /** The bytes that `pair` was read from. */
+  readonly bytes: Uint8Array = new Uint8Array(HEADERS_BYTES);
+  pair: HeaderPair;
+
+  constructor(file: ReadableFile) {
+    this.#file = file;
+    this.pair = readHeaders(this.bytes);
+    this.read();
+  }
+
+  /**
+   * Copies both headers. If neither is valid, a writer may be storing them, so they are read again.
+   * The caller decides about headers that stay invalid.
+   */
+  read(): void {
+    for (let look = 1;; look++) {
+      readAt(this.#file, 0, this.#bytes);
+      // Mostly they are as before, and checksums take the time of many system calls.
+      if (Buffer.compare(this.#bytes, this.bytes) !== 0) {
+        this.bytes.set(this.#bytes);
+        this.pair = readHeaders(this.bytes);
+      }
+      if (this.pair.newest !== null || look === HEADER_LOOKS) return;
+      waitForWriter();
+    }
+  }
+
+  /** How the newest header is recognized. */
+  get mark(): HeaderMark {
+    const { newest, newestCopy } = this.pair;
+    return { writeCounter: newest?.writeCounter ?? 0, headerCrc: storedChecksum(this.bytes, newestCopy) };
   }
 }
 
@@ -87,7 +108,7 @@ export class SlotReader {
     readAt(this.file, offsetOf(slot), this.slots.bytesOf(0, count));
   }
 
-  /** Copies the slot of a record, and verifies it. */
+  /** Copies the slot of a record to slot 0, and verifies it. */
   probe(lsn: LSN): Probe {
     this.copy(slotOf(lsn, this.capacity), 1);
     const { slots } = this;
@@ -95,9 +116,14 @@ export class SlotReader {
       state: slots.verify(0, lsn),
       crc: slots.view.getInt32(CRC_AT, true),
       distance: slots.distanceAt(0),
-      timeNanos: slots.timeNanosAt(0),
-      timeSeq: slots.timeSeqAt(0),
+      batchGoesOn: slots.batchGoesOn(0),
     };
+  }
+
+  /** The hybrid time of a record. Its slot is not verified. */
+  timeOf(lsn: LSN): Pick<Header, "timeNanos" | "timeSeq"> {
+    this.copy(slotOf(lsn, this.capacity), 1);
+    return { timeNanos: this.slots.timeNanosAt(0), timeSeq: this.slots.timeSeqAt(0) };
   }
 
   /** True if the record is in its place. */

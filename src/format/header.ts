@@ -219,6 +219,11 @@ function isSafe(shared: LogOrigin | null): boolean {
   return shared === null || Number.isSafeInteger(shared.lastLsn);
 }
 
+/** The checksum that is stored in a copy. */
+export function storedChecksum(bytes: Uint8Array, copy: CopyIndex): number {
+  return viewOf(bytes, copy).getInt32(HEADER_CRC_AT, true);
+}
+
 /** The format version that a copy claims, valid or not. */
 export function claimedVersion(bytes: Uint8Array, copy: CopyIndex): number {
   return viewOf(bytes, copy).getUint32(HEADER_VERSION_AT, true);
@@ -226,7 +231,7 @@ export function claimedVersion(bytes: Uint8Array, copy: CopyIndex): number {
 
 /** True if a copy's checksum is right, whatever its version. */
 export function hasChecksum(bytes: Uint8Array, copy: CopyIndex): boolean {
-  return viewOf(bytes, copy).getInt32(HEADER_CRC_AT, true) === checksum(bytes, copy);
+  return storedChecksum(bytes, copy) === checksum(bytes, copy);
 }
 
 /** The two copies, and the one that counts. */

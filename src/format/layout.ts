@@ -71,6 +71,18 @@
 //       40  u32     count         records, at least 1
 //       44  u8 ×16  reserved      zeros
 //       60  u32     crc           CRC-32C of bytes 0 to 59
+//
+// Live file: 64 bytes in a file beside the log, `<path>.live`.
+//   offset  type    field         meaning
+//        0  u8 ×8   magic         89 43 49 44 4C 49 56 0A ("\x89CIDLIV\n")
+//        8  u8 ×16  logId         the id that seeds the checksum of every record
+//       24  u64     writeCounter  of the newest header
+//       32  u32     headerCrc     … and its checksum
+//       36  u32     padding       zeros
+//       40  u64     head          next LSN to write
+//       48  u64     durable       highest durable LSN
+//       56  u32     reserved      zeros
+//       60  u32     crc           CRC-32C of bytes 0 to 59
 
 /** The format version that this code reads and writes. */
 export const FORMAT_VERSION = 1;
@@ -173,6 +185,20 @@ export const RUN_FIRST_LSN_AT = 32;
 export const RUN_COUNT_AT = 40;
 export const RUN_RESERVED_AT = 44;
 export const RUN_CRC_AT = 60;
+
+/** Bytes of a live file. */
+export const LIVE_BYTES = 64;
+/** "\x89CIDLIV\n". */
+export const LIVE_MAGIC: readonly number[] = [0x89, 0x43, 0x49, 0x44, 0x4c, 0x49, 0x56, 0x0a];
+
+export const LIVE_LOG_ID_AT = 8;
+export const LIVE_WRITE_COUNTER_AT = 24;
+export const LIVE_HEADER_CRC_AT = 32;
+export const LIVE_PADDING_AT = 36;
+export const LIVE_HEAD_AT = 40;
+export const LIVE_DURABLE_AT = 48;
+export const LIVE_RESERVED_AT = 56;
+export const LIVE_CRC_AT = 60;
 
 /** The smallest file: 64 KiB, which is 768 slots. */
 export const MINIMUM_FILE_BYTES = 65536;

@@ -1,0 +1,84 @@
+// How a follower waits: for the writer's doorbell, which is a write to the live file, and for a
+// timer. Without a live file, the timer is short after a record, and longer the longer none comes.
+
+import { clearTimeout, setTimeout } from "node:timers";
+import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
+import type { LiveView } from "./live_view.ts";
+
+/** The delay of the first look after a record, without a doorbell. */
+const LEAST_MS = 1;
+
+/** The waiting of one reader. */
+export class Bell {
+  readonly #reading: ReadingSystem;
+  readonly #view: LiveView;
+  readonly #longestMs: number;
+  readonly #signal: AbortSignal;
+  #delayMs = LEAST_MS;
+  /** The live file that is watched. */
+  #watched: ReadableFile | null = null;
+  #unwatch: (() => void) | null = null;
+  #hasRung = false;
+  #wake: (() => void) | null = null;
+
+  /**
+   * @param longestMs no wait is longer.
+   * @param signal ends the waits.
+   */
+  constructor(reading: ReadingSystem, view: LiveView, longestMs: number, signal: AbortSignal) {
+    this.#reading = reading;
+    this.#view = view;
+    this.#longestMs = longestMs;
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#ring);
+  }
+
+  /** Notes that a look has found records. */
+  found(): void {
+    this.#delayMs = LEAST_MS;
+  }
+
+  /** Resolves when it is time to look at the log, or the signal aborts. */
+  async wait(limitMs = Infinity): Promise<void> {
+    this.#attach();
+    if (this.#hasRung || this.#signal.aborted) {
+      this.#hasRung = false;
+      return;
+    }
+    const delayMs = Math.min(limitMs, this.#unwatch === null ? this.#delayMs : this.#longestMs);
+    this.#delayMs = Math.min(2 * this.#delayMs, this.#longestMs);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    const timer = setTimeout(resolve, delayMs);
+    await promise;
+    clearTimeout(timer);
+    this.#wake = null;
+    this.#hasRung = false;
+  }
+
+  close(): void {
+    this.#signal.removeEventListener("abort", this.#ring);
+    this.#detach();
+  }
+
+  readonly #ring = () => {
+    this.#hasRung = true;
+    this.#wake?.();
+  };
+
+  #detach(): void {
+    this.#unwatch?.();
+    this.#unwatch = this.#watched = null;
+  }
+
+  /** Watches the live file that is there now. */
+  #attach(): void {
+    this.#view.find();
+    if (this.#view.file === this.#watched) return;
+    this.#detach();
+    this.#watched = this.#view.file;
+    if (this.#watched === null) return;
+    this.#unwatch = this.#reading.watch(this.#view.path, this.#ring);
+    this.#hasRung = true; // writes from before the watch may have been missed
+  }
+}

@@ -28,7 +28,7 @@ interface Outcome {
 }
 
 const WORKERS = 2;
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 600_000;
 /** What the tests need of the tree. */
 const COPIED = [
   "ffi",

@@ -1,5 +1,5 @@
-// The kit's kill test: a right program passes, a wrong one is found, and a test that tries nothing
-// fails.
+// The kit's kill test: a right program passes, one that acknowledges too early or cannot recover is
+// found (H27), and a test that tries nothing fails.
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -66,6 +66,7 @@ test("killTest() kills a right program again and again, and verifies all that it
       const numbers = acknowledged.map(Number);
       // A number that was saved may have been killed before it was printed.
       assertEquals(numbers, [...new Set(numbers)].sort((one, other) => one - other));
+      assertEquals(numbers[0], 1, "what was acknowledged in earlier rounds is verified again");
       seen.push(acknowledged.length);
       rounds.push(round.round);
     },

@@ -1,5 +1,5 @@
 // The kit crashes a store between two writes of one call, without a home.step() there: right stores
-// pass, a store that saves its LSN in a write of its own does not.
+// pass, a store that saves its LSN in a write of its own does not (H28).
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import process from "node:process";

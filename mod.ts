@@ -61,6 +61,7 @@ export type {
   BackupOptions,
   BatchItem,
   BatchStore,
+  ConsumeErrorAnswer,
   ConsumeErrorContext,
   ConsumeOptions,
   ConsumerStats,

@@ -440,8 +440,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consume/consumer.ts",
-      "const run = this.#log.readRun(this.#next, this.#pace.records);",
-      "const run = this.#log.readRun(this.#next, this.#pace.records);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
+      "const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);",
+      "const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
     ),
     tests: faults("consumer_crash", "histories"),
   },
@@ -450,7 +450,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consume/consumer.ts",
-      "await this.#call(() => this.#answer(this.#store.sync!()));",
+      "await this.#dialogue.call(() => this.#dialogue.answer(this.#store.sync!()));",
       "",
     ),
     tests: faults("consumer_crash", "histories"),
@@ -1506,7 +1506,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "onError may retry a record that the store cannot apply",
     hazard: "H58",
-    edits: edit("src/consume/consumer.ts", " || error instanceof WALOperationError", ""),
+    edits: edit("src/consume/dialogue.ts", " || error instanceof WALOperationError", ""),
     tests: ["tests/operations_test.ts"],
   },
   {

@@ -366,11 +366,22 @@ export interface ConsumeOptions {
    * successful `sync()`. `"stop"` ends the consumer with the error. Without `onError`, every error
    * ends the consumer. `onError` is not asked about a `WALOperationError`, because a retry does not
    * help.
+   *
+   * `"skip"` leaves out what this store cannot apply: the record, or the batch of records for a
+   * store with `applyBatch()`. A run with several batches is first tried in halves, and `onError`
+   * is asked about each part that fails. Skipped records are lost to this store. `stats()` counts
+   * them, and `stats().warnings` tells of them. If `sync()` failed, `"skip"` means `"retry"`.
+   *
+   * The LSN of a store with `appliedLsn()` does not pass a skipped record before the store has a
+   * later one. A consumer that starts in between is given the skipped record again.
    */
   onError?:
-    | ((error: unknown, context: ConsumeErrorContext) => "retry" | "stop" | Promise<"retry" | "stop">)
+    | ((error: unknown, context: ConsumeErrorContext) => ConsumeErrorAnswer | Promise<ConsumeErrorAnswer>)
     | undefined;
 }
+
+/** What happens after a store has failed. */
+export type ConsumeErrorAnswer = "retry" | "skip" | "stop";
 
 /** Where a store failed. */
 export interface ConsumeErrorContext {
@@ -617,6 +628,10 @@ export interface ConsumerStats {
   readonly lastError: unknown;
   /** How long the current call to the store or to `onError` has run; 0 if there is none. */
   readonly callMs: number;
+  /** How many records consumers of this name have skipped since `open()`. */
+  readonly skipped: number;
+  /** The LSNs of the last 16 of them. */
+  readonly skippedLsns: readonly LSN[];
 }
 
 /** A registered consumer at one moment. */

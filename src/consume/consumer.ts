@@ -9,17 +9,16 @@ import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import type { JoinedRuns } from "../arguments/joined_runs.ts";
 import type { Bounds } from "../engine/holds.ts";
 import type { Positions } from "../engine/positions.ts";
-import { WALOperationError } from "../errors.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
+import { Dialogue } from "./dialogue.ts";
 import { Pace } from "./pace.ts";
 import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
-import { isPromise } from "./promises.ts";
+import { Skips } from "./skips.ts";
 import type { Standing } from "./standing.ts";
 import type { StoreAnswers } from "./store_answers.ts";
-import { callStore } from "./store_call.ts";
 import { StoreTransaction } from "./store_transaction.ts";
 
 /** What the consumer asks of the log. */
@@ -76,8 +75,6 @@ export interface ConsumableLog extends PositionedLog {
   confirm(lsn: LSN, record: boolean): Promise<void>;
 }
 
-const FIRST_RETRY_MS = 10;
-const LONGEST_RETRY_MS = 1000;
 /** A checkpoint is due when an eighth of the ring has been applied since the last one … */
 const CHECKPOINT_PART = 8;
 /** … or this many records. */
@@ -105,6 +102,8 @@ export class Consumer {
    * new checkpoint record is written.
    */
   #lastData: LSN = 0;
+  readonly #skips = new Skips();
+  readonly #dialogue: Dialogue;
   /** How often `sync()` has failed in a row. */
   #syncFailures = 0;
   readonly #pace: Pace;
@@ -115,6 +114,7 @@ export class Consumer {
     this.#store = options.store;
     this.#options = options;
     this.#signal = signal;
+    this.#dialogue = new Dialogue(log, options, signal);
     const { batchSize, store } = options;
     this.#pace = new Pace({
       batchSize,
@@ -130,7 +130,7 @@ export class Consumer {
     await this.#log.answers.begin(this.#options.storeItself);
     if (!this.#log.isOpen) return;
     await this.#start();
-    while (this.#goesOn()) {
+    while (this.#dialogue.goesOn) {
       if (this.#pace.mustGiveWay()) {
         await this.#pace.giveWay();
         continue;
@@ -140,20 +140,16 @@ export class Consumer {
         continue;
       }
       const { joinedRuns } = this.#options;
-      if (joinedRuns !== undefined) {
-        await this.#call(() => this.#applyJoined(joinedRuns));
+      if (joinedRuns !== undefined && this.#skips.records === null) {
+        await this.#dialogue.call(() => this.#applyJoined(joinedRuns));
       } else {
-        const run = this.#log.readRun(this.#next, this.#pace.records);
-        await this.#call(() => this.#applyRun(run));
+        const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);
+        await this.#dialogue.call(() => this.#applyRun(run));
       }
       this.#pace.endRun();
       if (isCheckpointDue(this.#log, this.#next - 1 - this.#confirmed)) await this.#confirm();
     }
     if (this.#log.isOpen && this.#log.standing.loss === null) await this.#confirm();
-  }
-
-  #goesOn(): boolean {
-    return this.#log.isOpen && !this.#signal.aborted;
   }
 
   async #start(): Promise<void> {
@@ -165,7 +161,7 @@ export class Consumer {
       if (loss !== null) throw loss;
     } else {
       takePosition(this.#options.storeItself, log);
-      const position = await this.#call(() => this.#answer(positionOf(this.#store)));
+      const position = await this.#dialogue.call(() => this.#dialogue.answer(positionOf(this.#store)));
       if (!log.isOpen || position === undefined) return;
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
       const { loss } = log.standing;
@@ -184,15 +180,20 @@ export class Consumer {
     log.begin(applied, this.#options.bounds, warning);
   }
 
+  /** The last record that may be confirmed. */
+  get #confirmable(): LSN {
+    return this.#store.appliedLsn === undefined ? this.#next - 1 : this.#skips.confirmable(this.#next - 1);
+  }
+
   /** Waits for records. A pause is the time for a checkpoint. */
   async #idle(): Promise<void> {
-    if (this.#log.isRoomWanted && this.#next - 1 > this.#confirmed) return await this.#confirm();
+    if (this.#log.isRoomWanted && this.#confirmable > this.#confirmed) return await this.#confirm();
     const reason = await this.#log.whenDurable(this.#next, this.#options.pollIntervalMs, this.#signal);
     if (reason === "time") await this.#confirm();
   }
 
   async #confirm(): Promise<void> {
-    const applied = this.#next - 1;
+    const applied = this.#confirmable;
     if (applied <= this.#confirmed || !this.#log.isOpen) return;
     if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
     this.#log.noteApplied(applied, true);
@@ -208,12 +209,13 @@ export class Consumer {
   async #syncStore(applied: LSN): Promise<boolean> {
     if (this.#store.sync === undefined) return true;
     try {
-      await this.#call(() => this.#answer(this.#store.sync!()));
+      await this.#dialogue.call(() => this.#dialogue.answer(this.#store.sync!()));
       this.#syncFailures = 0;
       this.#log.watch.recovers();
       return true;
     } catch (error) {
-      if (!await this.#retries(error, this.#log.standing.confirmed + 1, applied, ++this.#syncFailures)) return false;
+      const first = this.#log.standing.confirmed + 1;
+      if (await this.#dialogue.ask(error, first, applied, ++this.#syncFailures, false) === null) return false;
     }
     // A second sync may succeed although data of the first one is lost. So apply the records again.
     const { confirmed } = this.#log.standing;
@@ -231,26 +233,36 @@ export class Consumer {
         if (this.#store.applyBatch !== undefined) {
           const { logId } = this.#log.lineage;
           const about = { logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
-          const call = () => this.#answer(this.#store.applyBatch!(data, about));
+          const call = () => this.#dialogue.answer(this.#store.applyBatch!(data, about));
           await this.#pace.handOver(data.length, attempt === 1, call);
           run.done = data.length;
         } else {
           await this.#applyEach(run);
-          if (!this.#goesOn()) return;
+          if (!this.#dialogue.goesOn) return;
         }
       } catch (error) {
         if (run.done > before) attempt = 1;
-        if (!await this.#retries(error, data[run.done]!.lsn, data[data.length - 1]!.lsn, attempt)) return;
+        const answer = await this.#dialogue.ask(error, data[run.done]!.lsn, data[data.length - 1]!.lsn, attempt);
+        if (answer === null) return;
+        if (answer === "retry") continue;
+        if (this.#store.applyBatch === undefined) {
+          const record = data[run.done++]!;
+          this.#skip([record], record.lsn);
+          attempt = 0;
+          continue;
+        }
+        const { lsn } = records[records.length - 1]!;
+        return this.#skips.records === 1 ? this.#skip(data, lsn) : this.#skips.search(this.#next, lsn);
       }
     }
-    if (data.length > 0) this.#lastData = data[data.length - 1]!.lsn;
+    if (data.length > 0 && this.#store.applyBatch !== undefined) this.#lastData = data[data.length - 1]!.lsn;
     this.#advance(records[records.length - 1]!.lsn);
   }
 
   /** Hands the store as many runs as one transaction takes, and again if it fails. */
   async #applyJoined(runs: JoinedRuns): Promise<void> {
     const [log, pace] = [this.#log, this.#pace];
-    const parties = { log, runs, pace, goesOn: () => this.#goesOn(), checkpointRecords: checkpointRecords(log) };
+    const parties = { log, runs, pace, goesOn: () => this.#dialogue.goesOn, checkpointRecords: checkpointRecords(log) };
     for (let attempt = 1;; attempt++) {
       const records = log.readRun(this.#next, pace.records);
       const transaction = new StoreTransaction(parties, this.#next);
@@ -260,9 +272,12 @@ export class Consumer {
         if (transaction.lastData > 0) this.#lastData = transaction.lastData;
         return this.#advance(transaction.last);
       } catch (error) {
-        if (!log.isOpen || !await this.#retries(error, this.#next, transaction.last, attempt)) return;
+        if (!log.isOpen) return;
+        const answer = await this.#dialogue.ask(error, this.#next, transaction.last, attempt);
+        if (answer === null) return;
+        if (answer === "skip") return this.#skips.search(this.#next, transaction.last);
         while (pace.mustGiveWay()) await pace.giveWay();
-        if (!this.#goesOn()) return;
+        if (!this.#dialogue.goesOn) return;
       }
     }
   }
@@ -276,13 +291,13 @@ export class Consumer {
       const from = run.done;
       const pending = this.#applySome(run, Math.min(run.data.length, from + this.#pace.untilReading));
       if (pending !== undefined) {
-        await this.#answer(pending);
+        await this.#dialogue.answer(pending);
         this.#took(run);
       }
-      if (!this.#goesOn()) return;
+      if (!this.#dialogue.goesOn) return;
       if (!this.#pace.mustGiveWayAfter(run.done - from)) continue;
       await this.#pace.giveWay();
-      if (!this.#goesOn()) return;
+      if (!this.#dialogue.goesOn) return;
     }
   }
 
@@ -298,7 +313,7 @@ export class Consumer {
       const pending = applyRecord(store, run.data[run.done]!);
       if (pending !== undefined) return pending;
       this.#took(run);
-      if (!this.#goesOn()) return;
+      if (!this.#dialogue.goesOn) return;
     }
   }
 
@@ -308,39 +323,24 @@ export class Consumer {
     this.#advance(this.#lastData);
   }
 
+  /**
+   * Leaves out records that the store cannot apply: one record, or one batch for a store with
+   * `applyBatch()`.
+   */
+  #skip(records: readonly WALRecord[], through: LSN): void {
+    this.#log.watch.skips(records.map(({ lsn }) => lsn));
+    this.#skips.skip(records[0]!.lsn);
+    this.#next = through + 1;
+    this.#log.noteApplied(through, false);
+  }
+
   #advance(applied: LSN): void {
     this.#next = applied + 1;
+    this.#skips.reached(applied, this.#lastData);
     // While sync() fails, applying records again is no success.
     if (this.#syncFailures === 0) this.#log.watch.recovers();
     // A store without sync() has everything durably when it returns.
-    this.#log.noteApplied(applied, this.#store.sync === undefined);
-  }
-
-  /**
-   * Asks `onError`, and waits for the delay. Throws the error unless the answer is `"retry"`. A
-   * record that the store cannot apply is an error at each retry, so `onError` is not asked.
-   *
-   * @returns false if the consumer was stopped meanwhile.
-   */
-  async #retries(error: unknown, firstLsn: LSN, lastLsn: LSN, attempt: number): Promise<boolean> {
-    const { onError } = this.#options;
-    this.#log.watch.fails(error, attempt);
-    if (onError === undefined || error instanceof WALOperationError) throw error;
-    const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
-    const answer = await this.#answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
-    if (answer !== "retry") throw error;
-    if (!this.#goesOn()) return false;
-    await this.#log.pause(delayMs, this.#signal);
-    return this.#goesOn();
-  }
-
-  /** The answer of the store or of `onError`; undefined if the log is closed before the answer. */
-  #answer<T>(pending: T | PromiseLike<T>): T | Promise<T | undefined> {
-    return isPromise(pending) ? this.#log.answers.waitFor(pending) : pending;
-  }
-
-  #call<T>(work: () => T | Promise<T>): Promise<T> {
-    return callStore(this.#log, this.#options.signal, work);
+    this.#log.noteApplied(applied, this.#store.sync === undefined && this.#confirmable === applied);
   }
 }
 

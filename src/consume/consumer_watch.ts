@@ -2,11 +2,13 @@
 
 import { consumerName } from "../engine/holds.ts";
 import { WALClosedError } from "../errors.ts";
-import type { ConsumerStats } from "../types.ts";
+import type { ConsumerStats, LSN } from "../types.ts";
 import type { StoreAnswers } from "./store_answers.ts";
 
 /** A call to a store is said to take long after this time. */
 const LONG_CALL_MS = 1000;
+/** So many skipped records are told by LSN. */
+const SHOWN_SKIPS = 16;
 
 /** Watches the consumers of one opening of a log, one after the other. */
 export class ConsumerWatch {
@@ -16,6 +18,8 @@ export class ConsumerWatch {
   #state: ConsumerStats["state"] = "none";
   #attempts = 0;
   #lastError: unknown = null;
+  #skipped = 0;
+  #skippedLsns: readonly LSN[] = [];
 
   constructor(name: string, answers: StoreAnswers) {
     this.#name = name;
@@ -41,6 +45,13 @@ export class ConsumerWatch {
     if (this.#attempts > 0) this.begins();
   }
 
+  /** Notes that records were left out, because the store cannot apply them. */
+  skips(lsns: readonly LSN[]): void {
+    this.#skipped += lsns.length;
+    this.#skippedLsns = [...this.#skippedLsns, ...lsns].slice(-SHOWN_SKIPS);
+    this.begins();
+  }
+
   /** Notes that the consumer was stopped. */
   stops(): void {
     this.#state = "stopped";
@@ -60,6 +71,8 @@ export class ConsumerWatch {
       attempts: this.#attempts,
       lastError: this.#lastError,
       callMs: this.#answers.callMs ?? 0,
+      skipped: this.#skipped,
+      skippedLsns: this.#skippedLsns,
     };
   }
 
@@ -78,10 +91,18 @@ export class ConsumerWatch {
 
   /** What an operator should know. @param left the number of records that are not in the store. */
   warnings(left: number): string[] {
+    const warnings = [];
     const isLong = (this.#answers.callMs ?? 0) > LONG_CALL_MS;
-    if (left === 0 || !(this.#isFailing() || isLong)) return [];
-    const described = this.#describe();
-    return [`${described[0]!.toUpperCase()}${described.slice(1)}, and ${left} record(s) are not in the store`];
+    if (left > 0 && (this.#isFailing() || isLong)) {
+      warnings.push(asSentence(`${this.#describe()}, and ${left} record(s) are not in the store`));
+    }
+    if (this.#skipped > 0) {
+      const last = this.#skippedLsns.at(-1);
+      warnings.push(
+        asSentence(`${this.#consumer} has skipped ${this.#skipped} record(s), the last one at LSN ${last}`),
+      );
+    }
+    return warnings;
   }
 
   get #isNamed(): boolean {
@@ -112,6 +133,10 @@ export class ConsumerWatch {
       }
     }
   }
+}
+
+function asSentence(text: string): string {
+  return `${text[0]!.toUpperCase()}${text.slice(1)}`;
 }
 
 /** A thrown value as a part of a sentence. */

@@ -1,0 +1,150 @@
+// onError answers "skip": what is left out, what is told, and what a store is given again.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { consume, type Store, type WAL, type WALRecord } from "../mod.ts";
+import { SQLiteStore } from "../src/stores/sqlite.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { fill, items, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { test } from "./support/test.ts";
+
+/** A store of whole runs, which throws at some LSNs. */
+class PoisonedStore implements Store {
+  readonly lsns: number[] = [];
+  readonly poison: Set<number>;
+
+  constructor(...poison: number[]) {
+    this.poison = new Set(poison);
+  }
+
+  applyBatch(records: readonly WALRecord[]): void {
+    const bad = records.find(({ lsn }) => this.poison.has(lsn));
+    if (bad !== undefined) throw new Error(`LSN ${bad.lsn} is poison`);
+    for (const { lsn } of records) this.lsns.push(lsn);
+  }
+}
+
+/** As above, with an LSN of its own. */
+class PoisonedSavingStore extends PoisonedStore {
+  appliedLsn(): number {
+    return this.lsns.at(-1) ?? 0;
+  }
+}
+
+const skip = () => "skip" as const;
+const skips = (wal: WAL) => [wal.stats().consumer.skipped, wal.stats().consumer.skippedLsns];
+const told = (wal: WAL, text: string) => wal.stats().warnings.some((warning) => warning.includes(text));
+
+test('"skip" leaves out the record that a store without applyBatch() cannot apply, and no other', async () => {
+  await using wal = openInMemory();
+  const store = new ListStore();
+  store.before = ({ lsn }) => {
+    if ([2, 3, 7].includes(lsn)) throw new Error("poison");
+  };
+  fill(wal, 8);
+  const asked: number[] = [];
+  await using consumption = consume(wal, store, {
+    onError: (_, { firstLsn, attempt }) => {
+      asked.push(firstLsn);
+      return attempt === 1 ? "skip" : "stop";
+    },
+  });
+  await wal.whenApplied();
+  assertEquals([store.applied, asked], [[1, 4, 5, 6, 8], [2, 3, 7]]);
+  assertEquals(skips(wal), [3, [2, 3, 7]]);
+  assert(told(wal, "The consumer has skipped 3 record(s), the last one at LSN 7"));
+  await consumption.stop();
+  assertEquals(wal.tail, 9);
+});
+
+test('"skip" narrows a run down to the batch that a store with applyBatch() cannot apply', async () => {
+  await using wal = openInMemory();
+  fill(wal, 10);
+  wal.batchInsertSync(items(11, 4)); // LSN 11 to 14
+  fill(wal, 30);
+  const store = new PoisonedStore(13, 40);
+  await using _ = consume(wal, store, { onError: skip, name: "search" });
+  await wal.whenApplied();
+  assertEquals(store.lsns, range(1, 44).filter((lsn) => (lsn < 11 || lsn > 14) && lsn !== 40));
+  assertEquals(wal.stats().consumers[0]?.skippedLsns, [11, 12, 13, 14, 40]);
+  assert(told(wal, 'Consumer "search" has skipped 5 record(s), the last one at LSN 40'));
+});
+
+test('"skip" searches once, and then hands over runs of full length again', async () => {
+  await using wal = openInMemory();
+  const lengths: number[] = [];
+  const store = new PoisonedStore(5);
+  const applyBatch = (records: readonly WALRecord[]) => {
+    lengths.push(records.length);
+    store.applyBatch(records);
+  };
+  fill(wal, 64);
+  await using _ = consume(wal, { applyBatch }, { onError: skip });
+  await wal.whenApplied();
+  assertEquals(store.lsns, range(1, 64).filter((lsn) => lsn !== 5));
+  assert(lengths.length < 20, `${lengths.length} runs`);
+});
+
+test("the LSN of a store does not pass a skipped record before the store has a later one", async () => {
+  const disk = new SimulatedDisk({ seed: 3 });
+  let wal = openOn(disk);
+  const store = new PoisonedSavingStore(4);
+  fill(wal, 4);
+  await consumeAll(wal, store);
+  assertEquals([store.lsns, wal.stats().consumers[0]?.position], [[1, 2, 3], 3]);
+  wal.close();
+  wal = openOn(disk);
+  await consumeAll(wal, store); // asked again
+  assertEquals(skips(wal), [1, [4]]);
+  fill(wal, 1);
+  await consumeAll(wal, store);
+  const { position, lagRecords } = wal.stats().consumers[0]!;
+  assert(position >= store.appliedLsn() && store.appliedLsn() > 4, `at ${position}`);
+  assertEquals(lagRecords <= 1, true);
+  wal.close();
+  wal = openOn(disk);
+  await consumeAll(wal, store);
+  assertEquals([skips(wal), store.lsns.length], [[0, []], 4]);
+  wal.close();
+});
+
+async function consumeAll(wal: WAL, store: Store & PoisonedStore): Promise<void> {
+  await using _ = consume(wal, store, { onError: skip });
+  await wal.flushAsync();
+  await wal.whenApplied();
+}
+
+test('"skip" after a failed sync() means "retry", because no record is to blame', async () => {
+  await using wal = openInMemory();
+  let failures = 2;
+  const store = Object.assign(new ListStore(), {
+    sync() {
+      if (failures-- > 0) throw new Error("no sync");
+    },
+  });
+  fill(wal, 3);
+  await using consumption = consume(wal, store, { onError: skip, pollIntervalMs: 1 });
+  await wal.whenApplied();
+  await until(() => wal.tail === 4);
+  assertEquals([skips(wal), new Set(store.applied)], [[0, []], new Set(range(1, 3))]);
+  await consumption.stop();
+});
+
+test('"skip" finds a batch in SQLiteStore, whose transactions join several runs', async () => {
+  await using wal = openInMemory();
+  using store = new SQLiteStore(":memory:");
+  fill(wal, 20);
+  wal.logOperationSync(40, 1, 1, 1, 1); // SQLiteStore cannot apply it, and says so by a WALOperationError
+  await assertRejects(() => wal.consumeAsync(store, { onError: skip }), Error, "LSN 21");
+  assertEquals(skips(wal), [0, []]);
+});
+
+test("onError must answer with one of three words", async () => {
+  await using wal = openInMemory();
+  fill(wal, 1);
+  const answer = "ignore" as "skip";
+  await assertRejects(
+    () => wal.consumeAsync(new PoisonedStore(1), { onError: () => answer }),
+    Error,
+    "LSN 1 is poison",
+  );
+});

@@ -40,6 +40,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/faults/strace_test.ts": 5,
   "tests/faults/unreadable_sector_test.ts": 6,
   "tests/faults/use_after_close_test.ts": 6,
+  "tests/follow_consume_test.ts": 3,
   "tests/follow_live_test.ts": 4,
   "tests/follow_test.ts": 4,
   "tests/ffi_disk_test.ts": 4,

@@ -769,6 +769,9 @@ export interface FollowOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** How a follower feeds a store: as a consumer of the log, but it holds no records back. */
+export type FollowerConsumeOptions = Omit<ConsumeOptions, "name" | "maxLagRecords" | "keepRecords">;
+
 /** What a follower sees at one moment. */
 export interface FollowerStats {
   /** The log's absolute path, without symbolic links. */
@@ -787,6 +790,16 @@ export interface FollowerStats {
   readonly lag: number;
   /** What an operator should know now, one sentence each. */
   readonly warnings: readonly string[];
+}
+
+/** A registered consumer, as the newest header of a file has it. */
+export interface InspectedConsumer {
+  /** Its name; `""` for the unnamed consumer. */
+  readonly name: string;
+  /** Its store has everything up to this LSN durably. */
+  readonly confirmed: LSN;
+  /** True if the log has given the consumer up. Then it holds no record. */
+  readonly isLost: boolean;
 }
 
 /** What is in a log's file at one moment, open or not. */
@@ -817,6 +830,8 @@ export interface LogInspection {
   readonly durable: LSN;
   /** The highest LSN that a header says is in the store. */
   readonly checkpoint: LSN;
+  /** The registered consumers. An open log may have moved them on since it wrote the header. */
+  readonly consumers: readonly InspectedConsumer[];
   /** The time of the oldest record kept, in milliseconds since 1970; null if there is none. */
   readonly oldestMs: number | null;
   /** The time of the newest record, in milliseconds since 1970; null if there is none. */

@@ -376,6 +376,7 @@ test("WAL.inspect() shows an open log, a crashed one and a closed one", async ()
   wal.truncate(50);
   wal.close();
   const closed = WAL.inspect(path);
+  assertEquals(closed.consumers, []);
   assertEquals([closed.clean, closed.checkpoint, closed.tail, closed.durable], [true, 50, 51, 102]);
   assert(closed.oldestMs! <= closed.newestMs! && Math.abs(closed.newestMs! - Date.now()) < 60_000);
   const fd = fs.openSync(path, "r+");

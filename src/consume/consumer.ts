@@ -25,8 +25,8 @@ import { StoreTransaction } from "./store_transaction.ts";
 export interface ConsumableLog extends PositionedLog {
   /** All calls to stores of one log have this in common. */
   readonly calls: object;
-  readonly positions: Readonly<Positions>;
-  readonly standing: Standing;
+  readonly positions: Readonly<Pick<Positions, "tail" | "durable" | "checkpointed" | "capacity">>;
+  readonly standing: Readonly<Pick<Standing, "applied" | "confirmed" | "startLsn" | "loss">>;
   /** Keeps the state of the consumer. */
   readonly watch: ConsumerWatch;
   /** Waits for the promises of the store. */

@@ -12,7 +12,19 @@ import { narrowed } from "../read/by_time.ts";
 import { copyVerified, iterateRecords } from "../read/copies.ts";
 import { type Cursor, RingCursor } from "../read/cursor.ts";
 import { imagePieces } from "../recovery/image.ts";
-import type { BackupOptions, FollowerStats, LSN, RecordRange, WALRecord } from "../types.ts";
+import { takeConsumer } from "../arguments/consumer.ts";
+import { Consumer } from "../consume/consumer.ts";
+import { givePositionBack } from "../consume/position.ts";
+import { FollowFeed } from "./follow_feed.ts";
+import type {
+  ApplicableStore,
+  BackupOptions,
+  FollowerConsumeOptions,
+  FollowerStats,
+  LSN,
+  RecordRange,
+  WALRecord,
+} from "../types.ts";
 import { Bell } from "./bell.ts";
 import { FollowedLog } from "./followed_log.ts";
 import { RunReader } from "./run_reader.ts";
@@ -174,6 +186,48 @@ export class Follower implements Disposable {
       }
     } finally {
       bell.close();
+    }
+  }
+
+  /**
+   * Applies records to a store as they come, as {@linkcode WAL.consumeAsync} does: the same store,
+   * exactly once with `appliedLsn()`, the same `onError`. Nothing is confirmed to the log, which
+   * releases records when its own consumers have them.
+   *
+   * A store without `appliedLsn()` begins with `from`. Another one goes on after its own LSN. If
+   * that record is gone, the consumer ends with `WALLaggedError` and skips nothing.
+   *
+   * @param options as of `consumeAsync()`, without what concerns named consumers. `pollIntervalMs`
+   * is how long no record comes before `sync()` is called.
+   * @returns when the follower is closed, or the signal aborts.
+   * @throws {WALStoreError} if the store belongs to another log, or is ahead of this one.
+   * @throws as {@linkcode Follower.records}, or what the store throws.
+   */
+  async consumeAsync(store: ApplicableStore, options: FollowerConsumeOptions = {}): Promise<void> {
+    const given = takeConsumer(store, options);
+    const { name, bounds: { maxLagRecords, keepRecords }, storeItself, signal } = given;
+    if (name !== "" || maxLagRecords !== 0 || keepRecords !== 0) {
+      throw new TypeError("Cannot consume the log: a follower has no name, and holds no records back");
+    }
+    const log = this.#log;
+    log.mustBeOpen("consume");
+    const stop = new AbortController();
+    const feed = new FollowFeed(log, this.#parts.reading, this.#options, stop.signal);
+    const abort = () => stop.abort();
+    const close = () => {
+      feed.close();
+      stop.abort();
+    };
+    this.#closing.signal.addEventListener("abort", close);
+    signal?.addEventListener("abort", abort);
+    if (signal?.aborted) stop.abort();
+    try {
+      await new Consumer(feed, given, stop.signal).run();
+    } finally {
+      feed.close();
+      givePositionBack(storeItself, feed);
+      this.#closing.signal.removeEventListener("abort", close);
+      signal?.removeEventListener("abort", abort);
     }
   }
 

@@ -40,6 +40,7 @@ function inspectionOf(log: FollowedLog): LogInspection {
     tail,
     durable,
     checkpoint,
+    consumers: header.consumers.map(({ name, lsn, isLost }) => ({ name, confirmed: lsn, isLost })),
     oldestMs: length === 0 ? null : timeMsOf(log, tail),
     newestMs: length === 0 ? null : timeMsOf(log, head - 1),
     clean: cleanHead !== 0,

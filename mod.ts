@@ -53,6 +53,16 @@ export {
   WALTooSmallError,
   WALTruncatedError,
 } from "./src/errors.ts";
+export type {
+  WALCloseMessage,
+  WALCommitMessage,
+  WALConsumerMessage,
+  WALFullMessage,
+  WALHeaderMessage,
+  WALMessage,
+  WALOpenMessage,
+  WALPoisonMessage,
+} from "./src/messages.ts";
 export { OpType } from "./src/types.ts";
 export type {
   ApplicableStore,

@@ -5,6 +5,7 @@ import type { CheckedOptions } from "./arguments/options.ts";
 import { Consumers } from "./consume/consumers.ts";
 import { Appender } from "./engine/appender.ts";
 import { Counts } from "./engine/counts.ts";
+import { Events } from "./engine/events.ts";
 import { FileCheck } from "./engine/file_check.ts";
 import { cutRecordsOf } from "./engine/gathering.ts";
 import { type CommitTarget, GroupCommit } from "./engine/group_commit.ts";
@@ -72,7 +73,8 @@ export class Log implements EngineParts {
       capacity: slots.count,
     });
     const counts = new Counts(report.losses.length + (report.headerDamaged ? 1 : 0), verdict.head);
-    const health = this.health = new Health(region.path, positions, counts);
+    const events = new Events(() => ({ path: region.path, logId: writer.latest.lineage.logId }));
+    const health = this.health = new Health(region.path, positions, counts, events);
     const holds = this.holds = new Holds(verdict.consumers);
     const file = new FileCheck(region, health, () => this.nowMs());
     const seal = () => {
@@ -117,6 +119,7 @@ export class Log implements EngineParts {
   close(): void {
     const { health, positions, commit } = this;
     if (!health.isOpen) return;
+    const startMs = this.nowMs();
     const closed = new WALClosedError("append");
     this.room.rejectAll(closed); // first, so that none is appended after the last sync
     try {
@@ -129,6 +132,9 @@ export class Log implements EngineParts {
       health.end();
       this.consumers.end();
       this.memory.region.close();
+      const error = health.poison;
+      const { durable } = positions;
+      health.events.closed({ clean: error === null, durable, error, durationMs: this.nowMs() - startMs });
     }
   }
 
@@ -151,6 +157,7 @@ function commitTargetOf(log: Log): CommitTarget {
     syncHeader: () => log.header.write(),
     syncHeaderAsync: () => log.header.writeAsync(),
     nowMs: () => log.nowMs(),
+    committed: (first, last, ms, mode) => log.health.events.committed(first, last, ms, mode),
     advanced: () => {
       log.retention.registry.giveUpLaggards();
       log.room.admit();

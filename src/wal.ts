@@ -3,6 +3,7 @@
 import process from "node:process";
 import { diskReading, diskStorage } from "../ffi/storage.ts";
 import { encodedRun } from "./engine/encoded_run.ts";
+import { publishOpening } from "./engine/events.ts";
 import { HybridClock } from "./engine/hybrid_clock.ts";
 import { WallClock } from "./engine/wall_clock.ts";
 import { takeFollowing } from "./arguments/follow.ts";
@@ -202,8 +203,23 @@ export class WAL implements Disposable, AsyncDisposable {
       nowNanos: this.#wall.nanos,
       pid: process.pid,
     };
-    this.#log = new Log(openLog(request), options, this.#wall);
+    const startMs = performance.now();
+    const tell = (error: unknown) =>
+      publishOpening(() => ({
+        path,
+        logId: this.logId,
+        recovery: error === null ? this.recovery : null,
+        error,
+        durationMs: performance.now() - startMs,
+      }));
+    try {
+      this.#log = new Log(openLog(request), options, this.#wall);
+    } catch (error) {
+      tell(error);
+      throw error;
+    }
     this.#realPath = this.#log.path;
+    tell(null);
     if (isOnDisk) rememberOpen(this.#log);
   }
 

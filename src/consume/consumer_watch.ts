@@ -1,5 +1,7 @@
 // The state of the consumer, its last failure, and the errors for callers that wait for it.
 
+import type { Counts } from "../engine/counts.ts";
+import type { Events } from "../engine/events.ts";
 import { consumerName } from "../engine/holds.ts";
 import { WALClosedError } from "../errors.ts";
 import type { ConsumerStats, LSN } from "../types.ts";
@@ -10,27 +12,37 @@ const LONG_CALL_MS = 1000;
 /** So many skipped records are told by LSN. */
 const SHOWN_SKIPS = 16;
 
+/** Who else is told of what happens to a consumer. */
+interface WatchingParts {
+  readonly counts: Counts;
+  readonly events: Events;
+}
+
 /** Watches the consumers of one opening of a log, one after the other. */
 export class ConsumerWatch {
   readonly #name: string;
   readonly #consumer: string;
   readonly #answers: StoreAnswers;
+  readonly #tell: WatchingParts | null;
   #state: ConsumerStats["state"] = "none";
   #attempts = 0;
   #lastError: unknown = null;
   #skipped = 0;
   #skippedLsns: readonly LSN[] = [];
 
-  constructor(name: string, answers: StoreAnswers) {
+  /** @param tell who else is told; null for a follower's consumer. */
+  constructor(name: string, answers: StoreAnswers, tell: WatchingParts | null = null) {
     this.#name = name;
     this.#consumer = name === "" ? "the consumer" : consumerName(name);
     this.#answers = answers;
+    this.#tell = tell;
   }
 
   /** Notes that a consumer begins. */
   begins(): void {
     this.#state = "running";
     this.#attempts = 0;
+    this.#tell?.events.consumer(this.#name, "begins", null, 0);
   }
 
   /** Notes that the store failed, for the `attempts`-th time in a row. */
@@ -38,17 +50,22 @@ export class ConsumerWatch {
     this.#state = "retrying";
     this.#attempts = attempts;
     this.#lastError = error;
+    this.#tell?.counts.error(error);
+    this.#tell?.events.consumer(this.#name, "retries", error, attempts);
   }
 
   /** Notes that the store works again. */
   recovers(): void {
-    if (this.#attempts > 0) this.begins();
+    if (this.#attempts === 0) return;
+    this.#state = "running";
+    this.#attempts = 0;
   }
 
   /** Notes that records were left out, because the store cannot apply them. */
   skips(lsns: readonly LSN[]): void {
     this.#skipped += lsns.length;
     this.#skippedLsns = [...this.#skippedLsns, ...lsns].slice(-SHOWN_SKIPS);
+    this.#tell?.events.consumer(this.#name, "skips", this.#lastError, this.#attempts, lsns);
     this.begins();
   }
 
@@ -56,6 +73,7 @@ export class ConsumerWatch {
   stops(): void {
     this.#state = "stopped";
     this.#attempts = 0;
+    this.#tell?.events.consumer(this.#name, "stops", null, 0);
   }
 
   /** Notes that the consumer ended with an error, or was refused. */
@@ -63,6 +81,7 @@ export class ConsumerWatch {
     this.#state = "failed";
     this.#attempts = Math.max(1, this.#attempts);
     this.#lastError = error;
+    this.#tell?.events.consumer(this.#name, "fails", error, this.#attempts);
   }
 
   stats(): ConsumerStats {

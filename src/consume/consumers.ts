@@ -77,6 +77,7 @@ export class Consumers implements RoomMaker {
   }
 
   gaveUp({ name, confirmed }: Hold): void {
+    this.#log.health.events.consumer(name, "lost", null, 0);
     this.#runners.get(name)?.stop(new WALConsumerLostError(name, confirmed, this.#log.positions.tail));
   }
 

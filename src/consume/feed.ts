@@ -44,7 +44,7 @@ export class Feed implements ConsumableLog {
     this.#reach = reach;
     this.positions = log.positions;
     this.answers = new StoreAnswers(() => log.nowMs());
-    this.watch = new ConsumerWatch(name, this.answers);
+    this.watch = new ConsumerWatch(name, this.answers, log.health);
   }
 
   get path(): string | null {

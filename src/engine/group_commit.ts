@@ -47,6 +47,8 @@ export interface CommitTarget {
    * that its runs can be repeated.
    */
   nowMs(): number;
+  /** Records have become durable. Must not throw. */
+  committed(first: LSN, last: LSN, ms: number, mode: "inline" | "offload"): void;
   /** Records or a header have become durable. Must not throw. */
   advanced(): void;
   /** A sync failed, and the failure is final. Must not throw. */
@@ -152,8 +154,9 @@ export class GroupCommit {
     const first = this.#positions.durable + 1;
     const last = this.#positions.head - 1;
     if (by !== undefined) {
+      const startMs = this.#target.nowMs();
       by();
-      this.#positions.durable = last;
+      advance(this.#positions, this.#target, last, this.#target.nowMs() - startMs, "inline");
     } else if (last >= first) {
       this.#syncInline(first, last, this.#target.nowMs());
     } else {
@@ -270,7 +273,7 @@ export class GroupCommit {
   #account(ms: number, first: LSN, last: LSN, where: "inline" | "offload"): void {
     assert(first <= this.#positions.durable + 1, "no record is left out between two syncs");
     assert(last < this.#positions.head, "only appended records are synced");
-    if (last > this.#positions.durable) this.#positions.durable = last;
+    advance(this.#positions, this.#target, last, ms, where);
     this.#positions.assertConsistent();
     this.pace.note(ms, last - first + 1, where);
   }
@@ -282,6 +285,14 @@ export class GroupCommit {
     if (group !== null) this.#latecomers.groupClosed();
     return group;
   }
+}
+
+/** Records up to `last` are durable, some of them perhaps since an earlier sync. */
+function advance(positions: Positions, target: CommitTarget, last: LSN, ms: number, where: "inline" | "offload"): void {
+  const { durable } = positions;
+  if (last <= durable) return;
+  positions.durable = last;
+  target.committed(durable + 1, last, ms, where);
 }
 
 /** A group that waits in vain. */

@@ -109,6 +109,7 @@ export class HeaderKeeper {
   /** Writes the header and makes it durable before it returns. */
   write(change: Partial<HeaderPositions> = {}): void {
     this.#isRequested = false;
+    const startMs = this.#health.events.headerStarts();
     try {
       this.#writer.write({ ...this.#positionsNow(), ...change });
       this.#memory.file.check();
@@ -116,18 +117,22 @@ export class HeaderKeeper {
       throw this.#health.fail(error);
     }
     assert(this.#writer.latest.tail === this.#positions.tail, "the newest header names the tail");
+    this.#health.events.headerEnds(startMs, this.#writer.latest);
     this.#positions.assertConsistent();
   }
 
   /** As `write()`, off the JavaScript thread. */
   async writeAsync(): Promise<void> {
     this.#isRequested = false;
+    const startMs = this.#health.events.headerStarts();
     await this.#writer.writeAsync(this.#positionsNow());
+    this.#health.events.headerEnds(startMs, this.#writer.latest);
   }
 
   /** Marks the log clean, as the last write of the opening. */
   writeClean(): void {
     const { head, durable } = this.#positions;
+    const startMs = this.#health.events.headerStarts();
     try {
       assert(durable === head - 1, "a log is marked clean when all of it is durable");
       this.#writer.write(closedPositions(this.state, process.pid));
@@ -135,6 +140,7 @@ export class HeaderKeeper {
     } catch (error) {
       throw this.#health.fail(error);
     }
+    this.#health.events.headerEnds(startMs, this.#writer.latest);
   }
 
   /**

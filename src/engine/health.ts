@@ -3,19 +3,22 @@
 import { assert } from "../assert.ts";
 import { toWALError, WALClosedError, WALError, WALIOError } from "../errors.ts";
 import type { Counts } from "./counts.ts";
+import type { Events } from "./events.ts";
 import type { Positions } from "./positions.ts";
 
 /** The health of one opening of a log. */
 export class Health {
   readonly counts: Counts;
+  readonly events: Events;
   readonly #path: string | null;
   readonly #positions: Positions;
   readonly #listeners: ((poison: WALError) => void)[] = [];
   #isOpen = true;
   #poison: WALError | null = null;
 
-  constructor(path: string | null, positions: Positions, counts: Counts) {
+  constructor(path: string | null, positions: Positions, counts: Counts, events: Events) {
     this.counts = counts;
+    this.events = events;
     this.#path = path;
     this.#positions = positions;
   }
@@ -65,6 +68,7 @@ export class Health {
       : new WALIOError(this.#path, null, `Cannot go on with the log: ${String(error)}`, { cause: error });
     this.#poison = this.counts.error(poison);
     this.#positions.closeGate();
+    this.events.poisoned(poison, this.#positions.durable);
     for (const listener of this.#listeners) listener(poison);
     return poison;
   }

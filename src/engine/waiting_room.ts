@@ -2,8 +2,10 @@
 
 import { assert } from "../assert.ts";
 import { WALFullError } from "../errors.ts";
+import type { WALFullMessage } from "../messages.ts";
 import type { LSN } from "../types.ts";
 import type { Counts } from "./counts.ts";
+import type { Events } from "./events.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { Health } from "./health.ts";
 import type { Hold } from "./holds.ts";
@@ -53,19 +55,28 @@ export class WaitingRoom {
   readonly #positions: Positions;
   readonly #commit: GroupCommit;
   readonly #counts: Counts;
+  readonly #events: Events;
+  readonly #nowMs: () => number;
   readonly #maker: RoomMaker;
   readonly #timeoutMs: number;
   readonly #line: WaitingLine;
   /** True while appends go ahead of the waiting ones. */
   #isAhead = false;
+  /** Since when appends wait. */
+  #sinceMs = 0;
 
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
   constructor(parts: WaitingParts, maker: RoomMaker, timeoutMs: number) {
-    const { counts } = parts.health;
+    const { counts, events } = parts.health;
     this.#positions = parts.positions;
     this.#commit = parts.commit;
     this.#counts = counts;
-    this.#line = new WaitingLine(() => parts.nowMs(), (ms) => counts.waits.add(ms));
+    this.#events = events;
+    this.#nowMs = () => parts.nowMs();
+    this.#line = new WaitingLine(this.#nowMs, (ms) => {
+      counts.waits.add(ms);
+      if (this.length === 0) this.#tell("ends", 0, this.#nowMs() - this.#sinceMs);
+    });
     this.#maker = maker;
     this.#timeoutMs = timeoutMs;
   }
@@ -98,6 +109,10 @@ export class WaitingRoom {
     const isReleased = this.length === 0 && head + count <= tail + capacity;
     if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
       return Promise.reject(this.fullError(count, ", and only the store that makes this call can free slots"));
+    }
+    if (this.length === 0) {
+      this.#sinceMs = this.#nowMs();
+      this.#tell("begins", count, 0);
     }
     const waiting = this.#line.enter(count, append, this.#timeoutMs, () => {
       queueMicrotask(() => this.admit()); // the next in line may fit
@@ -150,9 +165,15 @@ export class WaitingRoom {
   fullError(count: number, why: string = this.#reason(count)): WALFullError {
     const { capacity, tail, head } = this.#positions;
     const { why: blame, cause, holder } = this.#maker.blame(this.#inTheWay(count));
+    this.#tell("refuses", count, 0);
     return this.#counts.error(
       new WALFullError({ capacity, tail, head, wanted: count, ...holder }, why + blame, cause),
     );
+  }
+
+  #tell(event: WALFullMessage["event"], wanted: number, durationMs: number): void {
+    const { capacity, tail, head } = this.#positions;
+    this.#events.full(() => ({ event, wanted, tail, head, capacity, durationMs }));
   }
 
   #reason(count: number): string {

@@ -46,6 +46,8 @@ export class FakeTarget implements CommitTarget {
     this.onSync();
   }
 
+  committed(): void {}
+
   headerWanted(): boolean {
     return this.isHeaderWanted;
   }

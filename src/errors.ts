@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
-import type { Loss, LSN, OpType, WALRunFault } from "./types.ts";
+import type { Loss, LSN, OpType, WALRunFault, WALShipFault } from "./types.ts";
 
 /**
  * The codes of {@linkcode WALError.code}, one for each class. `"SQLITE"` belongs to
@@ -27,6 +27,7 @@ export type WALErrorCode =
   | "PLATFORM"
   | "REWOUND"
   | "RUN"
+  | "SHIP"
   | "SQLITE"
   | "STORE"
   | "SYNC"
@@ -583,6 +584,31 @@ export class WALRunError extends WALError {
     this.offset = details.offset;
     this.lsn = details.lsn;
     this.logId = details.logId;
+  }
+}
+
+/** The faults that end by themselves, or with a new start of the consumer. */
+const PASSING: readonly WALShipFault[] = ["unreachable", "refused", "moved", "damaged"];
+
+/**
+ * A log cannot be shipped to a target, or followed from a source. Code `SHIP`. What the target has
+ * confirmed is kept, and nothing was skipped, doubled or merged.
+ */
+export class WALShipError extends WALError {
+  /** The class's name. */
+  override name = "WALShipError";
+  /** What is wrong. */
+  readonly fault: WALShipFault;
+
+  /** Made by a shipper or a follower. */
+  constructor(fault: WALShipFault, message: string, options?: ErrorOptions) {
+    super("SHIP", message, options);
+    this.fault = fault;
+  }
+
+  /** True if a retry does not help. `onError` is not asked then. */
+  get isFinal(): boolean {
+    return !PASSING.includes(this.fault);
   }
 }
 

@@ -288,6 +288,43 @@ export type WALRunFault =
   | "gap"
   | "batch";
 
+/**
+ * Why a log cannot be shipped or followed. These may pass, so that a retry makes sense:
+ *
+ * - `"unreachable"`: the engine did not answer in time, or the connection was lost.
+ * - `"refused"`: the engine refuses, because it is full, or because it denies access.
+ * - `"moved"`: the target has lost what it confirmed, or got a late message of an earlier consumer.
+ *   The retry begins with the target's new end.
+ * - `"damaged"`: a message is damaged. It may have been damaged on the way.
+ *
+ * These are final:
+ *
+ * - `"closed"`: the caller's client is closed.
+ * - `"oversized"`: a run is too long for a message.
+ * - `"fenced"`: another shipper has taken over the target.
+ * - `"lineage"`: the messages are of another log than the records, or than those in the store.
+ * - `"gone"`: the stream is gone, or messages that are needed were removed.
+ * - `"gap"`, `"fork"`: records between two messages are missing, or are there twice.
+ * - `"foreign"`: a message was not written by a shipper.
+ * - `"version"`: a later version of this library wrote a message.
+ * - `"unsuitable"`: the target does not keep what it confirms.
+ */
+export type WALShipFault =
+  | "unreachable"
+  | "refused"
+  | "moved"
+  | "damaged"
+  | "closed"
+  | "oversized"
+  | "fenced"
+  | "lineage"
+  | "gone"
+  | "gap"
+  | "fork"
+  | "foreign"
+  | "version"
+  | "unsuitable";
+
 /** A store that takes one record at a time. */
 export type RecordStore = Store & Required<Pick<Store, "insert" | "delete" | "deleteValue">>;
 
@@ -364,8 +401,8 @@ export interface ConsumeOptions {
    * Decides what happens when the store throws. `"retry"` applies the failed records again, after a
    * delay that doubles from 10 ms to 1 s. If `sync()` failed, that means all records since the last
    * successful `sync()`. `"stop"` ends the consumer with the error. Without `onError`, every error
-   * ends the consumer. `onError` is not asked about a `WALOperationError`, because a retry does not
-   * help.
+   * ends the consumer. If `appliedLsn()` failed, `"retry"` asks the store again. `onError` is not
+   * asked about a `WALOperationError` or a final `WALShipError`, because a retry does not help.
    *
    * `"skip"` leaves out what this store cannot apply: the record, or the batch of records for a
    * store with `applyBatch()`. A run with several batches is first tried in halves, and `onError`

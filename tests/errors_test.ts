@@ -35,6 +35,7 @@ function ownerOf(code: WALErrorCode): string {
       return "system";
     case "CONSUMER_LOST":
     case "OPERATION":
+    case "SHIP":
     case "SQLITE":
     case "STORE":
       return "store";

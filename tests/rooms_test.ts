@@ -50,6 +50,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   log: ["follow", "recovery", "consume", "engine", "read", "arguments", "format", "base", "disk", "port"],
   keys: ["arguments", "format", "base"],
   runs: ["read", "arguments", "format", "base", "port"],
+  ship: ["consume", "runs", "arguments", "format", "base", "port"],
   stores: ["arguments", "format", "base"],
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
 };
@@ -95,6 +96,7 @@ const WRAPPED: readonly string[] = [
   "src/read",
   "src/recovery",
   "src/runs.ts",
+  "src/ship",
   "src/statistics.ts",
   "src/stores",
   "src/testing",

@@ -9,13 +9,14 @@ import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
 import type { JoinedRuns } from "../arguments/joined_runs.ts";
 import type { Bounds } from "../engine/holds.ts";
 import type { Positions } from "../engine/positions.ts";
+import { WALShipError } from "../errors.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { Dialogue } from "./dialogue.ts";
 import { Pace } from "./pace.ts";
-import { type PositionedLog, positionOf, refusalOf, takePosition } from "./position.ts";
+import { type PositionedLog, positionOf, refusalOf, type StorePosition, takePosition } from "./position.ts";
 import { Skips } from "./skips.ts";
 import type { Standing } from "./standing.ts";
 import type { StoreAnswers } from "./store_answers.ts";
@@ -152,6 +153,7 @@ export class Consumer {
     if (this.#log.isOpen && this.#log.standing.loss === null) await this.#confirm();
   }
 
+  /** Begins after what the store has. */
   async #start(): Promise<void> {
     const log = this.#log;
     let applied = log.standing.startLsn;
@@ -161,8 +163,16 @@ export class Consumer {
       if (loss !== null) throw loss;
     } else {
       takePosition(this.#options.storeItself, log);
-      const position = await this.#dialogue.call(() => this.#dialogue.answer(positionOf(this.#store)));
-      if (!log.isOpen || position === undefined) return;
+      let position: StorePosition | undefined;
+      for (let attempt = 1; position === undefined; attempt++) {
+        try {
+          position = await this.#dialogue.call(() => this.#dialogue.answer(positionOf(this.#store)));
+          if (!log.isOpen || position === undefined) return;
+        } catch (error) {
+          const next = log.standing.confirmed + 1;
+          if (await this.#dialogue.ask(error, next, next, attempt, false) === null) return;
+        }
+      }
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
       const { loss } = log.standing;
       if (loss !== null && position.lsn < log.positions.tail - 1) throw loss;
@@ -175,7 +185,7 @@ export class Consumer {
       applied = Math.max(position.lsn, log.positions.tail - 1);
     }
     this.#next = applied + 1;
-    this.#lastData = 0;
+    this.#lastData = this.#syncFailures = 0;
     this.#confirmed = log.positions.tail - 1;
     log.begin(applied, this.#options.bounds, warning);
   }
@@ -216,6 +226,10 @@ export class Consumer {
     } catch (error) {
       const first = this.#log.standing.confirmed + 1;
       if (await this.#dialogue.ask(error, first, applied, ++this.#syncFailures, false) === null) return false;
+      if (hasMoved(error)) {
+        await this.#start();
+        return false;
+      }
     }
     // A second sync may succeed although data of the first one is lost. So apply the records again.
     const { confirmed } = this.#log.standing;
@@ -244,6 +258,7 @@ export class Consumer {
         if (run.done > before) attempt = 1;
         const answer = await this.#dialogue.ask(error, data[run.done]!.lsn, data[data.length - 1]!.lsn, attempt);
         if (answer === null) return;
+        if (hasMoved(error)) return await this.#start();
         if (answer === "retry") continue;
         if (this.#store.applyBatch === undefined) {
           const record = data[run.done++]!;
@@ -342,6 +357,11 @@ export class Consumer {
     // A store without sync() has everything durably when it returns.
     this.#log.noteApplied(applied, this.#store.sync === undefined && this.#confirmable === applied);
   }
+}
+
+/** True if the store's position is no longer where this consumer has left it. */
+function hasMoved(error: unknown): boolean {
+  return error instanceof WALShipError && error.fault === "moved";
 }
 
 /** Records after which a checkpoint is due. */

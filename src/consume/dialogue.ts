@@ -1,14 +1,12 @@
 // Calls to a store, and the question what happens after a failure.
 
 import type { TakenConsumer } from "../arguments/consumer.ts";
-import { WALOperationError } from "../errors.ts";
+import { WALOperationError, WALShipError } from "../errors.ts";
 import type { LSN } from "../types.ts";
 import type { ConsumableLog } from "./consumer.ts";
 import { isPromise } from "./promises.ts";
+import { retryDelayMs } from "./retry_delay.ts";
 import { callStore } from "./store_call.ts";
-
-const FIRST_RETRY_MS = 10;
-const LONGEST_RETRY_MS = 1000;
 
 /** What one consumer asks of its store and of `onError`. */
 export class Dialogue {
@@ -39,10 +37,10 @@ export class Dialogue {
 
   /**
    * Asks `onError`, and waits for the delay before a retry. Throws the error if the answer is
-   * neither `"retry"` nor `"skip"`. A record that the store cannot apply is an error at each retry,
-   * so `onError` is not asked.
+   * neither `"retry"` nor `"skip"`. If a retry would only fail again, `onError` is not asked.
    *
-   * @param canSkip false if no record is to blame. Then `"skip"` means `"retry"`.
+   * @param canSkip false if no record is to blame, as for an error of a shipper. Then `"skip"`
+   * means `"retry"`.
    * @returns the answer; null if the consumer was stopped meanwhile.
    */
   async ask(
@@ -54,12 +52,17 @@ export class Dialogue {
   ): Promise<"retry" | "skip" | null> {
     const { onError } = this.#options;
     this.#log.watch.fails(error, attempt);
-    if (onError === undefined || error instanceof WALOperationError) throw error;
-    const delayMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempt - 1, 20));
+    if (onError === undefined || isFinal(error)) throw error;
+    const delayMs = retryDelayMs(attempt);
     let answer = await this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
-    if (answer === "skip" && !canSkip) answer = "retry";
+    if (answer === "skip" && (!canSkip || error instanceof WALShipError)) answer = "retry";
     if (answer !== "retry" && answer !== "skip") throw error;
     if (answer === "retry" && this.goesOn) await this.#log.pause(delayMs, this.#signal);
     return this.goesOn ? answer : null;
   }
+}
+
+/** True if a retry would only fail again. */
+function isFinal(error: unknown): boolean {
+  return error instanceof WALOperationError || (error instanceof WALShipError && error.isFinal);
 }

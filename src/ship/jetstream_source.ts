@@ -1,0 +1,88 @@
+// A stream as a source. A consumer without acknowledgements delivers the messages, because the
+// follower's store knows its own place.
+
+import { WALShipError } from "../errors.ts";
+import { JetStreamCalls, storedMessage } from "./jetstream_calls.ts";
+import type { FetchedMessages, JetStream, PullConsumer } from "./jetstream_types.ts";
+import type { Bounds, Source, StoredMessage } from "./ports.ts";
+
+/** The server's error code. */
+const CONSUMER_NOT_FOUND = 10014;
+/** Messages that are asked for at once. */
+const MESSAGES = 32;
+/** How long to wait for them; the least that the client takes. */
+const EXPIRES_MS = 1000;
+/** After this time the server forgets a consumer that nobody uses. */
+const INACTIVE_NANOS = 60e9;
+
+/** A stream that a follower reads. */
+export class JetStreamSource implements Source {
+  readonly #calls: JetStreamCalls;
+
+  constructor(source: JetStream, timeoutMs: number) {
+    this.#calls = new JetStreamCalls(source, timeoutMs);
+  }
+
+  bounds(): Promise<Bounds> {
+    return this.#calls.bounds();
+  }
+
+  async at(place: number): Promise<StoredMessage | null> {
+    const { stream } = this.#calls.target;
+    // The server knows more questions than the client's types.
+    const query = { seq: place, next_by_subj: ">" };
+    const message = await this.#calls.manage(({ streams }) => streams.getMessage(stream, query));
+    return message === null ? null : storedMessage(message);
+  }
+
+  async *read(place: number, signal: AbortSignal): AsyncGenerator<StoredMessage | null> {
+    const { stream, jetstream } = this.#calls.target;
+    const { name } = await this.#calls.manage(({ consumers }) =>
+      consumers.add(stream, {
+        deliver_policy: "by_start_sequence",
+        opt_start_seq: place,
+        ack_policy: "none",
+        inactive_threshold: INACTIVE_NANOS,
+        mem_storage: true,
+      })
+    );
+    try {
+      const consumer = await this.#calls.answer(() => jetstream.consumers.get(stream, name));
+      while (!signal.aborted) {
+        let isIdle = true;
+        for await (const message of this.#fetch(consumer, signal)) {
+          isIdle = false;
+          yield message;
+        }
+        if (!isIdle || signal.aborted) continue;
+        await this.#calls.answer(() => consumer.info());
+        yield null;
+      }
+    } catch (error) {
+      // A server that was started again has lost the consumer, so reading begins anew.
+      if (!hasLostConsumer(error)) throw error;
+    } finally {
+      this.#calls.manage(({ consumers }) => consumers.delete(stream, name)).catch(() => {});
+    }
+  }
+
+  async *#fetch(consumer: PullConsumer, signal: AbortSignal): AsyncGenerator<StoredMessage> {
+    let messages: FetchedMessages | null = null;
+    const stop = () => messages?.stop();
+    signal.addEventListener("abort", stop);
+    try {
+      messages = await this.#calls.answer(() => consumer.fetch({ max_messages: MESSAGES, expires: EXPIRES_MS }));
+      if (signal.aborted) messages.stop();
+      for await (const message of messages) yield storedMessage(message);
+    } catch (error) {
+      await this.#calls.answer(() => Promise.reject(error));
+    } finally {
+      signal.removeEventListener("abort", stop);
+      stop();
+    }
+  }
+}
+
+function hasLostConsumer(error: unknown): boolean {
+  return error instanceof WALShipError && (error.cause as { readonly code?: unknown })?.code === CONSUMER_NOT_FOUND;
+}

@@ -1,0 +1,126 @@
+// The store that ships: a consumer gives it runs, and it puts them into a target.
+
+import { WALShipError } from "../errors.ts";
+import { encodeRun } from "../runs.ts";
+import type { AppliedRun, BatchStore, LSN, WALRecord } from "../types.ts";
+import { Outbox } from "./outbox.ts";
+import type { Target } from "./ports.ts";
+import { mostRecords, newShipperId, readRecords, shipmentBytes } from "./shipment.ts";
+import { lastLsnOf, readEnd, type TargetEnd } from "./target_end.ts";
+
+/** What `shipTo()` was given. */
+export interface ShipperOptions {
+  readonly inFlight: number;
+  readonly startAfter: LSN | undefined;
+}
+
+/** A store that ships what a consumer gives it. `shipTo()` makes it. */
+export interface Shipper extends BatchStore {
+  /**
+   * What an operator should know of the target, one sentence each. Empty until a consumer begins.
+   */
+  readonly warnings: readonly string[];
+  /**
+   * Asks the target for its last run, and begins after it.
+   *
+   * @returns the last LSN of that run.
+   */
+  appliedLsn(): Promise<LSN>;
+  /** The id of the log that the target's last run is of; null if there is no run. */
+  appliedLog(): string | null;
+  /** Sends a run. Resolves when the run is on its way, which is before the target has it. */
+  applyBatch(records: readonly WALRecord[], run: AppliedRun): Promise<void>;
+  /** Resolves when the target has confirmed everything. */
+  sync(): Promise<void>;
+}
+
+/** Ships runs to a target. */
+export class TargetShipper implements Shipper {
+  readonly #target: Target;
+  readonly #options: ShipperOptions;
+  /** Each start of a consumer has a name of its own. The newest is the last. */
+  readonly #names: string[] = [];
+  /** Null before a consumer has begun. */
+  #outbox: Outbox | null = null;
+  #warnings: readonly string[] = [];
+
+  constructor(target: Target, options: ShipperOptions) {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  get warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  async appliedLsn(): Promise<LSN> {
+    await this.#outbox?.settle();
+    this.#outbox = null;
+    this.#warnings = await this.#target.warnings();
+    const end = await readEnd(this.#target);
+    const sentLsn = this.#beginning(end);
+    this.#names.push(newShipperId());
+    this.#outbox = new Outbox({ target: this.#target, names: this.#names, after: end.run, sentLsn });
+    return sentLsn;
+  }
+
+  appliedLog(): string | null {
+    return this.#outbox?.logId ?? null;
+  }
+
+  async applyBatch(records: readonly WALRecord[], { logId, lastLsn }: AppliedRun): Promise<void> {
+    const outbox = this.#outbox;
+    // Without the target's position, records that it lacks would pass for checkpoints.
+    if (outbox === null) throw new TypeError("Cannot ship: appliedLsn() comes before applyBatch()");
+    await outbox.mend();
+    if (lastLsn <= outbox.sentLsn) return;
+    this.#checkLog(outbox, logId);
+    // A run begins where the one before it ended: the LSNs between them are checkpoints.
+    const run = { logId, firstLsn: outbox.sentLsn + 1, lastLsn };
+    this.#checkSize(outbox, run);
+    const first = records.findIndex(({ lsn }) => lsn >= run.firstLsn);
+    const encode = () => encodeRun(first === 0 ? records : records.slice(first), run).bytes;
+    await outbox.send(run, encode, this.#options.inFlight);
+  }
+
+  async sync(): Promise<void> {
+    await this.#outbox?.waitFor(0);
+  }
+
+  /** The position that a consumer begins after. */
+  #beginning({ run, place, isWhole }: TargetEnd): LSN {
+    if (run !== null) readRecords(run);
+    const { startAfter } = this.#options;
+    if (run === null && !isWhole && startAfter === undefined) {
+      throw new WALShipError(
+        "gone",
+        `Cannot ship: the target has no record, although it had ${place} message(s): they were removed or have expired; ` +
+          "give startAfter, and fill the followers' stores from a backup()",
+      );
+    }
+    return lastLsnOf(run, startAfter ?? 0);
+  }
+
+  #checkLog(outbox: Outbox, logId: string): void {
+    const other = outbox.logId;
+    if (other === null || other === logId) return;
+    throw outbox.fail(
+      "lineage",
+      `the target has LSN ${outbox.sentLsn} of log ${other}, and this is log ${logId}, ` +
+        "which was restored, salvaged, copied or made anew; ship it to a target of its own, " +
+        "and fill the followers' stores from a backup()",
+    );
+  }
+
+  #checkSize(outbox: Outbox, { firstLsn, lastLsn }: AppliedRun): void {
+    const { maxBytes } = this.#target;
+    const bytes = shipmentBytes(lastLsn - firstLsn + 1);
+    if (bytes <= maxBytes) return;
+    throw outbox.fail(
+      "oversized",
+      `LSN ${firstLsn} to ${lastLsn} take a message of ${bytes} bytes, and the target takes ${maxBytes}; ` +
+        `a run is as long as batchSize or as the longest batch, so keep both below ${mostRecords(maxBytes)} records, ` +
+        "or let the target take more",
+    );
+  }
+}

@@ -39,6 +39,8 @@ import {
   WALSyncError,
 } from "../mod.ts";
 import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
+import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
+import { MemoryStore } from "../src/stores/memory.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { CAPACITY, fill, items, openInMemory, openOn, PATH, range } from "./support/logs.ts";
@@ -651,6 +653,63 @@ test("decodeRun() refuses what is no bytes, and what is no log's id", () => {
   bytes.buffer.transfer();
   assertThrows(() => decodeRun(bytes, { logId }), TypeError, "detached");
   assertThrows(() => decodeRun(new Uint8Array(0), { logId }), WALRunError, "shorter than its header");
+});
+
+test("shipTo() and followFrom() refuse targets and options that make no sense, and send nothing", () => {
+  let calls = 0;
+  const unused = new Proxy({}, {
+    get: () => () => {
+      calls++;
+      throw new Error("nobody calls the client");
+    },
+  });
+  const target = { connection: unused, jetstream: unused, stream: "LOG", subject: "log" } as unknown as JetStream;
+  const badTargets: [change: object | null | string, word: string][] = [
+    [null, "target"],
+    ["nats", "target"],
+    [{ connection: undefined }, "connection"],
+    [{ connection: {} }, "isClosed"],
+    [{ jetstream: null }, "jetstream"],
+    [{ jetstream: {} }, "jetstreamManager"],
+    [{ stream: "" }, "stream"],
+    [{ stream: 5 }, "stream"],
+    [{ subject: undefined }, "subject"],
+  ];
+  const store = new MemoryStore();
+  for (const [change, word] of badTargets) {
+    const bad = (change !== null && typeof change === "object" ? { ...target, ...change } : change) as JetStream;
+    assertThrows(() => shipTo(bad), TypeError, word);
+    assertThrows(() => followFrom(bad, store), TypeError, word);
+  }
+  const badOptions: [options: unknown, errorClass: ErrorClass, word: string][] = [
+    [null, TypeError, "options"],
+    [{ inflight: 3 }, TypeError, "inflight"],
+    ...[0, -1, 1.5, NaN, 1025].map((inFlight) =>
+      [{ inFlight }, RangeError, "inFlight"] as [unknown, ErrorClass, string]
+    ),
+    [{ inFlight: "8" }, TypeError, "inFlight"],
+    [{ startAfter: -1 }, RangeError, "startAfter"],
+    [{ startAfter: 1n }, TypeError, "startAfter"],
+    [{ timeoutMs: -5 }, RangeError, "timeoutMs"],
+  ];
+  for (const [options, errorClass, word] of badOptions) {
+    assertThrows(() => shipTo(target, options as ShipOptions), errorClass, word);
+  }
+  const badFollowers: [options: unknown, errorClass: ErrorClass, word: string][] = [
+    [null, TypeError, "options"],
+    [{ name: "a" }, TypeError, "name"],
+    [{ batchSize: 0 }, RangeError, "batchSize"],
+    [{ onError: "retry" }, TypeError, "onError"],
+    [{ copy: 1 }, TypeError, "copy"],
+    [{ copy: { logId: "x", origin: null } }, RangeError, "logId"],
+    [{ copy: { logId: "a".repeat(32), origin: { logId: "b".repeat(32), lastLsn: -1 } } }, RangeError, "lastLsn"],
+    [{ timeoutMs: NaN }, RangeError, "timeoutMs"],
+  ];
+  for (const [options, errorClass, word] of badFollowers) {
+    assertThrows(() => followFrom(target, store, options as FollowFromOptions), errorClass, word);
+  }
+  assertThrows(() => followFrom(target, {} as MemoryStore), TypeError, "insert");
+  assertEquals(calls, 0);
 });
 
 test("whenDurable() and whenApplied() refuse what is no LSN, and one that was not appended", async () => {

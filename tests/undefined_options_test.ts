@@ -10,6 +10,7 @@ import {
   WAL,
   type WALOptions,
 } from "../mod.ts";
+import { type FollowFromOptions, type ShipOptions, takeFollower, takeShipOptions } from "../src/arguments/shipping.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore, type SQLiteStoreOptions } from "../src/stores/sqlite.ts";
 import {
@@ -57,6 +58,15 @@ const CONSUME: LeftOut<ConsumeOptions> = {
   name: undefined,
   maxLagRecords: undefined,
   keepRecords: undefined,
+};
+const SHIP: LeftOut<ShipOptions> = { inFlight: undefined, startAfter: undefined, timeoutMs: undefined };
+const FOLLOW_FROM: LeftOut<FollowFromOptions> = {
+  signal: undefined,
+  batchSize: undefined,
+  pollIntervalMs: undefined,
+  onError: undefined,
+  copy: undefined,
+  timeoutMs: undefined,
 };
 
 test("WAL options, ranges and consume options that are undefined count as left out", async () => {
@@ -170,6 +180,14 @@ test("crashTest() and storeConformance() options that are undefined count as lef
     storeConformance(needed.store, conformance).map(({ name }) => name),
     storeConformance(needed.store).map(({ name }) => name),
   );
+});
+
+test("shipTo() and followFrom() options that are undefined count as left out", () => {
+  assertEquals(takeShipOptions(SHIP), takeShipOptions({}));
+  const store = new MemoryStore();
+  const [given, none] = [takeFollower(store, FOLLOW_FROM), takeFollower(store, {})];
+  assertEquals(given.timeoutMs, none.timeoutMs);
+  assertEquals(given.consumer.batchSize, none.consumer.batchSize);
 });
 
 test("killTest() options that are undefined count as left out", async () => {

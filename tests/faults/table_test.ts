@@ -28,8 +28,17 @@ function assertTestExists(who: string, file: string, name: string): void {
 }
 
 test("scripts/hazards.ts numbers each hazard, and each promise is threatened by one", () => {
-  assertEquals(HAZARDS.map(({ id }) => id), numbered("H", COUNTS.hazards));
-  assertEquals(Object.keys(PROMISES), numbered("G", COUNTS.promises));
+  for (
+    const [ids, letter, least] of [[HAZARDS.map(({ id }) => id), "H", COUNTS.hazards], [
+      Object.keys(PROMISES),
+      "G",
+      COUNTS.promises,
+    ]] as const
+  ) {
+    const numbers = ids.map((id) => Number(id.slice(1)));
+    assertEquals(ids.slice(0, least), numbered(letter, least));
+    assert(numbers.every((number, index) => index === 0 || number > numbers[index - 1]!), "ascending, each once");
+  }
   const threatened = new Set<string>(HAZARDS.flatMap(({ threatens }) => threatens));
   assertEquals(Object.keys(PROMISES).filter((promise) => !threatened.has(promise)), []);
 });

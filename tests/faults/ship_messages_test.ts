@@ -1,0 +1,205 @@
+// Fault: a target has messages that do not belong together: a gap, a fork, another log's, damaged,
+//   foreign and repeated ones. A store or a log is of another lineage, or another shipper comes in
+//   between (H70, H71).
+// Promise: nothing of them is applied, skipped or merged, and a typed error says what is wrong
+//   (G20).
+// Method: put messages into a simulated broker by hand, and follow from each position that a store
+//   can have, live and after the fact.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { takeConsumer } from "../../src/arguments/consumer.ts";
+import { WALShipError } from "../../src/errors.ts";
+import { encodeRun } from "../../src/runs.ts";
+import { follow, type Following } from "../../src/ship/following.ts";
+import { TargetShipper } from "../../src/ship/shipper.ts";
+import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
+import { MemoryStore } from "../../src/stores/memory.ts";
+import { Random } from "../../testing.ts";
+import type { AppliedRun, LSN, WALShipFault } from "../../src/types.ts";
+import { WAL } from "../../mod.ts";
+import { until } from "../support/logs.ts";
+import { NO_FAULTS, SimulatedBroker } from "../support/simulated_broker.ts";
+import { test } from "../support/test.ts";
+
+const SHIPPER = newShipperId();
+const OTHER = "f".repeat(32);
+const { logId, records } = plainLog();
+
+function plainLog() {
+  using wal = WAL.open(null, { size: 65536 });
+  for (let i = 0; i < 40; i++) wal.logInsertSync(1, i, 2, 3);
+  return { logId: wal.logId, records: wal.replay() };
+}
+
+function message(firstLsn: LSN, lastLsn: LSN, change: Partial<AppliedRun> = {}): Uint8Array {
+  const run = { logId, firstLsn, lastLsn, ...change };
+  return writeShipment(encodeRun(records.slice(firstLsn - 1, lastLsn), run).bytes, SHIPPER);
+}
+
+const claim = () => writeShipment(null, newShipperId());
+const flipped = (bytes: Uint8Array, at: number) => bytes.map((byte, index) => index === at ? byte ^ 1 : byte);
+
+function brokerWith(messages: readonly Uint8Array[]): SimulatedBroker {
+  const broker = new SimulatedBroker(new Random(1), NO_FAULTS);
+  for (const bytes of messages) put(broker, bytes);
+  return broker;
+}
+
+function put(broker: SimulatedBroker, bytes: Uint8Array): void {
+  broker.messages.push({ place: ++broker.place, bytes, shipper: SHIPPER });
+}
+
+/** What comes after LSN 1 to 20, and what is said of it. */
+const BAD: Record<string, [bytes: Uint8Array, faults: readonly WALShipFault[]]> = {
+  "a gap": [message(25, 30), ["gap"]],
+  "a gap of one": [message(22, 30), ["gap"]],
+  "a fork": [message(15, 25), ["fork"]],
+  "a fork that begins anew": [message(1, 25), ["fork"]],
+  "a fork of one": [message(20, 21), ["fork"]],
+  "an earlier message": [message(1, 10), ["fork"]],
+  "another log's": [message(21, 25, { logId: OTHER }), ["lineage"]],
+  "cut": [message(21, 25).slice(0, -1), ["damaged"]],
+  "cut in its header": [message(21, 25).slice(0, 40), ["foreign"]],
+  "cut in the header of its run": [message(21, 25).slice(0, 100), ["damaged"]],
+  "longer": [Uint8Array.of(...message(21, 25), 0), ["damaged"]],
+  "damaged in its first byte": [flipped(message(21, 25), 0), ["foreign"]],
+  "damaged in the shipper's name": [flipped(message(21, 25), 20), ["damaged"]],
+  "damaged in the header of its run": [flipped(message(21, 25), 64 + 33), ["damaged"]],
+  "damaged in its first record": [flipped(message(21, 25), 64 + 64 + 40), ["damaged"]],
+  "damaged in its last byte": [flipped(message(21, 25), 64 + 64 + 5 * 64 - 1), ["damaged"]],
+  "empty": [new Uint8Array(), ["foreign"]],
+  "text": [new TextEncoder().encode("hello".repeat(40)), ["foreign"]],
+};
+
+const following = (broker: SimulatedBroker, store: MemoryStore) =>
+  follow(broker.source(), takeConsumer(store, {}), undefined);
+
+async function faultOf(promise: Promise<unknown>): Promise<WALShipFault> {
+  let ended = false;
+  const settled = promise.then(() => {}, () => {}).then(() => ended = true);
+  await until(() => ended, "a refusal");
+  await settled;
+  const error = await assertRejects(() => promise, WALShipError);
+  return (error as WALShipError).fault;
+}
+
+/** Stops a follower that goes on where it must not. */
+function stopsBefore(lsn: LSN, follower: Following): Promise<void> {
+  let ended = false;
+  follower.done.then(() => ended = true, () => ended = true);
+  return until(() => ended || follower.applied > lsn, "a refusal").then(() =>
+    follower.applied > lsn ? follower.stop() : follower.done
+  );
+}
+
+test("followFrom() stops before a message that is not the log's next one, and says why", async () => {
+  for (const [what, [bytes, faults]] of Object.entries(BAD)) {
+    for (const between of [[], [claim()]]) {
+      const broker = brokerWith([message(1, 10), message(11, 20), ...between]);
+      const store = new MemoryStore();
+      const follower = following(broker, store);
+      await until(() => store.appliedLsn() === 20);
+      put(broker, bytes);
+      const told = await faultOf(stopsBefore(20, follower));
+      assert(faults.includes(told), `${what}: ${told}`);
+      assertEquals([store.appliedLsn(), store.size], [20, 20], what);
+      // Whoever begins later is told too, wherever the store is, and gets nothing that is wrong.
+      for (const applied of [0, 5, 10, 15, 20]) {
+        const late = new MemoryStore(applied, logId);
+        put(broker, message(31, 40));
+        await faultOf(stopsBefore(20, following(broker, late)));
+        assert(late.appliedLsn() <= 20 && late.size === late.appliedLsn() - applied, `${what}, from ${applied}`);
+        broker.messages.pop();
+        broker.place--;
+      }
+    }
+  }
+});
+
+test("followFrom() goes on after messages that are repeated byte for byte, and after claims", async () => {
+  const [a, b, c] = [message(1, 10), message(11, 20), message(21, 40)];
+  const broker = brokerWith([claim(), a, claim(), claim(), b, b, b, claim(), c, c]);
+  for (let applied = 0; applied <= 40; applied++) {
+    const store = new MemoryStore(applied, applied === 0 ? null : logId);
+    const follower = following(broker, store);
+    await until(() => follower.applied === 40);
+    assertEquals([store.size, await follower.lag()], [40 - applied, 0]);
+    await follower.stop();
+  }
+});
+
+test("followFrom() refuses a store that lacks what was removed, and one of another log", async () => {
+  const broker = brokerWith([claim(), message(1, 10), message(11, 20), message(21, 40)]);
+  broker.messages.splice(0, 2);
+  assertEquals(await faultOf(following(broker, new MemoryStore()).done), "gone");
+  assertEquals(await faultOf(following(broker, new MemoryStore(9, logId)).done), "gone");
+  assertEquals(await faultOf(following(broker, new MemoryStore(15, OTHER)).done), "lineage");
+  const store = new MemoryStore(10, logId);
+  const follower = following(broker, store);
+  await until(() => store.appliedLsn() === 40);
+  await follower.stop();
+});
+
+test("followFrom() takes a store of a copy up to the LSN that both logs share", async () => {
+  const broker = brokerWith([message(1, 40)]);
+  const copies: [applied: LSN, copy: { logId: string; origin: { logId: string; lastLsn: LSN } | null }, ok: boolean][] =
+    [
+      [20, { logId: OTHER, origin: { logId, lastLsn: 20 } }, true],
+      [21, { logId: OTHER, origin: { logId, lastLsn: 20 } }, false],
+      [20, { logId: OTHER, origin: { logId: "e".repeat(32), lastLsn: 20 } }, false],
+      [20, { logId: OTHER, origin: null }, false],
+      [20, { logId, origin: { logId: OTHER, lastLsn: 20 } }, true],
+      [21, { logId, origin: { logId: OTHER, lastLsn: 20 } }, false],
+    ];
+  for (const [applied, copy, ok] of copies) {
+    const store = new MemoryStore(applied, OTHER);
+    const follower = follow(broker.source(), takeConsumer(store, {}), copy);
+    if (!ok) {
+      assertEquals(await faultOf(follower.done), "lineage");
+      continue;
+    }
+    await until(() => store.appliedLsn() === 40);
+    assertEquals([store.size, store.appliedLog()], [40 - applied, logId]);
+    await follower.stop();
+  }
+});
+
+test("shipTo() refuses a target of another log, and one whose end it cannot read", async () => {
+  for (const [what, [bytes, faults]] of Object.entries(BAD)) {
+    const isRun = ["gap", "fork", "lineage"].includes(faults[0]!);
+    if (isRun) continue;
+    const shipper = new TargetShipper(brokerWith([message(1, 20), bytes]).target(), {
+      inFlight: 1,
+      startAfter: undefined,
+    });
+    assert(faults.includes(await faultOf(shipper.appliedLsn())), what);
+  }
+  const broker = brokerWith([message(1, 20)]);
+  const shipper = new TargetShipper(broker.target(), { inFlight: 1, startAfter: undefined });
+  assertEquals([await shipper.appliedLsn(), shipper.appliedLog()], [20, logId]);
+  const run = { logId: OTHER, firstLsn: 21, lastLsn: 25 };
+  for (let attempt = 0; attempt < 2; attempt++) {
+    assertEquals(await faultOf(shipper.applyBatch(records.slice(20, 25), run)), "lineage");
+  }
+  assertEquals(broker.messages.length, 1, "not even a claim was sent");
+});
+
+test("shipTo() sends no run after a claim if the end has changed while it claimed", async () => {
+  const broker = brokerWith([message(1, 20)]);
+  const target = broker.target();
+  const shipper = new TargetShipper({
+    ...target,
+    append: (outgoing) => {
+      // The broker loses its end, and another shipper writes something else there.
+      if (outgoing.isClaim) broker.messages[0] = { ...broker.messages[0]!, bytes: message(1, 15) };
+      return target.append(outgoing);
+    },
+  }, { inFlight: 1, startAfter: undefined });
+  assertEquals(await shipper.appliedLsn(), 20);
+  const run = { logId, firstLsn: 21, lastLsn: 25 };
+  assertEquals(await faultOf(shipper.applyBatch(records.slice(20, 25), run)), "moved");
+  assertEquals(broker.messages.length, 2, "only the claim was sent");
+  assertEquals(await shipper.appliedLsn(), 15);
+  await shipper.applyBatch(records.slice(15, 25), { logId, firstLsn: 16, lastLsn: 25 });
+  await shipper.sync();
+});

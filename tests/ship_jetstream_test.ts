@@ -1,0 +1,661 @@
+// Shipping over a real nats-server: what arrives, who is refused, what is told (H68, H69, H70,
+// H71).
+
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import {
+  type AppliedRun,
+  consume,
+  type Consumption,
+  type LSN,
+  type RecordStore,
+  WAL,
+  type WALRecord,
+  WALStoreError,
+} from "../mod.ts";
+import { encodeRun } from "../src/runs.ts";
+import { followFrom, type JetStream, shipTo, WALShipError, type WALShipFault } from "../src/ship/jetstream.ts";
+import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
+import { readEnd } from "../src/ship/target_end.ts";
+import { MovedOn } from "../src/ship/ports.ts";
+import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
+import { MemoryStore } from "../src/stores/memory.ts";
+import { SQLiteStore } from "../src/stores/sqlite.ts";
+import { mountSkip } from "./support/loop_device.ts";
+import { NatsServer, noNats, SUBJECT } from "./support/nats.ts";
+import { tempDir } from "./support/temp.ts";
+import { test, type TestOptions } from "./support/test.ts";
+
+/** Sockets outlive a test by a moment, and Deno would call that a leak. */
+const OPTIONS: TestOptions = { skip: noNats, sanitize: false };
+const RETRY = { onError: () => "retry" as const };
+
+/** Waits for something that a server has a part in. */
+async function eventually(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let waitedMs = 0; !await condition(); waitedMs += 10) {
+    if (waitedMs > 120_000) throw new Error(`Waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The fault that a promise rejects with. */
+async function faultOf(promise: Promise<unknown>): Promise<WALShipFault> {
+  const error = await assertRejects(() => promise, WALShipError);
+  assertInstanceOf(error, WALShipError);
+  assertEquals(error.code, "SHIP");
+  return error.fault;
+}
+
+/** What a log's stores must have. */
+const models = new WeakMap<WAL, MemoryStore>();
+
+/** Appends so many batches, with everything that a log may have. */
+async function fill(wal: WAL, batches: number, from = 0): Promise<void> {
+  const model = models.get(wal) ?? new MemoryStore();
+  models.set(wal, model);
+  for (let i = from; i < from + batches; i++) {
+    const items = [[1, i, 2, 3], [1, i, 4, 5], [2, i % 7, 6, i]] as const;
+    await wal.batchInsert(items);
+    for (const [kh, kl, vh, vl] of items) model.insert(BigInt(kh), BigInt(kl), BigInt(vh), BigInt(vl));
+    if (i % 7 === 0) await wal.logReplace(2, i % 7, 8, i);
+    if (i % 7 === 0) model.replace(2n, BigInt(i % 7), 8n, BigInt(i));
+    if (i % 11 === 0) wal.checkpoint(0);
+    if (i % 5 === 0) await wal.logDelete(1, i);
+    if (i % 5 === 0) model.delete(1n, BigInt(i));
+  }
+}
+
+const contents = (store: Iterable<unknown>) => [...store].map(String).sort();
+
+/** Waits until a store has the same as its log's model. */
+async function caughtUp(store: { appliedLsn(): LSN; entries(): Iterable<unknown> }, wal: WAL): Promise<void> {
+  await wal.logInsert(7, 7, 7, 7);
+  const last = wal.durable;
+  await eventually(() => store.appliedLsn() >= last, `LSN ${last}`);
+  const model = models.get(wal)!;
+  model.insert(7n, 7n, 7n, 7n);
+  assertEquals(contents(store.entries()), contents(model));
+}
+
+/** Appends until a stream has what the log has now. A failure is noticed by the next run. */
+function hasShipped(target: JetStream, wal: WAL): Promise<void> {
+  const reader = new JetStreamTarget(target, 5000);
+  const last = wal.durable;
+  return eventually(async () => {
+    await wal.logInsert(7, 7, 7, 7);
+    const end = await readEnd(reader).catch(() => null);
+    return (end?.run?.lastLsn ?? 0) >= last;
+  }, `LSN ${last} in the stream`);
+}
+
+/** Ships a log. */
+function ship(wal: WAL, target: JetStream): Consumption {
+  return consume(wal, shipTo(target), RETRY);
+}
+
+test("shipTo() and followFrom() give each store what the log has", async () => {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(directory.join("log"), { size: 1 << 20 });
+  const memory = new MemoryStore();
+  using sqlite = new SQLiteStore(directory.join("store"));
+  /** A store of one's own, that takes records one by one. */
+  const seen: LSN[] = [];
+  const own = new MemoryStore();
+  const each: RecordStore = {
+    insert: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.insert(kh, kl, vh, vl, record)),
+    delete: (kh, kl, record) => (seen.push(record.lsn), own.delete(kh, kl, record)),
+    deleteValue: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.deleteValue(kh, kl, vh, vl, record)),
+    replace: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.replace(kh, kl, vh, vl, record)),
+    appliedLsn: () => own.appliedLsn(),
+  };
+  const followings = [memory, sqlite, each].map((store) => followFrom(target, store));
+  await fill(wal, 200);
+  const shipping = ship(wal, target);
+  await fill(wal, 200, 200);
+  for (const store of [memory, sqlite, own]) await caughtUp(store, wal);
+  // Each record once, in order. What is left out are checkpoints.
+  assert(seen.every((lsn, index) => index === 0 || lsn > seen[index - 1]!), "in LSN order");
+  assertEquals([memory.appliedLog(), sqlite.appliedLog()], [wal.logId, wal.logId]);
+  assertEquals(await followings[0]!.lag(), 0);
+  await Promise.all([shipping, ...followings].map((each) => each.stop()));
+}, OPTIONS);
+
+test("shipTo() and followFrom() go on when the server was killed and comes back", async () => {
+  await using server = await NatsServer.start();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const store = new MemoryStore();
+  const shipping = consume(wal, shipTo(target, { timeoutMs: 500 }), RETRY);
+  const following = followFrom(target, store, { ...RETRY, timeoutMs: 500 });
+  for (let kill = 0; kill < 3; kill++) {
+    await fill(wal, 50, 100 * kill);
+    await server.kill();
+    await fill(wal, 50, 100 * kill + 50); // a target that is down costs nothing but lag
+    await server.restart();
+  }
+  await caughtUp(store, wal);
+  await following.stop();
+  await shipping.stop();
+}, OPTIONS);
+
+test("consume() waits for a server that is down when the log begins", async () => {
+  await using server = await NatsServer.start();
+  const { target, manager } = await server.target();
+  await server.kill();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const faults: unknown[] = [];
+  const shipping = consume(wal, shipTo(target, { timeoutMs: 200 }), {
+    onError: (error) => {
+      faults.push((error as WALShipError).fault);
+      return "retry";
+    },
+  });
+  await wal.logInsert(1, 2, 3, 4);
+  await eventually(() => faults.length >= 2, "two attempts");
+  await server.restart();
+  await wal.whenApplied();
+  await shipping.stop();
+  assertEquals(new Set(faults), new Set(["unreachable"]));
+  assertEquals((await manager.streams.info("LOG")).state.messages, 2); // a claim and a run
+}, OPTIONS);
+
+test("shipTo() is stopped while the server is down", async () => {
+  await using server = await NatsServer.start();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const shipping = consume(wal, shipTo(target, { timeoutMs: 200 }), RETRY);
+  await wal.logInsert(1, 2, 3, 4);
+  await wal.whenApplied();
+  await server.kill();
+  await wal.logInsert(1, 2, 3, 5);
+  await shipping.stop();
+}, OPTIONS);
+
+test("shipTo() is told that another shipper has taken over", async () => {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
+  const shipping = ship(wal, target);
+  await wal.logInsert(1, 2, 3, 4);
+  await wal.whenApplied();
+  // The same log in another place, as after a move to another machine whose old process lives on.
+  wal.flush();
+  fs.copyFileSync(directory.join("a"), directory.join("b"));
+  await using copy = WAL.open(directory.join("b"));
+  const fenced = faultOf(shipping.done);
+  const successor = consume(copy, shipTo(target));
+  await copy.logInsert(1, 2, 3, 5);
+  await hasShipped(target, copy);
+  await wal.logInsert(1, 2, 3, 6);
+  assertEquals(await fenced, "fenced"); // although onError says "retry"
+  const follower = new MemoryStore();
+  const following = followFrom(target, follower);
+  await eventually(() => follower.appliedLsn() >= 2, "both records");
+  assertEquals([4n, 5n, 6n].map((value) => follower.has(1n, 2n, 3n, value)), [true, true, false]);
+  await following.stop();
+  await successor.stop();
+}, OPTIONS);
+
+test("shipTo() has the server refuse a late message of an old shipper, although its place fits", async () => {
+  await using server = await NatsServer.start();
+  const { target, manager } = await server.target();
+  const reader = new JetStreamTarget(target, 5000);
+  const [old, young] = [newShipperId(), newShipperId()];
+  const send = (shipper: string, after: number, isClaim = false) =>
+    reader.append({ after, shipper, isClaim, bytes: writeShipment(null, shipper) });
+  await send(old, 0, true);
+  await send(old, 1);
+  await send(young, 2, true);
+  // As if the server had lost its end, and had given place 3 to another message.
+  await assertRejects(() => send(old, 3), MovedOn);
+  await assertRejects(() => send(young, 2), MovedOn);
+  await send(young, 3);
+  assertEquals((await manager.streams.info(target.stream)).state.last_seq, 4);
+}, OPTIONS);
+
+test("shipTo() refuses a log of another lineage, and names the way back", async () => {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
+  await fill(wal, 3);
+  const shipping = ship(wal, target);
+  await wal.whenApplied(9);
+  await shipping.stop();
+  wal.backup(directory.join("b"));
+  await using restored = WAL.open(directory.join("b"));
+  await restored.logInsert(1, 2, 3, 4);
+  const again = ship(restored, target);
+  const error = await assertRejects(() => again.done, WALShipError);
+  assertEquals((error as WALShipError).fault, "lineage");
+  assertStringIncludes(error.message, wal.logId);
+  assertStringIncludes(error.message, restored.logId);
+  assertStringIncludes(error.message, "backup()");
+  await using other = WAL.open(null);
+  await other.logInsert(1, 2, 3, 4);
+  const third = consume(other, shipTo(target));
+  await assertRejects(() => third.done, WALStoreError, wal.logId);
+}, OPTIONS);
+
+test("followFrom() refuses a store of another log, and takes one that a backup has filled", async () => {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
+  await fill(wal, 3);
+  // A log that has shipped and released its beginning: a new store comes from a backup.
+  wal.backup(directory.join("b"));
+  const through = wal.durable;
+  wal.truncate(through);
+  const shipping = consume(wal, shipTo(target, { startAfter: through }));
+  await fill(wal, 3, 3);
+
+  await eventually(async () => (await faultOf(followFrom(target, new MemoryStore()).done)) === "gone", "a message");
+  const foreign = new MemoryStore(through, "0123456789abcdef0123456789abcdef");
+  const error = await assertRejects(() => followFrom(target, foreign).done, WALShipError, "backup()");
+  assertEquals((error as WALShipError).fault, "lineage");
+
+  await using backup = WAL.open(directory.join("b"));
+  const store = new MemoryStore();
+  const filling = consume(backup, store);
+  await backup.whenApplied();
+  await filling.stop();
+  assertEquals(store.appliedLog(), backup.logId);
+  assertEquals(await faultOf(followFrom(target, store).done), "lineage");
+  const following = followFrom(target, store, { copy: backup.recovery });
+  await caughtUp(store, wal);
+  assertEquals(store.appliedLog(), wal.logId);
+  await following.stop();
+  await shipping.stop();
+}, OPTIONS);
+
+/** A server with a stream, and messages that no shipper of ours wrote. */
+async function withMessages(body: (stream: HandMade) => Promise<void>): Promise<void> {
+  await using server = await NatsServer.start();
+  const { target, manager } = await server.target();
+  using wal = WAL.open(null, { size: 1 << 20 });
+  for (let i = 0; i < 40; i++) wal.logInsertSync(1, i, 2, 3);
+  wal.flush();
+  await body({ target, manager, wal, logId: wal.logId, records: wal.replay() });
+}
+
+interface HandMade {
+  readonly target: JetStream;
+  readonly manager: Awaited<ReturnType<typeof jetstreamManager>>;
+  readonly wal: WAL;
+  readonly logId: string;
+  readonly records: readonly WALRecord[];
+}
+
+const SHIPPER = newShipperId();
+
+function messageOf({ logId, records }: HandMade, firstLsn: LSN, lastLsn: LSN, change = {}): Uint8Array {
+  const run: AppliedRun = { logId, firstLsn, lastLsn, ...change };
+  return writeShipment(encodeRun(records.slice(firstLsn - 1, lastLsn), run).bytes, SHIPPER);
+}
+
+const publish = ({ target }: HandMade, bytes: Uint8Array) =>
+  (target.jetstream as ReturnType<typeof jetstream>).publish(`${SUBJECT}.x`, bytes);
+
+/** What is wrong with a message, and what both sides say. */
+const BAD_MESSAGES: Record<string, { bytes: (hand: HandMade) => Uint8Array; fault: WALShipFault; ships: string }> = {
+  "a gap": { bytes: (hand) => messageOf(hand, 25, 30), fault: "gap", ships: "goes on" },
+  "a fork": { bytes: (hand) => messageOf(hand, 15, 25), fault: "fork", ships: "goes on" },
+  "an earlier message again": { bytes: (hand) => messageOf(hand, 1, 10), fault: "fork", ships: "goes on" },
+  "another log's": {
+    bytes: (hand) => messageOf(hand, 21, 25, { logId: "f".repeat(32) }),
+    fault: "lineage",
+    ships: "lineage",
+  },
+  "a cut": { bytes: (hand) => messageOf(hand, 21, 25).slice(0, -1), fault: "damaged", ships: "damaged" },
+  "a longer one": { bytes: (hand) => Uint8Array.of(...messageOf(hand, 21, 25), 0), fault: "damaged", ships: "damaged" },
+  "a flipped bit": {
+    bytes: (hand) => messageOf(hand, 21, 25).map((byte, index) => index === 300 ? byte ^ 1 : byte),
+    fault: "damaged",
+    ships: "damaged",
+  },
+  "a damaged header": {
+    bytes: (hand) => messageOf(hand, 21, 25).map((byte, index) => index === 20 ? byte ^ 1 : byte),
+    fault: "damaged",
+    ships: "damaged",
+  },
+  "an empty one": { bytes: () => new Uint8Array(), fault: "foreign", ships: "foreign" },
+  "text": { bytes: () => new TextEncoder().encode("hello".repeat(20)), fault: "foreign", ships: "foreign" },
+};
+
+for (const [what, { bytes, fault, ships }] of Object.entries(BAD_MESSAGES)) {
+  test(`followFrom() stops before a message in the stream that is ${what}`, () =>
+    withMessages(async (hand) => {
+      await publish(hand, messageOf(hand, 1, 10));
+      await publish(hand, messageOf(hand, 11, 20));
+      const live = new MemoryStore();
+      const following = followFrom(hand.target, live);
+      await eventually(() => live.appliedLsn() === 20, "the good messages");
+      await publish(hand, bytes(hand));
+      assertEquals(await faultOf(following.done), fault);
+      assertEquals(live.appliedLsn(), 20);
+      // A follower that begins later says the same.
+      const late = new MemoryStore();
+      const next = ["gap", "fork"].includes(fault) ? messageOf(hand, 31, 35) : null;
+      if (next !== null) await publish(hand, next);
+      const refused = await faultOf(followFrom(hand.target, late).done);
+      assert([fault, "gap", "fork"].includes(refused), refused);
+      assert(late.appliedLsn() <= 20, `LSN ${late.appliedLsn()}`);
+      if (ships === "goes on") return;
+      const shipping = consume(hand.wal, shipTo(hand.target));
+      const error = await assertRejects(() => shipping.done);
+      const told = error instanceof WALShipError
+        ? error.fault
+        : error instanceof WALStoreError
+        ? "lineage"
+        : String(error);
+      assertEquals(told, ships);
+    }), OPTIONS);
+}
+
+test("followFrom() skips a message that is in the stream twice, byte for byte", () =>
+  withMessages(async (hand) => {
+    await publish(hand, messageOf(hand, 1, 10));
+    for (let i = 0; i < 3; i++) await publish(hand, messageOf(hand, 11, 20));
+    await publish(hand, messageOf(hand, 21, 40));
+    for (const applied of [0, 10, 15, 20, 30, 40]) {
+      const store = new MemoryStore(applied, applied === 0 ? null : hand.logId);
+      const following = followFrom(hand.target, store);
+      await eventually(() => following.applied === 40, "the last record");
+      assertEquals(store.size, 40 - applied);
+      await following.stop();
+    }
+  }), OPTIONS);
+
+test("followFrom() refuses messages in another order", () =>
+  withMessages(async (hand) => {
+    for (const [first, last] of [[11, 20], [1, 10], [21, 30]] as const) {
+      await publish(hand, messageOf(hand, first, last));
+    }
+    const store = new MemoryStore();
+    const fault = await faultOf(followFrom(hand.target, store).done);
+    assert(["gone", "gap", "fork"].includes(fault), fault);
+    assertEquals(store.size, 0);
+  }), OPTIONS);
+
+test("followFrom() is told that the messages that it needs were removed", () =>
+  withMessages(async (hand) => {
+    for (const first of [1, 11, 21]) await publish(hand, messageOf(hand, first, first + 9));
+    await hand.manager.streams.purge("LOG", { seq: 3 });
+    assertEquals(await faultOf(followFrom(hand.target, new MemoryStore()).done), "gone");
+    const store = new MemoryStore(25, hand.logId);
+    const following = followFrom(hand.target, store);
+    await eventually(() => store.appliedLsn() === 30, "the last record");
+    await following.stop();
+    await hand.manager.streams.deleteMessage("LOG", 3);
+    await publish(hand, messageOf(hand, 31, 40));
+    const late = followFrom(hand.target, new MemoryStore(25, hand.logId));
+    assertEquals(await faultOf(late.done), "gone");
+  }), OPTIONS);
+
+test("shipTo() refuses a run that is too long for a message, and says how long it may be", async () => {
+  await using server = await NatsServer.start("max_payload: 16384");
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await wal.batchInsert(Array.from({ length: 300 }, (_, i) => [1, i, 2, 3] as const));
+  const shipping = consume(wal, shipTo(target), RETRY);
+  const error = await assertRejects(() => shipping.done, WALShipError, "batchSize");
+  assertEquals((error as WALShipError).fault, "oversized");
+  assertEquals(wal.tail, 1);
+}, OPTIONS);
+
+test("shipTo() and followFrom() are told that there is no stream, that it was deleted or purged", async () => {
+  await using server = await NatsServer.start();
+  const { target, manager } = await server.target();
+  assertEquals(await faultOf(followFrom({ ...target, stream: "NONE" }, new MemoryStore()).done), "gone");
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  assertEquals(await faultOf(consume(wal, shipTo({ ...target, stream: "NONE" }), RETRY).done), "gone");
+  const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), RETRY);
+  await wal.logInsert(1, 2, 3, 4);
+  await wal.whenApplied();
+  await shipping.stop();
+  await manager.streams.purge("LOG");
+  assertEquals(await faultOf(consume(wal, shipTo(target), RETRY).done), "gone");
+  const again = consume(wal, shipTo(target, { startAfter: wal.tail - 1, timeoutMs: 1000 }), RETRY);
+  await wal.logInsert(1, 2, 3, 5);
+  await wal.whenApplied();
+  await manager.streams.delete("LOG");
+  await wal.logInsert(1, 2, 3, 6);
+  assertEquals(await faultOf(again.done), "gone");
+}, OPTIONS);
+
+/** Appends until the store has all: a consumer that does not poll finds out with the next run. */
+async function appending(wal: WAL, store: MemoryStore): Promise<void> {
+  await eventually(async () => {
+    await wal.logInsert(7, 7, 7, 7);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return store.appliedLsn() > wal.durable - 20;
+  }, "the last records");
+}
+
+/** Ships, lets the server forget the end, and goes on. */
+async function loseTail(
+  pollIntervalMs: number,
+  check: (wal: WAL, done: Promise<void>, target: JetStream) => Promise<void>,
+) {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), { pollIntervalMs, ...RETRY });
+  await fill(wal, 20);
+  await wal.logInsert(7, 7, 7, 7);
+  await hasShipped(target, wal);
+  await server.kill();
+  fs.cpSync(server.directory.join("data"), directory.join("data"), { recursive: true });
+  await server.restart();
+  await fill(wal, 20, 20);
+  await wal.logInsert(7, 7, 7, 7);
+  await hasShipped(target, wal);
+  // As after a power cut, because the server had confirmed without a sync.
+  await eventually(() => pollIntervalMs > 1000 || wal.tail > 60, "the release");
+  await server.kill();
+  fs.rmSync(server.directory.join("data"), { recursive: true });
+  fs.cpSync(directory.join("data"), server.directory.join("data"), { recursive: true });
+  await server.restart();
+  await fill(wal, 20, 40);
+  await check(wal, shipping.done, target);
+  await shipping.stop().catch(() => {});
+}
+
+test(
+  "shipTo() ships a tail again that the server had confirmed and has lost",
+  () =>
+    loseTail(60_000, async (wal, _done, target) => {
+      const store = new MemoryStore();
+      const following = followFrom(target, store, RETRY);
+      await caughtUp(store, wal);
+      await following.stop();
+    }),
+  OPTIONS,
+);
+
+test("shipTo() is refused if the log has released what the server has lost", () =>
+  loseTail(10, async (_wal, done) => {
+    await assertRejects(() => done, WALStoreError, "released");
+  }), OPTIONS);
+
+test("followFrom() goes on with a stream that has lost its end and got it again", async () => {
+  await using server = await NatsServer.start();
+  using directory = tempDir();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const store = new MemoryStore();
+  const following = followFrom(target, store, { ...RETRY, timeoutMs: 1000 });
+  const shipping = ship(wal, target);
+  await fill(wal, 20);
+  await caughtUp(store, wal);
+  await shipping.stop();
+  await server.kill();
+  fs.cpSync(server.directory.join("data"), directory.join("data"), { recursive: true });
+  await server.restart();
+  await using again = consume(wal, shipTo(target), { pollIntervalMs: 60_000, batchSize: 7, ...RETRY });
+  await fill(wal, 20, 20);
+  await caughtUp(store, wal);
+  await server.kill();
+  fs.rmSync(server.directory.join("data"), { recursive: true });
+  fs.cpSync(directory.join("data"), server.directory.join("data"), { recursive: true });
+  await server.restart();
+  await fill(wal, 20, 40);
+  await appending(wal, store);
+  await caughtUp(store, wal);
+  await following.stop();
+  await again.stop();
+}, OPTIONS);
+
+test("shipTo() is told that the stream is full, and goes on when there is room", async () => {
+  await using server = await NatsServer.start();
+  const { target, manager } = await server.target({ max_bytes: 20_000, discard: "new" as never });
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const faults = new Set<unknown>();
+  const shipping = consume(wal, shipTo(target), {
+    onError: (error) => {
+      faults.add((error as WALShipError).fault);
+      return "retry";
+    },
+  });
+  await fill(wal, 200);
+  await eventually(() => faults.has("refused"), "a refusal");
+  await manager.streams.update("LOG", { max_bytes: 10_000_000 });
+  const store = new MemoryStore();
+  const following = followFrom(target, store, RETRY);
+  await caughtUp(store, wal);
+  await following.stop();
+  await shipping.stop();
+}, OPTIONS);
+
+test("shipTo() loses nothing when the server's disk is full", async () => {
+  using mount = tempDir();
+  spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m", "none", mount.path]);
+  try {
+    await using server = await NatsServer.start("", mount.join("data"));
+    const { target, manager } = await server.target();
+    await using wal = WAL.open(null, { size: 8 << 20 });
+    const faults = new Set<unknown>();
+    const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), {
+      onError: (error) => {
+        faults.add((error as WALShipError).fault);
+        return "retry";
+      },
+    });
+    for (let i = 0; i < 60; i++) await wal.batchInsert(Array.from({ length: 1000 }, (_, j) => [i, j, 2, 3] as const));
+    await eventually(() => faults.size > 0, "a failure");
+    spawnSync("mount", ["-o", "remount,size=64m", mount.path]);
+    await server.kill();
+    await server.restart();
+    const store = new MemoryStore();
+    const following = followFrom(target, store, { ...RETRY, timeoutMs: 1000 });
+    await eventually(() => store.size === 60_000, "all records");
+    await following.stop();
+    await shipping.stop();
+    assert((await manager.streams.info("LOG")).state.messages > 0);
+  } finally {
+    spawnSync("umount", [mount.path]);
+  }
+}, { ...OPTIONS, skip: noNats !== false ? noNats : mountSkip() });
+
+test("shipTo() and followFrom() are told that the server denies access", async () => {
+  await using server = await NatsServer.start(`
+    authorization { users: [
+      { user: "all", password: "a" },
+      { user: "reads", password: "b", permissions: { publish: { deny: ["${SUBJECT}.>", "$JS.API.CONSUMER.>"] } } },
+    ] }`);
+  const all = await server.connect({ user: "all", pass: "a" });
+  await (await jetstreamManager(all)).streams.add({ name: "LOG", subjects: [`${SUBJECT}.*`] });
+  const reads = await server.connect({ user: "reads", pass: "b" });
+  const target = { connection: reads, jetstream: jetstream(reads), stream: "LOG", subject: SUBJECT };
+  await using wal = WAL.open(null);
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(await faultOf(consume(wal, shipTo(target, { timeoutMs: 2000 })).done), "refused");
+  const allowed = { ...target, connection: all, jetstream: jetstream(all) };
+  const shipping = ship(wal, allowed);
+  await wal.whenApplied();
+  await shipping.stop();
+  assertEquals(await faultOf(followFrom(target, new MemoryStore(), { timeoutMs: 2000 }).done), "refused");
+  await assertRejects(() => server.connect({ user: "all", pass: "wrong", reconnect: false }));
+  await reads.close();
+  assertEquals(await faultOf(followFrom(target, new MemoryStore()).done), "closed");
+}, OPTIONS);
+
+test("shipTo() and followFrom() work over TLS", async () => {
+  using directory = tempDir();
+  const [key, cert] = [directory.join("key.pem"), directory.join("cert.pem")];
+  const made = spawnSync("openssl", [
+    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert],
+    ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+  ]);
+  assertEquals(made.status, 0);
+  await using server = await NatsServer.start(`tls { cert_file: "${cert}", key_file: "${key}" }`);
+  const connection = await server.connect({ servers: `localhost:${server.port}`, tls: { caFile: cert } });
+  await (await jetstreamManager(connection)).streams.add({ name: "LOG", subjects: [`${SUBJECT}.*`] });
+  const target = { connection, jetstream: jetstream(connection), stream: "LOG", subject: SUBJECT };
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await fill(wal, 20);
+  const shipping = ship(wal, target);
+  const store = new MemoryStore();
+  const following = followFrom(target, store);
+  await caughtUp(store, wal);
+  await following.stop();
+  await shipping.stop();
+}, { ...OPTIONS, skip: noNats !== false ? noNats : spawnSync("openssl", ["version"]).status !== 0 && "no openssl" });
+
+test("shipTo() warns of what a stream may lose, and refuses one that keeps nothing", async () => {
+  await using server = await NatsServer.start();
+  const { target } = await server.target();
+  await using wal = WAL.open(null);
+  const store = shipTo(target);
+  assertEquals(store.warnings, []);
+  await store.appliedLsn();
+  assertStringIncludes(store.warnings.join("\n"), "sync");
+  const memory = await server.target({ name: "MEM", subjects: ["mem.*"], storage: "memory" as never });
+  const inMemory = shipTo({ ...memory.target, subject: "mem" });
+  await inMemory.appliedLsn();
+  assertStringIncludes(inMemory.warnings.join("\n"), "in memory");
+  const queue = await server.target({ name: "QUEUE", subjects: ["queue.*"], retention: "workqueue" as never });
+  assertEquals(await faultOf(consume(wal, shipTo({ ...queue.target, subject: "queue" })).done), "unsuitable");
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(await faultOf(consume(wal, shipTo({ ...target, subject: "mem" })).done), "unsuitable");
+}, OPTIONS);
+
+test("followFrom() asks onError about its store and its source, and counts", async () => {
+  await using server = await NatsServer.start();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await fill(wal, 5);
+  const shipping = ship(wal, target);
+  let failures = 3;
+  const store = new MemoryStore();
+  const flaky = {
+    appliedLsn: () => store.appliedLsn(),
+    applyBatch: (records: readonly WALRecord[], run: AppliedRun) => {
+      if (failures-- > 0) throw new Error("the store fails");
+      store.applyBatch(records, run);
+    },
+  };
+  const attempts: number[] = [];
+  const following = followFrom(target, flaky, {
+    onError: (_error, { attempt }) => {
+      attempts.push(attempt);
+      return "retry";
+    },
+  });
+  await caughtUp(store, wal);
+  assertEquals(attempts, [1, 2, 3]);
+  assertEquals(following.state.state, "running");
+  await following.stop();
+  assertEquals(following.state.state, "stopped");
+  failures = 1;
+  await wal.logInsert(1, 2, 3, 4);
+  await assertRejects(() => followFrom(target, flaky).done, Error, "the store fails");
+  await shipping.stop();
+}, OPTIONS);

@@ -21,6 +21,7 @@ export const PROMISES = {
   G14: "The runtime's sandbox holds; a log is its owner's alone, and no link is followed at creation.",
   G15: "Bad input throws before a byte is written.",
   G16: "The event loop is not held by the disk.",
+  G20: "What is shipped arrives exactly once and in order, or is refused with a typed error.",
 } as const;
 
 /** A way in which a log in a mapped ring file can break a promise. */
@@ -1005,5 +1006,85 @@ export const HAZARDS: readonly Hazard[] = [
       ],
     },
     note: "A store with applyBatch() must itself throw at what it does not know. storeConformance() tries that.",
+  },
+  {
+    id: "H68",
+    title: "An unknown outcome",
+    what:
+      "A message to a target, or the answer, is lost or late. Sending it again would double records, and going on would leave a gap.",
+    threatens: ["G20"],
+    tests: {
+      "faults/shipping_test.ts": [
+        "shipTo() ships each record once over a broker that loses and delays, seeds 1 to 300",
+        "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",
+      ],
+      "faults/ship_kill_test.ts": [
+        "shipTo() and followFrom() bring each record to each store once, though everything is killed",
+      ],
+      "ship_jetstream_test.ts": [
+        "shipTo() and followFrom() go on when the server was killed and comes back",
+        "shipTo() loses nothing when the server's disk is full",
+      ],
+    },
+  },
+  {
+    id: "H69",
+    title: "A confirmation that does not last",
+    what:
+      "A broker confirms before it syncs, and a power cut takes what it confirmed. It then gives the same places to other messages.",
+    threatens: ["G1", "G20"],
+    tests: {
+      "faults/shipping_test.ts": [
+        "shipTo() ships again what a broker has confirmed and lost, seeds 1 to 300",
+        "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",
+      ],
+      "ship_jetstream_test.ts": [
+        "shipTo() ships a tail again that the server had confirmed and has lost",
+        "shipTo() is refused if the log has released what the server has lost",
+        "followFrom() goes on with a stream that has lost its end and got it again",
+        "shipTo() warns of what a stream may lose, and refuses one that keeps nothing",
+      ],
+    },
+    note: "If the log has released what the broker has lost, the consumer ends with WALStoreError, and followers wait.",
+  },
+  {
+    id: "H70",
+    title: "Two shippers",
+    what:
+      "A process that ships was replaced and lives on, or a message of it comes late. Its messages get between those of its successor.",
+    threatens: ["G20"],
+    tests: {
+      "faults/shipping_test.ts": [
+        "shipTo() ships each record once over a broker that loses and delays, seeds 1 to 300",
+        "shipTo() ships again what a broker has confirmed and lost, seeds 1 to 300",
+      ],
+      "ship_jetstream_test.ts": [
+        "shipTo() is told that another shipper has taken over",
+        "shipTo() has the server refuse a late message of an old shipper, although its place fits",
+      ],
+      "faults/ship_messages_test.ts": [
+        "shipTo() sends no run after a claim if the end has changed while it claimed",
+      ],
+    },
+  },
+  {
+    id: "H71",
+    title: "Messages that do not belong together",
+    what:
+      "A target has messages of another log, of a fork, with a gap, damaged or foreign ones, or lacks those that a store needs. A store is of another log.",
+    threatens: ["G20"],
+    tests: {
+      "ship_jetstream_test.ts": [
+        "followFrom() stops before a message in the stream that is a fork",
+        "followFrom() refuses messages in another order",
+        "followFrom() skips a message that is in the stream twice, byte for byte",
+        "followFrom() is told that the messages that it needs were removed",
+        "shipTo() refuses a log of another lineage, and names the way back",
+        "followFrom() refuses a store of another log, and takes one that a backup has filled",
+      ],
+      "faults/ship_messages_test.ts": [
+        "followFrom() stops before a message that is not the log's next one, and says why",
+      ],
+    },
   },
 ];

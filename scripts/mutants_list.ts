@@ -1506,7 +1506,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "onError may retry a record that the store cannot apply",
     hazard: "H58",
-    edits: edit("src/consume/dialogue.ts", " || error instanceof WALOperationError", ""),
+    edits: edit("src/consume/dialogue.ts", " || isFinal(error)", ""),
     tests: ["tests/operations_test.ts"],
   },
   {
@@ -1686,5 +1686,90 @@ export const MUTANTS: readonly Mutant[] = [
       "      acknowledged.length = 0;\n      const round: KillRound = { round: number,",
     ),
     tests: ["tests/kill_kit_test.ts"],
+  },
+  {
+    name: "a shipper sends again without asking the target what it has",
+    hazard: "H68",
+    edits: edit("src/ship/outbox.ts", "    this.#drop(end);\n", ""),
+    tests: faults("shipping"),
+    quick: true,
+  },
+  {
+    name: "a shipper forgets what is on its way when an answer is lost",
+    hazard: "H68",
+    edits: edit(
+      "src/ship/outbox.ts",
+      "    for (const unconfirmed of this.#queue) this.#send(unconfirmed);\n  }\n\n  /** Takes the target over",
+      "    this.#queue = [];\n  }\n\n  /** Takes the target over",
+    ),
+    tests: faults("shipping"),
+  },
+  {
+    name: "a shipper does not notice that confirmed messages are gone",
+    hazard: "H69",
+    edits: edit(
+      "src/ship/outbox.ts",
+      "    if (place < this.#storedPlace) throw this.#lost(end);\n    if (owner !== this.#name) throw this.#fenced(end);\n    if (isSameRun(run, this.#stored)) return;\n",
+      "    if (owner !== this.#name) return;\n    if (isSameRun(run, this.#stored)) return;\n",
+    ),
+    tests: faults("shipping"),
+  },
+  {
+    name: "a claim does not look at what came before it",
+    hazard: "H70",
+    edits: edit(
+      "src/ship/outbox.ts",
+      "        end = await readEnd(this.#target);\n        this.#checkBeginning(end);\n",
+      "        end = await readEnd(this.#target);\n",
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
+    name: "the server checks the place of a message only",
+    hazard: "H70",
+    edits: edit(
+      "src/ship/jetstream_target.ts",
+      ", lastSubjectSequence: isClaim ? 0 : after }",
+      ", lastSubjectSequence: isClaim ? 0 : undefined as never }",
+    ),
+    tests: ["tests/ship_jetstream_test.ts"],
+  },
+  {
+    name: "a shipper that was replaced goes on",
+    hazard: "H70",
+    edits: edit("src/ship/outbox.ts", "    if (owner !== this.#name) throw this.#fenced(end);\n", ""),
+    tests: faults("shipping"),
+  },
+  {
+    name: "a follower takes a message that does not follow the one before it",
+    hazard: "H71",
+    edits: edit(
+      "src/ship/fetch.ts",
+      "if (before === null ? run.firstLsn > next : run.firstLsn !== before.lastLsn + 1) {",
+      "if (before === null && run.firstLsn > next) {",
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
+    name: "a follower does not look at the message before its first one",
+    hazard: "H71",
+    edits: edit("src/ship/place.ts", "  await checkBefore(source, found, oldest.place);\n", "  void checkBefore;\n"),
+    tests: faults("ship_messages"),
+  },
+  {
+    name: "a follower takes another log's messages",
+    hazard: "H71",
+    edits: edit(
+      "src/ship/fetch.ts",
+      "  if (shipment.logId === logId) return shipment;\n",
+      '    if (logId !== "") return shipment;\n',
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
+    name: "a shipper takes another log's records",
+    hazard: "H71",
+    edits: edit("src/ship/shipper.ts", "    this.#checkLog(outbox, logId);\n", ""),
+    tests: faults("ship_messages"),
   },
 ];

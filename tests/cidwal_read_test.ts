@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { WAL, WALCorruptError } from "../mod.ts";
+import { readHeaders, writeHeader } from "../src/format/header.ts";
 import { jsonLines, makeLog, READ_ONLY, runTool, slotAt, spoil, startTool } from "./support/cidwal.ts";
 import { spawnScript } from "./support/child.ts";
 import { range } from "./support/logs.ts";
@@ -37,6 +38,23 @@ test("cli/main.ts stat shows the figures of a log, and writes nothing", async ()
   const { fileSystem } = inspection;
   assertEquals([shown, inspection], [real, { ...inspected, fileSystem } as typeof inspection]);
   assertEquals(readFileSync(path), before);
+});
+
+test("cli/main.ts stat shows the consumers of the header, and hides what could steer a terminal", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  const bytes = readFileSync(path);
+  const { newest, newestCopy } = readHeaders(bytes);
+  const entry = { isLost: false, lsn: 5, maxLagRecords: 0, keepRecords: 0 };
+  const consumers = [{ ...entry, name: "" }, { ...entry, name: "索引\u001b[2J", lsn: 0, isLost: true }];
+  writeHeader(bytes, newestCopy, { ...newest!, consumers });
+  writeFileSync(path, bytes);
+  const text = await reads(["stat", path]);
+  assertMatch(
+    text,
+    /^consumer +without a name: through LSN 5, 7 records behind\nconsumer +索引\\u001b\[2J: lost, at LSN 0, 12/m,
+  );
 });
 
 test("cli/main.ts stat draws how many records commits had, and how far apart they were", async () => {

@@ -10,6 +10,7 @@ import {
   atRight,
   bar,
   bytesText,
+  counted,
   grouped,
   type Look,
   lookOf,
@@ -73,6 +74,12 @@ function figureRows(look: Look, figures: LogInspection, nowMs: number): Row[] {
     { name: "records", value: length === 0 ? `none, the next is LSN ${head}` : `LSN ${tail} to ${head - 1}` },
     { name: "durable", value: durable === 0 ? "nothing" : `through LSN ${durable}${aheadText(head - 1 - durable)}` },
     { name: "in the store", value: checkpoint === 0 ? "nothing is confirmed" : `through LSN ${checkpoint}` },
+    ...figures.consumers.map(({ name, confirmed, isLost }) => ({
+      name: "consumer",
+      value: `${name === "" ? "without a name" : visible(name)}: ${
+        isLost ? styled(look, "red", "lost, at") : "through"
+      } LSN ${confirmed}, ${counted(Math.max(0, head - 1 - confirmed), "record")} behind`,
+    })),
     ...oldestMs === null ? [] : [{ name: "oldest", value: timeText(oldestMs, nowMs) }],
     ...newestMs === null ? [] : [{ name: "newest", value: timeText(newestMs, nowMs) }],
   ];

@@ -3,11 +3,15 @@
 import * as fs from "node:fs";
 import process from "node:process";
 import { CommandError, errnoOf, exitFor } from "./exit_codes.ts";
-import { checkStopped, whenStopped } from "./interrupt.ts";
+import { breathe, rest, whenStopped } from "./interrupt.ts";
 import { ask } from "./output.ts";
 
 /** A line that is longer is none of a record. */
 const MOST_LINE = 1 << 20;
+/** Bytes that are read at once. */
+const PIECE_BYTES = 256 * 1024;
+/** Milliseconds between two looks into a pipe. */
+const BETWEEN_READS_MS = 20;
 
 /** Opens a file to read it. A pipe is not waited for. @throws {CommandError} if that fails. */
 export function openToRead(path: string): number {
@@ -34,18 +38,52 @@ function readError(path: string, error: unknown): unknown {
 }
 
 /** The bytes of a file, or of standard input where there is no path or `-`. */
-export async function* readInput(path: string | undefined): AsyncGenerator<Uint8Array, void, undefined> {
-  const isFile = path !== undefined && path !== "-";
-  const stream: AsyncIterable<Uint8Array | string> = isFile ? fs.createReadStream(path) : process.stdin;
+export function readInput(path: string | undefined): AsyncGenerator<Uint8Array, void, undefined> {
+  return path === undefined || path === "-" ? readStandardInput() : readFile(path);
+}
+
+async function* readStandardInput(): AsyncGenerator<Uint8Array, void, undefined> {
+  const stream: AsyncIterable<Uint8Array | string> = process.stdin;
   const pieces = stream[Symbol.asyncIterator]();
   const stopped = whenStopped();
   for (;;) {
-    const { done, value } = await Promise.race([pieces.next(), stopped]).catch((error: unknown) => {
-      throw isFile ? readError(path, error) : error;
-    });
-    checkStopped();
+    const { done, value } = await Promise.race([pieces.next(), stopped]);
     if (done === true) return;
     yield typeof value === "string" ? new TextEncoder().encode(value) : value;
+  }
+}
+
+/**
+ * Reads a file without a thread that waits for it, because Node does not exit while one waits for a
+ * pipe.
+ */
+async function* readFile(path: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const descriptor = openToRead(path);
+  try {
+    // A named pipe is empty until its writer comes.
+    let mayBeginLater = fs.lstatSync(path).isFIFO();
+    for (;;) {
+      const piece = new Uint8Array(PIECE_BYTES);
+      const count = readSome(path, descriptor, piece);
+      if (count > 0) {
+        mayBeginLater = false;
+        yield piece.subarray(0, count);
+        await breathe();
+      } else if (count === 0 && !mayBeginLater) return;
+      else await rest(BETWEEN_READS_MS);
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Reads what there is. @returns 0 at the end, and −1 if a pipe has nothing yet. */
+function readSome(path: string, descriptor: number, into: Uint8Array): number {
+  try {
+    return fs.readSync(descriptor, into, 0, into.length, null);
+  } catch (error) {
+    if (errnoOf(error) === "EAGAIN") return -1;
+    throw readError(path, error);
   }
 }
 

@@ -1,0 +1,194 @@
+// How commands end: wrong command lines, broken pipes, a full disk, Ctrl-C.
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { WAL } from "../mod.ts";
+import { makeLog, READ_ONLY, runTool, slotAt, spoil, startTool } from "./support/cidwal.ts";
+import { mountSkip } from "./support/loop_device.ts";
+import { tempDir } from "./support/temp.ts";
+import { test } from "./support/test.ts";
+
+const COMMANDS = ["stat", "dump", "verify", "follow", "export", "import", "backup", "salvage"];
+
+test("cli/main.ts --help and --version say what there is, for each command too", async () => {
+  const { stdout, code } = await runTool(["--help"], { denoFlags: READ_ONLY });
+  assertEquals(code, 0);
+  for (const name of COMMANDS) assertMatch(stdout, new RegExp(`^  ${name} +\\w`, "m"));
+  for (const name of COMMANDS) {
+    const { stdout, stderr, code } = await runTool([name, "--help"], { denoFlags: READ_ONLY });
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, new RegExp(`^Usage: cidwal ${name} \\[OPTIONS\\] `));
+    assert(stdout.split("\n").every((line) => line.length < 80), stdout);
+  }
+  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  assertEquals((await runTool(["--version"], { denoFlags: READ_ONLY })).stdout, `cidwal ${version}\n`);
+});
+
+test("cli/main.ts says in one line what is wrong with a command line, and exits with 64", async () => {
+  for (
+    const [args, says] of [
+      [[], "a command is missing; see cidwal --help"],
+      [["sta"], 'there is no command "sta"; see cidwal --help'],
+      [["stat"], "FILE is missing; see cidwal stat --help"],
+      [["stat", "a", "b"], 'unexpected argument "b"; see cidwal stat --help'],
+      [["stat", "--raw", "a"], "unknown option --raw; see cidwal stat --help"],
+      [["dump", "--from", "a"], "FILE is missing; see cidwal dump --help"],
+      [["dump", "--from"], "--from needs a value; see cidwal dump --help"],
+      [["dump", "--json=1", "a"], "--json takes no value; see cidwal dump --help"],
+      [["dump", "--from=0", "a"], '--from "0" is not an integer of at least 1; see cidwal dump --help'],
+      [["dump", "--from=1", "--from=2", "a"], "--from is given twice; see cidwal dump --help"],
+      [["dump", "--from=3", "--to=2", "a"], "--to 2 is before --from 3; see cidwal dump --help"],
+      [["dump", "--key=12", "a"], '--key "12" is not a key of 32 hex digits, or a UUID; see cidwal dump --help'],
+      [["dump", "--json", "--csv", "a"], "--json and --csv exclude each other; see cidwal dump --help"],
+      [
+        ["export", "--packed", "--op=insert", "a"],
+        "--packed takes all records: --op and --key leave gaps; see cidwal export --help",
+      ],
+      [
+        ["import", "--size=1TB", "a"],
+        '--size "1TB" is not a number of bytes such as 1048576, 64MiB or 1GiB; see cidwal import --help',
+      ],
+      [["backup", "a"], "NEW is missing; see cidwal backup --help"],
+      [["salvage", "a"], "give either --to NEW or --in-place; see cidwal salvage --help"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await runTool(args, { denoFlags: READ_ONLY });
+    const title = COMMANDS.includes(args[0] ?? "") ? `cidwal ${args[0]}` : "cidwal";
+    assertEquals([code, stdout, stderr], [64, "", `${title}: ${says}\n`]);
+  }
+});
+
+test("cli/main.ts says in one line that a file is missing, no log or damaged, each with its code", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  spoil(path, slotAt(2) + 50);
+  const other = directory.join("other");
+  writeFileSync(other, new Uint8Array(65536));
+  for (
+    const [args, code] of [
+      [["stat", directory.join("missing")], 66],
+      [["verify", directory.join("missing")], 66],
+      [["dump", "--raw", directory.join("missing")], 66],
+      [["import", directory.join("new"), directory.join("missing")], 66],
+      [["stat", other], 65],
+      [["dump", other], 65],
+      [["backup", path, directory.join("copy")], 65],
+      [["backup", other, directory.join("copy")], 65],
+    ] as const
+  ) {
+    const { code: ended, stdout, stderr } = await runTool(args);
+    assertEquals([ended, stdout], [code, ""], stderr);
+    assertMatch(stderr, /^cidwal \w+: [A-Z][^\n]+[^.\n]\n$/);
+  }
+  assertEquals(readdirSync(directory.path).sort(), ["log", "other"]);
+});
+
+/** A log of so many records that its dump does not fit into a pipe. */
+function makeLongLog(path: string, count = 20_000): void {
+  using wal = WAL.open(path, { size: 2 ** 22 });
+  for (let n = 0; n < count; n++) wal.logInsertSync(1, n, 2, n);
+}
+
+/** Runs the tool in a shell, with what follows it there. */
+async function runInShell(args: readonly string[], rest: string): Promise<{ stdout: string; stderr: string }> {
+  const script = `"$@" ${rest}`;
+  const { stdout, stderr } = await runTool(args, { wrapper: ["bash", "-c", script, "bash"] });
+  return { stdout, stderr };
+}
+
+test("cli/main.ts ends without a word when its reader has gone, with the code of SIGPIPE", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLongLog(path);
+  for (const args of [["dump"], ["dump", "--raw", "--json"], ["export", "--packed"], ["follow", "--from=1"]]) {
+    const { stdout, stderr } = await runInShell([...args, path], "| head -c 10 >/dev/null; echo ${PIPESTATUS[0]}");
+    assertEquals([stdout, stderr], ["141\n", ""], args.join(" "));
+  }
+});
+
+test("cli/main.ts says that standard output has no space left", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  for (const args of [["stat"], ["dump"], ["verify"], ["export", "--packed"]]) {
+    const { stdout, stderr } = await runInShell([...args, path], ">/dev/full; echo $?");
+    assertEquals([stdout, stderr], ["74\n", `cidwal ${args[0]}: Cannot write to standard output: no space is left\n`]);
+  }
+}, { skip: !existsSync("/dev/full") && "there is no /dev/full" });
+
+test("cli/main.ts leaves no file on a full disk, and says so", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLongLog(path);
+  spoil(path, slotAt(2) + 50);
+  const mount = directory.join("mount");
+  mkdirSync(mount);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "none", mount]);
+  try {
+    for (const args of [["export", "--output", `${mount}/new`, path], ["salvage", "--to", `${mount}/new`, path]]) {
+      const { code, stderr, stdout } = await runTool(args);
+      assertEquals([code, stdout], [74, ""], stderr);
+      assertMatch(stderr, /: Cannot write .*: no space is left\n$/);
+      assertEquals(readdirSync(mount), []);
+    }
+    const copy = directory.join("whole");
+    makeLongLog(copy);
+    const { code } = await runTool(["backup", copy, `${mount}/new`]);
+    assertEquals([code, readdirSync(mount)], [74, []]);
+    const { code: imported } = await runTool(["import", `${mount}/new`], {
+      stdin: '{"op":"delete","key":"' + "0".repeat(32) + '"}',
+    });
+    assertEquals([imported, readdirSync(mount)], [74, []]);
+  } finally {
+    execFileSync("umount", [mount]);
+  }
+}, { skip: mountSkip() });
+
+test("cli/main.ts ends at SIGINT and SIGTERM, and an import keeps its whole batches", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  // The shell's `sleep` keeps the input open until it is killed with the rest.
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    const line = JSON.stringify({ op: "delete", key: "1".repeat(32) });
+    const fifo = directory.join(`fifo-${code}`);
+    execFileSync("mkfifo", [fifo]);
+    await using child = startTool(["import", path, fifo]);
+    const { open } = await import("node:fs/promises");
+    const writer = await open(fifo, "w");
+    await writer.write(`${line}\n${line}\n{"op":"delete","key":"${"2".repeat(32)}","batchGoesOn":true}\n`);
+    await waitFor(() => existsSync(path) && WAL.inspect(path).head > 2);
+    process.kill(child.pid, signal);
+    const { code: ended, stderr } = await child.result;
+    await writer.close();
+    assertEquals(ended, code, stderr);
+    assertMatch(stderr, /^cidwal import: Imported 2 records in 2 batches, LSN \d to \d\n$/);
+    using wal = WAL.open(path);
+    assertEquals([wal.length, wal.recovery.clean], [2, true]);
+    wal.truncate(wal.durable);
+  }
+});
+
+test("cli/main.ts export removes its unfinished file at SIGINT", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLongLog(path, 60_000);
+  const target = directory.join("out");
+  mkdirSync(target);
+  await using child = startTool(["export", "--output", `${target}/new`, path]);
+  await waitFor(() => readdirSync(target).length > 0);
+  process.kill(child.pid, "SIGINT");
+  const { code } = await child.result;
+  // A fast machine may be done before the signal comes.
+  assertEquals([code, readdirSync(target)], code === 0 ? [0, ["new"]] : [130, []]);
+});
+
+/** Waits until something is so. */
+async function waitFor(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    if (turn > 10_000) throw new Error("waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -1,6 +1,5 @@
 // The program: which command is meant, what `--help` says, and how errors end.
 
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { readArguments } from "./arguments.ts";
 import { type Command, COMMON } from "./command.ts";
@@ -15,7 +14,8 @@ import { verify } from "./commands/verify.ts";
 import { Exit, exitFor, UsageError } from "./exit_codes.ts";
 import { catchSignals } from "./interrupt.ts";
 import { say, stdout } from "./output.ts";
-import { atLeft, wrapped } from "./terminal.ts";
+import { atLeft, lookOf, wrapped } from "./terminal.ts";
+import { VERSION } from "./version.ts";
 
 /** The commands, in the order in which `--help` lists them. */
 const COMMANDS: readonly Command[] = [stat, dump, verify, follow, exportRecords, importRecords, backup, salvage];
@@ -57,7 +57,7 @@ function runWithoutCommand(args: readonly string[]): Exit {
   }
   const given = readArguments(args, { ...COMMON, version: { help: "" } }, name === "help" ? 2 : 0);
   if (given.has("version")) {
-    stdout.text(`${version()}\n`);
+    stdout.text(`cidwal ${VERSION}\n`);
   } else if (given.has("help") || name === "help") {
     const asked = COMMANDS.find((command) => command.name === args[1]);
     stdout.text(asked === undefined ? help() : helpOf(asked));
@@ -84,16 +84,6 @@ function hideExperimentalWarnings(): void {
   });
 }
 
-function version(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-      if (name === "@cidstore/wal") return `cidwal ${version}`;
-    } catch { /* it is elsewhere, or may not be read */ }
-  }
-  return "cidwal, of an unknown version";
-}
-
 function help(): string {
   const list = COMMANDS.map(({ name, summary }) => `  ${atLeft(name, 8)} ${summary}\n`).join("");
   return `Usage: cidwal COMMAND [OPTIONS] FILE
@@ -109,15 +99,18 @@ Exit codes: 0 done, 64 wrong command line, 65 damaged or wrong data, 66 no such 
 }
 
 function helpOf({ name, summary, operands, options, notes }: Command): string {
+  const columns = Math.min(HELP_COLUMNS, lookOf("stdout", true).columns);
   const names = Object.entries({ ...options, ...COMMON }).map(([name, { value, help }]) => ({
     name: `  --${name}${value === undefined ? "" : ` ${value}`}`,
     help,
   }));
   const left = Math.max(...names.map(({ name }) => name.length)) + 2;
   const list = names.flatMap(({ name, help }) =>
-    wrapped(help, HELP_COLUMNS - left).map((line, index) => `${atLeft(index === 0 ? name : "", left)}${line}\n`)
+    wrapped(help, Math.max(20, columns - left)).map((line, index) =>
+      `${atLeft(index === 0 ? name : "", left)}${line}\n`
+    )
   );
-  const text = notes.flatMap((note) => wrapped(note, HELP_COLUMNS)).map((line) => `${line}\n`).join("");
+  const text = notes.flatMap((note) => wrapped(note, columns)).map((line) => `${line}\n`).join("");
   const capital = `${summary[0]!.toUpperCase()}${summary.slice(1)}.`;
   return `Usage: cidwal ${name} [OPTIONS] ${operands.join(" ")}\n\n${capital}\n\n${list.join("")}\n${text}`;
 }

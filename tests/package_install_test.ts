@@ -1,12 +1,13 @@
 // Apps that install the tarball, by each runtime's ways: every entry is imported, the programs of
 // the README run, and the package brings nothing else along.
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
 import { isRecentNode } from "../scripts/tools.ts";
 import { type ChildResult, projectUrl, runCommand, runtimeBinary } from "./support/child.ts";
+import { makeLog } from "./support/cidwal.ts";
 import { serveRegistry } from "./support/module_server.ts";
 import { entries, packageJson, packProject, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
 import { type Runtime, runtime } from "./support/runtime.ts";
@@ -71,6 +72,18 @@ async function tryApp(app: TempDir, run: readonly string[], check: readonly stri
   }
 }
 
+/**
+ * Tries the command-line tool on the log that the README's programs have left.
+ *
+ * @param tool the command that starts it.
+ */
+async function tryTool(app: TempDir, tool: readonly string[], registry?: string): Promise<void> {
+  assertEquals((await runIn(app, [...tool, "--version"], registry)).stdout, `cidwal ${packageJson.version}\n`);
+  const { stdout, stderr } = await runIn(app, [...tool, "verify", "example.wal"], registry);
+  assertMatch(stdout, /^example\.wal: clean: /);
+  assertEquals(linesOf(stderr), []);
+}
+
 /** The lines, without Deno's progress and Node's warnings of what is experimental. */
 function linesOf(stderr: string): string[] {
   const known = /^(Check|Download|Initialize) |ExperimentalWarning: |^\(Use `node --trace-warnings/;
@@ -108,12 +121,16 @@ test("deno add finds the package in a registry, and it needs only ffi and the ap
   assertEquals(imports, { [packageJson.name]: `npm:${packageJson.name}@^${packageJson.version}` });
   assertEquals([...registry.requested].sort(), [packageJson.name, "package.tgz"]);
   await tryApp(app, [runtimeBinary(), "run", ...DENO_FLAGS], [runtimeBinary(), "check"]);
+  const tool = [runtimeBinary(), "run", "--no-prompt", "--allow-read=.", `npm:${packageJson.name}/cidwal`];
+  await tryTool(app, tool, `http://${registry.origin}`);
 }, { skip: onlyOn("deno") });
 
 test("deno run finds the package in node_modules, and it needs only ffi and the app's files", async () => {
   using app = tempDir();
   await unpackInto(app);
   await tryApp(app, [runtimeBinary(), "run", "--node-modules-dir=manual", ...DENO_FLAGS]);
+  const flags = ["--node-modules-dir=manual", "--no-prompt", "--allow-read=."];
+  await tryTool(app, [runtimeBinary(), "run", ...flags, `npm:${packageJson.name}/cidwal`]);
 }, { skip: onlyOn("deno") });
 
 test("bun add takes the tarball, and nothing else with it", async () => {
@@ -121,6 +138,8 @@ test("bun add takes the tarball, and nothing else with it", async () => {
   await runIn(app, [runtimeBinary(), "add", await packProject()]);
   assertEquals(installed(app), [packageJson.name]);
   await tryApp(app, [runtimeBinary(), "run"]);
+  await tryTool(app, [runtimeBinary(), "x", "--bun", "cidwal"]);
+  await tryTool(app, [runtimeBinary(), "run", "--bun", "cidwal"]);
 }, { skip: onlyOn("bun") });
 
 test("bun add finds the package in a registry, and nothing else with it", async () => {
@@ -155,6 +174,9 @@ test("npm install takes the tarball, and nothing else with it", async () => {
   await runIn(app, ["npm", "install", "--offline", await packProject()]);
   assertEquals(installed(app), [packageJson.name]);
   await tryApp(app, [process.execPath]);
+  await tryTool(app, [process.execPath, "node_modules/.bin/cidwal"]);
+  // By its first line, which finds the Node on the path.
+  await tryTool(app, ["npx", "--offline", "cidwal"]);
 }, { skip: onlyOn("node") });
 
 test("npm install finds the package in a registry, and nothing else with it", async () => {
@@ -185,4 +207,11 @@ test("WAL.open() names the version that is needed on an older Node, where everyt
   assertStringIncludes(stdout, "true PLATFORM ");
   assertStringIncludes(stdout, `Node ${packageJson.engines["node"]!.replace(/^>=(.*)\.0$/, "$1")}`);
   assert(!fs.existsSync(app.join("example.wal")));
+  // What calls no libc runs there, and the rest says what it needs.
+  const tool = ["node", `node_modules/${packageJson.name}/dist/cli/main.js`];
+  makeLog(app.join("example.wal"));
+  await tryTool(app, tool);
+  const backup = await runCommand([...tool, "backup", "example.wal", "new.wal"], { cwd: app.path });
+  assertEquals(backup.code, 69);
+  assertMatch(backup.stderr, /^cidwal backup: [^\n]*Node 26\.9[^\n]*\n$/);
 }, { skip: isRecentNode(nodeVersion) || nodeVersion === "" ? "there is no older Node here" : onlyOn("bun") });

@@ -7,8 +7,10 @@ import * as fs from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { posix } from "node:path";
 import { fileURLToPath } from "node:url";
+import { VERSION } from "../cli/version.ts";
 import { findRuntime, plainEnvironment } from "../scripts/tools.ts";
 import { PROJECT_URL } from "./support/child.ts";
+import { makeLog } from "./support/cidwal.ts";
 import { assertImportsOwnFiles, runWithServer, serveModules } from "./support/module_server.ts";
 import { entries, packageJson, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
 import { runtime } from "./support/runtime.ts";
@@ -25,6 +27,7 @@ function read(path: string): string {
 
 test("package.json and deno.json say the same", () => {
   const { name, version, license, exports, devDependencies } = packageJson;
+  assertEquals(VERSION, version);
   const built = Object.entries<string>(denoJson.exports).map(([entry, source]) => {
     const path = source.replace(/^\.\/(.*)\.ts$/, "./dist/$1");
     return [entry, { types: `${path}.d.ts`, default: `${path}.js` }];
@@ -170,6 +173,24 @@ test("README.md links to files in the tarball, or to what it calls only in the r
     assertEquals(isPacked, !isIn(path, elsewhere), `${path} is in the tarball, or said not to be`);
   }
 }, { skip: skipWithoutPacking });
+
+test("package.json has cidwal as a command, which starts as a program does", async () => {
+  using app = tempDir();
+  await unpackInto(app);
+  const { bin } = JSON.parse(read("package.json"));
+  assertEquals(Object.keys(bin), ["cidwal"]);
+  const built = fs.readFileSync(app.join("node_modules", packageJson.name, bin.cidwal), "utf8");
+  assert(built.startsWith("#!/usr/bin/env node\n"));
+}, { skip: skipWithoutPacking });
+
+test("cli/main.ts is run by URL in Deno, and needs only to read the log", async () => {
+  using directory = tempDir();
+  await using server = await serveModules();
+  makeLog(directory.join("log"));
+  const url = `http://${server.origin}/cli/main.ts`;
+  const { stdout, code } = await runWithServer(server, directory, ["--allow-read"], [url, "verify", "log"]);
+  assertEquals([code, stdout], [0, "log: clean: closed cleanly\n12 records, LSN 1 to 12\n"]);
+}, { skip: runtime !== "deno" && "import by URL is Deno's" });
 
 /** What an app may ask of its compiler: `@tsconfig/strictest`, and checks of declarations. */
 const STRICTEST = {

@@ -48,7 +48,7 @@ async function serve(answer: (path: string, origin: string) => Answer): Promise<
 export function serveModules(): Promise<ModuleServer> {
   return serve((path) => {
     const file = new URL(path, PROJECT_URL);
-    if (!/^(mod|testing|(ffi|src)\/[\w/]+)\.ts$/.test(path) || !existsSync(file)) return null;
+    if (!/^(mod|testing|(cli|ffi|src)\/[\w/]+)\.ts$/.test(path) || !existsSync(file)) return null;
     return { type: "application/typescript", body: readFileSync(file, "utf8") };
   });
 }

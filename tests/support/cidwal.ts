@@ -48,6 +48,19 @@ export function makeLog(path: string): void {
   wal.logInsertSync(0xa, 1, 0xb, 12, at(12));
 }
 
+/** A closed log of 40 commits, with other sizes and times each. */
+export function makeBusyLog(path: string): void {
+  using wal = WAL.open(path, { size: 65536, now: () => START_MS, idleHeaderDelayMs: Infinity });
+  let ms = START_MS;
+  for (let commit = 0; commit < 40; commit++) {
+    ms += [2, 1, 3, 12, 1, 7, 150, 1][commit % 8]!;
+    for (let n = 0; n < [1, 1, 2, 5, 20, 1, 3, 9][commit % 8]!; n++) {
+      wal.logInsertSync(commit, n, 1, 2, [BigInt(ms) * 1_000_000n, n, 0]);
+    }
+    wal.flush();
+  }
+}
+
 /** When the log of `makeLog()` begins. */
 export const START_MS: number = Date.parse("2026-11-29T12:00:00Z");
 

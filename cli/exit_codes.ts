@@ -1,8 +1,7 @@
 // What `cidwal` exits with: 0 to 3 belong to `verify`, the others are those of sysexits.h, and 128
 // plus the signal where a signal ends the command.
 
-import { WALError } from "../mod.ts";
-import type { WALErrorCode } from "../mod.ts";
+import { RegionError, WALError, type WALErrorCode } from "../mod.ts";
 
 /** The exit codes of `cidwal`. */
 export const Exit = {
@@ -102,6 +101,7 @@ export function exitFor(error: unknown): Exit {
     const { errno } = error as { readonly errno?: unknown };
     return (errno === "EEXIST" ? Exit.Exists : BY_CODE[error.code]) ?? Exit.IO;
   }
+  if (error instanceof RegionError) return error.reason === "PLATFORM" ? Exit.Unavailable : Exit.IO;
   if (error instanceof Error && error.name === "NotCapable") return Exit.Permission; // Deno's sandbox
   const code = errnoOf(error);
   return code === null ? Exit.Bug : BY_ERRNO[code] ?? Exit.IO;

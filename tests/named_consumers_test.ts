@@ -109,6 +109,28 @@ test("a consumer that is not running holds its records after a restart, and afte
   }
 });
 
+test("a consumer whose store has gone back holds what the store lacks, after a crash too", async () => {
+  const disk = new SimulatedDisk({ seed: 10 });
+  const wal = openOn(disk);
+  const store = new SavingStore();
+  const options = { name: "search", keepRecords: 100 };
+  fill(wal, 4);
+  await catchUp(wal, store, options);
+  fill(wal, 20);
+  await catchUp(wal, store, options); // with a checkpoint, which the header does not have yet
+  store.lsns.length = 10;
+  store.applyBatch = () => {
+    throw new Error("not now");
+  };
+  await assertRejects(() => wal.consumeAsync(store, options), Error, "not now");
+  const { position } = consumer(wal, "search");
+  assertEquals(position, store.appliedLsn());
+  disk.crash({ mode: "kill" });
+  const again = openOn(disk);
+  assertEquals(consumer(again, "search").position, position);
+  again.close();
+});
+
 test("a new consumer begins with the oldest record that the log has, whatever others have", async () => {
   await using wal = openInMemory();
   fill(wal, 6);

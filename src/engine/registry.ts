@@ -45,12 +45,17 @@ export class Registry {
     if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);
   }
 
-  /** True if the header has a consumer that holds all records after an LSN. */
+  /**
+   * True if the header has a consumer that holds all records after an LSN. If a checkpoint was
+   * written after the header, recovery takes it for what the consumer has.
+   */
   #isWritten(name: string, applied: LSN, { maxLagRecords, keepRecords }: Bounds): boolean {
-    return this.#parts.header.latest.consumers.some((entry) =>
-      entry.name === name && !entry.isLost && entry.lsn <= applied &&
-      entry.maxLagRecords === maxLagRecords && entry.keepRecords === keepRecords
-    );
+    const { positions: { checkpointed }, header: { latest } } = this.#parts;
+    return checkpointed <= Math.max(applied, latest.checkpoint) &&
+      latest.consumers.some((entry) =>
+        entry.name === name && !entry.isLost && entry.lsn <= applied &&
+        entry.maxLagRecords === maxLagRecords && entry.keepRecords === keepRecords
+      );
   }
 
   /**

@@ -107,6 +107,20 @@ test("the LSN of a store does not pass a skipped record before the store has a l
   wal.close();
 });
 
+test("whenApplied() counts a skipped record also after the consumer has confirmed what comes before", async () => {
+  await using wal = openInMemory();
+  let syncs = 0;
+  const store = Object.assign(new PoisonedSavingStore(4), { sync: () => void syncs++ });
+  await using behind = consume(wal, new ListStore(), { name: "behind" });
+  await behind.stop(); // so that no checkpoint is written, which would be applied
+  fill(wal, 4);
+  await using skipping = consume(wal, store, { onError: skip, name: "skipping", pollIntervalMs: 1 });
+  await wal.whenApplied();
+  await until(() => wal.stats().consumers.some(({ position }) => position === 3));
+  await wal.whenApplied(4, { name: "skipping" });
+  assertEquals([syncs, skipping.applied], [1, 4]);
+});
+
 async function consumeAll(wal: WAL, store: Store & PoisonedStore): Promise<void> {
   await using _ = consume(wal, store, { onError: skip });
   await wal.flushAsync();

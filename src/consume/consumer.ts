@@ -206,7 +206,6 @@ export class Consumer {
     const applied = this.#confirmable;
     if (applied <= this.#confirmed || !this.#log.isOpen) return;
     if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
-    this.#log.noteApplied(applied, true);
     const record = this.#lastData > this.#confirmed;
     await this.#log.confirm(applied, record);
     this.#confirmed = applied;

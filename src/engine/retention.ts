@@ -66,10 +66,13 @@ export class Retention {
     const { health, header, commit, room, holds } = this.#parts;
     if (!health.isOpen) return;
     health.mustBeGood("write a checkpoint");
-    if (holds.get(name)?.isLost !== false) return;
+    const hold = holds.get(name);
+    if (hold === undefined || hold.isLost) return;
+    assert(lsn <= hold.applied, "only applied records are confirmed");
+    hold.confirmed = Math.max(hold.confirmed, lsn);
+    this.#releases.followHolds();
     const positions = this.#positions;
     const through = positions.confirmed;
-    assert(lsn <= holds.get(name)!.applied, "only applied records are confirmed");
     const confirmation = this.#releases.confirmation(through);
     const isNews = through >= lsn && confirmation.given > positions.checkpointed;
     this.#releases.note(confirmation);

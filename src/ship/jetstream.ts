@@ -20,7 +20,8 @@
  *
  * // The process that writes:
  * await using wal = WAL.open("orders.wal");
- * await using shipping = consume(wal, shipTo(target), { onError: () => "retry" });
+ * const shipper = shipTo(target);
+ * await using shipping = consume(wal, shipper, { name: "ship", onError: () => "retry" });
  *
  * // On another machine:
  * const store = new SQLiteStore("orders.sqlite");
@@ -89,7 +90,8 @@ export type { Shipper } from "./shipper.ts";
  * const target = { connection, jetstream: client, stream: "ORDERS", subject: "orders" };
  * await using wal = WAL.open("orders.wal");
  * const shipper = shipTo(target);
- * await using shipping = consume(wal, shipper, { onError: () => "retry" });
+ * const options = { name: "ship", keepRecords: 100_000, onError: () => "retry" as const };
+ * await using shipping = consume(wal, shipper, options);
  * await wal.logInsert(1, 2, 3, 4);
  * await wal.whenApplied(); // on its way
  * console.log(shipper.warnings);

@@ -248,6 +248,27 @@ test("dropConsumer() lets go of what a consumer holds, durably, and says whether
   assertThrows(() => again.dropConsumer("x"), WALClosedError);
 });
 
+test("nothing is told any more of a failed consumer that was dropped, or refused before another one began", async () => {
+  await using wal = openInMemory();
+  const bad = new ListStore();
+  bad.before = () => {
+    throw new Error("disk full");
+  };
+  fill(wal, 1);
+  for (const name of ["a", "b", ""]) {
+    await assertRejects(() => wal.consumeAsync(bad, { name }), Error, "disk full");
+    assertEquals([wal.stats().warnings.length, wal.stats().consumer.state], [1, "failed"]);
+    assertEquals(wal.dropConsumer(name), true);
+    assertEquals([wal.stats().warnings, wal.stats().consumer.state], [[], "none"]);
+    await assertRejects(() => wal.whenApplied(1), WALClosedError, "no consumer runs");
+  }
+  const foreign = { applyBatch() {}, appliedLsn: () => 1, appliedLog: () => "0123456789abcdef0123456789abcdef" };
+  await assertRejects(() => wal.consumeAsync(foreign, { name: "foreign" }), WALStoreError);
+  assertEquals(wal.stats().warnings.length, 1);
+  await using _ = consume(wal, new ListStore(), { name: "good" });
+  assertEquals(wal.stats().warnings, []);
+});
+
 test("the table holds 16 consumers, and their names are up to 40 bytes of UTF-8", async () => {
   await using wal = openInMemory();
   const long = "žluťoučký kůň úpěl ďábelské ódy.";

@@ -14,6 +14,7 @@ import { isInCallOf, isInStoreCall } from "./store_call.ts";
 /** Starts and stops the consumers of one open log. */
 export class Consumers implements RoomMaker {
   readonly #log: EngineParts;
+  /** Those that run or are registered, the unnamed one, and the latest. */
   readonly #runners = new Map<string, Runner>();
   readonly #reach: Reach = { handedOut: 0, hasForked: false };
   /** The one that was started or refused last. */
@@ -21,7 +22,7 @@ export class Consumers implements RoomMaker {
 
   constructor(log: EngineParts) {
     this.#log = log;
-    this.#latest = this.runner("");
+    this.#latest = this.#keep("");
   }
 
   /** True while any consumer runs. */
@@ -92,14 +93,14 @@ export class Consumers implements RoomMaker {
     } catch (error) {
       return this.refuse(error, name);
     }
-    this.#latest = this.runner(name);
+    this.#latest = this.#keep(name);
     return this.#latest.start(given);
   }
 
   /** Notes that a consumer does not begin because of an error. */
   refuse(error: unknown, name: string = ""): Promise<never> {
     if (!this.runs(name)) {
-      this.#latest = this.runner(name);
+      this.#latest = this.#keep(name);
       this.#latest.feed.watch.dies(error);
     }
     this.#log.health.counts.error(error);
@@ -114,9 +115,10 @@ export class Consumers implements RoomMaker {
   drop(name: string): boolean {
     this.#log.health.mustBeGood("drop a consumer");
     if (this.runs(name)) throw new WALConsumingError(name, "is running; stop it first");
-    const isDropped = this.#log.retention.registry.drop(name);
-    if (this.#latest.feed.standing.name !== name) this.#runners.delete(name);
-    return isDropped;
+    if (!this.#log.retention.registry.drop(name)) return false;
+    this.#runners.delete(name);
+    if (this.#latest.feed.standing.name === name) this.#latest = this.#keep("");
+    return true;
   }
 
   /**
@@ -168,14 +170,20 @@ export class Consumers implements RoomMaker {
     for (const runner of this.#runners.values()) runner.end();
   }
 
-  /** The runner of a name, which is made if there is none yet. */
+  /** The runner of a name; one that nobody else knows if no such consumer was started. */
   runner(name: string): Runner {
-    const known = this.#runners.get(name);
-    if (known !== undefined) return known;
-    const made = new Runner(name, this.#log, this.#reach, () => {
+    return this.#runners.get(name) ?? new Runner(name, this.#log, this.#reach, () => {
       if (this.#log.health.isOpen) this.#log.room.turnAwayIfStuck();
     });
-    this.#runners.set(name, made);
-    return made;
+  }
+
+  /** Keeps the runner of a name, and forgets those that nobody asks for any more. */
+  #keep(name: string): Runner {
+    const kept = this.runner(name);
+    for (const [other, { isRunning }] of this.#runners) {
+      if (other !== "" && !isRunning && this.#log.holds.get(other) === undefined) this.#runners.delete(other);
+    }
+    this.#runners.set(name, kept);
+    return kept;
   }
 }

@@ -8,6 +8,7 @@ import { bury } from "../../src/testing/bury.ts";
 import { LogModel } from "../../src/testing/log_model.ts";
 import { BrokenPromiseError, type CrashOptions, Random, SimulatedDisk } from "../../testing.ts";
 import type { Crash, History, Step } from "./history.ts";
+import { HistoryFollower } from "./history_follower.ts";
 import { HistoryStore, StoreFailure } from "./history_store.ts";
 import type { Tally } from "./history_tally.ts";
 
@@ -40,6 +41,8 @@ export class HistoryMachine {
   /** The last crash was a kill: what is recovered may be in the page cache only. */
   #killed = false;
   #hadPhantoms = false;
+  /** Outlives the writer, but not the machine. */
+  #follower: HistoryFollower | null = null;
 
   constructor(history: History, tally: Tally) {
     this.#flush = history.flush;
@@ -152,6 +155,19 @@ export class HistoryMachine {
     this.#consumer = null;
   }
 
+  /** Lets the follower read what is new. */
+  follow(): void {
+    if (this.#tally.witness !== null) return; // it reads the clock, and a witness is to see the same
+    const mode = this.disk.seed % 2 === 0 ? "durable" : "appended";
+    this.#follower ??= new HistoryFollower(this.disk, LOG, mode, this.model);
+    if (!this.#follower.look()) this.#stopFollowing();
+  }
+
+  #stopFollowing(): void {
+    this.#follower?.close();
+    this.#follower = null;
+  }
+
   // Lives.
 
   /** Opens and compares. A failing sync, or a crash to come, may hit this too. */
@@ -197,6 +213,7 @@ export class HistoryMachine {
     if (recovery.headerDamaged) this.#tally.met("H9");
     if (!recovery.clean && wal.length === wal.capacity) this.#tally.met("H8");
     if (!recovery.clean && wal.tail > 1) this.#tally.met("H29");
+    this.#follower?.noteRecovery(wal.head);
     this.model.checkRecovered(wal);
     this.store?.check(wal);
     if (this.store !== null && !recovery.clean) this.#tally.met("H28");
@@ -220,7 +237,9 @@ export class HistoryMachine {
       if (!this.isExpected(error)) throw error;
     }
     await this.settle();
-    if (!this.disk.halted) this.open();
+    if (this.disk.halted) return;
+    this.follow();
+    this.open();
   }
 
   /** A crash is to come: at once, or at a call. */
@@ -292,7 +311,9 @@ export class HistoryMachine {
     this.#consumer = null;
     // What a dead process says no longer counts, unless it is a broken promise.
     if (!(this.#failure instanceof BrokenPromiseError)) this.#failure = failure;
-    if (crash.mode !== "kill") this.store?.losePower();
+    if (crash.mode === "kill") return this.follow();
+    this.#stopFollowing();
+    this.store?.losePower();
   }
 
   /** Ends the log that is open, for good. */

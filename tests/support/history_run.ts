@@ -120,6 +120,7 @@ class Run {
   #observe(): void {
     const { wal } = this.machine;
     if (wal.isOpen) this.#model.observe(wal);
+    this.machine.follow();
     if (wal.head - 1 > wal.capacity && !this.#wrapped) {
       this.#wrapped = true;
       this.#tally.met("H3");

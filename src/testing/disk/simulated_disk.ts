@@ -65,7 +65,7 @@ import { Random, type RandomState } from "../random.ts";
 import { SimulatedFile } from "./simulated_file.ts";
 import type { SimulatedMachine } from "./simulated_process.ts";
 import { SimulatedSystem } from "./simulated_system.ts";
-import { SimulatedTree } from "./simulated_tree.ts";
+import { type SimulatedNode, SimulatedTree } from "./simulated_tree.ts";
 
 /** A state of a disk, to go back to. */
 export interface DiskSnapshot {
@@ -79,6 +79,9 @@ interface SavedState {
   readonly random: readonly RandomState[];
   readonly trace: readonly TraceEntry[];
 }
+
+/** What is at a path of a disk, for tests that read beside the process; null if nothing is. */
+export let nodeAt: (disk: SimulatedDisk, path: string) => SimulatedNode | null;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -353,6 +356,10 @@ export class SimulatedDisk {
   }
 
   // Within.
+
+  static {
+    nodeAt = (disk, path) => disk.#machine.tree.walk("stat", path, true).node;
+  }
 
   #enter(call: SystemCall, subject: string): { readonly entry: TraceEntry; readonly fault: Fault | null } {
     this.#steps++;

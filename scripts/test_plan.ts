@@ -10,6 +10,7 @@ import { PROJECT, type Runtime } from "./tools.ts";
  */
 export const SECONDS: Readonly<Record<string, number>> = {
   "tests/backup_async_test.ts": 3,
+  "tests/channels_test.ts": 4,
   "tests/cidwal_copy_test.ts": 10,
   "tests/cidwal_doc_test.ts": 3,
   "tests/cidwal_end_test.ts": 8,
@@ -57,6 +58,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/kill_kit_test.ts": 13,
   "tests/kit_steps_test.ts": 5,
   "tests/model_test.ts": 3,
+  "tests/otel_test.ts": 5,
   "tests/package_install_test.ts": 5,
   "tests/packaging_test.ts": 6,
   "tests/recovery_test.ts": 3,

@@ -4,7 +4,7 @@
 import type { LatencyHistogram } from "../types.ts";
 
 /** Upper bounds in milliseconds: 10 µs to 5 s, three to a decade. */
-const BOUNDS_MS: readonly number[] = [
+export const BOUNDS_MS: readonly number[] = [
   0.01,
   0.02,
   0.05,

@@ -43,7 +43,7 @@ export class Progress implements Disposable {
 }
 
 /** The bar as a line that is one column shorter than the terminal, so that it never wraps. */
-export function progressLine(title: string, share: number, columns: number): string {
+function progressLine(title: string, share: number, columns: number): string {
   const percent = atRight(`${Math.floor(Math.min(1, share) * 100)} %`, 6);
   const room = columns - 1 - title.length - 1 - percent.length;
   if (room < 10) return `${title}${percent}`;

@@ -56,19 +56,6 @@ function columnsOf(codePoint: number): number {
     : 1;
 }
 
-/** A text that fits, with `…` in place of its end. */
-export function fitted(text: string, columns: number): string {
-  if (width(text) <= columns) return text;
-  let kept = "";
-  let left = columns - 1;
-  for (const character of text) {
-    left -= columnsOf(character.codePointAt(0)!);
-    if (left < 0) break;
-    kept += character;
-  }
-  return `${kept}…`;
-}
-
 /** A text without characters that control the terminal, as a name may have. */
 export function visible(text: string): string {
   return text.replaceAll(

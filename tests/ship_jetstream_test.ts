@@ -579,12 +579,12 @@ test("shipTo() and followFrom() are told that the server denies access", async (
   const target = { connection: reads, jetstream: jetstream(reads), stream: "LOG", subject: SUBJECT };
   await using wal = WAL.open(null);
   await wal.logInsert(1, 2, 3, 4);
-  assertEquals(await faultOf(consume(wal, shipTo(target, { timeoutMs: 2000 })).done), "refused");
+  assertEquals(await faultOf(consume(wal, shipTo(target, { timeoutMs: 60_000 })).done), "refused");
   const allowed = { ...target, connection: all, jetstream: jetstream(all) };
   const shipping = ship(wal, allowed);
   await wal.whenApplied();
   await shipping.stop();
-  assertEquals(await faultOf(followFrom(target, new MemoryStore(), { timeoutMs: 2000 }).done), "refused");
+  assertEquals(await faultOf(followFrom(target, new MemoryStore(), { timeoutMs: 60_000 }).done), "refused");
   await assertRejects(() => server.connect({ user: "all", pass: "wrong", reconnect: false }));
   await reads.close();
   assertEquals(await faultOf(followFrom(target, new MemoryStore()).done), "closed");

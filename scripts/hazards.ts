@@ -1008,6 +1008,68 @@ export const HAZARDS: readonly Hazard[] = [
     note: "A store with applyBatch() must itself throw at what it does not know. storeConformance() tries that.",
   },
   {
+    id: "H59",
+    title: "A hold that is forgotten",
+    what:
+      "A consumer is registered, and does not run. After a crash nobody knows it, and another one has its records released. Or a record is released that a stopped consumer lacks.",
+    threatens: ["G11"],
+    tests: {
+      "faults/holds_test.ts": [
+        "WAL releases nothing that a registered consumer lacks, in random lives with crashes at any call",
+        "consume() has both header copies name a new consumer before its first record, and dropConsumer() none",
+      ],
+      "named_consumers_test.ts": [
+        "a consumer that is not running holds its records after a restart, and after a crash too",
+        "a record is released when all consumers have it, and a stopped one holds what it lacks",
+        "truncate() and checkpoint() may not pass a named consumer, running or not",
+      ],
+    },
+    note:
+      "As long as the consumer without a name is the only one, its registration comes with the next header. Until then it has released nothing.",
+  },
+  {
+    id: "H60",
+    title: "A consumer that is given up, and not told",
+    what:
+      "The log gives up a consumer that is too far behind. A crash forgets that, after slots of its records were used again. Or the consumer goes on, or its store is taken for whole later.",
+    threatens: ["G11", "G13"],
+    tests: {
+      "faults/holds_test.ts": [
+        "WAL says on the medium that a consumer is lost before it uses a slot of its records again",
+        "WAL refuses a store that lacks what a dropped consumer let go of",
+        "WAL releases nothing that a registered consumer lacks, in random lives with crashes at any call",
+      ],
+      "named_consumers_test.ts": [
+        "a consumer that is too far behind is lost, and the ring is not full",
+        "a lost consumer that runs ends with WALConsumerLostError",
+        "a lost consumer is accepted when its store was filled again",
+      ],
+    },
+  },
+  {
+    id: "H61",
+    title: "Checkpoints that wake each other",
+    what:
+      "Each consumer writes a checkpoint for what it has applied. The checkpoint wakes the other consumer, which writes one too, for ever, on an idle log.",
+    threatens: ["G16"],
+    tests: {
+      "faults/holds_test.ts": ["the checkpoints of several consumers do not wake each other for ever"],
+      "named_consumers_test.ts": ["an idle log with several consumers writes no records and no headers"],
+    },
+  },
+  {
+    id: "H62",
+    title: "A table of consumers that no writer makes",
+    what:
+      "A header with a good checksum has consumers that cannot be: ahead of what is durable, behind the tail, two of a name, a name that is no text.",
+    threatens: ["G5", "G11"],
+    tests: {
+      "format_reader_test.ts": [
+        "docs/format.md makes a reader that agrees with recovery on forged (headers) logs",
+      ],
+    },
+  },
+  {
     id: "H68",
     title: "An unknown outcome",
     what:

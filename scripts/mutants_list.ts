@@ -1772,4 +1772,79 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("src/ship/shipper.ts", "    this.#checkLog(outbox, logId);\n", ""),
     tests: faults("ship_messages"),
   },
+  {
+    name: "a new consumer is not in a header before it is relied on",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/registry.ts",
+      "    if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);",
+      "",
+    ),
+    tests: faults("holds"),
+    quick: true,
+  },
+  {
+    name: "a consumer is in one header copy of two",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/registry.ts",
+      "if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);",
+      "if (!isAlone && !this.#isWritten(name, applied, bounds)) header.write();",
+    ),
+    tests: faults("holds"),
+  },
+  {
+    name: "recovery forgets the consumers",
+    hazard: "H59",
+    edits: edit("src/recovery/recovery.ts", "  return header.consumers.map(", "  return [].map("),
+    tests: faults("holds"),
+  },
+  {
+    name: "a consumer that is behind does not count when records are released",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/holds.ts",
+      "if (hold.confirmed < confirmed) confirmed = hold.confirmed;",
+      "confirmed = hold.confirmed;",
+    ),
+    tests: faults("holds"),
+  },
+  {
+    name: "truncate() passes a consumer with a name",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/retention.ts",
+      'filter(({ name }) => name !== "" || this.#maker.runs(name))',
+      "filter(() => false)",
+    ),
+    tests: faults("holds"),
+  },
+  {
+    name: "a dropped consumer is still in the headers",
+    hazard: "H59",
+    edits: edit("src/engine/registry.ts", "    writeBoth(header);\n    room.admit();", "    room.admit();"),
+    tests: faults("holds"),
+  },
+  {
+    name: "each consumer writes a checkpoint for what another one has confirmed",
+    hazard: "H61",
+    edits: edit(
+      "src/engine/retention.ts",
+      "const isNews = through >= lsn && confirmation.given > positions.checkpointed;",
+      "const isNews = through > 0;",
+    ),
+    tests: faults("holds"),
+  },
+  {
+    name: "a consumer may be ahead of what is durable",
+    hazard: "H62",
+    edits: edit("src/format/consumer_table.ts", "lsn <= durable && (isLost", "(isLost"),
+    tests: ["tests/format_reader_test.ts"],
+  },
+  {
+    name: "two consumers may have one name",
+    hazard: "H62",
+    edits: edit("src/format/consumer_table.ts", " || entries.some((entry) => entry.name === name)", ""),
+    tests: ["tests/format_reader_test.ts"],
+  },
 ];

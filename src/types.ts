@@ -383,7 +383,8 @@ export interface ConsumeOptions {
    * How many durable records the store may lack, 1 to 2^32 − 1. A consumer that is further behind,
    * running or not, is **lost**: the log releases its records instead of being full. It ends with
    * `WALConsumerLostError`, and `stats().consumers` and `stats().warnings` say so. The ring's
-   * capacity is a limit as well for each consumer that has one.
+   * capacity is a limit as well for each consumer that has one. A consumer that starts further
+   * behind is not lost while it runs and catches up, unless the ring is full.
    *
    * @default {Infinity}
    */

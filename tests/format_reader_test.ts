@@ -1,5 +1,5 @@
 // Fault: crashes that keep any part of what was not synced, damage to what they leave, and forged
-//   fields under right checksums (H1, H2, H6, H40).
+//   fields under right checksums (H1, H2, H6, H40, H62).
 // Promise: docs/format.md says all that recovery decides, so a reader made from it alone agrees
 //   with the library (G2, G3, G5).
 // Method: random logs on a simulated disk are crashed or closed, then altered in one way or in

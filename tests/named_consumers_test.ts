@@ -1,4 +1,4 @@
-// Several consumers, each with a name: what each is given, what it holds, who is told.
+// Several consumers, each with a name: what each is given, what it holds, who is told (H59, H60).
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import {

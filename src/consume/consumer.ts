@@ -16,7 +16,14 @@ import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { Dialogue } from "./dialogue.ts";
 import { Pace } from "./pace.ts";
-import { type PositionedLog, positionOf, refusalOf, type StorePosition, takePosition } from "./position.ts";
+import {
+  lacksReleased,
+  type PositionedLog,
+  positionOf,
+  refusalOf,
+  type StorePosition,
+  takePosition,
+} from "./position.ts";
 import { Skips } from "./skips.ts";
 import type { Standing } from "./standing.ts";
 import type { StoreAnswers } from "./store_answers.ts";
@@ -175,7 +182,7 @@ export class Consumer {
       }
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
       const { loss } = log.standing;
-      if (loss !== null && position.lsn < log.positions.tail - 1) throw loss;
+      if (loss !== null && lacksReleased(position.lsn, log.positions)) throw loss;
       const refusal = refusalOf(position, log);
       if (refusal !== null) throw refusal;
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {

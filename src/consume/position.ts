@@ -88,6 +88,11 @@ function refusal({ lsn, logId }: StorePosition, { lineage, positions }: Position
   return new WALStoreError({ appliedLsn: lsn, appliedLog: logId, logId: lineage.logId, tail, durable }, why);
 }
 
+/** True if the log has released records after an LSN that stores are given. */
+export function lacksReleased(lsn: LSN, { tail, checkpointed }: PositionedLog["positions"]): boolean {
+  return lsn < checkpointed && lsn < tail - 1;
+}
+
 /**
  * The error for a store whose position is not in this log; null if the consumer may start after it.
  */
@@ -112,7 +117,7 @@ export function refusalOf(position: StorePosition, log: PositionedLog): WALStore
         `it was restored or made anew, or the store belongs to another log; open the log that the store belongs to, or ${remedy}`,
     );
   }
-  if (lsn < checkpointed && lsn < tail - 1) {
+  if (lacksReleased(lsn, log.positions)) {
     const forgot = lsn === 0 ? " (it is empty: a store in memory forgets with its process)" : "";
     return refuse(
       `the store has LSN ${lsn}${forgot}, but the log has released everything before LSN ${tail}; ${remedy}`,

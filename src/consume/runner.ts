@@ -73,7 +73,7 @@ export class Runner {
   /** Resolves when the store has everything up to an LSN. The consumer must be running. */
   whenApplied(lsn: LSN): Promise<void> {
     const { standing, milestones } = this.feed;
-    return lsn <= standing.applied ? Promise.resolve() : milestones.wait(lsn);
+    return standing.isRegistered && lsn <= standing.applied ? Promise.resolve() : milestones.wait(lsn);
   }
 
   /** Rejects all waiting callers, because the log has failed. */

@@ -15,6 +15,11 @@ export class Standing {
     this.#log = log;
   }
 
+  /** False for a new consumer that has not begun yet. */
+  get isRegistered(): boolean {
+    return this.#log.holds.get(this.name) !== undefined;
+  }
+
   /** The newest record that is in the store. */
   get applied(): LSN {
     return this.#log.holds.get(this.name)?.applied ?? this.startLsn;

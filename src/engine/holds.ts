@@ -20,6 +20,8 @@ export class Hold {
   bounds: Bounds;
   /** True if the log has given the consumer up. */
   isLost = false;
+  /** True from a start further behind than the limit until the store is within the limit. */
+  isCatchingUp = false;
 
   constructor(name: string, applied: LSN, bounds: Bounds) {
     this.name = name;

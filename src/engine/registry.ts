@@ -37,7 +37,7 @@ export class Registry {
    */
   begin(name: string, applied: LSN, bounds: Bounds): void {
     const { holds, header } = this.#parts;
-    holds.set(name, applied, bounds);
+    holds.set(name, applied, bounds).isCatchingUp = bounds.maxLagRecords > 0;
     this.#releases.followHolds();
     // Alone, the unnamed consumer is all that releases records. So its entry comes with the next
     // header.
@@ -76,8 +76,13 @@ export class Registry {
   /** Gives up each consumer that is further behind than it may be, durably. Throws nothing. */
   giveUpLaggards(): void {
     const { holds, health, header, positions: { durable } } = this.#parts;
-    const isBehind = ({ applied, bounds }: Hold) => durable - applied > (bounds.maxLagRecords || Infinity);
-    const laggards = holds.holding.filter(isBehind);
+    const laggards = holds.holding.filter((hold) => {
+      const { name, applied, bounds: { maxLagRecords } } = hold;
+      if (maxLagRecords === 0) return false;
+      const isBehind = durable - applied > maxLagRecords;
+      if (!isBehind || !this.#maker.runs(name)) hold.isCatchingUp = false;
+      return isBehind && !hold.isCatchingUp;
+    });
     if (laggards.length === 0 || !health.isGood) return;
     try {
       this.#giveUp(laggards);
@@ -98,8 +103,8 @@ export class Registry {
     if (holds.all.length === 0) return false;
     const needed = last + count - capacity;
     this.#giveUp(
-      holds.blockers(needed).filter(({ applied, bounds: { maxLagRecords } }) =>
-        maxLagRecords > 0 && last + count - applied > Math.min(maxLagRecords, capacity)
+      holds.blockers(needed).filter(({ applied, bounds: { maxLagRecords }, isCatchingUp }) =>
+        maxLagRecords > 0 && last + count - applied > (isCatchingUp ? capacity : Math.min(maxLagRecords, capacity))
       ),
     );
     const least = holds.least();

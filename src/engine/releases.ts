@@ -100,7 +100,10 @@ export class Releases {
   /** Releases what no consumer holds. */
   releaseHeld(): void {
     const { releasable } = this.#parts.holds;
-    if (releasable !== Infinity) this.release(this.releasable(releasable));
+    if (releasable === Infinity) return;
+    const confirmation = this.releasable(releasable);
+    this.note(confirmation); // so that a store that lacks a released record is refused
+    this.release(confirmation);
   }
 
   /**

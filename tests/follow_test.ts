@@ -212,6 +212,7 @@ test("WAL.follow() notices that its file was deleted, cut, or replaced by anothe
   const losses: Record<string, (path: string) => void> = {
     deleted: fs.unlinkSync,
     cut: (path) => fs.truncateSync(path, BYTES - 4096),
+    "cut to less than its headers": (path) => fs.truncateSync(path, 100),
     other: (path) => {
       WAL.open(`${path}.other`, { size: BYTES }).close();
       fs.renameSync(`${path}.other`, path);

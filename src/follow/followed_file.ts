@@ -124,8 +124,11 @@ export class FollowedFile {
 
   /** Takes what a file says. @throws as `look()`; then nothing has changed. */
   #take(file: ReadableFile, headers: HeaderReader, given: LSN): void {
+    const cut = (): WALFileGoneError => this.gone("the file was cut");
+    // No writer shortens a file. Where not even the headers are left, they are not damaged.
+    if (file === this.#file && file.sizeBytes < fileBytesOf(this.#header.capacity)) throw cut();
     const header = newestOf(file, headers);
-    if (file.sizeBytes < fileBytesOf(header.capacity)) throw this.gone("the file was cut");
+    if (file.sizeBytes < fileBytesOf(header.capacity)) throw cut();
     if (header === this.#header) return;
     this.#checkLineage(header, given);
     const seed = checksumSeed(header.logId);

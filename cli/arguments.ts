@@ -1,6 +1,7 @@
 // The command line: options and operands, each checked, each mistake one line.
 
 import { parseArgs } from "node:util";
+import { MINIMUM_FILE_BYTES } from "../src/format/layout.ts";
 import { hexToBytes, uuidToBytes } from "../src/keys.ts";
 import { UsageError } from "./exit_codes.ts";
 import { nanosOfText } from "./times.ts";
@@ -78,14 +79,14 @@ export class Given {
     });
   }
 
-  /** A size in bytes. */
+  /** A size in bytes, of a log's file. */
   bytes(name: string): number | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const [, digits = "", unit = ""] = /^(\d+)(KiB|MiB|GiB)?$/.exec(text) ?? [];
     const bytes = Number(digits) * UNITS[unit]!;
-    if (digits !== "" && Number.isSafeInteger(bytes)) return bytes;
-    throw bad(name, text, "a number of bytes such as 1048576, 64MiB or 1GiB");
+    if (digits !== "" && Number.isSafeInteger(bytes) && bytes >= MINIMUM_FILE_BYTES) return bytes;
+    throw bad(name, text, "a number of bytes from 64KiB on, such as 1048576, 64MiB or 1GiB");
   }
 }
 

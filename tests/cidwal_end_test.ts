@@ -48,7 +48,11 @@ test("cli/main.ts says in one line what is wrong with a command line, and exits 
       ],
       [
         ["import", "--size=1TB", "a"],
-        '--size "1TB" is not a number of bytes such as 1048576, 64MiB or 1GiB; see cidwal import --help',
+        '--size "1TB" is not a number of bytes from 64KiB on, such as 1048576, 64MiB or 1GiB; see cidwal import --help',
+      ],
+      [
+        ["import", "--size=63KiB", "a"],
+        '--size "63KiB" is not a number of bytes from 64KiB on, such as 1048576, 64MiB or 1GiB; see cidwal import --help',
       ],
       [["backup", "a"], "NEW is missing; see cidwal backup --help"],
       [["salvage", "a"], "give either --to NEW or --in-place; see cidwal salvage --help"],

@@ -185,6 +185,31 @@ function seedOf(memory: FileMemory, { newest }: HeaderPair, capacity: number): n
 }
 
 /**
+ * Both header copies of a file.
+ *
+ * @returns null if it is no file, or too short for a log.
+ * @throws {CommandError} if it cannot be read at all.
+ */
+export function readHeaderPair(path: string): HeaderPair | null {
+  const descriptor = openToRead(path);
+  try {
+    const headers = readHeaderBytes(descriptor);
+    return headers === null ? null : readHeaders(headers);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Null if the file is no file, or too short for a log. */
+function readHeaderBytes(descriptor: number): Uint8Array | null {
+  const status = fs.fstatSync(descriptor);
+  if (!status.isFile() || status.size < RING_AT) return null;
+  const headers = new Uint8Array(RING_AT);
+  readInto(descriptor, 0, headers, []);
+  return headers;
+}
+
+/**
  * Reads a file.
  *
  * @param watch is told how far reading and verifying are.
@@ -194,11 +219,9 @@ function seedOf(memory: FileMemory, { newest }: HeaderPair, capacity: number): n
 export async function readRawLog(path: string, watch: Watch = () => {}): Promise<RawLog | null> {
   const descriptor = openToRead(path);
   try {
-    const status = fs.fstatSync(descriptor);
-    const fileBytes = status.size;
-    if (!status.isFile() || fileBytes < RING_AT) return null;
-    const headers = new Uint8Array(RING_AT);
-    readInto(descriptor, 0, headers, []);
+    const headers = readHeaderBytes(descriptor);
+    if (headers === null) return null;
+    const fileBytes = fs.fstatSync(descriptor).size;
     const capacity = readHeaders(headers).newest?.capacity ?? 0;
     const memory = memoryOf(path, Math.max(wholeSlots(fileBytes), fileBytesOf(capacity)));
     const unreadable: number[] = [];

@@ -1,7 +1,7 @@
 // The commands that read: stat, dump, verify and follow, each run as a user runs it.
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { WAL, WALCorruptError } from "../mod.ts";
 import { readHeaders, writeHeader } from "../src/format/header.ts";
@@ -230,6 +230,7 @@ test("cli/main.ts verify tells a clean log, a torn tail, damage and other files 
   spoil(damaged, slotAt(2) + 40, slotAt(8) + 20, slotAt(9) + 63);
   const other = directory.join("other");
   writeFileSync(other, new Uint8Array(65536));
+  truncateSync(other, 2 ** 40); // longer than any memory
   const short = directory.join("short");
   writeFileSync(short, "no log");
 

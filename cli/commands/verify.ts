@@ -5,8 +5,9 @@ import { type Command, operand } from "../command.ts";
 import { Exit } from "../exit_codes.ts";
 import { stdout } from "../output.ts";
 import { Progress } from "../progress.ts";
-import { type RawLog, readRawLog } from "../raw_log.ts";
+import { type RawLog, readHeaderPair, readRawLog } from "../raw_log.ts";
 import { counted, grouped, lookOf, type Style, styled, visible } from "../terminal.ts";
+import type { HeaderPair } from "../../src/format/header.ts";
 import { lossOf } from "../../src/format/ring.ts";
 import type { Loss } from "../../mod.ts";
 
@@ -25,6 +26,12 @@ interface Verdict {
 
 const NOTHING = { closed: false, tail: 0, head: 0, records: 0, torn: [], losses: [] };
 
+const NO_FILE: Verdict = {
+  ...NOTHING,
+  verdict: "not a log",
+  why: "no file with room for the headers of a log",
+};
+
 const EXITS: Readonly<Record<Verdict["verdict"], Exit>> = {
   clean: Exit.Done,
   torn: Exit.Torn,
@@ -41,7 +48,9 @@ const STYLES: Readonly<Record<Verdict["verdict"], Style>> = {
 
 async function run(given: Given): Promise<Exit> {
   const path = operand(given, 0, "FILE");
-  const verdict = verdictOf(await read(path, given.has("quiet")));
+  const pair = readHeaderPair(path);
+  // Another program's file may be far longer than a log.
+  const verdict = notOurs(pair) ?? verdictOf(await read(path, given.has("quiet")));
   if (given.has("json")) stdout.text(`${JSON.stringify({ path, ...verdict })}\n`);
   else if (!given.has("quiet")) describe(path, verdict, given.has("no-color"));
   stdout.end();
@@ -54,9 +63,12 @@ async function read(path: string, isQuiet: boolean): Promise<RawLog | null> {
 }
 
 function verdictOf(log: RawLog | null): Verdict {
-  if (log === null) return { ...NOTHING, verdict: "not a log", why: "no file with room for the headers of a log" };
+  if (log === null) return NO_FILE;
   const { verdict, pair, capacity } = log;
-  if (verdict === null) return withoutHeader(log);
+  if (verdict === null) {
+    const why = `both header copies are damaged (${pair.copies.join(", ")})`;
+    return { ...NOTHING, verdict: "damaged", why };
+  }
   const { clean, tail, damaged, unsupported, debris, torn, phantoms } = verdict;
   const { head } = log;
   const losses = damaged.map(({ first, last }) => lossOf(first, last, capacity));
@@ -92,16 +104,16 @@ function verdictOf(log: RawLog | null): Verdict {
   };
 }
 
-/** Neither header copy is valid. */
-function withoutHeader({ pair }: RawLog): Verdict {
-  const { copies } = pair;
-  if (copies.every((copy) => copy === "magic")) {
+/** The verdict on a file that is no log of this version, by its header copies; null on others. */
+function notOurs(pair: HeaderPair | null): Verdict | null {
+  if (pair === null) return NO_FILE;
+  if (pair.copies.every((copy) => copy === "magic")) {
     return { ...NOTHING, verdict: "not a log", why: "it does not begin as a log of this library" };
   }
-  if (copies.every((copy) => copy === "version")) {
+  if (pair.copies.every((copy) => copy === "version")) {
     return { ...NOTHING, verdict: "not a log", why: "its format is of another version" };
   }
-  return { ...NOTHING, verdict: "damaged", why: `both header copies are damaged (${copies.join(", ")})` };
+  return null;
 }
 
 /** The most places that are listed for people; JSON has all. */

@@ -1,8 +1,7 @@
 // What commands write: to standard output, or to a new file that is there whole or not at all.
 
 import * as fs from "node:fs";
-import { basename, dirname, join } from "node:path";
-import process from "node:process";
+import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers";
 import { CommandError, errnoOf, Exit, exitFor } from "./exit_codes.ts";
 
@@ -110,7 +109,8 @@ export const stdout: Output = new DescriptorOutput(STDOUT, "to standard output")
  */
 export function newFile(path: string, mode = 0o666): Output {
   if (fs.existsSync(path)) throw exists(path);
-  const hidden = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  // A name of its own: of a known length, and never one that a killed process has left.
+  const hidden = join(dirname(path), `.cidwal-${crypto.randomUUID()}`);
   const name = JSON.stringify(path);
   let descriptor: number;
   try {

@@ -330,6 +330,17 @@ test("cli/main.ts salvage --to writes a new log, and leaves the damaged file as 
   assertEquals(contentsOf(copy), contentsOf(to));
 });
 
+test("cli/main.ts makes files with names of the greatest length", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  spoil(path, slotAt(2) + 40);
+  const [exported, salvaged] = ["e", "s"].map((letter) => letter.repeat(255));
+  await runTool(["export", "--output", directory.join(exported!), path]);
+  await runs(["salvage", "--quiet", "--to", directory.join(salvaged!), path]);
+  assertEquals(readdirSync(directory.path).sort(), [exported, "log", salvaged]);
+});
+
 test("cli/main.ts salvage --in-place asks first, and keeps the damaged file", async () => {
   using directory = tempDir();
   const path = makeDamaged(directory);

@@ -146,6 +146,26 @@ test("salvage() makes a good log, which takes appends and opens strictly from th
   assertEquals([lsns(wal.replay()), wal.recovery.clean, wal.recovery.losses], [range(1, 15), true, []]);
 });
 
+test("salvage() keeps what checkpoints after the damage say, so that no later recovery takes it for news", async () => {
+  const disk = new SimulatedDisk();
+  let wal = openOn(disk);
+  fill(wal, 10);
+  wal.checkpoint(10);
+  disk.damage.flipBit(PATH, 16384 + 2 * 64 + 50, 2);
+  disk.crash({ mode: "kill" });
+  wal = openOn(disk, { recovery: "salvage" });
+  const store = new ListStore();
+  store.before = () => {
+    throw new Error("not now");
+  };
+  await assertRejects(() => wal.consumeAsync(store, { name: "late" }), Error, "not now");
+  const { position } = wal.stats().consumers[0]!;
+  disk.crash({ mode: "kill" });
+  wal = openOn(disk);
+  assertEquals(wal.stats().consumers[0]!.position, position);
+  wal.close();
+});
+
 test("salvage() of a good log changes nothing and keeps no copy", () => {
   const disk = new SimulatedDisk();
   {

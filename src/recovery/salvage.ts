@@ -48,9 +48,10 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
     putCheckpoints(copy, first, slots, tail, kept);
     return copy;
   };
+  const checkpoint = Math.min(head - 1, latestCheckpoint(state, slots, kept));
   const losses = lossesOf(slots, tail, head, kept);
   if (overwritten !== null) losses.unshift(lossOf(overwritten.first, overwritten.last, slots.count));
-  const saved = { ...state, head, ...latestTime(state, slots, kept.subarray(0, head - tail)) };
+  const saved = { ...state, head, checkpoint, ...latestTime(state, slots, kept.subarray(0, head - tail)) };
   return { pieces: () => imagePieces({ header, state: saved, read }), head, losses };
 }
 
@@ -64,6 +65,22 @@ function latestTime(state: LogState, slots: Slots, kept: Uint8Array): Pick<LogSt
   const last = kept.lastIndexOf(1);
   if (last >= 0) observe(clock, slots, state.tail + last);
   return { timeNanos: clock.nanos, timeSeq: clock.seq };
+}
+
+/**
+ * The highest LSN that a checkpoint names, also a kept one from after the first damaged record. If
+ * the new header named an earlier one, a later recovery would take that checkpoint for news, and
+ * for what consumers have that registered since.
+ */
+function latestCheckpoint({ tail, checkpoint }: LogState, slots: Slots, kept: Uint8Array): LSN {
+  let highest = checkpoint;
+  kept.forEach((isKept, index) => {
+    const slot = slotOf(tail + index, slots.count);
+    if (isKept === 1 && slots.opTypeAt(slot) === OpType.Checkpoint) {
+      highest = Math.max(highest, slots.checkpointAt(slot));
+    }
+  });
+  return highest;
 }
 
 function observe(clock: HybridClock, slots: Slots, lsn: LSN): void {

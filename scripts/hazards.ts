@@ -1011,7 +1011,7 @@ export const HAZARDS: readonly Hazard[] = [
     id: "H59",
     title: "A hold that is forgotten",
     what:
-      "A consumer is registered, and does not run. After a crash nobody knows it, and another one has its records released. Or a record is released that a stopped consumer lacks.",
+      "A consumer is registered, and does not run. After a crash nobody knows it, or takes it for further than it is, and another one has its records released. Or a record is released that a stopped consumer lacks.",
     threatens: ["G11"],
     tests: {
       "faults/holds_test.ts": [
@@ -1020,12 +1020,15 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "named_consumers_test.ts": [
         "a consumer that is not running holds its records after a restart, and after a crash too",
+        "the unnamed consumer holds its records from its start on, also if it was alone before a crash",
+        "a consumer whose store has gone back holds what the store lacks, after a crash too",
         "a record is released when all consumers have it, and a stopped one holds what it lacks",
         "truncate() and checkpoint() may not pass a named consumer, running or not",
       ],
+      "salvage_test.ts": [
+        "salvage() keeps what checkpoints after the damage say, so that no later recovery takes it for news",
+      ],
     },
-    note:
-      "As long as the consumer without a name is the only one, its registration comes with the next header. Until then it has released nothing.",
   },
   {
     id: "H60",

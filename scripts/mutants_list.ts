@@ -1775,11 +1775,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a new consumer is not in a header before it is relied on",
     hazard: "H59",
-    edits: edit(
-      "src/engine/registry.ts",
-      "    if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);",
-      "",
-    ),
+    edits: edit("src/engine/registry.ts", "    if (!this.#isWritten(name, applied, bounds)) writeBoth(header);\n", ""),
     tests: faults("holds"),
     quick: true,
   },
@@ -1788,10 +1784,32 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H59",
     edits: edit(
       "src/engine/registry.ts",
-      "if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);",
-      "if (!isAlone && !this.#isWritten(name, applied, bounds)) header.write();",
+      "if (!this.#isWritten(name, applied, bounds)) writeBoth(header);",
+      "if (!this.#isWritten(name, applied, bounds)) header.write();",
     ),
     tests: faults("holds"),
+  },
+  {
+    name: "the unnamed consumer is not in a header while it is alone",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/registry.ts",
+      "if (!this.#isWritten(",
+      'if ((name !== "" || holds.all.length > 1) && !this.#isWritten(',
+    ),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a checkpoint after the header counts for a store that has gone back",
+    hazard: "H59",
+    edits: edit("src/engine/registry.ts", "checkpointed <= Math.max(applied, latest.checkpoint) &&", ""),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a salvaged log takes its old checkpoints for news",
+    hazard: "H59",
+    edits: edit("src/recovery/salvage.ts", "{ ...state, head, checkpoint, ", "{ ...state, head, "),
+    tests: ["tests/salvage_test.ts"],
   },
   {
     name: "recovery forgets the consumers",

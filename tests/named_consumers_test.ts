@@ -109,6 +109,27 @@ test("a consumer that is not running holds its records after a restart, and afte
   }
 });
 
+test("the unnamed consumer holds its records from its start on, also if it was alone before a crash", async () => {
+  const disk = new SimulatedDisk({ seed: 11 });
+  let wal = openOn(disk);
+  const store = new ListStore();
+  fill(wal, 4);
+  await catchUp(wal, store, {});
+  fill(wal, 4);
+  wal.flush();
+  disk.crash({ mode: "kill" });
+  wal = openOn(disk);
+  await catchUp(wal, new ListStore(), { name: "search" });
+  await catchUp(wal, store, { maxLagRecords: 100 });
+  assertEquals(store.applied.filter((lsn) => lsn <= 4), range(1, 4));
+  assertEquals(new Set(store.applied).size, 8);
+  await catchUp(wal, store, {});
+  disk.crash({ mode: "kill" });
+  wal = openOn(disk);
+  assertEquals(consumer(wal, "").maxLagRecords, Infinity);
+  wal.close();
+});
+
 test("a consumer whose store has gone back holds what the store lacks, after a crash too", async () => {
   const disk = new SimulatedDisk({ seed: 10 });
   const wal = openOn(disk);

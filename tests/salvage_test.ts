@@ -1,4 +1,5 @@
-// Fault: rot in acknowledged records, and a cut file (H6, H9).
+// Fault: rot in acknowledged records, and a cut file (H6, H9). A later recovery misreads what was
+//   salvaged (H59).
 // Promise: strict recovery refuses and touches nothing. Salvage keeps what can be proved, lists the
 //   rest and keeps the damaged file (G5).
 // Method: damage each record of small logs with and without batches, and compare what is kept with

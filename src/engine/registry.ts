@@ -39,10 +39,7 @@ export class Registry {
     const { holds, header } = this.#parts;
     holds.set(name, applied, bounds).isCatchingUp = bounds.maxLagRecords > 0;
     this.#releases.followHolds();
-    // Alone, the unnamed consumer is all that releases records. So its entry comes with the next
-    // header.
-    const isAlone = name === "" && holds.all.length === 1 && bounds.maxLagRecords === 0 && bounds.keepRecords === 0;
-    if (!isAlone && !this.#isWritten(name, applied, bounds)) writeBoth(header);
+    if (!this.#isWritten(name, applied, bounds)) writeBoth(header);
   }
 
   /**

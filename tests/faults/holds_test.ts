@@ -216,9 +216,9 @@ class Life {
     const known = this.#known.get("")!;
     const last = known.kept.lsns.at(-1) ?? 0;
     if (this.wal.tail - 1 > last) {
+      known.isUnsure = true;
       this.wal.dropConsumer("");
       this.#forget("");
-      known.isUnsure = false;
     }
   }
 
@@ -251,9 +251,7 @@ class Life {
     const { wal } = this;
     for (const [name, known] of this.#known) {
       const stats = this.#stats(name);
-      // The unnamed consumer's registration comes with the next header.
-      if (stats === undefined && name === "" && known.after !== null) this.#forget("");
-      if (known.after === null || (stats === undefined && name === "")) continue;
+      if (known.after === null) continue;
       assert(stats !== undefined, `${JSON.stringify(name)} is forgotten\n${this.simulation.disk.describe(30)}`);
       if (stats.lost) {
         assertEquals(name, "bounded");

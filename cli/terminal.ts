@@ -137,9 +137,20 @@ export function wrapped(text: string, columns: number): string[] {
     if (line !== "") lines.push(line);
     line = word;
     while (width(line) > columns) {
-      lines.push(line.slice(0, columns));
-      line = line.slice(columns);
+      const start = beginning(line, columns);
+      lines.push(start);
+      line = line.slice(start.length);
     }
   }
   return [...lines, line];
+}
+
+/** The longest beginning of a text that fits, but at least one character. */
+function beginning(text: string, columns: number): string {
+  let start = "";
+  for (const character of text) {
+    if (start !== "" && width(start + character) > columns) break;
+    start += character;
+  }
+  return start;
 }

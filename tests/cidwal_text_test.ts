@@ -35,6 +35,8 @@ test("width() counts columns, not characters, and no styles", () => {
 test("wrapped() loses nothing, and keeps lines short", () => {
   assertEquals(wrapped("one two three", 7), ["one two", "three"]);
   assertEquals(wrapped("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
+  assertEquals(wrapped("索引文件a", 5), ["索引", "文件a"]);
+  assertEquals(wrapped("😀😀😀", 3), ["😀", "😀", "😀"]);
 });
 
 test("bar() is exact to an eighth of a column, and shows every share above 0", () => {

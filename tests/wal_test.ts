@@ -241,7 +241,8 @@ test("stats() agrees with what was done", async () => {
     checksumFailures: 0,
     oldestUnconsumedAgeMs: 0,
     consuming: false,
-    consumer: { state: "none", attempts: 0, lastError: null, callMs: 0 },
+    consumer: { state: "none", attempts: 0, lastError: null, callMs: 0, skipped: 0, skippedLsns: [] },
+    consumers: [],
     poisoned: false,
   });
   assertEquals([syncLatency.count, syncLatency.counts.reduce((sum, count) => sum + count)], [2, 2]);

@@ -149,7 +149,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * ```ts
    * import { WAL } from "@cidstore/wal";
    *
-   * const path = "/tmp/inspect-example.wal";
+   * const path = "inspect-example.wal";
    * WAL.open(path).close();
    * const { clean, capacity, warnings } = WAL.inspect(path);
    * console.log(clean, capacity, warnings); // true 1048320 []

@@ -54,7 +54,7 @@ export interface FollowerParts {
  * ```ts
  * import { WAL } from "@cidstore/wal";
  *
- * const path = "/tmp/follow-example.wal";
+ * const path = "follow-example.wal";
  * using wal = WAL.open(path); // usually in another process
  * await wal.batchInsert([[1, 2, 3, 4], [5, 6, 7, 8]]);
  *
@@ -151,7 +151,7 @@ export class Follower implements Disposable {
    * ```ts
    * import { WAL } from "@cidstore/wal";
    *
-   * const path = "/tmp/iterate-example.wal";
+   * const path = "iterate-example.wal";
    * await using wal = WAL.open(path, { followers: true }); // usually in another process
    * await wal.logInsert(1, 2, 3, 4);
    *

@@ -21,6 +21,7 @@ export const PROMISES = {
   G14: "The runtime's sandbox holds; a log is its owner's alone, and no link is followed at creation.",
   G15: "Bad input throws before a byte is written.",
   G16: "The event loop is not held by the disk.",
+  G19: "A follower shows whole batches of durable records as they were appended, and never writes.",
   G20: "What is shipped arrives exactly once and in order, or is refused with a typed error.",
 } as const;
 
@@ -1071,6 +1072,97 @@ export const HAZARDS: readonly Hazard[] = [
         "docs/format.md makes a reader that agrees with recovery on forged (headers) logs",
       ],
     },
+  },
+  {
+    id: "H63",
+    title: "Something else at the live file's path",
+    what:
+      "The path of the live file is known in advance. A link, a pipe, a directory or somebody's file is there, or the sandbox denies it, or it is deleted or replaced while it is used.",
+    threatens: ["G14", "G19"],
+    tests: {
+      "faults/follow_live_file_test.ts": [
+        "WAL.open() with followers leaves a symbolic link at the live file's path alone, and goes on",
+        "WAL.open() with followers goes on when the sandbox denies the live file, and so does a follower",
+        "Follower believes no live file that is a link, is another user's, or is copied from another log",
+        "WAL.follow() needs permission to read the log, and no other",
+      ],
+      "follow_live_test.ts": [
+        "Follower goes on when the live file is deleted or replaced, and uses the next one",
+      ],
+    },
+  },
+  {
+    id: "H64",
+    title: "A record that is stored while it is read",
+    what: "A follower copies a slot while the writer stores a record there, so the copy has words of two records.",
+    threatens: ["G19"],
+    tests: {
+      "faults/follow_torn_test.ts": [
+        "Follower shows no mixture of two records, whatever words of a slot its copy has of each",
+      ],
+      "faults/follow_processes_test.ts": [
+        "Follower reads what a writer on deno writes over many laps",
+      ],
+    },
+    note: "A mixture whose checksum of 32 bits is right by chance would be shown.",
+  },
+  {
+    id: "H65",
+    title: "Headers and live files that are torn or stale",
+    what:
+      "A follower reads a header or a live file while it is stored, or a live file that a dead writer has left. It takes records for durable that are not.",
+    threatens: ["G19"],
+    tests: {
+      "faults/follow_torn_test.ts": [
+        "Follower reads on while the writer stores a header, and while both copies are torn for a moment",
+      ],
+      "follow_live_test.ts": [
+        "Follower knows the newest group from the live file, and only for the header that it names",
+      ],
+      "follow_test.ts": [
+        "WAL.follow() shows durable records only, as far as the file proves that",
+      ],
+    },
+  },
+  {
+    id: "H66",
+    title: "A follower that is lapped",
+    what:
+      "The log waits for no follower. It releases records that a follower has still to read, and stores others into their slots.",
+    threatens: ["G19"],
+    tests: {
+      "follow_test.ts": [
+        "cursor() of a follower throws WALLaggedError once the writer has overwritten its next record",
+        "records() of a follower goes on over many laps, and reads released records as long as they are there",
+      ],
+      "faults/follow_torn_test.ts": [
+        "Follower tells overwritten records from damaged ones, at each record",
+      ],
+      "follow_consume_test.ts": [
+        "consumeAsync() of a follower ends with the errors of the log, of the store, and of a store that does not fit",
+      ],
+    },
+  },
+  {
+    id: "H67",
+    title: "Another file or another history under a follower",
+    what:
+      "The log is resized, salvaged, put back from a copy, made anew, deleted, or reopened after a crash of its writer, while a follower reads it.",
+    threatens: ["G19"],
+    tests: {
+      "follow_test.ts": [
+        "WAL.follow() goes on after a resize, in the larger and in the smaller file",
+        "WAL.follow() notices that its file was deleted, cut, or replaced by another log",
+        "WAL.follow() goes on in a backup that is put in place, if that has all that was read",
+        "WAL.follow() throws WALRewoundError when an older state of the file is put back",
+      ],
+      "faults/follow_processes_test.ts": [
+        "Follower goes on when its writer is killed again and again, and started anew",
+        "Follower that is killed leaves nothing behind, and keeps no writer out",
+      ],
+    },
+    note:
+      "If the newest record that was read is overwritten by the time the follower looks, an older file with another history shows only by its ids.",
   },
   {
     id: "H68",

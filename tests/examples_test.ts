@@ -108,6 +108,12 @@ test("examples/point_in_time.ts restores the store of a minute ago, and again", 
   }
 });
 
+test("examples/follow.ts prints what its other process logs", async () => {
+  const { code, stdout, stderr } = await runScript("examples/follow.ts");
+  const said = [1, 2, 3, 4, 5].map((n) => `LSN ${n}: ${n} is ${n * n}\n`).join("");
+  assertEquals([code, stdout, stderr], [0, said, ""]);
+});
+
 test("examples/key_value/crash.ts finds each change that the killed server has answered", async () => {
   using directory = tempDir();
   const { code, stdout, stderr } = await runScript("examples/key_value/crash.ts", { env: { TMPDIR: directory.path } });

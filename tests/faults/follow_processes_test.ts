@@ -1,5 +1,5 @@
 // Fault: another process writes the log, on any runtime, laps its followers, is killed and started
-//   again; a follower is killed (H66). Its file is put on a read-only medium.
+//   again; a follower is killed (H64, H66, H67). Its file is put on a read-only medium.
 // Promise: a follower gets each record once, in order, as it was written, and whole batches, or is
 //   told which are gone. What it was given stays. A dead follower holds nothing (G19).
 // Method: real processes. The records tell their LSN and their batch.

@@ -1,5 +1,5 @@
-// Fault: a follower copies a slot while the writer stores a record into it, so the copy has words of
-//   both (H64). Or the headers, or the live file (H65).
+// Fault: a follower copies a slot while the writer stores a record into it, so the copy has words
+//   of both (H64). Or headers are torn (H65), or the slots are used again (H66).
 // Promise: no record is shown that was not appended, and a released one that is overwritten is
 //   WALLaggedError, not damage (G19).
 // Method: files whose bytes change under the copy. Of one slot, pairs of states that the first

@@ -77,8 +77,8 @@ export function openLibc(on: Platform, ffi: BunFFI = bunFFI()): Libc {
   const { calls, library } = bind(ffi, on);
   const find = (name: string): Call | undefined => {
     const call = calls[on.symbols[name] ?? name];
-    // A 64-bit result may be a bigint.
-    return call && on.signatures[name]?.[1] === "long" ? (...values) => Number(call(...values)) : call;
+    if (call === undefined || on.signatures[name]?.[1] !== "long") return call;
+    return (...values) => Number(call(...values)); // a 64-bit result may be a bigint
   };
   const view = (address: number, lengthBytes: number): ArrayBuffer => {
     const buffer = checked(ffi.toArrayBuffer(address, 0, lengthBytes));

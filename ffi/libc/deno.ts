@@ -74,8 +74,8 @@ export function openLibc(on: Platform): Libc {
   const calls = bind(deno, on);
   const find = (name: string): NumberCall | undefined => {
     const call = calls[name];
-    // A 64-bit result is a bigint.
-    return call && on.signatures[name]?.[1] === "long" ? (...values) => Number(call(...values)) : call as NumberCall;
+    if (call === undefined || on.signatures[name]?.[1] !== "long") return call as NumberCall | undefined;
+    return (...values) => Number(call(...values)); // a 64-bit result is a bigint
   };
   const view = (address: number, lengthBytes: number): ArrayBuffer =>
     deno.UnsafePointerView.getArrayBuffer(deno.UnsafePointer.create(BigInt(address)), lengthBytes);

@@ -24,7 +24,9 @@ interface Symbol {
   readonly declarations: readonly Declaration[];
 }
 
-const MODULES = Object.values<string>(JSON.parse(readFileSync(new URL("deno.json", PROJECT_URL), "utf8")).exports);
+const EXPORTS: Record<string, string> = JSON.parse(readFileSync(new URL("deno.json", PROJECT_URL), "utf8")).exports;
+/** All entries but the program, which has no reference. */
+const MODULES = Object.entries(EXPORTS).filter(([name]) => name !== "./cidwal").map(([, module]) => module);
 const INSTALLED = fileURLToPath(new URL("node_modules/.bin/deno", PROJECT_URL));
 const DENO = runtime === "deno" ? runtimeBinary() : existsSync(INSTALLED) ? INSTALLED : "deno";
 const skip = spawnSync(DENO, ["--version"], { stdio: "ignore" }).status !== 0 && "Deno is not installed";

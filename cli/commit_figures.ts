@@ -5,13 +5,12 @@
 import * as fs from "node:fs";
 import { FileMemory, type LogInspection } from "../mod.ts";
 import { readHeaders } from "../src/format/header.ts";
-import { RECORD_BYTES, RING_AT } from "../src/format/layout.ts";
+import { NANOS_PER_MS, RECORD_BYTES, RING_AT } from "../src/format/layout.ts";
 import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
 import { rangesOf } from "../src/format/ring.ts";
 
 /** The most records that are looked at. */
 const MOST_RECORDS = 65_536;
-const NANOS_PER_MS = 1_000_000n;
 
 /** A bar of a histogram. */
 export interface Bucket {

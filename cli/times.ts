@@ -1,6 +1,7 @@
 // Times as text: exact to the nanosecond, in UTC.
 
-const NANOS_PER_MS = 1_000_000n;
+import { NANOS_PER_MS } from "../src/format/layout.ts";
+
 const NANOS_PER_S = 1_000_000_000n;
 const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 

@@ -1,11 +1,11 @@
 // The figures of an open log, read from its parts.
 
 import type { Consumers } from "./consume/consumers.ts";
-import { NANOS_PER_MS } from "./engine/hybrid_clock.ts";
 import type { WallClock } from "./engine/wall_clock.ts";
 import type { EngineParts } from "./engine/parts.ts";
 import type { Publisher } from "./engine/publisher.ts";
 import { createdMsOf } from "./format/header.ts";
+import { NANOS_PER_MS } from "./format/layout.ts";
 import { consumerName, type Hold } from "./engine/holds.ts";
 import type { LatencyHistogram, LSN, RegisteredConsumerStats, WALStats } from "./types.ts";
 

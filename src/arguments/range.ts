@@ -1,12 +1,10 @@
 // The records that a caller asks for: a range, a time, the end of a backup.
 
 import { WALTruncatedError } from "../errors.ts";
+import { NANOS_PER_MS } from "../format/layout.ts";
 import type { BackupOptions, LSN, RecordRange } from "../types.ts";
 import { checkInteger, checkLsn, checkU64, show } from "./numbers.ts";
 import { checkOptionNames } from "./objects.ts";
-
-/** A `Date` counts in milliseconds, hybrid time in nanoseconds. */
-const NANOS_PER_MS = 1_000_000n;
 
 /** Milliseconds of a `Date` of any realm; throws for other values. Runs no code of the caller. */
 const msOf: (value: unknown) => number = Function.prototype.call.bind(Date.prototype.getTime);

@@ -6,9 +6,7 @@
 
 import { MAX_U32, MAX_U64 } from "../arguments/numbers.ts";
 import { assert } from "../assert.ts";
-
-/** Wall clocks count in milliseconds, hybrid time in nanoseconds. */
-export const NANOS_PER_MS = 1_000_000n;
+import { NANOS_PER_MS } from "../format/layout.ts";
 
 /** The clock of one log. Each time it gives is greater than all it gave or observed before. */
 export class HybridClock {

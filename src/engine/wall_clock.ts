@@ -4,7 +4,8 @@
 // all later times there. So a reading that is far ahead is a jump, unless a monotonic clock,
 // which nobody sets, shows that as much time has passed since the previous reading.
 
-import { type HybridClock, NANOS_PER_MS } from "./hybrid_clock.ts";
+import { NANOS_PER_MS } from "../format/layout.ts";
+import type { HybridClock } from "./hybrid_clock.ts";
 
 /**
  * A reading is due after this many hybrid times, or after `refresh()`. Readings are rare, because a

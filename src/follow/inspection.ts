@@ -3,11 +3,10 @@
 import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import { toWALError } from "../errors.ts";
 import { createdMsOf } from "../format/header.ts";
+import { NANOS_PER_MS } from "../format/layout.ts";
 import { HEADER_LOOKS, HeaderReader, waitForWriter } from "./log_reader.ts";
 import { FollowedLog } from "./followed_log.ts";
 import type { LogInspection, LSN } from "../types.ts";
-
-const NANOS_PER_MS = 1_000_000n;
 
 /** Inspects the log at a path. @throws as `WAL.inspect()`. */
 export function inspectLog(path: string, reading: ReadingSystem): LogInspection {

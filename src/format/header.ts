@@ -30,6 +30,7 @@ import {
   LOG_ID_BYTES,
   MAGIC,
   MAX_CAPACITY,
+  NANOS_PER_MS,
   RECORD_BYTES,
   STATE_CLEAN,
   STATE_ERASING,
@@ -37,8 +38,6 @@ import {
 import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
 import { getSafeU64, setU64 } from "./u64.ts";
 import type { LogOrigin, LSN } from "../types.ts";
-
-const NANOS_PER_MS = 1_000_000n;
 
 /** What a header copy says. */
 export interface Header {

@@ -87,6 +87,9 @@
 /** The format version that this code reads and writes. */
 export const FORMAT_VERSION = 1;
 
+/** Times are nanoseconds; wall clocks and `Date` count in milliseconds. */
+export const NANOS_PER_MS = 1_000_000n;
+
 /** Bytes of a header copy. */
 export const HEADER_BYTES = 4096;
 /** Offset of each header copy. */

@@ -1,7 +1,7 @@
 // A consumer as an object: the handle that stops it.
 
 import { secondsToMs } from "./arguments/consumer.ts";
-import { storeCalls } from "./consume/store_call.ts";
+import { whenStopped } from "./consume/store_call.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "./types.ts";
 import { appliedBy, type WAL } from "./wal.ts";
 
@@ -73,8 +73,7 @@ class StoppableConsumer implements Consumption {
 
   stop(): Promise<void> {
     this.#stopping.abort();
-    const call = storeCalls.getStore();
-    return call?.isRunning && call.signal === this.#signal ? Promise.resolve() : this.done;
+    return whenStopped(this.#signal, this.done);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -34,6 +34,17 @@ export function isInCallOf(feed: CallingFeed): boolean {
   return call !== undefined && call.isRunning && call.feed === feed;
 }
 
+/**
+ * What `stop()` of a consumer's handle waits for: its end, but nothing in code that its own store
+ * runs, because the consumer cannot end before the store returns.
+ *
+ * @param signal of the handle, which marks the calls of its consumer.
+ */
+export function whenStopped(signal: AbortSignal, ended: Promise<void>): Promise<void> {
+  const call = storeCalls.getStore();
+  return call?.isRunning && call.signal === signal ? Promise.resolve() : ended;
+}
+
 /** Calls a store, and marks the call until it has returned. */
 export async function callStore<T>(
   feed: CallingFeed,

@@ -3,7 +3,7 @@
 import type { TakenConsumer } from "../arguments/consumer.ts";
 import { Consumer } from "../consume/consumer.ts";
 import { givePositionBack } from "../consume/position.ts";
-import { storeCalls } from "../consume/store_call.ts";
+import { whenStopped } from "../consume/store_call.ts";
 import { WALShipError, WALStoreError } from "../errors.ts";
 import type { ConsumerStats, LSN } from "../types.ts";
 import type { Source } from "./ports.ts";
@@ -66,8 +66,7 @@ class Follower implements Following {
 
   stop(): Promise<void> {
     this.#stopping.abort();
-    const call = storeCalls.getStore();
-    return call?.isRunning && call.signal === this.#signal ? Promise.resolve() : this.done;
+    return whenStopped(this.#signal, this.done);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -8,7 +8,7 @@ import { newestAt } from "../src/read/by_time.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { sealInFile } from "./support/codec_reference.ts";
 import { CAPACITY, items, lsns, openInMemory, openOn, PATH, range } from "./support/logs.ts";
-import { RingBuilder } from "./support/rings.ts";
+import { RingBuilder, sourceOf } from "./support/rings.ts";
 import { test } from "./support/test.ts";
 
 const MS = 1_000_000n;
@@ -165,17 +165,11 @@ test("newestAt() looks at as many records as a bisection needs, and no others", 
   const slots = ring.build();
   for (let asked = 40n; asked <= 105n; asked++) {
     const read: number[] = [];
-    const source = {
-      path: null,
-      tail: 41,
-      slots: () => slots,
-      makeReadable: (first: number, last: number) => {
-        assertEquals(first, last);
-        read.push(first);
-      },
-      release: () => {},
-      counted: <Thrown>(error: Thrown) => error,
+    const makeReadable = (first: number, last: number) => {
+      assertEquals(first, last);
+      read.push(first);
     };
+    const source = { ...sourceOf(slots, 41), makeReadable };
     assertEquals(newestAt(source, 41, 104, asked), Math.min(Number(asked), 104));
     assert(read.length <= 7, read.join());
   }

@@ -16,7 +16,7 @@ import { salvage } from "../src/recovery/salvage.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { sealInFile } from "./support/codec_reference.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openOn, PATH, range } from "./support/logs.ts";
-import { RingBuilder, torn } from "./support/rings.ts";
+import { RingBuilder, sourceOf, torn } from "./support/rings.ts";
 import { systemWithMapping } from "./support/region.ts";
 import { test } from "./support/test.ts";
 
@@ -315,14 +315,7 @@ test("salvage() of a long log over the end of the ring keeps each record and its
 test("salvage() makes no valid record of one that is damaged after it was verified", () => {
   const ring = new RingBuilder(64).records(1, 9);
   const slots = ring.build();
-  const source = {
-    path: null,
-    tail: 1,
-    slots: () => slots,
-    makeReadable: () => {},
-    release: () => {},
-    counted: <Thrown>(error: Thrown) => error,
-  };
+  const source = sourceOf(slots);
   const { pieces } = salvage(source, slots, { header: HEADER, state: EMPTY_LOG, proved: 9, overwritten: null });
   slots.words[16384 / 4 + 4 * 16 + 9]! ^= 1;
   const disk = new SimulatedDisk();
@@ -353,14 +346,7 @@ test("salvage() keeps batches whole or not at all, invents nothing, and loses no
       for (const lsn of damaged) ring.put(lsn, torn({ lsn }));
       const proved = Math.min(provedAt, last);
       const slots = ring.build();
-      const source = {
-        path: null,
-        tail: 1,
-        slots: () => slots,
-        makeReadable: () => {},
-        release: () => {},
-        counted: <Thrown>(error: Thrown) => error,
-      };
+      const source = sourceOf(slots);
       const request = { header: HEADER, state: EMPTY_LOG, proved, overwritten: null };
       const { pieces, head, losses } = salvage(source, slots, request);
       assert(head > proved && head <= last + 1);

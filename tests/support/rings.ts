@@ -3,6 +3,7 @@
 import { FileMemory } from "../../ffi/file_memory.ts";
 import { type Header, readHeader } from "../../src/format/header.ts";
 import { checksumSeed, Slots } from "../../src/format/record.ts";
+import type { ReadSource } from "../../src/read/source.ts";
 import { headerBytes, LOG_ID, recordBytes, type ReferenceHeader, type ReferenceRecord } from "./reference.ts";
 
 /** A header that recovery gets, as it would be read from a file. */
@@ -61,4 +62,10 @@ export function torn(record: ReferenceRecord): Uint8Array {
   const bytes = recordBytes(record);
   bytes[40]! ^= 0x10;
   return bytes;
+}
+
+/** A ring as what reads the log sees it. */
+export function sourceOf(slots: Slots, tail = 1): ReadSource {
+  const counted = <Thrown>(error: Thrown): Thrown => error;
+  return { path: null, tail, slots: () => slots, makeReadable: () => {}, release: () => {}, counted };
 }

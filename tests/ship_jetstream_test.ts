@@ -24,13 +24,15 @@ import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { mountSkip } from "./support/loop_device.ts";
-import { NatsServer, noNats, SUBJECT } from "./support/nats.ts";
+import { commonNats, NatsServer, noNats, SUBJECT } from "./support/nats.ts";
 import { tempDir } from "./support/temp.ts";
 import { test, type TestOptions } from "./support/test.ts";
 
 /** Sockets outlive a test by a moment, and Deno would call that a leak. */
 const OPTIONS: TestOptions = { skip: noNats, sanitize: false };
 const RETRY = { onError: () => "retry" as const };
+/** Whoever asks a server while it is killed gets no answer, and asks again after this time. */
+const TIMEOUT_MS = 300;
 
 /** Waits for something that a server has a part in. */
 async function eventually(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
@@ -81,7 +83,7 @@ async function caughtUp(store: { appliedLsn(): LSN; entries(): Iterable<unknown>
 
 /** Appends until a stream has what the log has now. A failure is noticed by the next run. */
 function hasShipped(target: JetStream, wal: WAL): Promise<void> {
-  const reader = new JetStreamTarget(target, 5000);
+  const reader = new JetStreamTarget(target, TIMEOUT_MS);
   const last = wal.durable;
   return eventually(async () => {
     await wal.logInsert(7, 7, 7, 7);
@@ -96,7 +98,7 @@ function ship(wal: WAL, target: JetStream): Consumption {
 }
 
 test("shipTo() and followFrom() give each store what the log has", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   using directory = tempDir();
   const { target } = await server.target();
   await using wal = WAL.open(directory.join("log"), { size: 1 << 20 });
@@ -113,9 +115,9 @@ test("shipTo() and followFrom() give each store what the log has", async () => {
     appliedLsn: () => own.appliedLsn(),
   };
   const followings = [memory, sqlite, each].map((store) => followFrom(target, store));
-  await fill(wal, 200);
+  await fill(wal, 30);
   const shipping = ship(wal, target);
-  await fill(wal, 200, 200);
+  await fill(wal, 30, 30);
   for (const store of [memory, sqlite, own]) await caughtUp(store, wal);
   // Each record once, in order. What is left out are checkpoints.
   assert(seen.every((lsn, index) => index === 0 || lsn > seen[index - 1]!), "in LSN order");
@@ -129,9 +131,9 @@ test("shipTo() and followFrom() go on when the server was killed and comes back"
   const { target } = await server.target();
   await using wal = WAL.open(null, { size: 1 << 20 });
   const store = new MemoryStore();
-  const shipping = consume(wal, shipTo(target, { timeoutMs: 500 }), RETRY);
-  const following = followFrom(target, store, { ...RETRY, timeoutMs: 500 });
-  for (let kill = 0; kill < 3; kill++) {
+  const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), RETRY);
+  const following = followFrom(target, store, { ...RETRY, timeoutMs: TIMEOUT_MS });
+  for (let kill = 0; kill < 2; kill++) {
     await fill(wal, 50, 100 * kill);
     await server.kill();
     await fill(wal, 50, 100 * kill + 50); // a target that is down costs nothing but lag
@@ -148,7 +150,7 @@ test("consume() waits for a server that is down when the log begins", async () =
   await server.kill();
   await using wal = WAL.open(null, { size: 1 << 20 });
   const faults: unknown[] = [];
-  const shipping = consume(wal, shipTo(target, { timeoutMs: 200 }), {
+  const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), {
     onError: (error) => {
       faults.push((error as WALShipError).fault);
       return "retry";
@@ -167,7 +169,7 @@ test("shipTo() is stopped while the server is down", async () => {
   await using server = await NatsServer.start();
   const { target } = await server.target();
   await using wal = WAL.open(null, { size: 1 << 20 });
-  const shipping = consume(wal, shipTo(target, { timeoutMs: 200 }), RETRY);
+  const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), RETRY);
   await wal.logInsert(1, 2, 3, 4);
   await wal.whenApplied();
   await server.kill();
@@ -176,7 +178,7 @@ test("shipTo() is stopped while the server is down", async () => {
 }, OPTIONS);
 
 test("shipTo() is told that another shipper has taken over", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   using directory = tempDir();
   const { target } = await server.target();
   await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
@@ -202,7 +204,7 @@ test("shipTo() is told that another shipper has taken over", async () => {
 }, OPTIONS);
 
 test("shipTo() has the server refuse a late message of an old shipper, although its place fits", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target, manager } = await server.target();
   const reader = new JetStreamTarget(target, 5000);
   const [old, young] = [newShipperId(), newShipperId()];
@@ -219,7 +221,7 @@ test("shipTo() has the server refuse a late message of an old shipper, although 
 }, OPTIONS);
 
 test("shipTo() refuses a log of another lineage, and names the way back", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   using directory = tempDir();
   const { target } = await server.target();
   await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
@@ -243,7 +245,7 @@ test("shipTo() refuses a log of another lineage, and names the way back", async 
 }, OPTIONS);
 
 test("followFrom() refuses a store of another log, and takes one that a backup has filled", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   using directory = tempDir();
   const { target } = await server.target();
   await using wal = WAL.open(directory.join("a"), { size: 1 << 20 });
@@ -276,7 +278,7 @@ test("followFrom() refuses a store of another log, and takes one that a backup h
 
 /** A server with a stream, and messages that no shipper of ours wrote. */
 async function withMessages(body: (stream: HandMade) => Promise<void>): Promise<void> {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target, manager } = await server.target();
   using wal = WAL.open(null, { size: 1 << 20 });
   for (let i = 0; i < 40; i++) wal.logInsertSync(1, i, 2, 3);
@@ -300,7 +302,7 @@ function messageOf({ logId, records }: HandMade, firstLsn: LSN, lastLsn: LSN, ch
 }
 
 const publish = ({ target }: HandMade, bytes: Uint8Array) =>
-  (target.jetstream as ReturnType<typeof jetstream>).publish(`${SUBJECT}.x`, bytes);
+  (target.jetstream as ReturnType<typeof jetstream>).publish(`${target.subject}.x`, bytes);
 
 /** What is wrong with a message, and what both sides say. */
 const BAD_MESSAGES: Record<string, { bytes: (hand: HandMade) => Uint8Array; fault: WALShipFault; ships: string }> = {
@@ -386,13 +388,13 @@ test("followFrom() refuses messages in another order", () =>
 test("followFrom() is told that the messages that it needs were removed", () =>
   withMessages(async (hand) => {
     for (const first of [1, 11, 21]) await publish(hand, messageOf(hand, first, first + 9));
-    await hand.manager.streams.purge("LOG", { seq: 3 });
+    await hand.manager.streams.purge(hand.target.stream, { seq: 3 });
     assertEquals(await faultOf(followFrom(hand.target, new MemoryStore()).done), "gone");
     const store = new MemoryStore(25, hand.logId);
     const following = followFrom(hand.target, store);
     await eventually(() => store.appliedLsn() === 30, "the last record");
     await following.stop();
-    await hand.manager.streams.deleteMessage("LOG", 3);
+    await hand.manager.streams.deleteMessage(hand.target.stream, 3);
     await publish(hand, messageOf(hand, 31, 40));
     const late = followFrom(hand.target, new MemoryStore(25, hand.logId));
     assertEquals(await faultOf(late.done), "gone");
@@ -410,21 +412,21 @@ test("shipTo() refuses a run that is too long for a message, and says how long i
 }, OPTIONS);
 
 test("shipTo() and followFrom() are told that there is no stream, that it was deleted or purged", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target, manager } = await server.target();
   assertEquals(await faultOf(followFrom({ ...target, stream: "NONE" }, new MemoryStore()).done), "gone");
   await using wal = WAL.open(null, { size: 1 << 20 });
   assertEquals(await faultOf(consume(wal, shipTo({ ...target, stream: "NONE" }), RETRY).done), "gone");
-  const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), RETRY);
+  const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), RETRY);
   await wal.logInsert(1, 2, 3, 4);
   await wal.whenApplied();
   await shipping.stop();
-  await manager.streams.purge("LOG");
+  await manager.streams.purge(target.stream);
   assertEquals(await faultOf(consume(wal, shipTo(target), RETRY).done), "gone");
-  const again = consume(wal, shipTo(target, { startAfter: wal.tail - 1, timeoutMs: 1000 }), RETRY);
+  const again = consume(wal, shipTo(target, { startAfter: wal.tail - 1, timeoutMs: TIMEOUT_MS }), RETRY);
   await wal.logInsert(1, 2, 3, 5);
   await wal.whenApplied();
-  await manager.streams.delete("LOG");
+  await manager.streams.delete(target.stream);
   await wal.logInsert(1, 2, 3, 6);
   assertEquals(await faultOf(again.done), "gone");
 }, OPTIONS);
@@ -448,7 +450,7 @@ async function loseTail(
   const { target } = await server.target();
   await using wal = WAL.open(null, { size: 1 << 20 });
   const options = { name: "ship", keepRecords, pollIntervalMs: 10, ...RETRY };
-  const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), options);
+  const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), options);
   await fill(wal, 200);
   await wal.logInsert(7, 7, 7, 7);
   await hasShipped(target, wal);
@@ -476,7 +478,7 @@ test(
   () =>
     loseTail(300, async (wal, _done, target) => {
       const store = new MemoryStore();
-      const following = followFrom(target, store, RETRY);
+      const following = followFrom(target, store, { ...RETRY, timeoutMs: TIMEOUT_MS });
       await caughtUp(store, wal);
       await following.stop();
     }),
@@ -494,7 +496,7 @@ test("followFrom() goes on with a stream that has lost its end and got it again"
   const { target } = await server.target();
   await using wal = WAL.open(null, { size: 1 << 20 });
   const store = new MemoryStore();
-  const following = followFrom(target, store, { ...RETRY, timeoutMs: 1000 });
+  const following = followFrom(target, store, { ...RETRY, timeoutMs: TIMEOUT_MS });
   const shipping = ship(wal, target);
   await fill(wal, 20);
   await caughtUp(store, wal);
@@ -502,7 +504,11 @@ test("followFrom() goes on with a stream that has lost its end and got it again"
   await server.kill();
   fs.cpSync(server.directory.join("data"), directory.join("data"), { recursive: true });
   await server.restart();
-  await using again = consume(wal, shipTo(target), { pollIntervalMs: 60_000, batchSize: 7, ...RETRY });
+  await using again = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), {
+    pollIntervalMs: 60_000,
+    batchSize: 7,
+    ...RETRY,
+  });
   await fill(wal, 20, 20);
   await caughtUp(store, wal);
   await server.kill();
@@ -517,7 +523,7 @@ test("followFrom() goes on with a stream that has lost its end and got it again"
 }, OPTIONS);
 
 test("shipTo() is told that the stream is full, and goes on when there is room", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target, manager } = await server.target({ max_bytes: 20_000, discard: "new" as never });
   await using wal = WAL.open(null, { size: 1 << 20 });
   const faults = new Set<unknown>();
@@ -529,7 +535,7 @@ test("shipTo() is told that the stream is full, and goes on when there is room",
   });
   await fill(wal, 200);
   await eventually(() => faults.has("refused"), "a refusal");
-  await manager.streams.update("LOG", { max_bytes: 10_000_000 });
+  await manager.streams.update(target.stream, { max_bytes: 10_000_000 });
   const store = new MemoryStore();
   const following = followFrom(target, store, RETRY);
   await caughtUp(store, wal);
@@ -539,26 +545,26 @@ test("shipTo() is told that the stream is full, and goes on when there is room",
 
 test("shipTo() loses nothing when the server's disk is full", async () => {
   using mount = tempDir();
-  spawnSync("mount", ["-t", "tmpfs", "-o", "size=3m", "none", mount.path]);
+  spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "none", mount.path]);
   try {
     await using server = await NatsServer.start("", mount.join("data"));
     const { target, manager } = await server.target();
     await using wal = WAL.open(null, { size: 8 << 20 });
     const faults = new Set<unknown>();
-    const shipping = consume(wal, shipTo(target, { timeoutMs: 1000 }), {
+    const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), {
       onError: (error) => {
         faults.add((error as WALShipError).fault);
         return "retry";
       },
     });
-    for (let i = 0; i < 60; i++) await wal.batchInsert(Array.from({ length: 1000 }, (_, j) => [i, j, 2, 3] as const));
+    for (let i = 0; i < 30; i++) await wal.batchInsert(Array.from({ length: 1000 }, (_, j) => [i, j, 2, 3] as const));
     await eventually(() => faults.size > 0, "a failure");
     spawnSync("mount", ["-o", "remount,size=64m", mount.path]);
     await server.kill();
     await server.restart();
     const store = new MemoryStore();
-    const following = followFrom(target, store, { ...RETRY, timeoutMs: 1000 });
-    await eventually(() => store.size === 60_000, "all records");
+    const following = followFrom(target, store, { ...RETRY, timeoutMs: TIMEOUT_MS });
+    await eventually(() => store.size === 30_000, "all records");
     await following.stop();
     await shipping.stop();
     assert((await manager.streams.info("LOG")).state.messages > 0);
@@ -594,7 +600,21 @@ test("shipTo() and followFrom() work over TLS", async () => {
   using directory = tempDir();
   const [key, cert] = [directory.join("key.pem"), directory.join("cert.pem")];
   const made = spawnSync("openssl", [
-    ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert],
+    ...[
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "2",
+      "-keyout",
+      key,
+      "-out",
+      cert,
+    ],
     ...["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
   ]);
   assertEquals(made.status, 0);
@@ -613,7 +633,7 @@ test("shipTo() and followFrom() work over TLS", async () => {
 }, { ...OPTIONS, skip: noNats !== false ? noNats : spawnSync("openssl", ["version"]).status !== 0 && "no openssl" });
 
 test("shipTo() warns of what a stream may lose, and refuses one that keeps nothing", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target } = await server.target();
   await using wal = WAL.open(null);
   const store = shipTo(target);
@@ -631,7 +651,7 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
 }, OPTIONS);
 
 test("followFrom() asks onError about its store and its source, and counts", async () => {
-  await using server = await NatsServer.start();
+  await using server = await commonNats();
   const { target } = await server.target();
   await using wal = WAL.open(null, { size: 1 << 20 });
   await fill(wal, 5);

@@ -1,10 +1,13 @@
 // A real nats-server on loopback: started, killed, started again, and gone when the test ends.
+// Tests that do not kill it have one in common.
 
 import { jetstream, type JetStreamManager, jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
 import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
-import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { JetStream } from "../../src/ship/jetstream.ts";
 import { Child } from "./child.ts";
 import { type TempDir, tempDir } from "./temp.ts";
@@ -17,16 +20,52 @@ export const noNats: string | false = spawnSync("nats-server", ["--version"]).st
 export const STREAM = "LOG";
 export const SUBJECT = "log";
 
-/** A server. Its data survives a kill. */
-export class NatsServer implements AsyncDisposable {
+/** What a test has of a server: connections, and streams of its own. */
+class Tenant implements AsyncDisposable {
   readonly port: number;
+  readonly #suffix: string;
+  readonly #connections: NatsConnection[] = [];
+
+  constructor(port: number, suffix: string = "") {
+    this.port = port;
+    this.#suffix = suffix;
+  }
+
+  /** A connection that outlives outages. */
+  async connect(options: ConnectionOptions = {}): Promise<NatsConnection> {
+    const connection = await connect({
+      servers: `127.0.0.1:${this.port}`,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 50,
+      ...options,
+    });
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  /** A manager, a connection and a target, with a stream. */
+  async target(config: Partial<StreamConfig> = {}): Promise<{ target: JetStream; manager: JetStreamManager }> {
+    const connection = await this.connect();
+    const manager = await jetstreamManager(connection);
+    const { name: stream = STREAM + this.#suffix } = config;
+    const subject = SUBJECT + this.#suffix;
+    await manager.streams.add({ subjects: [`${subject}.*`], ...config, name: stream });
+    return { target: { connection, jetstream: jetstream(connection), stream, subject }, manager };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+}
+
+/** A server. Its data survives a kill. */
+export class NatsServer extends Tenant {
   readonly directory: TempDir;
   readonly #config: string;
   #child: Child | null = null;
-  readonly #connections: NatsConnection[] = [];
 
   private constructor(port: number, directory: TempDir, config: string) {
-    this.port = port;
+    super(port);
     this.directory = directory;
     this.#config = config;
   }
@@ -40,11 +79,7 @@ export class NatsServer implements AsyncDisposable {
   static async start(config: string = "", store?: string): Promise<NatsServer> {
     const directory = tempDir();
     const port = await freePort();
-    const file = directory.join("nats.conf");
-    writeFileSync(
-      file,
-      `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${store ?? directory.join("data")}" }\n${config}`,
-    );
+    const file = writeConfig(directory.path, port, config, store);
     const server = new NatsServer(port, directory, file);
     await server.restart();
     return server;
@@ -68,33 +103,48 @@ export class NatsServer implements AsyncDisposable {
     await this.#child?.result.catch(() => {});
   }
 
-  /** A connection that outlives outages. */
-  async connect(options: ConnectionOptions = {}): Promise<NatsConnection> {
-    const connection = await connect({
-      servers: `127.0.0.1:${this.port}`,
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 50,
-      ...options,
-    });
-    this.#connections.push(connection);
-    return connection;
-  }
-
-  /** A manager, a connection and a target, with a stream. */
-  async target(config: Partial<StreamConfig> = {}): Promise<{ target: JetStream; manager: JetStreamManager }> {
-    const connection = await this.connect();
-    const manager = await jetstreamManager(connection);
-    const { name = STREAM } = config;
-    await manager.streams.add({ subjects: [`${SUBJECT}.*`], ...config, name });
-    const target = { connection, jetstream: jetstream(connection), stream: name, subject: SUBJECT };
-    return { target, manager };
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#connections.map((connection) => connection.close()));
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
     await this.kill();
     this.directory[Symbol.dispose]();
   }
+}
+
+let commonPort: Promise<number> | null = null;
+let tenants = 0;
+
+/** A place in a server that the tests of a process have in common. Nobody stops or kills it. */
+export async function commonNats(): Promise<Tenant> {
+  commonPort ??= startCommon();
+  return new Tenant(await commonPort, String(++tenants));
+}
+
+/** Starts a server that ends with this process, however that ends: its input is closed then. */
+async function startCommon(): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), "wal-nats-"));
+  const port = await freePort();
+  const script = 'nats-server --config "$1/nats.conf" & read -r _; kill -9 $!; wait; rm -rf "$1"';
+  writeConfig(directory, port);
+  const child = spawn("sh", ["-c", script, "sh", directory], { stdio: ["pipe", "ignore", "pipe"] });
+  let said = "";
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.includes("Server is ready")) resolve();
+    });
+    child.once("close", () => reject(new Error(`nats-server ended:\n${said}`)));
+  });
+  // Node ends only when nothing is left to wait for.
+  child.unref();
+  for (const pipe of [child.stdin, child.stderr] as Partial<Socket>[]) pipe.unref?.();
+  return port;
+}
+
+/** @returns the path of the configuration. */
+function writeConfig(directory: string, port: number, config: string = "", store = join(directory, "data")): string {
+  const file = join(directory, "nats.conf");
+  writeFileSync(file, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${store}" }\n${config}`);
+  return file;
 }
 
 /** A port of this machine that nobody uses now. */

@@ -1,10 +1,10 @@
 // What commands read: a file or standard input, piece by piece, and answers to questions.
 
 import * as fs from "node:fs";
-import process from "node:process";
 import { CommandError, errnoOf, exitFor } from "./exit_codes.ts";
 import { breathe, rest, whenStopped } from "./interrupt.ts";
-import { ask } from "./output.ts";
+import { sayPart } from "./output.ts";
+import { streams } from "./streams.ts";
 
 /** A line that is longer is none of a record. */
 const MOST_LINE = 1 << 20;
@@ -43,8 +43,7 @@ export function readInput(path: string | undefined): AsyncGenerator<Uint8Array, 
 }
 
 async function* readStandardInput(): AsyncGenerator<Uint8Array, void, undefined> {
-  const stream: AsyncIterable<Uint8Array | string> = process.stdin;
-  const pieces = stream[Symbol.asyncIterator]();
+  const pieces = streams.stdin[Symbol.asyncIterator]();
   const stopped = whenStopped();
   for (;;) {
     const { done, value } = await Promise.race([pieces.next(), stopped]);
@@ -113,7 +112,7 @@ function withoutReturn(line: string): string {
 
 /** Asks a question on the terminal. The answer is no unless it is `y` or `yes`. */
 export async function confirmed(question: string): Promise<boolean> {
-  ask(`${question} [y/N] `);
+  sayPart(`${question} [y/N] `);
   const lines = new Lines();
   for await (const piece of readInput("-")) {
     const [answer] = lines.take(piece);

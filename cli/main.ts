@@ -24,8 +24,19 @@ if (isProgram()) {
     process.stderr.write(`cidwal: Node ${process.versions.node} is too old: it needs Node ${LEAST_NODE} or later\n`);
     process.exit(69);
   }
+  const { catchSignals } = await import("./interrupt.ts");
   const { runProgram } = await import("./program.ts");
+  catchSignals();
+  hideExperimentalWarnings();
   process.exit(await runProgram(process.argv.slice(2)));
+}
+
+/** Node says of `node:ffi` that it is experimental, which is no news to who runs a command. */
+function hideExperimentalWarnings(): void {
+  process.removeAllListeners("warning");
+  process.on("warning", ({ name, message }) => {
+    if (name !== "ExperimentalWarning") process.stderr.write(`${name}: ${message}\n`);
+  });
 }
 
 /** True if this module is what was started. Older versions of Node do not tell. */

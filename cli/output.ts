@@ -4,13 +4,13 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers";
 import { CommandError, errnoOf, Exit, exitFor } from "./exit_codes.ts";
+import { STANDARD, type Streams, streams, useStreams } from "./streams.ts";
 
 /** Bytes that are written at once. */
 const PIECE_BYTES = 64 * 1024;
 /** Milliseconds to wait for a reader whose pipe is full, where writing does not wait by itself. */
 const RETRY_MS = 5;
 
-const STDOUT = 1;
 const encoder = new TextEncoder();
 
 /** Where a command's records go. */
@@ -99,8 +99,18 @@ function writeError(name: string, error: unknown): CommandError {
   return new CommandError(exit, `Cannot write ${name}: ${why}`, { cause: error });
 }
 
-/** Standard output. */
-export const stdout: Output = new DescriptorOutput(STDOUT, "to standard output");
+/** Standard output of the command that runs. */
+export let stdout: Output = outputTo(STANDARD);
+
+/** The next command writes and reads there. */
+export function begin(streams: Streams): void {
+  useStreams(streams);
+  stdout = outputTo(streams);
+}
+
+function outputTo({ stdout }: Streams): Output {
+  return new DescriptorOutput(stdout.descriptor, "to standard output");
+}
 
 /**
  * A new file. It is written under a hidden name, and gets its own when it is whole and durable.
@@ -169,15 +179,13 @@ function exists(path: string): CommandError {
 
 /** A line on standard error. A reader that has gone does not matter. */
 export function say(line: string): void {
-  try {
-    fs.writeSync(2, `${line}\n`);
-  } catch { /* nobody listens */ }
+  sayPart(`${line}\n`);
 }
 
-/** A question on standard error, without a line break. */
-export function ask(question: string): void {
+/** A question on standard error, or a part of a line. */
+export function sayPart(text: string): void {
   try {
-    fs.writeSync(2, question);
+    fs.writeSync(streams.stderr.descriptor, text);
   } catch { /* nobody listens */ }
 }
 

@@ -1,6 +1,5 @@
 // The program: which command is meant, what `--help` says, and how errors end.
 
-import process from "node:process";
 import { readArguments } from "./arguments.ts";
 import { type Command, COMMON } from "./command.ts";
 import { backup } from "./commands/backup.ts";
@@ -12,8 +11,8 @@ import { salvage } from "./commands/salvage.ts";
 import { stat } from "./commands/stat.ts";
 import { verify } from "./commands/verify.ts";
 import { Exit, exitFor, UsageError } from "./exit_codes.ts";
-import { catchSignals } from "./interrupt.ts";
-import { say, stdout } from "./output.ts";
+import { begin, say, stdout } from "./output.ts";
+import { STANDARD, type Streams } from "./streams.ts";
 import { atLeft, lookOf, wrapped } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 
@@ -22,10 +21,9 @@ const COMMANDS: readonly Command[] = [stat, dump, verify, follow, exportRecords,
 
 const HELP_COLUMNS = 79;
 
-/** Runs a command line. @returns the exit code. */
-export async function runProgram(args: readonly string[]): Promise<Exit> {
-  catchSignals();
-  hideExperimentalWarnings();
+/** Runs a command line: one at a time. @returns the exit code. */
+export async function runProgram(args: readonly string[], streams: Streams = STANDARD): Promise<Exit> {
+  begin(streams);
   const [name, ...rest] = args;
   const command = COMMANDS.find((command) => command.name === name);
   const title = command === undefined ? "cidwal" : `cidwal ${command.name}`;
@@ -74,14 +72,6 @@ function messageOf(error: unknown, exit: Exit): string {
   if (error.name === "NotCapable") return error.message.split("\n")[0]!;
   if (exit === Exit.Bug) return `this is a bug: ${error.stack ?? error.message}`;
   return error.message.replaceAll(/\s*\n\s*/g, " ");
-}
-
-/** Node says of `node:ffi` that it is experimental, which is no news to who runs a command. */
-function hideExperimentalWarnings(): void {
-  process.removeAllListeners("warning");
-  process.on("warning", ({ name, message }) => {
-    if (name !== "ExperimentalWarning") say(`${name}: ${message}`);
-  });
 }
 
 function help(): string {

@@ -1,6 +1,6 @@
 // A progress bar on standard error, for what takes long and is watched.
 
-import * as fs from "node:fs";
+import { sayPart } from "./output.ts";
 import { atRight, bar, type Look, lookOf } from "./terminal.ts";
 
 /** Milliseconds between two drawings. */
@@ -27,18 +27,12 @@ export class Progress implements Disposable {
     if (this.#look.columns === Infinity || nowMs - this.#drawnMs < EVERY_MS) return;
     this.#drawnMs = nowMs;
     this.#isDrawn = true;
-    this.#write(`\r${progressLine(this.#title, share, this.#look.columns)}`);
+    sayPart(`\r${progressLine(this.#title, share, this.#look.columns)}`);
   }
 
   [Symbol.dispose](): void {
-    if (this.#isDrawn) this.#write("\r\x1b[K");
+    if (this.#isDrawn) sayPart("\r\x1b[K");
     this.#isDrawn = false;
-  }
-
-  #write(text: string): void {
-    try {
-      fs.writeSync(2, text);
-    } catch { /* nobody looks */ }
   }
 }
 

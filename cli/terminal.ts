@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { styleText } from "node:util";
+import { streams } from "./streams.ts";
 
 /** How wide a drawing may be, and whether it may have colours. */
 export interface Look {
@@ -15,12 +16,8 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 
 /** How standard output or standard error looks. */
 export function lookOf(stream: "stdout" | "stderr", noColor: boolean): Look {
-  const { isTTY, columns } = process[stream];
-  const isTerminal = isTTY === true;
-  return {
-    columns: isTerminal ? columns || 80 : Infinity,
-    color: isTerminal && !noColor && !colorsAreOff(),
-  };
+  const { columns } = streams[stream];
+  return { columns, color: columns < Infinity && !noColor && !colorsAreOff() };
 }
 
 /** `NO_COLOR` (no-color.org), and terminals without colours. Deno says so without a permission. */

@@ -1,4 +1,4 @@
-// The commands that copy: export, import, backup and salvage, each run as a user runs it.
+// The commands that copy: export, import, backup and salvage.
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -6,7 +6,7 @@ import { ImportError, JSON_READER } from "../cli/record_lines.ts";
 import { type BatchItem, OpType, WAL } from "../mod.ts";
 import { decodeRun, encodeRun } from "../src/runs.ts";
 import { Random } from "../testing.ts";
-import { jsonLines, makeLog, READ_ONLY, runTool, slotAt, spoil, START_MS } from "./support/cidwal.ts";
+import { jsonLines, makeLog, runHere, slotAt, spoil, START_MS } from "./support/cidwal.ts";
 import { spawnScript } from "./support/child.ts";
 import { BATCH_OPCODES, batchItem, range } from "./support/logs.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
@@ -14,7 +14,7 @@ import { test } from "./support/test.ts";
 
 /** Runs a command, which must end with a code and without a word on standard error. */
 async function runs(args: readonly string[], code = 0): Promise<string> {
-  const { stdout, stderr, code: ended } = await runTool(args);
+  const { stdout, stderr, code: ended } = await runHere(args);
   assertEquals([ended, stderr], [code, ""], args.join(" "));
   return stdout;
 }
@@ -62,10 +62,10 @@ for (const format of ["json", "csv", "packed"]) {
       );
       assertEquals(contentsOf(copy!), contentsOf(path!));
       // What is imported is exported as it was, and goes through pipes as well.
-      const { stdout } = await runTool(["export", `--${format}`, copy!], { denoFlags: READ_ONLY });
+      const { stdout } = await runHere(["export", `--${format}`, copy!]);
       if (format === "packed") continue;
       const piped = directory.join(`piped-${index}`);
-      const { code, stderr } = await runTool(["import", "--quiet", piped, "-"], { stdin: stdout });
+      const { code, stderr } = await runHere(["import", "--quiet", piped, "-"], { stdin: stdout });
       assertEquals([code, stderr], [0, ""]);
       assertEquals(contentsOf(piped), contentsOf(path!));
     }
@@ -98,7 +98,7 @@ test("cli/main.ts export leaves out batches that the range, the limit or damage 
   const path = directory.join("log");
   makeLog(path);
   const cut = async (...args: string[]) => {
-    const { stdout, stderr, code } = await runTool(["export", ...args, path], { denoFlags: READ_ONLY });
+    const { stdout, stderr, code } = await runHere(["export", ...args, path]);
     const lines = jsonLines(stdout).map(({ lsn, batchGoesOn }) => batchGoesOn === true ? -(lsn as number) : lsn);
     return [code, lines, stderr.replaceAll("cidwal: ", "")];
   };
@@ -166,7 +166,7 @@ test("cli/main.ts import names the line of what it refuses, and keeps the batche
       assertMatch(assertThrows(() => JSON_READER.read(text, 3), ImportError).message, says);
       continue;
     }
-    const { code, stderr, stdout } = await runTool(["import", "--size=65536", path], {
+    const { code, stderr, stdout } = await runHere(["import", "--size=65536", path], {
       stdin: `${JSON.stringify(good)}\n\n${text}\n`,
     });
     assertEquals([code, stdout], [65, ""], text);
@@ -193,7 +193,7 @@ test("cli/main.ts import makes no log of an input that begins wrongly", async ()
   ) {
     const file = directory.join("input");
     writeFileSync(file, Uint8Array.from(stdin, (character) => character.charCodeAt(0)));
-    const { code, stderr } = await runTool(["import", path, file]);
+    const { code, stderr } = await runHere(["import", path, file]);
     assertEquals(code, 65, stdin);
     if (!stdin.startsWith("\x89")) assertStringIncludes(stderr, says);
     else assertStringIncludes(stderr, "record 1: the run at byte 0 is not complete");
@@ -219,21 +219,21 @@ test("cli/main.ts import refuses a run that is damaged, a full log and one that 
     const bytes = Uint8Array.from(good);
     change(bytes);
     writeFileSync(file, bytes);
-    const { code, stderr } = await runTool(["import", copy, file]);
+    const { code, stderr } = await runHere(["import", copy, file]);
     assertEquals(code, 65);
     assertMatch(stderr, says);
     assert(!existsSync(copy));
   }
   const line = JSON.stringify({ op: "delete", key: "0".repeat(32) });
   const many = `${line}\n`.repeat(769);
-  const full = await runTool(["import", "--size=64KiB", copy], { stdin: many });
+  const full = await runHere(["import", "--size=64KiB", copy], { stdin: many });
   assertEquals(full.code, 75);
   assertMatch(
     full.stderr,
     /line 769: the log is full, .* Imported 768 records in 768 batches, LSN 1 to 768 before that/,
   );
   using _wal = WAL.open(path);
-  const locked = await runTool(["import", path], { stdin: many });
+  const locked = await runHere(["import", path], { stdin: many });
   assertEquals(locked.code, 75);
   assertMatch(locked.stderr, /^cidwal import: Cannot open .*: the log is locked by process \d+.*\n$/);
 });
@@ -246,9 +246,9 @@ test("cli/main.ts import --new-times appends to a log whose time is later", asyn
     using wal = WAL.open(other, { size: 65536 });
     wal.logInsertSync(1, 2, 3, 4);
   }
-  const { stdout } = await runTool(["export", path], { denoFlags: READ_ONLY });
-  assertEquals((await runTool(["import", other], { stdin: stdout })).code, 65);
-  assertEquals((await runTool(["import", "--new-times", other], { stdin: stdout })).code, 0);
+  const { stdout } = await runHere(["export", path]);
+  assertEquals((await runHere(["import", other], { stdin: stdout })).code, 65);
+  assertEquals((await runHere(["import", "--new-times", other], { stdin: stdout })).code, 0);
   using wal = WAL.open(other);
   assertEquals(wal.length, 12);
 });
@@ -267,7 +267,7 @@ test("cli/main.ts backup copies a log through an LSN or a time, also one that is
   assertEquals(await copied("five", "--through=5"), [true, 3, 3]); // inside the batch
   assertEquals(await copied("time", "--through", "2026-11-29T12:00:08.5Z"), [true, 8, 8]);
   assertEquals(await copied("before", "--through", "2026-11-29T11:00:00Z"), [true, 0, 0]);
-  const again = await runTool(["backup", path, directory.join("all")]);
+  const again = await runHere(["backup", path, directory.join("all")]);
   assertEquals(again.code, 73);
 
   const live = directory.join("live");
@@ -283,7 +283,7 @@ test("cli/main.ts export of a log that is being written has whole batches only",
   const path = directory.join("log");
   await using writer = spawnScript("tests/support/cidwal_writer.ts", { args: [path] });
   await writer.line(/^writing$/);
-  const { code, stdout } = await runTool(["export", path], { denoFlags: READ_ONLY });
+  const { code, stdout } = await runHere(["export", path]);
   assertEquals(code, 0);
   const lines = jsonLines(stdout);
   assert(lines.length > 0 && lines.at(-1)!["batchGoesOn"] === false);
@@ -308,9 +308,7 @@ test("cli/main.ts salvage --to writes a new log, and leaves the damaged file as 
   const path = makeDamaged(directory);
   const before = readFileSync(path);
   const to = directory.join("new");
-  const { code, stdout, stderr } = await runTool(["salvage", "--to", to, path], {
-    denoFlags: [...READ_ONLY, "--allow-write"], // it calls no C
-  });
+  const { code, stdout, stderr } = await runHere(["salvage", "--to", to, path]);
   assertEquals([code, stderr], [0, ""]);
   assertMatch(stdout, /^LSN 2 to 6 are lost, from byte 16448 on\n/);
   assertEquals(readFileSync(path), before);
@@ -323,7 +321,7 @@ test("cli/main.ts salvage --to writes a new log, and leaves the damaged file as 
     assertEquals(kept, [1, 8, 9, 10, 11, 12]);
     assertEquals(wal.recovery.origin?.logId, WAL.inspect(path).logId);
   }
-  assertEquals((await runTool(["salvage", "--to", to, path])).code, 73);
+  assertEquals((await runHere(["salvage", "--to", to, path])).code, 73);
   // Of a log that is whole, the new one is a copy.
   const copy = directory.join("copy");
   assertMatch(await runs(["salvage", "--to", copy, to]), /^LSN 1 to 12, nothing is lost: /);
@@ -336,7 +334,7 @@ test("cli/main.ts makes files with names of the greatest length", async () => {
   makeLog(path);
   spoil(path, slotAt(2) + 40);
   const [exported, salvaged] = ["e", "s"].map((letter) => letter.repeat(255));
-  await runTool(["export", "--output", directory.join(exported!), path]);
+  await runHere(["export", "--output", directory.join(exported!), path]);
   await runs(["salvage", "--quiet", "--to", directory.join(salvaged!), path]);
   assertEquals(readdirSync(directory.path).sort(), [exported, "log", salvaged]);
 });
@@ -346,13 +344,13 @@ test("cli/main.ts salvage --in-place asks first, and keeps the damaged file", as
   const path = makeDamaged(directory);
   const before = readFileSync(path);
   for (const stdin of ["", "n\n", "\n", "yesterday\n"]) {
-    const { code, stderr, stdout } = await runTool(["salvage", "--in-place", path], { stdin });
+    const { code, stderr, stdout } = await runHere(["salvage", "--in-place", path], { stdin });
     assertEquals([code, stdout], [1, ""]);
     assertMatch(stderr, /^LSN 2 is damaged\nLSN 5 is damaged\nReplace .* \[y\/N\] Nothing was changed\n$/);
     assertEquals(readdirSync(directory.path), ["log"]);
     assertEquals(readFileSync(path), before);
   }
-  const { code, stdout } = await runTool(["salvage", "--in-place", path], { stdin: "y\n" });
+  const { code, stdout } = await runHere(["salvage", "--in-place", path], { stdin: "y\n" });
   assertEquals(code, 0);
   const kept = /the damaged file is (.*)\n/.exec(stdout)![1]!;
   assertEquals(readFileSync(kept), before);

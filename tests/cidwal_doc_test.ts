@@ -4,7 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import { makeBusyLog, makeLog, runTool, slotAt, spoil } from "./support/cidwal.ts";
+import { makeBusyLog, makeLog, runHere, slotAt, spoil } from "./support/cidwal.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -28,12 +28,16 @@ test("docs/cidwal.md shows what its commands print", async () => {
   copyFileSync(directory.join("example.wal"), directory.join("damaged.wal"));
   spoil(directory.join("damaged.wal"), slotAt(2) + 40);
   const document = readFileSync(DOCUMENT, "utf8");
+  const before = process.cwd();
+  process.chdir(directory.path);
+  using stack = new DisposableStack();
+  stack.defer(() => process.chdir(before));
   let made = document;
   let count = 0;
   for (const [, block = ""] of document.matchAll(/^```console\n([^]*?)^```$/gm)) {
     let printed = "";
     for (const [line, args = ""] of block.matchAll(/^\$ cidwal (.*)$/gm)) {
-      const { stdout, stderr } = await runTool(args.split(" "), { cwd: directory.path });
+      const { stdout, stderr } = await runHere(args.split(" "));
       assertEquals(stderr, "", args);
       printed += `${line}\n${stdout.replaceAll(directory.path, "/srv/app")}`;
       count++;
@@ -47,7 +51,7 @@ test("docs/cidwal.md shows what its commands print", async () => {
 
 test("docs/cidwal.md names every command, and every exit code", async () => {
   const document = readFileSync(DOCUMENT, "utf8");
-  const { stdout } = await runTool(["--help"]);
+  const { stdout } = await runHere(["--help"]);
   const commands = [...stdout.matchAll(/^ {2}(\w+) +\w/gm)].map(([, name]) => name);
   const [, codes = ""] = /^Exit codes: ([^]*)$/m.exec(stdout)!;
   assertEquals(commands.length, 8);

@@ -2,28 +2,74 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import process from "node:process";
 import { WAL } from "../mod.ts";
-import { makeLog, READ_ONLY, runTool, slotAt, spoil, startTool } from "./support/cidwal.ts";
+import {
+  jsonLines,
+  makeLog,
+  READ_ONLY,
+  runHere,
+  runTool,
+  slotAt,
+  spoil,
+  startTool,
+  waitFor,
+} from "./support/cidwal.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
 const COMMANDS = ["stat", "dump", "verify", "follow", "export", "import", "backup", "salvage"];
 
+test("cli/main.ts runs each command as a user does, with as few permissions as it needs", async () => {
+  using directory = tempDir();
+  const [path, damaged, copy, backup, salvaged] = ["log", "damaged", "copy", "backup", "salvaged"].map((name) =>
+    directory.join(name)
+  ) as [string, string, string, string, string];
+  makeLog(path);
+  copyFileSync(path, damaged);
+  spoil(damaged, slotAt(2) + 50);
+  const runs = async (args: readonly string[], code: number, denoFlags = READ_ONLY, stdin?: string) => {
+    const { stdout, stderr, code: ended } = await runTool(args, { denoFlags, ...stdin === undefined ? {} : { stdin } });
+    assertEquals([ended, stderr], [code, ""], args.join(" "));
+    return stdout;
+  };
+  assertMatch(await runs(["stat", path], 0), /^records +LSN 1 to 12$/m);
+  assertEquals(jsonLines(await runs(["dump", "--json", "--limit=2", path], 0)).length, 2);
+  assertMatch(await runs(["dump", "--raw", damaged], 0), /^ +16448 damaged +2$/m);
+  assertMatch(await runs(["verify", damaged], 2), /: damaged: /);
+  assertMatch(await runs(["follow", "--limit=10", path], 0), /^ 12 /m);
+  const exported = await runs(["export", path], 0);
+  const writing = [...READ_ONLY, "--allow-write"];
+  assertMatch(await runs(["salvage", "--to", salvaged, damaged], 0, writing), /^LSN 2 to 3 are lost/); // it calls no C
+  const all = [...writing, "--allow-ffi"];
+  assertMatch(await runs(["backup", path, backup], 0, all), /^Copied 12 records/);
+  assertMatch(await runs(["import", copy, "-"], 0, all, exported), /^Imported 11 records/);
+});
+
 test("cli/main.ts --help and --version say what there is, for each command too", async () => {
-  const { stdout, code } = await runTool(["--help"], { denoFlags: READ_ONLY });
+  const { stdout, code } = await runHere(["--help"]);
   assertEquals(code, 0);
   for (const name of COMMANDS) assertMatch(stdout, new RegExp(`^  ${name} +\\w`, "m"));
   for (const name of COMMANDS) {
-    const { stdout, stderr, code } = await runTool([name, "--help"], { denoFlags: READ_ONLY });
+    const { stdout, stderr, code } = await runHere([name, "--help"]);
     assertEquals([code, stderr], [0, ""]);
     assertMatch(stdout, new RegExp(`^Usage: cidwal ${name} \\[OPTIONS\\] `));
     assert(stdout.split("\n").every((line) => line.length < 80), stdout);
   }
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
-  assertEquals((await runTool(["--version"], { denoFlags: READ_ONLY })).stdout, `cidwal ${version}\n`);
+  assertEquals((await runHere(["--version"])).stdout, `cidwal ${version}\n`);
 });
 
 test("cli/main.ts says in one line what is wrong with a command line, and exits with 64", async () => {
@@ -58,7 +104,7 @@ test("cli/main.ts says in one line what is wrong with a command line, and exits 
       [["salvage", "a"], "give either --to NEW or --in-place; see cidwal salvage --help"],
     ] as const
   ) {
-    const { code, stdout, stderr } = await runTool(args, { denoFlags: READ_ONLY });
+    const { code, stdout, stderr } = await runHere(args);
     const title = COMMANDS.includes(args[0] ?? "") ? `cidwal ${args[0]}` : "cidwal";
     assertEquals([code, stdout, stderr], [64, "", `${title}: ${says}\n`]);
   }
@@ -83,7 +129,7 @@ test("cli/main.ts says in one line that a file is missing, no log or damaged, ea
       [["backup", other, directory.join("copy")], 65],
     ] as const
   ) {
-    const { code: ended, stdout, stderr } = await runTool(args);
+    const { code: ended, stdout, stderr } = await runHere(args);
     assertEquals([ended, stdout], [code, ""], stderr);
     assertMatch(stderr, /^cidwal \w+: [A-Z][^\n]+[^.\n]\n$/);
   }
@@ -103,23 +149,47 @@ async function runInShell(args: readonly string[], rest: string): Promise<{ stdo
   return { stdout, stderr };
 }
 
+/** A pipe that nobody reads any more. */
+function brokenPipe(path: string): number {
+  execFileSync("mkfifo", [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const writer = openSync(path, "w");
+  closeSync(reader);
+  return writer;
+}
+
 test("cli/main.ts ends without a word when its reader has gone, with the code of SIGPIPE", async () => {
   using directory = tempDir();
   const path = directory.join("log");
   makeLongLog(path);
-  for (const args of [["dump"], ["dump", "--raw", "--json"], ["export", "--packed"], ["follow", "--from=1"]]) {
+  for (const args of [["dump"], ["follow", "--from=1"]]) {
     const { stdout, stderr } = await runInShell([...args, path], "| head -c 10 >/dev/null; echo ${PIPESTATUS[0]}");
     assertEquals([stdout, stderr], ["141\n", ""], args.join(" "));
   }
+  const pipe = brokenPipe(directory.join("pipe"));
+  const all = [["stat"], ["dump"], ["dump", "--raw"], ["verify"], ["follow", "--from=1"], ["export"], [
+    "export",
+    "--packed",
+  ]];
+  for (const args of all) {
+    const { code, stderr } = await runHere([...args, path], { stdout: pipe });
+    assertEquals([code, stderr], [141, ""], args.join(" "));
+  }
+  closeSync(pipe);
 });
 
 test("cli/main.ts says that standard output has no space left", async () => {
   using directory = tempDir();
   const path = directory.join("log");
   makeLog(path);
-  for (const args of [["stat"], ["dump"], ["verify"], ["export", "--packed"]]) {
-    const { stdout, stderr } = await runInShell([...args, path], ">/dev/full; echo $?");
-    assertEquals([stdout, stderr], ["74\n", `cidwal ${args[0]}: Cannot write to standard output: no space is left\n`]);
+  const says = (name: string) => `cidwal ${name}: Cannot write to standard output: no space is left\n`;
+  const { stdout, stderr } = await runInShell(["stat", path], ">/dev/full; echo $?");
+  assertEquals([stdout, stderr], ["74\n", says("stat")]);
+  for (
+    const args of [["stat"], ["dump"], ["dump", "--raw"], ["verify"], ["follow", "--limit=1"], ["export", "--packed"]]
+  ) {
+    const { code, stderr } = await runHere([...args, path], { stdout: "/dev/full" });
+    assertEquals([code, stderr], [74, says(args[0]!)], args.join(" "));
   }
 }, { skip: !existsSync("/dev/full") && "there is no /dev/full" });
 
@@ -133,16 +203,16 @@ test("cli/main.ts leaves no file on a full disk, and says so", async () => {
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "none", mount]);
   try {
     for (const args of [["export", "--output", `${mount}/new`, path], ["salvage", "--to", `${mount}/new`, path]]) {
-      const { code, stderr, stdout } = await runTool(args);
+      const { code, stderr, stdout } = await runHere(args);
       assertEquals([code, stdout], [74, ""], stderr);
       assertMatch(stderr, /: Cannot write .*: no space is left\n$/);
       assertEquals(readdirSync(mount), []);
     }
     const copy = directory.join("whole");
     makeLongLog(copy);
-    const { code } = await runTool(["backup", copy, `${mount}/new`]);
+    const { code } = await runHere(["backup", copy, `${mount}/new`]);
     assertEquals([code, readdirSync(mount)], [74, []]);
-    const { code: imported } = await runTool(["import", `${mount}/new`], {
+    const { code: imported } = await runHere(["import", `${mount}/new`], {
       stdin: '{"op":"delete","key":"' + "0".repeat(32) + '"}',
     });
     assertEquals([imported, readdirSync(mount)], [74, []]);
@@ -189,11 +259,3 @@ test("cli/main.ts export removes its unfinished file at SIGINT", async () => {
   // A fast machine may be done before the signal comes.
   assertEquals([code, readdirSync(target)], code === 0 ? [0, ["new"]] : [130, []]);
 });
-
-/** Waits until something is so. */
-async function waitFor(condition: () => boolean): Promise<void> {
-  for (let turn = 0; !condition(); turn++) {
-    if (turn > 10_000) throw new Error("waited in vain");
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

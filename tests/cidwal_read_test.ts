@@ -1,19 +1,19 @@
-// The commands that read: stat, dump, verify and follow, each run as a user runs it.
+// The commands that read: stat, dump, verify and follow.
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { copyFileSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { WAL, WALCorruptError } from "../mod.ts";
 import { readHeaders, writeHeader } from "../src/format/header.ts";
-import { jsonLines, makeLog, READ_ONLY, runTool, slotAt, spoil, startTool } from "./support/cidwal.ts";
+import { jsonLines, makeLog, READ_ONLY, runHere, slotAt, spoil, startTool, waitFor } from "./support/cidwal.ts";
 import { spawnScript } from "./support/child.ts";
 import { range } from "./support/logs.ts";
 import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
-/** Runs a command that may only read, and returns what it printed. */
+/** Runs a command, which must end with a code and without a word on standard error. */
 async function reads(args: readonly string[], code = 0): Promise<string> {
-  const { stdout, stderr, code: ended } = await runTool(args, { denoFlags: READ_ONLY });
+  const { stdout, stderr, code: ended } = await runHere(args);
   assertEquals([ended, stderr], [code, ""], args.join(" "));
   return stdout;
 }
@@ -156,11 +156,11 @@ test("cli/main.ts dump goes on past damage, says what it is, and exits with 65",
   const path = directory.join("log");
   makeLog(path);
   spoil(path, slotAt(2) + 40, slotAt(8) + 20, slotAt(9) + 63);
-  const { code, stdout, stderr } = await runTool(["dump", "--json", path], { denoFlags: READ_ONLY });
+  const { code, stdout, stderr } = await runHere(["dump", "--json", path]);
   assertEquals([code, stderr], [65, "cidwal: LSN 2 is damaged\ncidwal: LSN 8 to 9 are damaged\n"]);
   assertEquals(jsonLines(stdout).map(({ lsn }) => lsn), [1, 3, 4, 5, 6, 7, 10, 11, 12]);
-  assertEquals((await runTool(["dump", "--quiet", path])).stderr, "");
-  const later = await runTool(["dump", "--json", "--since", "2026-11-29T12:00:08Z", path]);
+  assertEquals((await runHere(["dump", "--quiet", path])).stderr, "");
+  const later = await runHere(["dump", "--json", "--since", "2026-11-29T12:00:08Z", path]);
   assertEquals(jsonLines(later.stdout).map(({ lsn }) => lsn), [10, 11, 12]);
 });
 
@@ -299,13 +299,14 @@ test("cli/main.ts follow begins where it is told, filters, ends at its limit, an
   makeLog(path);
   const text = await reads(["follow", "--csv", "--from=1", "--op", "insert", "--limit=4", path]);
   assertEquals(text.split("\n").map((line) => line.split(",")[0]), ["lsn", "1", "2", "3", "12", ""]);
-  await using child = startTool(["follow", path]);
-  await child.line(/ 12 /);
+  const printed = directory.join("printed");
+  const following = runHere(["follow", path], { stdout: printed });
+  await waitFor(() => / 12 /.test(readFileSync(printed, "utf8")));
   const other = directory.join("other");
   makeLog(other);
   copyFileSync(path, directory.join("old"));
-  (await import("node:fs")).renameSync(other, path);
-  const { code, stderr } = await child.result;
+  renameSync(other, path);
+  const { code, stderr } = await following;
   assertEquals(code, 74);
   assertMatch(stderr, /^cidwal follow: Cannot go on with .*\n$/);
 });
@@ -320,10 +321,10 @@ test("cli/main.ts reads a log that another process writes as fast as it can", as
     assertMatch(await reads(["stat", path]), /^state +open, or not closed: process /m);
     const raw = jsonLines(await reads(["dump", "--raw", "--json", path]));
     assertEquals(raw.filter(({ state }) => state === "damaged" || state === "torn"), []);
-    const { code, stdout } = await runTool(["dump", "--json", path], { denoFlags: READ_ONLY });
+    const { code, stdout } = await runHere(["dump", "--json", path]);
     const lsns = jsonLines(stdout).map(({ lsn }) => lsn as number);
     assert(code === 0 && lsns.length > 0 && lsns.every((lsn, index) => index === 0 || lsn > lsns[index - 1]!));
   }
-  const { code, stdout } = await runTool(["follow", "--json", "--limit=2000", path], { denoFlags: READ_ONLY });
+  const { code, stdout } = await runHere(["follow", "--json", "--limit=2000", path]);
   assertEquals([code, jsonLines(stdout).length], [0, 2000]);
 });

@@ -1,8 +1,10 @@
-// The command-line tool, run as a user runs it, and small logs for it.
+// The command-line tool, run as a user runs it or in this process, and small logs for it.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { runProgram } from "../../cli/program.ts";
 import { type HybridTimeInput, WAL } from "../../mod.ts";
 import { type Child, type ChildOptions, type ChildResult, spawnScript } from "./child.ts";
+import { tempDir } from "./temp.ts";
 
 const PROGRAM = "cli/main.ts";
 /** What commands that only read need of Deno. */
@@ -18,6 +20,55 @@ export function startTool(args: readonly string[], options: ChildOptions = {}): 
 /** Runs the tool to its end. */
 export function runTool(args: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
   return startTool(args, options).result;
+}
+
+/** What a command left behind. */
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What a command in this process has in place of a terminal. */
+export interface Given {
+  /** What it reads. @default nothing */
+  readonly stdin?: string;
+  /** Where standard output goes: a path or a descriptor. @default a file, whose text is returned */
+  readonly stdout?: string | number;
+  /** How wide the terminal is. @default none, so that there is no terminal */
+  readonly columns?: number;
+}
+
+/**
+ * Runs the tool in this process, one command at a time. This takes far less time than `runTool()`,
+ * but signals, permissions and exit codes are this process's own.
+ */
+export async function runHere(
+  args: readonly string[],
+  { stdin = "", stdout, columns = Infinity }: Given = {},
+): Promise<Ran> {
+  using directory = tempDir();
+  const printed = directory.join("stdout");
+  const said = directory.join("stderr");
+  const output = typeof stdout === "number" ? stdout : openSync(stdout ?? printed, "w");
+  const errors = openSync(said, "w");
+  try {
+    const target = (descriptor: number) => ({ descriptor, columns });
+    const code = await runProgram(args, { stdin: pieces(stdin), stdout: target(output), stderr: target(errors) });
+    return {
+      code,
+      stdout: stdout === undefined ? readFileSync(printed, "utf8") : "",
+      stderr: readFileSync(said, "utf8"),
+    };
+  } finally {
+    if (output !== stdout) closeSync(output);
+    closeSync(errors);
+  }
+}
+
+async function* pieces(text: string): AsyncGenerator<string, void, undefined> {
+  await Promise.resolve();
+  if (text !== "") yield text;
 }
 
 /** The objects of JSON lines. */
@@ -74,4 +125,12 @@ export function spoil(path: string, ...offsets: readonly number[]): void {
   const bytes = readFileSync(path);
   for (const offset of offsets) bytes[offset]! ^= 0xff;
   writeFileSync(path, bytes);
+}
+
+/** Waits until something is so, for a minute and a half. */
+export async function waitFor(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    if (turn > 10_000) throw new Error("waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }

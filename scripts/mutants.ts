@@ -126,7 +126,8 @@ async function attempt(tree: string, mutant: Mutant): Promise<{ caught: boolean;
  */
 function failingTest(tree: string, test: string): Promise<string | null> {
   const args = ["test", ...denoFlags, "--no-check", "--allow-all", "--fail-fast", test];
-  const env = plainEnvironment();
+  // Elsewhere each runtime takes a part of the long tests.
+  const env = { ...plainEnvironment(), WHOLE: "1" };
   return new Promise((resolve, reject) => {
     const child = spawn(deno!, args, { cwd: tree, env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";

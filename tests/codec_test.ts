@@ -19,7 +19,7 @@ import { OpType } from "../src/types.ts";
 import { Random } from "../testing.ts";
 import { byteCrc, recordCrc, referenceSeal, referenceVerify } from "./support/codec_reference.ts";
 import { AT, type TestCodec, testCodecs } from "./support/codecs.ts";
-import { collectMemories } from "./support/region.ts";
+import { collectGarbage } from "./support/region.ts";
 import { LOG_ID, recordBytes, type ReferenceRecord, shiftCrc, slowCrc } from "./support/reference.ts";
 import { test } from "./support/test.ts";
 
@@ -50,7 +50,7 @@ function reseal(bytes: Uint8Array, at: number): void {
 }
 
 test("MemoryCodec leaves a memory alone that was detached, because another file may be there", () => {
-  collectMemories();
+  collectGarbage();
   const memory = new FileMemory(16_384);
   const codec = codecOf(memory, SEED);
   memory.bytes().set(recordBytes({ lsn: 1 }));

@@ -7,7 +7,7 @@ import { verifyLibc } from "../ffi/libc/self_test.ts";
 import { openLibc, posixSystem } from "../ffi/system/current.ts";
 import { RegionError } from "../ffi/region.ts";
 import { SystemError } from "../ffi/system/system.ts";
-import { collectMemories } from "./support/region.ts";
+import { collectGarbage } from "./support/region.ts";
 import { test } from "./support/test.ts";
 import { startWorker } from "./support/worker.ts";
 
@@ -71,7 +71,7 @@ test("verifyLibc() refuses a library whose answers do not fit the table", () => 
     { mmap: (...values) => isFixed(values, 2) ? values[0] : libc.mmap(...values) },
   ];
   for (const change of wrong) {
-    collectMemories();
+    collectGarbage();
     const error = assertThrows(() => posixSystem({ ...libc, ...change }), RegionError);
     assertEquals(error.reason, "PLATFORM");
   }

@@ -13,7 +13,7 @@ import { SystemError } from "../ffi/system/system.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import {
   checkWhole,
-  collectMemories,
+  collectGarbage,
   failingSystem,
   FIRST_BYTES,
   held,
@@ -171,7 +171,7 @@ test("open() maps the first four files of a process where WebAssembly sees them"
 });
 
 test("open() puts zeros where a file could not be mapped, because the kernel may have left a hole", () => {
-  collectMemories();
+  collectGarbage();
   using directory = tempDir();
   const on = platform();
   const libc = openLibc(on);

@@ -4,14 +4,14 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CODEC_BYTES, FileMemory } from "../ffi/file_memory.ts";
 import { memoryRegion } from "../ffi/memory.ts";
 import { RegionError } from "../ffi/region.ts";
-import { collectMemories } from "./support/region.ts";
+import { collectGarbage } from "./support/region.ts";
 import { test } from "./support/test.ts";
 
 const SIZE = 65536;
 
 /** A memory that WebAssembly sees, once those that earlier tests forgot are collected. */
 function seen(sizeBytes: number): FileMemory & { memory: WebAssembly.Memory } {
-  collectMemories();
+  collectGarbage();
   const made = new FileMemory(sizeBytes);
   assert(made.memory !== null, "a memory that WebAssembly sees");
   return made as FileMemory & { memory: WebAssembly.Memory };

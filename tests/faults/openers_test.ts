@@ -110,15 +110,15 @@ test(
         console.log("ready");
         while (!fs.existsSync(${JSON.stringify(go)})) await new Promise((resolve) => setTimeout(resolve, 1));
         let done = 0, made = 0, locked = 0;
-        while (done < 20) {
+        while (done < 10) {
           let wal;
           try {
             wal = WAL.open(${JSON.stringify(path)}, { size: ${BYTES} });
           } catch (error) {
             if (!(error instanceof WALLockedError)) throw error;
             locked++;
-            // Each waits a little, so that none is left out for ever.
-            if (locked % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+            // Each waits a little: the log's owner needs the processor more than those that ask.
+            await new Promise((resolve) => setTimeout(resolve, 1));
             continue;
           }
           if (wal.recovery.created) made++;
@@ -132,11 +132,11 @@ test(
       const results = await Promise.all(children.map((child) => child.result));
       for (const { code, stderr } of results) assertEquals([code, stderr], [0, ""]);
       const counts = results.map(({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1)!));
-      assertEquals(counts.map(({ done }) => done), Array(8).fill(20));
+      assertEquals(counts.map(({ done }) => done), Array(8).fill(10));
       assertEquals(counts.reduce((sum, { made }) => sum + made, 0), 1);
       const wal = WAL.open(path, { create: false });
       const found = wal.replay().map(({ keyHigh, keyLow }) => `${keyHigh} ${keyLow}`);
-      assertEquals([found.length, new Set(found).size], [160, 160]);
+      assertEquals([found.length, new Set(found).size], [80, 80]);
       wal.close();
       assertEquals(fs.readdirSync(directory.path).filter((name) => name.includes("wal-new")), []);
     }

@@ -1,6 +1,8 @@
 // What the tests of ffi/ share: a request, a count of what the process holds, systems that fail.
 
 import * as fs from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Libc } from "../../ffi/libc/libc.ts";
 import type { OpenRequest } from "../../ffi/region.ts";
 import { type Mapping, type MapRequest, type System, SystemError } from "../../ffi/system/system.ts";
@@ -25,9 +27,17 @@ export function openRequest(changes: Partial<OpenRequest> = {}): OpenRequest {
   };
 }
 
-/** Collects the WebAssembly memories that nobody holds, because Bun has few. */
-export function collectMemories(): void {
-  (globalThis as { Bun?: { gc(isSync: boolean): void } }).Bun?.gc(true);
+/**
+ * Collects what nobody holds: Bun has few WebAssembly memories, and a count of this process's
+ * mappings is not to depend on when the engine collects.
+ */
+export const collectGarbage: () => void =
+  (globalThis as { Bun?: { gc(isSync: boolean): void } }).Bun?.gc.bind(null, true) ?? engineCollector();
+
+/** V8's collector, which its engine shows to a context that is made after the flag is set. */
+function engineCollector(): () => void {
+  setFlagsFromString("--expose-gc");
+  return runInNewContext("gc") as () => void;
 }
 
 /** Throws unless the file is as `openRequest()` made it: whole. */

@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { OpType } from "../../mod.ts";
 import { projectUrl, runSnippet } from "../support/child.ts";
 import { type LoopDevice, loopDevice, loopDeviceSkip } from "../support/loop_device.ts";
+import { share } from "../support/share.ts";
 import { test } from "../support/test.ts";
 
 /** A journal past the end of what is left would fail first. */
@@ -211,7 +212,7 @@ test(
       appliedLsn: "await wal.consumeAsync({ ...store, appliedLsn: () => 6420 }, { batchSize: 10 })",
       backup: "await wal.backup(path + '.backup')",
     };
-    for (const [name, call] of Object.entries(calls)) {
+    for (const [name, call] of share(Object.entries(calls))) {
       const path = spoiledCopy(device, name, bytes, [lost]);
       const output = await inChild(
         path,
@@ -255,7 +256,7 @@ test(
       { name: "header-and-more", lost: [0, ...pagesOf(50)], ranges: [lsnsOf(50)] },
       { name: "other-header", lost: [PAGE, ...pagesOf(50)], ranges: [lsnsOf(50)] },
     ];
-    for (const { name, lost, ranges, options = "" } of cases) {
+    for (const { name, lost, ranges, options = "" } of share(cases)) {
       const path = spoiledCopy(device, name, bytes, lost);
       const unsafe = "allowUnsafeFileSystem: true";
       assertEquals((await open(path, `{ ${unsafe}, ${options} }`)).error, "WALIOError", name);

@@ -1,5 +1,6 @@
-// Which part of a long test a runtime takes. What runs on a simulated disk is the same code on each
-// engine, so each takes other seeds: together they try all of them, in the time of one.
+// Which part of a long test a runtime takes. On a simulated disk the same code runs on each engine,
+// and a real file system is the same to each. So each takes other seeds or cases: together they try
+// all of them, in the time of one. WHOLE in the environment gives each everything.
 
 import process from "node:process";
 import { type Runtime, runtime } from "./runtime.ts";

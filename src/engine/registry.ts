@@ -61,10 +61,10 @@ export class Registry {
    * @returns false if there is no such consumer.
    */
   drop(name: string): boolean {
-    const { holds, header, room } = this.#parts;
+    const { holds, header, positions, room } = this.#parts;
     if (!holds.delete(name)) return false;
     this.#releases.followHolds();
-    this.#releases.releaseHeld();
+    this.#releases.releaseHeld(positions.confirmed);
     writeBoth(header);
     room.admit();
     return true;

@@ -97,11 +97,16 @@ export class Releases {
     positions.assertConsistent();
   }
 
-  /** Releases what no consumer holds. */
-  releaseHeld(): void {
+  /**
+   * Releases what no consumer holds.
+   *
+   * @param otherwise up to which LSN, if there is no consumer that holds records.
+   */
+  releaseHeld(otherwise: LSN = 0): void {
     const { releasable } = this.#parts.holds;
-    if (releasable === Infinity) return;
-    const confirmation = this.releasable(releasable);
+    const through = releasable === Infinity ? otherwise : releasable;
+    if (through === 0) return;
+    const confirmation = this.releasable(through);
     this.note(confirmation); // so that a store that lacks a released record is refused
     this.release(confirmation);
   }

@@ -182,7 +182,8 @@ export class Consumer {
       }
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
       const { loss } = log.standing;
-      if (loss !== null && lacksReleased(position.lsn, log.positions)) throw loss;
+      // Whoever was given up while the store answered has been told so, and must start again.
+      if (loss !== null && (this.#signal.aborted || lacksReleased(position.lsn, log.positions))) throw loss;
       const refusal = refusalOf(position, log);
       if (refusal !== null) throw refusal;
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {

@@ -411,7 +411,9 @@ export interface ConsumeOptions {
    * them, and `stats().warnings` tells of them. If `sync()` failed, `"skip"` means `"retry"`.
    *
    * The LSN of a store with `appliedLsn()` does not pass a skipped record before the store has a
-   * later one. A consumer that starts in between is given the skipped record again.
+   * later one. A consumer that starts in between is given the skipped record again. So the log
+   * keeps all records from there on. If they fill the ring and an append waits for room, the
+   * consumer ends with the store's error, or is lost if it has `maxLagRecords`.
    */
   onError?:
     | ((error: unknown, context: ConsumeErrorContext) => ConsumeErrorAnswer | Promise<ConsumeErrorAnswer>)

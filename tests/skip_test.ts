@@ -1,10 +1,19 @@
-// onError answers "skip": what is left out, what is told, and what a store is given again.
+// onError answers "skip": what is left out, what is told, and what a store is given again (H80).
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { consume, type Store, type WAL, type WALRecord } from "../mod.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  consume,
+  type ConsumeOptions,
+  type Store,
+  type WAL,
+  WALClosedError,
+  WALConsumerLostError,
+  type WALFullError,
+  type WALRecord,
+} from "../mod.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { fill, items, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { CAPACITY, fill, items, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 /** A store of whole runs, which throws at some LSNs. */
@@ -33,6 +42,20 @@ class PoisonedSavingStore extends PoisonedStore {
 const skip = () => "skip" as const;
 const skips = (wal: WAL) => [wal.stats().consumer.skipped, wal.stats().consumer.skippedLsns];
 const told = (wal: WAL, text: string) => wal.stats().warnings.some((warning) => warning.includes(text));
+
+test("whenApplied() counts a skipped record also after the consumer has confirmed what comes before", async () => {
+  await using wal = openInMemory();
+  let syncs = 0;
+  const store = Object.assign(new PoisonedSavingStore(4), { sync: () => void syncs++ });
+  await using behind = consume(wal, new ListStore(), { name: "behind" });
+  await behind.stop(); // so that no checkpoint is written, which would be applied
+  fill(wal, 4);
+  await using skipping = consume(wal, store, { onError: skip, name: "skipping", pollIntervalMs: 1 });
+  await until(() => wal.stats().consumers.some(({ position }) => position === 3));
+  await until(() => skipping.applied === 4);
+  await wal.whenApplied(4, { name: "skipping" });
+  assertEquals(syncs, 1);
+});
 
 test('"skip" leaves out the record that a store without applyBatch() cannot apply, and no other', async () => {
   await using wal = openInMemory();
@@ -107,22 +130,50 @@ test("the LSN of a store does not pass a skipped record before the store has a l
   wal.close();
 });
 
-test("whenApplied() counts a skipped record also after the consumer has confirmed what comes before", async () => {
-  await using wal = openInMemory();
-  let syncs = 0;
-  const store = Object.assign(new PoisonedSavingStore(4), { sync: () => void syncs++ });
-  await using behind = consume(wal, new ListStore(), { name: "behind" });
-  await behind.stop(); // so that no checkpoint is written, which would be applied
-  fill(wal, 4);
-  await using skipping = consume(wal, store, { onError: skip, name: "skipping", pollIntervalMs: 1 });
+/** Appends until a store has skipped as many records as the ring has slots, and one more. */
+async function skipRing(wal: WAL, options: ConsumeOptions): Promise<{ done: Promise<void>; last: Promise<unknown> }> {
+  const store = new PoisonedSavingStore(...range(1, 2 * CAPACITY));
+  const { done } = consume(wal, store, { ...options, name: "skipping", onError: skip, pollIntervalMs: Infinity });
+  done.catch(() => {});
+  for (let lsn = 1; lsn <= CAPACITY; lsn++) await wal.logInsert(lsn, lsn, lsn, lsn);
   await wal.whenApplied();
-  await until(() => wal.stats().consumers.some(({ position }) => position === 3));
-  await wal.whenApplied(4, { name: "skipping" });
-  assertEquals([syncs, skipping.applied], [1, 4]);
+  const last = wal.logInsert(1, 1, 1, 1);
+  const settled = last.then(() => "is appended", (error: unknown) => error);
+  return { done, last: settled };
+}
+
+test("consumeAsync() ends when it has skipped all that the ring holds, so that no append waits for ever", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  const { done, last } = await skipRing(wal, {});
+  const error = await last as WALFullError;
+  assertEquals([error.name, error.consumer, error.lagRecords], ["WALFullError", "skipping", CAPACITY]);
+  assertStringIncludes(String(error.cause), "is poison");
+  await assertRejects(() => done, Error, "is poison");
+  assertEquals(wal.dropConsumer("skipping"), true);
+});
+
+test("consumeAsync() gives up a consumer with a limit that has skipped all that the ring holds", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  const { done, last } = await skipRing(wal, { maxLagRecords: 2 * CAPACITY });
+  assertEquals([await last, wal.stats().consumers[0]?.lost], ["is appended", true]);
+  await assertRejects(() => done, WALConsumerLostError, "skipping");
+});
+
+test("dropConsumer() forgets what the consumer has skipped", async () => {
+  await using wal = openInMemory();
+  fill(wal, 1);
+  const consumption = consume(wal, new PoisonedStore(1), { name: "search", onError: skip });
+  await wal.whenApplied();
+  await consumption.stop();
+  assert(told(wal, 'Consumer "search" has skipped'));
+  await using _ = consume(wal, new ListStore(), { name: "latest" });
+  wal.dropConsumer("search");
+  assertEquals(wal.stats().warnings, []);
+  await assertRejects(() => wal.whenApplied(1, { name: "search" }), WALClosedError, '"search" does not run');
 });
 
 async function consumeAll(wal: WAL, store: Store & PoisonedStore): Promise<void> {
-  await using _ = consume(wal, store, { onError: skip });
+  await using _ = consume(wal, store, { onError: skip, pollIntervalMs: Infinity });
   await wal.flushAsync();
   await wal.whenApplied();
 }

@@ -74,7 +74,10 @@ export class Consumers implements RoomMaker {
     const { why, cause } = this.runner(hold.name).feed.watch.blame();
     if (hold.name === "" && blockers.length === 1) return { why, cause, holder };
     const more = blockers.length === 1 ? "" : `, and ${blockers.length - 1} more consumer(s) hold records`;
-    return { why: `${why}, and lacks ${lagRecords} record(s) from LSN ${hold.applied + 1} on${more}`, cause, holder };
+    const what = lagRecords === 0
+      ? `holds the records from LSN ${hold.releasable + 1} on`
+      : `lacks ${lagRecords} record(s) from LSN ${hold.applied + 1} on`;
+    return { why: `${why}, and ${what}${more}`, cause, holder };
   }
 
   gaveUp({ name, confirmed }: Hold): void {

@@ -98,6 +98,10 @@ export class Feed implements ConsumableLog {
     if (health.poison !== null) throw health.poison;
     if (!health.isOpen || signal.aborted) return "stopped";
     if (this.positions.durable >= lsn) return "durable";
+    if (this.isRoomWanted && this.standing.isInTheWay) {
+      await giveWay(this, this.#log);
+      return "stopped";
+    }
     if (this.positions.durable < this.positions.last) commit.schedule();
     const reason = await this.alarm.sleep(timeoutMs, signal, true);
     if (health.poison !== null) throw health.poison;
@@ -137,4 +141,16 @@ export class Feed implements ConsumableLog {
     this.#log.wall.read();
     return this.#log.retention.confirm(this.standing.name, lsn, record);
   }
+}
+
+/**
+ * A consumer holds up appends, and has nothing left to do. It is given up if it has a limit. Else
+ * it ends with the error of its store, so that appends do not wait for ever.
+ */
+async function giveWay(feed: Feed, { holds, commit }: EngineParts): Promise<void> {
+  const { confirmed, name } = feed.standing;
+  feed.noteApplied(confirmed, false); // the next start hands out the skipped records again
+  await feed.confirm(confirmed, false);
+  if (holds.get(name)?.isLost !== true) throw feed.watch.stats().lastError;
+  await commit.join().shared; // the header lets the appends in
 }

@@ -39,6 +39,17 @@ export class Standing {
     return this.name === "" && holds.least() === null ? Math.max(confirmed, tail - 1) : tail - 1;
   }
 
+  /**
+   * True if only this consumer keeps the oldest record, and it has no record left to apply. So it
+   * has skipped the rest, and the LSN of its store does not pass what was skipped.
+   */
+  get isInTheWay(): boolean {
+    const { holds, positions: { last, durable, tail } } = this.#log;
+    const hold = holds.get(this.name);
+    if (hold === undefined || hold.isLost || hold.applied < last || durable < last) return false;
+    return hold.confirmed < last && hold.releasable < tail;
+  }
+
   /** The error of a consumer that the log has given up; null for any other. */
   get loss(): WALConsumerLostError | null {
     const hold = this.#log.holds.get(this.name);

@@ -1047,6 +1047,7 @@ export const HAZARDS: readonly Hazard[] = [
         "a consumer that is too far behind is lost, and the ring is not full",
         "a lost consumer that runs ends with WALConsumerLostError",
         "a lost consumer is accepted when its store was filled again",
+        "consumeAsync() ends with WALConsumerLostError when the consumer is given up while its store is asked for its LSN",
       ],
     },
   },
@@ -1241,6 +1242,24 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "faults/ship_messages_test.ts": [
         "followFrom() stops before a message that is not the log's next one, and says why",
+      ],
+    },
+  },
+  {
+    id: "H80",
+    title: "A record that is skipped",
+    what:
+      'A store cannot apply a record, and `onError` answers `"skip"`. Others are left out with it, or nobody is told, or whoever waits for it waits for ever. Or the record is confirmed, and the log refuses the store.',
+    threatens: ["G11", "G13"],
+    tests: {
+      "skip_test.ts": [
+        '"skip" leaves out the record that a store without applyBatch() cannot apply, and no other',
+        '"skip" narrows a run down to the batch that a store with applyBatch() cannot apply',
+        "the LSN of a store does not pass a skipped record before the store has a later one",
+        "whenApplied() counts a skipped record also after the consumer has confirmed what comes before",
+        "consumeAsync() ends when it has skipped all that the ring holds, so that no append waits for ever",
+        "consumeAsync() gives up a consumer with a limit that has skipped all that the ring holds",
+        "dropConsumer() forgets what the consumer has skipped",
       ],
     },
   },

@@ -1844,6 +1844,72 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("holds"),
   },
   {
+    name: "a lost consumer is not told",
+    hazard: "H60",
+    edits: edit(
+      "src/consume/consumers.ts",
+      "    this.#runners.get(name)?.stop(new WALConsumerLostError(name, confirmed, this.#log.positions.tail));\n",
+      "    void [WALConsumerLostError, confirmed];\n",
+    ),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a consumer that is given up while it starts is taken for one that holds records",
+    hazard: "H60",
+    edits: edit("src/consume/consumer.ts", "(this.#signal.aborted || lacksReleased", "(lacksReleased"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a store that lacks released records is taken for whole",
+    hazard: "H60",
+    edits: edit("src/consume/position.ts", "return lsn < checkpointed && lsn < tail - 1;", "return false;"),
+    tests: [...faults("holds"), "tests/named_consumers_test.ts"],
+  },
+  {
+    name: "the last consumer to be dropped leaves records that a new one does not get",
+    hazard: "H59",
+    edits: edit("src/engine/registry.ts", "releaseHeld(positions.confirmed)", "releaseHeld()"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "whenApplied() waits for ever after a skip",
+    hazard: "H80",
+    edits: edit(
+      "src/consume/consumer.ts",
+      "    this.#next = through + 1;\n    this.#log.noteApplied(through, false);\n",
+      "    this.#next = through + 1;\n",
+    ),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "a skipped record is confirmed before the store has a later one",
+    hazard: "H80",
+    edits: edit("src/consume/skips.ts", "this.#first === null ? applied : this.#first - 1", "applied"),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "skipping leaves out a whole run",
+    hazard: "H80",
+    edits: edit("src/consume/consumer.ts", "this.#skips.records === 1 ?", "this.#skips.records !== 0 ?"),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "appends wait for a consumer that has skipped all that the ring holds",
+    hazard: "H80",
+    edits: edit("src/consume/standing.ts", "return hold.confirmed < last && hold.releasable < tail;", "return false;"),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "a dropped consumer's runner stays",
+    hazard: "H80",
+    edits: edit(
+      "src/consume/consumers.ts",
+      "    this.#runners.delete(name);\n    if (this.#latest",
+      "    if (this.#latest",
+    ),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
     name: "each consumer writes a checkpoint for what another one has confirmed",
     hazard: "H61",
     edits: edit(

@@ -12,6 +12,7 @@ import type { System } from "../ffi/system/system.ts";
 import { loopDevice, loopDeviceSkip } from "./support/loop_device.ts";
 import { held, openRequest } from "./support/region.ts";
 import { withTempDir } from "./support/temp.ts";
+import { share } from "./support/share.ts";
 import { test } from "./support/test.ts";
 
 const MIB = 2 ** 20;
@@ -35,7 +36,8 @@ function fillUp(directory: string): void {
   fs.closeSync(fd);
 }
 
-for (const [type, skip] of skips) {
+// The kernel is the same to each runtime.
+for (const [type, skip] of share([...skips])) {
   // Fault: the disk is too small for the file (H18).
   // Promise: creation throws NO_SPACE, the process lives, nothing is left (G8, G12).
   test(`open() on a full ${type} is NO_SPACE and leaves nothing`, () => {

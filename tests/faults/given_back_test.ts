@@ -30,7 +30,9 @@ const PRELUDE = `
   const mapped = () => fs.readFileSync("/proc/self/maps", "utf8").split("\\n").filter((line) => line.includes(directory)).length;
   const request = () => openRequest({ sizeBytes: 1048576, allowUnsafeFileSystem: true });
   const image = (path) => new Uint8Array(fs.readFileSync(path));
-  const isFull = (path, byte) => image(path).subarray(16384).every((found) => found === byte);
+  // Buffers compare without a call for each byte.
+  const hasOnly = (bytes, byte) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).equals(Buffer.alloc(bytes.length, byte));
+  const isFull = (path, byte) => hasOnly(image(path).subarray(16384), byte);
 
   /** Takes what the engine has to give, and stores into all of it. */
   async function takeMemory() {
@@ -41,7 +43,7 @@ const PRELUDE = `
     const taken = [];
     for (let i = 0; i < 400; i++) {
       const bytes = new Uint8Array([1000, 4096, 65536, 262144, 1048576, 1179648][i % 6]);
-      if (bytes.some((byte) => byte !== 0)) throw new Error("a new buffer has bytes of others");
+      if (!hasOnly(bytes, 0)) throw new Error("a new buffer has bytes of others");
       taken.push(bytes.fill(0xee));
       if (i % 8 === 0) {
         const memory = new WebAssembly.Memory({ initial: 18 });
@@ -75,7 +77,7 @@ test("Region.close() leaves no way to the file, through the memory either", asyn
       // The engine, or whoever has the memory next.
       if (memory.memory !== null) {
         const found = new Uint8Array(memory.memory.buffer, memory.at, memory.sizeBytes);
-        if (found.some((byte) => byte !== 0)) throw new Error("the file is still there");
+        if (!hasOnly(found, 0)) throw new Error("the file is still there");
         found.fill(0xdd);
         found.fill(0);
       }
@@ -164,7 +166,7 @@ test(
     async function openAll() {
       const open = [];
       for (let i = 0; i < ${LOGS}; i++) {
-        const wal = WAL.open(directory + "/log" + i, { size: i % 100 === 0 ? 67108864 : 65536, idleHeaderDelayMs: Infinity });
+        const wal = WAL.open(directory + "/log" + i, { size: i % 100 === 0 ? 8388608 : 65536, idleHeaderDelayMs: Infinity });
         wal.logInsertSync(i, 1, i, 1);
         open.push(wal);
         if (i % 250 === 0) collect();

@@ -18,6 +18,7 @@ import type { Storage } from "../../ffi/region.ts";
 import { type System, SystemError } from "../../ffi/system/system.ts";
 import { failingLibc, failingSystem, held, systemWithMapping, type Verdict } from "../support/region.ts";
 import { tempDir } from "../support/temp.ts";
+import { roundsOf, share } from "../support/share.ts";
 import { test } from "../support/test.ts";
 
 const notLinux = process.platform !== "linux" && "the calls are Linux's";
@@ -119,7 +120,7 @@ async function sweep(make: (verdict: Verdict) => Storage, options: WALOptions): 
   fs.rmSync(path);
   let runs = 0;
   const manners = ["once", "for ever"] as const;
-  for (const [errno, manner] of ERRORS.flatMap((errno) => manners.map((manner) => [errno, manner] as const))) {
+  for (const [errno, manner] of share(ERRORS.flatMap((errno) => manners.map((manner) => [errno, manner] as const)))) {
     for (let failing = 0; failing < calls; failing++) {
       const witness = new Witness();
       let failed = "";
@@ -178,7 +179,7 @@ for (const flush of FLUSHES) {
         return mappedStorage(system);
       }, { flush });
       console.log(`${runs} failing calls of libc, ${flush}`);
-      assert(runs > 300);
+      assert(runs > roundsOf(200));
     },
     { skip: notLinux },
   );
@@ -187,7 +188,7 @@ for (const flush of FLUSHES) {
     const system = posixSystem();
     const runs = await sweep((verdict) => mappedStorage(failingSystem(system, verdict)), { flush });
     console.log(`${runs} failing system calls, ${flush}`);
-    assert(runs > 300);
+    assert(runs > roundsOf(200));
   }, { skip: notLinux });
 }
 

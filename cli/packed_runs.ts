@@ -1,5 +1,6 @@
 // Packed runs in a file or a stream, one after another: how long one is follows from its header.
 
+import { Buffer } from "node:buffer";
 import { FileMemory, OpType } from "../mod.ts";
 import { FLAG_BATCH_GOES_ON, FLAGS_AT, RECORD_BYTES, RUN_HEADER_BYTES } from "../src/format/layout.ts";
 import { logIdBytes } from "../src/format/lineage.ts";
@@ -76,35 +77,39 @@ export class RunPacker {
 
 /** Reads runs out of bytes that come piece by piece. */
 export class RunReader {
-  #pending: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  /** The bytes of the run that is not complete, joined only once it is: a run may be long. */
+  #pieces: Uint8Array[] = [];
+  #pending = 0;
+  /** How many bytes complete it, as far as is known. */
+  #wanted = RUN_HEADER_BYTES;
   #offset = 0;
   #records = 0;
 
   /** Takes the next bytes, and returns the records of the runs that they complete. */
   *take(bytes: Uint8Array): Generator<ImportedRecord, void, undefined> {
-    const joined = new Uint8Array(this.#pending.length + bytes.length);
-    joined.set(this.#pending);
-    joined.set(bytes, this.#pending.length);
-    let at = 0;
-    for (;;) {
-      const rest = joined.subarray(at);
-      if (rest.length < RUN_HEADER_BYTES) break;
-      const header = readRunHeader(rest);
+    this.#pieces.push(bytes);
+    this.#pending += bytes.length;
+    while (this.#pending >= this.#wanted) {
+      const joined = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+      const header = readRunHeader(joined);
       if ("fault" in header) {
         throw this.#refusal(`the run at byte ${this.#offset} cannot be read: ${FAULTS[header.fault] ?? header.fault}`);
       }
       const length = RUN_HEADER_BYTES + (header.lastLsn - header.firstLsn + 1) * RECORD_BYTES;
-      if (rest.length < length) break;
-      yield* this.#recordsOf(rest.subarray(0, length), header.logId);
-      at += length;
+      this.#pieces = [joined];
+      this.#wanted = length;
+      if (joined.length < length) return;
+      yield* this.#recordsOf(joined.subarray(0, length), header.logId);
       this.#offset += length;
+      this.#pieces = [joined.subarray(length)];
+      this.#pending -= length;
+      this.#wanted = RUN_HEADER_BYTES;
     }
-    this.#pending = joined.slice(at);
   }
 
   /** @throws {ImportError} if a run is not complete. */
   end(): void {
-    if (this.#pending.length > 0) throw this.#refusal(`the run at byte ${this.#offset} is not complete`);
+    if (this.#pending > 0) throw this.#refusal(`the run at byte ${this.#offset} is not complete`);
   }
 
   *#recordsOf(bytes: Uint8Array, logId: string): Generator<ImportedRecord, void, undefined> {

@@ -1,10 +1,8 @@
 // A log's file as it lies there: both headers, every slot, and what recovery would decide about it.
-// Nothing is written, mapped or locked. A writer may go on meanwhile, so what looks wrong is read
-// again until it stays as it is.
+// Nothing is written, mapped or locked. A writer may go on meanwhile, so what looks wrong is looked
+// at again until it looks the same twice.
 
 import * as fs from "node:fs";
-import { Buffer } from "node:buffer";
-import { FileMemory } from "../mod.ts";
 import { type Header, type HeaderPair, readHeaders } from "../src/format/header.ts";
 import {
   HEADER_AT,
@@ -14,48 +12,48 @@ import {
   RECORD_BYTES,
   RING_AT,
 } from "../src/format/layout.ts";
-import { checksumSeed, Slots, SlotState } from "../src/format/record.ts";
+import { checksumSeed, SlotState } from "../src/format/record.ts";
 import { capacityOf, fileBytesOf, offsetOf, slotOf } from "../src/format/ring.ts";
-import { recover, type Verdict } from "../src/recovery/recovery.ts";
-import { CommandError, errnoOf, Exit } from "./exit_codes.ts";
+import { type LsnRange, recover, type Verdict } from "../src/recovery/recovery.ts";
+import { CommandError, Exit } from "./exit_codes.ts";
 import { openToRead } from "./input.ts";
 import { breathe, rest } from "./interrupt.ts";
 import type { Shown } from "./record_text.ts";
+import { readInto, WindowedSlots } from "./windowed_slots.ts";
 
-/** Bytes that are read at once. */
+/** Bytes that are read at once before the verdict. */
 const PIECE_BYTES = 4 * 1024 * 1024;
-/** Where a piece cannot be read, so much is given up at once. */
-const SECTOR_BYTES = 4096;
 /** Milliseconds between two looks at what seems wrong. A writer needs far less to end an append. */
 const BETWEEN_LOOKS_MS = 60;
 /** How often it is looked at. A log that moves on faster than it is read is never seen whole. */
 const MOST_LOOKS = 50;
+/** How often a slot is read that the verdict does not explain. */
+const SLOT_LOOKS = 3;
 
-/** A file's bytes and what they mean. */
-export class RawLog {
+/** A log's file, and what its bytes meant at one look. It is open until it is disposed. */
+export class RawLog implements Disposable {
   readonly path: string;
   readonly fileBytes: number;
-  readonly pair: HeaderPair;
-  /** Ranges of bytes that the medium could not read; they are zeros here. */
+  /** The sectors that the medium cannot read, by byte offset. They are zeros here. */
   readonly unreadable: readonly number[];
-  /** The ring, as long as the file has it. */
-  readonly slots: Slots;
+  readonly pair: HeaderPair;
+  /** The ring, as long as the newest header says, or else as the file is. */
+  readonly slots: WindowedSlots;
   /** What recovery would decide; null without a valid header. */
   readonly verdict: Verdict | null;
-  /** The slot of each record that is damaged, with its LSN. */
-  readonly #damaged: ReadonlyMap<number, number>;
+  readonly #file: RawFile;
+  /** The slots of torn records and phantoms. */
+  readonly #debris: ReadonlySet<number>;
 
-  constructor(path: string, memory: FileMemory, fileBytes: number, unreadable: readonly number[], watch: Watch) {
-    this.path = path;
-    this.fileBytes = fileBytes;
-    this.unreadable = unreadable;
-    this.pair = readHeaders(memory.bytes(0, RING_AT));
+  constructor(file: RawFile) {
+    this.#file = file;
+    ({ path: this.path, fileBytes: this.fileBytes, unreadable: this.unreadable } = file);
+    const headers = file.headers();
+    this.pair = readHeaders(headers);
+    this.slots = file.slots(headers, this.pair);
     const { newest } = this.pair;
-    const capacity = newest?.capacity ?? Math.min(capacityOf(memory.sizeBytes), MAX_CAPACITY);
-    this.slots = new WatchedSlots(memory, capacity, seedOf(memory, this.pair, capacity), watch);
     this.verdict = newest === null ? null : recover(this.slots, newest, true);
-    const lsns = (this.verdict?.damaged ?? []).flatMap(({ first, last }) => lastLap(first, last, capacity));
-    this.#damaged = new Map(lsns.map((lsn) => [slotOf(lsn, capacity), lsn]));
+    this.#debris = new Set(this.verdict?.debris);
   }
 
   get header(): Header | null {
@@ -78,21 +76,45 @@ export class RawLog {
 
   /** What a slot is, by the glossary of docs/design.md. */
   slotAt(slot: number): RawSlot {
+    for (let look = 1;; look++) {
+      const about = this.#look(slot);
+      const isExplained = !["torn", "rotten"].includes(about.state) || this.#debris.has(slot);
+      if (isExplained || look === SLOT_LOOKS) return about;
+      this.slots.refresh(slot); // a writer may just be storing it
+    }
+  }
+
+  #look(slot: number): RawSlot {
     const { slots } = this;
     const found = slots.lsnAt(slot);
     const inPlace = Number.isSafeInteger(found) && found >= 1 && slotOf(found, slots.count) === slot;
     const lsn = inPlace ? found : 0;
-    const expected = this.#damaged.get(slot);
-    const about = { slot, offset: offsetOf(slot), lsn: expected ?? lsn };
-    if (expected !== undefined) return { ...about, state: "damaged" };
+    const about = { slot, offset: offsetOf(slot), lsn };
+    const damaged = this.#damagedAt(slot);
+    if (damaged !== null) return { ...about, lsn: damaged, state: "damaged" };
     if (this.#isUnwritten(slot)) return { ...about, lsn: 0, state: "unwritten" };
     const state = inPlace ? slots.verify(slot, lsn) : SlotState.Other;
     if (state === SlotState.Unsupported) return { ...about, state: "later version" };
     const [tail, head] = [this.verdict?.tail ?? 1, this.head];
-    if (state === SlotState.Record) {
-      return { ...about, state: lsn < tail ? "stale" : lsn < head ? "record" : "phantom" };
+    if (state !== SlotState.Record) return { ...about, state: found >= head ? "torn" : "rotten" };
+    // An intact record after the end that the verdict does not name was appended since.
+    const isPhantom = lsn >= head && this.#debris.has(slot);
+    return { ...about, state: lsn < tail ? "stale" : isPhantom ? "phantom" : "record" };
+  }
+
+  /** The LSN of the damaged record that a slot should hold; null if there is none. */
+  #damagedAt(slot: number): number | null {
+    if (this.verdict === null || this.verdict.damaged.length === 0) return null;
+    const { tail, damaged } = this.verdict;
+    const { count } = this.slots;
+    const lsn = tail + (slot - slotOf(tail, count) + count) % count;
+    let [from, to] = [0, damaged.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (damaged[middle]!.last < lsn) from = middle + 1;
+      else to = middle;
     }
-    return { ...about, state: found >= head ? "torn" : "rotten" };
+    return from < damaged.length && damaged[from]!.first <= lsn ? lsn : null;
   }
 
   /** The fields of a slot, whatever it is. */
@@ -112,14 +134,35 @@ export class RawLog {
     };
   }
 
-  /** The slots that decide about damage or, where there is none, about a torn tail. */
-  suspicious(): readonly number[] {
-    return this.#damaged.size > 0 ? [...this.#damaged.keys()] : this.verdict?.debris ?? [];
+  /**
+   * All that seems wrong, as numbers: damaged header copies, and damage or, where there is none, a
+   * torn tail.
+   */
+  wrong(): readonly number[] {
+    const copies = this.pair.copies.flatMap((copy, index) => typeof copy === "string" ? [-index - 1] : []);
+    const { damaged, debris, head } = this.verdict ?? { damaged: [], debris: [], head: 0 };
+    if (damaged.length > 0) return [...copies, ...damaged.flatMap(({ first, last }: LsnRange) => [first, last])];
+    return debris.length > 0 ? [...copies, head, ...debris] : copies;
+  }
+
+  /** Both header copies, as they are now. */
+  headers(): Uint8Array {
+    return this.#file.headers();
+  }
+
+  /** True if the log has released records that the verdict counts, so that a writer may use their slots again. */
+  hasMovedOn(): boolean {
+    const { newest } = readHeaders(this.#file.headers());
+    return newest === null || newest.tail > (this.verdict?.tail ?? 0);
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
   }
 
   #isUnwritten(slot: number): boolean {
-    const { words } = this.slots;
     const at = this.slots.wordOf(slot);
+    const { words } = this.slots;
     for (let word = at; word < at + RECORD_BYTES / 4; word++) if (words[word] !== 0) return false;
     return true;
   }
@@ -145,43 +188,79 @@ export interface RawSlot {
   readonly state: "record" | "damaged" | "torn" | "phantom" | "stale" | "rotten" | "unwritten" | "later version";
 }
 
-/** Told how much of the ring was looked at, from 0 to 1. */
+/** Told how much of the work is done, from 0 to 1. */
 export type Watch = (share: number) => void;
 
-/** Slots that tell how far a walk through them is. */
-class WatchedSlots extends Slots {
+/** An open file that has room for the headers of a log. */
+class RawFile {
+  readonly path: string;
+  readonly fileBytes: number;
+  readonly unreadable: number[] = [];
+  readonly #descriptor: number;
   readonly #watch: Watch;
+  /** The slots of the last look, and what they are of. */
+  #slots: { readonly of: string; readonly slots: WindowedSlots } | null = null;
 
-  constructor(memory: FileMemory, capacity: number, seed: number, watch: Watch) {
-    super(memory, RING_AT, capacity, seed);
+  constructor(path: string, descriptor: number, fileBytes: number, watch: Watch) {
+    this.path = path;
+    this.fileBytes = fileBytes;
+    this.#descriptor = descriptor;
     this.#watch = watch;
   }
 
-  override verifyRun(slot: number, lsn: number, count: number): ReturnType<Slots["verifyRun"]> {
-    if (count > 1) this.#watch(slot / this.count);
-    return super.verifyRun(slot, lsn, count);
+  headers(): Uint8Array {
+    const headers = new Uint8Array(RING_AT);
+    readInto(this.#descriptor, 0, headers);
+    return headers;
+  }
+
+  /** Reads the file once, and lets signals in: the verdict then finds it in the system's cache. */
+  async readThrough(): Promise<void> {
+    const piece = new Uint8Array(PIECE_BYTES);
+    const end = Math.min(this.fileBytes, fileBytesOf(readHeaders(this.headers()).newest?.capacity ?? MAX_CAPACITY));
+    for (let at = 0; at < end; at += PIECE_BYTES) {
+      const part = piece.subarray(0, end - at);
+      this.unreadable.push(...readInto(this.#descriptor, at, part));
+      this.#watch(at / end / 2);
+      await breathe();
+    }
+  }
+
+  /** The ring, of which nothing is read yet. */
+  slots(headers: Uint8Array, { newest }: HeaderPair): WindowedSlots {
+    const capacity = newest?.capacity ?? Math.min(capacityOf(this.fileBytes), MAX_CAPACITY);
+    const seeds = newest !== null
+      ? [checksumSeed(newest.logId)]
+      : HEADER_AT.map((at) => checksumSeed(headers.slice(at + HEADER_LOG_ID_AT, at + HEADER_LOG_ID_AT + LOG_ID_BYTES)));
+    const of = [capacity, ...seeds].join();
+    if (this.#slots?.of !== of) this.#slots = { of, slots: this.#withRecords(capacity, seeds) };
+    this.#slots.slots.forget();
+    return this.#slots.slots;
+  }
+
+  close(): void {
+    fs.closeSync(this.#descriptor);
+  }
+
+  /** The slots under the first seed with which one verifies. A valid header leaves no choice. */
+  #withRecords(capacity: number, [first = 0, ...others]: readonly number[]): WindowedSlots {
+    let moves = 0;
+    const watch = () => this.#watch(Math.min(1, 0.5 + moves++ * WindowedSlots.SLOTS / capacity / 2));
+    const slots = new WindowedSlots(this.#descriptor, capacity, first, watch);
+    for (const seed of others.filter((seed) => seed !== first)) {
+      if (hasRecord(slots)) break;
+      const other = new WindowedSlots(this.#descriptor, capacity, seed, watch);
+      if (hasRecord(other)) return other;
+    }
+    return slots;
   }
 }
 
-/** The LSNs of a range, but not those whose slots hold later ones of it. */
-function lastLap(first: number, last: number, capacity: number): number[] {
-  const from = Math.max(first, last - capacity + 1);
-  return Array.from({ length: last - from + 1 }, (_, index) => from + index);
-}
-
-/**
- * The state from which checksums start: of the newest header, or else of the first copy under whose
- * id some slot verifies.
- */
-function seedOf(memory: FileMemory, { newest }: HeaderPair, capacity: number): number {
-  if (newest !== null) return checksumSeed(newest.logId);
-  const seeds = HEADER_AT.map((at) => checksumSeed(memory.bytes(at + HEADER_LOG_ID_AT, LOG_ID_BYTES).slice()));
-  const hasRecord = (seed: number) => {
-    const slots = Slots.ofRing(memory, capacity, seed);
-    for (let slot = 0; slot < capacity; slot++) if (slots.lsnAt(slot) !== 0 && slots.checksumMatches(slot)) return true;
-    return false;
-  };
-  return seeds.find(hasRecord) ?? seeds[0]!;
+function hasRecord(slots: WindowedSlots): boolean {
+  for (let slot = 0; slot < slots.count; slot++) {
+    if (slots.lsnAt(slot) !== 0 && slots.checksumMatches(slot)) return true;
+  }
+  return false;
 }
 
 /**
@@ -191,22 +270,22 @@ function seedOf(memory: FileMemory, { newest }: HeaderPair, capacity: number): n
  * @throws {CommandError} if it cannot be read at all.
  */
 export function readHeaderPair(path: string): HeaderPair | null {
-  const descriptor = openToRead(path);
+  const file = openRawFile(path, () => {});
+  if (file === null) return null;
   try {
-    const headers = readHeaderBytes(descriptor);
-    return headers === null ? null : readHeaders(headers);
+    return readHeaders(file.headers());
   } finally {
-    fs.closeSync(descriptor);
+    file.close();
   }
 }
 
-/** Null if the file is no file, or too short for a log. */
-function readHeaderBytes(descriptor: number): Uint8Array | null {
+/** Null if it is no file, or too short for a log. */
+function openRawFile(path: string, watch: Watch): RawFile | null {
+  const descriptor = openToRead(path);
   const status = fs.fstatSync(descriptor);
-  if (!status.isFile() || status.size < RING_AT) return null;
-  const headers = new Uint8Array(RING_AT);
-  readInto(descriptor, 0, headers, []);
-  return headers;
+  if (status.isFile() && status.size >= RING_AT) return new RawFile(path, descriptor, status.size, watch);
+  fs.closeSync(descriptor);
+  return null;
 }
 
 /**
@@ -217,92 +296,27 @@ function readHeaderBytes(descriptor: number): Uint8Array | null {
  * @throws {CommandError} if it cannot be read at all.
  */
 export async function readRawLog(path: string, watch: Watch = () => {}): Promise<RawLog | null> {
-  const descriptor = openToRead(path);
+  const file = openRawFile(path, watch);
+  if (file === null) return null;
   try {
-    const headers = readHeaderBytes(descriptor);
-    if (headers === null) return null;
-    const fileBytes = fs.fstatSync(descriptor).size;
-    const capacity = readHeaders(headers).newest?.capacity ?? 0;
-    const memory = memoryOf(path, Math.max(wholeSlots(fileBytes), fileBytesOf(capacity)));
-    const unreadable: number[] = [];
-    for (let at = 0; at < fileBytes; at += PIECE_BYTES) {
-      const piece = memory.bytes(at, Math.min(PIECE_BYTES, fileBytes - at, memory.sizeBytes - at));
-      readInto(descriptor, at, piece, unreadable);
-      watch(at / fileBytes / 2);
-      await breathe();
-    }
-    memory.bytes(0, RING_AT).set(headers);
-    const look = () => new RawLog(path, memory, fileBytes, unreadable, (share) => watch(0.5 + share / 2));
-    return await settled(descriptor, memory, look);
-  } finally {
-    fs.closeSync(descriptor);
+    await file.readThrough();
+    return await settled(file);
+  } catch (error) {
+    file.close();
+    throw error;
   }
 }
 
-/** Looks until what seems wrong does not change any more. */
-async function settled(descriptor: number, memory: FileMemory, look: () => RawLog): Promise<RawLog> {
-  for (let looks = 1, before = ""; looks <= MOST_LOOKS; looks++) {
-    const log = look();
-    const slots = log.suspicious();
-    if (slots.length === 0 && log.verdict !== null) return log;
+/** Looks until what seems wrong is the same as at the look before. */
+async function settled(file: RawFile): Promise<RawLog> {
+  let before: readonly number[] = [];
+  for (let look = 1; look <= MOST_LOOKS; look++) {
+    const log = new RawLog(file);
+    const wrong = log.wrong();
+    if (wrong.length === before.length && wrong.every((number, index) => number === before[index])) return log;
+    before = wrong;
+    if (wrong.length === 0) return log;
     await rest(BETWEEN_LOOKS_MS);
-    const isNewHeader = refresh(descriptor, memory, 0, RING_AT);
-    const changed = slots.filter((slot) => refresh(descriptor, memory, offsetOf(slot), RECORD_BYTES));
-    // A new header may say that what seems wrong is released.
-    const now = slots.join();
-    if (changed.length === 0 && (!isNewHeader || now === before)) return log;
-    before = now;
   }
   throw new CommandError(Exit.Later, "the log moves on faster than it can be read: try again");
-}
-
-/** Reads bytes again. @returns whether they changed. */
-function refresh(descriptor: number, memory: FileMemory, offset: number, length: number): boolean {
-  const before = Buffer.from(memory.bytes(offset, length).slice());
-  const now = new Uint8Array(length);
-  readInto(descriptor, offset, now, []);
-  memory.bytes(offset, length).set(now);
-  return !before.equals(now);
-}
-
-function wholeSlots(fileBytes: number): number {
-  return fileBytesOf(capacityOf(fileBytes));
-}
-
-function memoryOf(path: string, sizeBytes: number): FileMemory {
-  try {
-    return new FileMemory(new ArrayBuffer(sizeBytes));
-  } catch (error) {
-    throw new CommandError(Exit.Unavailable, `${JSON.stringify(path)} needs ${sizeBytes} bytes of memory`, {
-      cause: error,
-    });
-  }
-}
-
-/** Reads bytes, with zeros where the medium cannot read and after the file's end. */
-function readInto(descriptor: number, offset: number, into: Uint8Array, unreadable: number[]): void {
-  for (let at = 0; at < into.length;) {
-    try {
-      const count = fs.readSync(descriptor, into, at, into.length - at, offset + at);
-      if (count === 0) return;
-      at += count;
-    } catch (error) {
-      if (errnoOf(error) !== "EIO") throw error;
-      at = readSectors(descriptor, offset, into, at, unreadable);
-    }
-  }
-}
-
-/** Reads what can be read of a piece, sector by sector. */
-function readSectors(descriptor: number, offset: number, into: Uint8Array, from: number, unreadable: number[]): number {
-  const end = Math.min(into.length, from + PIECE_BYTES);
-  for (let at = from; at < end; at += SECTOR_BYTES) {
-    try {
-      fs.readSync(descriptor, into, at, Math.min(SECTOR_BYTES, end - at), offset + at);
-    } catch (error) {
-      if (errnoOf(error) !== "EIO") throw error;
-      unreadable.push(offset + at);
-    }
-  }
-  return end;
 }

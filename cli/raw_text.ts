@@ -133,10 +133,11 @@ function headers(look: Look, { path, fileBytes, pair, verdict, head, unreadable 
     })),
   ];
   if (verdict !== null) {
+    const damaged = verdict.damaged.reduce((sum, { first, last }) => sum + last - first + 1, 0);
     list.push({
       name: "opening",
       value: `would find ${counted(head - verdict.tail, "record")} from LSN ${verdict.tail} on, ` +
-        `${verdict.damaged.length} damaged, ${verdict.torn} torn, ${verdict.phantoms} phantom`,
+        `${damaged} damaged, ${verdict.torn} torn, ${verdict.phantoms} phantom`,
     });
   }
   if (unreadable.length > 0) {

@@ -1,79 +1,79 @@
-// Salvages into a new file: the damaged file is read and left as it is. To the log, its bytes in
-// memory are a file, and the file that takes its place is the new one.
+// Salvages into a new file: the damaged file is read and left as it is.
 
-import { FileMemory, type FileSystemInfo, type Region, RegionError, type Storage } from "../mod.ts";
+import type { Loss, LSN } from "../mod.ts";
+import { fileBytesOf, lossOf, roundFileBytes } from "../src/format/ring.ts";
+import { noHeader } from "../src/recovery/refusals.ts";
+import { salvage } from "../src/recovery/salvage.ts";
+import { CommandError, Exit } from "./exit_codes.ts";
+import { breathe } from "./interrupt.ts";
 import { newFile } from "./output.ts";
+import type { RawLog } from "./raw_log.ts";
 
 /** Zeros that are written at once. */
 const PIECE_BYTES = 1024 * 1024;
 /** As the log's own files: for the user alone. */
 const MODE = 0o600;
 
-const IN_MEMORY: FileSystemInfo = { name: "memory", durable: false };
-
-/** A storage with one file in memory, which is replaced by one on disk. */
-export class SalvageStorage implements Storage {
-  readonly #bytes: FileMemory;
-  readonly #to: string;
-
-  /**
-   * @param bytes the damaged file.
-   * @param to the new file.
-   */
-  constructor(bytes: FileMemory, to: string) {
-    this.#bytes = bytes;
-    this.#to = to;
-  }
-
-  open(path: string): Region {
-    return this.#region(path, this.#bytes);
-  }
-
-  write(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
-    writeFile(path, chunks, sizeBytes);
-  }
-
-  #region(path: string, memory: FileMemory): Region {
-    return {
-      memory,
-      path,
-      created: false,
-      fileSystem: IN_MEMORY,
-      warnings: [],
-      syncsRangeAside: false,
-      sync: () => {},
-      syncAsync: () => Promise.resolve(),
-      pageIn: () => {},
-      release: () => {},
-      readable: () => {
-        throw new RegionError("IO", "Cannot read memory twice");
-      },
-      verify: () => {},
-      replace: (chunks, sizeBytes) => {
-        const next = new FileMemory(new ArrayBuffer(sizeBytes));
-        let at = 0;
-        const copied = function* () {
-          for (const chunk of chunks) {
-            next.bytes(at, chunk.length).set(chunk);
-            at += chunk.length;
-            yield chunk;
-          }
-        };
-        writeFile(this.#to, copied(), sizeBytes);
-        return this.#region(path, next);
-      },
-      close: () => {},
-    };
-  }
+/** What was kept, and what was not. */
+export interface Salvaged {
+  readonly firstLsn: LSN;
+  readonly lastLsn: LSN;
+  readonly losses: readonly Loss[];
 }
 
-function writeFile(path: string, chunks: Iterable<Uint8Array>, sizeBytes: number): void {
+/**
+ * Writes what can be proved of a log as a new one.
+ *
+ * @throws {CommandError} if the log cannot be read at all, moves on meanwhile, or the file cannot be
+ * written.
+ */
+export async function salvageTo(log: RawLog, to: string): Promise<Salvaged> {
+  const { path, slots, header, verdict } = log;
+  if (header === null || verdict === null) throw noHeader(path, log.pair, log.headers());
+  if (verdict.unsupported !== 0) {
+    const { offset } = lossOf(verdict.unsupported, verdict.unsupported, slots.count);
+    const why = `LSN ${verdict.unsupported} at byte ${offset} was written by a later version`;
+    throw new CommandError(Exit.Data, `Cannot salvage ${JSON.stringify(path)}: ${why}`);
+  }
+  const source = {
+    path,
+    tail: verdict.tail,
+    slots: () => slots,
+    makeReadable: () => {},
+    release: () => {},
+    counted: <Thrown>(error: Thrown) => error,
+  };
+  const { pieces, head, losses } = salvage(source, slots, {
+    header,
+    state: verdict,
+    proved: verdict.proved,
+    overwritten: verdict.damaged.find(({ last }) => last < verdict.tail) ?? null,
+  });
+  await writeFile(to, pieces(), roundFileBytes(fileBytesOf(slots.count)), () => {
+    if (!log.hasMovedOn()) return;
+    throw new CommandError(Exit.Later, "a program that has the log open releases what is copied: try again without it");
+  });
+  return { firstLsn: verdict.tail, lastLsn: head - 1, losses };
+}
+
+/** @param check looks at the source once all is copied. */
+async function writeFile(
+  path: string,
+  chunks: Iterable<Uint8Array>,
+  sizeBytes: number,
+  check: () => void,
+): Promise<void> {
   using output = newFile(path, MODE);
   let left = sizeBytes;
   for (const chunk of chunks) {
     output.bytes(chunk);
     left -= chunk.length;
+    await breathe();
   }
-  for (; left > 0; left -= PIECE_BYTES) output.bytes(new Uint8Array(Math.min(PIECE_BYTES, left)));
+  for (; left > 0; left -= PIECE_BYTES) {
+    output.bytes(new Uint8Array(Math.min(PIECE_BYTES, left)));
+    await breathe();
+  }
+  check();
   output.end();
 }

@@ -55,6 +55,7 @@ async function dumpSlots(given: Given): Promise<Exit> {
   if (log === null) {
     throw new CommandError(Exit.Data, `${JSON.stringify(path)} is no file with room for the headers of a log`);
   }
+  using _closing = log;
   const format = slotFormat(kind, lookOf("stdout", given.has("no-color")), log);
   stdout.text(format.heading);
   const takesAll = filter.takesAll && from === 0 && to === Infinity;

@@ -1,6 +1,6 @@
 // cidwal salvage: what can be proved of a damaged log, as a log again.
 
-import { type RecoveryReport, WAL } from "../../mod.ts";
+import { WAL } from "../../mod.ts";
 import type { Given } from "../arguments.ts";
 import { type Command, operand } from "../command.ts";
 import { CommandError, Exit, UsageError } from "../exit_codes.ts";
@@ -8,7 +8,7 @@ import { confirmed } from "../input.ts";
 import { checkStopped } from "../interrupt.ts";
 import { say, stdout } from "../output.ts";
 import { type RawLog, readRawLog } from "../raw_log.ts";
-import { SalvageStorage } from "../salvage_copy.ts";
+import { type Salvaged, salvageTo } from "../salvage_copy.ts";
 import { grouped, lsnsAre, visible } from "../terminal.ts";
 
 async function run(given: Given): Promise<Exit> {
@@ -20,23 +20,13 @@ async function run(given: Given): Promise<Exit> {
   if (log === null) {
     throw new CommandError(Exit.Data, `${JSON.stringify(path)} is no file with room for the headers of a log`);
   }
-  const isDone = to === undefined ? await inPlace(path, log, given) : salvageTo(path, log, to, given);
+  using _closing = log;
+  if (to === undefined && !await inPlace(path, log, given)) return Exit.Declined;
+  if (to !== undefined) {
+    report(await salvageTo(log, to), given, `is in ${visible(to)}; ${visible(path)} is as it was`);
+  }
   stdout.end();
-  return isDone ? Exit.Done : Exit.Declined;
-}
-
-function salvageTo(path: string, log: RawLog, to: string, given: Given): boolean {
-  const storage = new SalvageStorage(log.slots.memory, to);
-  using wal = WAL.open(path, {
-    create: false,
-    recovery: "salvage",
-    verify: true,
-    idleHeaderDelayMs: Infinity,
-    storage,
-  });
-  if (wal.recovery.damagedFile === null) wal.backup(to);
-  report(wal.recovery, given, `is in ${visible(to)}; ${visible(path)} is as it was`);
-  return true;
+  return Exit.Done;
 }
 
 /** @returns false if the user does not want it. */
@@ -66,8 +56,9 @@ function isDamaged({ verdict, isCut, unreadable }: RawLog): boolean {
   return verdict === null || verdict.damaged.length > 0 || isCut || unreadable.length > 0;
 }
 
-function report({ losses, firstLsn, lastLsn, records }: RecoveryReport, given: Given, where: string): void {
+function report({ losses, firstLsn, lastLsn }: Salvaged, given: Given, where: string): void {
   if (given.has("quiet")) return;
+  const records = lastLsn - firstLsn + 1;
   for (const { firstLsn, lastLsn, offset } of losses) {
     stdout.text(`${lsnsAre(firstLsn, lastLsn)} lost, from byte ${offset} on\n`);
   }

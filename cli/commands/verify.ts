@@ -50,20 +50,20 @@ async function run(given: Given): Promise<Exit> {
   const path = operand(given, 0, "FILE");
   const pair = readHeaderPair(path);
   // Another program's file may be far longer than a log.
-  const verdict = notOurs(pair) ?? verdictOf(await read(path, given.has("quiet")));
+  const verdict = notOurs(pair) ?? await verdictOf(path, given.has("quiet"));
   if (given.has("json")) stdout.text(`${JSON.stringify({ path, ...verdict })}\n`);
   else if (!given.has("quiet")) describe(path, verdict, given.has("no-color"));
   stdout.end();
   return EXITS[verdict.verdict];
 }
 
-async function read(path: string, isQuiet: boolean): Promise<RawLog | null> {
+async function verdictOf(path: string, isQuiet: boolean): Promise<Verdict> {
   using progress = new Progress("verifying", isQuiet);
-  return await readRawLog(path, (share) => progress.update(share));
+  using log = await readRawLog(path, (share) => progress.update(share));
+  return log === null ? NO_FILE : verdictOn(log);
 }
 
-function verdictOf(log: RawLog | null): Verdict {
-  if (log === null) return NO_FILE;
+function verdictOn(log: RawLog): Verdict {
   const { verdict, pair, capacity } = log;
   if (verdict === null) {
     const why = `both header copies are damaged (${pair.copies.join(", ")})`;

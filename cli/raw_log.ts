@@ -150,7 +150,7 @@ export class RawLog implements Disposable {
     return this.#file.headers();
   }
 
-  /** True if the log has released records that the verdict counts, so that a writer may use their slots again. */
+  /** True if the log has released records that the verdict counts: a writer may use their slots. */
   hasMovedOn(): boolean {
     const { newest } = readHeaders(this.#file.headers());
     return newest === null || newest.tail > (this.verdict?.tail ?? 0);

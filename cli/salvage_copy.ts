@@ -24,8 +24,8 @@ export interface Salvaged {
 /**
  * Writes what can be proved of a log as a new one.
  *
- * @throws {CommandError} if the log cannot be read at all, moves on meanwhile, or the file cannot be
- * written.
+ * @throws {CommandError} if the log cannot be read at all, moves on meanwhile, or the file cannot
+ * be written.
  */
 export async function salvageTo(log: RawLog, to: string): Promise<Salvaged> {
   const { path, slots, header, verdict } = log;

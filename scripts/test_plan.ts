@@ -12,7 +12,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/backup_async_test.ts": 3,
   "tests/channels_test.ts": 4,
   "tests/cidwal_copy_test.ts": 4,
-  "tests/cidwal_end_test.ts": 7,
+  "tests/cidwal_end_test.ts": 8,
   "tests/cidwal_read_test.ts": 3,
   "tests/codec_random_test.ts": 4,
   "tests/crash_test.ts": 18,

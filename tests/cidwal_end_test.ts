@@ -11,7 +11,9 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import process from "node:process";
 import { WAL } from "../mod.ts";
@@ -258,4 +260,37 @@ test("cli/main.ts export removes its unfinished file at SIGINT", async () => {
   const { code } = await child.result;
   // A fast machine may be done before the signal comes.
   assertEquals([code, readdirSync(target)], code === 0 ? [0, ["new"]] : [130, []]);
+});
+
+test("cli/main.ts salvage leaves the source and no other file at SIGINT, while it writes and while it asks", async () => {
+  using directory = tempDir();
+  const target = directory.join("out");
+  mkdirSync(target);
+  const path = `${target}/log`;
+  {
+    using wal = WAL.open(path, { size: 2 ** 25 });
+    for (let n = 0; n < 3; n++) wal.logInsertSync(1, n, 2, n);
+  }
+  const descriptor = openSync(path, "r+");
+  writeSync(descriptor, Uint8Array.of(255, 255, 255), 0, 3, slotAt(2) + 20);
+  closeSync(descriptor);
+  const before = readFileSync(path);
+  await using writing = startTool(["salvage", "--to", `${target}/new`, path]);
+  await waitFor(() => readdirSync(target).length > 1);
+  process.kill(writing.pid, "SIGINT");
+  const { code } = await writing.result;
+  // A fast machine may be done before the signal comes.
+  assertEquals([code, readdirSync(target).sort()], code === 0 ? [0, ["log", "new"]] : [130, ["log"]]);
+  rmSync(`${target}/new`, { force: true });
+  const fifo = directory.join("fifo");
+  execFileSync("mkfifo", [fifo]);
+  const silent = openSync(fifo, "r+");
+  const wrapper = ["bash", "-c", 'exec "$@" < "$0"', fifo];
+  await using asking = startTool(["salvage", "--in-place", path], { wrapper });
+  await waitFor(() => asking.stderr.endsWith("[y/N] "));
+  process.kill(asking.pid, "SIGINT");
+  assertEquals((await asking.result).code, 130);
+  closeSync(silent);
+  assertEquals(readdirSync(target), ["log"]);
+  assert(before.equals(readFileSync(path)));
 });

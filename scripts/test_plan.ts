@@ -14,42 +14,38 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/cidwal_copy_test.ts": 4,
   "tests/cidwal_end_test.ts": 8,
   "tests/cidwal_read_test.ts": 3,
-  "tests/codec_random_test.ts": 4,
-  "tests/crash_test.ts": 18,
+  "tests/crash_test.ts": 6,
   "tests/create_crash_test.ts": 7,
   "tests/example_kit_test.ts": 9,
   "tests/examples_test.ts": 8,
-  "tests/faults/backup_test.ts": 3,
   "tests/faults/bit_rot_test.ts": 5,
   "tests/faults/callers_code_test.ts": 3,
   "tests/faults/consumer_crash_test.ts": 3,
   "tests/faults/dead_consumer_test.ts": 3,
-  "tests/faults/disk_full_test.ts": 8,
+  "tests/faults/disk_full_test.ts": 4,
   "tests/faults/failed_sync_test.ts": 8,
   "tests/faults/follow_live_file_test.ts": 5,
   "tests/faults/follow_processes_test.ts": 20,
   "tests/faults/follow_torn_test.ts": 5,
-  "tests/faults/fuzz_test.ts": 14,
+  "tests/faults/fuzz_test.ts": 5,
   "tests/faults/given_back_test.ts": 5,
   "tests/faults/gone_test.ts": 4,
   "tests/faults/header_test.ts": 3,
   "tests/faults/histories_test.ts": 13,
   "tests/faults/holds_test.ts": 8,
-  "tests/faults/kill_test.ts": 16,
+  "tests/faults/kill_test.ts": 8,
   "tests/faults/leak_test.ts": 3,
-  "tests/faults/libc_test.ts": 5,
+  "tests/faults/libc_test.ts": 3,
   "tests/faults/long_name_test.ts": 3,
-  "tests/faults/openers_test.ts": 6,
+  "tests/faults/openers_test.ts": 4,
   "tests/faults/page_cache_test.ts": 3,
-  "tests/faults/phantom_test.ts": 3,
   "tests/faults/reload_test.ts": 5,
-  "tests/faults/salvage_openers_test.ts": 7,
+  "tests/faults/salvage_openers_test.ts": 4,
   "tests/faults/ship_kill_test.ts": 9,
-  "tests/faults/shipping_test.ts": 10,
+  "tests/faults/shipping_test.ts": 4,
   "tests/faults/strace_test.ts": 5,
-  "tests/faults/unreadable_sector_test.ts": 6,
+  "tests/faults/unreadable_sector_test.ts": 3,
   "tests/faults/use_after_close_test.ts": 6,
-  "tests/ffi_disk_test.ts": 4,
   "tests/ffi_failing_calls_test.ts": 3,
   "tests/ffi_lock_test.ts": 3,
   "tests/ffi_mapped_file_test.ts": 3,
@@ -72,7 +68,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/stored_record_test.ts": 3,
   "tests/stores_sqlite_test.ts": 3,
   "tests/test_runner_test.ts": 5,
-  "tests/testing_kit_test.ts": 26,
+  "tests/testing_kit_test.ts": 12,
 };
 /** Files that only read the project's texts: what one runtime finds, each would find. */
 const TEXT_FILES: ReadonlySet<string> = new Set([
@@ -90,7 +86,7 @@ const QUICK_SECONDS = 2;
  * Files are put together in one process up to this: starting one takes a while, and each is to end
  * soon.
  */
-const BATCH_SECONDS = 8;
+const BATCH_SECONDS = 10;
 
 /** Files that one process runs. */
 export interface Batch {

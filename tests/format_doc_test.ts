@@ -51,6 +51,7 @@ const TYPE_BYTES: Readonly<Record<string, number>> = {
   "u32": 4,
   "u64": 8,
   "u8 × 8": 8,
+  "u8 × 12": layout.SET_ID_BYTES,
   "u8 × 16": 16,
   "u8 × 6": 6,
   "u8 × 40": layout.MOST_NAME_BYTES,

@@ -113,7 +113,7 @@ function forgeHeaderCopy(bytes: Bytes, copy: number, random: Random, capacity: n
     const kind = random.below(10);
     if (kind < 5) view.setBigUint64(random.pick([48, 56, 64, 88]), value, true);
     else if (kind === 5) view.setUint32(84, random.below(16), true);
-    else if (kind === 6) view.setBigUint64(random.pick([16, 72, 112, 128, 136, 168, 176]), value, true);
+    else if (kind === 6) view.setBigUint64(random.pick([16, 72, 112, 128, 136, 168, 176, 184]), value, true);
     else if (kind === 7 && random.chance(0.6)) forgeConsumer(view, value, random);
     else if (kind === 7) view.setUint32(random.pick([8, 12, 80, 104, 108, 4000]), random.below(3), true);
     else if (kind === 8) {
@@ -407,10 +407,10 @@ const noLosses = { losses: [], offset: 0 };
 const slotAt = (lsn: number) => RING_AT + 64 * ((lsn - 1) % CAPACITY);
 const loss = (first: number, last: number) => ({ first, last, offset: slotAt(first) });
 const damaged = (...losses: ReturnType<typeof loss>[]) => ({ refused: "damaged", losses, offset: losses[0]!.offset });
-/** Reserved bytes, the padding, and bits of `state` that have no name. */
+/** The set of a log that is no shard, spare bytes, the padding, and bits of `state` that have no name. */
 const strange = (header: ReferenceHeader): Uint8Array => {
   const copy = headerBytes({ capacity: CAPACITY, ...header });
-  copy.fill(0xff, 176, 192).fill(0xff, 1216, 4092).fill(0xff, 108, 112);
+  copy.fill(0xff, 176, 188).fill(0xff, 190, 192).fill(0xff, 1216, 4092).fill(0xff, 108, 112);
   copy.fill(0xff, 193, 256); // a free entry
   copy[84]! |= 0xf0;
   copy[87] = 0xff;
@@ -436,6 +436,17 @@ const bad = (...table: number[][]): Made => ({
   expected: { refused: "damaged", ...noLosses },
 });
 
+/** The header of a shard. */
+const inSet = (shards: number, shard: number): Uint8Array => {
+  const copy = headerBytes({ capacity: CAPACITY, tail: 2 });
+  const view = new DataView(copy.buffer);
+  copy.fill(7, 176, 188);
+  view.setUint16(188, shards, true);
+  view.setUint16(190, shard, true);
+  view.setUint32(4092, slowCrc(copy.subarray(0, 4092)), true);
+  return copy;
+};
+
 const MADE: Readonly<Record<string, Made>> = {
   "of two copies with one write counter, copy A is the header": {
     copies: [{ writeCounter: 7, tail: 2 }, { writeCounter: 7, tail: 3 }],
@@ -447,7 +458,17 @@ const MADE: Readonly<Record<string, Made>> = {
     records: records(1, 5),
     expected: { tail: 3, head: 6, headerDamaged: false },
   },
-  "reserved bytes, padding and unknown bits of the state are ignored": {
+  "a shard that its set has not makes a header damaged": {
+    copies: [inSet(3, 3), damagedCopy],
+    records: records(1, 5),
+    expected: { refused: "damaged", ...noLosses },
+  },
+  "the last shard of a set is a log like any other": {
+    copies: [inSet(3, 2), damagedCopy],
+    records: records(1, 5),
+    expected: { tail: 2, head: 6, clean: false },
+  },
+  "spare bytes, padding and unknown bits of the state are ignored": {
     copies: [strange({ tail: 2 }), { writeCounter: 0 }],
     records: records(1, 5),
     expected: { tail: 2, head: 6, clean: false, headerDamaged: false },

@@ -21,6 +21,9 @@ import {
   HEADER_ORIGIN_LSN_AT,
   HEADER_PUBLIC_ID_AT,
   HEADER_RECORD_BYTES_AT,
+  HEADER_SET_ID_AT,
+  HEADER_SHARD_AT,
+  HEADER_SHARDS_AT,
   HEADER_STATE_AT,
   HEADER_TAIL_AT,
   HEADER_TIME_NANOS_AT,
@@ -32,12 +35,23 @@ import {
   MAX_CAPACITY,
   NANOS_PER_MS,
   RECORD_BYTES,
+  SET_ID_BYTES,
   STATE_CLEAN,
   STATE_ERASING,
 } from "./layout.ts";
 import { type Lineage, logIdBytes, logIdText } from "./lineage.ts";
 import { getSafeU64, setU64 } from "./u64.ts";
 import type { LogOrigin, LSN } from "../types.ts";
+
+/** Which of a set of shards a log is. */
+export interface SetPlace {
+  /** Random, the same for all shards of a set. */
+  readonly setId: Uint8Array;
+  /** How many shards the set has, 1 or more. */
+  readonly shards: number;
+  /** From 0. */
+  readonly shard: number;
+}
 
 /** What a header copy says. */
 export interface Header {
@@ -60,6 +74,8 @@ export interface Header {
   readonly lineage: Lineage;
   /** The registered consumers. */
   readonly consumers: readonly ConsumerEntry[];
+  /** Present if the log is one of a set of shards. */
+  readonly place?: SetPlace;
   /** Present while recovery erases what is after the end. */
   readonly erasing?: true;
 }
@@ -70,7 +86,7 @@ export function createdMsOf({ created }: Header): number | null {
 }
 
 /** The fields that header writes do not change, except the lineage at a fork. */
-export type FixedFields = Pick<Header, "capacity" | "logId" | "created" | "lineage">;
+export type FixedFields = Pick<Header, "capacity" | "logId" | "created" | "lineage" | "place">;
 
 /** The fields that header writes change. The lineage changes at most once. */
 export type HeaderPositions =
@@ -130,6 +146,7 @@ export function writeHeader(bytes: Uint8Array, copy: CopyIndex, header: Header):
   setU64(view, HEADER_CREATED_AT, header.created);
   view.setUint32(HEADER_OPENER_PID_AT, header.openerPid, true);
   writeLineage(block, view, header.lineage);
+  if (header.place !== undefined) writePlace(block, view, header.place);
   writeConsumers(block, view, header.consumers);
   view.setInt32(HEADER_CRC_AT, checksum(bytes, copy), true);
 }
@@ -143,6 +160,12 @@ function writeLineage(bytes: Uint8Array, view: DataView, { logId, origin, fork }
   bytes.set(logIdBytes(logId), HEADER_PUBLIC_ID_AT);
   bytes.set(logIdBytes(fork.logId), HEADER_FORK_ID_AT);
   setU64(view, HEADER_FORK_LSN_AT, fork.lastLsn);
+}
+
+function writePlace(bytes: Uint8Array, view: DataView, { setId, shards, shard }: SetPlace): void {
+  bytes.set(setId, HEADER_SET_ID_AT);
+  view.setUint16(HEADER_SHARDS_AT, shards, true);
+  view.setUint16(HEADER_SHARD_AT, shard, true);
 }
 
 function stateOf(header: Header): number {
@@ -162,6 +185,8 @@ export function readHeader(bytes: Uint8Array, copy: CopyIndex): Header | HeaderF
   const logId = idAt(view, HEADER_LOG_ID_AT);
   const consumers = readConsumers(view);
   if (consumers === null) return "fields";
+  const shards = view.getUint16(HEADER_SHARDS_AT, true);
+  const shard = view.getUint16(HEADER_SHARD_AT, true);
   const header = {
     capacity,
     logId,
@@ -176,6 +201,7 @@ export function readHeader(bytes: Uint8Array, copy: CopyIndex): Header | HeaderF
     openerPid: view.getUint32(HEADER_OPENER_PID_AT, true),
     lineage: readLineage(view, logId),
     consumers,
+    ...shards === 0 ? {} : { place: { setId: bytesAt(view, HEADER_SET_ID_AT, SET_ID_BYTES), shards, shard } },
     ...(view.getUint32(HEADER_STATE_AT, true) & STATE_ERASING) === 0 ? {} : { erasing: true as const },
   };
   return isConsistent(header) ? header : "fields";
@@ -199,7 +225,11 @@ function isZeros(id: Uint8Array): boolean {
 }
 
 function idAt(view: DataView, offset: number): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset + offset, LOG_ID_BYTES).slice();
+  return bytesAt(view, offset, LOG_ID_BYTES);
+}
+
+function bytesAt(view: DataView, offset: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + offset, length).slice();
 }
 
 /**
@@ -207,11 +237,12 @@ function idAt(view: DataView, offset: number): Uint8Array {
  * program wrote with a good checksum.
  */
 function isConsistent(header: Header): boolean {
-  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage, consumers } = header;
+  const { capacity, writeCounter, tail, durable, checkpoint, cleanHead, lineage, consumers, place } = header;
   const end = tail + capacity;
   return capacity <= MAX_CAPACITY && Number.isSafeInteger(writeCounter) && tail >= 1 && Number.isSafeInteger(end) &&
     durable < end && checkpoint < end && (cleanHead === 0 || (cleanHead >= tail && cleanHead <= end)) &&
-    isSafe(lineage.origin) && isSafe(lineage.fork) && fitPositions(consumers, tail, durable);
+    isSafe(lineage.origin) && isSafe(lineage.fork) && fitPositions(consumers, tail, durable) &&
+    (place === undefined || place.shard < place.shards);
 }
 
 function isSafe(shared: LogOrigin | null): boolean {

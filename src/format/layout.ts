@@ -31,7 +31,9 @@
 //      136  u8 ×16  publicId      the id that stores save after a fork; zeros: the log id
 //      152  u8 ×16  forkId        the id that they saved before
 //      168  u64     forkLsn       last LSN that both histories share
-//      176  u8 ×16  reserved      zeros
+//      176  u8 ×12  setId         the set of shards that the log is one of
+//      188  u16     shards        how many shards the set has; 0: the log is no shard
+//      190  u16     shard         which of them the log is, from 0
 //      192  u8 ×1024 consumers    16 entries of 64 bytes, one for each registered consumer
 //     1216  u8 …    spare         zeros
 //     4092  u32     crc           CRC-32C of bytes 0 to 4091
@@ -118,7 +120,10 @@ export const HEADER_ORIGIN_LSN_AT = 128;
 export const HEADER_PUBLIC_ID_AT = 136;
 export const HEADER_FORK_ID_AT = 152;
 export const HEADER_FORK_LSN_AT = 168;
-export const HEADER_RESERVED_AT = 176;
+export const HEADER_SET_ID_AT = 176;
+export const SET_ID_BYTES = 12;
+export const HEADER_SHARDS_AT = 188;
+export const HEADER_SHARD_AT = 190;
 export const HEADER_CONSUMERS_AT = 192;
 export const HEADER_SPARE_AT = 1216;
 export const HEADER_CRC_AT = 4092;

@@ -6,6 +6,7 @@ import {
   type FixedFields,
   type Header,
   type LogState,
+  type SetPlace,
   writeHeader,
 } from "../format/header.ts";
 import { assert } from "../assert.ts";
@@ -16,8 +17,9 @@ import { slotOf } from "../format/ring.ts";
 import type { LogOrigin, LSN } from "../types.ts";
 
 /** The first bytes of a new file: both header copies of an empty log. */
-export function emptyImage(capacity: number, logId: Uint8Array, createdNanos: bigint): Uint8Array {
-  return closedHeaders(EMPTY_LOG, { capacity, logId, created: createdNanos, lineage: lineageOf(logId, null) });
+export function emptyImage(capacity: number, logId: Uint8Array, created: bigint, place?: SetPlace): Uint8Array {
+  const fixed = { capacity, logId, created, lineage: lineageOf(logId, null) };
+  return closedHeaders(EMPTY_LOG, place === undefined ? fixed : { ...fixed, place });
 }
 
 /** What goes into a copied log. */
@@ -45,13 +47,12 @@ const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
  * @returns the file's bytes from the first one on. Zeros at the end are left out.
  */
 export function* imagePieces({ header, state, read }: ImageRequest): Generator<Uint8Array, void, undefined> {
-  const { capacity, created } = header;
   const { tail, head } = state;
   const logId = newLogId();
   const seed = checksumSeed(logId);
   const lineage = lineageOf(logId, { logId: header.lineage.logId, lastLsn: head - 1 });
-  yield closedHeaders(state, { capacity, logId, created, lineage });
-  yield* ringPieces(tail, head, capacity, (first, last) => read(first, last, seed));
+  yield closedHeaders(state, { ...fixedOf(header), logId, lineage });
+  yield* ringPieces(tail, head, header.capacity, (first, last) => read(first, last, seed));
 }
 
 /**
@@ -100,6 +101,11 @@ function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
   for (let done = 0; done < slots; done += PIECE_RECORDS) {
     yield new Uint8Array(Math.min(PIECE_RECORDS, slots - done) * RECORD_BYTES);
   }
+}
+
+/** What a copy has of its source's header: not a write counter, nor whether it is being erased. */
+function fixedOf({ capacity, created, place }: FixedFields): Pick<FixedFields, "capacity" | "created" | "place"> {
+  return place === undefined ? { capacity, created } : { capacity, created, place };
 }
 
 function closedHeaders(state: LogState, fixed: FixedFields): Uint8Array {

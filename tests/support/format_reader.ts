@@ -126,6 +126,7 @@ function readHeader(copy: Uint8Array): Header | null {
     (!markedClean || (cleanHead >= tail && cleanHead <= end)) &&
     (isZeros(copy.slice(112, 128)) || u64(view, 128) <= MOST) &&
     (isZeros(copy.slice(136, 152)) || u64(view, 168) <= MOST) &&
+    (view.getUint16(188, true) === 0 || view.getUint16(190, true) < view.getUint16(188, true)) &&
     consumers.every(({ lost, lsn }) => lsn <= durable && (lost || lsn >= tail - 1));
   return fits ? header : null;
 }

@@ -68,6 +68,7 @@ const BY_CODE: Readonly<Partial<Record<WALErrorCode, Exit>>> = {
   CORRUPT: Exit.Data,
   FORMAT: Exit.Data,
   RUN: Exit.Data,
+  SHARDS: Exit.Data,
   REWOUND: Exit.Data,
   TRUNCATED: Exit.Data,
   NOT_FOUND: Exit.NoInput,

@@ -23,6 +23,8 @@ export const PROMISES = {
   G16: "The event loop is not held by the disk.",
   G19: "A follower shows whole batches of durable records as they were appended, and never writes.",
   G20: "What is shipped arrives exactly once and in order, or is refused with a typed error.",
+  G21:
+    "Records of one key are in the log of its shard, in order. A set of shards is whole, or is refused with a typed error.",
 } as const;
 
 /** A way in which a log in a mapped ring file can break a promise. */
@@ -1242,6 +1244,67 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "faults/ship_messages_test.ts": [
         "followFrom() stops before a message that is not the log's next one, and says why",
+      ],
+    },
+  },
+  {
+    id: "H72",
+    title: "A set of shards that is half made",
+    what:
+      "The machine or the process dies while the logs of a set are made. Some are there, and some are not, and records may go into those that are.",
+    threatens: ["G12", "G21"],
+    tests: {
+      "faults/shards_test.ts": [
+        "openShards() finishes a set whose making was cut at any call, and opens no shard before",
+        "openShards() finishes no set with the wrong number of shards, or with `create: false`",
+        "openShards() leaves no file open if one of the shards cannot be opened",
+      ],
+    },
+  },
+  {
+    id: "H73",
+    title: "A shard that is lost or exchanged",
+    what:
+      "The file of a shard is deleted, is that of another shard or of another set, or is no shard. The caller asks for another number of shards than there are.",
+    threatens: ["G1", "G7", "G21"],
+    tests: {
+      "faults/shards_test.ts": [
+        "openShards() refuses a set that lacks a shard, and makes none in its place",
+        "openShards() refuses another number of shards, and files that are not the shards of their places",
+      ],
+    },
+    note:
+      "A process that opens one shard alone has nothing to compare its set with, so it takes the same shard of another set with as many shards.",
+  },
+  {
+    id: "H74",
+    title: "A key in the wrong shard",
+    what:
+      "A later version computes another shard, the caller's code changes a key while it is logged, or a batch has keys of several shards. Then records of one key lie in two logs, and have no order.",
+    threatens: ["G21"],
+    tests: {
+      "shards_test.ts": [
+        "shardOf() never changes: these keys are of these shards",
+        "shardOf() is MurmurHash3 of the key's bytes modulo the shards, in bytes and in halves",
+        "Shards has the methods of WAL that append, and each does what WAL's does",
+      ],
+      "faults/shards_test.ts": [
+        "openShards() puts each key into the log of its shard, whatever the caller's code does meanwhile",
+        "openShards() refuses a batch that spans shards, and a key whose shard is not open here",
+      ],
+    },
+    note: "Whoever appends to the log of a shard directly, by log(shard), is not checked.",
+  },
+  {
+    id: "H75",
+    title: "One shard fails",
+    what:
+      "A sync, a store or the closing of one shard fails, and the others are given up with it, or it goes unnoticed.",
+    threatens: ["G1", "G6", "G11"],
+    tests: {
+      "faults/shards_test.ts": [
+        "flush() of shards makes all durable that can be, and one that fails harms no other",
+        "consume() of shards goes on in the others when one store fails, and each store has its own log",
       ],
     },
   },

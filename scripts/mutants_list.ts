@@ -1931,4 +1931,56 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("src/format/consumer_table.ts", " || entries.some((entry) => entry.name === name)", ""),
     tests: ["tests/format_reader_test.ts"],
   },
+  {
+    name: "a shard is opened before all shards of its set are made",
+    hazard: "H72",
+    edits: edit("src/shards/shard_files.ts", "if (!isWhole && isUnused(header))", "if (!isWhole && only === null)"),
+    tests: faults("shards"),
+  },
+  {
+    name: "a set is finished although one of its shards was used",
+    hazard: "H73",
+    edits: edit("src/shards/shard_files.ts", "isUsed ||= !isUnused(header);", ""),
+    tests: faults("shards"),
+  },
+  {
+    name: "a shard of another set is taken for one's own",
+    hazard: "H73",
+    edits: edit("src/shards/shard_files.ts", "if (!isSame(setId, known.setId))", "if (false as boolean)"),
+    tests: faults("shards"),
+  },
+  {
+    name: "a shard is opened in the place of another",
+    hazard: "H73",
+    edits: edit("src/shards/shard_files.ts", "if (found !== shard)", "if (false as boolean)"),
+    tests: faults("shards"),
+  },
+  {
+    name: "a backup of a shard is no shard",
+    hazard: "H73",
+    edits: edit(
+      "src/recovery/image.ts",
+      "place === undefined ? { capacity, created } : { capacity, created, place }",
+      "(void place, { capacity, created })",
+    ),
+    tests: faults("shards"),
+  },
+  {
+    name: "a key's bytes are not copied before their shard is computed",
+    hazard: "H74",
+    edits: edit("src/shards.ts", "if (!isU64(key) && isKey(key)) given[0] = copyOf(key);", "void copyOf, key;"),
+    tests: faults("shards"),
+  },
+  {
+    name: "a batch goes to the shard of its first key",
+    hazard: "H74",
+    edits: edit("src/shards.ts", "if (other === shard) continue;", "if (other >= 0) continue;"),
+    tests: faults("shards"),
+  },
+  {
+    name: "flush() of shards stops at the first that fails",
+    hazard: "H75",
+    edits: edit("src/shards.ts", "        errors.push(error);\n", "        throw error;\n"),
+    tests: faults("shards"),
+  },
 ];

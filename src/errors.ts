@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { RegionError, type RegionFailureDetails } from "../ffi/region.ts";
-import type { Loss, LSN, OpType, WALRunFault, WALShipFault } from "./types.ts";
+import type { Loss, LSN, OpType, WALRunFault, WALShardsFault, WALShipFault } from "./types.ts";
 
 /**
  * The codes of {@linkcode WALError.code}, one for each class. `"SQLITE"` belongs to
@@ -27,6 +27,7 @@ export type WALErrorCode =
   | "PLATFORM"
   | "REWOUND"
   | "RUN"
+  | "SHARDS"
   | "SHIP"
   | "SQLITE"
   | "STORE"
@@ -609,6 +610,39 @@ export class WALShipError extends WALError {
   /** True if a retry does not help. `onError` is not asked then. */
   get isFinal(): boolean {
     return !PASSING.includes(this.fault);
+  }
+}
+
+/** What a caller does about each fault of a set of shards. */
+const SHARD_HELP: Readonly<Record<WALShardsFault, string>> = {
+  count: "to change the number of shards, log what the stores have into the shards of a new directory",
+  missing: "restore the shard from a backup of it; its records are nowhere else",
+  foreign: "put the shard's own file back, or a backup of it",
+  place: "give each shard its file back",
+  unfinished: "open all shards once, without `only`, to finish it",
+};
+
+/**
+ * The files of a directory are not the shards that were asked for. Code `SHARDS`. No record was
+ * changed, and no file was made. The message says what to do.
+ */
+export class WALShardsError extends WALError {
+  /** The class's name. */
+  override name = "WALShardsError";
+  /** What is wrong. */
+  readonly fault: WALShardsFault;
+  /** The directory of the shards. */
+  readonly directory: string;
+  /** The shard that this was found at. */
+  readonly shard: number;
+
+  /** Made by `openShards()`. */
+  constructor(details: Pick<WALShardsError, "fault" | "directory" | "shard">, why: string) {
+    const { fault, directory, shard } = details;
+    super("SHARDS", `Cannot open shard ${shard} of ${JSON.stringify(directory)}: ${why}; ${SHARD_HELP[fault]}`);
+    this.fault = fault;
+    this.directory = directory;
+    this.shard = shard;
   }
 }
 

@@ -325,6 +325,17 @@ export type WALShipFault =
   | "version"
   | "unsuitable";
 
+/**
+ * Why the files of a directory are not the shards that were asked for:
+ *
+ * - `"count"`: the set has another number of shards.
+ * - `"missing"`: the shard's file is gone.
+ * - `"foreign"`: the file is no shard, or a shard of another set.
+ * - `"place"`: the file is another shard of the set.
+ * - `"unfinished"`: the set was not made to its end.
+ */
+export type WALShardsFault = "count" | "missing" | "foreign" | "place" | "unfinished";
+
 /** A store that takes one record at a time. */
 export type RecordStore = Store & Required<Pick<Store, "insert" | "delete" | "deleteValue">>;
 

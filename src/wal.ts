@@ -22,7 +22,8 @@ import { checkRange, nanosOf, takeThrough } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
-import { type LogRequest, openLog } from "./recovery/open.ts";
+import type { Header, SetPlace } from "./format/header.ts";
+import { type LogRequest, openLog, peekAt } from "./recovery/open.ts";
 import { resize } from "./recovery/resizing.ts";
 import { closeOfEarlierEvaluation, forgetOpen, rememberOpen } from "./open_logs.ts";
 import { type CheckedOptions, checkOptions, checkSize } from "./arguments/options.ts";
@@ -55,6 +56,16 @@ import {
 
 /** The highest LSN that is in the store of a consumer, as its handle tells. */
 export let appliedBy: (wal: WAL, name: string) => LSN;
+/** A log that is not open yet, and that each opening refuses by throwing from `admit`. */
+export let refusableLog: (path: string, options: WALOptions, admit: LogRequest["admit"]) => WAL;
+/**
+ * The newest header of a log that is not opened. With a place, the log is made if there is none.
+ */
+export let peek: (wal: WAL, place?: SetPlace) => Header;
+/** Appends items that were read already, as `batch()`. */
+export let logBatch: (wal: WAL, batch: Batch, time?: HybridTimeInput) => Promise<LSN>;
+/** Appends items that were read already, as `batchSync()`. */
+export let logBatchSync: (wal: WAL, batch: Batch, time?: HybridTimeInput) => LSN;
 
 /**
  * A write-ahead log in a preallocated, memory-mapped ring file.
@@ -77,6 +88,17 @@ export class WAL implements Disposable, AsyncDisposable {
       const log = wal.#log;
       return log === null ? 0 : log.consumers.runner(name).feed.standing.applied;
     };
+    refusableLog = (path, options, admit) => {
+      const wal = new WAL(path, options);
+      wal.#admit = admit;
+      return wal;
+    };
+    peek = (wal, place) => {
+      wal.#wall.read();
+      return peekAt({ ...wal.#request(), create: place !== undefined, place });
+    };
+    logBatch = (wal, batch, time) => wal.#batch(() => batch, time);
+    logBatchSync = (wal, batch, time) => wal.#batchSync(batch, time);
   }
 
   readonly #path: string | null;
@@ -87,6 +109,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * follow symbolic links that were changed meanwhile.
    */
   #realPath: string | null = null;
+  /** Refuses a log by its header. */
+  #admit: LogRequest["admit"];
   /** The last opening, open or closed; null before the first one. */
   #log: Log | null = null;
 
@@ -186,23 +210,10 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#wall.read();
     if (this.isOpen) return; // the caller's clock opened the log
     const options = this.#options;
-    const path = this.#realPath ?? this.#path;
+    const request = this.#request();
+    const { path } = request;
     const isOnDisk = path !== null && options.storage === diskStorage;
     if (isOnDisk) closeOfEarlierEvaluation(path);
-    const request: LogRequest = {
-      path,
-      lastId: this.#log?.header.lineage.logId ?? null,
-      storage: options.storage,
-      sizeBytes: options.size,
-      sizeIsGiven: options.sizeIsGiven,
-      create: options.create,
-      salvage: options.recovery === "salvage",
-      verify: options.verify,
-      barrierOnly: options.durability === "barrier",
-      allowUnsafeFileSystem: options.allowUnsafeFileSystem,
-      nowNanos: this.#wall.nanos,
-      pid: process.pid,
-    };
     const startMs = performance.now();
     const tell = (error: unknown) =>
       publishOpening(() => ({
@@ -221,6 +232,26 @@ export class WAL implements Disposable, AsyncDisposable {
     this.#realPath = this.#log.path;
     tell(null);
     if (isOnDisk) rememberOpen(this.#log);
+  }
+
+  #request(): LogRequest {
+    const options = this.#options;
+    const path = this.#realPath ?? this.#path;
+    return {
+      path,
+      lastId: this.#log?.header.lineage.logId ?? null,
+      storage: options.storage,
+      sizeBytes: options.size,
+      sizeIsGiven: options.sizeIsGiven,
+      create: options.create,
+      salvage: options.recovery === "salvage",
+      verify: options.verify,
+      barrierOnly: options.durability === "barrier",
+      allowUnsafeFileSystem: options.allowUnsafeFileSystem,
+      nowNanos: this.#wall.nanos,
+      pid: process.pid,
+      admit: this.#admit,
+    };
   }
 
   /**

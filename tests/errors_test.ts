@@ -25,6 +25,7 @@ function ownerOf(code: WALErrorCode): string {
     case "LOCKED":
     case "NOT_FOUND":
     case "REWOUND":
+    case "SHARDS":
       return "file";
     case "FILE_SYSTEM":
     case "IO":

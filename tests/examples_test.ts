@@ -114,6 +114,16 @@ test("examples/follow.ts prints what its other process logs", async () => {
   assertEquals([code, stdout, stderr], [0, said, ""]);
 });
 
+test("examples/shards.ts fills four shards, and eight from their stores", async () => {
+  const { code, stdout, stderr } = await runScript("examples/shards.ts");
+  const said = [
+    "4 shards: 237 + 260 + 268 + 235 pairs",
+    "8 shards: 107 + 135 + 132 + 107 + 130 + 125 + 136 + 128 pairs",
+    "key 999 is in shard 1 of 4 and 1 of 8: true",
+  ];
+  assertEquals([code, stdout, stderr], [0, `${said.join("\n")}\n`, ""]);
+});
+
 test("examples/key_value/crash.ts finds each change that the killed server has answered", async () => {
   using directory = tempDir();
   const { code, stdout, stderr } = await runScript("examples/key_value/crash.ts", { env: { TMPDIR: directory.path } });

@@ -407,7 +407,7 @@ const noLosses = { losses: [], offset: 0 };
 const slotAt = (lsn: number) => RING_AT + 64 * ((lsn - 1) % CAPACITY);
 const loss = (first: number, last: number) => ({ first, last, offset: slotAt(first) });
 const damaged = (...losses: ReturnType<typeof loss>[]) => ({ refused: "damaged", losses, offset: losses[0]!.offset });
-/** The set of a log that is no shard, spare bytes, the padding, and bits of `state` that have no name. */
+/** The set of a log that is no shard, spare bytes, padding, and unnamed bits of `state`. */
 const strange = (header: ReferenceHeader): Uint8Array => {
   const copy = headerBytes({ capacity: CAPACITY, ...header });
   copy.fill(0xff, 176, 188).fill(0xff, 190, 192).fill(0xff, 1216, 4092).fill(0xff, 108, 112);

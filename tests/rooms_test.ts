@@ -27,6 +27,7 @@ const LOOSE: Readonly<Record<string, string>> = {
   "src/otel.ts": "metrics",
   "src/prometheus.ts": "metrics",
   "src/runs.ts": "runs",
+  "src/shards.ts": "shards",
   "src/wal.ts": "log",
   "src/consumption.ts": "log",
   "src/log.ts": "log",
@@ -53,6 +54,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   keys: ["arguments", "format", "base"],
   runs: ["read", "arguments", "format", "base", "port"],
   metrics: ["engine", "arguments", "base"],
+  shards: ["log", "arguments", "format", "base"],
   ship: ["consume", "runs", "arguments", "format", "base", "port"],
   stores: ["arguments", "format", "base"],
   testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
@@ -69,6 +71,7 @@ const TOO_LARGE: Readonly<Record<string, string>> = {
   "src/testing/disk/simulated_file.ts SimulatedFile": "write-back is one algorithm over page cache and medium",
   "src/read/cursor.ts RingCursor": "the public members alone are 18",
   "src/read/stored_record.ts StoredRecord": "ten of the members are its words",
+  "src/shards.ts Shards": "as WAL",
   "src/wal.ts WAL": "the public methods alone are more",
 };
 
@@ -102,6 +105,8 @@ const WRAPPED: readonly string[] = [
   "src/otel.ts",
   "src/prometheus.ts",
   "src/runs.ts",
+  "src/shards",
+  "src/shards.ts",
   "src/ship",
   "src/statistics.ts",
   "src/stores",

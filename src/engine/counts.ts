@@ -28,6 +28,7 @@ const NO_ERRORS: Readonly<Record<WALErrorCode, number>> = {
   PLATFORM: 0,
   REWOUND: 0,
   RUN: 0,
+  SHARDS: 0,
   SHIP: 0,
   SQLITE: 0,
   STORE: 0,

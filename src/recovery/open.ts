@@ -5,7 +5,7 @@ import { memoryRegion } from "../../ffi/memory.ts";
 import { type OpenRequest, type Region, RegionError, type Storage } from "../../ffi/region.ts";
 import type { HeaderWriter } from "../engine/header_writer.ts";
 import { toWALError } from "../errors.ts";
-import { type Header, readHeaders } from "../format/header.ts";
+import { type Header, readHeaders, type SetPlace } from "../format/header.ts";
 import { MAX_CAPACITY, RING_AT } from "../format/layout.ts";
 import { newLogId } from "../format/lineage.ts";
 import { checksumSeed, Slots } from "../format/record.ts";
@@ -38,6 +38,10 @@ export interface LogRequest extends Expected {
   /** Nanoseconds since 1970. */
   readonly nowNanos: bigint;
   readonly pid: number;
+  /** Refuses a log by its header, before anything is written. */
+  readonly admit?: ((header: Header) => void) | undefined;
+  /** The place in a set that a log gets which is made. */
+  readonly place?: SetPlace | undefined;
 }
 
 /** An opened log. Everything up to its head is durable, and the header says that it is open. */
@@ -63,6 +67,26 @@ export function openLog(request: LogRequest): OpenedLog {
   }
 }
 
+/**
+ * The newest header of a log that nobody has open. The log is made if it is asked for, and not
+ * opened.
+ */
+export function peekAt(request: LogRequest): Header {
+  try {
+    const region = makeRegion(request);
+    try {
+      region.pageIn(0, RING_AT, "load");
+      const pair = readHeaders(region.memory.bytes());
+      if (pair.newest === null) throw noHeader(region.path, pair, region.memory.bytes());
+      return pair.newest;
+    } finally {
+      region.close();
+    }
+  } catch (error) {
+    throw toWALError(error, request.path, 0);
+  }
+}
+
 function openRegion(request: LogRequest, region: Region, startMs: number, salvaged: Salvaged | null): OpenedLog {
   try {
     const memory = readableMemory(request, region, () => region.pageIn(0, RING_AT, "load"));
@@ -73,6 +97,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       if (memory !== region.memory) region.pageIn(0, RING_AT, "load");
       throw noHeader(region.path, pair, memory.bytes());
     }
+    request.admit?.(header);
     const verify = salvaged === null ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;
@@ -134,7 +159,7 @@ function readAhead(region: Region, header: Header, verify: Verify): void {
 function makeRegion(request: LogRequest): Region {
   const sizeBytes = roundFileBytes(request.sizeBytes);
   const capacity = Math.min(capacityOf(sizeBytes), MAX_CAPACITY);
-  const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos);
+  const initialBytes = () => emptyImage(capacity, newLogId(), request.nowNanos, request.place);
   if (request.path === null) {
     const region = memoryRegion(sizeBytes); // first, because it says what a runtime lacks
     region.memory.bytes().set(initialBytes());

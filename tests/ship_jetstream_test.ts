@@ -1,7 +1,7 @@
 // Shipping over a real nats-server: what arrives, who is refused, what is told (H68, H69, H70,
 // H71).
 
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
@@ -15,82 +15,33 @@ import {
   type WALRecord,
   WALStoreError,
 } from "../mod.ts";
-import { encodeRun } from "../src/runs.ts";
-import { followFrom, type JetStream, shipTo, WALShipError, type WALShipFault } from "../src/ship/jetstream.ts";
+import { followFrom, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
-import { readEnd } from "../src/ship/target_end.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { commonNats, NatsServer, noNats, SUBJECT } from "./support/nats.ts";
+import {
+  appending,
+  BAD_MESSAGES,
+  caughtUp,
+  eventually,
+  faultOf,
+  fill,
+  hasShipped,
+  messageOf,
+  type RecordsOfLog,
+  RETRY,
+} from "./support/shipping.ts";
 import { tempDir } from "./support/temp.ts";
 import { test, type TestOptions } from "./support/test.ts";
 
 /** Sockets outlive a test by a moment, and Deno would call that a leak. */
 const OPTIONS: TestOptions = { skip: noNats, sanitize: false };
-const RETRY = { onError: () => "retry" as const };
 /** Whoever asks a server while it is killed gets no answer, and asks again after this time. */
 const TIMEOUT_MS = 300;
-
-/** Waits for something that a server has a part in. */
-async function eventually(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let waitedMs = 0; !await condition(); waitedMs += 10) {
-    if (waitedMs > 120_000) throw new Error(`Waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-/** The fault that a promise rejects with. */
-async function faultOf(promise: Promise<unknown>): Promise<WALShipFault> {
-  const error = await assertRejects(() => promise, WALShipError);
-  assertInstanceOf(error, WALShipError);
-  assertEquals(error.code, "SHIP");
-  return error.fault;
-}
-
-/** What a log's stores must have. */
-const models = new WeakMap<WAL, MemoryStore>();
-
-/** Appends so many batches, with everything that a log may have. */
-async function fill(wal: WAL, batches: number, from = 0): Promise<void> {
-  const model = models.get(wal) ?? new MemoryStore();
-  models.set(wal, model);
-  for (let i = from; i < from + batches; i++) {
-    const items = [[1, i, 2, 3], [1, i, 4, 5], [2, i % 7, 6, i]] as const;
-    await wal.batchInsert(items);
-    for (const [kh, kl, vh, vl] of items) model.insert(BigInt(kh), BigInt(kl), BigInt(vh), BigInt(vl));
-    if (i % 7 === 0) await wal.logReplace(2, i % 7, 8, i);
-    if (i % 7 === 0) model.replace(2n, BigInt(i % 7), 8n, BigInt(i));
-    if (i % 11 === 0) wal.checkpoint(0);
-    if (i % 5 === 0) await wal.logDelete(1, i);
-    if (i % 5 === 0) model.delete(1n, BigInt(i));
-  }
-}
-
-const contents = (store: Iterable<unknown>) => [...store].map(String).sort();
-
-/** Waits until a store has the same as its log's model. */
-async function caughtUp(store: { appliedLsn(): LSN; entries(): Iterable<unknown> }, wal: WAL): Promise<void> {
-  await wal.logInsert(7, 7, 7, 7);
-  const last = wal.durable;
-  await eventually(() => store.appliedLsn() >= last, `LSN ${last}`);
-  const model = models.get(wal)!;
-  model.insert(7n, 7n, 7n, 7n);
-  assertEquals(contents(store.entries()), contents(model));
-}
-
-/** Appends until a stream has what the log has now. A failure is noticed by the next run. */
-function hasShipped(target: JetStream, wal: WAL): Promise<void> {
-  const reader = new JetStreamTarget(target, TIMEOUT_MS);
-  const last = wal.durable;
-  return eventually(async () => {
-    await wal.logInsert(7, 7, 7, 7);
-    const end = await readEnd(reader).catch(() => null);
-    return (end?.run?.lastLsn ?? 0) >= last;
-  }, `LSN ${last} in the stream`);
-}
 
 /** Ships a log. */
 function ship(wal: WAL, target: JetStream): Consumption {
@@ -192,7 +143,7 @@ test("shipTo() is told that another shipper has taken over", async () => {
   const fenced = faultOf(shipping.done);
   const successor = consume(copy, shipTo(target));
   await copy.logInsert(1, 2, 3, 5);
-  await hasShipped(target, copy);
+  await hasShipped(new JetStreamTarget(target, TIMEOUT_MS), copy);
   await wal.logInsert(1, 2, 3, 6);
   assertEquals(await fenced, "fenced"); // although onError says "retry"
   const follower = new MemoryStore();
@@ -286,49 +237,14 @@ async function withMessages(body: (stream: HandMade) => Promise<void>): Promise<
   await body({ target, manager, wal, logId: wal.logId, records: wal.replay() });
 }
 
-interface HandMade {
+interface HandMade extends RecordsOfLog {
   readonly target: JetStream;
   readonly manager: Awaited<ReturnType<typeof jetstreamManager>>;
   readonly wal: WAL;
-  readonly logId: string;
-  readonly records: readonly WALRecord[];
-}
-
-const SHIPPER = newShipperId();
-
-function messageOf({ logId, records }: HandMade, firstLsn: LSN, lastLsn: LSN, change = {}): Uint8Array {
-  const run: AppliedRun = { logId, firstLsn, lastLsn, ...change };
-  return writeShipment(encodeRun(records.slice(firstLsn - 1, lastLsn), run).bytes, SHIPPER);
 }
 
 const publish = ({ target }: HandMade, bytes: Uint8Array) =>
   (target.jetstream as ReturnType<typeof jetstream>).publish(`${target.subject}.x`, bytes);
-
-/** What is wrong with a message, and what both sides say. */
-const BAD_MESSAGES: Record<string, { bytes: (hand: HandMade) => Uint8Array; fault: WALShipFault; ships: string }> = {
-  "a gap": { bytes: (hand) => messageOf(hand, 25, 30), fault: "gap", ships: "goes on" },
-  "a fork": { bytes: (hand) => messageOf(hand, 15, 25), fault: "fork", ships: "goes on" },
-  "an earlier message again": { bytes: (hand) => messageOf(hand, 1, 10), fault: "fork", ships: "goes on" },
-  "another log's": {
-    bytes: (hand) => messageOf(hand, 21, 25, { logId: "f".repeat(32) }),
-    fault: "lineage",
-    ships: "lineage",
-  },
-  "a cut": { bytes: (hand) => messageOf(hand, 21, 25).slice(0, -1), fault: "damaged", ships: "damaged" },
-  "a longer one": { bytes: (hand) => Uint8Array.of(...messageOf(hand, 21, 25), 0), fault: "damaged", ships: "damaged" },
-  "a flipped bit": {
-    bytes: (hand) => messageOf(hand, 21, 25).map((byte, index) => index === 300 ? byte ^ 1 : byte),
-    fault: "damaged",
-    ships: "damaged",
-  },
-  "a damaged header": {
-    bytes: (hand) => messageOf(hand, 21, 25).map((byte, index) => index === 20 ? byte ^ 1 : byte),
-    fault: "damaged",
-    ships: "damaged",
-  },
-  "an empty one": { bytes: () => new Uint8Array(), fault: "foreign", ships: "foreign" },
-  "text": { bytes: () => new TextEncoder().encode("hello".repeat(20)), fault: "foreign", ships: "foreign" },
-};
 
 for (const [what, { bytes, fault, ships }] of Object.entries(BAD_MESSAGES)) {
   test(`followFrom() stops before a message in the stream that is ${what}`, () =>
@@ -431,15 +347,6 @@ test("shipTo() and followFrom() are told that there is no stream, that it was de
   assertEquals(await faultOf(again.done), "gone");
 }, OPTIONS);
 
-/** Appends until the store has all: a consumer that does not poll finds out with the next run. */
-async function appending(wal: WAL, store: MemoryStore): Promise<void> {
-  await eventually(async () => {
-    await wal.logInsert(7, 7, 7, 7);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    return store.appliedLsn() > wal.durable - 20;
-  }, "the last records");
-}
-
 /** Ships, lets the server forget the end, and goes on. */
 async function loseTail(
   keepRecords: number,
@@ -453,7 +360,7 @@ async function loseTail(
   const shipping = consume(wal, shipTo(target, { timeoutMs: TIMEOUT_MS }), options);
   await fill(wal, 200);
   await wal.logInsert(7, 7, 7, 7);
-  await hasShipped(target, wal);
+  await hasShipped(new JetStreamTarget(target, TIMEOUT_MS), wal);
   await eventually(() => wal.tail > 100, "the release");
   await server.kill();
   fs.cpSync(server.directory.join("data"), directory.join("data"), { recursive: true });
@@ -461,7 +368,7 @@ async function loseTail(
   const before = wal.durable;
   await fill(wal, 20, 200);
   await wal.logInsert(7, 7, 7, 7);
-  await hasShipped(target, wal);
+  await hasShipped(new JetStreamTarget(target, TIMEOUT_MS), wal);
   await eventually(() => wal.tail > before - keepRecords, "the release");
   // As after a power cut, because the server had confirmed without a sync.
   await server.kill();

@@ -1,10 +1,10 @@
 // Calls to JetStream: the stream's manager, time limits, and what its errors mean.
 
-import { clearTimeout, setTimeout } from "node:timers";
 import { WALShipError } from "../errors.ts";
 import type { WALShipFault } from "../types.ts";
 import type { JetStream, JetStreamManager } from "./jetstream_types.ts";
 import { type Bounds, MovedOn, type StoredMessage } from "./ports.ts";
+import { within } from "./time_limit.ts";
 
 /** Error codes of the server. */
 const STREAM_NOT_FOUND = 10059;
@@ -38,15 +38,11 @@ export class JetStreamCalls {
 
   /** Waits for an answer, for a limited time. @throws {WALShipError} or {MovedOn} */
   async answer<T>(call: () => Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new Error(`no answer in ${this.#timeoutMs} ms`)), this.#timeoutMs);
     try {
       if (this.target.connection.isClosed()) throw new Error("the connection is closed");
-      return await Promise.race([call(), late.promise]);
+      return await within(this.#timeoutMs, call);
     } catch (error) {
       throw this.#meaning(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

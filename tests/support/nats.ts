@@ -5,11 +5,12 @@ import { jetstream, type JetStreamManager, jetstreamManager, type StreamConfig }
 import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JetStream } from "../../src/ship/jetstream.ts";
 import { Child } from "./child.ts";
+import { freePort } from "./free_port.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
 /** Why tests with a server are skipped here; false if they run. */
@@ -145,16 +146,4 @@ function writeConfig(directory: string, port: number, config: string = "", store
   const file = join(directory, "nats.conf");
   writeFileSync(file, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${store}" }\n${config}`);
   return file;
-}
-
-/** A port of this machine that nobody uses now. */
-export function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1309,6 +1309,68 @@ export const HAZARDS: readonly Hazard[] = [
     },
   },
   {
+    id: "H76",
+    title: "Statements that race",
+    what:
+      "Two shippers write into a table at once, or one of them writes where another has been. Rows then come twice, leave a gap, or fork.",
+    threatens: ["G20"],
+    tests: {
+      "ship_postgres_test.ts": [
+        "shipTo() has the server refuse what does not come directly after the last message",
+        "shipTo() is told that another shipper has taken over",
+        "shipTo() refuses a table that could not refuse repeats, and one of something else",
+      ],
+    },
+  },
+  {
+    id: "H77",
+    title: "A commit that does not last",
+    what:
+      "A server commits without a sync, or is restored, or a standby without the last rows takes its place. What it confirmed is gone.",
+    threatens: ["G1", "G20"],
+    tests: {
+      "ship_postgres_test.ts": [
+        "shipTo() waits for the server's sync although synchronous_commit is off",
+        "shipTo() ships a tail again that the server had confirmed and has lost, and followFrom() goes on",
+        "shipTo() is refused if the log has released what the server has lost",
+        "shipTo() warns of what a server may lose",
+      ],
+    },
+  },
+  {
+    id: "H78",
+    title: "A statement with several messages",
+    what:
+      "A statement that stores several messages is refused, lost or late. A part of them counts as stored, or those behind it are stored without it.",
+    threatens: ["G20"],
+    tests: {
+      "faults/shipping_test.ts": [
+        "shipTo() ships each record once to a table whose server loses, delays and forgets, seeds 1 to 150",
+        "followFrom() feeds a store once from a table whose server fails and loses its end, seeds 1 to 8",
+      ],
+      "ship_postgres_test.ts": [
+        "shipTo() settles what a statement has done whose answer came too late",
+        "shipTo() and followFrom() go on when the server was killed and comes back",
+        "shipTo() loses nothing when the server's disk is full",
+      ],
+    },
+  },
+  {
+    id: "H79",
+    title: "A table that was changed by hand",
+    what:
+      "Rows of a table were removed, changed, damaged or put there by something else, or its columns say other than its messages.",
+    threatens: ["G20"],
+    tests: {
+      "ship_postgres_test.ts": [
+        "followFrom() believes the messages, and not the columns beside them",
+        "followFrom() stops before a row that is a fork",
+        "followFrom() refuses rows in another order, and is told that those that it needs were removed",
+        "shipTo() and followFrom() are told that there is no table, that it was emptied or dropped",
+      ],
+    },
+  },
+  {
     id: "H80",
     title: "A record that is skipped",
     what:

@@ -64,6 +64,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/recovery_test.ts": 3,
   "tests/salvage_test.ts": 5,
   "tests/ship_jetstream_test.ts": 7,
+  "tests/ship_postgres_test.ts": 8,
   "tests/store_types_test.ts": 3,
   "tests/stored_record_test.ts": 3,
   "tests/stores_sqlite_test.ts": 3,

@@ -40,6 +40,7 @@ import {
 } from "../mod.ts";
 import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
 import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
+import * as postgres from "../src/ship/postgres.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
@@ -710,6 +711,41 @@ test("shipTo() and followFrom() refuse targets and options that make no sense, a
   }
   assertThrows(() => followFrom(target, {} as MemoryStore), TypeError, "insert");
   assertEquals(calls, 0);
+});
+
+test("tableSql(), shipTo() and followFrom() refuse tables that make no sense, and quote all others", () => {
+  const client = { query: () => Promise.reject(new Error("nobody calls the client")) };
+  const long = "ä".repeat(32);
+  const bad: [change: object | null | string, errorClass: ErrorClass, word: string][] = [
+    [null, TypeError, "target"],
+    ["orders", TypeError, "target"],
+    [{ table: "" }, TypeError, "table"],
+    [{ table: 5 }, TypeError, "table"],
+    [{ table: undefined }, TypeError, "table"],
+    [{ schema: "" }, TypeError, "schema"],
+    [{ schema: null }, TypeError, "schema"],
+    [{ table: long }, RangeError, "63 bytes"],
+    [{ schema: long }, RangeError, "63 bytes"],
+    [{ table: "a\0b" }, RangeError, "zero"],
+    [{ table: "\ud800" }, RangeError, "UTF-8"],
+  ];
+  const badClients: typeof bad = [
+    [{ client: undefined }, TypeError, "client"],
+    [{ client: {} }, TypeError, "query()"],
+  ];
+  const whole = (change: object | null | string) =>
+    (change !== null && typeof change === "object" ? { client, table: "log", ...change } : change) as never;
+  for (const [change, errorClass, word] of [...bad, ...badClients]) {
+    assertThrows(() => postgres.shipTo(whole(change)), errorClass, word);
+    assertThrows(() => postgres.followFrom(whole(change), new MemoryStore()), errorClass, word);
+  }
+  for (const [change, errorClass, word] of bad) {
+    assertThrows(() => postgres.tableSql(whole(change)), errorClass, word);
+  }
+  assertThrows(() => postgres.shipTo(whole({}), { inFlight: 0 }), RangeError, "inFlight");
+  const sql = postgres.tableSql({ schema: 'a"b', table: 'x"; DROP TABLE y; --' });
+  assertEquals(sql.match(/TABLE IF NOT EXISTS (.*) \(/)?.[1], '"a""b"."x""; DROP TABLE y; --"');
+  assertEquals(postgres.tableSql({ table: "ä".repeat(31) + "b" }).includes("ä".repeat(31)), true);
 });
 
 test("whenDurable() and whenApplied() refuse what is no LSN, and one that was not appended", async () => {

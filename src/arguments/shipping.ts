@@ -10,6 +10,9 @@ import type { ApplicableStore, ConsumeOptions } from "../types.ts";
 const DEFAULT_IN_FLIGHT = 32;
 const MOST_IN_FLIGHT = 1024;
 const DEFAULT_TIMEOUT_MS = 5000;
+const MOST_TABLE_NAME_BYTES = 63;
+
+const encoder = new TextEncoder();
 
 /** How a log is shipped. */
 export interface ShipOptions {
@@ -104,6 +107,20 @@ function takeTimeout(timeoutMs: number = DEFAULT_TIMEOUT_MS): number {
 export function checkName(value: string, name: string): void {
   if (typeof value === "string" && value !== "") return;
   throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a string that is not empty`);
+}
+
+/**
+ * Reads the name of a table or a schema. The server cuts longer ones without an error.
+ *
+ * @throws {TypeError} or {RangeError} if it cannot be used.
+ */
+export function checkTableName(value: string, name: string): void {
+  checkName(value, name);
+  const isPlain = value.isWellFormed() && !value.includes("\0");
+  if (isPlain && encoder.encode(value).length <= MOST_TABLE_NAME_BYTES) return;
+  throw new RangeError(
+    `Cannot use ${show(value)} as ${name}: it must have at most ${MOST_TABLE_NAME_BYTES} bytes of UTF-8, and no zero`,
+  );
 }
 
 /** Checks that a client has a method. @throws {TypeError} */

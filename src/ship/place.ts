@@ -44,8 +44,12 @@ export async function runFrom(source: Source, first: number, last: number): Prom
 /** The last run whose first LSN is at most `next`. @param first a run for which this holds. */
 async function bisect(source: Source, first: Shipment, next: LSN, last: number): Promise<Shipment> {
   let found = first;
+  const near = await source.placeNear?.(next) ?? 0;
+  const guesses = [near, near + 1];
   for (let end = last; found.place < end;) {
-    const middle = Math.ceil((found.place + end) / 2);
+    const guess = guesses.shift() ?? 0;
+    const isInside = found.place < guess && guess <= end;
+    const middle = isInside ? guess : Math.ceil((found.place + end) / 2);
     const shipment = await runFrom(source, middle, end);
     if (shipment === null || shipment.firstLsn > next) end = middle - 1;
     else found = shipment;

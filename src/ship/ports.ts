@@ -1,6 +1,8 @@
 // What shipping asks of an engine: an ordered list of messages that refuses a message which does
 // not come directly after the last one.
 
+import type { LSN } from "../types.ts";
+
 /** A message that an engine stores. */
 export interface StoredMessage {
   /** Its place in the order. Places grow, and the first is at least 1. */
@@ -61,6 +63,11 @@ export interface Source {
   bounds(): Promise<Bounds>;
   /** The oldest message at a place or after it; null if there is none. */
   at(place: number): Promise<StoredMessage | null>;
+  /**
+   * Where the last run may be that begins at or before an LSN, if the engine has an index. Only the
+   * messages themselves are believed.
+   */
+  placeNear?(lsn: LSN): Promise<number>;
   /**
    * The messages from a place on, as they come. Null after each pause, of about a second. Ends when
    * the signal aborts, or when reading must begin anew.

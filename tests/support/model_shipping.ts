@@ -9,6 +9,7 @@ import { readEnd } from "../../src/ship/target_end.ts";
 import { TargetShipper } from "../../src/ship/shipper.ts";
 import { OpType, WAL, type WALRecord } from "../../mod.ts";
 import { Random } from "../../testing.ts";
+import type { Target } from "../../src/ship/ports.ts";
 import { type Odds, SimulatedBroker } from "./simulated_broker.ts";
 
 /** A log with batches and checkpoints in it, and where its batches end. */
@@ -49,8 +50,8 @@ class Sender {
   next = 0;
   confirmed = 0;
 
-  constructor(broker: SimulatedBroker, log: ModelLog, random: Random) {
-    this.shipper = new TargetShipper(broker.target(), { inFlight: random.between(1, 5), startAfter: undefined });
+  constructor(target: Target, log: ModelLog, random: Random) {
+    this.shipper = new TargetShipper(target, { inFlight: random.between(1, 5), startAfter: undefined });
     this.#log = log;
     this.#random = random;
   }
@@ -90,6 +91,7 @@ class Sender {
  * Ships a whole log under faults.
  *
  * @param meet is given the broker before the first step.
+ * @param targetOf is asked for each process.
  * @returns what the broker has at the end.
  */
 export async function shipUnderFaults(
@@ -97,18 +99,19 @@ export async function shipUnderFaults(
   seed: number,
   odds: Odds,
   meet: (broker: SimulatedBroker) => void = () => {},
+  targetOf: (broker: SimulatedBroker) => Target = (broker) => broker.target(),
 ): Promise<Shipped> {
   const random = new Random(seed);
   const broker = new SimulatedBroker(random.fork("broker"), odds);
   meet(broker);
   const faults = new Set<string>();
-  let senders = [new Sender(broker, log, random.fork("0"))];
+  let senders = [new Sender(targetOf(broker), log, random.fork("0"))];
   for (let step = 1;; step++) {
     assert(step < 20_000, "shipping comes to an end");
     if (step === 500) broker.odds = { ...odds, lost: 0, late: 0, unanswered: 0, crash: 0 };
     // A process dies, or one is replaced although it lives.
     if (step < 500 && random.below(40) === 0) {
-      const successor = new Sender(broker, log, random.fork(String(step)));
+      const successor = new Sender(targetOf(broker), log, random.fork(String(step)));
       senders = random.below(2) === 0 ? [successor] : [successor, senders[0]!];
     }
     const sender = random.pick(senders);
@@ -118,14 +121,14 @@ export async function shipUnderFaults(
         broker.deliverLate();
         if ((await readEnd(broker.target())).run?.lastLsn === log.ends.at(-1)) break;
         // A crash has taken what was confirmed. A new process finds that out.
-        senders = [new Sender(broker, log, random.fork(`again ${step}`))];
+        senders = [new Sender(targetOf(broker), log, random.fork(`again ${step}`))];
       }
     } catch (error) {
       if (!(error instanceof WALShipError)) throw error;
       faults.add(error.fault);
       assert(["unreachable", "moved", "fenced"].includes(error.fault), error.message);
       if (error.fault === "moved") sender.next = 0;
-      if (error.fault === "fenced") senders = [new Sender(broker, log, random.fork(`fenced ${step}`))];
+      if (error.fault === "fenced") senders = [new Sender(targetOf(broker), log, random.fork(`fenced ${step}`))];
     }
   }
   return { broker, faults };

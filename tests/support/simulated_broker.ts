@@ -83,11 +83,12 @@ export class SimulatedBroker {
     this.messages.push({ place: ++this.place, bytes: bytes.slice(), shipper });
   }
 
-  async #append(message: Outgoing): Promise<void> {
+  /** Stores messages, all or none. They arrive in the order in which they are sent. */
+  async append(...messages: readonly Outgoing[]): Promise<void> {
     // Decided at once, because requests arrive in the order in which they were sent.
     const isLate = this.#happens(this.odds.late);
-    if (isLate) this.#late.push(() => this.#tryStore(message));
-    const failure = isLate || this.#happens(this.odds.lost) ? unreachable() : this.#tryStore(message);
+    if (isLate) this.#late.push(() => this.#tryStore(messages));
+    const failure = isLate || this.#happens(this.odds.lost) ? unreachable() : this.#tryStore(messages);
     if (this.#happens(3)) this.synced = this.place;
     await this.#turns(); // the answers come in any order
     if (this.#happens(this.odds.crash)) this.crash();
@@ -95,11 +96,14 @@ export class SimulatedBroker {
     if (this.#happens(this.odds.unanswered)) throw unreachable();
   }
 
-  #tryStore(message: Outgoing): Error | null {
+  #tryStore(messages: readonly Outgoing[]): Error | null {
+    const before = this.place;
     try {
-      this.#store(message);
+      for (const message of messages) this.#store(message);
       return null;
     } catch (error) {
+      this.messages.splice(this.messages.length - (this.place - before));
+      this.place = before;
       return error as Error;
     }
   }
@@ -109,7 +113,7 @@ export class SimulatedBroker {
     return {
       maxBytes,
       warnings: () => Promise.resolve([]),
-      append: (message) => this.#append(message),
+      append: (message) => this.append(message),
       bounds: () => this.#bounds(),
       read: async (place) => {
         await this.#fail();

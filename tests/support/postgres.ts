@@ -1,0 +1,189 @@
+// A real PostgreSQL server on loopback, one for each process that runs tests: started when a test
+// first asks for it, killed and started again, and gone when the process has ended. It runs as the
+// user that its package makes, because it refuses to run as root.
+
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { promisify } from "node:util";
+import pg from "pg";
+import { type PostgresTable, tableSql } from "../../src/ship/postgres.ts";
+import { freePort } from "./free_port.ts";
+
+/** Where Debian has the programs of a server, by version, and the user that they run as. */
+const [VERSIONS, USER] = ["/usr/lib/postgresql", "postgres"];
+/** Where data costs no sync. */
+const MEMORY = "/dev/shm";
+
+const version = fs.existsSync(VERSIONS)
+  ? fs.readdirSync(VERSIONS).sort((a, b) => Number(a) - Number(b))
+    .findLast((name) => fs.existsSync(`${VERSIONS}/${name}/bin/initdb`))
+  : undefined;
+const isRoot = process.getuid?.() === 0;
+
+/** Why tests with a server are skipped here; false if they run. */
+export const noPostgres: string | false = version === undefined
+  ? "there is no PostgreSQL server; Debian's package postgresql brings it"
+  : isRoot && spawnSync("id", [USER]).status !== 0
+  ? `there is no user ${USER} to run PostgreSQL`
+  : false;
+
+/** The password of the server's owner. */
+export const PASSWORD = "secret";
+
+/** How a program of the server is called, as the server's user. */
+function called(program: string, ...args: string[]): [string, string[]] {
+  const path = `${VERSIONS}/${version}/bin/${program}`;
+  if (!isRoot) return [path, args];
+  return ["setpriv", [`--reuid=${USER}`, `--regid=${USER}`, "--init-groups", path, ...args]];
+}
+
+/** Waits for the parent's end, then stops the server, and removes what it has left. */
+const WATCHER = `
+while kill -0 "$1" 2>/dev/null; do sleep 1; done
+kill -QUIT "$(head -n 1 "$2/data/postmaster.pid")" 2>/dev/null
+sleep 1
+rm -rf "$2"`;
+
+/** A server. Its data survives a kill. */
+export class PostgresServer {
+  readonly port: number;
+  /** Where its data is. */
+  readonly data: string;
+  readonly #directory: string;
+  #tables = 0;
+
+  private constructor(port: number, directory: string) {
+    this.port = port;
+    this.#directory = directory;
+    this.data = join(directory, "data");
+  }
+
+  /**
+   * Starts a server.
+   *
+   * @param parent where it keeps its data.
+   */
+  static async start(parent: string = fs.existsSync(MEMORY) ? MEMORY : tmpdir()): Promise<PostgresServer> {
+    const directory = fs.mkdtempSync(join(parent, "wal-postgres-"));
+    const port = await freePort();
+    const server = new PostgresServer(port, directory);
+    const secret = join(directory, "password");
+    fs.writeFileSync(secret, PASSWORD);
+    fs.chmodSync(directory, 0o755);
+    server.own(server.data);
+    execFileSync(
+      ...called("initdb", "-D", server.data, "-U", "owner", "-A", "scram-sha-256", "--pwfile", secret, "-N"),
+      { cwd: directory, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    server.configure(
+      "listen_addresses = '127.0.0.1'",
+      `port = ${port}`,
+      "unix_socket_directories = ''",
+      "shared_buffers = 16MB",
+      "autovacuum = off",
+    );
+    spawn("setsid", ["sh", "-c", WATCHER, "watcher", String(process.pid), directory], { stdio: "ignore" }).unref();
+    await server.restart();
+    return server;
+  }
+
+  /** A path of the server's own, beside its data. */
+  path(name: string): string {
+    return join(this.#directory, name);
+  }
+
+  /** Makes a directory that the server may use. */
+  own(path: string): void {
+    fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (isRoot) execFileSync("chown", ["-R", USER, path]);
+  }
+
+  /** Adds lines to the configuration, for the next start. */
+  configure(...lines: string[]): void {
+    fs.appendFileSync(join(this.data, "postgresql.conf"), `${lines.join("\n")}\n`);
+  }
+
+  /** Starts the server, if it does not run. */
+  async restart(): Promise<void> {
+    const log = join(this.data, "log");
+    const [program, args] = called("pg_ctl", "start", "--wait", "--timeout=600", "-D", this.data, "-l", log);
+    await promisify(execFile)(program, args, { cwd: this.#directory }).catch((error) => {
+      throw new Error(`postgres does not start:\n${fs.readFileSync(log, "utf8").slice(-2000)}`, { cause: error });
+    });
+  }
+
+  /** Kills the server with all its processes: what it has not written is lost. */
+  async kill(): Promise<void> {
+    const file = join(this.data, "postmaster.pid");
+    const [postmaster, ...rest] = fs.readFileSync(file, "utf8").split("\n");
+    const children = fs.readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, "utf8").trim().split(" ");
+    const all = [postmaster!, ...children];
+    for (const pid of all) process.kill(Number(pid), "SIGKILL");
+    // Those that are still there keep a new server out.
+    while (all.some(runs)) await new Promise((resolve) => setTimeout(resolve, 5));
+    // So would one whose end nobody has asked for. No process has this number.
+    fs.writeFileSync(file, [2 ** 30, ...rest].join("\n"));
+  }
+
+  /** How `pg` reaches the server. */
+  get config(): pg.PoolConfig {
+    return { host: "127.0.0.1", port: this.port, user: "owner", password: PASSWORD, database: "postgres" };
+  }
+
+  /** The name of a table that nobody has. */
+  newTable(): string {
+    return `log "${++this.#tables}"`;
+  }
+}
+
+/** True if a process runs. One whose parent has not looked yet does not. */
+function runs(pid: string): boolean {
+  try {
+    return !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+let started: Promise<PostgresServer> | null = null;
+
+/** What one test uses of the server. */
+export class Database implements AsyncDisposable {
+  readonly server: PostgresServer;
+  /** The owner's client. It outlives outages. */
+  readonly client: pg.Pool;
+  readonly #pools: pg.Pool[] = [];
+
+  private constructor(server: PostgresServer) {
+    this.server = server;
+    this.client = this.pool();
+  }
+
+  /** The server of this process. */
+  static async use(): Promise<Database> {
+    started ??= PostgresServer.start();
+    return new Database(await started);
+  }
+
+  /** A client that outlives outages. */
+  pool(config: pg.PoolConfig = {}): pg.Pool {
+    const pool = new pg.Pool({ ...this.server.config, ...config });
+    pool.on("error", () => {});
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  /** A new table. */
+  async target(): Promise<PostgresTable> {
+    const target = { client: this.client, table: this.server.newTable() };
+    await this.client.query(tableSql(target));
+    return target;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#pools.map((pool) => pool.ended || pool.end()));
+  }
+}

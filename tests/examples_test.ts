@@ -108,6 +108,19 @@ test("examples/point_in_time.ts restores the store of a minute ago, and again", 
   }
 });
 
+test("examples/two_consumers.ts keeps for the index what it lacks while it is stopped, and again", async () => {
+  using directory = tempDir();
+  for (let run = 0; run < 2; run++) {
+    const { code, stdout, stderr } = await runScript("examples/two_consumers.ts", {
+      cwd: directory.path,
+      denoFlags: SMALL_FLAGS,
+    });
+    const said = "database: runs, has all\nindex: does not run, lacks records\n" +
+      "value 7 has the keys 1, 3, 5; 5 pairs in the database\n";
+    assertEquals([code, stdout, stderr], [0, said, ""]);
+  }
+});
+
 test("examples/follow.ts prints what its other process logs", async () => {
   const { code, stdout, stderr } = await runScript("examples/follow.ts");
   const said = [1, 2, 3, 4, 5].map((n) => `LSN ${n}: ${n} is ${n * n}\n`).join("");

@@ -1,8 +1,8 @@
 // Fault: the writing process is killed at any instant, within an append, a sync, a truncate or an
-//   open, again and again (H2, H3, H5, H7, H11, H22, H32).
+//   open, again and again (H2, H3, H5, H7, H11, H22, H32, H59).
 // Promise: all acknowledged records are there, and after them a prefix of the others in whole
-//   batches. No LSN means two records, time does not go back, and the store has each record exactly
-//   once (G1, G2, G3, G4, G7, G10, G11).
+//   batches. No LSN means two records, time does not go back, and the stores of two consumers have
+//   each record exactly once (G1, G2, G3, G4, G7, G10, G11).
 // Method: SIGKILL a child after a random time, and compare its reports with what the log or a
 //   copy of it holds. Start the next life on the same file. KILLS in the environment sets the
 //   number of lives, and SEED sets their times.
@@ -12,11 +12,11 @@ import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
-import { WAL, type WALRecord } from "../../mod.ts";
+import { consume, WAL, type WALRecord } from "../../mod.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { Random } from "../../src/testing/random.ts";
 import { type Child, spawnScript } from "../support/child.ts";
-import { operationOf } from "../support/kill_consumer.ts";
+import { CONSUMERS, operationOf } from "../support/kill_consumer.ts";
 import { clockOf, KILLED_BYTES } from "../support/kill_writer.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -236,46 +236,59 @@ function checkPairs(store: SQLiteStore, acknowledged: ReadonlyMap<number, number
 
 for (const [place, { parent, skip }] of Object.entries(places)) {
   const kills = Math.ceil(KILLS / 3);
-  test(`SQLiteStore and WAL agree, exactly once, through ${kills} kills in a row on ${place}`, async () => {
-    using directory = tempDir(parent);
-    const path = directory.join("log");
-    const database = directory.join("store.sqlite");
-    const random = new Random(SEED + 1).fork(place);
-    WAL.open(path, { size: KILLED_BYTES }).close();
-    new SQLiteStore(database).close();
-    const audit = new DatabaseSync(database);
-    audit.exec(AUDIT);
-    audit.close();
-    const acknowledged = new Map<number, number>();
-    let applied = 0;
-    for (let life = 1; life <= kills || applied <= kills * 10; life++) {
-      const child = spawnScript("tests/support/kill_consumer.ts", {
-        args: [path, database, String(life), String(SEED)],
-      });
-      const lines = await killSoon(child, random);
-      for (const line of lines) if (line.startsWith("a ")) acknowledged.set(life, Number(line.slice(2)));
-      const isDrained = life >= kills || random.chance(0.2);
-      if (isDrained) {
-        const wal = WAL.open(path, { create: false });
-        const store = new SQLiteStore(database);
-        const stop = new AbortController();
-        const consuming = wal.consumeAsync(store, { signal: stop.signal });
-        while (wal.applied < wal.durable) await new Promise((resolve) => setTimeout(resolve, 1));
-        stop.abort();
-        await consuming;
-        checkPairs(store, acknowledged);
-        assert(store.appliedLsn() <= wal.durable, "H26: the store has what the log has not");
-        store.close();
-        wal.close();
+  test(
+    `SQLiteStore and WAL agree, exactly once, for two consumers, through ${kills} kills in a row on ${place}`,
+    async () => {
+      using directory = tempDir(parent);
+      const path = directory.join("log");
+      const database = directory.join("store.sqlite");
+      const databases = CONSUMERS.map(([, suffix]) => database + suffix);
+      const random = new Random(SEED + 1).fork(place);
+      WAL.open(path, { size: KILLED_BYTES }).close();
+      for (const each of databases) {
+        new SQLiteStore(each).close();
+        const audit = new DatabaseSync(each);
+        audit.exec(AUDIT);
+        audit.close();
       }
-      try {
-        const lsn = checkStore(database, acknowledged, isDrained);
-        assert(lsn >= applied, "the store went back");
-        applied = lsn;
-      } catch (error) {
-        throw new Error(`life ${life}, SEED=${SEED} KILLS=${KILLS}\n${error}`, { cause: error });
+      const acknowledged = new Map<number, number>();
+      /** The LSN of each store. */
+      let applied = databases.map(() => 0);
+      for (let life = 1; life <= kills || Math.min(...applied) <= kills * 10; life++) {
+        const child = spawnScript("tests/support/kill_consumer.ts", {
+          args: [path, database, String(life), String(SEED)],
+        });
+        const lines = await killSoon(child, random);
+        for (const line of lines) if (line.startsWith("a ")) acknowledged.set(life, Number(line.slice(2)));
+        const isDrained = life >= kills || random.chance(0.2);
+        try {
+          if (isDrained) await drain(path, database, acknowledged);
+          const lsns = databases.map((each) => checkStore(each, acknowledged, isDrained));
+          assert(lsns.every((lsn, index) => lsn >= applied[index]!), "a store went back");
+          applied = lsns;
+        } catch (error) {
+          throw new Error(`life ${life}, SEED=${SEED} KILLS=${KILLS}\n${error}`, { cause: error });
+        }
       }
-    }
-    console.log(`${kills} kills on ${place}, ${applied} records in the store, seed ${SEED}`);
-  }, { skip, timeoutMs });
+      console.log(`${kills} kills on ${place}, LSN ${applied.join(" and ")} in the stores, seed ${SEED}`);
+    },
+    { skip, timeoutMs },
+  );
+}
+
+/** Lets the stores have all that a log has, and checks their pairs. */
+async function drain(path: string, database: string, acknowledged: ReadonlyMap<number, number>): Promise<void> {
+  await using wal = WAL.open(path, { create: false });
+  for (const { position } of wal.stats().consumers) {
+    assert(wal.tail <= position + 1, `H59: the tail is ${wal.tail}, a consumer is at LSN ${position}`);
+  }
+  const stores = CONSUMERS.map(([name, suffix]) => ({ name, store: new SQLiteStore(database + suffix) }));
+  const consumptions = stores.map(({ name, store }) => consume(wal, store, { name }));
+  await wal.whenApplied();
+  for (const consumption of consumptions) await consumption.stop();
+  for (const { store } of stores) {
+    checkPairs(store, acknowledged);
+    assert(store.appliedLsn() <= wal.durable, "H26: the store has what the log has not");
+    store.close();
+  }
 }

@@ -1,12 +1,16 @@
-// A process that writes to a log and applies it to an SQLite store until it is killed. Arguments:
-// path, database, life, seed. It prints "o tail head" once open, and "a count" when the first
-// `count` operations of this life are acknowledged.
+// A process that writes to a log and applies it to two SQLite stores until it is killed: one of the
+// unnamed consumer, one of a consumer with a name. Arguments: path, database, life, seed. It prints
+// "o tail head" once open, and "a count" when the first `count` operations of this life are
+// acknowledged.
 
 import process from "node:process";
 import { WAL } from "../../mod.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { Random } from "../../src/testing/random.ts";
 import { say } from "./kill_writer.ts";
+
+/** The consumers, and what is added to the path of the database for the store of each. */
+export const CONSUMERS: readonly (readonly [name: string, suffix: string])[] = [["", ""], ["search", ".search"]];
 
 /**
  * What the n-th operation of a life does. Deletes take back inserts of a short while ago: a record
@@ -22,10 +26,12 @@ async function main(path: string, database: string, life: number, seed: number):
   const random = new Random(seed, life);
   const flush = random.pick(["inline", "offload", "adaptive"] as const);
   const wal = WAL.open(path, { create: false, flush, idleHeaderDelayMs: random.pick([0, 100]) });
-  const store = new SQLiteStore(database);
+  const stores = CONSUMERS.map(([name, suffix]) => ({ name, store: new SQLiteStore(database + suffix) }));
   say(`o ${wal.tail} ${wal.head}`);
-  wal.consumeAsync(store, { batchSize: random.pick([1, 10, 1000]), pollIntervalMs: random.pick([1, 100]) })
-    .catch((error) => say(`e ${String(error)}`));
+  for (const { name, store } of stores) {
+    const options = { name, batchSize: random.pick([1, 10, 1000]), pollIntervalMs: random.pick([1, 100]) };
+    wal.consumeAsync(store, options).catch((error) => say(`e ${String(error)}`));
+  }
   let count = 0;
   let acknowledged = 0;
   for (;;) {

@@ -127,6 +127,35 @@ test("consumeAsync() of a follower ends with the errors of the log, of the store
   await assertRejects(() => follower.consumeAsync(failing), WALClosedError);
 });
 
+test("consumeAsync() of a follower applies only what was not synced again when sync() fails", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  await wal.batchInsert(items(1, 3));
+  const follower = WAL.follow(wal.path!, { mode: "appended", pollIntervalMs: 5 });
+  const lsns: number[] = [];
+  let synced = 0;
+  let fails = false;
+  const store = {
+    applyBatch: (records: readonly WALRecord[]) => void lsns.push(...records.map(({ lsn }) => lsn)),
+    sync() {
+      if (fails) throw new Error("not now");
+      synced++;
+    },
+  };
+  const onError = () => {
+    fails = false;
+    return "retry" as const;
+  };
+  const consuming = follower.consumeAsync(store, { pollIntervalMs: 5, onError });
+  await until(() => synced === 1);
+  fails = true;
+  await wal.batchInsert(items(4, 2));
+  await until(() => synced === 2);
+  follower.close();
+  await consuming;
+  assertEquals(lsns, [1, 2, 3, 4, 5, 4, 5]);
+});
+
 test("close() of a follower does not wait for a store that does not return", async () => {
   using directory = tempDir();
   await using wal = makeLog(directory);

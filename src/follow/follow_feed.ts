@@ -108,7 +108,11 @@ export class FollowFeed implements ConsumableLog {
     if (isDurable) this.standing.confirmed = lsn;
   }
 
-  async confirm(): Promise<void> {}
+  /** The log is told nothing. After a failed `sync()`, only later records are applied again. */
+  confirm(lsn: LSN): Promise<void> {
+    this.standing.confirmed = lsn;
+    return Promise.resolve();
+  }
 
   /** Ends the waiting for a store, and gives up the doorbell. */
   close(): void {

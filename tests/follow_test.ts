@@ -12,6 +12,7 @@ import {
   WALLaggedError,
   WALNotFoundError,
   WALRewoundError,
+  WALTruncatedError,
 } from "../mod.ts";
 import { RECORD_BYTES, RING_AT } from "../src/format/layout.ts";
 import { items } from "./support/logs.ts";
@@ -324,6 +325,18 @@ test("backup() of a follower makes a log with the same records", async () => {
   assertEquals([all.replay().length, some.replay().length], [200, 100]);
   assertEquals(JSON.stringify(all.replay()), JSON.stringify(wal.replay()));
   assertEquals([all.recovery.origin?.logId, some.recovery.origin?.lastLsn], [wal.logId, 100]);
+});
+
+test("backup() of a follower refuses to end before the tail, and leaves no file", async () => {
+  using directory = tempDir();
+  using wal = makeLog(directory);
+  await wal.batchInsert(items(1, 100));
+  await wal.batchInsert(items(101, 100));
+  wal.truncate(100);
+  wal.close();
+  using follower = WAL.follow(wal.path!);
+  assertThrows(() => follower.backup(directory.join("early"), { through: 99 }), WALTruncatedError);
+  assertEquals([follower.tail, fs.existsSync(directory.join("early"))], [101, false]);
 });
 
 test("stats() of a follower counts what is read, and what is not", async () => {

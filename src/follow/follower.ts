@@ -6,7 +6,7 @@ import { LoopTurn } from "../../ffi/turn.ts";
 import type { TakenFollowing } from "../arguments/follow.ts";
 import { checkFilePath } from "../arguments/paths.ts";
 import { checkRange, takeThrough } from "../arguments/range.ts";
-import { toWALError } from "../errors.ts";
+import { toWALError, WALTruncatedError } from "../errors.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
 import { narrowed } from "../read/by_time.ts";
 import { copyVerified, iterateRecords } from "../read/copies.ts";
@@ -249,6 +249,7 @@ export class Follower implements Disposable {
    * Writes a copy of the records from the tail on, as {@linkcode WAL.backup}. The copy ends with
    * the newest record that may be read. It needs what opening a log needs.
    *
+   * @throws {WALTruncatedError} if the record that is to be the last was released.
    * @throws {WALLaggedError} if the writer overwrites a record before it is copied. Then no file is
    * left.
    * @throws as {@linkcode WAL.backup} and {@linkcode Follower.records}.
@@ -260,6 +261,8 @@ export class Follower implements Disposable {
     log.look();
     const { header } = log;
     const { tail } = header;
+    // As in a backup of the writer: before LSN 1 there was nothing that could have been released.
+    if (through < Math.min(tail, log.last) && tail > 1) throw new WALTruncatedError(through, tail);
     const last = through >= log.last ? log.last : log.reader.lastWhole(tail, through);
     const { timeNanos, timeSeq } = last < tail ? header : log.reader.timeOf(last);
     const checkpoint = Math.min(header.checkpoint, last);

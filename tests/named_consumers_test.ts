@@ -213,6 +213,17 @@ test("a consumer that fails stops alone, and the others go on", async () => {
   );
 });
 
+test("whenApplied() waits for a new consumer that has not begun yet", async () => {
+  await using wal = openInMemory();
+  const stores = [new ListStore(), new ListStore()] as const;
+  await using _first = consume(wal, stores[0], { name: "first" });
+  await wal.logInsert(1, 2, 3, 4);
+  await wal.whenApplied();
+  await using _second = consume(wal, stores[1], { name: "second" });
+  await wal.whenApplied();
+  assertEquals(stores.map(({ applied }) => applied), [[1], [1]]);
+});
+
 test("whenApplied() of a name rejects while that consumer does not run", async () => {
   await using wal = openInMemory();
   fill(wal, 1);

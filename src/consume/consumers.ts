@@ -135,11 +135,12 @@ export class Consumers implements RoomMaker {
     try {
       health.mustBeGood("wait for the consumer");
       positions.mustHave(lsn);
-      const applied = name === undefined ? positions.applied : holds.get(name)?.applied ?? -1;
-      if (lsn <= applied) return Promise.resolve();
       const awaited = name === undefined
         ? this.#running
         : this.#running.filter(({ feed }) => feed.standing.name === name);
+      const applied = name === undefined ? positions.applied : holds.get(name)?.applied ?? -1;
+      // One that starts for the first time counts too, although it holds no records yet.
+      if (lsn <= applied && awaited.every(({ feed }) => feed.standing.isRegistered)) return Promise.resolve();
       if (awaited.some(({ feed }) => isInCallOf(feed))) {
         throw new WALClosedError("wait for the consumer", "its store would wait for itself");
       }

@@ -109,10 +109,10 @@ function finish({ log }: TakenShards, known: KnownSet, error: unknown): void {
   if (log.create === false) {
     throw missing.length === shards ? error : fault("unfinished", known, lost, "it was not made");
   }
-  const setId = known.setId ?? newLogId().slice(0, SET_ID_BYTES);
+  const newId = newLogId().slice(0, SET_ID_BYTES);
   for (const shard of missing) {
-    const place: SetPlace = { setId, shards, shard };
-    // Another process may have made the file meanwhile.
+    // Another process may have made the file meanwhile. Then those that are left get its set's id.
+    const place: SetPlace = { setId: known.setId ?? newId, shards, shard };
     admit(known, shard, peek(new WAL(pathOf(known.directory, shard), { ...log, shard }), place));
   }
 

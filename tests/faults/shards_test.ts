@@ -11,7 +11,15 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync 
 import process from "node:process";
 import { bury } from "../../src/testing/bury.ts";
 import { openShards, shardOf, type Shards, type ShardsOptions, WALShardsError } from "../../src/shards.ts";
-import { type HybridTimeInput, type Store, WAL, WALError, WALNotFoundError, WALSyncError } from "../../mod.ts";
+import {
+  type HybridTimeInput,
+  type Storage,
+  type Store,
+  WAL,
+  WALError,
+  WALNotFoundError,
+  WALSyncError,
+} from "../../mod.ts";
 import { type Keep, type Moment, SimulatedCrash, SimulatedDisk } from "../../testing.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { tempDir } from "../support/temp.ts";
@@ -110,6 +118,26 @@ test("openShards() finishes no set with the wrong number of shards, or with `cre
   assertEquals(disk.paths(), before);
   openShards("/sim", simulated(disk, { shards: undefined })).close(); // the first shard says how many
   assertEquals(disk.paths().sort(), names.map((name) => `/sim/${name}`));
+});
+
+test("openShards() goes on with a set that another process has begun to make meanwhile", () => {
+  const disk = new SimulatedDisk();
+  let isBegun = false;
+  const storage: Storage = {
+    open(path, request) {
+      if (request.create && !isBegun) {
+        isBegun = true;
+        disk.fail({ call: "allocate", nth: 2, errno: "ENOSPC" });
+        assertThrows(() => openShards("/sim", simulated(disk)), WALError);
+        assertEquals(disk.paths(), ["/sim/shard-0000.wal"]);
+      }
+      return disk.storage.open(path, request);
+    },
+    write: (path, chunks, sizeBytes) => disk.storage.write(path, chunks, sizeBytes),
+  };
+  openShards("/sim", simulated(disk, { storage })).close();
+  using shards = openShards("/sim", simulated(disk));
+  assertEquals([isBegun, keysOf(shards)], [true, [[], [], []]]);
 });
 
 /** A set on the real disk, in which only the shard 1 was ever used. */

@@ -1,7 +1,16 @@
 // Followers that feed a store: the consumer's loop over a log that another opener writes.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { OpType, type Store, WAL, WALClosedError, WALLaggedError, type WALRecord, WALStoreError } from "../mod.ts";
+import {
+  OpType,
+  type Store,
+  WAL,
+  WALClosedError,
+  WALConsumingError,
+  WALLaggedError,
+  type WALRecord,
+  WALStoreError,
+} from "../mod.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { items } from "./support/logs.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
@@ -125,6 +134,23 @@ test("consumeAsync() of a follower ends with the errors of the log, of the store
   await assertRejects(() => follower.consumeAsync({}), TypeError);
   follower.close();
   await assertRejects(() => follower.consumeAsync(failing), WALClosedError);
+});
+
+test("consumeAsync() of a follower refuses a store that another consumer of the log is filling", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  await wal.batchInsert(items(1, 3));
+  using one = WAL.follow(wal.path!, { mode: "appended" });
+  using two = WAL.follow(wal.path!);
+  const store = new LsnStore();
+  const consuming = one.consumeAsync(store);
+  await until(() => store.lsns.length === 3);
+  await assertRejects(() => one.consumeAsync(store), WALConsumingError);
+  await assertRejects(() => two.consumeAsync(store), WALConsumingError);
+  await assertRejects(() => wal.consumeAsync(store), WALConsumingError);
+  one.close();
+  await consuming;
+  assertEquals([store.lsns, wal.stats().logId], [upTo(3), store.logId]);
 });
 
 test("consumeAsync() of a follower applies only what was not synced again when sync() fails", async () => {

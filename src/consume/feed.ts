@@ -33,6 +33,7 @@ export class Feed implements ConsumableLog {
   /** Callers of `whenApplied()`. */
   readonly milestones = new Milestones();
   readonly alarm = new Alarm();
+  readonly isFollowed = false;
   readonly #log: EngineParts;
   readonly #reach: Reach;
   /** What an operator should know of the last consumer's store; null for nothing. */

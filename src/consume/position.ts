@@ -4,7 +4,7 @@
 
 import type { StoreMethods } from "../arguments/consumer.ts";
 import type { Positions } from "../engine/positions.ts";
-import { WALStoreError } from "../errors.ts";
+import { WALConsumingError, WALStoreError } from "../errors.ts";
 import { type Lineage, sharedThrough } from "../format/lineage.ts";
 import type { LSN } from "../types.ts";
 import type { Standing } from "./standing.ts";
@@ -22,6 +22,8 @@ export interface PositionedLog {
   /** The log's file; null for a log in memory. */
   readonly path: string | null;
   readonly isOpen: boolean;
+  /** True for a follower's log. A file has any number of these, and one other. */
+  readonly isFollowed: boolean;
   readonly lineage: Lineage;
   readonly positions: Pick<Positions, "tail" | "durable" | "checkpointed">;
   readonly standing: Pick<Standing, "applied">;
@@ -59,10 +61,12 @@ const moving = new WeakMap<object, PositionedLog>();
  * that the store has from the other log.
  *
  * @throws {WALStoreError} if a consumer of another open log is moving the position.
+ * @throws {WALConsumingError} if another follower of this log is, or its writer.
  */
 export function takePosition(store: object, log: PositionedLog): void {
   const other = moving.get(store);
-  if (other !== undefined && other !== log && other.isOpen && !isSameFile(other, log)) {
+  if (other !== undefined && other !== log && other.isOpen && !isReopening(other, log)) {
+    if (isSameFile(other, log)) throw new WALConsumingError("", "is filling the store already");
     throw refusal(
       { lsn: other.standing.applied, logId: other.lineage.logId },
       log,
@@ -73,7 +77,11 @@ export function takePosition(store: object, log: PositionedLog): void {
   moving.set(store, log);
 }
 
-/** True for openings of one file. Only one of them is open at a time. */
+/** True for a writer's openings of one file. Only one of them is open at a time. */
+function isReopening(a: PositionedLog, b: PositionedLog): boolean {
+  return isSameFile(a, b) && !a.isFollowed && !b.isFollowed;
+}
+
 function isSameFile(a: PositionedLog, b: PositionedLog): boolean {
   return a.path !== null && a.path === b.path;
 }

@@ -21,6 +21,7 @@ export class FollowFeed implements ConsumableLog {
   readonly answers: StoreAnswers = new StoreAnswers(() => this.nowMs());
   readonly watch: ConsumerWatch = new ConsumerWatch("", this.answers);
   readonly isRoomWanted = false;
+  readonly isFollowed = true;
   readonly #log: FollowedLog;
   readonly #bell: Bell;
   readonly #reader: RunReader;

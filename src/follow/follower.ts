@@ -201,6 +201,8 @@ export class Follower implements Disposable {
    * is how long no record comes before `sync()` is called.
    * @returns when the follower is closed, or the signal aborts.
    * @throws {WALStoreError} if the store belongs to another log, or is ahead of this one.
+   * @throws {WALConsumingError} if the store has an LSN, and another consumer of the log in this
+   * process is filling it.
    * @throws as {@linkcode Follower.records}, or what the store throws.
    */
   async consumeAsync(store: ApplicableStore, options: FollowerConsumeOptions = {}): Promise<void> {

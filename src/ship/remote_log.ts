@@ -49,6 +49,7 @@ export class RemoteLog implements ConsumableLog {
   /** An LSN ahead of the source belongs to a tail that the source has lost, and will get again. */
   readonly reachable: LSN = Infinity;
   readonly isRoomWanted = false;
+  readonly isFollowed = true;
   readonly calls = this;
   readonly positions = { tail: 1, durable: 0, checkpointed: 0, capacity: 8 * SYNC_RECORDS };
   readonly standing = { applied: 0, confirmed: 0, startLsn: 0, loss: null };

@@ -163,6 +163,18 @@ test("a new consumer begins with the oldest record that the log has, whatever ot
   assertEquals(late.applied, range(3, 6));
 });
 
+test("the unnamed consumer begins with the oldest record, though all others are lost", async () => {
+  await using wal = openInMemory();
+  fill(wal, 100);
+  await catchUp(wal, new ListStore(), { name: "slow", maxLagRecords: 10, keepRecords: 50 });
+  fill(wal, 20);
+  await wal.flushAsync();
+  assertEquals([consumer(wal, "slow").lost, wal.tail], [true, 51]);
+  const store = new ListStore();
+  await catchUp(wal, store, {});
+  assertEquals(store.applied[0], 51);
+});
+
 test("consume() begins after a named store's own LSN", async () => {
   await using wal = openInMemory();
   const store = new SavingStore();

@@ -36,7 +36,7 @@ export class Standing {
     const hold = holds.get(this.name);
     if (hold !== undefined) return Math.max(hold.confirmed, tail - 1);
     // The log may know from a checkpoint what the unnamed consumer's store has.
-    return this.name === "" && holds.least() === null ? Math.max(confirmed, tail - 1) : tail - 1;
+    return this.name === "" && holds.all.length === 0 ? Math.max(confirmed, tail - 1) : tail - 1;
   }
 
   /**

@@ -153,6 +153,34 @@ test("consumeAsync() of a follower refuses a store that another consumer of the 
   assertEquals([store.lsns, wal.stats().logId], [upTo(3), store.logId]);
 });
 
+test("consumeAsync() takes a follower's store after the log was opened again, and not before", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  await wal.batchInsert(items(1, 3));
+  const fill = async (store: LsnStore) => {
+    using follower = WAL.follow(wal.path!, { mode: "appended" });
+    const consuming = follower.consumeAsync(store);
+    await until(() => store.appliedLsn() === wal.head - 1);
+    follower.close();
+    await consuming;
+  };
+  const [store, late] = [new LsnStore(), new LsnStore()];
+  await fill(store);
+  wal.close();
+  wal.open();
+  const stop = new AbortController();
+  const consuming = wal.consumeAsync(store, { signal: stop.signal });
+  await wal.logInsert(4, 0, 0, 0);
+  await wal.whenApplied();
+  stop.abort();
+  await consuming;
+  assertEquals(store.lsns, upTo(4));
+  await wal.logInsert(5, 0, 0, 0);
+  await fill(late);
+  await assertRejects(() => wal.consumeAsync(late), WALStoreError);
+  assert(wal.logId !== late.logId);
+});
+
 test("consumeAsync() of a follower applies only what was not synced again when sync() fails", async () => {
   using directory = tempDir();
   await using wal = makeLog(directory);

@@ -20,6 +20,9 @@ export interface Seen {
 
 export const NOTHING: Seen = { lsn: 0, crc: null, endsBatch: false };
 
+/** What a writer tells: of more records, that there are none, or not a word that counts. */
+export type Heard = "more" | "nothing new" | "silence";
+
 /** The ends of one followed log, as of the last look. */
 export class Ends {
   readonly #file: FollowedFile;
@@ -62,18 +65,19 @@ export class Ends {
   }
 
   /**
-   * True if the writer tells of new records, under the header that is known. Whatever else has
+   * Takes what the writer tells, if it does so under the header that is known. Whatever else has
    * happened to the file, a record that is in its place then is durable.
    */
-  isTold(): boolean {
-    if (this.#includesAppended) return false;
+  listen(): Heard {
+    if (this.#includesAppended) return "silence";
     const told = this.#live.read(this.#file.header.logId, this.#file.mark);
-    if (told === null || told.durable <= this.#proved.lsn) return false;
+    if (told === null || told.durable < this.#proved.lsn) return "silence";
+    if (told.durable === this.last) return "nothing new";
     const seen = this.#seen(told.durable);
-    if (!seen.endsBatch) return false;
+    if (!seen.endsBatch) return "silence";
     this.#proved = seen;
     [this.durable, this.last, this.head] = [seen.lsn, seen.lsn, told.head];
-    return true;
+    return "more";
   }
 
   get #reader(): SlotReader {

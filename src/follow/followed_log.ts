@@ -26,8 +26,10 @@ import type { WindowSource } from "./window.ts";
 
 /** How often a record that is not in its place is looked for before it counts as damaged. */
 const RECORD_LOOKS = 3;
-/** After this time, the file is looked at although the writer tells of records. */
-const FULL_LOOK_MS = 200;
+/** After this time, the file is looked at although the writer tells of records … */
+const TOLD_MS = 200;
+/** … and after this one, although it tells that there are none. */
+const TOLD_NOTHING_MS = 20;
 
 /** One followed log. */
 export class FollowedLog implements WindowSource {
@@ -86,14 +88,15 @@ export class FollowedLog implements WindowSource {
   }
 
   /**
-   * Looks for new records. If the writer tells of some, that is all; otherwise, and every now and
-   * then, this is `look()`.
+   * Looks for new records. The writer's word is enough for some time; otherwise this is `look()`.
    *
    * @throws as `Follower.records()`.
    */
   lookForMore(): void {
     this.mustBeOpen("read");
-    if (performance.now() - this.#lookedMs > FULL_LOOK_MS || !this.ends.isTold()) this.look();
+    const ms = performance.now() - this.#lookedMs;
+    const heard = ms > TOLD_MS ? "silence" : this.ends.listen();
+    if (heard === "silence" || (heard === "nothing new" && ms > TOLD_NOTHING_MS)) this.look();
   }
 
   /**

@@ -1,11 +1,11 @@
 // The follower's end of the live file. It may be missing, left behind by a dead writer, or somebody
 // else's, so what it says counts only for the header that it names.
 
+import { Buffer } from "node:buffer";
 import { livePathOf } from "../../ffi/live_file.ts";
 import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import { LIVE_BYTES } from "../format/layout.ts";
 import { type HeaderMark, type LiveBlock, readLiveBlock } from "../format/live_block.ts";
-import { logIdText } from "../format/lineage.ts";
 
 /** How often it is looked whether the file is there. */
 const LOOK_MS = 50;
@@ -39,7 +39,7 @@ export class LiveView {
     this.find();
     const block = this.#block();
     const counts = block !== null && block.writeCounter === mark.writeCounter && block.headerCrc === mark.headerCrc &&
-      block.logId === logIdText(logId);
+      Buffer.compare(block.logId, logId) === 0;
     return counts ? block : null;
   }
 

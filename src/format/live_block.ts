@@ -16,7 +16,6 @@ import {
   LIVE_WRITE_COUNTER_AT,
   LOG_ID_BYTES,
 } from "./layout.ts";
-import { logIdText } from "./lineage.ts";
 import { getSafeU64, setU64 } from "./u64.ts";
 import type { LSN } from "../types.ts";
 
@@ -36,8 +35,8 @@ export function markOf(bytes: Uint8Array, { writeCounter }: Pick<Header, "writeC
 
 /** What a live file says. */
 export interface LiveBlock extends HeaderMark {
-  /** The id that seeds the checksum of every record, as text. */
-  readonly logId: string;
+  /** The id that seeds the checksum of every record: a view of the bytes that were read. */
+  readonly logId: Uint8Array;
   readonly head: LSN;
   readonly durable: LSN;
 }
@@ -70,7 +69,7 @@ export function readLiveBlock(bytes: Uint8Array): LiveBlock | null {
   const view = viewOf(bytes);
   if (!isLiveFile(bytes) || view.getInt32(LIVE_CRC_AT, true) !== checksum(bytes)) return null;
   return {
-    logId: logIdText(bytes.subarray(LIVE_LOG_ID_AT, LIVE_LOG_ID_AT + LOG_ID_BYTES)),
+    logId: bytes.subarray(LIVE_LOG_ID_AT, LIVE_LOG_ID_AT + LOG_ID_BYTES),
     writeCounter: getSafeU64(view, LIVE_WRITE_COUNTER_AT),
     headerCrc: view.getInt32(LIVE_HEADER_CRC_AT, true),
     head: getSafeU64(view, LIVE_HEAD_AT),

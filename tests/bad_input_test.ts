@@ -21,8 +21,10 @@ import {
   type AppliedRun,
   type BatchItem,
   type DeleteItem,
+  type FollowOptions,
   type HybridTimeInput,
   type InsertItem,
+  type Store,
   type U64,
   WAL,
   WALCorruptError,
@@ -366,6 +368,119 @@ test("resize() refuses a size that open() would refuse, and changes nothing", ()
     assertEquals([contents(directory), wal.size], [before, 65536]);
     fill(wal, 3);
     wal.close();
+  }));
+
+// Followers.
+
+const FOLLOWED = {
+  "WAL.follow()": (path: string | URL) => WAL.follow(path).close(),
+  "WAL.inspect()": (path: string | URL) => void WAL.inspect(path),
+};
+
+for (const [call, read] of Object.entries(FOLLOWED)) {
+  test(`${call} of a path that is none, or that leads to no log, is a typed error, and nothing is written`, () =>
+    withTempDir((directory) => {
+      for (const path of [5, {}, [], true, null, undefined, Symbol("s")]) {
+        assertThrows(() => read(path as unknown as string), TypeError);
+      }
+      assertThrows(() => read(new URL("https://example.com/log")), TypeError);
+      assertThrows(() => read(""), RangeError);
+      fs.mkdirSync(`${directory}/sub`);
+      fs.writeFileSync(`${directory}/file`, "text");
+      fs.symlinkSync(`${directory}/nowhere`, `${directory}/dangling`);
+      fs.symlinkSync(`${directory}/loop`, `${directory}/loop`);
+      const bad: [string, ErrorClass, string][] = [
+        [`${directory}/a\0b`, WALFormatError, "FORMAT"],
+        [`${directory}/sub`, WALFormatError, "FORMAT"],
+        [`${directory}/`, WALFormatError, "FORMAT"],
+        [`${directory}/dangling`, WALFormatError, "FORMAT"],
+        ["/dev/null", WALFormatError, "FORMAT"],
+        [`${directory}/none`, WALNotFoundError, "NOT_FOUND"],
+        [`${directory}/none/log`, WALNotFoundError, "NOT_FOUND"],
+        [`${directory}/file/log`, WALNotFoundError, "NOT_FOUND"],
+      ];
+      const before = contents(directory);
+      for (const [path, errorClass, code] of bad) {
+        const error = assertThrows(() => read(path), errorClass, "", path);
+        assertEquals((error as WALError).code, code, path);
+      }
+      assertThrows(() => read(`${directory}/loop`), WALError);
+      assertEquals(contents(directory), before);
+    }));
+
+  for (const [what, bytes, errorClass, code, includes] of FILES) {
+    // Damage of a record is met when it is read, and a file's size only compared with its headers.
+    if (/record|zero-length|short/.test(what)) continue;
+    test(`${call} of ${what} is a ${errorClass.name}, and the file stays as it is`, () =>
+      withTempDir((directory) => {
+        const path = `${directory}/log`;
+        fs.writeFileSync(path, bytes);
+        const before = contents(directory);
+        const error = assertThrows(() => read(path), errorClass) as WALError;
+        assertEquals(error.code, code);
+        assert(error.message.includes(includes), error.message);
+        assertEquals(contents(directory), before);
+      }));
+  }
+}
+
+const BAD_FOLLOWING: readonly [options: Record<string, unknown>, errorClass: ErrorClass][] = [
+  ...["all", "", 1, true, null, {}].map((mode): [Record<string, unknown>, ErrorClass] => [{ mode }, RangeError]),
+  ...[0, -1, 1.5, NaN, Infinity, 2 ** 53].map((from): [Record<string, unknown>, ErrorClass] => [{ from }, RangeError]),
+  ...["1", 1n, null, {}, true].map((from): [Record<string, unknown>, ErrorClass] => [{ from }, TypeError]),
+  ...[0, -1, 1.5, NaN, Infinity, 2 ** 31].map((pollIntervalMs): [Record<string, unknown>, ErrorClass] => [
+    { pollIntervalMs },
+    RangeError,
+  ]),
+  ...["1", 1n, null, {}].map((pollIntervalMs): [Record<string, unknown>, ErrorClass] => [
+    { pollIntervalMs },
+    TypeError,
+  ]),
+  ...[{}, 1, "signal", null, new AbortController()].map((signal): [Record<string, unknown>, ErrorClass] => [
+    { signal },
+    TypeError,
+  ]),
+  [{ form: 1 }, TypeError],
+  [{ size: 65536 }, TypeError],
+];
+
+test("WAL.follow() throws a RangeError or TypeError that names an unusable option, before it looks for the file", () => {
+  for (const [options, errorClass] of BAD_FOLLOWING) {
+    const [name] = Object.keys(options);
+    assertThrows(() => WAL.follow("/nowhere/log", options), errorClass, name);
+  }
+  for (const options of [null, 5, "from", true]) {
+    assertThrows(() => WAL.follow("/nowhere/log", options as unknown as FollowOptions), TypeError);
+  }
+  const absent = { mode: undefined, from: undefined, pollIntervalMs: undefined, signal: undefined };
+  assertThrows(() => WAL.follow("/nowhere/log", absent), WALNotFoundError);
+});
+
+test("WAL.follow() gives a follower whose calls refuse bad arguments, and go on", () =>
+  withTempDir(async (directory) => {
+    const path = `${directory}/log`;
+    WAL.open(path, { size: 65536 }).close();
+    using follower = WAL.follow(path);
+    const before = contents(directory);
+    for (const from of [0, -1, 0.5, NaN, Infinity]) {
+      assertThrows(() => follower.records({ from }), RangeError);
+      assertThrows(() => follower.cursor({ to: from === 0 ? -1 : from }), RangeError);
+      assertThrows(() => follower.verify({ from }), RangeError);
+    }
+    for (const since of ["now", {}, true]) {
+      assertThrows(() => follower.records({ since: since as unknown as Date }), TypeError);
+    }
+    assertThrows(() => follower.backup(5 as unknown as string), TypeError);
+    assertThrows(() => follower.backup(`${directory}/copy`, { through: -1 }), RangeError);
+    assertThrows(() => follower.backup(path), WALError);
+    for (const store of [null, 5, {}]) {
+      await assertRejects(() => follower.consumeAsync(store as unknown as Store), TypeError);
+    }
+    const bad: Record<string, unknown>[] = [{ name: "x" }, { maxLagRecords: 5 }, { pollIntervalMs: "1" }, { retry: 1 }];
+    for (const options of bad) {
+      await assertRejects(() => follower.consumeAsync(new MemoryStore(), options), TypeError);
+    }
+    assertEquals([contents(directory), [...follower.records()].length], [before, 0]);
   }));
 
 // Arguments.

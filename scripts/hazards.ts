@@ -1163,6 +1163,13 @@ export const HAZARDS: readonly Hazard[] = [
         "Follower goes on when its writer is killed again and again, and started anew",
         "Follower that is killed leaves nothing behind, and keeps no writer out",
       ],
+      "faults/follow_replaced_test.ts": [
+        "Follower goes on while the log is resized, larger and smaller, again and again",
+        "Follower goes on in the salvaged log, whose lost records keep their LSNs",
+        "Follower ends when a salvaged log takes the place that lacks what it has read",
+        "Follower ends when a copy with another history takes the log's place",
+        "Follower goes on in a copy with another history, if it has read only what both have",
+      ],
     },
     note:
       "If the newest record that was read is overwritten by the time the follower looks, an older file with another history shows only by its ids.",

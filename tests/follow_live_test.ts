@@ -1,4 +1,5 @@
-// Followers that wait: iterations, and the live file in which the writer tells them of commits.
+// Followers that wait: iterations, and the live file in which the writer tells them of commits
+// (H63, H65, H66).
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

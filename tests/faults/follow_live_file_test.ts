@@ -9,6 +9,7 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
 import { WAL } from "../../mod.ts";
+import { LIVE_BYTES, LIVE_MAGIC } from "../../src/format/layout.ts";
 import { runSnippet } from "../support/child.ts";
 import { allow, confined, notSandboxed } from "../support/sandbox.ts";
 import { tempDir } from "../support/temp.ts";
@@ -22,6 +23,10 @@ const PLANTED: Readonly<Record<string, (live: string, victim: string) => void>> 
   "a symbolic link": (live, victim) => fs.symlinkSync(victim, live),
   "a dangling symbolic link": (live, victim) => fs.symlinkSync(`${victim}.not.there`, live),
   "a hard link": (live, victim) => fs.linkSync(victim, live),
+  "a hard link to another log's live file": (live, victim) => {
+    fs.writeFileSync(victim, Uint8Array.from({ length: LIVE_BYTES }, (_, index) => LIVE_MAGIC[index] ?? 0));
+    fs.linkSync(victim, live);
+  },
   "a file": (live, victim) => fs.copyFileSync(victim, live),
   "a long file": (live) => fs.writeFileSync(live, new Uint8Array(100_000)),
   "a directory": (live) => fs.mkdirSync(live),
@@ -35,7 +40,7 @@ for (const [name, plant] of Object.entries(PLANTED)) {
     const live = `${path}.live`;
     fs.writeFileSync(victim, VICTIM);
     plant(live, victim);
-    const before = fs.lstatSync(live).ino;
+    const [before, text] = [fs.lstatSync(live).ino, fs.readFileSync(victim, "latin1")];
     {
       await using wal = WAL.open(path, { size: BYTES, followers: true, idleHeaderDelayMs: 5 });
       assertMatch(wal.stats().warnings.join(), /Followers are not told of commits/);
@@ -46,7 +51,7 @@ for (const [name, plant] of Object.entries(PLANTED)) {
         break;
       }
     }
-    assertEquals([fs.readFileSync(victim, "utf8"), fs.lstatSync(live).ino], [VICTIM, before]);
+    assertEquals([fs.readFileSync(victim, "latin1"), fs.lstatSync(live).ino], [text, before]);
     assert(!fs.existsSync(`${victim}.not.there`));
   });
 }

@@ -51,6 +51,9 @@ export function makeContests(options: ContestOptions): readonly Contest[] {
     copying(),
     served(),
     figures(),
+    backlog(options),
+    doorbell(),
+    ...(options.quick ? [256] : [1, 16, 256]).map(followed),
   ];
 }
 
@@ -307,5 +310,43 @@ function figures(): Contest {
     id: "W12",
     title: "stats(), called again and again",
     entrants: [{ label: "wal", workload: "stats", system: "wal", parameter: 0 }],
+  };
+}
+
+function backlog({ quick }: ContestOptions): Contest {
+  const entry = (system: string): Entrant => ({
+    label: `${system}()`,
+    workload: "followBacklog",
+    system,
+    parameter: quick ? MILLION / 4 : MILLION,
+  });
+  return {
+    id: "W13",
+    title: "a follower reads what is there",
+    entrants: (quick ? ["cursor", "consumeAsync"] : ["cursor", "records", "consumeAsync"]).map(entry),
+  };
+}
+
+function doorbell(): Contest {
+  const entry = (system: string): Entrant => ({
+    label: `writer on ${system}`,
+    workload: "doorbell",
+    system,
+    parameter: 1,
+  });
+  return {
+    id: "W14",
+    title: "from the acknowledgement in a writer to a follower in this process",
+    entrants: ["deno", "bun", "node"].map(entry),
+  };
+}
+
+function followed(writers: number): Contest {
+  const workload = writers === 1 ? "singleWriter" : "manyWriters";
+  const entry = (system: string): Entrant => ({ label: system, workload, system, parameter: writers });
+  return {
+    id: `W15 ${writers}`,
+    title: `${writers} writer${writers === 1 ? "" : "s"}, with and without a follower in another process`,
+    entrants: [entry("wal"), entry("wal-followers")],
   };
 }

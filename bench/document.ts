@@ -8,7 +8,7 @@ import { replacePart, table } from "../scripts/markdown.ts";
 import { PROJECT } from "../scripts/tools.ts";
 import { median } from "./measure.ts";
 import { format, showWanted } from "./report.ts";
-import { figures, type RunResult } from "./results.ts";
+import { figures, readResult, type RunResult } from "./results.ts";
 import { judge, makeTargets, type Target, type Verdict } from "./targets.ts";
 
 /** A row of the table of workloads: the library, beside all that the row names. */
@@ -105,6 +105,9 @@ const FIGURES: readonly (readonly [string, string, string, string, number, strin
   ["open a log of 64 MiB after a clean close", "W9", "clean 64 MiB", "openMs", 1, "ms"],
   ["open a log of 1 GiB after a clean close", "W9", "clean 1 GiB", "openMs", 1, "ms"],
   ["open a log of 64 MiB after a kill", "W9", "killed 64 MiB", "openMs", 1, "ms"],
+  ["`cursor()` of a follower over 1M records, a second", "W13", "cursor()", "opsPerSecond", 1e6, "million"],
+  ["`records()` of a follower over them, a second", "W13", "records()", "opsPerSecond", 1e6, "million"],
+  ["`consumeAsync()` of a follower over them, a second", "W13", "consumeAsync()", "opsPerSecond", 1e6, "million"],
   ["`backup()` of a full log of 64 MiB", "W10", "backup()", "copyMs", 1, "ms"],
 ];
 
@@ -118,7 +121,7 @@ const RUNTIMES = { deno: "Deno", bun: "Bun", node: "Node" };
 
 /** The documents with their tables written anew, by their paths. */
 export function makeDocuments(): Readonly<Record<string, string>> {
-  const results = Object.keys(RUNTIMES).flatMap(readResult);
+  const results = Object.keys(RUNTIMES).flatMap(resultOf);
   const short = ROWS.filter(({ inReadme }) => inReadme);
   return {
     "docs/performance.md": withTables("docs/performance.md", {
@@ -126,13 +129,14 @@ export function makeDocuments(): Readonly<Record<string, string>> {
       figures: figuresTable(results),
       targets: targetsTable(results),
     }),
+    "docs/followers.md": withTables("docs/followers.md", { doorbell: doorbellTable(results) }),
     "README.md": withTables("README.md", { workloads: workloadsTable(results, short) }),
   };
 }
 
-function readResult(runtime: string): Results {
+function resultOf(runtime: string): Results {
   const path = join(PROJECT, `bench/results/${runtime}.json`);
-  return existsSync(path) ? [JSON.parse(readFileSync(path, "utf8"))] : [];
+  return existsSync(path) ? [readResult(path)] : [];
 }
 
 function namesOf(results: Results): readonly string[] {
@@ -173,6 +177,19 @@ function figuresTable(results: Results): string {
     return [what, ...values.map((value) => Number.isNaN(value) ? NOT_MEASURED : `${format(value)} ${unit}`)];
   });
   return table([["what", ...namesOf(results)], ...rows]);
+}
+
+/** How long after the acknowledgement a follower has a record, for each pair of runtimes. */
+function doorbellTable(results: Results): string {
+  const rows = Object.entries(RUNTIMES).map(([writer, name]) => {
+    const cells = results.map(({ contests }) => {
+      const rounds = contests.find(({ id }) => id === "W14")?.rounds ?? [];
+      const of = (metric: string) => format(median(figures(rounds, `writer on ${writer}`, metric)));
+      return of("p50Us") === "" ? NOT_MEASURED : `${of("p50Us")} / ${of("p99Us")}`;
+    });
+    return [`writer on ${name}`, ...cells];
+  });
+  return table([["p50 / p99, µs", ...namesOf(results).map((name) => `follower on ${name}`)], ...rows]);
 }
 
 /** Each target that was measured. A figure that misses its target is bold. */

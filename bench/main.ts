@@ -1,7 +1,7 @@
 // The benchmarks: `deno task bench`, `bun run bench` or `node bench/main.ts`. options.ts lists the
 // options.
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ import { machineFacts } from "./machine.ts";
 import { type Options, parseOptions, USAGE } from "./options.ts";
 import { PEER_NOTES } from "./peers/registry.ts";
 import { describeContest, describeMachine, describeVerdicts } from "./report.ts";
-import type { ContestResult, RunResult } from "./results.ts";
+import { type ContestResult, readResult, type RunResult } from "./results.ts";
 import { runContest, type RunSettings } from "./runner.ts";
 import { judge, makeTargets } from "./targets.ts";
 import { verifyDurability } from "./verify_durability.ts";
@@ -25,7 +25,8 @@ async function main(): Promise<void> {
   using work = makeWorkDirectory(options.directory);
   if (options.verifyDurability) return console.log(verifyDurability(work.path));
   const result = await run(options, work.path);
-  save(result, options.json ?? join(RESULTS, `${result.machine.runtime}.tmp.json`));
+  const path = options.json ?? join(RESULTS, `${result.machine.runtime}.tmp.json`);
+  save(options.merge && existsSync(path) ? merged(readResult(path), result) : result, path);
   if (options.plots !== undefined) {
     const { drawPlots } = await import("./plots.ts");
     drawPlots(result, options.plots);
@@ -72,6 +73,14 @@ function describeSystems(contests: readonly ContestResult[]): string {
 /** Shows progress in one line, if the output is a terminal. */
 function showProgress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+/** The contests of two runs; those of the later one if both have them. */
+function merged(earlier: RunResult, later: RunResult): RunResult {
+  const ids = new Set(later.contests.map(({ id }) => id));
+  const contests = [...earlier.contests.filter(({ id }) => !ids.has(id)), ...later.contests];
+  const verdicts = makeTargets(earlier.machine.runtime).flatMap((target) => judge(target, contests) ?? []);
+  return { ...earlier, contests, verdicts };
 }
 
 function save(result: RunResult, path: string): void {

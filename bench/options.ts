@@ -10,6 +10,8 @@ export interface Options {
   /** Contests to run, by the first words of their ids; all contests if empty. */
   readonly only: readonly string[];
   readonly json: string | undefined;
+  /** Keep what the file for the results says of other contests. */
+  readonly merge: boolean;
   readonly directory: string | undefined;
   readonly plots: string | undefined;
   readonly verifyDurability: boolean;
@@ -23,6 +25,7 @@ export const USAGE = `Measures the log on this runtime, beside C and its peers, 
   --rounds N            rounds to take medians over (5; 1 with --quick)
   --only W1,W2          these workloads only
   --json FILE           where the results go (bench/results/<runtime>.tmp.json)
+  --merge               keep what that file says of other workloads, and of the machine
   --dir DIR             where the logs lie, on the file system to be measured (the system's temporary directory)
   --plots DIR           draw SVG plots into a directory
   --verify-durability   count the system calls that make each peer's writes durable, with strace, and end`;
@@ -37,6 +40,7 @@ export function parseOptions(parameters: readonly string[]): Options {
       "rounds": { type: "string" },
       "only": { type: "string", default: "" },
       "json": { type: "string" },
+      "merge": { type: "boolean", default: false },
       "dir": { type: "string" },
       "plots": { type: "string" },
       "verify-durability": { type: "boolean", default: false },
@@ -53,6 +57,7 @@ export function parseOptions(parameters: readonly string[]): Options {
     rounds,
     only: values.only.split(",").filter((id) => id !== ""),
     json: values.json,
+    merge: values.merge,
     directory: values.dir,
     plots: values.plots,
     verifyDurability: values["verify-durability"],

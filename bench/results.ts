@@ -1,5 +1,6 @@
 // What a run has found, as in its JSON file.
 
+import { readFileSync } from "node:fs";
 import type { MachineFacts } from "./machine.ts";
 import type { Measurements } from "./measure.ts";
 import type { Verdict } from "./targets.ts";
@@ -24,6 +25,11 @@ export interface RunResult {
   readonly rounds: number;
   readonly contests: readonly ContestResult[];
   readonly verdicts: readonly Verdict[];
+}
+
+/** Reads the JSON file of a run. */
+export function readResult(path: string): RunResult {
+  return JSON.parse(readFileSync(path, "utf8"));
 }
 
 /** A plain figure of a system in each round where it was measured. */

@@ -148,6 +148,15 @@ export function makeTargets(runtime: string): readonly Target[] {
       served(label, "p99", "p99Us", { against: "sqlite-full-turn", atMost: 1 }),
     ]),
     served("wal-durable", "requests", "opsPerSecond", { against: "http", atLeast: 0.9 }),
+    { contest: "W13", what: "cursor(), M records/s", label: "cursor()", metric: "opsPerSecond", atLeast: 10e6 },
+    ...["deno", "bun", "node"].map((writer): Target => ({
+      contest: "W14",
+      what: `writer on ${writer}, p50, µs`,
+      label: `writer on ${writer}`,
+      metric: "p50Us",
+      atMost: 500,
+    })),
+    ...[1, 16, 256].map((writers) => rate(`W15 ${writers}`, "wal", 0.98, "opsPerSecond", "wal-followers")),
     { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
   ];
 }

@@ -14,6 +14,7 @@ const rings = {
 const loaders = {
   ...rings,
   "wal-adaptive": () => import("./wal_adaptive.ts"),
+  "wal-followers": () => import("./wal_followers.ts"),
   "wal-mixed": () => import("./wal_mixed.ts"),
   "wal-offload": () => import("./wal_offload.ts"),
   "sqlite-full": () => import("./sqlite.ts"),
@@ -38,6 +39,7 @@ export const PEER_NOTES: Record<PeerName, string> = {
   "wal": "this library, flush inline",
   "wal-bytes": "as wal, with keys and values as bytes instead of bigints",
   "wal-packed": "as wal-bytes, with batches of packed pairs (W4: of 64)",
+  "wal-followers": "as wal, with followers: true and a follower in another process",
   "wal-mixed": "as wal, with batches that delete and insert in turn",
   "wal-adaptive": "this library by default: offloads where that is faster",
   "wal-offload": "this library, flush off the JavaScript thread",

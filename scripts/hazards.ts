@@ -1162,6 +1162,7 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/follow_processes_test.ts": [
         "Follower goes on when its writer is killed again and again, and started anew",
         "Follower that is killed leaves nothing behind, and keeps no writer out",
+        "Follower and its writer on deno go on, whichever is killed, over many laps",
       ],
       "faults/follow_replaced_test.ts": [
         "Follower goes on while the log is resized, larger and smaller, again and again",

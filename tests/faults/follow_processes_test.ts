@@ -8,43 +8,53 @@ import { assert, assertEquals } from "@std/assert";
 import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { fileURLToPath } from "node:url";
-import { findBinary, NOT_FOUND, runArguments, RUNTIMES } from "../../scripts/tools.ts";
-import { WAL, WALLaggedError, type WALRecord } from "../../mod.ts";
+import process from "node:process";
+import { findBinary, NOT_FOUND, runArguments, type Runtime, RUNTIMES } from "../../scripts/tools.ts";
+import { WAL } from "../../mod.ts";
 import { Child, PROJECT_URL, runSnippet, spawnScript } from "../support/child.ts";
+import { check, followTo } from "../support/follow_reader.ts";
+import { CAPACITY } from "../support/logs.ts";
 import { mountSkip } from "../support/loop_device.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
 const WRITER = "tests/support/follow_writer.ts";
+const READER = "tests/support/follow_reader.ts";
+/**
+ * `FOLLOW_LAPS=2000` in the environment runs for longer, and kills both sides on each pair of
+ * runtimes.
+ */
+const LAPS = process.env["FOLLOW_LAPS"];
+/** The shortest time between two kills. */
+const LIFE_MS = Math.max(40, Number(LAPS ?? 0) / 5);
+const END = CAPACITY * Number(LAPS ?? 20);
 
-/** Checks a record, and that it comes after the one before. */
-function check(record: WALRecord, last: number): void {
-  const { lsn, keyHigh, keyLow, valueHigh, valueLow } = record;
-  const said = [lsn, Number(keyHigh), Number(valueHigh) / 3];
-  assertEquals(said, [last + 1, last + 1, last + 1]);
-  assert(Number(valueLow) <= lsn && lsn < Number(valueLow) + Number(keyLow), "a record is in its batch");
+/** A process of another runtime. */
+function start(binary: string, runtime: Runtime, module: string, args: readonly (string | number)[]): Child {
+  const program = fileURLToPath(new URL(module, PROJECT_URL));
+  return new Child([binary, ...runArguments(runtime), program, ...args.map(String)], {});
 }
 
-/** Follows a log up to an LSN. @returns how many records were read, and how often it was lapped. */
-async function followTo(path: string, end: number, from: number): Promise<{ read: number; laps: number }> {
-  const tally = { read: 0, laps: 0 };
-  for (let next = from; next <= end;) {
-    using follower = WAL.follow(path, { from: next, pollIntervalMs: 10 });
-    try {
-      for await (const record of follower) {
-        check(record, next - 1);
-        next++;
-        tally.read++;
-        if (next > end) break;
-      }
-    } catch (error) {
-      if (!(error instanceof WALLaggedError)) throw error;
-      assertEquals(error.firstLsn, next);
-      tally.laps++;
-      next = error.lastLsn + 1;
-    }
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/**
+ * Runs a process and kills it, again and again, until it ends by itself.
+ *
+ * @param begin starts it. It is given how far the one before was.
+ * @returns how often it was killed.
+ */
+async function killUntilDone(begin: (at: number) => Child, done: RegExp): Promise<number> {
+  for (let kills = 0, at = 0;; kills++) {
+    await using child = begin(at);
+    await Promise.race([child.result, child.line(/^(open|at)/).then(() => pause(LIFE_MS * (1 + kills % 9)))]);
+    child.kill();
+    const { signal, stdout, stderr } = await child.result;
+    if (done.test(stdout)) return kills;
+    assertEquals([signal, stderr], ["SIGKILL", ""]);
+    at = Number(/^at (\d+)\n(?![^]*^at \d+\n)/m.exec(stdout)?.[1] ?? at);
   }
-  return tally;
 }
 
 for (const writer of RUNTIMES) {
@@ -52,11 +62,9 @@ for (const writer of RUNTIMES) {
   test(`Follower reads what a writer on ${writer} writes over many laps`, async () => {
     using directory = tempDir();
     const path = directory.join("log");
-    const end = 15_000;
-    const program = fileURLToPath(new URL(WRITER, PROJECT_URL));
-    await using child = new Child([binary!, ...runArguments(writer), program, path, String(end)], {});
+    await using child = start(binary!, writer, WRITER, [path, END]);
     await child.line(/^open/);
-    const { read } = await followTo(path, end - 1000, 1);
+    const { read } = await followTo(path, END - 1000, 1);
     assert(read > 0);
     const { code, stderr } = await child.result;
     assertEquals(code, 0, stderr);
@@ -65,6 +73,19 @@ for (const writer of RUNTIMES) {
     assertEquals(left.at(-1)?.lsn, follower.durable);
     left.forEach((record, index) => check(record, left[0]!.lsn + index - 1));
   }, { skip: binary === null && NOT_FOUND[writer] });
+
+  test(`Follower and its writer on ${writer} go on, whichever is killed, over many laps`, async () => {
+    using directory = tempDir();
+    const path = directory.join("log");
+    await using first = start(binary!, writer, WRITER, [path, 1000]);
+    await first.result;
+    const [writing, reading] = await Promise.all([
+      killUntilDone(() => start(binary!, writer, WRITER, [path, END]), /^done/m),
+      killUntilDone((at) => spawnScript(READER, { args: [path, `${at + 1}`, `${END - 1000}`] }), /read/),
+    ]);
+    console.log(`${END} records, ${writing} writers and ${reading} followers killed`);
+    WAL.open(path, { verify: true }).close();
+  }, { skip: (LAPS === undefined && "FOLLOW_LAPS is not set") || (binary === null && NOT_FOUND[writer]) });
 }
 
 test("Follower goes on when its writer is killed again and again, and started anew", async () => {
@@ -77,7 +98,7 @@ test("Follower goes on when its writer is killed again and again, and started an
   for (let round = 0; !ended; round++) {
     await using writer = spawnScript(WRITER, { args: [path, "1000000000"] });
     await writer.line(/^open/);
-    await new Promise((resolve) => setTimeout(resolve, 50 * (1 + round % 5) + round));
+    await pause(50 * (1 + round % 5) + round);
     writer.kill();
     await writer.result;
   }

@@ -222,3 +222,16 @@ test("close() of a follower does not wait for a store that does not return", asy
   follower.close();
   await consuming;
 });
+
+test("close() of a follower ends a consumer that waits for records, at once", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  await wal.batchInsert(items(1, 10));
+  const follower = WAL.follow(wal.path!, { pollIntervalMs: 2 ** 31 - 1 });
+  const store = new LsnStore();
+  const consuming = follower.consumeAsync(store, { pollIntervalMs: 2 ** 31 - 1 });
+  await until(() => store.lsns.length === 10);
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  follower.close();
+  await consuming; // and not after pollIntervalMs
+});

@@ -56,9 +56,11 @@ export class Bell {
     this.#hasRung = false;
   }
 
+  /** Ends the waiting. */
   close(): void {
     this.#signal.removeEventListener("abort", this.#ring);
     this.#detach();
+    this.#ring();
   }
 
   readonly #ring = () => {

@@ -1983,4 +1983,182 @@ export const MUTANTS: readonly Mutant[] = [
     edits: edit("src/shards.ts", "        errors.push(error);\n", "        throw error;\n"),
     tests: faults("shards"),
   },
+  {
+    name: "a writer takes whatever is at the live file's path",
+    hazard: "H63",
+    edits: edit("ffi/file/live_writing.ts", "O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600", "O_RDWR | O_CREAT, 0o600"),
+    tests: faults("follow_live_file"),
+    quick: true,
+  },
+  {
+    name: "a writer takes over any file at the live file's path",
+    hazard: "H63",
+    edits: edit(
+      "ffi/file/live_writing.ts",
+      "if (bytes.length === 0 || isOurs(bytes)) return fd;",
+      "return isOurs(bytes), fd;",
+    ),
+    tests: faults("follow_live_file"),
+  },
+  {
+    name: "a writer takes over a live file that has another name too",
+    hazard: "H63",
+    edits: edit("ffi/file/live_writing.ts", " && found.nlink === 1", ""),
+    tests: faults("follow_live_file"),
+  },
+  {
+    name: "a live file that cannot be written fails the log",
+    hazard: "H63",
+    edits: edit("src/engine/publisher.ts", "    } catch (error) {\n", "    } catch (error) {\n      throw error;\n"),
+    tests: faults("follow_live_file"),
+  },
+  {
+    name: "a follower believes a live file of any user",
+    hazard: "H63",
+    edits: edit(
+      "src/follow/live_view.ts",
+      "if (file === null || file.owner === this.#owner || file.owner === ROOT)",
+      "if (file === null || file.owner >= ROOT)",
+    ),
+    tests: faults("follow_live_file"),
+  },
+  {
+    name: "a follower follows a link at the live file's path",
+    hazard: "H63",
+    edits: edit("ffi/file/reading.ts", "fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW", "fs.constants.O_RDONLY"),
+    tests: faults("follow_live_file"),
+  },
+  {
+    name: "a follower takes slots with the right LSNs for records",
+    hazard: "H64",
+    edits: [
+      ...edit(
+        "src/follow/log_reader.ts",
+        "state: slots.verify(0, lsn),",
+        "state: slots.hasLsn(0, lsn) ? SlotState.Record : SlotState.Other,",
+      ),
+      ...edit(
+        "src/follow/log_reader.ts",
+        "const { good } = this.slots.verifyRun(0, lsn, count);",
+        "const good = this.slots.hasLsn(0, lsn) ? count : 0;",
+      ),
+    ],
+    tests: faults("follow_torn"),
+    quick: true,
+  },
+  {
+    name: "a follower does not verify what it has copied",
+    hazard: "H64",
+    edits: edit(
+      "src/follow/window.ts",
+      "const { good } = this.#slots.verifyRun(slot, from, count);",
+      "const good = count;",
+    ),
+    tests: faults("follow_torn"),
+  },
+  {
+    name: "a follower looks once at headers that are being stored",
+    hazard: "H65",
+    edits: edit("src/follow/log_reader.ts", "export const HEADER_LOOKS = 20;", "export const HEADER_LOOKS = 1;"),
+    tests: faults("follow_torn"),
+    quick: true,
+  },
+  {
+    name: "a follower believes a live file for any header",
+    hazard: "H65",
+    edits: edit(
+      "src/follow/live_view.ts",
+      "block.writeCounter === mark.writeCounter && block.headerCrc === mark.headerCrc &&",
+      "mark !== null &&",
+    ),
+    tests: ["tests/follow_live_test.ts"],
+  },
+  {
+    name: "a follower does not verify the live file's checksum",
+    hazard: "H65",
+    edits: edit("src/format/live_block.ts", " || view.getInt32(LIVE_CRC_AT, true) !== checksum(bytes)", ""),
+    tests: ["tests/follow_live_test.ts"],
+  },
+  {
+    name: "a follower takes all records for durable",
+    hazard: "H65",
+    edits: edit(
+      "src/follow/ends.ts",
+      "newest === known ? known : Math.max(known, newest - this.#reader.probe(newest).distance)",
+      "newest",
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
+  {
+    name: "a follower takes overwritten records for damaged ones",
+    hazard: "H66",
+    edits: edit(
+      "src/follow/followed_log.ts",
+      "if (lsn < tail) throw new WALLaggedError(this.path, lsn, tail - 1);",
+      "",
+    ),
+    tests: faults("follow_torn"),
+    quick: true,
+  },
+  {
+    name: "a follower goes on after records that are gone, and does not say so",
+    hazard: "H66",
+    edits: edit(
+      "src/follow/follower.ts",
+      "from === 0 ? log.header.tail : from;\n    try {",
+      "Math.max(from, log.header.tail);\n    try {",
+    ),
+    tests: ["tests/follow_live_test.ts"],
+  },
+  {
+    name: "a follower that is lapped names fewer records than are gone",
+    hazard: "H66",
+    edits: edit(
+      "src/follow/followed_log.ts",
+      "new WALLaggedError(this.path, lsn, tail - 1)",
+      "new WALLaggedError(this.path, lsn, lsn)",
+    ),
+    tests: faults("follow_torn"),
+  },
+  {
+    name: "a follower does not look where the path leads",
+    hazard: "H67",
+    edits: edit(
+      "src/follow/followed_file.ts",
+      "const state = this.#file.pathState();",
+      'const state = (this.#file.pathState(), "same") as ReturnType<ReadableFile["pathState"]>;',
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
+  {
+    name: "a follower forgets which record it has read",
+    hazard: "H67",
+    edits: edit(
+      "src/follow/followed_log.ts",
+      "    if (!isStill(this.file, this.#given, this.given)) throw new WALRewoundError(this.path, this.given);\n",
+      "",
+    ),
+    tests: ["tests/follow_test.ts"],
+    quick: true,
+  },
+  {
+    name: "a follower goes on in a copy that lacks what it has read",
+    hazard: "H67",
+    edits: edit(
+      "src/follow/followed_file.ts",
+      "    if (shared < given) throw new WALRewoundError(this.path, given);\n",
+      "",
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
+  {
+    name: "a follower goes on in another log",
+    hazard: "H67",
+    edits: edit(
+      "src/follow/followed_file.ts",
+      "    if (shared === 0) throw this.gone(",
+      "    if (shared < 0) throw this.gone(",
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
 ];

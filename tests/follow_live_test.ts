@@ -4,6 +4,8 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import { type Follower, WAL, WALFileGoneError, WALLaggedError, type WALOptions } from "../mod.ts";
+import { LIVE_DURABLE_AT } from "../src/format/layout.ts";
+import { type HeaderMark, newLiveBlock, readLiveBlock, writeLiveBlock } from "../src/format/live_block.ts";
 import { items } from "./support/logs.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -199,4 +201,37 @@ test("WAL.open() with followers in memory, or on a storage without live files, o
   // @ts-expect-error no such option
   assertThrows(() => WAL.follow("log", { modes: "all" }), TypeError);
   assert(wal.isOpen);
+});
+
+test("Follower believes a live file only with its checksum, its log's id, and the header that the log has", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  const live = directory.join("log.live");
+  const told = () => readLiveBlock(fs.readFileSync(live))!;
+  await wal.batchInsert(items(1, 4));
+  await until(() => told().durable === 4);
+  await wal.logInsert(5, 5, 5, 5);
+  await until(() => told().durable === 5);
+  for (let lsn = 6; lsn <= 7; lsn++) wal.logInsertSync(lsn, 0, 0, 0); // not durable
+  const good = new Uint8Array(fs.readFileSync(live));
+  const { writeCounter, headerCrc, logId } = readLiveBlock(good)!;
+  const claiming = (mark: HeaderMark, id = logId): Uint8Array => {
+    const bytes = newLiveBlock(id);
+    writeLiveBlock(bytes, mark, 8, 7);
+    return bytes;
+  };
+  const flipped = good.slice();
+  flipped[LIVE_DURABLE_AT]! ^= 2; // 7 instead of 5
+  const claims: readonly (readonly [Uint8Array, number])[] = [
+    [claiming({ writeCounter, headerCrc }), 7], // what a follower believes
+    [flipped, 5],
+    [claiming({ writeCounter: writeCounter + 1, headerCrc }), 5],
+    [claiming({ writeCounter, headerCrc: headerCrc ^ 1 }), 5],
+    [claiming({ writeCounter, headerCrc }, logId.map((byte) => byte ^ 1)), 5],
+  ];
+  for (const [index, [bytes, durable]] of claims.entries()) {
+    fs.writeFileSync(live, bytes);
+    using follower = WAL.follow(wal.path!);
+    assertEquals(follower.durable, durable, `claim ${index}`);
+  }
 });

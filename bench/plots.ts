@@ -30,6 +30,10 @@ export interface Labels {
   /** Ticks of the x axis. */
   readonly ticks: readonly number[];
   readonly format?: (value: number) => string;
+  /** Room for the names of the lines, in pixels. */
+  readonly marginRight?: number;
+  /** Of both axes; logarithmic if left out. */
+  readonly scale?: "log" | "linear";
 }
 
 /** Draws both figures into a directory; returns their paths. */
@@ -106,12 +110,12 @@ function labelsOf(rounds: ContestResult["rounds"]): readonly string[] {
   return [...new Set(rounds.flatMap((round) => Object.keys(round)))];
 }
 
-/** Lines on logarithmic axes, each named at its end, as a standalone SVG. */
+/** Lines, each named at its end, as a standalone SVG. */
 export function linePlot(points: readonly Point[], labels: Labels): string {
   const { document } = parseHTML("<html><body></body></html>") as unknown as Page;
   const byX = [...points].sort((a, b) => a.x - b.x);
   const isShare = Math.max(...points.map(({ x }) => x)) <= 1;
-  const { ticks, format = String } = labels;
+  const { ticks, format = String, scale = "log", marginRight = 130 } = labels;
   const end = { x: "x", y: "y", z: "series", text: "series", fill: "series", textAnchor: "start", dx: 6 } as const;
   const svg = Plot.plot({
     document,
@@ -120,10 +124,10 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
     marginTop: 50,
     marginBottom: 60,
     marginLeft: 70,
-    marginRight: 130,
+    marginRight,
     style: { background: "white", color: "black", fontFamily: "sans-serif", fontSize: "12px" },
-    x: { type: "log", reverse: isShare, label: labels.x },
-    y: { type: "log", label: null, grid: true, tickFormat: "~s" },
+    x: { type: scale, reverse: isShare, label: labels.x },
+    y: { type: scale, label: null, grid: true, tickFormat: "~s" },
     color: { scheme: "tableau10" },
     marks: [
       // Ticks have our texts, because on a logarithmic axis the library drops texts that crowd
@@ -136,8 +140,8 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
         stroke: "series",
         strokeWidth: (p: Point) => p.series.startsWith("wal") ? 3 : 1.5,
       }),
-      Plot.dot(byX, { x: "x", y: "y", fill: "series", r: 3 }),
-      Plot.text(spreadEnds(byX, isShare), end),
+      Plot.dot(scale === "log" ? byX : [], { x: "x", y: "y", fill: "series", r: 3 }),
+      Plot.text(spreadEnds(byX, isShare, scale), end),
       Plot.text([`${labels.title}: ${labels.y}`], {
         frameAnchor: "top-left",
         dx: -60,
@@ -153,14 +157,16 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
 }
 
 /** The last point of each line, moved where names would overlap. */
-function spreadEnds(byX: readonly Point[], isReversed: boolean): readonly Point[] {
+function spreadEnds(byX: readonly Point[], isReversed: boolean, scale: "log" | "linear"): readonly Point[] {
   const ends = new Map<string, Point>();
   for (const point of byX) if (!isReversed || !ends.has(point.series)) ends.set(point.series, point);
   const ys = byX.map(({ y }) => y);
-  const step = (Math.max(...ys) / Math.min(...ys)) ** (1 / 28);
-  let below = 0;
+  const [least, most] = [Math.min(...ys), Math.max(...ys)];
+  const above = (y: number) => scale === "log" ? y * (most / least) ** (1 / 28) : y + (most - least) / 28;
+  let next = -Infinity;
   return [...ends.values()].sort((a, b) => a.y - b.y).map((point) => {
-    below = Math.max(point.y, below * step);
-    return { ...point, y: below };
+    const y = Math.max(point.y, next);
+    next = above(y);
+    return { ...point, y };
   });
 }

@@ -2,9 +2,15 @@
 // `npm run bench`, because it needs the server.
 //
 //   bun bench/ship.ts [records]
+//
+// It writes bench/results/ship-<runtime>.json.
 
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
+import { runtime } from "../ffi/runtime.ts";
+import type { ShipResult } from "./scale/results.ts";
 import { consume, WAL } from "../mod.ts";
 import { followFrom, shipTo } from "../src/ship/jetstream.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
@@ -39,6 +45,7 @@ async function main(): Promise<void> {
   const connection = await server.connect();
   const manager = await jetstreamManager(connection);
   const client = jetstream(connection);
+  const results: ShipResult["inFlight"][number][] = [];
   for (const inFlight of [1, 32]) {
     const ratios: number[] = [];
     const [shipped, followed]: [number[], number[]] = [[], []];
@@ -66,6 +73,12 @@ async function main(): Promise<void> {
       await manager.streams.delete(raw);
       await manager.streams.delete(log);
     }
+    results.push({
+      inFlight,
+      shipped: Math.round(median(shipped)),
+      ratio: Number(median(ratios).toFixed(2)),
+      followed: Math.round(median(followed)),
+    });
     console.log(
       `${inFlight} in flight: ${Math.round(median(shipped))} records/s shipped, ` +
         `${median(ratios).toFixed(2)} of the publish loop; ${Math.round(median(followed))} records/s followed`,
@@ -97,8 +110,18 @@ async function main(): Promise<void> {
   }
   lags.splice(0, 50);
   lags.sort((a, b) => a - b);
-  const at = (part: number) => lags[Math.floor(lags.length * part)]!.toFixed(2);
-  console.log(`lag from acknowledgement to applied: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+  const at = (part: number) => lags[Math.floor(lags.length * part)]!;
+  console.log(`lag from acknowledgement to applied: p50 ${at(0.5).toFixed(2)} ms, p99 ${at(0.99).toFixed(2)} ms`);
+  const result: ShipResult = {
+    runtime,
+    cores: availableParallelism(),
+    records: RECORDS,
+    inFlight: results,
+    lagP50Ms: Number(at(0.5).toFixed(2)),
+    lagP99Ms: Number(at(0.99).toFixed(2)),
+  };
+  const path = new URL(`./results/ship-${runtime}.json`, import.meta.url);
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
   console.log(`peak memory: ${Math.round(process.memoryUsage().rss / 2 ** 20)} MiB`);
   await _following.stop();
   await _shipping.stop();

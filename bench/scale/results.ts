@@ -6,7 +6,7 @@ import type { Measurements } from "../measure.ts";
 /** One measurement of a series, at one size. */
 export interface ScaleRow {
   readonly series: string;
-  /** MiB, writers or logs. */
+  /** MiB, writers, logs or shards. */
   readonly x: number;
   readonly measurements: Measurements;
   /** Why there are no figures. */
@@ -18,4 +18,24 @@ export interface ScaleResult {
   readonly machine: MachineFacts;
   readonly quick: boolean;
   readonly rows: readonly ScaleRow[];
+}
+
+/** What a run of bench/ship.ts has found: medians, in records a second. */
+export interface ShipResult {
+  readonly runtime: string;
+  readonly cores: number;
+  /** How many records a round ships. */
+  readonly records: number;
+  readonly inFlight: readonly {
+    readonly inFlight: number;
+    /** What `shipTo()` ships. */
+    readonly shipped: number;
+    /** That, by what the client's own publish loop sends in the same messages. */
+    readonly ratio: number;
+    /** What `followFrom()` applies to a store in memory. */
+    readonly followed: number;
+  }[];
+  /** From the acknowledgement of an append to the store of a follower. */
+  readonly lagP50Ms: number;
+  readonly lagP99Ms: number;
 }

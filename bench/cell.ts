@@ -5,6 +5,7 @@ import type { CellRequest, Workload } from "./workloads/workload.ts";
 
 /** Workloads are loaded only where they run, so that a process holds only what it measures. */
 const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
+  allShards: async () => (await import("./workloads/shards.ts")).allShards,
   append: async () => (await import("./workloads/append.ts")).append,
   appendLog: async () => (await import("./workloads/append_log.ts")).appendLog,
   appliedLatency: async () => (await import("./workloads/applied_latency.ts")).appliedLatency,
@@ -17,15 +18,19 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   eventLoopDelay: async () => (await import("./workloads/event_loop.ts")).eventLoopDelay,
   fillLog: async () => (await import("./workloads/fill_log.ts")).fillLog,
   fillLogAndDie: async () => (await import("./workloads/fill_log.ts")).fillLogAndDie,
+  fillShardsAndDie: async () => (await import("./workloads/shards.ts")).fillShardsAndDie,
   fillPeer: async () => (await import("./workloads/fill_peer.ts")).fillPeer,
   followBacklog: async () => (await import("./workloads/following.ts")).followBacklog,
   manyLogs: async () => (await import("./workloads/many_logs.ts")).manyLogs,
   manyWriters: async () => (await import("./workloads/many_writers.ts")).manyWriters,
+  oneShard: async () => (await import("./workloads/shards.ts")).oneShard,
   opening: async () => (await import("./workloads/opening.ts")).opening,
   openingVerified: async () => (await import("./workloads/opening.ts")).openingVerified,
   plainCopy: async () => (await import("./workloads/backup.ts")).plainCopy,
   replayLog: async () => (await import("./workloads/recovery.ts")).replayLog,
   replayPeer: async () => (await import("./workloads/replay_peer.ts")).replayPeer,
+  recoverShard: async () => (await import("./workloads/shards.ts")).recoverShard,
+  recoverShards: async () => (await import("./workloads/shards.ts")).recoverShards,
   salvage: async () => (await import("./workloads/backup.ts")).salvage,
   requestsBesideConsumer: async () => (await import("./workloads/requests.ts")).requestsBesideConsumer,
   requestsBesideWriters: async () => (await import("./workloads/requests.ts")).requestsBesideWriters,

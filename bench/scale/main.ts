@@ -1,6 +1,8 @@
-// How cost grows: with the size of the log, the number of writers, and the number of logs.
+// How cost grows: with the size of the log, the number of writers, of logs, and of shards.
 //
 //   deno run --allow-all bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--plots DIR]
+//
+// SCALE_ONLY=shards, or another of the four, measures that alone.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,7 +13,8 @@ import type { Measurements } from "../measure.ts";
 import { type Options, parseOptions } from "../options.ts";
 import { describeMachine } from "../report.ts";
 import { runCell } from "../runner.ts";
-import { logRecords } from "../sizes.ts";
+import { LOG_BYTES, logRecords } from "../sizes.ts";
+import { openShards } from "../../src/shards.ts";
 import { makeWorkDirectory } from "../work_directory.ts";
 import type { CellRequest } from "../workloads/workload.ts";
 import { drawScalePlots } from "./plots.ts";
@@ -34,7 +37,12 @@ class Bench {
   }
 
   /** Runs cells one after the other over the same files. */
-  async sequence(series: string, x: number, cells: readonly (Cell & { readonly as: string })[]): Promise<void> {
+  async sequence(
+    series: string,
+    x: number,
+    cells: readonly (Cell & { readonly as: string })[],
+    clears = true,
+  ): Promise<void> {
     mkdirSync(this.#directory);
     for (const { as, ...cell } of cells) {
       try {
@@ -44,7 +52,7 @@ class Bench {
         break;
       }
     }
-    rmSync(this.#directory, { recursive: true });
+    if (clears) this.clear();
   }
 
   /** Runs one cell in several processes at once, and adds up the rates. */
@@ -54,6 +62,28 @@ class Bench {
     const results = await Promise.all(directories.map((directory) => this.#run(cell, directory)));
     const opsPerSecond = results.reduce((sum, result) => sum + Number(result["opsPerSecond"]), 0);
     this.#note(series, processes, { opsPerSecond });
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  /**
+   * Runs a cell in several processes over the same files, with its number as the parameter. Rates
+   * are added up, and of times the longest counts.
+   */
+  async sharing(series: string, processes: number, prepare: (directory: string) => void, cell: Cell): Promise<void> {
+    mkdirSync(this.#directory, { recursive: true });
+    prepare(this.#directory);
+    const numbers = Array.from({ length: processes }, (_, number) => number);
+    const results = await Promise.all(numbers.map((parameter) => this.#run({ ...cell, parameter }, this.#directory)));
+    const of = (name: string) => results.map((result) => Number(result[name])).filter((value) => !Number.isNaN(value));
+    const [rates, times] = [of("opsPerSecond"), of("openMs")];
+    this.#note(series, processes, {
+      ...rates.length === 0 ? {} : { opsPerSecond: rates.reduce((sum, rate) => sum + rate) },
+      ...times.length === 0 ? {} : { openMs: Math.max(...times) },
+    });
+  }
+
+  /** Removes the files. */
+  clear(): void {
     rmSync(this.#directory, { recursive: true });
   }
 
@@ -114,14 +144,38 @@ async function logs(bench: Bench, quick: boolean): Promise<void> {
   }
 }
 
+async function shards(bench: Bench, quick: boolean): Promise<void> {
+  console.log("\nShards, 64 writers each");
+  for (const count of quick ? [1, 4] : [1, 2, 4, 8, 16]) {
+    for (const system of ["wal", "wal-offload"]) {
+      const as = `one process, ${system}`;
+      await bench.sequence("shards", count, [{ as, workload: "allShards", system, parameter: count }]);
+    }
+    const make = (directory: string) => openShards(directory, { shards: count, size: LOG_BYTES }).close();
+    const cell = { system: "wal", parameter: 0 };
+    await bench.sharing("shards, a process each, wal", count, make, { ...cell, workload: "oneShard" });
+    bench.clear();
+    // What a kill leaves in half of each ring.
+    const fill = { as: "fill", workload: "fillShardsAndDie", system: "wal", parameter: count };
+    const recovery = { as: "one process", workload: "recoverShards", system: "wal", parameter: count };
+    await bench.sequence("shard recovery", count, [fill, recovery]);
+    await bench.sequence("shard recovery", count, [fill], false);
+    await bench.sharing("shard recovery, a process each", count, () => {}, { ...cell, workload: "recoverShard" });
+    bench.clear();
+  }
+}
+
+const PARTS = { sizes, writers, logs, shards };
+
 async function main(options: Options): Promise<void> {
   using work = makeWorkDirectory(options.directory);
   const machine = machineFacts(work.path, options.quick ? 0.5 : 2);
   console.log(describeMachine(machine));
   const bench = new Bench(work.path, options.quick ? 0.5 : 2);
-  await sizes(bench, options.quick);
-  await writers(bench, options.quick);
-  await logs(bench, options.quick);
+  const only = process.env["SCALE_ONLY"];
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (only === undefined || only === name) await part(bench, options.quick);
+  }
   const result: ScaleResult = { machine, quick: options.quick, rows: bench.rows };
   const path = options.json ?? join(RESULTS, `scale-${machine.runtime}.tmp.json`);
   mkdirSync(dirname(path), { recursive: true });

@@ -1,4 +1,4 @@
-// The growth of cost as SVG: one figure for sizes, one for writers, one for logs.
+// The growth of cost as SVG: one figure for sizes, one for writers, one for logs, one for shards.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ export function drawScalePlots(result: ScaleResult, directory: string): void {
   figure("size", "openMs", "Opening a full log", "file size, MiB", "milliseconds");
   figure("writers", "opsPerSecond", "Writing durably", "writers, each waiting for its record", "records per second");
   figure("logs", "opsPerSecond", "Several logs, one writer each", "logs", "records per second");
+  figure("shards", "opsPerSecond", "Shards, 64 writers each", "shards", "records per second");
 }
 
 function pointsOf({ rows }: ScaleResult, kind: string, metric: string): readonly Point[] {

@@ -26,7 +26,7 @@ const scratch = new DataView(new ArrayBuffer(ID_BYTES));
  * ```ts
  * import { shardOf } from "@cidstore/wal/shards";
  *
- * console.log(shardOf(new Uint8Array(16).fill(7), 16), shardOf(0x1234n, 5, 16)); // 13 1
+ * console.log(shardOf(new Uint8Array(16).fill(7), 16), shardOf(0x1234n, 5, 16)); // 7 9
  * ```
  */
 export function shardOf(key: Uint8Array, shards: number): number;

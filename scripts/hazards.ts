@@ -1017,6 +1017,9 @@ export const HAZARDS: readonly Hazard[] = [
       "A consumer is registered, and does not run. After a crash nobody knows it, or takes it for further than it is, and another one has its records released. Or a record is released that a stopped consumer lacks.",
     threatens: ["G11"],
     tests: {
+      "faults/histories_test.ts": [
+        "makeHistory() makes random histories that meet each hazard that they are about",
+      ],
       "faults/holds_test.ts": [
         "WAL releases nothing that a registered consumer lacks, in random lives with crashes at any call",
         "consume() has both header copies name a new consumer before its first record, and dropConsumer() none",
@@ -1040,6 +1043,9 @@ export const HAZARDS: readonly Hazard[] = [
       "The log gives up a consumer that is too far behind. A crash forgets that, after slots of its records were used again. Or the consumer goes on, or its store is taken for whole later.",
     threatens: ["G11", "G13"],
     tests: {
+      "faults/histories_test.ts": [
+        "makeHistory() makes random histories that meet each hazard that they are about",
+      ],
       "faults/holds_test.ts": [
         "WAL says on the medium that a consumer is lost before it uses a slot of its records again",
         "WAL refuses a store that lacks what a dropped consumer let go of",

@@ -19,7 +19,9 @@ interface Report {
 }
 
 /** The hazards that random histories can meet. */
-const MEETABLE = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 26, 27, 28, 29, 31, 32, 34].map((number) => `H${number}`);
+const MEETABLE = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 26, 27, 28, 29, 31, 32, 34, 56, 57, 59, 60, 61, 62, 80].map((
+  number,
+) => `H${number}`);
 
 const { values } = parseArgs({
   options: { minutes: { type: "string", default: "1" }, seed: { type: "string" }, only: { type: "string" } },

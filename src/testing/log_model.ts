@@ -110,6 +110,14 @@ export class LogModel {
     return found;
   }
 
+  /** The records of the call that appended this one, as far as they were seen. */
+  batchOf(lsn: LSN): WALRecord[] {
+    const asked = this.#placed[lsn - 1]?.asked;
+    if (asked === undefined || asked === null) return [];
+    const batch = this.#placed.slice(lsn - 1 - asked.before, lsn + asked.after);
+    return batch.flatMap((placed) => placed?.record ?? []);
+  }
+
   /** True if a run that ends with this record ends within a batch. */
   partsBatch(lsn: LSN): boolean {
     return (this.#placed[lsn - 1]?.asked?.after ?? 0) > 0;

@@ -21,6 +21,7 @@ import {
 import { readHeaders } from "../../src/format/header.ts";
 import { Random } from "../../testing.ts";
 import { fill, ListStore, openInMemory, range } from "../support/logs.ts";
+import { isMine } from "../support/share.ts";
 import { append, appendBatch, CAPACITY, LOG, Simulation } from "../support/simulation.ts";
 import { test } from "../support/test.ts";
 
@@ -279,6 +280,7 @@ class Life {
 test("WAL releases nothing that a registered consumer lacks, in random lives with crashes at any call", async () => {
   const sums = { crashes: 0, lost: 0, full: 0 };
   for (let seed = 1; seed <= LIVES; seed++) {
+    if (!isMine(seed)) continue;
     const life = new Life(new Random(seed));
     try {
       await life.run(STEPS);
@@ -289,7 +291,7 @@ test("WAL releases nothing that a registered consumer lacks, in random lives wit
     }
     for (const key of ["crashes", "lost", "full"] as const) sums[key] += life.counts[key];
   }
-  assert(sums.crashes > LIVES && sums.full > 0, JSON.stringify(sums));
+  assert(sums.crashes > LIVES / 3 && sums.full > 0, JSON.stringify(sums));
 });
 
 test("consume() has both header copies name a new consumer before its first record, and dropConsumer() none", async () => {

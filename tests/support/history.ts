@@ -2,7 +2,7 @@
 
 import type { SimulatedDiskOptions } from "../../testing.ts";
 import { Random } from "../../testing.ts";
-import type { StoreKind } from "./history_store.ts";
+import type { ConsumerPlan } from "./history_consumer.ts";
 
 /** One step. It means something in any state of the log, so a history can be shortened anywhere. */
 export type Step =
@@ -14,12 +14,14 @@ export type Step =
     readonly count: number;
     readonly wait: boolean;
   }
-  | { readonly do: "flush" | "flushAsync" | "settle" | "reopen" | "read" | "writeBack" | "consume" | "stop" | "backup" }
+  | { readonly do: "flush" | "flushAsync" | "settle" | "reopen" | "read" | "writeBack" | "backup" }
   | { readonly do: "fillTo"; readonly slot: number }
   | { readonly do: "resize"; readonly size: number }
   | { readonly do: "truncate" | "checkpoint" | "whenDurable"; readonly part: number }
   | { readonly do: "turns"; readonly count: number }
-  | { readonly do: "storeFails"; readonly after: number }
+  | { readonly do: "consume" | "drop"; readonly consumer: number; readonly fills: boolean }
+  | { readonly do: "stop"; readonly consumer: number }
+  | { readonly do: "storeFails"; readonly consumer: number; readonly after: number }
   | {
     readonly do: "failSync";
     readonly nth: number;
@@ -49,7 +51,8 @@ export interface History {
   readonly seed: number;
   readonly disk: SimulatedDiskOptions;
   readonly flush: "inline" | "offload";
-  readonly store: StoreKind | null;
+  /** None to three. */
+  readonly consumers: readonly ConsumerPlan[];
   readonly steps: readonly Step[];
 }
 
@@ -71,12 +74,12 @@ export function makeHistory(seed: number): History {
     traceLimit: 400,
   };
   const flush = random.pick(["inline", "offload"] as const);
-  const store = random.pick([null, null, "exact", "plain"] as const);
+  const consumers = makeConsumers(random);
   const steps: Step[] = [];
   // Half of the histories begin near the ring's end, and wrap.
   if (random.chance(0.5)) steps.push({ do: "fillTo", slot: random.between(SLOTS - 80, SLOTS) });
   const count = random.between(4, 40);
-  const makers = store === null ? ALWAYS.concat(MANUAL) : ALWAYS.concat(CONSUMED);
+  const makers = ALWAYS.concat(MANUAL, consumers.length === 0 ? UNCONSUMED : CONSUMED);
   const weights = makers.reduce((sum, [weight]) => sum + weight, 0);
   for (let i = 0; i < count; i++) {
     let at = random.below(weights);
@@ -84,7 +87,19 @@ export function makeHistory(seed: number): History {
     steps.push(make(random));
   }
   steps.push(crash(random));
-  return { seed, disk, flush, store, steps };
+  return { seed, disk, flush, consumers, steps };
+}
+
+/** Half of the histories have a consumer, and half of these have several. */
+function makeConsumers(random: Random): ConsumerPlan[] {
+  const first = random.below(3);
+  return Array.from({ length: random.pick([0, 0, 0, 0, 1, 1, 2, 3]) }, (_, i) => ({
+    name: ["", "search", "ship"][(first + i) % 3]!,
+    kind: random.pick(["exact", "plain"] as const),
+    maxLagRecords: random.pick([Infinity, Infinity, 60, 300]),
+    keepRecords: random.pick([0, 0, 0, 50, 700]),
+    skips: random.chance(0.3),
+  }));
 }
 
 type Maker = readonly [weight: number, make: (random: Random) => Step];
@@ -139,16 +154,21 @@ const ALWAYS: Maker[] = [
   [12, crash],
 ];
 
-/** Without a consumer the caller releases records. */
 const MANUAL: Maker[] = [
-  [10, (random) => ({ do: "truncate", part: random.pick([0.3, 0.9, 1]) })],
-  [5, (random) => ({ do: "checkpoint", part: random.pick([0.3, 0.9, 1]) })],
-  [3, (random) => ({ do: "fillTo", slot: random.between(0, SLOTS) })],
+  [2, (random) => ({ do: "truncate", part: random.pick([0.3, 0.9, 1]) })],
+  [2, (random) => ({ do: "checkpoint", part: random.pick([0.3, 0.9, 1]) })],
+  [4, (random) => ({ do: "fillTo", slot: random.between(0, SLOTS) })],
+];
+
+/** Without a consumer the caller releases records. */
+const UNCONSUMED: Maker[] = [
+  [8, (random) => ({ do: "truncate", part: random.pick([0.3, 0.9, 1]) })],
+  [3, (random) => ({ do: "checkpoint", part: random.pick([0.3, 0.9, 1]) })],
 ];
 
 const CONSUMED: Maker[] = [
-  [14, () => ({ do: "consume" })],
-  [5, () => ({ do: "stop" })],
-  [4, (random) => ({ do: "storeFails", after: random.below(6) })],
-  [4, (random) => ({ do: "fillTo", slot: random.between(0, SLOTS) })],
+  [20, (random) => ({ do: "consume", consumer: random.below(3), fills: random.chance(0.5) })],
+  [6, (random) => ({ do: "stop", consumer: random.below(3) })],
+  [2, (random) => ({ do: "drop", consumer: random.below(3), fills: random.chance(0.5) })],
+  [4, (random) => ({ do: "storeFails", consumer: random.below(3), after: random.below(6) })],
 ];

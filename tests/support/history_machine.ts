@@ -1,15 +1,26 @@
-// The machine of a random history: a disk, a log, perhaps a store, and its lives between crashes.
+// The machine of a random history: a disk, a log, up to three consumers, and its lives between
+// crashes.
 // What a log recovers is compared with the model at each opening.
 
-import { WAL, WALCorruptError, WALError, WALFullError, type WALOptions, WALSyncError } from "../../mod.ts";
+import {
+  WAL,
+  WALConsumerLostError,
+  WALCorruptError,
+  WALError,
+  WALFullError,
+  type WALOptions,
+  WALSyncError,
+} from "../../mod.ts";
 import { replacedPath, temporaryPath } from "../../ffi/file/creation.ts";
 import type { AskedRecord } from "../../src/testing/asked_records.ts";
+import { readHeaders } from "../../src/format/header.ts";
 import { bury } from "../../src/testing/bury.ts";
 import { LogModel } from "../../src/testing/log_model.ts";
+import { recordText } from "../../src/testing/store_model.ts";
 import { BrokenPromiseError, type CrashOptions, Random, SimulatedDisk } from "../../testing.ts";
 import type { Crash, History, Step } from "./history.ts";
+import { HistoryConsumer } from "./history_consumer.ts";
 import { HistoryFollower } from "./history_follower.ts";
-import { HistoryStore, StoreFailure } from "./history_store.ts";
 import type { Tally } from "./history_tally.ts";
 
 const LOG = "/sim/log";
@@ -21,7 +32,7 @@ const MOST_ATTEMPTS = 5;
 export class HistoryMachine {
   readonly disk: SimulatedDisk;
   readonly model: LogModel = new LogModel();
-  readonly store: HistoryStore | null;
+  readonly consumers: readonly HistoryConsumer[];
   readonly options: WALOptions;
   readonly #flush: History["flush"];
   readonly #tally: Tally;
@@ -32,8 +43,6 @@ export class HistoryMachine {
   #pending: Promise<void>[] = [];
   /** The first failure that nobody expected. */
   #failure: unknown = null;
-  #consumer: AbortController | null = null;
-  #consuming: Promise<void> = Promise.resolve();
   /** A crash at a call to come. */
   #crash: Crash | null = null;
   /** A sync was told to fail since the log was opened. */
@@ -50,9 +59,9 @@ export class HistoryMachine {
     this.#tears = history.disk.tearChance! > 0;
     this.disk = new SimulatedDisk(tally.witness === null ? history.disk : { ...history.disk, traceLimit: Infinity });
     this.#random = new Random(history.seed).fork("run");
-    this.store = history.store === null
-      ? null
-      : new HistoryStore(history.store, this.model, this.#random.fork("store"));
+    this.consumers = history.consumers.map((plan) =>
+      new HistoryConsumer(plan, this.model, this.#random.fork(`store ${plan.name}`), tally)
+    );
     this.options = {
       size: 65536,
       idleHeaderDelayMs: Infinity,
@@ -66,10 +75,6 @@ export class HistoryMachine {
   /** The log that is open. */
   get wal(): WAL {
     return this.#wal!;
-  }
-
-  get isConsumed(): boolean {
-    return this.#consumer !== null;
   }
 
   // Calls, and how they may fail.
@@ -121,26 +126,23 @@ export class HistoryMachine {
     if (this.#flush === "offload") this.disk.fail({ call: "syncMapped", nth: nth + 1, errno, when });
   }
 
-  // The consumer.
+  // The consumers.
 
-  consume(): void {
-    const { store } = this;
-    if (store === null || this.#consumer !== null) return;
-    const stop = new AbortController();
-    const options = {
-      signal: stop.signal,
-      pollIntervalMs: this.#pollIntervalMs(),
-      batchSize: this.#random.pick([1, 7, 1024]),
-    };
-    this.#consumer = stop;
-    this.#tally.met("H26");
-    const running = this.wal.consumeAsync(store.store, options).catch((error) => {
-      if (error instanceof StoreFailure) this.#tally.met("H27");
-      else if (!this.isExpected(error)) this.#failure ??= error;
-    }).finally(() => {
-      if (this.#consumer === stop) this.#consumer = null;
-    });
-    this.#consuming = running;
+  /** A consumer by any number; undefined if the history has none. */
+  consumer(index: number): HistoryConsumer | undefined {
+    return this.consumers[index % this.consumers.length];
+  }
+
+  consume(consumer: HistoryConsumer | undefined, fills: boolean): void {
+    const options = { pollIntervalMs: this.#pollIntervalMs(), batchSize: this.#random.pick([1, 7, 1024]) };
+    consumer?.start(this.wal, fills, options, (error) => this.isExpected(error), (error) => this.#failure ??= error);
+    if (this.consumers.filter(({ isRunning }) => isRunning).length > 1) this.#tally.met("H61");
+  }
+
+  /** Compares what the log holds for consumers with what their stores lack. */
+  lookAtConsumers(): void {
+    if (this.consumers.length === 0 || this.wal.stats().poisoned) return;
+    for (const consumer of this.consumers) consumer.look(this.wal, true);
   }
 
   /** A timer races with the steps; a witness is to see the same each time. */
@@ -149,10 +151,29 @@ export class HistoryMachine {
     return this.#tally.witness === null ? picked : Infinity;
   }
 
-  async stopConsumer(): Promise<void> {
-    this.#consumer?.abort();
-    await this.#consuming;
-    this.#consumer = null;
+  async stopConsumers(): Promise<void> {
+    await Promise.all(this.consumers.map((consumer) => consumer.stop()));
+  }
+
+  /** The stores of all consumers that hold records get all that is durable. */
+  async catchUp(): Promise<void> {
+    const { wal } = this;
+    this.disk.clearFaults();
+    for (const consumer of this.consumers.filter(({ holds }) => holds)) {
+      consumer.store.failsIn = -1;
+      this.consume(consumer, false);
+      const applied = wal.whenApplied(wal.durable, { name: consumer.plan.name });
+      const isLost = await applied.then(() => false, (error) => {
+        if (error instanceof WALConsumerLostError) return true; // the checkpoint of another was too much
+        throw error;
+      });
+      await consumer.stop();
+      this.check();
+      if (isLost) continue;
+      const lacked = consumer.store.lacked(wal.durable);
+      if (lacked !== null) throw new BrokenPromiseError("G11", `a store has not got ${recordText(lacked)}`);
+    }
+    this.lookAtConsumers();
   }
 
   /** Lets the follower read what is new. */
@@ -178,7 +199,7 @@ export class HistoryMachine {
         this.#crash = null;
         this.disk.crash(crash);
         this.#tally.crashes++;
-        if (crash.mode !== "kill") this.store?.losePower();
+        if (crash.mode !== "kill") this.#losePower();
         this.#tally.met("H5");
       }
       const wal = new WAL(LOG, this.options);
@@ -202,7 +223,7 @@ export class HistoryMachine {
 
   #opened(wal: WAL): void {
     this.#wal = wal;
-    if (this.store !== null) this.store.wal = wal;
+    for (const { store } of this.consumers) store.wal = wal;
     const { recovery } = wal;
     this.#tally.witness?.(verdictText(wal));
     if (recovery.phantomsErased > 0) {
@@ -214,9 +235,14 @@ export class HistoryMachine {
     if (!recovery.clean && wal.length === wal.capacity) this.#tally.met("H8");
     if (!recovery.clean && wal.tail > 1) this.#tally.met("H29");
     this.#follower?.noteRecovery(wal.head);
+    // Without consumers, only the caller releases records.
+    if (this.consumers.length > 0) this.model.release(wal.tail - 1);
     this.model.checkRecovered(wal);
-    this.store?.check(wal);
-    if (this.store !== null && !recovery.clean) this.#tally.met("H28");
+    for (const consumer of this.consumers) consumer.recovered(wal);
+    if (this.consumers.length > 0) {
+      if (!recovery.clean) this.#tally.met("H28");
+      else this.#checkTable();
+    }
     const stray = [temporaryPath(LOG), replacedPath(LOG)].find((path) => this.disk.exists(path));
     if (stray !== undefined) throw new Error(`the opening left ${stray}`);
     if (this.#crash === null) {
@@ -225,9 +251,21 @@ export class HistoryMachine {
     }
   }
 
+  /** Both header copies of a log that was closed are those of a writer. */
+  #checkTable(): void {
+    const { copies } = readHeaders(this.disk.image(LOG).slice());
+    const wrong = copies.find((copy) => typeof copy === "string");
+    if (wrong !== undefined) throw new BrokenPromiseError("G5", `a header copy is wrong: ${wrong} (H62)`);
+    if (copies.some((copy) => typeof copy !== "string" && copy.consumers.length > 0)) this.#tally.met("H62");
+  }
+
+  #losePower(): void {
+    for (const { store } of this.consumers) store.losePower();
+  }
+
   /** Closes and opens, without a crash. */
   async reopen(): Promise<void> {
-    await this.stopConsumer();
+    await this.stopConsumers();
     if (this.disk.halted) return;
     const { wal } = this;
     try {
@@ -303,17 +341,15 @@ export class HistoryMachine {
   async #end(crash: CrashOptions): Promise<void> {
     this.disk.crash(crash);
     this.#tally.crashes++;
-    this.#consumer?.abort();
     this.bury();
     const failure = this.#failure;
     await this.settle();
-    await this.#consuming.catch(() => {});
-    this.#consumer = null;
+    await this.stopConsumers();
     // What a dead process says no longer counts, unless it is a broken promise.
     if (!(this.#failure instanceof BrokenPromiseError)) this.#failure = failure;
     if (crash.mode === "kill") return this.follow();
     this.#stopFollowing();
-    this.store?.losePower();
+    this.#losePower();
   }
 
   /** Ends the log that is open, for good. */

@@ -1,7 +1,7 @@
 // Runs a history on a simulated disk against its model. It runs the same way each time, because
 // time is simulated too.
 
-import { OpType, WAL, WALTooSmallError } from "../../mod.ts";
+import { OpType, WAL, WALFullError, WALTooSmallError } from "../../mod.ts";
 import type { AskedRecord, RecordContent } from "../../src/testing/asked_records.ts";
 import { halvesToBytes } from "../../src/keys.ts";
 import type { LogModel } from "../../src/testing/log_model.ts";
@@ -101,11 +101,12 @@ class Run {
       machine.check();
     }
     await machine.crashIfDue();
-    await machine.stopConsumer();
+    await machine.stopConsumers();
     await machine.settle();
     machine.check();
     machine.wal.close();
     machine.open();
+    await machine.catchUp();
   }
 
   /** A step may fail with what the log is allowed to fail with. */
@@ -119,7 +120,10 @@ class Run {
 
   #observe(): void {
     const { wal } = this.machine;
-    if (wal.isOpen) this.#model.observe(wal);
+    if (wal.isOpen) {
+      this.#model.observe(wal);
+      this.machine.lookAtConsumers();
+    }
     this.machine.follow();
     if (wal.head - 1 > wal.capacity && !this.#wrapped) {
       this.#wrapped = true;
@@ -167,14 +171,8 @@ class Run {
         return this.#model.noteDurable(lsn);
       }
       case "truncate":
-      case "checkpoint": {
-        const through = wal.tail - 1 + Math.floor((wal.durable - wal.tail + 1) * step.part);
-        if (this.machine.isConsumed) return;
-        this.#model.release(Math.max(through, this.#model.released));
-        if (step.do === "truncate") wal.truncate(through);
-        else wal.checkpoint(through);
-        return;
-      }
+      case "checkpoint":
+        return this.#release(step);
       case "settle":
         return await this.machine.settle();
       case "turns":
@@ -183,12 +181,19 @@ class Run {
         }
         return;
       case "consume":
-        return this.machine.consume();
+        return this.machine.consume(this.machine.consumer(step.consumer), step.fills);
       case "stop":
-        return await this.machine.stopConsumer();
-      case "storeFails":
-        if (this.machine.store !== null) this.machine.store.failsIn = step.after;
+        return await this.machine.consumer(step.consumer)?.stop();
+      case "drop": {
+        const consumer = this.machine.consumer(step.consumer);
+        await consumer?.stop();
+        return consumer?.drop(wal, step.fills);
+      }
+      case "storeFails": {
+        const consumer = this.machine.consumer(step.consumer);
+        if (consumer !== undefined) consumer.store.failsIn = step.after;
         return;
+      }
       case "writeBack":
         return this.machine.disk.writeBackSome();
       case "failSync":
@@ -275,6 +280,28 @@ class Run {
     if (wait) await watched;
   }
 
+  /** The caller says what stores have. A consumer's store may not have it. */
+  #release(step: Extract<Step, { readonly part: number }>): void {
+    const { wal, consumers } = this.machine;
+    const through = wal.tail - 1 + Math.floor((wal.durable - wal.tail + 1) * step.part);
+    this.#model.release(Math.max(through, this.#model.released));
+    const binding = wal.stats().consumers.filter(({ name, lost, running }) => !lost && (name !== "" || running));
+    const isRefused = binding.some(({ position, keepRecords }) =>
+      through > position || (step.do === "truncate" && through > position - keepRecords && through >= wal.tail)
+    );
+    const unnamed = consumers.find(({ plan, isRunning }) => plan.name === "" && !isRunning);
+    try {
+      if (step.do === "truncate") wal.truncate(through);
+      else wal.checkpoint(through);
+    } catch (error) {
+      if (error instanceof RangeError && isRefused) return;
+      if (!(error instanceof WALFullError)) unnamed?.standFor(through);
+      throw error;
+    }
+    unnamed?.standFor(through);
+    if (isRefused) throw new BrokenPromiseError("G11", `${step.do}() passes a consumer, to LSN ${through} (H59)`);
+  }
+
   /** Appends up to a slot of the ring, and releases what it can. */
   #fillTo(slot: number): void {
     const { wal } = this.machine;
@@ -286,7 +313,7 @@ class Run {
       wal.batchInsertSync(this.#ask([OpType.Insert], now).map(toItem));
       wal.flush();
       this.#observe();
-      if (this.machine.store === null) {
+      if (this.machine.consumers.length === 0) {
         this.#model.release(wal.durable);
         wal.truncate(wal.durable);
       }

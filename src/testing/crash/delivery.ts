@@ -16,6 +16,8 @@ export interface DeliveryParties {
   /** The LSN up to which the store has said that it has every record; 0 if it cannot say. */
   said(): LSN;
   readonly takesRuns: boolean;
+  /** True for a record that the consumer leaves out, because the store cannot apply it. */
+  skips?(lsn: LSN): boolean;
 }
 
 /** Checks the records that successive consumers hand to a store. */
@@ -64,7 +66,7 @@ export class Delivery {
 
   /** The next record that a store gets: checkpoints are for the log only. */
   #nextData(lsn: LSN): LSN {
-    while (this.#parties.model.isCheckpoint(lsn)) lsn++;
+    while (this.#parties.model.isCheckpoint(lsn) || this.#parties.skips?.(lsn)) lsn++;
     return lsn;
   }
 }

@@ -2094,7 +2094,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H66",
     edits: edit(
       "src/follow/followed_log.ts",
-      "if (lsn < tail) throw new WALLaggedError(this.path, lsn, tail - 1);",
+      "if (lsn < tail) throw new WALLaggedError(this.path, first, tail - 1);",
       "",
     ),
     tests: faults("follow_torn"),
@@ -2115,8 +2115,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H66",
     edits: edit(
       "src/follow/followed_log.ts",
-      "new WALLaggedError(this.path, lsn, tail - 1)",
-      "new WALLaggedError(this.path, lsn, lsn)",
+      "new WALLaggedError(this.path, first, tail - 1)",
+      "new WALLaggedError(this.path, first, lsn)",
     ),
     tests: faults("follow_torn"),
   },

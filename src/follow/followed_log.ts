@@ -126,7 +126,7 @@ export class FollowedLog implements WindowSource {
     if (lsn > this.given) this.#given = { lsn, crc, endsBatch: false };
   }
 
-  missing(lsn: LSN, seed: number, attempt: number): void {
+  missing(lsn: LSN, first: LSN, seed: number, attempt: number): void {
     for (let look = attempt;; look++) {
       this.ends.forget();
       this.look();
@@ -134,7 +134,7 @@ export class FollowedLog implements WindowSource {
       const { state } = this.reader.probe(lsn);
       if (state === SlotState.Record && look < RECORD_LOOKS) return;
       const { tail, capacity } = this.header;
-      if (lsn < tail) throw new WALLaggedError(this.path, lsn, tail - 1);
+      if (lsn < tail) throw new WALLaggedError(this.path, first, tail - 1);
       if (lsn > this.last) throw new WALRewoundError(this.path, lsn);
       const loss = lossOf(lsn, lsn, capacity);
       const refuse = `Cannot read LSN ${lsn}: the record at byte ${loss.offset}`;

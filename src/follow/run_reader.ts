@@ -1,5 +1,6 @@
 // Reads runs of records that callers are given, one after another.
 
+import { WALLaggedError } from "../errors.ts";
 import { copyRecords } from "../read/copies.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import type { FollowedLog } from "./followed_log.ts";
@@ -23,7 +24,13 @@ export class RunReader {
     const { seed } = this.#log;
     if (this.#window === null || seed !== this.#seed) this.#window = new Window(this.#log, WINDOW_RECORDS, true);
     this.#seed = seed;
-    return copyRecords(this.#window, first, last);
+    try {
+      return copyRecords(this.#window, first, last);
+    } catch (error) {
+      // A run may be longer than the window, and the caller is given none of it.
+      if (!(error instanceof WALLaggedError)) throw error;
+      throw new WALLaggedError(error.path, first, error.lastLsn);
+    }
   }
 
   /** As `read()`, of about `count` records, but of whole batches. */

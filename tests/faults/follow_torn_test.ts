@@ -5,7 +5,7 @@
 // Method: files whose bytes change under the copy. Of one slot, pairs of states that the first
 //   and the second part of a copy can see, and places where the parts meet.
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import { diskStorage } from "../../ffi/storage.ts";
@@ -132,4 +132,22 @@ test("Follower tells overwritten records from damaged ones, at each record", () 
   }
   assertEquals([...follower.records({ from: 6, to: 700 })].length, 695);
   assertEquals(old.lsn, 6);
+});
+
+test("Follower that is lapped within a run names all records that its caller lacks", async () => {
+  const { before } = beforeAndAfter();
+  const bytes = before.slice();
+  // As if the writer had used this slot again, after the slots before it were copied.
+  bytes.fill(0, RING_AT + 299 * RECORD_BYTES, RING_AT + 300 * RECORD_BYTES);
+  const read = (offset: number, into: Uint8Array) => into.set(bytes.subarray(offset, offset + into.length));
+  using follower = followBytes(bytes.length, read, { mode: "appended", from: 6 });
+  const given: number[] = [];
+  const iterate = async () => {
+    for await (const { lsn } of follower) given.push(lsn);
+  };
+  const errors = [
+    assertThrows(() => given.push(...Array.from(follower.records({ from: 6 }), ({ lsn }) => lsn)), WALLaggedError),
+    await assertRejects(iterate, WALLaggedError),
+  ];
+  for (const { firstLsn, lastLsn } of errors) assertEquals([firstLsn, lastLsn, given], [6, 700, []]);
 });

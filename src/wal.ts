@@ -806,7 +806,13 @@ export class WAL implements Disposable, AsyncDisposable {
   encodeRun(range: RecordRange = {}): EncodedRun {
     const { memory, first, last } = this.#readable(range);
     const { positions, header } = this.#log!;
-    return encodedRun(memory, header.lineage, first, Math.min(last, positions.durable));
+    const { logId, firstLsn, lastLsn, bytes } = encodedRun(
+      memory,
+      header.lineage,
+      first,
+      Math.min(last, positions.durable),
+    );
+    return { logId, firstLsn, lastLsn, bytes };
   }
 
   /**

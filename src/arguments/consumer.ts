@@ -3,6 +3,7 @@
 import { WALOperationError } from "../errors.ts";
 import { APPLYING_METHODS } from "../format/operations.ts";
 import type { ApplicableStore, ConsumeOptions, Store, WALRecord, WhenAppliedOptions } from "../types.ts";
+import { type EncodedRuns, encodedRunsOf } from "./encoded_runs.ts";
 import { type JoinedRuns, joinedRunsOf } from "./joined_runs.ts";
 import { nameBytes } from "../format/consumer_table.ts";
 import { MOST_NAME_BYTES } from "../format/layout.ts";
@@ -20,6 +21,8 @@ export interface TakenConsumer {
   readonly store: StoreMethods;
   /** A transaction of the store for many runs; undefined if it offers none. */
   readonly joinedRuns: JoinedRuns | undefined;
+  /** Takes runs as bytes; undefined if the store does not offer that. */
+  readonly encodedRuns: EncodedRuns | undefined;
   /** The store as an identity only. Its properties are not read again. */
   readonly storeItself: object;
   readonly signal: AbortSignal | undefined;
@@ -49,7 +52,7 @@ const REFUSALS: { readonly [Name in MethodName]?: Store[Name] } = {
  * @throws {TypeError} or {RangeError} if one of them cannot be used.
  */
 export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | number): TakenConsumer {
-  const { methods, joinedRuns } = takeMethods(store as Store);
+  const { methods, ...offers } = takeMethods(store as Store);
   const given = typeof options === "number" ? { pollIntervalMs: secondsToMs(options) } : options;
   if (given === null || typeof given !== "object") {
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
@@ -68,7 +71,7 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
   if (maxLagRecords !== Infinity) checkInteger(maxLagRecords, "maxLagRecords", 1, MAX_U32);
   checkInteger(keepRecords, "keepRecords", 0, MAX_U32);
   const bounds = { maxLagRecords: maxLagRecords === Infinity ? 0 : maxLagRecords, keepRecords };
-  return { store: methods, joinedRuns, storeItself: store, signal, batchSize, pollIntervalMs, onError, name, bounds };
+  return { store: methods, ...offers, storeItself: store, signal, batchSize, pollIntervalMs, onError, name, bounds };
 }
 
 /**
@@ -107,7 +110,9 @@ export function secondsToMs(seconds: number): number {
   );
 }
 
-function takeMethods(store: Store): Pick<TakenConsumer, "joinedRuns"> & { readonly methods: StoreMethods } {
+type Taken = Pick<TakenConsumer, "joinedRuns" | "encodedRuns"> & { readonly methods: StoreMethods };
+
+function takeMethods(store: Store): Taken {
   if (store === null || typeof store !== "object") {
     throw new TypeError("Cannot consume the log: the store must be an object");
   }
@@ -118,7 +123,12 @@ function takeMethods(store: Store): Pick<TakenConsumer, "joinedRuns"> & { readon
     }
   }
   const bound = METHODS.map((name) => [name, given[name]?.bind(store as never) ?? REFUSALS[name]]);
-  return { methods: Object.fromEntries(bound) as StoreMethods, joinedRuns: joinedRunsOf(store, given.applyBatch) };
+  const { applyBatch } = given;
+  return {
+    methods: Object.fromEntries(bound) as StoreMethods,
+    joinedRuns: joinedRunsOf(store, applyBatch),
+    encodedRuns: encodedRunsOf(store, applyBatch),
+  };
 }
 
 function refuseRecord({ lsn, opType }: WALRecord, name: MethodName): never {

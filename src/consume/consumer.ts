@@ -6,7 +6,8 @@
 
 import type { Turn } from "../../ffi/turn.ts";
 import type { StoreMethods, TakenConsumer } from "../arguments/consumer.ts";
-import type { JoinedRuns } from "../arguments/joined_runs.ts";
+import type { EncodedRuns } from "../arguments/encoded_runs.ts";
+import type { MarkedRun } from "../engine/encoded_run.ts";
 import type { Bounds } from "../engine/holds.ts";
 import type { Positions } from "../engine/positions.ts";
 import { WALShipError } from "../errors.ts";
@@ -15,6 +16,7 @@ import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
 import type { ConsumerWatch } from "./consumer_watch.ts";
 import { Dialogue } from "./dialogue.ts";
+import { type HandoverParties, type Offer, offerOf } from "./offered.ts";
 import { Pace } from "./pace.ts";
 import {
   lacksReleased,
@@ -27,7 +29,6 @@ import {
 import { Skips } from "./skips.ts";
 import type { Standing } from "./standing.ts";
 import type { StoreAnswers } from "./store_answers.ts";
-import { StoreTransaction } from "./store_transaction.ts";
 
 /** What the consumer asks of the log. */
 export interface ConsumableLog extends PositionedLog {
@@ -49,6 +50,8 @@ export interface ConsumableLog extends PositionedLog {
   readonly isRoomWanted: boolean;
   /** Verified copies of about `count` durable records from `first` on, as whole batches. */
   readRun(first: LSN, count: number): WALRecord[];
+  /** The same as bytes. Missing if the log's records are no bytes. */
+  encodeRun?(first: LSN, count: number, into: EncodedRuns): MarkedRun;
   /**
    * Resolves when `lsn` is durable, an append begins to wait for room, the time is up, the signal
    * aborts, or the log closes. Rejects once a sync has failed.
@@ -147,15 +150,15 @@ export class Consumer {
         await this.#idle();
         continue;
       }
-      const { joinedRuns } = this.#options;
-      if (joinedRuns !== undefined && this.#skips.records === null) {
-        await this.#dialogue.call(() => this.#applyJoined(joinedRuns));
-      } else {
+      const offer = this.#skips.records === null ? offerOf(this.#options, this.#log, this.#next) : null;
+      if (offer !== null) await this.#dialogue.call(() => this.#applyOffered(offer));
+      else {
         const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);
         await this.#dialogue.call(() => this.#applyRun(run));
       }
       this.#pace.endRun();
-      if (isCheckpointDue(this.#log, this.#next - 1 - this.#confirmed)) await this.#confirm();
+      const due = dueCheckpoint(this.#log, this.#options, this.#next - 1, this.#confirmed);
+      if (due !== null) await this.#confirm(due);
     }
     if (this.#log.isOpen && this.#log.standing.loss === null) await this.#confirm();
   }
@@ -210,10 +213,11 @@ export class Consumer {
     if (reason === "time") await this.#confirm();
   }
 
-  async #confirm(): Promise<void> {
-    const applied = this.#confirmable;
+  /** @param durable the store has everything durably up to here; `undefined` to sync it first. */
+  async #confirm(durable?: LSN): Promise<void> {
+    const applied = Math.min(this.#confirmable, durable ?? Infinity);
     if (applied <= this.#confirmed || !this.#log.isOpen) return;
-    if (!await this.#syncStore(applied) || !this.#log.isOpen) return;
+    if ((durable === undefined && !await this.#syncStore(applied)) || !this.#log.isOpen) return;
     const record = this.#lastData > this.#confirmed;
     await this.#log.confirm(applied, record);
     this.#confirmed = applied;
@@ -281,23 +285,24 @@ export class Consumer {
     this.#advance(records[records.length - 1]!.lsn);
   }
 
-  /** Hands the store as many runs as one transaction takes, and again if it fails. */
-  async #applyJoined(runs: JoinedRuns): Promise<void> {
+  /** Hands the store as much as it takes at once in its own way, and again if it fails. */
+  async #applyOffered(offer: Offer): Promise<void> {
     const [log, pace] = [this.#log, this.#pace];
-    const parties = { log, runs, pace, goesOn: () => this.#dialogue.goesOn, checkpointRecords: checkpointRecords(log) };
+    const goesOn = () => this.#dialogue.goesOn;
+    const parties: HandoverParties = { log, pace, goesOn, checkpointRecords: checkpointRecords(log) };
     for (let attempt = 1;; attempt++) {
-      const records = log.readRun(this.#next, pace.records);
-      const transaction = new StoreTransaction(parties, this.#next);
+      const handover = offer(parties, this.#next);
       try {
-        await transaction.apply(records);
+        await handover.apply();
         if (!log.isOpen) return;
-        if (transaction.lastData > 0) this.#lastData = transaction.lastData;
-        return this.#advance(transaction.last);
+        if (handover.lastData > 0) this.#lastData = handover.lastData;
+        return this.#advance(handover.last);
       } catch (error) {
         if (!log.isOpen) return;
-        const answer = await this.#dialogue.ask(error, this.#next, transaction.last, attempt);
+        const answer = await this.#dialogue.ask(error, this.#next, handover.last, attempt);
         if (answer === null) return;
-        if (answer === "skip") return this.#skips.search(this.#next, transaction.last);
+        if (hasMoved(error)) return await this.#start();
+        if (answer === "skip") return this.#skips.search(this.#next, handover.last);
         while (pace.mustGiveWay()) await pace.giveWay();
         if (!this.#dialogue.goesOn) return;
       }
@@ -378,4 +383,20 @@ function checkpointRecords({ positions }: ConsumableLog): number {
 
 function isCheckpointDue(log: ConsumableLog, unconfirmed: number): boolean {
   return unconfirmed > 0 && (log.isRoomWanted || unconfirmed >= checkpointRecords(log));
+}
+
+/**
+ * Up to where a checkpoint is due: `undefined` for everything applied, null for nothing. A store
+ * that tells what it has durably is not asked to sync, so that runs can be on their way meanwhile.
+ */
+function dueCheckpoint(
+  log: ConsumableLog,
+  { encodedRuns }: TakenConsumer,
+  applied: LSN,
+  confirmed: LSN,
+): LSN | undefined | null {
+  const durable = encodedRuns?.durableLsn;
+  if (durable !== undefined && isCheckpointDue(log, durable - confirmed)) return durable;
+  const mustSync = durable === undefined || log.isRoomWanted;
+  return mustSync && isCheckpointDue(log, applied - confirmed) ? undefined : null;
 }

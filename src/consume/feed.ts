@@ -2,8 +2,10 @@
 // has.
 
 import type { Turn } from "../../ffi/turn.ts";
+import type { EncodedRuns } from "../arguments/encoded_runs.ts";
 import { writeBoth } from "../engine/header_keeper.ts";
 import type { Bounds } from "../engine/holds.ts";
+import { encodedRun, type MarkedRun } from "../engine/encoded_run.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
@@ -83,15 +85,18 @@ export class Feed implements ConsumableLog {
   }
 
   readRun(first: LSN, count: number): WALRecord[] {
-    const { health, memory, slots } = this.#log;
-    health.mustBeGood("consume");
-    const { durable } = this.positions;
-    let last = Math.min(durable, first + count - 1);
-    while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
+    const last = endOfRun(this.#log, first, count);
     // This also verifies the record whose flag ended the run.
-    const records = copyRecords(memory, first, last);
+    const records = copyRecords(this.#log.memory, first, last);
     this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
     return records;
+  }
+
+  encodeRun(first: LSN, count: number, { prefixBytes, allocate }: EncodedRuns): MarkedRun {
+    const last = endOfRun(this.#log, first, count);
+    const run = encodedRun(this.#log.memory, this.lineage, first, last, prefixBytes, allocate);
+    this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
+    return run;
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
@@ -154,4 +159,13 @@ async function giveWay(feed: Feed, { holds, commit }: EngineParts): Promise<void
   await feed.confirm(confirmed, false);
   if (holds.get(name)?.isLost !== true) throw feed.watch.stats().lastError;
   await commit.join().shared; // the header lets the appends in
+}
+
+/** Where a run of about `count` records ends, with a whole batch. */
+function endOfRun({ health, memory, slots, positions }: EngineParts, first: LSN, count: number): LSN {
+  health.mustBeGood("consume");
+  const { durable } = positions;
+  let last = Math.min(durable, first + count - 1);
+  while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
+  return last;
 }

@@ -3,8 +3,7 @@
 import type { JoinedRuns } from "../arguments/joined_runs.ts";
 import { changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
-import type { ConsumableLog } from "./consumer.ts";
-import type { Pace } from "./pace.ts";
+import type { Handover, HandoverParties } from "./offered.ts";
 
 /** The most records in one transaction. */
 const MOST_RECORDS = 16_384;
@@ -13,30 +12,21 @@ const MOST_MS = 100;
 /** After a run of so many records, more are probably about to become durable. */
 const BULK_RECORDS = 256;
 
-/** What a transaction needs of its consumer. */
-export interface TransactionParties {
-  readonly log: ConsumableLog;
-  readonly runs: JoinedRuns;
-  readonly pace: Pace;
-  /** False once the consumer is stopped, or the log is closed. */
-  readonly goesOn: () => boolean;
-  /** Records after which a checkpoint is due. */
-  readonly checkpointRecords: number;
-}
-
 /** One transaction. */
-export class StoreTransaction {
-  readonly #parties: TransactionParties;
+export class StoreTransaction implements Handover {
+  readonly #parties: HandoverParties;
+  readonly #runs: JoinedRuns;
   readonly #first: LSN;
+  readonly #firstRun: readonly WALRecord[];
   readonly #beginMs: number;
-  /** The last record that was handed to the store. */
   last: LSN;
-  /** The last one of them that is no checkpoint; 0 if there is none. */
   lastData: LSN = 0;
 
-  constructor(parties: TransactionParties, first: LSN) {
+  constructor(parties: HandoverParties, runs: JoinedRuns, first: LSN) {
     this.#parties = parties;
+    this.#runs = runs;
     this.#first = first;
+    this.#firstRun = parties.log.readRun(first, parties.pace.records);
     this.#beginMs = parties.log.nowMs();
     this.last = first;
   }
@@ -45,10 +35,11 @@ export class StoreTransaction {
    * Applies a run, and further ones for as long as there are records. Others have their turns
    * between the runs. If it rejects, the store has taken back all of them.
    */
-  async apply(records: readonly WALRecord[]): Promise<void> {
-    const { runs, pace } = this.#parties;
+  async apply(): Promise<void> {
+    const { pace } = this.#parties;
+    const runs = this.#runs;
     runs.begin();
-    for (let run: readonly WALRecord[] | null = records; run !== null; run = this.#readMore()) {
+    for (let run: readonly WALRecord[] | null = this.#firstRun; run !== null; run = this.#readMore()) {
       await this.#applyRun(run);
       pace.endRun();
       if (!this.#hasRoom) break;
@@ -60,12 +51,12 @@ export class StoreTransaction {
   }
 
   async #applyRun(records: readonly WALRecord[]): Promise<void> {
-    const { runs, pace, log } = this.#parties;
+    const { pace, log } = this.#parties;
     this.last = records[records.length - 1]!.lsn;
     const data = records.filter(({ opType }) => changesStore(opType));
     if (data.length === 0) return;
     const run = { logId: log.lineage.logId, firstLsn: data[0]!.lsn, lastLsn: data[data.length - 1]!.lsn };
-    await pace.handOver(data.length, true, () => runs.apply(data, run));
+    await pace.handOver(data.length, true, () => this.#runs.apply(data, run));
     this.lastData = run.lastLsn;
   }
 

@@ -26,9 +26,14 @@ export function copyRecords(source: ReadSource, first: LSN, last: LSN): WALRecor
   return records;
 }
 
+/** Makes bytes for a copy. What is in them is written over, or stays before the copy. */
+export type Allocate = (size: number) => Uint8Array<ArrayBuffer>;
+
+const allocateZeros: Allocate = (size) => new Uint8Array(size);
+
 /** As `copySlots()`, each record verified. @param base so many bytes come before the copy. */
-export function copyVerified(source: ReadSource, first: LSN, last: LSN, base = 0): Slots {
-  return copySlots(source, first, last, verifyAll, base);
+export function copyVerified(source: ReadSource, first: LSN, last: LSN, base = 0, allocate = allocateZeros): Slots {
+  return copySlots(source, first, last, verifyAll, base, allocate);
 }
 
 /** @throws the error that `damage()` makes. */
@@ -41,10 +46,17 @@ function verifyAll(source: ReadSource, slots: Slots, slot: number, lsn: LSN, cou
  * A copy of the slots of `first` to `last`, which are not verified. Slot 0 of the copy has `first`.
  *
  * @param check looks at each run before it is copied.
- * @param base so many zeros come before the copy.
+ * @param base so many bytes come before the copy.
  */
-export function copySlots(source: ReadSource, first: LSN, last: LSN, check?: typeof verifyAll, base = 0): Slots {
-  const bytes = new Uint8Array(base + (last - first + 1) * RECORD_BYTES);
+export function copySlots(
+  source: ReadSource,
+  first: LSN,
+  last: LSN,
+  check?: typeof verifyAll,
+  base = 0,
+  allocate = allocateZeros,
+): Slots {
+  const bytes = allocate(base + (last - first + 1) * RECORD_BYTES);
   forEachRun(source, first, last, (slots, slot, lsn, count) => {
     check?.(source, slots, slot, lsn, count);
     bytes.set(slots.bytesOf(slot, count), base + (lsn - first) * RECORD_BYTES);

@@ -37,10 +37,15 @@ export class JetStreamCalls {
   }
 
   /** Waits for an answer, for a limited time. @throws {WALShipError} or {MovedOn} */
-  async answer<T>(call: () => Promise<T>): Promise<T> {
+  answer<T>(call: () => Promise<T>): Promise<T> {
+    return this.timed(() => within(this.#timeoutMs, call));
+  }
+
+  /** Waits for the answer to a call that has a time limit of its own. */
+  async timed<T>(call: () => Promise<T>): Promise<T> {
     try {
       if (this.target.connection.isClosed()) throw new Error("the connection is closed");
-      return await within(this.#timeoutMs, call);
+      return await call();
     } catch (error) {
       throw this.#meaning(error);
     }

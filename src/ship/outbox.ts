@@ -14,6 +14,7 @@
 
 import { WALShipError } from "../errors.ts";
 import type { AppliedRun, LSN, WALShipFault } from "../types.ts";
+import type { Buffers } from "./buffers.ts";
 import { MovedOn, type Target } from "./ports.ts";
 import { writeShipment } from "./shipment.ts";
 import { isSameRun, lastLsnOf, readEnd, type RunName, type TargetEnd } from "./target_end.ts";
@@ -24,7 +25,9 @@ const MOST_REFUSALS = 8;
 /** A message that the target has not confirmed. */
 interface Unconfirmed {
   readonly run: AppliedRun;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How often it was sent. */
+  attempts: number;
   /** Settles when the last attempt to send it has ended. Never rejects. */
   sending: Promise<void>;
 }
@@ -38,14 +41,17 @@ export interface OutboxOptions {
   readonly after: RunName | null;
   /** The last LSN that need not be sent. */
   readonly sentLsn: LSN;
+  /** Gets the bytes of confirmed messages. */
+  readonly buffers: Buffers;
 }
 
 /** The messages of one start. */
 export class Outbox {
   /** Everything up to this LSN is stored or on its way. Nobody else changes it. */
   sentLsn: LSN;
-  readonly #target: Target;
-  readonly #names: readonly string[];
+  /** Everything up to this LSN is known to be stored. Nobody else changes it. */
+  confirmedLsn: LSN;
+  readonly #options: OutboxOptions;
   readonly #name: string;
   /** The last run that is known to be stored. */
   #stored: RunName | null;
@@ -61,12 +67,11 @@ export class Outbox {
   /** A failure that only a new start can end. */
   #failure: WALShipError | null = null;
 
-  constructor({ target, names, after, sentLsn }: OutboxOptions) {
-    this.#target = target;
-    this.#names = [...names];
-    this.#name = names.at(-1)!;
-    this.#stored = after;
-    this.sentLsn = sentLsn;
+  constructor(options: OutboxOptions) {
+    this.#options = { ...options, names: [...options.names] };
+    this.#name = options.names.at(-1)!;
+    this.#stored = options.after;
+    this.sentLsn = this.confirmedLsn = options.sentLsn;
   }
 
   /** The log of the last run that is stored or on its way; null if there is none. */
@@ -80,10 +85,10 @@ export class Outbox {
   }
 
   /** Sends a run after those before it. Waits until fewer than `most` are on their way. */
-  async send(run: AppliedRun, encode: () => Uint8Array, most: number): Promise<void> {
+  async send(run: AppliedRun, encode: (name: string) => Uint8Array<ArrayBuffer>, most: number): Promise<void> {
     if (!this.#hasClaimed) await this.#claim();
     await this.waitFor(most - 1);
-    const unconfirmed = { run, bytes: writeShipment(encode(), this.#name), sending: Promise.resolve() };
+    const unconfirmed = { run, bytes: encode(this.#name), attempts: 0, sending: Promise.resolve() };
     this.#queue.push(unconfirmed);
     this.#send(unconfirmed);
   }
@@ -113,7 +118,7 @@ export class Outbox {
     if (this.#failure !== null) throw this.#failure;
     if (this.#trouble === null) return;
     await this.settle();
-    const end = await readEnd(this.#target);
+    const end = await readEnd(this.#options.target);
     this.#drop(end);
     this.#trouble = null;
     this.#storedPlace = this.#sentPlace = end.place;
@@ -124,17 +129,17 @@ export class Outbox {
   /** Takes the target over from the shipper before. */
   async #claim(): Promise<void> {
     for (let refusals = 0;; refusals++) {
-      let end = await readEnd(this.#target);
+      let end = await readEnd(this.#options.target);
       this.#checkBeginning(end);
       if (end.owner !== this.#name) {
         try {
           const bytes = writeShipment(null, this.#name);
-          await this.#target.append({ after: end.place, shipper: this.#name, isClaim: true, bytes });
+          await this.#options.target.append({ after: end.place, shipper: this.#name, isClaim: true, bytes });
         } catch (error) {
           if (error instanceof MovedOn && refusals < MOST_REFUSALS) continue;
           throw error;
         }
-        end = await readEnd(this.#target);
+        end = await readEnd(this.#options.target);
         this.#checkBeginning(end);
         if (end.owner !== this.#name) throw this.#fenced(end);
       }
@@ -154,8 +159,13 @@ export class Outbox {
     const { run, bytes } = unconfirmed;
     const after = this.#sentPlace++;
     this.sentLsn = run.lastLsn;
-    unconfirmed.sending = this.#target.append({ after, shipper: this.#name, isClaim: false, bytes }).then(
-      () => this.#confirm(unconfirmed, after + 1),
+    unconfirmed.attempts++;
+    unconfirmed.sending = this.#options.target.append({ after, shipper: this.#name, isClaim: false, bytes }).then(
+      () => {
+        this.#confirm(unconfirmed, after + 1);
+        // Of a message that was sent twice, one may still be on its way.
+        if (unconfirmed.attempts === 1) this.#options.buffers.give(bytes);
+      },
       (error) => {
         // The first one says what happened. Those after it are refused because of it.
         this.#trouble ??= error;
@@ -169,6 +179,7 @@ export class Outbox {
     if (index < 0) return;
     const { logId, lastLsn } = unconfirmed.run;
     this.#stored = { logId, lastLsn, shipper: this.#name };
+    this.confirmedLsn = lastLsn;
     this.#storedPlace = place;
     this.#queue.splice(0, index + 1);
   }
@@ -182,6 +193,7 @@ export class Outbox {
     const index = this.#queue.findIndex((message) => message.run.lastLsn === run?.lastLsn);
     if (run === null || run.shipper !== this.#name || index < 0) throw this.#lost(end);
     this.#stored = run;
+    this.confirmedLsn = run.lastLsn;
     this.#queue.splice(0, index + 1);
   }
 
@@ -193,7 +205,7 @@ export class Outbox {
 
   #fenced({ owner, run }: TargetEnd): WALShipError {
     // A late claim of an earlier start is no other shipper's.
-    const fault = owner !== null && this.#names.includes(owner) ? "moved" : "fenced";
+    const fault = owner !== null && this.#options.names.includes(owner) ? "moved" : "fenced";
     return this.fail(fault, `another shipper has taken over, and the target ends with LSN ${lastLsnOf(run, 0)}`);
   }
 }

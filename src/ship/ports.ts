@@ -27,6 +27,7 @@ export interface Outgoing {
   readonly shipper: string;
   /** True for the first message of a shipper. */
   readonly isClaim: boolean;
+  /** They are used for another message once the engine has confirmed this one. */
   readonly bytes: Uint8Array;
 }
 

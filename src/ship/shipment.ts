@@ -26,7 +26,8 @@ const VERSION_AT = 8;
 const SHIPPER_AT = 16;
 const SHIPPER_BYTES = 16;
 const CRC_AT = 60;
-const SHIPMENT_HEADER_BYTES = 64;
+/** Bytes before the run. */
+export const SHIPMENT_HEADER_BYTES = 64;
 
 /** A claim. */
 export interface Claim {
@@ -63,12 +64,17 @@ export function mostRecords(bytes: number): number {
 /** Puts the header before a run; the header alone is a claim. */
 export function writeShipment(run: Uint8Array | null, shipper: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(SHIPMENT_HEADER_BYTES + (run?.length ?? 0));
+  if (run !== null) bytes.set(run, SHIPMENT_HEADER_BYTES);
+  return sealShipment(bytes, shipper);
+}
+
+/** Writes the header into the first bytes of a shipment, which are zeros. @returns the shipment. */
+export function sealShipment<Bytes extends Uint8Array>(bytes: Bytes, shipper: string): Bytes {
   bytes.set(MAGIC, 0);
-  const view = new DataView(bytes.buffer);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SHIPMENT_HEADER_BYTES);
   view.setUint32(VERSION_AT, VERSION, true);
   bytes.set(logIdBytes(shipper), SHIPPER_AT);
   view.setInt32(CRC_AT, checksum(bytes), true);
-  if (run !== null) bytes.set(run, SHIPMENT_HEADER_BYTES);
   return bytes;
 }
 

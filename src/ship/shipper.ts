@@ -1,11 +1,22 @@
 // The store that ships: a consumer gives it runs, and it puts them into a target.
 
 import { WALShipError } from "../errors.ts";
+import { type EncodedRuns, offerEncodedRuns } from "../arguments/encoded_runs.ts";
+import { assert } from "../assert.ts";
 import { encodeRun } from "../runs.ts";
 import type { AppliedRun, BatchStore, LSN, WALRecord } from "../types.ts";
+import { Buffers } from "./buffers.ts";
 import { Outbox } from "./outbox.ts";
 import type { Target } from "./ports.ts";
-import { mostRecords, newShipperId, readRecords, shipmentBytes } from "./shipment.ts";
+import {
+  mostRecords,
+  newShipperId,
+  readRecords,
+  sealShipment,
+  SHIPMENT_HEADER_BYTES,
+  shipmentBytes,
+  writeShipment,
+} from "./shipment.ts";
 import { lastLsnOf, readEnd, type TargetEnd } from "./target_end.ts";
 
 /** What `shipTo()` was given. */
@@ -40,6 +51,7 @@ export class TargetShipper implements Shipper {
   readonly #options: ShipperOptions;
   /** Each start of a consumer has a name of its own. The newest is the last. */
   readonly #names: string[] = [];
+  readonly #buffers = new Buffers();
   /** Null before a consumer has begun. */
   #outbox: Outbox | null = null;
   #warnings: readonly string[] = [];
@@ -47,6 +59,7 @@ export class TargetShipper implements Shipper {
   constructor(target: Target, options: ShipperOptions) {
     this.#target = target;
     this.#options = options;
+    offerEncodedRuns(this, this.applyBatch, this.#encodedRuns());
   }
 
   get warnings(): readonly string[] {
@@ -60,7 +73,13 @@ export class TargetShipper implements Shipper {
     const end = await readEnd(this.#target);
     const sentLsn = this.#beginning(end);
     this.#names.push(newShipperId());
-    this.#outbox = new Outbox({ target: this.#target, names: this.#names, after: end.run, sentLsn });
+    this.#outbox = new Outbox({
+      target: this.#target,
+      names: this.#names,
+      after: end.run,
+      sentLsn,
+      buffers: this.#buffers,
+    });
     return sentLsn;
   }
 
@@ -79,8 +98,32 @@ export class TargetShipper implements Shipper {
     const run = { logId, firstLsn: outbox.sentLsn + 1, lastLsn };
     this.#checkSize(outbox, run);
     const first = records.findIndex(({ lsn }) => lsn >= run.firstLsn);
-    const encode = () => encodeRun(first === 0 ? records : records.slice(first), run).bytes;
+    const encode = (name: string) =>
+      writeShipment(encodeRun(first === 0 ? records : records.slice(first), run).bytes, name);
     await outbox.send(run, encode, this.#options.inFlight);
+  }
+
+  /** For consumers of a log in this process. All others use `applyBatch()`. */
+  #encodedRuns(): EncodedRuns {
+    const position = (of: (outbox: Outbox) => LSN) => this.#outbox === null ? 0 : of(this.#outbox);
+    return {
+      get next() {
+        return position(({ sentLsn }) => sentLsn + 1);
+      },
+      get durableLsn() {
+        return position(({ confirmedLsn }) => confirmedLsn);
+      },
+      prefixBytes: SHIPMENT_HEADER_BYTES,
+      allocate: (size) => this.#buffers.take(size),
+      apply: async (bytes, run) => {
+        const outbox = this.#outbox!;
+        await outbox.mend();
+        assert(run.firstLsn === outbox.sentLsn + 1, "an encoded run begins after the last one");
+        this.#checkLog(outbox, run.logId);
+        this.#checkSize(outbox, run);
+        await outbox.send(run, (name) => sealShipment(bytes, name), this.#options.inFlight);
+      },
+    };
   }
 
   async sync(): Promise<void> {

@@ -2,6 +2,7 @@
 // that die, are replaced, and come back as zombies.
 
 import { assert, assertEquals } from "@std/assert";
+import { encodedRunsOf } from "../../src/arguments/encoded_runs.ts";
 import { decodeRun, encodeRun } from "../../src/runs.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { readShipment } from "../../src/ship/shipment.ts";
@@ -80,8 +81,18 @@ class Sender {
     }
     const later = ends.filter((end) => end >= this.next);
     const lastLsn = later[Math.min(later.length - 1, this.#random.below(4))]!;
-    const given = records.slice(this.next - 1, lastLsn).filter(({ opType }) => opType !== OpType.Checkpoint);
-    await this.shipper.applyBatch(given, { logId, firstLsn: given[0]!.lsn, lastLsn });
+    const runs = encodedRunsOf(this.shipper, this.shipper.applyBatch)!;
+    if (runs.next === this.next && this.#random.below(4) > 0) {
+      const run = { logId, firstLsn: this.next, lastLsn };
+      const encoded = encodeRun(records.slice(this.next - 1, lastLsn), run).bytes;
+      const bytes = runs.allocate(runs.prefixBytes + encoded.length);
+      bytes.set(encoded, runs.prefixBytes);
+      await runs.apply(bytes, run);
+    } else {
+      const given = records.slice(this.next - 1, lastLsn).filter(({ opType }) => opType !== OpType.Checkpoint);
+      await this.shipper.applyBatch(given, { logId, firstLsn: given[0]!.lsn, lastLsn });
+    }
+    assert(runs.durableLsn >= this.confirmed && runs.durableLsn < runs.next, "what is confirmed was sent");
     this.next = lastLsn + 1;
     return false;
   }

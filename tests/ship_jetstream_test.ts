@@ -526,7 +526,10 @@ test("shipTo() and followFrom() work over TLS", async () => {
   ]);
   assertEquals(made.status, 0);
   await using server = await NatsServer.start(`tls { cert_file: "${cert}", key_file: "${key}" }`);
-  const connection = await server.connect({ servers: `localhost:${server.port}`, tls: { caFile: cert } });
+  const connection = await server.connect({
+    servers: server.address.replace("127.0.0.1", "localhost"),
+    tls: { caFile: cert },
+  });
   await (await jetstreamManager(connection)).streams.add({ name: "LOG", subjects: [`${SUBJECT}.*`] });
   const target = { connection, jetstream: jetstream(connection), stream: "LOG", subject: SUBJECT };
   await using wal = WAL.open(null, { size: 1 << 20 });

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import type { JetStream } from "../../src/ship/jetstream.ts";
 import { Child } from "./child.ts";
 import { freePort } from "./free_port.ts";
+import type { Host } from "./network.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
 /** Why tests with a server are skipped here; false if they run. */
@@ -21,21 +22,24 @@ export const noNats: string | false = spawnSync("nats-server", ["--version"]).st
 export const STREAM = "LOG";
 export const SUBJECT = "log";
 
+const LOOPBACK = "127.0.0.1";
+
 /** What a test has of a server: connections, and streams of its own. */
 class Tenant implements AsyncDisposable {
-  readonly port: number;
+  /** Address and port. */
+  readonly address: string;
   readonly #suffix: string;
   readonly #connections: NatsConnection[] = [];
 
-  constructor(port: number, suffix: string = "") {
-    this.port = port;
+  constructor(address: string, suffix: string = "") {
+    this.address = address;
     this.#suffix = suffix;
   }
 
   /** A connection that outlives outages. */
   async connect(options: ConnectionOptions = {}): Promise<NatsConnection> {
     const connection = await connect({
-      servers: `127.0.0.1:${this.port}`,
+      servers: this.address,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 50,
       ...options,
@@ -62,13 +66,13 @@ class Tenant implements AsyncDisposable {
 /** A server. Its data survives a kill. */
 export class NatsServer extends Tenant {
   readonly directory: TempDir;
-  readonly #config: string;
+  readonly #command: readonly string[];
   #child: Child | null = null;
 
-  private constructor(port: number, directory: TempDir, config: string) {
-    super(port);
+  private constructor(address: string, directory: TempDir, config: string, wrapper: readonly string[]) {
+    super(address);
     this.directory = directory;
-    this.#config = config;
+    this.#command = [...wrapper, "nats-server", "--config", config];
   }
 
   /**
@@ -76,19 +80,20 @@ export class NatsServer extends Tenant {
    *
    * @param config more lines of its configuration.
    * @param store where it keeps its data, a directory of its own by default.
+   * @param host where it runs.
    */
-  static async start(config: string = "", store?: string): Promise<NatsServer> {
+  static async start(config: string = "", store?: string, host?: Host): Promise<NatsServer> {
     const directory = tempDir();
-    const port = await freePort();
-    const file = writeConfig(directory.path, port, config, store);
-    const server = new NatsServer(port, directory, file);
+    const address = `${host?.address ?? LOOPBACK}:${await freePort()}`;
+    const file = writeConfig(directory.path, address, config, store);
+    const server = new NatsServer(address, directory, file, host?.wrapper ?? []);
     await server.restart();
     return server;
   }
 
   /** Starts the server again, after a kill. */
   async restart(): Promise<void> {
-    this.#child = new Child(["nats-server", "--config", this.#config], { timeoutMs: 3_600_000 });
+    this.#child = new Child(this.#command, { timeoutMs: 3_600_000 });
     const child = this.#child;
     let hasEnded = false;
     child.result.then(() => hasEnded = true, () => hasEnded = true);
@@ -111,21 +116,21 @@ export class NatsServer extends Tenant {
   }
 }
 
-let commonPort: Promise<number> | null = null;
+let common: Promise<string> | null = null;
 let tenants = 0;
 
 /** A place in a server that the tests of a process have in common. Nobody stops or kills it. */
 export async function commonNats(): Promise<Tenant> {
-  commonPort ??= startCommon();
-  return new Tenant(await commonPort, String(++tenants));
+  common ??= startCommon();
+  return new Tenant(await common, String(++tenants));
 }
 
 /** Starts a server that ends with this process, however that ends: its input is closed then. */
-async function startCommon(): Promise<number> {
+async function startCommon(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "wal-nats-"));
-  const port = await freePort();
+  const address = `${LOOPBACK}:${await freePort()}`;
   const script = 'nats-server --config "$1/nats.conf" & read -r _; kill -9 $!; wait; rm -rf "$1"';
-  writeConfig(directory, port);
+  writeConfig(directory, address);
   const child = spawn("sh", ["-c", script, "sh", directory], { stdio: ["pipe", "ignore", "pipe"] });
   let said = "";
   await new Promise<void>((resolve, reject) => {
@@ -138,12 +143,12 @@ async function startCommon(): Promise<number> {
   // Node ends only when nothing is left to wait for.
   child.unref();
   for (const pipe of [child.stdin, child.stderr] as Partial<Socket>[]) pipe.unref?.();
-  return port;
+  return address;
 }
 
 /** @returns the path of the configuration. */
-function writeConfig(directory: string, port: number, config: string = "", store = join(directory, "data")): string {
+function writeConfig(directory: string, address: string, config: string = "", store = join(directory, "data")): string {
   const file = join(directory, "nats.conf");
-  writeFileSync(file, `listen: "127.0.0.1:${port}"\njetstream { store_dir: "${store}" }\n${config}`);
+  writeFileSync(file, `listen: "${address}"\njetstream { store_dir: "${store}" }\n${config}`);
   return file;
 }

@@ -550,6 +550,11 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   assertEquals(store.warnings, []);
   await store.appliedLsn();
   assertStringIncludes(store.warnings.join("\n"), "sync");
+  const impatient = await server.connect({ maxReconnectAttempts: 3 });
+  const closing = shipTo({ ...target, connection: impatient, jetstream: jetstream(impatient) });
+  await closing.appliedLsn();
+  assertStringIncludes(closing.warnings.join("\n"), "maxReconnectAttempts: -1");
+  assertEquals(store.warnings.join("\n").includes("maxReconnectAttempts"), false);
   const memory = await server.target({ name: "MEM", subjects: ["mem.*"], storage: "memory" as never });
   const inMemory = shipTo({ ...memory.target, subject: "mem" });
   await inMemory.appliedLsn();

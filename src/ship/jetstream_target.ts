@@ -2,7 +2,7 @@
 
 import { WALShipError } from "../errors.ts";
 import { JetStreamCalls, storedMessage } from "./jetstream_calls.ts";
-import type { JetStream, StreamInfo } from "./jetstream_types.ts";
+import type { JetStream, NatsConnection, StreamInfo } from "./jetstream_types.ts";
 import type { Bounds, Outgoing, StoredMessage, Target } from "./ports.ts";
 
 /** What a server takes by default, for a connection that has not met its server. */
@@ -37,7 +37,7 @@ export class JetStreamTarget implements Target {
       );
     }
     this.#maxMessage = config.max_msg_size > 0 ? config.max_msg_size : Infinity;
-    return [...warningsOf(config, connection.info?.version ?? "")];
+    return [...connectionWarnings(connection), ...warningsOf(config, connection.info?.version ?? "")];
   }
 
   bounds(): Promise<Bounds> {
@@ -59,6 +59,14 @@ export class JetStreamTarget implements Target {
     // The client gives up by itself. A second timer for each message would be a cost for nothing.
     await this.#calls.timed(() => jetstream.publish(`${subject}.${shipper}`, bytes, { timeout: timeoutMs, expect }));
   }
+}
+
+/** What an operator should know of the connection, which the caller has opened. */
+function* connectionWarnings({ options }: NatsConnection): Generator<string> {
+  const { reconnect, maxReconnectAttempts = -1 } = options ?? {};
+  if (reconnect !== false && maxReconnectAttempts < 0) return;
+  yield "The connection gives up when the server is down for a while, and shipping then ends; " +
+    "connect with maxReconnectAttempts: -1";
 }
 
 /** What an operator should know of a stream. */

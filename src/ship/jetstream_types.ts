@@ -19,6 +19,8 @@ export interface JetStream {
 export interface NatsConnection {
   /** What the server said of itself. */
   readonly info?: { readonly max_payload: number; readonly version: string } | undefined;
+  /** What it was opened with, where the client shows that. */
+  readonly options?: { readonly reconnect?: boolean; readonly maxReconnectAttempts?: number } | undefined;
   /** True once the connection is closed for good. */
   isClosed(): boolean;
 }

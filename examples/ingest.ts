@@ -31,6 +31,7 @@ it goes on. At the end everything is checked. It takes a second or more, so that
   --size BYTES       size of the log, from 65536 (default: 131072, so that slots are reused)
   --outstanding N    inserts that may wait for the medium at the same time (default: 64)
   --store FILE       the SQLite store (default: a new one, removed at the end)
+  --ship nats        ship the log by a nats-server of its own to a follower, which is killed once, and compare both stores
   --keep             keep the working directory
   --help             this text
 
@@ -49,6 +50,7 @@ interface Options {
   logBytes: number;
   outstanding: number;
   storePath: string | null;
+  ship: boolean;
   keep: boolean;
 }
 
@@ -62,6 +64,7 @@ function readOptions(): Options | "help" {
       size: { type: "string", default: String(2 ** 17) },
       outstanding: { type: "string", default: "64" },
       store: { type: "string" },
+      ship: { type: "string" },
       keep: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -70,12 +73,14 @@ function readOptions(): Options | "help" {
   const root = resolve(values.dir ?? positionals[0] ?? fileURLToPath(new URL("..", import.meta.url)));
   if (positionals.length > 1) throw new RangeError(`one directory, not ${positionals.length}`);
   if (!existsSync(root) || !statSync(root).isDirectory()) throw new RangeError(`${root} is no directory`);
+  if (values.ship !== undefined && values.ship !== "nats") throw new RangeError(`--ship ${values.ship}: only nats`);
   return {
     root,
     kills: toInteger("--kills", values.kills, 0, MOST_KILLS),
     logBytes: toInteger("--size", values.size, 2 ** 16, 2 ** 32),
     outstanding: toInteger("--outstanding", values.outstanding, 1, 4096),
     storePath: values.store === undefined ? null : resolve(values.store),
+    ship: values.ship !== undefined,
     keep: values.keep,
   };
 }
@@ -87,11 +92,12 @@ function toInteger(name: string, text: string, least: number, most: number): num
 }
 
 /** Runs this file as the child, on the runtime at hand and with no more rights than needed. */
-function childCommand(jobPath: string, job: Job): Command {
-  const script = [fileURLToPath(import.meta.url), "--child", jobPath];
+function childCommand(job: Job, ...words: string[]): Command {
+  const script = [fileURLToPath(import.meta.url), ...words];
   if (!("Deno" in globalThis)) return { program: process.execPath, arguments: script };
   const writable = [job.logPath, job.storePath].map(dirname).join(",");
   const rights = ["--no-prompt", "--allow-read", `--allow-write=${writable}`, "--allow-ffi"];
+  if (job.server !== null) rights.push("--allow-env", `--allow-net=${job.server}`);
   return { program: process.execPath, arguments: ["run", "--quiet", ...rights, ...script] };
 }
 
@@ -105,6 +111,21 @@ function copyRemains(job: Job, directory: string): { logPath: string; storePath:
   };
   copy(`${job.storePath}-wal`);
   return { logPath: copy(job.logPath), storePath: copy(job.storePath) };
+}
+
+/** Starts a process that feeds a second store from the server. */
+async function startFollower(job: Job, server: string, work: string) {
+  const { differences, FollowingProcess } = await import("./ingest/ship.ts");
+  const [storePath, endPath] = [join(work, "follower.db"), join(work, "follower.end")];
+  const command = childCommand(job, "--follower", server, storePath, endPath);
+  const follower = new FollowingProcess(command, endPath);
+  const compare = async () => {
+    await follower.finish();
+    const found = differences(job.storePath, storePath);
+    if (found.length === 0) console.log(`The follower, killed ${count(follower.kills, "time")}, has what the store has.`);
+    return found;
+  };
+  return { follower, compare };
 }
 
 /** @returns the exit code. */
@@ -126,12 +147,16 @@ async function ingest(options: Options, work: string): Promise<number> {
     storePath: options.storePath ?? join(work, "ingest.db"),
     outstanding: options.outstanding,
     paceMs: leastMs / files.length,
+    server: options.ship ? await (await import("./ingest/ship.ts")).startServer(work) : null,
   };
   const jobPath = join(work, "job.json");
   writeJob(jobPath, job);
 
   const lives: Life[] = [];
-  const supervisor = new Supervisor(childCommand(jobPath, job), () => {
+  const shipped = job.server === null ? null : await startFollower(job, job.server, work);
+  const supervisor = new Supervisor(childCommand(job, "--child", jobPath), () => {
+    const half = 2 * supervisor.acknowledged.size >= files.length;
+    if (half && shipped?.follower.kills === 0) shipped.follower.kill();
     drawBar(supervisor.acknowledged.size, files.length, lives.length + 1);
   });
   const { problems, acknowledged } = supervisor;
@@ -159,6 +184,7 @@ async function ingest(options: Options, work: string): Promise<number> {
   if (last.isDone) {
     const expectation = { files, acknowledged, leastStoreLsn: supervisor.storeLsn, complete: true };
     problems.push(...audit(job.logPath, job.storePath, expectation).problems);
+    if (shipped !== null) problems.push(...await shipped.compare());
   } else {
     problems.push(`child ${lives.length} failed: ${last.failure}`);
   }
@@ -178,6 +204,11 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  const why = options.ship ? (await import("./ingest/ship.ts")).whyNoServer() : null;
+  if (why !== null) {
+    console.error(why);
+    return 2;
+  }
   const work = mkdtempSync(join(tmpdir(), "ingest-"));
   if (options.keep) console.log(`working directory: ${work}`);
   else process.once("exit", () => rmSync(work, { recursive: true, force: true, maxRetries: 3 }));
@@ -190,5 +221,10 @@ async function main(): Promise<number> {
   }
 }
 
-if (process.argv[2] === "--child") await runChild(process.argv[3]!);
+const [role, ...words] = process.argv.slice(2);
+if (role === "--child") await runChild(words[0]!);
+else if (role === "--follower") {
+  const { runFollower } = await import("./ingest/ship.ts");
+  await runFollower(...words as [server: string, storePath: string, endPath: string]);
+}
 else process.exitCode = await main();

@@ -11,6 +11,7 @@ import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { type ChildResult, projectUrl, runScript, runSnippet, spawnScript } from "./support/child.ts";
 import { makeRecord } from "./support/store_records.ts";
+import { noNats } from "./support/nats.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -197,10 +198,15 @@ function makeTree(directory: TempDir, files: number = 60): string {
   return root;
 }
 
-function runIngest(directory: TempDir, args: readonly string[]): Promise<ChildResult> {
+function runIngest(
+  directory: TempDir,
+  args: readonly string[],
+  denoFlags: readonly string[] = INGEST_FLAGS,
+  env: Readonly<Record<string, string>> = {},
+): Promise<ChildResult> {
   const temporary = directory.join("tmp");
   mkdirSync(temporary, { recursive: true });
-  return runScript("examples/ingest.ts", { args, denoFlags: INGEST_FLAGS, env: { TMPDIR: temporary } });
+  return runScript("examples/ingest.ts", { args, denoFlags, env: { TMPDIR: temporary, ...env } });
 }
 
 test("examples/ingest.ts is killed twice and has every file in the end", async () => {
@@ -219,6 +225,23 @@ test("examples/ingest.ts is killed twice and has every file in the end", async (
   }
   assertMatch(stdout, /All 60 files are in the store, once and right, after 2 SIGKILLs\.\n$/);
   assertEquals(existsSync(directory.join("tmp")) && (await readTree(directory.join("tmp"))).files, []);
+});
+
+test("examples/ingest.ts ships to a follower that is killed, and compares both stores", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory);
+  const flags = [...INGEST_FLAGS, "--allow-net=127.0.0.1"];
+  const { code, stdout, stderr } = await runIngest(directory, [root, "--kills", "1", "--ship", "nats"], flags);
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertStringIncludes(stdout, "The follower, killed 1 time, has what the store has.\n");
+}, { skip: noNats });
+
+test("examples/ingest.ts says that it needs a server to ship", async () => {
+  using directory = tempDir();
+  const root = makeTree(directory, 2);
+  const { code, stdout, stderr } = await runIngest(directory, [root, "--ship", "nats"], INGEST_FLAGS, { PATH: "/none" });
+  assertEquals([code, stdout], [2, ""]);
+  assertStringIncludes(stderr, "there is none: install it");
 });
 
 test("examples/ingest.ts speaks of one file as of one, and says that a small tree was slowed down", async () => {

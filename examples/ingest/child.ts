@@ -3,13 +3,15 @@
 
 import { join } from "node:path";
 import process from "node:process";
-import { type AppliedRun, consume, OpType, WAL, type WALRecord } from "../../mod.ts";
+import { type AppliedRun, consume, type Consumption, OpType, WAL, type WALRecord } from "../../mod.ts";
 import { bytesToHalves, bytesToHex } from "../../src/keys.ts";
+import { shipTo } from "../../src/ship/jetstream.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { type Message, readJob } from "./protocol.ts";
 import { forEachAtOnce, hashFile, type TreeFile } from "./tree.ts";
 
 const REPORT_EVERY_MS = 20;
+const SHIPPER = "ship";
 
 /** A store that reports which runs it has. */
 class ReportingStore extends SQLiteStore {
@@ -21,7 +23,7 @@ class ReportingStore extends SQLiteStore {
 
 /** Does the job in a file. */
 export async function runChild(jobPath: string): Promise<void> {
-  const { root, files, logPath, logBytes, storePath, outstanding, paceMs } = readJob(jobPath);
+  const { root, files, logPath, logBytes, storePath, outstanding, paceMs, server } = readJob(jobPath);
   using store = new ReportingStore(storePath);
   await using wal = WAL.open(logPath, { size: logBytes });
   const missing = findMissing(files, wal, store);
@@ -54,17 +56,30 @@ export async function runChild(jobPath: string): Promise<void> {
   };
 
   const consumer = consume(wal, store);
+  const shipping = server === null ? null : await ship(wal, server);
   try {
-    await Promise.race([consumer.done, ingestAll()]);
+    await Promise.race([consumer.done, shipping?.done ?? consumer.done, ingestAll()]);
     await wal.whenApplied();
+    if (shipping !== null) await wal.whenApplied(undefined, { name: SHIPPER });
   } finally {
     clearInterval(reporter);
     report();
   }
   await consumer.stop();
+  await shipping?.stop();
   wal.close();
   store.close();
   send({ type: "done" });
+}
+
+/** Ships the log beside the store's consumer. Only a run that ships needs the client. */
+async function ship(wal: WAL, server: string): Promise<Consumption> {
+  const { connectTo } = await import("./ship.ts");
+  const target = await connectTo(server);
+  const shipping = consume(wal, shipTo(target), { name: SHIPPER, onError: () => "retry" });
+  const close = () => target.close();
+  shipping.done.then(close, close);
+  return shipping;
 }
 
 /** The files that an earlier life has not logged. */

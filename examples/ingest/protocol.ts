@@ -16,6 +16,8 @@ export interface Job {
   readonly storePath: string;
   /** Inserts that may wait for the medium at the same time. */
   readonly outstanding: number;
+  /** The address of the server to which the log is shipped; null if it is not. */
+  readonly server: string | null;
   /** Milliseconds from one file to the next, at least. */
   readonly paceMs: number;
 }

@@ -122,7 +122,9 @@ async function startFollower(job: Job, server: string, work: string) {
   const compare = async () => {
     await follower.finish();
     const found = differences(job.storePath, storePath);
-    if (found.length === 0) console.log(`The follower, killed ${count(follower.kills, "time")}, has what the store has.`);
+    if (found.length === 0) {
+      console.log(`The follower, killed ${count(follower.kills, "time")}, has what the store has.`);
+    }
     return found;
   };
   return { follower, compare };
@@ -226,5 +228,4 @@ if (role === "--child") await runChild(words[0]!);
 else if (role === "--follower") {
   const { runFollower } = await import("./ingest/ship.ts");
   await runFollower(...words as [server: string, storePath: string, endPath: string]);
-}
-else process.exitCode = await main();
+} else process.exitCode = await main();

@@ -11,7 +11,7 @@ import { MemoryStore } from "../src/stores/memory.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { type ChildResult, projectUrl, runScript, runSnippet, spawnScript } from "./support/child.ts";
 import { makeRecord } from "./support/store_records.ts";
-import { noNats } from "./support/nats.ts";
+import { commonNats, noNats } from "./support/nats.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -138,6 +138,13 @@ test("examples/shards.ts fills four shards, and eight from their stores", async 
   assertEquals([code, stdout, stderr], [0, `${said.join("\n")}\n`, ""]);
 });
 
+test("examples/ship_nats.ts fills the store of another process", async () => {
+  await using nats = await commonNats();
+  const { code, stdout, stderr } = await runScript("examples/ship_nats.ts", { args: [nats.address] });
+  assertEquals([code, stderr], [0, ""], stdout);
+  for (const n of [1, 2, 3, 4, 5]) assertStringIncludes(stdout, `${n} is ${n * n}\n`);
+}, { skip: noNats, sanitize: false });
+
 test("examples/key_value/crash.ts finds each change that the killed server has answered", async () => {
   using directory = tempDir();
   const { code, stdout, stderr } = await runScript("examples/key_value/crash.ts", { env: { TMPDIR: directory.path } });
@@ -239,7 +246,9 @@ test("examples/ingest.ts ships to a follower that is killed, and compares both s
 test("examples/ingest.ts says that it needs a server to ship", async () => {
   using directory = tempDir();
   const root = makeTree(directory, 2);
-  const { code, stdout, stderr } = await runIngest(directory, [root, "--ship", "nats"], INGEST_FLAGS, { PATH: "/none" });
+  const { code, stdout, stderr } = await runIngest(directory, [root, "--ship", "nats"], INGEST_FLAGS, {
+    PATH: "/none",
+  });
   assertEquals([code, stdout], [2, ""]);
   assertStringIncludes(stderr, "there is none: install it");
 });

@@ -1194,7 +1194,7 @@ export const HAZARDS: readonly Hazard[] = [
         "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",
       ],
       "faults/ship_kill_test.ts": [
-        "shipTo() and followFrom() bring each record to each store once, though everything is killed",
+        "shipTo() and followFrom() give each follower the writer's store, though everything is killed",
       ],
       "ship_jetstream_test.ts": [
         "shipTo() and followFrom() go on when the server was killed and comes back",

@@ -429,8 +429,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       ...edit(
         "src/consume/feed.ts",
-        "const { durable } = this.positions;\n    let last",
-        "const durable = this.positions.last;\n    let last",
+        "const { durable } = positions;\n  let last",
+        "const durable = positions.last;\n  let last",
       ),
     ],
     tests: faults("consumer_crash", "histories"),
@@ -1719,8 +1719,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H70",
     edits: edit(
       "src/ship/outbox.ts",
-      "        end = await readEnd(this.#target);\n        this.#checkBeginning(end);\n",
-      "        end = await readEnd(this.#target);\n",
+      "        end = await readEnd(this.#options.target);\n        this.#checkBeginning(end);\n",
+      "        end = await readEnd(this.#options.target);\n",
     ),
     tests: faults("ship_messages"),
   },

@@ -80,6 +80,7 @@ export class FollowingProcess {
   /** Waits until its store has everything. @throws {Error} if it fails. */
   async finish(): Promise<void> {
     const ended = new Promise<number | null>((resolve) => this.#child.once("close", resolve));
+    this.#child.ref();
     writeFileSync(this.#endPath, "");
     const code = this.#child.exitCode ?? await ended;
     if (code !== 0) throw new Error(`the follower ended with exit code ${code}`);
@@ -98,6 +99,7 @@ export function differences(storePath: string, followerPath: string): string[] {
   return problems;
 }
 
+/** Ends a child with this process, which does not wait for it. */
 function endWithUs(child: ChildProcess): void {
   const kill = () => void child.kill("SIGKILL");
   process.prependOnceListener("exit", kill);

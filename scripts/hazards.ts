@@ -1196,6 +1196,9 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/ship_kill_test.ts": [
         "shipTo() and followFrom() give each follower the writer's store, though everything is killed",
       ],
+      "faults/ship_cluster_test.ts": [
+        "shipTo() and followFrom() go on when the leader of a replicated stream was killed",
+      ],
       "ship_jetstream_test.ts": [
         "shipTo() and followFrom() go on when the server was killed and comes back",
         "shipTo() loses nothing when the server's disk is full",

@@ -1773,6 +1773,58 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ship_messages"),
   },
   {
+    name: "a table takes a row although others are behind the one before it",
+    hazard: "H76",
+    edits: edit(
+      "src/ship/postgres_statements.ts",
+      "  AND NOT EXISTS (SELECT FROM ${this.#table} WHERE place > $1)\n",
+      "",
+    ),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
+    name: "a table takes rows of a shipper that was replaced",
+    hazard: "H76",
+    edits: edit("src/ship/postgres_statements.ts", " AND before.shipper = $2\n", " AND $2::uuid IS NOT NULL\n"),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
+    name: "a table takes a run that leaves a gap",
+    hazard: "H76",
+    edits: edit(
+      "src/ship/postgres_statements.ts",
+      " AND before.last_lsn + 1 = $${COMMON_PARAMETERS + 2}))",
+      "))",
+    ),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
+    name: "a table's commits do not wait for a sync",
+    hazard: "H77",
+    edits: edit(
+      "src/ship/postgres_statements.ts",
+      "set_config('synchronous_commit', 'on', true) IS NOT NULL",
+      "true",
+    ),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
+    name: "a refused statement counts as stored",
+    hazard: "H78",
+    edits: edit(
+      "src/ship/postgres_target.ts",
+      "if (stored.length !== group.length)",
+      "if (stored.length > group.length)",
+    ),
+    tests: faults("shipping"),
+  },
+  {
+    name: "a statement has messages that do not follow each other",
+    hazard: "H78",
+    edits: edit("src/ship/postgres_target.ts", "|| !follows(waiting[index - 1]!, next)", "|| follows(next, next)"),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
     name: "a new consumer is not in a header before it is relied on",
     hazard: "H59",
     edits: edit("src/engine/registry.ts", "    if (!this.#isWritten(name, applied, bounds)) writeBoth(header);\n", ""),

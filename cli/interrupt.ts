@@ -5,14 +5,16 @@ import { CommandError, Exit } from "./exit_codes.ts";
 import { letSignalsIn } from "./output.ts";
 
 let stopped: Exit | null = null;
-const wakers = new Set<() => void>();
+const stopping = new AbortController();
+/** Aborts when a signal comes. */
+export const stopSignal: AbortSignal = stopping.signal;
 
 /** From now on signals end commands in an orderly way. */
 export function catchSignals(): void {
   for (const [signal, exit] of [["SIGINT", Exit.Interrupted], ["SIGTERM", Exit.Terminated]] as const) {
     process.on(signal, () => {
       stopped ??= exit;
-      for (const wake of wakers) wake();
+      stopping.abort();
     });
   }
 }
@@ -31,22 +33,22 @@ export async function breathe(): Promise<void> {
 /** Waits, and ends at once when a signal comes. @throws {CommandError} then. */
 export async function rest(ms: number): Promise<void> {
   checkStopped();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let wake = () => {};
   await new Promise<void>((resolve) => {
-    wake = resolve;
-    wakers.add(wake);
-    timer = setTimeout(resolve, ms);
+    const end = () => {
+      stopSignal.removeEventListener("abort", end);
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    stopSignal.addEventListener("abort", end);
   });
-  wakers.delete(wake);
-  clearTimeout(timer);
   checkStopped();
 }
 
 /** Never resolves before a signal comes. */
 export function whenStopped(): Promise<never> {
   return new Promise<void>((resolve) => {
-    if (stopped === null) wakers.add(resolve);
+    if (stopped === null) stopSignal.addEventListener("abort", () => resolve(), { once: true });
     else resolve();
   }).then(() => {
     throw new CommandError(stopped ?? Exit.Interrupted, "");

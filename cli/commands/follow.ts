@@ -1,10 +1,10 @@
 // cidwal follow: prints records as they are appended, as `tail -f` prints lines.
 
-import { WAL } from "../../mod.ts";
+import { type FollowOptions, WAL, type WALRecord } from "../../mod.ts";
 import type { Given } from "../arguments.ts";
 import { type Command, kindOf, operand } from "../command.ts";
 import { Exit } from "../exit_codes.ts";
-import { rest } from "../interrupt.ts";
+import { checkStopped, rest, stopSignal } from "../interrupt.ts";
 import { stdout } from "../output.ts";
 import { readRecords, sayGap } from "../reading.ts";
 import { recordFormat } from "../record_text.ts";
@@ -13,7 +13,7 @@ import { lookOf } from "../terminal.ts";
 
 /** Records that are shown first, unless it is said where to begin. */
 const SHOWN_FIRST = 10;
-/** Milliseconds between two looks at the log. */
+/** The longest time between two looks at the log, in milliseconds. */
 const BETWEEN_LOOKS_MS = 50;
 
 async function run(given: Given): Promise<Exit> {
@@ -24,6 +24,7 @@ async function run(given: Given): Promise<Exit> {
   let since = given.time("since");
   let from = given.count("from");
   using follower = WAL.follow(path, modeOf(given));
+  using waiting = new Waiting(path, modeOf(given));
   if (from === undefined && since === undefined) from = Math.max(follower.tail, follower.head - SHOWN_FIRST);
   const format = recordFormat(kind, lookOf("stdout", given.has("no-color")), follower.head);
   stdout.text(format.heading);
@@ -43,9 +44,48 @@ async function run(given: Given): Promise<Exit> {
       },
     });
     stdout.flush();
-    if (count < limit) await rest(BETWEEN_LOOKS_MS);
+    if (count < limit) await waiting.until(from ?? 1);
   }
   return Exit.Done;
+}
+
+/**
+ * Waits for records. A follower of its own does, which the writer wakes if it was opened with
+ * `followers: true`. What it meets beside records is left to whoever reads them.
+ */
+class Waiting implements Disposable {
+  readonly #path: string;
+  readonly #options: FollowOptions;
+  #records: AsyncGenerator<WALRecord, undefined, undefined> | null = null;
+  #close: () => void = () => {};
+
+  constructor(path: string, options: FollowOptions) {
+    this.#path = path;
+    this.#options = { ...options, pollIntervalMs: BETWEEN_LOOKS_MS, signal: stopSignal };
+  }
+
+  /** Resolves when there is a record with this LSN or a later one, or perhaps something else. */
+  async until(lsn: number): Promise<void> {
+    try {
+      this.#records ??= this.#recordsFrom(lsn);
+      while (((await this.#records.next()).value?.lsn ?? lsn) < lsn);
+    } catch {
+      this.#close();
+      this.#records = null;
+      await rest(BETWEEN_LOOKS_MS);
+    }
+    checkStopped();
+  }
+
+  [Symbol.dispose](): void {
+    this.#close();
+  }
+
+  #recordsFrom(from: number): AsyncGenerator<WALRecord, undefined, undefined> {
+    const follower = WAL.follow(this.#path, { ...this.#options, from });
+    this.#close = () => follower.close();
+    return follower[Symbol.asyncIterator]();
+  }
 }
 
 /** `cidwal follow`. */

@@ -156,6 +156,78 @@ export function linePlot(points: readonly Point[], labels: Labels): string {
   return `${svg.outerHTML}\n`;
 }
 
+/** A figure of values over time, one of several. */
+export interface TimePlot {
+  readonly title: string;
+  /** As Grafana names units: `s`, `ops`, `percentunit`, `none`. */
+  readonly unit: string;
+  /** x is in minutes. */
+  readonly points: readonly Point[];
+}
+
+const PANEL = { width: 450, height: 190, columns: 2 } as const;
+/** About how wide a character of a name is, and the gap between two names. */
+const NAME = { character: 5.6, gap: 14 } as const;
+
+/** Figures side by side, with the names of their lines above them, as a standalone SVG. */
+export function timePlots(plots: readonly TimePlot[], caption: string): string {
+  const { width, height, columns } = PANEL;
+  const rows = Math.ceil(plots.length / columns);
+  const panels = plots.map((plot, index) => {
+    const svg = timePlot(plot);
+    svg.setAttribute("x", String((index % columns) * width));
+    svg.setAttribute("y", String(Math.floor(index / columns) * height));
+    // Styles are for figures in a page, where one may be as high as it wants.
+    svg.querySelector("style")?.remove();
+    return svg.outerHTML.replaceAll(/="[^"]*"/g, (attribute: string) => attribute.replaceAll(/(\.\d)\d+/g, "$1"));
+  });
+  const [right, bottom] = [columns * width, rows * height + 24];
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${right} ${bottom}" width="${right}" height="${bottom}">` +
+    `<rect width="100%" height="100%" fill="white"/>${panels.join("")}<text x="10" y="${bottom - 8}" ` +
+    `font-family="sans-serif" font-size="10" fill="#555">${caption}</text></svg>\n`;
+}
+
+function timePlot({ title, unit, points }: TimePlot): ReturnType<typeof Plot.plot> {
+  const { document } = parseHTML("<html><body></body></html>") as unknown as Page;
+  const names = [...new Set(points.map(({ series }) => series))];
+  const line = { x: "x", y: "y", z: "series", stroke: "series" } as const;
+  const top = { frameAnchor: "top-left", dx: -40 } as const;
+  const tickText = (value: number) => {
+    const short = Number((unit === "percentunit" ? 100 * value : value).toPrecision(3));
+    return unit === "percentunit" ? `${short} %` : short >= 1000 ? `${short / 1000}k` : String(short);
+  };
+  const suffix = unit === "s" ? " (s)" : unit === "ops" ? " (/s)" : "";
+  const most = Math.max(...points.map(({ y }) => y));
+  return Plot.plot({
+    document,
+    ...PANEL,
+    marginTop: 40,
+    marginLeft: 50,
+    marginBottom: 24,
+    style: { color: "black", fontFamily: "sans-serif", fontSize: "10px" },
+    x: { label: null, ticks: 5, tickFormat: (minutes: number) => `${minutes} min` },
+    y: { label: null, grid: true, ticks: 4, tickFormat: tickText, domain: [0, most > 0 ? most : 1] },
+    color: { scheme: "tableau10", domain: names },
+    marks: [
+      Plot.ruleY([0]),
+      Plot.line(points, line),
+      Plot.text([title + suffix], { ...top, dy: -34, fontSize: 12, fontWeight: "bold" }),
+      placedNames(names).map(({ name, at }) => Plot.text([name], { ...top, dx: at - 40, dy: -16, fill: () => name })),
+      points.length === 0 ? Plot.text(["nothing to show"], { frameAnchor: "middle" }) : null,
+    ],
+  });
+}
+
+/** Names one after another, as many as there is room for. */
+function placedNames(names: readonly string[]): readonly { readonly name: string; readonly at: number }[] {
+  let end = 0;
+  return names.map((name) => {
+    const at = end;
+    end += name.length * NAME.character + NAME.gap;
+    return { name, at };
+  }).filter(({ name, at }) => at + name.length * NAME.character < PANEL.width - 10);
+}
+
 /** The last point of each line, moved where names would overlap. */
 function spreadEnds(byX: readonly Point[], isReversed: boolean, scale: "log" | "linear"): readonly Point[] {
   const ends = new Map<string, Point>();

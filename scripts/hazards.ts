@@ -1406,4 +1406,27 @@ export const HAZARDS: readonly Hazard[] = [
       ],
     },
   },
+  {
+    id: "H81",
+    title: "A tool that misleads",
+    what:
+      "An operator acts on what `cidwal` says. It calls a damaged log whole, or a live one damaged. Its filters show too much, its copies cut batches. Or it writes where it is only to look, or copies what a writer overwrites meanwhile.",
+    threatens: ["G3", "G5"],
+    tests: {
+      "cidwal_read_test.ts": [
+        "cli/main.ts verify tells a clean log, a torn tail, damage and other files apart by its exit code",
+        "cli/main.ts dump prints the records that a range, a filter and a limit take",
+        "cli/main.ts reads a log that another process writes as fast as it can",
+      ],
+      "cidwal_copy_test.ts": [
+        "cli/main.ts export leaves out batches that the range, the limit or damage cuts, and says so",
+        "cli/main.ts import refuses a run that is damaged, a full log and one that is open",
+        "cli/main.ts salvage --to writes a new log, and leaves the damaged file as it is",
+        "cli/main.ts salvage --in-place asks first, and keeps the damaged file",
+      ],
+      "cidwal_raw_test.ts": [
+        "salvageTo() leaves no file if a writer releases what it copies",
+      ],
+    },
+  },
 ];

@@ -31,6 +31,7 @@ const WORKERS = 2;
 const LIMIT_MS = 600_000;
 /** What the tests need of the tree. */
 const COPIED = [
+  "cli",
   "ffi",
   "src",
   "tests",

@@ -1978,6 +1978,52 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/format_reader_test.ts"],
   },
   {
+    name: "cidwal verify exits with 0 for damage",
+    hazard: "H81",
+    edits: edit("cli/commands/verify.ts", "damaged: Exit.Damaged,", "damaged: Exit.Done,"),
+    tests: ["tests/cidwal_read_test.ts"],
+  },
+  {
+    name: "cidwal verify calls a torn tail clean",
+    hazard: "H81",
+    edits: edit("cli/commands/verify.ts", "if (debris.length > 0) {", "if (debris.length < 0) {"),
+    tests: ["tests/cidwal_read_test.ts"],
+  },
+  {
+    name: "cidwal dump shows operations that its filter leaves out",
+    hazard: "H81",
+    edits: edit("cli/selection.ts", "(opcodes.size === 0 || opcodes.has(opType)) &&", "opcodes.size >= 0 &&"),
+    tests: ["tests/cidwal_read_test.ts"],
+  },
+  {
+    name: "cidwal export writes a batch that the range cuts",
+    hazard: "H81",
+    edits: edit(
+      "cli/commands/export.ts",
+      '    this.#leaveBatchOut("a part of a batch that goes on after the range");',
+      "    this.#writeBatch();",
+    ),
+    tests: ["tests/cidwal_copy_test.ts"],
+  },
+  {
+    name: "cidwal import appends the records of a batch one by one",
+    hazard: "H81",
+    edits: edit("cli/commands/import.ts", "if (!batchGoesOn) this.#append();", "this.#append();"),
+    tests: ["tests/cidwal_copy_test.ts"],
+  },
+  {
+    name: "cidwal salvage keeps a copy of what was released meanwhile",
+    hazard: "H81",
+    edits: edit("cli/salvage_copy.ts", "if (!log.hasMovedOn()) return;", 'if (log.path !== "") return;'),
+    tests: ["tests/cidwal_raw_test.ts"],
+  },
+  {
+    name: "cidwal salvage in place does not ask",
+    hazard: "H81",
+    edits: edit("cli/commands/salvage.ts", 'if (!given.has("yes")) {', 'if (given.has("yes")) {'),
+    tests: ["tests/cidwal_copy_test.ts"],
+  },
+  {
     name: "two consumers may have one name",
     hazard: "H62",
     edits: edit("src/format/consumer_table.ts", " || entries.some((entry) => entry.name === name)", ""),

@@ -1,4 +1,4 @@
-// The commands that copy: export, import, backup and salvage.
+// The commands that copy: export, import, backup and salvage (H81).
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";

@@ -1,10 +1,12 @@
-// How cidwal reads a log's file: by windows, and again where a writer may be at work.
+// How cidwal reads a log's file: by windows, and again where a writer may be at work (H81).
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { closeSync, openSync, readFileSync, truncateSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, truncateSync } from "node:fs";
+import { CommandError } from "../cli/exit_codes.ts";
 import { RunPacker, RunReader } from "../cli/packed_runs.ts";
 import { readRawLog } from "../cli/raw_log.ts";
+import { salvageTo } from "../cli/salvage_copy.ts";
 import { WindowedSlots } from "../cli/windowed_slots.ts";
 import { FileMemory, OpType, WAL } from "../mod.ts";
 import { readHeaders } from "../src/format/header.ts";
@@ -92,6 +94,18 @@ test("RawLog calls a record that was appended since its verdict a record, and te
     wal.close();
     assertEquals(log.hasMovedOn(), true);
   }
+});
+
+test("salvageTo() leaves no file if a writer releases what it copies", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  using wal = WAL.open(path);
+  using log = (await readRawLog(path))!;
+  wal.truncate(3);
+  wal.close();
+  await assertRejects(() => salvageTo(log, directory.join("new")), CommandError, "try again without it");
+  assertEquals(readdirSync(directory.path), ["log"]);
 });
 
 test("RunReader reads a long run that comes in small pieces in a time that grows with it", () => {

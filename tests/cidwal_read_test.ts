@@ -1,4 +1,4 @@
-// The commands that read: stat, dump, verify and follow.
+// The commands that read: stat, dump, verify and follow (H81).
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { copyFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";

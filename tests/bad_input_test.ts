@@ -40,6 +40,8 @@ import {
   WALSpaceError,
   WALSyncError,
 } from "../mod.ts";
+import { type Meter, observe } from "../src/otel.ts";
+import { prometheusText } from "../src/prometheus.ts";
 import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
 import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
 import * as postgres from "../src/ship/postgres.ts";
@@ -861,6 +863,28 @@ test("tableSql(), shipTo() and followFrom() refuse tables that make no sense, an
   const sql = postgres.tableSql({ schema: 'a"b', table: 'x"; DROP TABLE y; --' });
   assertEquals(sql.match(/TABLE IF NOT EXISTS (.*) \(/)?.[1], '"a""b"."x""; DROP TABLE y; --"');
   assertEquals(postgres.tableSql({ table: "ä".repeat(31) + "b" }).includes("ä".repeat(31)), true);
+});
+
+test("prometheusText() and observe() refuse what is no log and no meter, and register nothing", () => {
+  using wal = openInMemory();
+  const calls: string[] = [];
+  const meter = new Proxy({}, {
+    get: (_, name) => () => {
+      calls.push(String(name));
+      return {};
+    },
+  }) as Meter;
+  const noLogs = [null, undefined, 5, "log.wal", {}, { stats: 5 }, [null], [wal, 5], new Set([{}]), () => wal];
+  for (const bad of noLogs) {
+    const logs = bad as unknown as WAL;
+    assertThrows(() => prometheusText(logs), TypeError, "Cannot show the figures of");
+    assertThrows(() => observe(logs, meter), TypeError, "Cannot show the figures of");
+  }
+  for (const bad of [null, 5, "meter", {}, { createObservableGauge: 5 }]) {
+    assertThrows(() => observe(wal, bad as unknown as Meter), TypeError, "it must be a Meter");
+  }
+  assertEquals([calls, prometheusText([])], [[], ""]);
+  observe([], meter)[Symbol.dispose]();
 });
 
 test("whenDurable() and whenApplied() refuse what is no LSN, and one that was not appended", async () => {

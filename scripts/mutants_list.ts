@@ -519,7 +519,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "two logs are consumed into one store at a time",
     hazard: "H38",
-    edits: edit("src/consume/position.ts", "other.isOpen && !isSameFile(other, log)", "false"),
+    edits: edit("src/consume/position.ts", "other.isOpen && !isReopening(other, log)", "false"),
     tests: faults("lineage"),
   },
   {

@@ -69,7 +69,8 @@ await using _ = consume(wal, database, { name: "database" });
   await wal.whenApplied(); // by both
 }
 
-// The index is stopped, as for an upgrade. The database goes on, and the log keeps what the index lacks.
+// The index is stopped, as for an upgrade. The database goes on, and the log keeps what the index
+// lacks.
 await wal.batchInsert([[0, 3, 0, 7], [0, 4, 0, 8], [0, 5, 0, 7]]);
 await wal.whenApplied(wal.head - 1, { name: "database" });
 for (const { name, running, lagRecords } of wal.stats().consumers) {

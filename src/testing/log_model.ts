@@ -178,15 +178,7 @@ export class LogModel {
       throw new BrokenPromiseError("G11", `the store has had LSN ${this.#offered}, the log ends at LSN ${last} now`);
     }
     this.checkPrefix(wal);
-    this.#checkTail(wal.tail);
-    // Discarded records do not count any more, and their LSNs are used again.
-    this.#placed.length = last;
-    this.asked.settle(new Set(this.#placed.flatMap((placed) => placed?.asked ?? [])));
-    this.#durable = last;
-    this.#tail = wal.tail;
-  }
-
-  #checkTail(tail: LSN): void {
+    const { tail } = wal;
     if (tail < this.#tail) {
       throw new BrokenPromiseError("G4", `LSN ${tail} is back, the log had released up to LSN ${this.#tail - 1}`);
     }
@@ -195,6 +187,11 @@ export class LogModel {
       if ((this.#placed[lsn - 1]?.asked ?? null) === null) continue;
       throw new BrokenPromiseError("G11", `the tail is ${tail}, and only LSN ${this.#released} may be released`);
     }
+    // Discarded records do not count any more, and their LSNs are used again.
+    this.#placed.length = last;
+    this.asked.settle(new Set(this.#placed.flatMap((placed) => placed?.asked ?? [])));
+    this.#durable = last;
+    this.#tail = wal.tail;
   }
 
   /** Checks that a log holds a prefix of the appended records, in whole batches. */

@@ -9,8 +9,8 @@
 // Method: seeded histories of random steps against a plain array. A failure prints its seed and
 //   the shortest history found. Each history's system calls and verdicts are hashed and compared
 //   with tests/golden, because a change that only moves code must leave them as they are.
-//   `UPDATE_GOLDEN=1 WHOLE=1` in the environment writes the file anew after a change of what the log
-//   does. Without WHOLE, each runtime takes a part of the histories.
+//   `UPDATE_GOLDEN=1 WHOLE=1` in the environment writes the file anew after a change of what the
+//   log does. Without WHOLE, each runtime takes a part of the histories.
 //   `deno task test --seed N tests/faults/histories_test.ts`, or `SEED=N` in the environment, runs
 //   the history of one seed again.
 

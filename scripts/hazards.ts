@@ -1212,6 +1212,9 @@ export const HAZARDS: readonly Hazard[] = [
       "A broker confirms before it syncs, and a power cut takes what it confirmed. It then gives the same places to other messages.",
     threatens: ["G1", "G20"],
     tests: {
+      "faults/ship_messages_test.ts": [
+        "shipTo() tells as durable only what the target has confirmed",
+      ],
       "faults/shipping_test.ts": [
         "shipTo() ships again what a broker has confirmed and lost, seeds 1 to 300",
         "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",

@@ -1715,6 +1715,26 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("shipping"),
   },
   {
+    name: "the bytes of a message that may be on its way are used again",
+    hazard: "H68",
+    edits: edit(
+      "src/ship/outbox.ts",
+      "        this.#trouble ??= error;\n",
+      "        this.#trouble ??= error;\n        this.#options.buffers.give(bytes);\n",
+    ),
+    tests: faults("shipping"),
+  },
+  {
+    name: "a shipper calls durable what was only sent",
+    hazard: "H69",
+    edits: edit(
+      "src/ship/shipper.ts",
+      "return position(({ confirmedLsn }) => confirmedLsn);",
+      "return position(({ sentLsn }) => sentLsn);",
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
     name: "a claim does not look at what came before it",
     hazard: "H70",
     edits: edit(

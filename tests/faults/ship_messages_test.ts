@@ -1,6 +1,6 @@
 // Fault: a target has messages that do not belong together: a gap, a fork, another log's, damaged,
 //   foreign and repeated ones. A store or a log is of another lineage, or another shipper comes in
-//   between (H70, H71).
+//   between (H70, H71). A target confirms late (H69).
 // Promise: nothing of them is applied, skipped or merged, and a typed error says what is wrong
 //   (G20).
 // Method: put messages into a simulated broker by hand, and follow from each position that a store
@@ -8,6 +8,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { takeConsumer } from "../../src/arguments/consumer.ts";
+import { encodedRunsOf } from "../../src/arguments/encoded_runs.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
 import { follow, type Following } from "../../src/ship/following.ts";
@@ -202,4 +203,28 @@ test("shipTo() sends no run after a claim if the end has changed while it claime
   assertEquals(await shipper.appliedLsn(), 15);
   await shipper.applyBatch(records.slice(15, 25), { logId, firstLsn: 16, lastLsn: 25 });
   await shipper.sync();
+});
+
+test("shipTo() tells as durable only what the target has confirmed", async () => {
+  const target = brokerWith([message(1, 20)]).target();
+  const confirmations: (() => void)[] = [];
+  const append: typeof target.append = async (outgoing) => {
+    await target.append(outgoing);
+    if (!outgoing.isClaim) await new Promise<void>((resolve) => confirmations.push(resolve));
+  };
+  const shipper = new TargetShipper({ ...target, append }, { inFlight: 4, startAfter: undefined });
+  const runs = encodedRunsOf(shipper, shipper.applyBatch)!;
+  assertEquals([runs.next, runs.durableLsn], [0, 0]);
+  await shipper.appliedLsn();
+  assertEquals([runs.next, runs.durableLsn], [21, 20]);
+  for (const first of [21, 26, 31]) {
+    await shipper.applyBatch(records.slice(first - 1, first + 4), { logId, firstLsn: first, lastLsn: first + 4 });
+  }
+  await until(() => confirmations.length === 3);
+  assertEquals([runs.next, runs.durableLsn], [36, 20]);
+  confirmations.shift()!();
+  await until(() => runs.durableLsn === 25);
+  for (const confirm of confirmations) confirm();
+  await shipper.sync();
+  assertEquals([runs.next, runs.durableLsn], [36, 35]);
 });

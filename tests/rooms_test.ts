@@ -73,6 +73,7 @@ const TOO_LARGE: Readonly<Record<string, string>> = {
   "src/read/stored_record.ts StoredRecord": "ten of the members are its words",
   "src/shards.ts Shards": "as WAL",
   "src/consume/feed.ts Feed": "the members of its port alone are 22",
+  "src/ship/remote_log.ts RemoteLog": "as Feed",
   "src/wal.ts WAL": "the public methods alone are more",
 };
 

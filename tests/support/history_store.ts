@@ -103,7 +103,9 @@ export class HistoryStore {
     return this.#refuses && Number(keyLow) % REFUSED_OF === 7;
   }
 
-  /** True for a record that is left out: one that is refused, and all of its batch if it is a run. */
+  /**
+   * True for a record that is left out: one that is refused, and all of its batch if it is a run.
+   */
   skips(lsn: LSN): boolean {
     if (!this.#refuses) return false;
     const batch = this.#model.batchOf(lsn);

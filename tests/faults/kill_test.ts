@@ -21,7 +21,7 @@ import { clockOf, KILLED_BYTES } from "../support/kill_writer.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
-const KILLS = Number(process.env["KILLS"] ?? 24);
+const KILLS = Number(process.env["KILLS"] ?? 15);
 const SEED = Number(process.env["SEED"] ?? 20260);
 const timeoutMs = 600_000 + KILLS * 10_000;
 

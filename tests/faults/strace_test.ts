@@ -17,6 +17,7 @@ import { temporaryPath } from "../../ffi/file/creation.ts";
 import { WAL } from "../../mod.ts";
 import { runScript } from "../support/child.ts";
 import { tempDir } from "../support/temp.ts";
+import { share } from "../support/share.ts";
 import { test } from "../support/test.ts";
 
 function straceSkip(): string | false {
@@ -79,7 +80,7 @@ const INJECTIONS: readonly Injection[] = [
   { inject: "fadvise64:error=EIO", ofLog: true, exists: true, error: /^error open / },
 ];
 
-for (const { inject, ofLog = false, exists = false, flush = "inline", error } of INJECTIONS) {
+for (const { inject, ofLog = false, exists = false, flush = "inline", error } of share(INJECTIONS)) {
   const what = `${exists ? "an existing log" : "a new log"}, ${flush}`;
   test(`WAL keeps its promises under strace's inject=${inject} on ${what}`, async () => {
     using directory = tempDir();

@@ -79,6 +79,32 @@ const TEXT_FILES: ReadonlySet<string> = new Set([
   "tests/prose_test.ts",
   "tests/rooms_test.ts",
 ]);
+/**
+ * Files that run on a simulated disk alone, which is the same code to each engine: each of them runs
+ * on one of the runtimes, in turn.
+ */
+const SIMULATED_FILES: ReadonlySet<string> = new Set([
+  "tests/create_crash_test.ts",
+  "tests/faults/bit_rot_test.ts",
+  "tests/faults/clock_test.ts",
+  "tests/faults/consumer_crash_test.ts",
+  "tests/faults/failed_sync_test.ts",
+  "tests/faults/header_test.ts",
+  "tests/faults/late_failure_test.ts",
+  "tests/faults/lost_sync_test.ts",
+  "tests/faults/page_cache_test.ts",
+  "tests/faults/stale_header_test.ts",
+  "tests/faults/stale_lap_test.ts",
+  "tests/faults/tail_reuse_test.ts",
+  "tests/faults/torn_write_test.ts",
+  "tests/format_reader_test.ts",
+  "tests/kit_answers_test.ts",
+  "tests/kit_model_test.ts",
+  "tests/recovery_test.ts",
+  "tests/salvage_test.ts",
+  "tests/shrink_test.ts",
+  "tests/simulated_disk_test.ts",
+]);
 /** For a file that is not listed. */
 const DEFAULT_SECONDS = 1;
 /** Files of more than this are left out by `--quick`. */
@@ -114,16 +140,20 @@ export function isSlow(file: string): boolean {
 
 /**
  * The processes of each runtime, in the order in which to start them. The first of several runtimes
- * has those files too that need to run once only.
+ * has those files too that only read texts.
  */
 export function planBatches(runtimes: readonly Runtime[], files: readonly string[]): Batch[] {
   const byLength = files.toSorted((a, b) => secondsOf(b) - secondsOf(a));
-  const { [1]: once = [], [0]: each = [] } = Object.groupBy(byLength, (file) => TEXT_FILES.has(file) ? 1 : 0);
-  const batches = batchesOf(each).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
-  return [
-    ...batches,
-    ...batchesOf(once).flatMap((files) => runtimes.slice(0, 1).map((runtime) => ({ runtime, files }))),
-  ];
+  const { once = [], inTurn = [], each = [] } = Object.groupBy(
+    byLength,
+    (file) => TEXT_FILES.has(file) ? "once" : SIMULATED_FILES.has(file) ? "inTurn" : "each",
+  );
+  const onEach = batchesOf(each).flatMap((files) => runtimes.map((runtime) => ({ runtime, files })));
+  const onOne = runtimes.flatMap((runtime, place) => {
+    const own = inTurn.filter((_, index) => index % runtimes.length === place);
+    return batchesOf(place === 0 ? [...own, ...once] : own).map((files) => ({ runtime, files }));
+  });
+  return [...onEach, ...onOne];
 }
 
 function secondsOf(file: string): number {

@@ -283,7 +283,12 @@ class Run {
   /** The caller says what stores have. A consumer's store may not have it. */
   #release(step: Extract<Step, { readonly part: number }>): void {
     const { wal, consumers } = this.machine;
-    const through = wal.tail - 1 + Math.floor((wal.durable - wal.tail + 1) * step.part);
+    // While the unnamed consumer begins, nobody knows yet what its store has.
+    const hasBegun = wal.stats().consumers.some(({ name, running }) => name === "" && running);
+    if (!hasBegun && consumers.some(({ plan, isRunning }) => plan.name === "" && isRunning)) return;
+    const part = wal.tail - 1 + Math.floor((wal.durable - wal.tail + 1) * step.part);
+    // A consumer skips a whole batch. Of one that was cut, the log has only the rest to judge by.
+    const through = consumers.some(({ plan }) => plan.skips) ? this.#wholeBatches(part) : part;
     this.#model.release(Math.max(through, this.#model.released));
     const binding = wal.stats().consumers.filter(({ name, lost, running }) => !lost && (name !== "" || running));
     const isRefused = binding.some(({ position, keepRecords }) =>
@@ -300,6 +305,13 @@ class Run {
     }
     unnamed?.standFor(through);
     if (isRefused) throw new BrokenPromiseError("G11", `${step.do}() passes a consumer, to LSN ${through} (H59)`);
+  }
+
+  /** The last LSN of the last batch that ends at an LSN or before, or the LSN before the tail. */
+  #wholeBatches(lsn: number): number {
+    const { wal } = this.machine;
+    const [next] = lsn < wal.durable ? this.#model.batchOf(lsn + 1) : [];
+    return next === undefined || next.lsn > lsn ? lsn : Math.max(wal.tail, next.lsn) - 1;
   }
 
   /** Appends up to a slot of the ring, and releases what it can. */
@@ -335,7 +347,9 @@ class Run {
     if (size === before) return;
     this.#tally.met("H57");
     this.#model.noteDurable(last);
-    if (wal.size !== size || wal.tail !== tail || wal.durable < last) {
+    // Its commit may give up consumers that are too far behind, and so release records.
+    const isReleased = wal.tail === tail || (wal.tail > tail && wal.stats().consumers.some(({ lost }) => lost));
+    if (wal.size !== size || !isReleased || wal.durable < last) {
       throw new BrokenPromiseError("G1", `the log of ${wal.size} bytes has LSN ${wal.tail} to ${wal.durable}`);
     }
   }

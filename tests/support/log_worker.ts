@@ -11,7 +11,7 @@ answer((message) => {
       wal?.close();
       return "closed";
     }
-    wal = WAL.open(message, { size: 65536 });
+    wal = WAL.open(message, { size: 65536, idleHeaderDelayMs: Infinity });
     wal.logInsertSync(1, 1, 1, 1);
     return `opened ${wal.head}`;
   } catch (error) {

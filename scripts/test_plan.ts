@@ -80,8 +80,8 @@ const TEXT_FILES: ReadonlySet<string> = new Set([
   "tests/rooms_test.ts",
 ]);
 /**
- * Files that run on a simulated disk alone, which is the same code to each engine: each of them runs
- * on one of the runtimes, in turn.
+ * Files that run on a simulated disk alone, which is the same code to each engine. Each of them
+ * runs on one of the runtimes, in turn.
  */
 const SIMULATED_FILES: ReadonlySet<string> = new Set([
   "tests/create_crash_test.ts",

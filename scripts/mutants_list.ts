@@ -2086,7 +2086,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key's bytes are not copied before their shard is computed",
     hazard: "H74",
-    edits: edit("src/shards.ts", "if (!isU64(key) && isKey(key)) given[0] = copyOf(key);", "void copyOf, key;"),
+    edits: edit("src/shards.ts", "const key = copyOf(first);", "const key = (void copyOf, first);"),
     tests: faults("shards"),
   },
   {

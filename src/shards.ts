@@ -153,9 +153,7 @@ export class Shards implements Disposable, AsyncDisposable {
    */
   log(shard: number): WAL {
     checkInteger(shard, "shard", 0, this.shards - 1);
-    const wal = this.#logs.get(shard);
-    if (wal === undefined) throw this.#notOpen(shard, "");
-    return wal;
+    return this.#opened(shard, "");
   }
 
   /** The shard of a key. @throws as {@linkcode shardOf}. */
@@ -322,34 +320,36 @@ export class Shards implements Disposable, AsyncDisposable {
 
   #later(given: PairArguments | DeleteArguments, append: (wal: WAL, taken: unknown[]) => Promise<void>): Promise<void> {
     try {
-      const taken = ownKey(given);
-      return append(this.#logOf(taken), taken);
+      return append(this.#logOf(given), given);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   #now(given: PairArguments | DeleteArguments, append: (wal: WAL, taken: unknown[]) => LSN): LSN {
-    const taken = ownKey(given);
-    return append(this.#logOf(taken), taken);
+    return append(this.#logOf(given), given);
   }
 
-  /** The log of a key. Any log refuses what is no key. */
-  #logOf([first, second]: readonly unknown[]): WAL {
+  /**
+   * The log of a key. Any log refuses what is no key. The key's bytes are replaced by a copy:
+   * reading a time or a clock may run code of the caller, and a key that this code changes would
+   * get into the log of another shard.
+   */
+  #logOf(given: unknown[]): WAL {
+    const [first, second] = given;
     if (isU64(first)) {
       return isU64(second) ? this.#opened(shardOfHalves(first, second, this.shards)) : this.logs[0]!;
     }
-    return isKey(first) ? this.#opened(shardOfBytes(first, this.shards)) : this.logs[0]!;
+    if (!isKey(first)) return this.logs[0]!;
+    const key = copyOf(first);
+    given[0] = key;
+    return this.#opened(shardOfBytes(key, this.shards));
   }
 
-  #opened(shard: number): WAL {
+  #opened(shard: number, what = "the key is of "): WAL {
     const wal = this.#logs.get(shard);
-    if (wal === undefined) throw this.#notOpen(shard, "the key is of ");
-    return wal;
-  }
-
-  #notOpen(shard: number, what: string): RangeError {
-    return new RangeError(`Cannot use the log of shard ${shard}: ${what}shard ${shard}, which is not open here`);
+    if (wal !== undefined) return wal;
+    throw new RangeError(`Cannot use the log of shard ${shard}: ${what}shard ${shard}, which is not open here`);
   }
 
   #batch(read: () => Batch, time?: HybridTimeInput): Promise<LSN> {
@@ -404,16 +404,6 @@ export class Shards implements Disposable, AsyncDisposable {
     const outcomes = await Promise.allSettled(this.logs.map(act));
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
-}
-
-/**
- * What was given, with the key's bytes copied. Reading a time or a clock may run code of the
- * caller, and a key that this code changes would get into the log of another shard.
- */
-function ownKey(given: unknown[]): unknown[] {
-  const [key] = given;
-  if (!isU64(key) && isKey(key)) given[0] = copyOf(key);
-  return given;
 }
 
 function isKey(value: unknown): value is Uint8Array {

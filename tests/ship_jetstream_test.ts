@@ -5,22 +5,12 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import {
-  type AppliedRun,
-  consume,
-  type Consumption,
-  type LSN,
-  type RecordStore,
-  WAL,
-  type WALRecord,
-  WALStoreError,
-} from "../mod.ts";
+import { type AppliedRun, consume, type Consumption, WAL, type WALRecord, WALStoreError } from "../mod.ts";
 import { followFrom, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
-import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { commonNats, NatsServer, noNats, SUBJECT } from "./support/nats.ts";
 import {
@@ -29,6 +19,7 @@ import {
   caughtUp,
   eventually,
   faultOf,
+  feedThreeStores,
   fill,
   hasShipped,
   messageOf,
@@ -50,32 +41,8 @@ function ship(wal: WAL, target: JetStream): Consumption {
 
 test("shipTo() and followFrom() give each store what the log has", async () => {
   await using server = await commonNats();
-  using directory = tempDir();
   const { target } = await server.target();
-  await using wal = WAL.open(directory.join("log"), { size: 1 << 20 });
-  const memory = new MemoryStore();
-  using sqlite = new SQLiteStore(directory.join("store"));
-  /** A store of one's own, that takes records one by one. */
-  const seen: LSN[] = [];
-  const own = new MemoryStore();
-  const each: RecordStore = {
-    insert: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.insert(kh, kl, vh, vl, record)),
-    delete: (kh, kl, record) => (seen.push(record.lsn), own.delete(kh, kl, record)),
-    deleteValue: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.deleteValue(kh, kl, vh, vl, record)),
-    replace: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.replace(kh, kl, vh, vl, record)),
-    appliedLsn: () => own.appliedLsn(),
-  };
-  const followings = [memory, sqlite, each].map((store) => followFrom(target, store));
-  await fill(wal, 30);
-  const shipping = ship(wal, target);
-  await fill(wal, 30, 30);
-  for (const store of [memory, sqlite, own]) await caughtUp(store, wal);
-  // Each record once, in order. What is left out are checkpoints.
-  assert(seen.every((lsn, index) => index === 0 || lsn > seen[index - 1]!), "in LSN order");
-  assertEquals([memory.appliedLog(), sqlite.appliedLog()], [wal.logId, wal.logId]);
-  // The other stores had records more to wait for.
-  await eventually(async () => await followings[0]!.lag() === 0, "no lag");
-  await Promise.all([shipping, ...followings].map((each) => each.stop()));
+  await feedThreeStores(target, 30, ship, followFrom);
 }, OPTIONS);
 
 test("shipTo() and followFrom() go on when the server was killed and comes back", async () => {

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import pg from "pg";
 import postgres from "postgres";
-import { consume, type Consumption, type LSN, type RecordStore, WAL, WALStoreError } from "../mod.ts";
+import { consume, type Consumption, type LSN, WAL, WALStoreError } from "../mod.ts";
 import { followFrom, type PostgresTable, shipTo, tableSql, WALShipError } from "../src/ship/postgres.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { quotedName } from "../src/ship/postgres_statements.ts";
@@ -14,7 +14,6 @@ import { PostgresTarget } from "../src/ship/postgres_target.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { TargetShipper } from "../src/ship/shipper.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
-import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { Database, noPostgres, PASSWORD } from "./support/postgres.ts";
 import { runtime } from "./support/runtime.ts";
@@ -24,6 +23,7 @@ import {
   caughtUp,
   eventually,
   faultOf,
+  feedThreeStores,
   fill,
   hasShipped,
   messageOf,
@@ -47,33 +47,7 @@ async function run({ client, ...name }: PostgresTable, sql: string): Promise<voi
 
 test("shipTo() and followFrom() give each store what the log has", async () => {
   await using database = await Database.use();
-  using directory = tempDir();
-  const target = await database.target();
-  await using wal = WAL.open(directory.join("log"), { size: 1 << 20 });
-  const memory = new MemoryStore();
-  using sqlite = new SQLiteStore(directory.join("store"));
-  /** A store of one's own, that takes records one by one. */
-  const seen: LSN[] = [];
-  const own = new MemoryStore();
-  const each: RecordStore = {
-    insert: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.insert(kh, kl, vh, vl, record)),
-    delete: (kh, kl, record) => (seen.push(record.lsn), own.delete(kh, kl, record)),
-    deleteValue: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.deleteValue(kh, kl, vh, vl, record)),
-    replace: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.replace(kh, kl, vh, vl, record)),
-    appliedLsn: () => own.appliedLsn(),
-  };
-  await using following = followFrom(target, memory);
-  await using others = new AsyncDisposableStack();
-  for (const store of [sqlite, each]) others.use(followFrom(target, store));
-  await fill(wal, 100);
-  await using shipping = ship(wal, target);
-  await fill(wal, 100, 100);
-  for (const store of [memory, sqlite, own]) await caughtUp(store, wal);
-  assert(seen.every((lsn, index) => index === 0 || lsn > seen[index - 1]!), "in LSN order");
-  assertEquals([memory.appliedLog(), sqlite.appliedLog()], [wal.logId, wal.logId]);
-  // The other stores had records more to wait for.
-  await eventually(async () => await following.lag() === 0, "no lag");
-  await shipping.stop();
+  await feedThreeStores(await database.target(), 100, ship, followFrom);
 }, OPTIONS);
 
 test("shipTo() and followFrom() go on when the server was killed and comes back", async () => {

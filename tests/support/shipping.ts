@@ -1,14 +1,17 @@
 // What the tests of shipping over real servers share: a log with everything in it, and its stores.
 
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import type { AppliedRun, LSN, WAL, WALRecord } from "../../mod.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { type AppliedRun, type Consumption, type LSN, type RecordStore, WAL, type WALRecord } from "../../mod.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
+import type { Following } from "../../src/ship/following.ts";
 import type { Target } from "../../src/ship/ports.ts";
 import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
 import { readEnd } from "../../src/ship/target_end.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
+import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import type { WALShipFault } from "../../src/types.ts";
+import { tempDir } from "./temp.ts";
 
 export const RETRY = { onError: () => "retry" as const };
 
@@ -57,6 +60,42 @@ export async function caughtUp(store: { appliedLsn(): LSN; entries(): Iterable<u
   const model = models.get(wal)!;
   model.insert(7n, 7n, 7n, 7n);
   assertEquals(contents(store.entries()), contents(model));
+}
+
+/** Ships a log to an empty target, and checks that each of three stores has what the log has. */
+export async function feedThreeStores<T>(
+  target: T,
+  batches: number,
+  ship: (wal: WAL, target: T) => Consumption,
+  followFrom: (target: T, store: MemoryStore | SQLiteStore | RecordStore) => Following,
+): Promise<void> {
+  using directory = tempDir();
+  await using wal = WAL.open(directory.join("log"), { size: 1 << 20 });
+  const memory = new MemoryStore();
+  using sqlite = new SQLiteStore(directory.join("store"));
+  /** A store of one's own, that takes records one by one. */
+  const seen: LSN[] = [];
+  const own = new MemoryStore();
+  const each: RecordStore = {
+    insert: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.insert(kh, kl, vh, vl, record)),
+    delete: (kh, kl, record) => (seen.push(record.lsn), own.delete(kh, kl, record)),
+    deleteValue: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.deleteValue(kh, kl, vh, vl, record)),
+    replace: (kh, kl, vh, vl, record) => (seen.push(record.lsn), own.replace(kh, kl, vh, vl, record)),
+    appliedLsn: () => own.appliedLsn(),
+  };
+  await using following = followFrom(target, memory);
+  await using others = new AsyncDisposableStack();
+  for (const store of [sqlite, each]) others.use(followFrom(target, store));
+  await fill(wal, batches);
+  await using shipping = ship(wal, target);
+  await fill(wal, batches, batches);
+  for (const store of [memory, sqlite, own]) await caughtUp(store, wal);
+  // Each record once, in order. What is left out are checkpoints.
+  assert(seen.every((lsn, index) => index === 0 || lsn > seen[index - 1]!), "in LSN order");
+  assertEquals([memory.appliedLog(), sqlite.appliedLog()], [wal.logId, wal.logId]);
+  // The other stores had records more to wait for.
+  await eventually(async () => await following.lag() === 0, "no lag");
+  await shipping.stop();
 }
 
 /** Appends until the store has all: a consumer that does not poll finds out with the next run. */

@@ -346,7 +346,7 @@ function followed(writers: number): Contest {
   const entry = (system: string): Entrant => ({ label: system, workload, system, parameter: writers });
   return {
     id: `W15 ${writers}`,
-    title: `${writers} writer${writers === 1 ? "" : "s"}, with and without a follower in another process`,
-    entrants: [entry("wal"), entry("wal-followers")],
+    title: `${writers} writer${writers === 1 ? "" : "s"}, without followers: true, with it, and with a follower`,
+    entrants: [entry("wal"), entry("wal-live"), entry("wal-followers")],
   };
 }

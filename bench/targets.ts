@@ -156,7 +156,9 @@ export function makeTargets(runtime: string): readonly Target[] {
       metric: "p50Us",
       atMost: 500,
     })),
-    ...[1, 16, 256].map((writers) => rate(`W15 ${writers}`, "wal", 0.98, "opsPerSecond", "wal-followers")),
+    ...["wal-live", "wal-followers"].flatMap((label) =>
+      [1, 16, 256].map((writers) => rate(`W15 ${writers}`, "wal", 0.98, "opsPerSecond", label))
+    ),
     { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
   ];
 }

@@ -26,7 +26,7 @@ const READER = "tests/support/follow_reader.ts";
  */
 const LAPS = process.env["FOLLOW_LAPS"];
 /** The shortest time between two kills. */
-const LIFE_MS = Math.max(40, Number(LAPS ?? 0) / 5);
+const LIFE_MS = 40;
 const END = CAPACITY * Number(LAPS ?? 20);
 
 /** A process of another runtime. */

@@ -11,6 +11,10 @@ import {
   type WALRecord,
   WALStoreError,
 } from "../mod.ts";
+import type { ReadableFile, ReadingSystem } from "../ffi/readable_file.ts";
+import { diskReading, diskStorage } from "../ffi/storage.ts";
+import { takeFollowing } from "../src/arguments/follow.ts";
+import { Follower } from "../src/follow/follower.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { items } from "./support/logs.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
@@ -234,4 +238,54 @@ test("close() of a follower ends a consumer that waits for records, at once", as
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 5));
   follower.close();
   await consuming; // and not after pollIntervalMs
+});
+
+/** A follower, and how often it has read the beginning of a file: its headers, or what the writer tells. */
+function countingFollower(path: string): { follower: Follower; readonly looks: number } {
+  let looks = 0;
+  const count = <File extends ReadableFile | null>(file: File): File => {
+    if (file === null) return file;
+    const read = file.read.bind(file);
+    file.read = (offset, into) => {
+      if (offset === 0) looks++;
+      return read(offset, into);
+    };
+    return file;
+  };
+  const disk = diskReading();
+  const reading: ReadingSystem = {
+    open: (path) => count(disk.open(path)),
+    openIfThere: (path) => count(disk.openIfThere(path)),
+    watch: (path, changed) => disk.watch(path, changed),
+  };
+  const follower = new Follower(path, takeFollowing({}), { reading, storage: diskStorage });
+  return {
+    follower,
+    get looks() {
+      return looks;
+    },
+  };
+}
+
+test("consumeAsync() of a follower with `pollIntervalMs: 0` does not keep looking while no record comes", async () => {
+  for (const followers of [true, false]) {
+    for (const isLastSkipped of [true, false]) {
+      using directory = tempDir();
+      await using wal = WAL.open(directory.join("log"), { size: 65536, followers, idleHeaderDelayMs: 10 });
+      await wal.batchInsert(items(1, 100));
+      const store = new LsnStore();
+      store.failures = isLastSkipped ? Infinity : 0; // then there is always something to confirm
+      const following = countingFollower(wal.path!);
+      using follower = following.follower;
+      const consuming = follower.consumeAsync(store, { pollIntervalMs: 0, onError: () => "skip" });
+      await until(() => isLastSkipped ? follower.stats().read === 100 : store.synced > 0);
+      const { looks } = following;
+      for (let timer = 1; timer <= 20; timer++) await new Promise((resolve) => setTimeout(resolve, 1));
+      assert(following.looks - looks < 200, `${following.looks - looks} looks in the time of 20 timers`);
+      await wal.logInsert(101, 0, 0, 0);
+      await until(() => follower.stats().read === 101);
+      follower.close();
+      await consuming;
+    }
+  }
 });

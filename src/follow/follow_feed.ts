@@ -13,6 +13,9 @@ import { Bell } from "./bell.ts";
 import type { FollowedLog } from "./followed_log.ts";
 import { RunReader } from "./run_reader.ts";
 
+/** The shortest wait for records, so that an idle consumer does not look without a pause. */
+const LEAST_MS = 1;
+
 /** The port of one consumer to a followed log. */
 export class FollowFeed implements ConsumableLog {
   readonly calls: object;
@@ -79,16 +82,19 @@ export class FollowFeed implements ConsumableLog {
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {
-    const endMs = this.nowMs() + timeoutMs;
+    // A time that is up is a sign to sync the store. With nothing to sync, only records matter.
+    const { applied, confirmed } = this.standing;
+    let leftMs = confirmed < applied ? Math.max(LEAST_MS, timeoutMs) : Infinity;
+    const endMs = this.nowMs() + leftMs;
     while (this.isOpen && !signal.aborted) {
       this.#log.lookForMore();
       if (this.#log.last >= lsn) {
         this.#bell.found();
         return "durable";
       }
-      const leftMs = endMs - this.nowMs();
       if (leftMs <= 0) return "time";
       await this.#bell.wait(leftMs);
+      leftMs = endMs - this.nowMs();
     }
     return "stopped";
   }

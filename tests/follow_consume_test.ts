@@ -240,7 +240,7 @@ test("close() of a follower ends a consumer that waits for records, at once", as
   await consuming; // and not after pollIntervalMs
 });
 
-/** A follower, and how often it has read the beginning of a file: its headers, or what the writer tells. */
+/** A follower, and how often it has read the beginning of a file, as it does when it looks. */
 function countingFollower(path: string): { follower: Follower; readonly looks: number } {
   let looks = 0;
   const count = <File extends ReadableFile | null>(file: File): File => {

@@ -1,10 +1,11 @@
 // How cost grows: with the size of the log, the number of writers, of logs, and of shards.
 //
-//   deno run --allow-all bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--plots DIR]
+//   deno run --allow-all bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--merge] [--plots DIR]
 //
-// SCALE_ONLY=shards, or another of the four, measures that alone.
+// SCALE_ONLY=shards, or another of the four, measures that alone. With --merge, the rest stays as
+// the JSON file has it.
 
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -176,12 +177,19 @@ async function main(options: Options): Promise<void> {
   for (const [name, part] of Object.entries(PARTS)) {
     if (only === undefined || only === name) await part(bench, options.quick);
   }
-  const result: ScaleResult = { machine, quick: options.quick, rows: bench.rows };
   const path = options.json ?? join(RESULTS, `scale-${machine.runtime}.tmp.json`);
+  const measured = { machine, quick: options.quick, rows: bench.rows };
+  const result = options.merge ? merged(JSON.parse(readFileSync(path, "utf8")), measured) : measured;
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
   console.log(`\nResults: ${path}`);
   if (options.plots !== undefined) drawScalePlots(result, options.plots);
+}
+
+/** What was measured, in place of what the file has of the same series. */
+function merged(file: ScaleResult, { rows }: ScaleResult): ScaleResult {
+  const series = new Set(rows.map((row) => row.series));
+  return { ...file, rows: [...file.rows.filter((row) => !series.has(row.series)), ...rows] };
 }
 
 await main(parseOptions(process.argv.slice(2)));

@@ -810,8 +810,8 @@ export interface FollowOptions {
   from?: LSN | undefined;
   /**
    * The longest time between two looks at the file while a follower waits for records, in
-   * milliseconds, 1 or more. Without a live file it looks 1 ms after a record, and less and less
-   * often while none comes. With one, the writer wakes it, and this is a safety net.
+   * milliseconds, 1 or more. It looks 1 ms after a record, and less and less often while none
+   * comes. With a live file, the writer wakes it too, and this is a safety net.
    *
    * @default {100}
    */

@@ -11,12 +11,9 @@ import {
   type WALRecord,
   WALStoreError,
 } from "../mod.ts";
-import type { ReadableFile, ReadingSystem } from "../ffi/readable_file.ts";
-import { diskReading, diskStorage } from "../ffi/storage.ts";
-import { takeFollowing } from "../src/arguments/follow.ts";
-import { Follower } from "../src/follow/follower.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { items } from "./support/logs.ts";
+import { watchedFollower } from "./support/watched_follower.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -240,33 +237,6 @@ test("close() of a follower ends a consumer that waits for records, at once", as
   await consuming; // and not after pollIntervalMs
 });
 
-/** A follower, and how often it has read the beginning of a file, as it does when it looks. */
-function countingFollower(path: string): { follower: Follower; readonly looks: number } {
-  let looks = 0;
-  const count = <File extends ReadableFile | null>(file: File): File => {
-    if (file === null) return file;
-    const read = file.read.bind(file);
-    file.read = (offset, into) => {
-      if (offset === 0) looks++;
-      return read(offset, into);
-    };
-    return file;
-  };
-  const disk = diskReading();
-  const reading: ReadingSystem = {
-    open: (path) => count(disk.open(path)),
-    openIfThere: (path) => count(disk.openIfThere(path)),
-    watch: (path, changed) => disk.watch(path, changed),
-  };
-  const follower = new Follower(path, takeFollowing({}), { reading, storage: diskStorage });
-  return {
-    follower,
-    get looks() {
-      return looks;
-    },
-  };
-}
-
 test("consumeAsync() of a follower with `pollIntervalMs: 0` does not keep looking while no record comes", async () => {
   for (const followers of [true, false]) {
     for (const isLastSkipped of [true, false]) {
@@ -275,7 +245,7 @@ test("consumeAsync() of a follower with `pollIntervalMs: 0` does not keep lookin
       await wal.batchInsert(items(1, 100));
       const store = new LsnStore();
       store.failures = isLastSkipped ? Infinity : 0; // then there is always something to confirm
-      const following = countingFollower(wal.path!);
+      const following = watchedFollower(wal.path!);
       using follower = following.follower;
       const consuming = follower.consumeAsync(store, { pollIntervalMs: 0, onError: () => "skip" });
       await until(() => isLastSkipped ? follower.stats().read === 100 : store.synced > 0);

@@ -7,6 +7,7 @@ import { type Follower, WAL, WALFileGoneError, WALLaggedError, type WALOptions }
 import { LIVE_DURABLE_AT } from "../src/format/layout.ts";
 import { type HeaderMark, newLiveBlock, readLiveBlock, writeLiveBlock } from "../src/format/live_block.ts";
 import { items } from "./support/logs.ts";
+import { watchedFollower } from "./support/watched_follower.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
@@ -186,6 +187,66 @@ test("Follower goes on after the writer resizes, closes, and opens again", async
   assertEquals(await taken, Array.from({ length: 60 }, (_, index) => index + 1));
   assertEquals(lsns(follower).length, 60);
 });
+
+/** So long that only the doorbell wakes a follower. */
+const NEVER_MS = 2 ** 31 - 1;
+/** Deno's watcher of a file ends a little after it was closed. */
+const BELL = { timeoutMs: 60_000, sanitize: false };
+
+test("Follower is woken by the doorbell alone when nothing has come for some time", async () => {
+  using directory = tempDir();
+  await using wal = makeLog(directory);
+  using following = watchedFollower(wal.path!, { pollIntervalMs: NEVER_MS });
+  const iterator = following.follower[Symbol.asyncIterator]();
+  for (let lsn = 1; lsn <= 3; lsn++) {
+    const next = iterator.next();
+    for (let looks = -1; looks !== following.looks;) {
+      looks = following.looks;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await wal.logInsert(lsn, 0, 0, 0);
+    assertEquals((await next).value?.lsn, lsn);
+  }
+  await iterator.return(undefined);
+}, BELL);
+
+test(
+  "Follower notices a record although the doorbell rings only once in a few milliseconds, as on Bun",
+  async () => {
+    using directory = tempDir();
+    await using wal = makeLog(directory);
+    let rungMs = -Infinity;
+    using following = watchedFollower(wal.path!, { pollIntervalMs: NEVER_MS }, () => {
+      const isRepeat = performance.now() - rungMs < 5;
+      if (!isRepeat) rungMs = performance.now();
+      return !isRepeat;
+    });
+    const iterator = following.follower[Symbol.asyncIterator]();
+    for (let lsn = 1; lsn < 50; lsn += 2) {
+      const next = iterator.next();
+      for (const key of [lsn, lsn + 1]) await wal.logInsert(key, 0, 0, 0);
+      assertEquals([(await next).value?.lsn, (await iterator.next()).value?.lsn], [lsn, lsn + 1]);
+    }
+    await iterator.return(undefined);
+  },
+  BELL,
+);
+
+test("Follower hears the next writer, however soon after the one before", async () => {
+  using directory = tempDir();
+  let wal = makeLog(directory);
+  using follower = WAL.follow(wal.path!, { pollIntervalMs: NEVER_MS });
+  const iterator = follower[Symbol.asyncIterator]();
+  for (let lsn = 1; lsn <= 10; lsn++) {
+    const next = iterator.next();
+    await wal.logInsert(lsn, 0, 0, 0);
+    assertEquals((await next).value?.lsn, lsn);
+    wal.close();
+    wal = makeLog(directory);
+  }
+  await iterator.return(undefined);
+  wal.close();
+}, BELL);
 
 test("WAL.open() with followers in memory, or on a storage without live files, opens all the same", () => {
   using wal = WAL.open(null, { followers: true });

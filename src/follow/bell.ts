@@ -1,12 +1,20 @@
 // How a follower waits: for the writer's doorbell, which is a write to the live file, and for a
-// timer. Without a live file, the timer is short after a record, and longer the longer none comes.
+// timer. The timer is short after a record or a ring, and longer the longer neither comes.
+//
+// The doorbell alone is not enough. Of two writes that are about a millisecond apart, Bun tells
+// only of the first one.
 
 import { clearTimeout, setTimeout } from "node:timers";
 import type { ReadableFile, ReadingSystem } from "../../ffi/readable_file.ts";
 import type { LiveView } from "./live_view.ts";
 
-/** The delay of the first look after a record, without a doorbell. */
+/** The delay of the first look after a record or a ring. */
 const LEAST_MS = 1;
+/**
+ * With a doorbell, the delays up to this one are followed by the longest. Until then another live
+ * file is noticed too.
+ */
+const MOST_AFTER_RING_MS = 32;
 
 /** The waiting of one reader. */
 export class Bell {
@@ -33,7 +41,7 @@ export class Bell {
     signal.addEventListener("abort", this.#ring);
   }
 
-  /** Notes that a look has found records. */
+  /** Notes that a look has found records, so that more may come soon. */
   found(): void {
     this.#delayMs = LEAST_MS;
   }
@@ -45,7 +53,8 @@ export class Bell {
       this.#hasRung = false;
       return;
     }
-    const delayMs = Math.min(limitMs, this.#unwatch === null ? this.#delayMs : this.#longestMs);
+    const isQuiet = this.#unwatch !== null && this.#delayMs > MOST_AFTER_RING_MS;
+    const delayMs = Math.min(limitMs, isQuiet ? this.#longestMs : this.#delayMs);
     this.#delayMs = Math.min(2 * this.#delayMs, this.#longestMs);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
@@ -65,6 +74,7 @@ export class Bell {
 
   readonly #ring = () => {
     this.#hasRung = true;
+    this.#delayMs = LEAST_MS;
     this.#wake?.();
   };
 

@@ -1,7 +1,7 @@
 // The commands that read: stat, dump, verify and follow (H81).
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { copyFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { WAL, WALCorruptError } from "../mod.ts";
 import { readHeaders, writeHeader } from "../src/format/header.ts";
@@ -292,6 +292,38 @@ test("cli/main.ts follow shows the last records and then each new one, until it 
   assertEquals([code, stderr], [130, ""]);
   assertEquals(jsonLines(stdout).map(({ lsn }) => lsn), range(3, 15));
 });
+
+/** True if a process waits for writes of a file. */
+function isWatching(pid: number, path: string): boolean {
+  const sign = ` ino:${statSync(path).ino.toString(16)} `;
+  const directory = `/proc/${pid}/fdinfo`;
+  return readdirSync(directory).some((descriptor) => {
+    try {
+      return readFileSync(`${directory}/${descriptor}`, "utf8").includes(sign);
+    } catch {
+      return false; // it has been closed
+    }
+  });
+}
+
+test("cli/main.ts follow waits for the doorbell of a writer that has one, and of the next writer", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  await using child = await (async () => {
+    await using wal = WAL.open(path, { size: 65536, followers: true });
+    await wal.logInsert(1, 1, 1, 1);
+    const child = startTool(["follow", "--json", path], { denoFlags: READ_ONLY });
+    await child.line(/"lsn":1,/);
+    await waitFor(() => isWatching(child.pid, `${path}.live`));
+    await wal.logInsert(2, 2, 2, 2);
+    await child.line(/"lsn":2,/);
+    return child;
+  })();
+  await using wal = WAL.open(path, { followers: true });
+  await waitFor(() => isWatching(child.pid, `${path}.live`));
+  await wal.logInsert(3, 3, 3, 3);
+  await child.line(/"lsn":3,/);
+}, { skip: process.platform !== "linux" && "/proc tells what a process watches" });
 
 test("cli/main.ts follow begins where it is told, filters, ends at its limit, and tells of a file that is gone", async () => {
   using directory = tempDir();

@@ -48,7 +48,6 @@ export class Bell {
 
   /** Resolves when it is time to look at the log, or the signal aborts. */
   async wait(limitMs = Infinity): Promise<void> {
-    this.#attach();
     if (this.#hasRung || this.#signal.aborted) {
       this.#hasRung = false;
       return;
@@ -63,6 +62,7 @@ export class Bell {
     clearTimeout(timer);
     this.#wake = null;
     this.#hasRung = false;
+    if (!this.#signal.aborted) this.#attach();
   }
 
   /** Ends the waiting. */
@@ -83,14 +83,18 @@ export class Bell {
     this.#unwatch = this.#watched = null;
   }
 
-  /** Watches the live file that is there now. */
+  /**
+   * Watches the live file that is there now, before a look, because earlier writes were not told.
+   *
+   * Deno does not watch a path anew in the turn in which another watch of it ended. So a wait is
+   * between the two.
+   */
   #attach(): void {
     this.#view.find();
     if (this.#view.file === this.#watched) return;
-    this.#detach();
+    this.#delayMs = LEAST_MS;
+    if (this.#watched !== null) return this.#detach();
     this.#watched = this.#view.file;
-    if (this.#watched === null) return;
     this.#unwatch = this.#reading.watch(this.#view.path, this.#ring);
-    this.#hasRung = true; // writes from before the watch may have been missed
   }
 }

@@ -74,33 +74,49 @@ function messageOf(error: unknown, exit: Exit): string {
   return error.message.replaceAll(/\s*\n\s*/g, " ");
 }
 
+/** How wide help is. */
+function helpColumns(): number {
+  return Math.min(HELP_COLUMNS, lookOf("stdout", true).columns);
+}
+
+/** Sentences that begin a line each. */
+function paragraphs(texts: readonly string[], columns: number): string {
+  return texts.flatMap((text) => wrapped(text, columns)).map((line) => `${line}\n`).join("");
+}
+
+/** Names, and beside them what they mean. */
+function listOf(items: readonly { readonly name: string; readonly text: string }[], columns: number): string {
+  const left = Math.max(...items.map(({ name }) => name.length)) + 2;
+  return items.flatMap(({ name, text }) =>
+    wrapped(text, Math.max(16, columns - left)).map((line, index) =>
+      `${atLeft(index === 0 ? name : "", left)}${line}\n`
+    )
+  ).join("");
+}
+
 function help(): string {
-  const list = COMMANDS.map(({ name, summary }) => `  ${atLeft(name, 8)} ${summary}\n`).join("");
-  return `Usage: cidwal COMMAND [OPTIONS] FILE
-
-Looks at write-ahead logs of @cidstore/wal, also while a program writes them.
-
-${list}
-cidwal COMMAND --help says more, cidwal --version which version this is.
-Exit codes: 0 done, 64 wrong command line, 65 damaged or wrong data, 66 no such file,
-69 not on this platform, 73 the file to be made exists, 74 reading or writing fails,
-75 locked or full, 77 access denied, 130 Ctrl-C, 141 broken pipe. verify: 0 to 3.
-`;
+  const columns = helpColumns();
+  const list = COMMANDS.map(({ name, summary }) => ({ name: `  ${name}`, text: summary }));
+  const about = paragraphs(
+    ["Looks at write-ahead logs of @cidstore/wal, also while a program writes them."],
+    columns,
+  );
+  const notes = paragraphs([
+    "cidwal COMMAND --help says more, cidwal --version which version this is.",
+    "Exit codes: 0 done, 64 wrong command line, 65 damaged or wrong data, 66 no such file, 69 not on this platform, " +
+    "73 the file to be made exists, 74 reading or writing fails, 75 locked or full, 77 access denied, 130 Ctrl-C, " +
+    "141 broken pipe. verify: 0 to 3.",
+  ], columns);
+  return `Usage: cidwal COMMAND [OPTIONS] FILE\n\n${about}\n${listOf(list, columns)}\n${notes}`;
 }
 
 function helpOf({ name, summary, operands, options, notes }: Command): string {
-  const columns = Math.min(HELP_COLUMNS, lookOf("stdout", true).columns);
-  const names = Object.entries({ ...options, ...COMMON }).map(([name, { value, help }]) => ({
+  const columns = helpColumns();
+  const list = Object.entries({ ...options, ...COMMON }).map(([name, { value, help }]) => ({
     name: `  --${name}${value === undefined ? "" : ` ${value}`}`,
-    help,
+    text: help,
   }));
-  const left = Math.max(...names.map(({ name }) => name.length)) + 2;
-  const list = names.flatMap(({ name, help }) =>
-    wrapped(help, Math.max(20, columns - left)).map((line, index) =>
-      `${atLeft(index === 0 ? name : "", left)}${line}\n`
-    )
-  );
-  const text = notes.flatMap((note) => wrapped(note, columns)).map((line) => `${line}\n`).join("");
-  const capital = `${summary[0]!.toUpperCase()}${summary.slice(1)}.`;
-  return `Usage: cidwal ${name} [OPTIONS] ${operands.join(" ")}\n\n${capital}\n\n${list.join("")}\n${text}`;
+  const about = paragraphs([`${summary[0]!.toUpperCase()}${summary.slice(1)}.`], columns);
+  const usage = paragraphs([`Usage: cidwal ${name} [OPTIONS] ${operands.join(" ")}`], columns);
+  return `${usage}\n${about}\n${listOf(list, columns)}\n${paragraphs(notes, columns)}`;
 }

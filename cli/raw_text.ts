@@ -69,6 +69,7 @@ class SlotLines implements SlotFormat {
   readonly #look: Look;
   readonly #log: RawLog;
   readonly #offsetColumns: number;
+  readonly #lsnColumns: number;
   readonly #isWide: boolean;
   /** The first of the unwritten slots that were seen last, and how many. */
   #unwritten = { slot: 0, count: 0 };
@@ -77,8 +78,13 @@ class SlotLines implements SlotFormat {
     this.#look = look;
     this.#log = log;
     this.#offsetColumns = Math.max(6, String(offsetOf(log.capacity)).length);
-    this.#isWide = look.columns >= this.#offsetColumns + STATE_COLUMNS + 12 + 31 + 12 + 66;
-    const columns = [atRight("offset", this.#offsetColumns), atLeft("state", STATE_COLUMNS), atRight("LSN", 10)];
+    this.#lsnColumns = Math.max(3, String(log.head).length);
+    this.#isWide = look.columns >= this.#offsetColumns + STATE_COLUMNS + this.#lsnColumns + 2 + 31 + 12 + 66;
+    const columns = [
+      atRight("offset", this.#offsetColumns),
+      atLeft("state", STATE_COLUMNS),
+      atRight("LSN", this.#lsnColumns),
+    ];
     this.heading = `${headers(look, log)}\n${styled(look, "bold", `${columns.join(" ")}  record`)}\n`;
   }
 
@@ -105,7 +111,8 @@ class SlotLines implements SlotFormat {
   #columns(offset: number, state: RawSlot["state"], lsn: string, text: string): string {
     const styledState = styled(this.#look, STYLES[state], atLeft(state, STATE_COLUMNS));
     return `${
-      `${atRight(String(offset), this.#offsetColumns)} ${styledState} ${atRight(lsn, 10)}  ${text}`.trimEnd()
+      `${atRight(String(offset), this.#offsetColumns)} ${styledState} ${atRight(lsn, this.#lsnColumns)}  ${text}`
+        .trimEnd()
     }\n`;
   }
 

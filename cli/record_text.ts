@@ -84,24 +84,29 @@ const OP_STYLES: Readonly<Partial<Record<number, Style>>> = {
 /** Columns of each part of a line, with a space after it. */
 const OP_COLUMNS = "deleteValue".length;
 const TIME_COLUMNS = "2026-11-29T21:30:00.123456789Z".length;
+const SHORT_TIME_COLUMNS = "21:30:00.123".length;
 const ID_COLUMNS = 32;
+const LEAST_ID_COLUMNS = 7;
 
 /**
- * Lines for people, with as much as fits: narrow terminals get the time without its date, and the
- * ends of keys and values. The sign before an operation shows where batches begin and end.
+ * Lines for people, with as much as fits: narrow terminals get the time without its date or no
+ * time, and the ends of keys and values. The sign before an operation shows where batches begin
+ * and end.
  */
 function textFormat(look: Look, widestLsn: number): RecordFormat {
   const lsnColumns = Math.max(3, String(widestLsn).length);
   const seqColumns = 5;
   const isWide = look.columns >= lsnColumns + TIME_COLUMNS + seqColumns + OP_COLUMNS + 2 * ID_COLUMNS + 8;
-  const rest = look.columns - (lsnColumns + 12 + OP_COLUMNS + 2 + 4);
-  const idColumns = isWide ? ID_COLUMNS : Math.max(7, Math.min(ID_COLUMNS, Math.floor((rest - 1) / 2)));
-  const timeColumns = isWide ? TIME_COLUMNS : 12;
+  const idsBeside = (timeColumns: number) =>
+    Math.floor((look.columns - (lsnColumns + timeColumns + OP_COLUMNS + 2 + 4) - 1) / 2);
+  const hasTime = isWide || idsBeside(SHORT_TIME_COLUMNS) >= LEAST_ID_COLUMNS;
+  const timeColumns = isWide ? TIME_COLUMNS : hasTime ? SHORT_TIME_COLUMNS : 0;
+  const idColumns = isWide ? ID_COLUMNS : Math.max(LEAST_ID_COLUMNS, Math.min(ID_COLUMNS, idsBeside(timeColumns)));
   const id = (high: bigint, low: bigint) => shortened(hexOf(high, low), idColumns);
   const join = (parts: readonly string[]) => `${parts.join(" ").trimEnd()}\n`;
   const head = [
     atRight("LSN", lsnColumns),
-    atLeft("time", timeColumns),
+    ...hasTime ? [atLeft("time", timeColumns)] : [],
     ...isWide ? [atRight("seq", seqColumns)] : [],
     atLeft("  operation", OP_COLUMNS + 2),
     atLeft("key", idColumns),
@@ -119,7 +124,7 @@ function textFormat(look: Look, widestLsn: number): RecordFormat {
       const isCheckpoint = opType === OpType.Checkpoint;
       return join([
         atRight(String(lsn), lsnColumns),
-        styled(look, "dim", isWide ? time : time.slice(11, 23)),
+        ...hasTime ? [styled(look, "dim", isWide ? time : time.slice(11, 23))] : [],
         ...isWide ? [atRight(seq, seqColumns)] : [],
         `${sign} ${styled(look, style, atLeft(opName(opType), OP_COLUMNS))}`,
         isCheckpoint ? atLeft(valueLow === 0n ? "nothing" : `through LSN ${valueLow}`, idColumns) : id(keyHigh, keyLow),

@@ -1,10 +1,21 @@
 // The commands that read: stat, dump, verify and follow (H81).
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { copyFileSync, readdirSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import process from "node:process";
 import { WAL, WALCorruptError } from "../mod.ts";
+import { width } from "../cli/terminal.ts";
 import { readHeaders, writeHeader } from "../src/format/header.ts";
+import { readLiveBlock } from "../src/format/live_block.ts";
 import { jsonLines, makeLog, READ_ONLY, runHere, slotAt, spoil, startTool, waitFor } from "./support/cidwal.ts";
 import { spawnScript } from "./support/child.ts";
 import { range } from "./support/logs.ts";
@@ -276,6 +287,26 @@ test("cli/main.ts verify finds damaged headers, a cut file and a record of a lat
   assertMatch(await verdictOf((bytes) => bytes.subarray(0, slotAt(500)), 2), /the file was cut to/);
 });
 
+test("cli/main.ts fits what it shows into the terminal, wide and narrow", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  const commands = ["stat", "dump", "verify", "follow", "export", "import", "backup", "salvage"];
+  const shown = [["stat", path], ["dump", path], ["dump", "--raw", path], ["follow", "--limit=10", path], ["--help"]];
+  for (const columns of [160, 60, 40]) {
+    for (const args of [...shown, ...commands.map((command) => [command, "--help"])]) {
+      const { stdout } = await runHere(args, { columns });
+      // A path is as long as it is.
+      const tooWide = stdout.split("\n").filter((line) => width(line) > columns && !line.includes(directory.path));
+      assertEquals(tooWide, [], `${args.join(" ")} in ${columns} columns`);
+    }
+  }
+  const narrow = await runHere(["dump", "--from=4", "--to=5", path], { columns: 40 });
+  // deno-lint-ignore no-control-regex
+  const lines = narrow.stdout.replaceAll(/\x1b\[\d+m/g, "").split("\n");
+  assertEquals(lines.slice(1), ["  4 ┌ delete      0000…0001", "  5 │ replace     0000…0002 0000…0002", ""]);
+});
+
 test("cli/main.ts follow shows the last records and then each new one, until it is interrupted", async () => {
   using directory = tempDir();
   const path = directory.join("log");
@@ -341,6 +372,43 @@ test("cli/main.ts follow begins where it is told, filters, ends at its limit, an
   const { code, stderr } = await following;
   assertEquals(code, 74);
   assertMatch(stderr, /^cidwal follow: Cannot go on with .*\n$/);
+});
+
+test("cli/main.ts writes nothing to a log that is open elsewhere, whatever the command", async () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  makeLog(path);
+  using wal = WAL.open(path, { followers: true, idleHeaderDelayMs: Infinity });
+  wal.logInsertSync(7, 7, 7, 7);
+  wal.flush();
+  await waitFor(() => readLiveBlock(readFileSync(`${path}.live`))?.durable === wal.durable);
+  const [other, run] = [directory.join("other"), JSON.stringify({ op: "delete", key: "0".repeat(32) })];
+  const state = () =>
+    readdirSync(directory.path).map((name) => {
+      const { ino, size, mode, mtimeNs, ctimeNs } = statSync(directory.join(name), { bigint: true });
+      return [name, ino, size, mode, mtimeNs, ctimeNs, readFileSync(directory.join(name), "hex")];
+    });
+  const before = state();
+  for (
+    const [command, code] of [
+      [["stat", path], 0],
+      [["dump", path], 0],
+      [["dump", "--raw", path], 0],
+      [["verify", path], 0],
+      [["follow", "--limit=10", path], 0],
+      [["export", path], 0],
+      [["export", "--packed", path], 0],
+      [["backup", path, other], 0],
+      [["salvage", "--to", other, path], 0],
+      [["salvage", "--in-place", "--yes", path], 0], // nothing is damaged
+      [["import", path], 75],
+    ] as const
+  ) {
+    const { code: ended, stderr } = await runHere(command, { stdin: run });
+    assertEquals(ended, code, stderr);
+    rmSync(other, { force: true });
+    assertEquals(state(), before, command.join(" "));
+  }
 });
 
 test("cli/main.ts reads a log that another process writes as fast as it can", async () => {

@@ -24,8 +24,8 @@ import { duration } from "../times.ts";
 
 function run(given: Given): Exit {
   const path = operand(given, 0, "FILE");
-  const nowMs = Date.now();
   const figures = WAL.inspect(path);
+  const nowMs = Date.now(); // afterwards, because records may come meanwhile
   const commits = commitFigures(figures);
   if (given.has("json")) stdout.text(`${JSON.stringify({ ...figures, commits })}\n`);
   else draw(lookOf("stdout", given.has("no-color")), figures, commits, nowMs);

@@ -713,9 +713,9 @@ export interface WALStats {
   readonly path: string | null;
   /** The log's id, as `WAL.logId`. */
   readonly logId: string;
-  /** The log that this one was copied from, as in `recovery`. */
+  /** The log that this one was copied from, as in `RecoveryReport`. */
   readonly origin: LogOrigin | null;
-  /** When the log was made, as in `recovery`. */
+  /** When the log was made, as in `RecoveryReport`. */
   readonly createdMs: number | null;
   /** Type of the file system, as in `ext4`. */
   readonly fileSystem: string;
@@ -730,7 +730,7 @@ export interface WALStats {
   readonly sizeBytes: number;
   /** Records the ring can hold. */
   readonly capacity: number;
-  /** Records retained. */
+  /** Records kept: `head - tail`. */
   readonly length: number;
   /** `length / capacity`. */
   readonly fillRatio: number;
@@ -854,29 +854,15 @@ export interface InspectedConsumer {
 }
 
 /** What is in a log's file at one moment, open or not. */
-export interface LogInspection {
+export interface LogInspection
+  extends
+    Pick<WALStats, "logId" | "origin" | "createdMs" | "sizeBytes" | "capacity" | "length" | "fillRatio" | "tail"> {
   /** The log's absolute path, without symbolic links. */
   readonly path: string;
-  /** The log's id, as `WAL.logId`. */
-  readonly logId: string;
-  /** The log that this one was copied from, as in `RecoveryReport`. */
-  readonly origin: LogOrigin | null;
-  /** When the log was made, as in `RecoveryReport`. */
-  readonly createdMs: number | null;
   /** Type of the file system, as in `ext4`; null if the runtime does not tell. */
   readonly fileSystem: string | null;
-  /** Size of the file. */
-  readonly sizeBytes: number;
-  /** Records the ring can hold. */
-  readonly capacity: number;
-  /** Records kept: `head - tail`. */
-  readonly length: number;
-  /** `length / capacity`. */
-  readonly fillRatio: number;
   /** One more than the newest record in the file, durable or not. */
   readonly head: LSN;
-  /** The oldest LSN kept. */
-  readonly tail: LSN;
   /** The highest LSN that is known to be durable. */
   readonly durable: LSN;
   /** The highest LSN that a header says is in the store. */

@@ -1086,7 +1086,7 @@ export const HAZARDS: readonly Hazard[] = [
     id: "H63",
     title: "Something else at the live file's path",
     what:
-      "The path of the live file is known in advance. A link, a pipe, a directory or somebody's file is there, or the sandbox denies it, or it is deleted or replaced while it is used.",
+      "The path of the live file is known in advance. A link, a pipe, a directory or somebody's file is there, or the sandbox denies it, or it is deleted or replaced while it is used. Or the system does not tell of each write of it.",
     threatens: ["G14", "G19"],
     tests: {
       "faults/follow_live_file_test.ts": [
@@ -1097,6 +1097,8 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "follow_live_test.ts": [
         "Follower goes on when the live file is deleted or replaced, and uses the next one",
+        "Follower notices a record although the doorbell rings only once in a few milliseconds, as on Bun",
+        "Follower hears the next writer, whether it comes soon or late",
       ],
     },
   },
@@ -1420,6 +1422,7 @@ export const HAZARDS: readonly Hazard[] = [
         "cli/main.ts verify tells a clean log, a torn tail, damage and other files apart by its exit code",
         "cli/main.ts dump prints the records that a range, a filter and a limit take",
         "cli/main.ts reads a log that another process writes as fast as it can",
+        "cli/main.ts writes nothing to a log that is open elsewhere, whatever the command",
       ],
       "cidwal_copy_test.ts": [
         "cli/main.ts export leaves out batches that the range, the limit or damage cuts, and says so",

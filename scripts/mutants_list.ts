@@ -2044,6 +2044,31 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/cidwal_copy_test.ts"],
   },
   {
+    name: "cidwal writes under a live writer, by putting back the headers that it has read",
+    hazard: "H81",
+    edits: [
+      { file: "cli/input.ts", find: "fs.constants.O_RDONLY", replace: "fs.constants.O_RDWR" },
+      {
+        file: "cli/raw_log.ts",
+        find: "    readInto(this.#descriptor, 0, headers);\n",
+        replace:
+          "    readInto(this.#descriptor, 0, headers);\n    fs.writeSync(this.#descriptor, headers, 0, undefined, 0);\n",
+      },
+    ],
+    tests: ["tests/cidwal_read_test.ts"],
+    quick: true,
+  },
+  {
+    name: "cidwal opens the log to show its figures",
+    hazard: "H81",
+    edits: edit(
+      "cli/commands/stat.ts",
+      "  const figures = WAL.inspect(path);\n",
+      "  WAL.open(path, { create: false }).close();\n  const figures = WAL.inspect(path);\n",
+    ),
+    tests: ["tests/cidwal_read_test.ts"],
+  },
+  {
     name: "two consumers may have one name",
     hazard: "H62",
     edits: edit("src/format/consumer_table.ts", " || entries.some((entry) => entry.name === name)", ""),
@@ -2145,6 +2170,22 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H63",
     edits: edit("ffi/file/reading.ts", "fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW", "fs.constants.O_RDONLY"),
     tests: faults("follow_live_file"),
+  },
+  {
+    name: "a follower expects the doorbell to ring at each write",
+    hazard: "H63",
+    edits: edit("src/follow/bell.ts", " && this.#delayMs > MOST_AFTER_RING_MS", ""),
+    tests: ["tests/follow_live_test.ts"],
+  },
+  {
+    name: "a follower does not watch the live file of the next writer",
+    hazard: "H63",
+    edits: edit(
+      "src/follow/bell.ts",
+      "if (this.#view.file === this.#watched) return;",
+      "if (this.#view.file === this.#watched || this.#watched !== null) return;",
+    ),
+    tests: ["tests/follow_live_test.ts"],
   },
   {
     name: "a follower takes slots with the right LSNs for records",

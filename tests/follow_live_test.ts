@@ -191,7 +191,7 @@ test("Follower goes on after the writer resizes, closes, and opens again", async
 /** So long that only the doorbell wakes a follower. */
 const NEVER_MS = 2 ** 31 - 1;
 /** Deno's watcher of a file ends a little after it was closed. */
-const BELL = { timeoutMs: 60_000, sanitize: false };
+const BELL = { timeoutMs: 30_000, sanitize: false };
 
 /** Resolves when a follower has not looked for a while. */
 async function whenQuiet(following: { readonly looks: number }): Promise<void> {

@@ -5,8 +5,10 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { INSTRUMENTS, SYNC_DURATION } from "../src/metrics/instruments.ts";
 import { isRecentNode } from "../scripts/tools.ts";
-import { type ChildResult, projectUrl, runCommand, runtimeBinary } from "./support/child.ts";
+import { type ChildResult, PROJECT_URL, projectUrl, runCommand, runtimeBinary } from "./support/child.ts";
 import { makeLog } from "./support/cidwal.ts";
 import { serveRegistry } from "./support/module_server.ts";
 import { entries, packageJson, packProject, readmePrograms, skipWithoutPacking, unpackInto } from "./support/packed.ts";
@@ -188,6 +190,65 @@ test("npm install finds the package in a registry, and nothing else with it", as
   assertEquals(installed(app), [packageJson.name]);
   await tryApp(app, [process.execPath]);
 }, { skip: onlyOn("node") });
+
+/** The optional peer, and what an application registers with it. */
+const OPEN_TELEMETRY = ["api", "core", "resources", "sdk-metrics", "semantic-conventions"];
+
+test(
+  "observe() of the installed package needs no @opentelemetry/api, and registers with the application's",
+  async () => {
+    using app = tempDir();
+    await unpackInto(app);
+    const run = runtime === "deno" ? ["run", "--node-modules-dir=manual", "--allow-all"] : [];
+    const output = async (program: string) => {
+      fs.writeFileSync(app.join("app.mjs"), program);
+      const { stdout, stderr } = await runIn(app, [runtimeBinary(), ...run, "app.mjs"]);
+      assertEquals(linesOf(stderr), []);
+      return stdout;
+    };
+    const alone = await output(`
+    import { WAL } from "${packageJson.name}";
+    import { observe } from "${packageJson.name}/otel";
+    try {
+      observe(WAL.open(null));
+    } catch (error) {
+      console.log(String(error));
+    }
+  `);
+    assertEquals(
+      alone,
+      "TypeError: Cannot observe a log: no meter is given, and no provider of meters is registered\n",
+    );
+    for (const name of OPEN_TELEMETRY) {
+      const directory = `node_modules/@opentelemetry/${name}`;
+      fs.cpSync(fileURLToPath(new URL(directory, PROJECT_URL)), app.join(directory), { recursive: true });
+    }
+    const registered = await output(`
+    import { metrics } from "@opentelemetry/api";
+    import * as sdk from "@opentelemetry/sdk-metrics";
+    import { WAL } from "${packageJson.name}";
+    import { observe } from "${packageJson.name}/otel";
+    const exporter = new sdk.InMemoryMetricExporter(sdk.AggregationTemporality.CUMULATIVE);
+    const provider = new sdk.MeterProvider({ readers: [new sdk.PeriodicExportingMetricReader({ exporter })] });
+    metrics.setGlobalMeterProvider(provider);
+    const wal = WAL.open(null);
+    const observing = observe(wal);
+    await wal.logInsert(1, 2, 3, 4);
+    await provider.forceFlush();
+    for (const { scope, metrics } of exporter.getMetrics()[0].scopeMetrics) {
+      console.log(JSON.stringify([scope.name, scope.version, metrics.map(({ descriptor }) => descriptor.name).sort()]));
+    }
+    observing[Symbol.dispose]();
+    wal.close();
+    await provider.shutdown();
+  `);
+    // The log has no consumer, so there are no figures of one.
+    const names = [...INSTRUMENTS, SYNC_DURATION].map(({ name }) => name)
+      .filter((name) => !name.startsWith("cidstore.wal.consumer.")).sort();
+    assertEquals(JSON.parse(registered), [packageJson.name, packageJson.version, names]);
+  },
+  { skip: skipWithoutPacking },
+);
 
 const nodeVersion = spawnSync("node", ["--version"], { encoding: "utf8" }).stdout ?? "";
 

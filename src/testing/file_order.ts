@@ -16,6 +16,8 @@ import { textOf } from "./broken_promise.ts";
 
 /** A moment within a call, between the changes of some files and those of others. */
 export interface TornCall {
+  /** Which store gets the call, from 0. */
+  readonly store: number;
   /** The number of the call, as it was given to `begin()`. */
   readonly call: number;
   /** The files that the call had not changed yet. */
@@ -53,6 +55,7 @@ const PATIENCE_MS = 2000;
 
 /** Watches one directory, from `open()` on. */
 export class FileOrder implements Disposable {
+  readonly #store: number;
   #directory: string | null = null;
   /** Null where nobody tells the order of changes. */
   #watcher: FSWatcher | null = null;
@@ -62,6 +65,11 @@ export class FileOrder implements Disposable {
   #before: Snapshot | null = new Map();
   readonly #calls: ChangingCall[] = [];
   readonly #unseen = new Set<string>();
+
+  /** @param store the number of the store whose directory it is, from 0. */
+  constructor(store = 0) {
+    this.#store = store;
+  }
 
   open(directory: string): void {
     this.#directory = directory;
@@ -121,7 +129,7 @@ export class FileOrder implements Disposable {
       const news = isHeard ? this.#newsOf(call) : [];
       const isKnown = changed.every((name) => news.includes(name));
       const moments = isKnown ? momentsBetween(news, changed) : [];
-      torn.push(...moments.map((old) => ({ call, old })));
+      torn.push(...moments.map((old) => ({ store: this.#store, call, old })));
       if (moments.length > 0 || hasSteps) continue;
       const files = changed.toSorted().map((name) => JSON.stringify(name)).join();
       const unknown = isKnown ? "what was there in between" : "in which order";

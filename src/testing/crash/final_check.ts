@@ -3,9 +3,8 @@
 import type { Store } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import type { LogModel } from "../log_model.ts";
-import type { StoreAccount } from "../store_account.ts";
 import type { FoundContents } from "../contents.ts";
-import type { Subject } from "./options.ts";
+import type { StoreState } from "./fed_store.ts";
 
 /**
  * Compares a store with everything that it was given.
@@ -13,11 +12,11 @@ import type { Subject } from "./options.ts";
  * @param found its contents, if there is a way to read them.
  * @throws {BrokenPromiseError}
  */
-export async function checkFinally<S extends Store>(
-  store: S,
+export async function checkFinally(
+  { subject: { check }, account }: StoreState,
+  store: Store,
   found: FoundContents | null,
-  { model, account }: { readonly model: LogModel; readonly account: StoreAccount },
-  check: Subject<S>["check"],
+  model: LogModel,
 ): Promise<void> {
   const records = model.data();
   const last = model.lastData();

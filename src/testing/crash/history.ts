@@ -1,7 +1,7 @@
 // One history: an empty disk, lives that end in crashes, and a last life in which everything is
 // checked. A seed and a crash point decide all of it.
 
-import type { Store, WALOptions } from "../../types.ts";
+import type { WALOptions } from "../../types.ts";
 import { type FileChanges, FileOrder, type TornCall } from "../file_order.ts";
 import { Life, type LifePlan, type Machine } from "./life.ts";
 import type { Subject } from "./options.ts";
@@ -67,22 +67,26 @@ const OPENING_CALLS = 30;
 const RESTORE_CHANCE = 0.5;
 
 /** Goes through a history. */
-export async function runHistory<S extends Store>(subject: Subject<S>, plan: HistoryPlan): Promise<HistoryOutcome> {
-  using home = new Home(subject.temporary);
+export async function runHistory(subject: Subject, plan: HistoryPlan): Promise<HistoryOutcome> {
+  const { temporary } = subject;
+  using owned = new DisposableStack();
   const habits = habitsOf(plan.seed);
   const model = new LogModel();
   const machine: Machine = {
     disk: new SimulatedDisk(habits.disk),
-    home,
     model,
-    account: new StoreAccount((through) => model.data(through)),
+    stores: subject.stores.map((subject) => ({
+      subject,
+      home: owned.use(new Home(temporary)),
+      account: new StoreAccount((through) => model.data(through)),
+    })),
     lines: [],
   };
   const lives = 1 + (plan.point === 0 ? 0 : new Random(plan.seed, plan.point).between(1, plan.crashes));
   let steps = 0;
   let number = 0;
   // A crash within a call is planned when a history without a crash has shown what the call does.
-  using order = plan.point === 0 ? new FileOrder() : null;
+  const orders = plan.point === 0 ? machine.stores.map((_, store) => owned.use(new FileOrder(store))) : null;
   let files: FileChanges = { torn: [], unseen: [] };
   let failure: HistoryOutcome["failure"] = null;
   try {
@@ -90,16 +94,23 @@ export async function runHistory<S extends Store>(subject: Subject<S>, plan: His
     for (; number < Math.max(2, lives); number++) {
       const life = new Life(subject, machine, {
         ...lifeOf(plan, habits, number, lives),
-        files: number === 0 ? order : null,
+        files: number === 0 ? orders : null,
       });
       await life.run().finally(() => number === 0 && (steps = life.steps));
-      if (number === 0 && order !== null) files = await order.finish();
+      if (number === 0 && orders !== null) files = await changesOf(orders);
     }
   } catch (error) {
     failure = { error };
   }
   const crashes = Math.min(number, lives - 1);
-  return { steps, files, crashes, records: model.data().length, lines: machine.lines, failure };
+  return { steps, files, crashes, records: model.data().length * machine.stores.length, lines: machine.lines, failure };
+}
+
+/** What is known of all stores together. */
+async function changesOf(orders: readonly FileOrder[]): Promise<FileChanges> {
+  const found: FileChanges[] = [];
+  for (const order of orders) found.push(await order.finish());
+  return { torn: found.flatMap(({ torn }) => torn), unseen: found.flatMap(({ unseen }) => unseen) };
 }
 
 function habitsOf(seed: number): Habits {

@@ -1,10 +1,10 @@
 // Crash tests of a store and a workload: hundreds of histories. A failure is reported with the
 // shortest history found that fails in the same way.
 
-import type { ApplicableStore, Store } from "../../types.ts";
+import type { ApplicableStore } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./history.ts";
-import type { CrashTestOptions, CrashTestResult, Subject } from "./options.ts";
+import type { CrashTestOptions, CrashTestResult, StoreSubject, Subject } from "./options.ts";
 import { contentsFinder, type NeedsModel } from "../contents.ts";
 import { Random } from "../random.ts";
 import { shrink, type Simpler } from "../shrink.ts";
@@ -87,7 +87,8 @@ export async function crashTest<S extends ApplicableStore, C = Iterable<StoreEnt
   options: CrashTestOptions<S, C> & NeedsModel<C>,
 ): Promise<CrashTestResult> {
   const { contents, model, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  const subject: Subject<S> = { ...options, contents: contentsFinder<S, C>(contents, model), timeoutMs };
+  const store = { ...options, contents: contentsFinder<S, C>(contents, model) } as unknown as StoreSubject;
+  const subject = { ...options, stores: [store], timeoutMs } as unknown as Subject;
   const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
   if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);
   const total = { histories: 0, crashes: 0, records: 0 };
@@ -131,8 +132,8 @@ function pointsOf(points: number | readonly number[], all: readonly number[], se
   });
 }
 
-async function judge<S extends Store>(
-  subject: Subject<S>,
+async function judge(
+  subject: Subject,
   plan: HistoryPlan,
   outcome: HistoryOutcome,
   total: { histories: number; crashes: number; records: number },
@@ -152,8 +153,8 @@ async function judge<S extends Store>(
 }
 
 /** The earliest single crash of this seed that breaks the same promise, as far as time allows. */
-async function shorten<S extends Store>(
-  subject: Subject<S>,
+async function shorten(
+  subject: Subject,
   plan: HistoryPlan,
   outcome: HistoryOutcome,
 ): Promise<[HistoryPlan, HistoryOutcome]> {

@@ -1,27 +1,22 @@
-// One life of a simulated machine. Log and store are opened, a consumer feeds the store, the
+// One life of a simulated machine. The log and its stores are opened, consumers feed the stores, the
 // workload runs, until the crash.
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { immediate } from "../../../ffi/turn.ts";
-import { WALError, WALStoreError } from "../../errors.ts";
-import type { Store, WALOptions } from "../../types.ts";
+import type { WALOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
-import { Consumers } from "./consumers.ts";
 import { type LifeEnd, LifeSteps } from "./life_steps.ts";
 import type { CrashOptions } from "../disk/options.ts";
 import type { LogModel } from "../log_model.ts";
-import type { StoreAccount } from "../store_account.ts";
-import type { FoundContents } from "../contents.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 import type { FileOrder, TornCall } from "../file_order.ts";
-import { type Home, type HomeSteps, SimulatedFailure } from "../store_home.ts";
 import { checkFinally } from "./final_check.ts";
+import { explained, FedStore, type StoreState } from "./fed_store.ts";
 import type { Subject } from "./options.ts";
 import { WatchedLog, watchedStorage } from "./watched_log.ts";
-import { WatchedStore } from "./watched_store.ts";
 
 /** Where the log lies on the simulated disk. */
 export const LOG_PATH = "/sim/log";
@@ -38,8 +33,8 @@ export interface LifePlan {
   readonly losesWrites: boolean;
   /** The call to the store within which the crash comes, between two files; null if it does not. */
   readonly torn: TornCall | null;
-  /** Watches in which order calls change the store's files; null if nobody does. */
-  readonly files: FileOrder | null;
+  /** For each store, what watches in which order calls change its files; null if nobody does. */
+  readonly files: readonly FileOrder[] | null;
   /** Which of the system calls of an opening the crash hits. */
   readonly depth: number;
   readonly log: WALOptions;
@@ -55,12 +50,8 @@ export interface LifePlan {
 /** What outlives a life. */
 export interface Machine {
   readonly disk: SimulatedDisk;
-  readonly home: Home;
   readonly model: LogModel;
-  /**
-   * The store's account. Each crash copies it, so that a dead life changes its own account only.
-   */
-  account: StoreAccount;
+  readonly stores: readonly StoreState[];
   readonly lines: string[];
 }
 
@@ -68,20 +59,18 @@ export interface Machine {
 const AFTERMATH_MS = 1000;
 
 /** A life, to be lived once. */
-export class Life<S extends Store> {
-  readonly #subject: Subject<S>;
+export class Life {
+  readonly #subject: Subject;
   readonly #machine: Machine;
   readonly #plan: LifePlan;
   readonly #steps: LifeSteps;
   readonly #failed = Promise.withResolvers<never>();
   #log: WatchedLog | null = null;
-  #store: S | null = null;
-  #watched: WatchedStore | null = null;
-  #consumers: Consumers | null = null;
+  #stores: readonly FedStore[] = [];
   /** What goes on at the same time as the life itself, and may outlast it. */
   readonly #running: Promise<unknown>[] = [];
 
-  constructor(subject: Subject<S>, machine: Machine, plan: LifePlan) {
+  constructor(subject: Subject, machine: Machine, plan: LifePlan) {
     this.#subject = subject;
     this.#machine = machine;
     this.#plan = plan;
@@ -117,21 +106,24 @@ export class Life<S extends Store> {
 
   async #live(): Promise<void> {
     const { end } = this.#plan;
+    const { model } = this.#machine;
     const log = this.#openLog();
-    await this.#openStore();
-    const consuming = this.#consumers!.run(this.#watched!, this.#plan.batchSize);
-    this.#running.push(consuming.catch((error) => this.#fail(this.#steps.hasCrashed ? error : explained(error))));
+    for (const fed of this.#stores) await fed.open();
+    for (const fed of this.#stores) {
+      this.#running.push(fed.run().catch((error) => this.#fail(this.#steps.hasCrashed ? error : explained(error))));
+    }
     if (end !== "check") await this.#work(log);
     await this.#catchUp(log);
     if (end === "crash") return;
-    this.#consumers!.end();
+    for (const fed of this.#stores) fed.end();
     await Promise.all(this.#running);
-    if (end === "check") await checkFinally(this.#store!, await this.#read(), this.#machine, this.#subject.check);
-    this.#machine.model.adopt(log);
+    for (const fed of end === "check" ? this.#stores : []) {
+      await checkFinally(fed.state, fed.store, await fed.read(), model);
+    }
+    model.adopt(log);
     log.close();
-    this.#machine.model.noteDurable(log.durable);
-    await this.#machine.home.close(this.#store!);
-    this.#store = null;
+    model.noteDurable(log.durable);
+    for (const fed of this.#stores) await fed.close();
     this.#steps.note("Log and store are closed.");
   }
 
@@ -146,46 +138,13 @@ export class Life<S extends Store> {
     }
     const storage = watchedStorage(disk, this.#steps, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
-    const watch = { steps: this.#steps, model, fail: (error: BrokenPromiseError) => this.#fail(error) };
-    this.#log = new WatchedLog(LOG_PATH, options, watch);
-    this.#log.open();
-    this.#consumers = new Consumers(this.#log, this.#steps);
-    this.#steps.note(`        the log has LSN ${this.#log.tail} to ${this.#log.head - 1}`);
-    return this.#log;
-  }
-
-  async #openStore(): Promise<void> {
-    const { home, model, account } = this.#machine;
-    if (this.#steps.step("open the store") !== null) throw this.#steps.crash();
-    try {
-      this.#store = await this.#subject.store(
-        home.open(storeSteps(this.#steps, this.#plan, () => this.#watched !== null)),
-      );
-    } catch (error) {
-      this.#steps.check();
-      throw new BrokenPromiseError("G11", `the store cannot be opened: ${textOf(error)}`, "", { cause: error });
-    }
-    this.#steps.check();
-    const store = this.#store;
-    await account.checkOpened(store, await this.#read());
-    this.#steps.check();
-    if (home.directory !== null) this.#plan.files?.open(home.directory);
-    this.#watched = new WatchedStore(store, {
-      steps: this.#steps,
-      model,
-      account,
-      home,
-      random: this.#plan.random,
-      logId: () => this.#log!.logId,
-      durable: () => this.#log!.durable,
-      fail: (error) => this.#fail(error),
-      losesWrites: this.#plan.losesWrites,
-      torn: this.#plan.torn,
-      files: this.#plan.files,
-      read: () => this.#read(),
-      stopChance: this.#plan.stopChance,
-      stop: () => this.#consumers!.stop(),
-    });
+    const watch = { steps: this.#steps, model, fail: (error: unknown) => this.#fail(error) };
+    const log = this.#log = new WatchedLog(LOG_PATH, options, watch);
+    log.open();
+    const life = { steps: this.#steps, plan: this.#plan, model, log, fail: watch.fail };
+    this.#stores = this.#machine.stores.map((state, number) => new FedStore(state, life, number));
+    this.#steps.note(`        the log has LSN ${log.tail} to ${log.head - 1}`);
+    return log;
   }
 
   async #work(wal: WAL): Promise<void> {
@@ -194,7 +153,7 @@ export class Life<S extends Store> {
       const work = Promise.resolve(
         this.#subject.workload({
           wal,
-          store: this.#store!,
+          store: this.#stores[0]!.store,
           crashes: number,
           random: random.fork(`workload ${number}`),
         }),
@@ -218,13 +177,11 @@ export class Life<S extends Store> {
     const last = model.lastData();
     while (log.applied < last) {
       this.#steps.check();
-      if (this.#consumers!.hasEnded) throw new Error("This life has failed, and its consumer with it");
+      if (this.#stores.some(({ hasEnded }) => hasEnded)) {
+        throw new Error("This life has failed, and its consumer with it");
+      }
       await immediate();
     }
-  }
-
-  #read(): Promise<FoundContents | null> {
-    return this.#subject.contents(this.#store!);
   }
 
   #fail(error: unknown): void {
@@ -237,18 +194,18 @@ export class Life<S extends Store> {
   }
 
   #crash(): void {
-    const { disk, home, model } = this.#machine;
+    const { disk, stores, model } = this.#machine;
     const { crash, losesWrites } = this.#plan;
-    const { torn } = home;
+    const torn = stores.flatMap(({ home }) => home.torn);
     if (this.#log !== null) {
       if (!disk.halted) model.adopt(this.#log);
       model.noteDurable(this.#log.durable);
     }
-    this.#machine.account = this.#machine.account.clone();
+    for (const state of stores) state.account = state.account.clone();
     disk.crash(crash);
     disk.clearFaults();
     const loses = crash.mode === "power" && losesWrites;
-    home.crash(loses ? "image" : "now");
+    for (const { home } of stores) home.crash(loses ? "image" : "now");
     const kept = typeof crash.keep === "string" ? ` (unsynced pages of the log: ${crash.keep})` : "";
     this.#steps.note(
       torn.length > 0
@@ -264,41 +221,14 @@ export class Life<S extends Store> {
   /** Ends what is still going on in a process that is dead or done. */
   async #bury(): Promise<void> {
     this.#steps.finish();
-    this.#consumers?.end();
+    for (const fed of this.#stores) fed.end();
     bury(this.#log);
-    if (this.#watched !== null) this.#running.push(this.#watched.idle);
+    this.#running.push(...this.#stores.map(({ idle }) => idle));
     let settled = false;
     Promise.allSettled(this.#running).then(() => settled = true);
     for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await immediate();
-    if (this.#store === null) return;
-    try {
-      await this.#machine.home.close(this.#store);
-    } catch { /* the store says that it is dead */ }
+    for (const fed of this.#stores) await fed.close().catch(() => {}); // the store says that it is dead
   }
-}
-
-/** Steps within the store. While it is being opened, no write fails. */
-function storeSteps(
-  steps: LifeSteps,
-  { random, failureChance }: LifePlan,
-  isOpen: () => boolean,
-): HomeSteps {
-  const stepWithin = (where: string) => {
-    if (steps.step(`within the store${where}`) !== null) throw steps.crash();
-  };
-  return {
-    step: () => {
-      stepWithin("");
-      if (isOpen() && random.chance(failureChance)) {
-        throw new SimulatedFailure("A write of the store failed (simulated)");
-      }
-    },
-    // No failure here, because it would have to be one of the database's own errors. A store that
-    // is dead or done may still clean up.
-    beforeWrite: (what) => {
-      if (!steps.isOver) stepWithin(`, before ${what}`);
-    },
-  };
 }
 
 /** The same records, in a log with another id. A store that knows its log takes them. */
@@ -310,14 +240,4 @@ function restoreLog(disk: SimulatedDisk, options: WALOptions): void {
   }
   disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));
   disk.outsider.unlink(backup);
-}
-
-/** What a consumer's failure means for the promises. */
-function explained(error: unknown): unknown {
-  if (error instanceof BrokenPromiseError) return error;
-  if (error instanceof WALStoreError) {
-    return new BrokenPromiseError("G11", `the log and the store do not fit together (H27): ${error.message}`);
-  }
-  if (error instanceof WALError && error.code !== "SQLITE") return error;
-  return new BrokenPromiseError("G11", `the store threw: ${textOf(error)}`, "", { cause: error });
 }

@@ -109,13 +109,18 @@ export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEnt
 }
 
 /** The options that say what is tested, without those that say how far to go. */
-export interface Subject<S extends Store> {
-  readonly workload: CrashTestOptions<S>["workload"];
-  readonly store: CrashTestOptions<S>["store"];
-  readonly contents: FindContents<S>;
-  readonly check?: CrashTestOptions<S>["check"] | undefined;
+export interface Subject {
+  readonly workload: (context: WorkloadContext) => void | Promise<unknown>;
+  readonly stores: readonly StoreSubject[];
   readonly temporary?: string | undefined;
   readonly timeoutMs: number;
+}
+
+/** The options of one store. */
+export interface StoreSubject {
+  readonly store: (home: StoreHome) => Store | Promise<Store>;
+  readonly contents: FindContents<Store>;
+  readonly check?: ((store: Store, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
 }
 
 /** What a crash test went through. */

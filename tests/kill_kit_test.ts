@@ -4,8 +4,10 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { WAL } from "../mod.ts";
+import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { BrokenPromiseError, type KillCommand, type KillRound, killTest, type KillTestOptions } from "../testing.ts";
-import { runtimeBinary } from "./support/child.ts";
+import { projectUrl, runtimeBinary } from "./support/child.ts";
 import { runtime } from "./support/runtime.ts";
 import { type TempDir, tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
@@ -133,6 +135,47 @@ test("killTest() drives a program by what the workload writes and reads, with va
     },
   });
   assert(acknowledged > 0);
+});
+
+/** Two consumers on one log. The index has a file for its LSN, and one for its data or none. */
+const TWO_CONSUMERS = (hasData: boolean) => `
+  import { WAL } from ${JSON.stringify(projectUrl("mod.ts"))};
+  import { SQLiteStore } from ${JSON.stringify(projectUrl("src/stores/sqlite.ts"))};
+  const fail = (error) => { console.error(error); process.exit(1); };
+  const database = new SQLiteStore(process.argv[2] + "/database");
+  const index = ${hasData} ? new SQLiteStore(process.argv[2] + "/index") : {
+    appliedLsn: () => saved,
+    applyBatch: (records) => save(records.at(-1).lsn),
+  };
+  const wal = WAL.open(process.argv[2] + "/log", { size: 65536 });
+  wal.consumeAsync(database, { name: "database" }).catch(fail);
+  wal.consumeAsync(index, { name: "index" }).catch(fail);
+  for (let number = wal.head;; number = wal.head) {
+    await wal.logInsert(1, number, 2, number);
+    print(String(number));
+  }`;
+
+/** Lets both stores catch up, and looks for each number in both. */
+async function verifyBoth(acknowledged: readonly string[], { directory }: KillRound): Promise<void> {
+  await using wal = WAL.open(`${directory}/log`, { size: 65536 });
+  for (const name of ["database", "index"]) {
+    using store = new SQLiteStore(`${directory}/${name}`);
+    wal.consumeAsync(store, { name }).catch(() => {}); // whenApplied() rejects with it
+    await wal.whenApplied(wal.head - 1, { name });
+    const lost = acknowledged.find((number) => !store.has(1n, BigInt(number), 2n, BigInt(number)));
+    if (lost !== undefined) throw new Error(`${lost} is not in the ${name}`);
+  }
+}
+
+test("killTest() kills a program with two consumers, and finds the store that lacks what the log has released", async () => {
+  using directory = tempDir();
+  const options = { ...optionsFor(TWO_CONSUMERS(true), directory), verify: verifyBoth, mostAcknowledged: 400 };
+  assert((await killTest(options)).acknowledged > 0);
+  const { message } = await assertRejects(
+    () => killTest({ ...options, spawn: program(TWO_CONSUMERS(false)), rounds: 50 }),
+    BrokenPromiseError,
+  );
+  assertMatch(message, /^G1 is broken .*(is not in the index|the store has LSN \d+.*, but the log has released)/);
 });
 
 test("killTest() fails where nothing was tried", async () => {

@@ -47,8 +47,16 @@ export type * from "./mod.ts";
 export { BrokenPromiseError, type PromiseNumber } from "./src/testing/broken_promise.ts";
 export { SimulatedClock } from "./src/testing/disk/clock.ts";
 export { type DamagedPlace, DiskDamage } from "./src/testing/disk/damage.ts";
-export { crashTest } from "./src/testing/crash/kit.ts";
-export type { CrashTestOptions, CrashTestResult, WorkloadContext } from "./src/testing/crash/options.ts";
+export { crashStore, crashTest } from "./src/testing/crash/kit.ts";
+export type {
+  CrashStore,
+  CrashTestExtent,
+  CrashTestOptions,
+  CrashTestResult,
+  CrashTestStoresOptions,
+  StoresWorkloadContext,
+  WorkloadContext,
+} from "./src/testing/crash/options.ts";
 export type { CrashOptions, SimulatedDiskOptions } from "./src/testing/disk/options.ts";
 export {
   type FailingCall,

@@ -56,6 +56,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/format_reader_test.ts": 4,
   "tests/kill_kit_test.ts": 13,
   "tests/kit_steps_test.ts": 5,
+  "tests/kit_stores_test.ts": 5,
   "tests/model_test.ts": 3,
   "tests/named_consumers_test.ts": 3,
   "tests/otel_test.ts": 5,

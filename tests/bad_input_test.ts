@@ -46,7 +46,7 @@ import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
 import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
 import * as postgres from "../src/ship/postgres.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
-import { SimulatedDisk } from "../testing.ts";
+import { crashTest, SimulatedDisk, type StoreHome, type WorkloadContext } from "../testing.ts";
 import { projectUrl, runSnippet, spawnSnippet } from "./support/child.ts";
 import { CAPACITY, fill, items, openInMemory, openOn, PATH, range } from "./support/logs.ts";
 import { fileBytes, headerBytes, type ReferenceHeader } from "./support/reference.ts";
@@ -912,4 +912,82 @@ test("open() of an undefined path is a TypeError, not a log in memory", () => {
 
 test("open() throws a TypeError that names an option which there is not", () => {
   assertThrows(() => WAL.open(null, { sizeBytes: 65536 } as WALOptions), TypeError, "sizeBytes");
+});
+
+// The kit.
+
+const GOOD_STORE = { store: () => new MemoryStore() };
+const WRONG_TESTS: readonly (readonly [options: object | null, ErrorClass, message: string])[] = [
+  [null, TypeError, "Cannot use null as options"],
+  [{ workload: undefined }, TypeError, "Cannot use undefined as workload: it must be a function"],
+  [{ store: undefined }, TypeError, "Cannot use undefined as store: it must be a function"],
+  [{ store: new MemoryStore() }, TypeError, "Cannot use a value of type object as store: it must be a function"],
+  [{ contents: "entries" }, TypeError, 'Cannot use "entries" as contents'],
+  [{ model: () => [] }, TypeError, "A model needs `contents`"],
+  [{ check: true }, TypeError, "Cannot use true as check"],
+  [{ reseed: 1 }, TypeError, "Cannot use 1 as reseed"],
+  [{ maxLagRecords: 0 }, RangeError, "Cannot use 0 as maxLagRecords: it must be an integer from 1 to 4294967295"],
+  [{ keepRecords: -1 }, RangeError, "Cannot use -1 as keepRecords"],
+  [{ seeds: 0 }, RangeError, "Cannot use 0 as seeds"],
+  [{ seeds: "3" }, TypeError, 'Cannot use "3" as seeds'],
+  [{ seeds: [1.5] }, RangeError, "Cannot use 1.5 as one of seeds"],
+  [{ crashPoints: -1 }, RangeError, "Cannot use -1 as crashPoints"],
+  [{ crashPoints: [null] }, TypeError, "Cannot use null as one of crashPoints"],
+  [{ crashes: 0 }, RangeError, "Cannot crash 0 times"],
+  [{ crashes: "2" }, RangeError, 'Cannot crash "2" times'],
+  [{ failures: 1.1 }, RangeError, "Cannot use 1.1 as failures: it must be from 0 to 1"],
+  [{ timeoutMs: NaN }, RangeError, "Cannot use NaN as timeoutMs"],
+  [{ stores: { a: GOOD_STORE } }, TypeError, "Cannot use both `store` and `stores`"],
+  [{ store: undefined, stores: 1 }, TypeError, "Cannot use 1 as stores: it must be an object"],
+  [{ store: undefined, stores: {} }, RangeError, "Cannot use 0 as the number of stores"],
+  [{ store: undefined, stores: Array(17).fill(GOOD_STORE) }, RangeError, "Cannot use 17 as the number of stores"],
+  [{ store: undefined, stores: { a: GOOD_STORE, b: null } }, TypeError, 'Cannot use null as stores["b"]'],
+  [{ store: undefined, stores: { a: {} } }, TypeError, "Cannot use undefined as store: it must be a function"],
+  [{ store: undefined, stores: { ["é".repeat(21)]: GOOD_STORE } }, RangeError, "at most 40 bytes of UTF-8"],
+  [
+    { store: undefined, stores: { a: { store: () => ({ applyBatch: () => {} }), reseed: () => {} } } },
+    TypeError,
+    'A store with `reseed` must have appliedLsn(), and store "a" has none',
+  ],
+];
+
+test("crashTest() refuses options that it cannot use, before the workload runs", async () => {
+  let runs = 0;
+  const good = { ...GOOD_STORE, workload: () => void runs++ };
+  for (const [options, errorClass, message] of WRONG_TESTS) {
+    const run = () => crashTest(options === null ? null as never : { ...good, ...options });
+    const error = await assertRejects(run, Error, message);
+    // One case is found when the store is open, and then the error says in which history.
+    assertInstanceOf(error.constructor === Error ? error.cause : error, errorClass);
+  }
+  assertEquals(runs, 0);
+});
+
+test("crashTest() reads each option once, and each of each store", async () => {
+  const reads = new Map<string, number>();
+  const counting = (options: object, name: string): never =>
+    new Proxy(options, {
+      get(target, option, receiver) {
+        const read = `${name}${String(option)}`;
+        reads.set(read, (reads.get(read) ?? 0) + 1);
+        return Reflect.get(target, option, receiver);
+      },
+    }) as never;
+  const store = { store: (home: StoreHome) => home.outside(() => new MemoryStore()), maxLagRecords: 100 };
+  const workload = ({ wal }: Pick<WorkloadContext, "wal">) => wal.logInsert(1, 2, 3, 4);
+  const extent = { workload, seeds: [1], crashPoints: 3 };
+  await crashTest(counting({ ...extent, stores: { a: counting(store, "a."), b: counting(store, "b.") } }, ""));
+  const expected = [
+    "workload",
+    "seeds",
+    "crashPoints",
+    "crashes",
+    "failures",
+    "log",
+    "timeoutMs",
+    "temporary",
+    "stores",
+  ];
+  for (const option of expected) assert(reads.has(option), option);
+  assertEquals([...reads].filter(([, count]) => count !== 1), []);
 });

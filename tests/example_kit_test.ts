@@ -20,6 +20,14 @@ test("examples/test_your_store.ts runs with the permissions it names, and says w
   assertMatch(stdout, /\nFAILED {2}TwoFiles: a run is there whole or not at all/);
 });
 
+test("examples/test_two_stores.ts runs with the permissions it names, and has the index filled again", async () => {
+  const denoFlags = ["--allow-read", "--allow-write"];
+  const { code, stdout, stderr } = await runScript("examples/test_two_stores.ts", { denoFlags });
+  const said = /^both are right in 105 histories with \d+ crashes\nthe index was filled again \[\]\n$/;
+  assertEquals([code, stderr], [0, ""], stdout);
+  assertMatch(stdout, said);
+});
+
 test("examples/test_by_killing.ts runs with the permissions it names, and loses nothing", async () => {
   const denoFlags = ["--allow-ffi", "--allow-read", "--allow-write", "--allow-run", "--allow-env"];
   const { code, stdout, stderr } = await runScript("examples/test_by_killing.ts", { denoFlags });

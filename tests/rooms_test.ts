@@ -57,7 +57,7 @@ const MAY_NAME: Readonly<Record<string, readonly string[]>> = {
   shards: ["log", "arguments", "format", "base"],
   ship: ["consume", "runs", "arguments", "format", "base", "port"],
   stores: ["arguments", "format", "base"],
-  testing: ["log", "consume", "read", "format", "base", "file", "system", "port"],
+  testing: ["log", "consume", "read", "arguments", "format", "base", "file", "system", "port"],
 };
 
 /**

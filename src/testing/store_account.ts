@@ -15,11 +15,12 @@ export class StoreAccount {
   readonly #data: (through?: LSN) => WALRecord[];
   #applied: LSN = 0;
   #durable: LSN = 0;
-  /** The highest LSN that the store was called with since it was opened. */
   #offered: LSN = 0;
   #run: Run | null = null;
   /** `#offered` before the last call. */
   #offeredBefore: LSN = 0;
+  /** True if the log need not keep anything for the store, until the store is filled again. */
+  isGivenUp = false;
   /** The log that each record came from. */
   readonly #logs = new Map<LSN, string>();
 
@@ -38,9 +39,23 @@ export class StoreAccount {
     return this.#durable;
   }
 
+  /** The highest LSN that the store was called with since it was opened. */
+  get offered(): LSN {
+    return this.#offered;
+  }
+
   /** True if the store's records in memory are from another log than its durable ones. */
   get mixesLogs(): boolean {
     return this.#durable > 0 && this.#logOf(this.#applied) !== this.#logOf(this.#durable);
+  }
+
+  /** Notes that the store was filled with these records of a log, durably. */
+  reseed(records: readonly WALRecord[], logId: string): void {
+    for (const { lsn } of records) this.#logs.set(lsn, logId);
+    this.#run = null;
+    this.#offered = records.at(-1)!.lsn;
+    this.#applied = this.#durable = this.#offeredBefore = this.#offered;
+    this.isGivenUp = false;
   }
 
   /** A copy for the next life. This account belongs to the life that has ended. */
@@ -51,6 +66,7 @@ export class StoreAccount {
     copy.#offered = this.#offered;
     copy.#run = this.#run;
     copy.#offeredBefore = this.#offeredBefore;
+    copy.isGivenUp = this.isGivenUp;
     for (const [lsn, log] of this.#logs) copy.#logs.set(lsn, log);
     return copy;
   }
@@ -117,6 +133,7 @@ export class StoreAccount {
    * @throws {BrokenPromiseError}
    */
   async checkOpened(store: Store, found: FoundContents | null): Promise<void> {
+    if (this.isGivenUp) return;
     this.#applied = this.#durable;
     if (store.appliedLsn === undefined) {
       if (found !== null && store.applyBatch !== undefined) this.#checkRun(found);

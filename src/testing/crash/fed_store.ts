@@ -1,15 +1,14 @@
-// One store in one life: it is opened, fed by consumers, one after the other, as if the application
-// stopped and started them, checked and closed.
+// One store in one life: it is opened, fed by consumers, read and closed.
 
-import { immediate } from "../../../ffi/turn.ts";
-import { WALError, WALStoreError } from "../../errors.ts";
 import type { Store } from "../../types.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import type { FoundContents } from "../contents.ts";
+import { SimulatedCrash } from "../disk/fault_plan.ts";
 import type { FileOrder, TornCall } from "../file_order.ts";
 import type { LogModel } from "../log_model.ts";
 import type { StoreAccount } from "../store_account.ts";
 import { type Home, type HomeSteps, SimulatedFailure } from "../store_home.ts";
+import { Consumers } from "./consumers.ts";
 import type { LifePlan } from "./life.ts";
 import type { LifeSteps } from "./life_steps.ts";
 import type { StoreSubject } from "./options.ts";
@@ -30,8 +29,24 @@ export interface StoreLife {
   readonly plan: LifePlan;
   readonly model: LogModel;
   readonly log: WatchedLog;
+  /** Resolves when the log knows all consumers; null if there is one only. */
+  readonly ready: Promise<void> | null;
+  /** Notes that the log may release what all stores have durably. */
+  readonly release: () => void;
   /** Ends the life with an error. */
   readonly fail: (error: unknown) => void;
+}
+
+/**
+ * Notes that the log has given up the consumer of a store.
+ *
+ * @throws {BrokenPromiseError} if it had no reason.
+ */
+export function giveUp({ subject: { name, maxLagRecords = Infinity }, account }: StoreState): void {
+  if (maxLagRecords === Infinity) {
+    throw named(name, new BrokenPromiseError("G11", "the log has given up the consumer, which has no maxLagRecords"));
+  }
+  account.isGivenUp = true;
 }
 
 /** One of the stores of a life. */
@@ -44,8 +59,7 @@ export class FedStore {
   readonly #torn: TornCall | null;
   #store: Store | null = null;
   #watched: WatchedStore | null = null;
-  #session = new AbortController();
-  #hasEnded = false;
+  #consumers: Consumers | null = null;
 
   /** @param number which store of the machine, from 0. */
   constructor(state: StoreState, life: StoreLife, number: number) {
@@ -56,14 +70,19 @@ export class FedStore {
     this.#torn = torn?.store === number ? torn : null;
   }
 
-  /** The user's store, while it is open. */
+  /** The user's store. It must be open. */
   get store(): Store {
     return this.#store!;
   }
 
-  /** True if there is no next consumer. */
-  get hasEnded(): boolean {
-    return this.#hasEnded;
+  /** Its consumers; null until it is open. */
+  get consumers(): Consumers | null {
+    return this.#consumers;
+  }
+
+  /** What the store has not answered yet; null if nobody waits for it. */
+  get unanswered(): string | null {
+    return this.#watched === null ? `open ${this.state.subject.text}` : this.#watched.unanswered;
   }
 
   /** Settles when the call that runs has ended. */
@@ -72,20 +91,28 @@ export class FedStore {
   }
 
   async open(): Promise<void> {
-    const { steps, plan, model, log } = this.#life;
+    const { steps, plan, model, log, ready, release } = this.#life;
     const { subject, home, account } = this.state;
-    if (steps.step("open the store") !== null) throw steps.crash();
+    if (steps.step(`open ${subject.text}`) !== null) throw steps.crash();
     try {
-      this.#store = await subject.store(home.open(storeSteps(steps, plan, () => this.#watched !== null)));
+      this.#store = await subject.store(home.open(storeSteps(subject.text, steps, plan, () => this.#watched !== null)));
     } catch (error) {
       steps.check();
-      throw new BrokenPromiseError("G11", `the store cannot be opened: ${textOf(error)}`, "", { cause: error });
+      throw new BrokenPromiseError("G11", `${subject.text} cannot be opened: ${textOf(error)}`, "", { cause: error });
     }
     steps.check();
-    await account.checkOpened(this.#store, await this.read());
+    if (subject.reseed !== undefined && this.#store.appliedLsn === undefined) {
+      throw new TypeError(`A store with \`reseed\` must have appliedLsn(), and ${subject.text} has none`);
+    }
+    try {
+      await account.checkOpened(this.#store, await this.read());
+    } catch (error) {
+      throw named(subject.name, error);
+    }
     steps.check();
     if (home.directory !== null) this.#files?.open(home.directory);
-    this.#watched = new WatchedStore(this.#store, {
+    const watched = this.#watched = new WatchedStore(this.#store, {
+      name: subject.text.replace(/^the /, ""),
       steps,
       model,
       account,
@@ -93,49 +120,17 @@ export class FedStore {
       random: plan.random,
       logId: () => log.logId,
       durable: () => log.durable,
-      fail: (error) => this.#life.fail(error),
+      release,
+      ready,
+      fail: (error) => this.#life.fail(named(subject.name, error)),
       losesWrites: plan.losesWrites,
       torn: this.#torn,
       files: this.#files,
       read: () => this.read(),
       stopChance: plan.stopChance,
-      stop: () => this.#stop(),
+      stop: () => this.#consumers!.stop(),
     });
-  }
-
-  /** Runs consumers until `end()` or the crash. */
-  async run(): Promise<void> {
-    const { steps, plan, log } = this.#life;
-    const watched = this.#watched!;
-    while (!this.#hasEnded && !steps.hasCrashed) {
-      if (!log.isOpen) {
-        await immediate();
-        continue;
-      }
-      this.#session = new AbortController();
-      watched.begin();
-      await log.consumeAsync(watched.store, {
-        batchSize: plan.batchSize,
-        // The history must depend on steps only, and not on time.
-        pollIntervalMs: Infinity,
-        signal: this.#session.signal,
-      });
-    }
-  }
-
-  /**
-   * Stops the consumer, and another one goes on. Appends that wait for room reject when a consumer
-   * ends, so a consumer is stopped only while there is plenty of room.
-   */
-  #stop(): void {
-    const { log } = this.#life;
-    if (log.isOpen && log.length < log.capacity / 4 && log.stats().waiting === 0) this.#session.abort();
-  }
-
-  /** Stops the consumer; there is no next one. */
-  end(): void {
-    this.#hasEnded = true;
-    this.#session.abort();
+    this.#consumers = new Consumers(this.state, this.#life, watched);
   }
 
   /** Everything in the store, if there is a way to read it. */
@@ -151,14 +146,25 @@ export class FedStore {
   }
 }
 
+/** An error of a store, with the name of the store. */
+export function named(name: string, error: unknown): unknown {
+  if (name === "" || error instanceof SimulatedCrash) return error;
+  const text = `store ${JSON.stringify(name)}`;
+  if (error instanceof BrokenPromiseError) {
+    return new BrokenPromiseError(error.promise, `${text}: ${error.finding}`, "", { cause: error.cause ?? error });
+  }
+  return new Error(`${text}: ${textOf(error)}`, { cause: error });
+}
+
 /** Steps within the store. While it is being opened, no write fails. */
 function storeSteps(
+  text: string,
   steps: LifeSteps,
   { random, failureChance }: LifePlan,
   isOpen: () => boolean,
 ): HomeSteps {
   const stepWithin = (where: string) => {
-    if (steps.step(`within the store${where}`) !== null) throw steps.crash();
+    if (steps.step(`within ${text}${where}`) !== null) throw steps.crash();
   };
   return {
     step: () => {
@@ -173,14 +179,4 @@ function storeSteps(
       if (!steps.isOver) stepWithin(`, before ${what}`);
     },
   };
-}
-
-/** What a consumer's failure means for the promises. */
-export function explained(error: unknown): unknown {
-  if (error instanceof BrokenPromiseError) return error;
-  if (error instanceof WALStoreError) {
-    return new BrokenPromiseError("G11", `the log and the store do not fit together (H27): ${error.message}`);
-  }
-  if (error instanceof WALError && error.code !== "SQLITE") return error;
-  return new BrokenPromiseError("G11", `the store threw: ${textOf(error)}`, "", { cause: error });
 }

@@ -1,20 +1,23 @@
 // Crash tests of a store and a workload: hundreds of histories. A failure is reported with the
 // shortest history found that fails in the same way.
 
-import type { ApplicableStore } from "../../types.ts";
+import type { ApplicableStore, Store } from "../../types.ts";
 import { BrokenPromiseError, type PromiseNumber, textOf } from "../broken_promise.ts";
 import { type HistoryOutcome, type HistoryPlan, runHistory } from "./history.ts";
-import type { CrashTestOptions, CrashTestResult, StoreSubject, Subject } from "./options.ts";
-import { contentsFinder, type NeedsModel } from "../contents.ts";
+import type {
+  CrashStore,
+  CrashTestOptions,
+  CrashTestResult,
+  CrashTestStoresOptions,
+  StoreSubject,
+  Subject,
+} from "./options.ts";
+import { type AnyTest, takeTest } from "./subject.ts";
+import type { NeedsModel } from "../contents.ts";
 import { Random } from "../random.ts";
 import { shrink, type Simpler } from "../shrink.ts";
 import type { StoreEntry } from "../store_model.ts";
 
-const DEFAULT_SEEDS = 20;
-const DEFAULT_POINTS = 20;
-const DEFAULT_CRASHES = 2;
-const DEFAULT_FAILURES = 0.1;
-const DEFAULT_TIMEOUT_MS = 10_000;
 /** How long to look for a shorter history. */
 const SHORTEN_MS = 3000;
 /** How many lines of a history are shown. The last lines say the most. */
@@ -83,35 +86,92 @@ const LINES_SHOWN = 80;
  * @throws {BrokenPromiseError} if a promise is broken: which, at which seed and crash point, and
  * how to replay it.
  */
-export async function crashTest<S extends ApplicableStore, C = Iterable<StoreEntry>>(
+export function crashTest<S extends ApplicableStore, C = Iterable<StoreEntry>>(
   options: CrashTestOptions<S, C> & NeedsModel<C>,
-): Promise<CrashTestResult> {
-  const { contents, model, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  const store = { ...options, contents: contentsFinder<S, C>(contents, model) } as unknown as StoreSubject;
-  const subject = { ...options, stores: [store], timeoutMs } as unknown as Subject;
-  const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, log } = options;
-  if (!Number.isSafeInteger(crashes) || crashes < 1) throw new RangeError(`Cannot crash ${crashes} times`);
+): Promise<CrashTestResult>;
+/**
+ * Crashes several stores on one log, each with a consumer of its own. A crash ends the life of all
+ * of them at one moment. Besides what holds for one store, the test checks that
+ *
+ * - each store gets all records by itself, however far behind the others are,
+ * - the log keeps what any of them lacks, also of a consumer that does not run,
+ * - a consumer is lost only if it has `maxLagRecords`, and goes on where `reseed` has filled its
+ *   store.
+ *
+ * It stops consumers for a while, and drops those of stores with `reseed`.
+ *
+ * @example A database and an index
+ * ```ts
+ * import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
+ * import { crashStore, crashTest } from "@cidstore/wal/testing";
+ *
+ * const { crashes } = await crashTest({
+ *   stores: {
+ *     database: crashStore({
+ *       store: (home) => new SQLiteStore(`${home.directory}/database.sqlite`),
+ *       contents: (store) => store.entries(),
+ *     }),
+ *     index: crashStore({
+ *       store: (home) => new SQLiteStore(`${home.directory}/index.sqlite`),
+ *       contents: (store) => store.entries(),
+ *     }),
+ *   },
+ *   workload: async ({ wal, stores, random }) => {
+ *     await wal.logInsert(1, random.below(9), 2, 3);
+ *     await wal.whenApplied(); // in both
+ *     if (!stores.index.has(1n, 9n, 2n, 3n)) await wal.logInsert(1, 9, 2, 3);
+ *   },
+ *   seeds: 3, // 20 unless it is said
+ * });
+ * console.log(crashes > 50); // true
+ * ```
+ */
+export function crashTest<S extends Readonly<Record<string, Store>>>(
+  options: CrashTestStoresOptions<S>,
+): Promise<CrashTestResult>;
+export async function crashTest(options: unknown): Promise<CrashTestResult> {
+  const { subject, seeds, crashPoints, crashes, failures, log, notChecked } = takeTest(options as AnyTest);
   const total = { histories: 0, crashes: 0, records: 0 };
-  const notChecked = new Set<string>();
-  if (contents === undefined && options.check === undefined) {
-    notChecked.add("What the store contains: there is neither `contents` nor `check`");
-  }
-  for (const seed of seedsOf(options.seeds ?? DEFAULT_SEEDS)) {
+  const unseenMoments = new Set<string>();
+  for (const seed of seeds) {
     const whole: HistoryPlan = { seed, point: 0, crashes, failures, log, length: 0, torn: [] };
     const calm = await runHistory(subject, whole);
     await judge(subject, whole, calm, total);
     const { steps: length, files: { torn, unseen } } = calm;
-    for (const moment of unseen) notChecked.add(`Crashes within a call: ${moment}`);
-    for (const point of pointsOf(options.crashPoints ?? DEFAULT_POINTS, allPoints(length, torn.length), seed)) {
+    for (const moment of unseen) unseenMoments.add(`Crashes within a call: ${moment}`);
+    for (const point of pointsOf(crashPoints, allPoints(length, torn.length), seed)) {
       const plan = { ...whole, point, length, torn };
       await judge(subject, plan, await runHistory(subject, plan), total);
     }
   }
-  return { ...total, notChecked: [...notChecked] };
+  return { ...total, notChecked: [...notChecked, ...unseenMoments] };
 }
 
-function seedsOf(seeds: number | readonly number[]): readonly number[] {
-  return typeof seeds === "number" ? Array.from({ length: seeds }, (_, index) => index + 1) : seeds;
+/**
+ * Returns the options of one store of several, for the compiler to know what `contents` and `check`
+ * are given.
+ *
+ * @example
+ * ```ts
+ * import { MemoryStore } from "@cidstore/wal/stores/memory";
+ * import { crashStore } from "@cidstore/wal/testing";
+ *
+ * const cache = crashStore({
+ *   store: (home) => home.outside(() => new MemoryStore()),
+ *   contents: (store) => store.entries(),
+ *   maxLagRecords: 100,
+ *   reseed: (store, records, run) => {
+ *     store.clear();
+ *     store.applyBatch(records, run);
+ *   },
+ * });
+ * ```
+ */
+export function crashStore<S extends ApplicableStore, C = Iterable<StoreEntry>>(
+  options: CrashStore<S, C> & NeedsModel<C>,
+  // deno-lint-ignore no-explicit-any
+): CrashStore<S, any> {
+  return options;
 }
 
 /** Each step of a life, the time after the last one, and each moment between two files. */
@@ -144,7 +204,7 @@ async function judge(
   if (outcome.failure === null) return;
   const [shortestPlan, shortest] = await shorten(subject, plan, outcome);
   const { error } = shortest.failure!;
-  const where = report(shortestPlan, shortest);
+  const where = report(shortestPlan, shortest, subject.stores);
   if (error instanceof BrokenPromiseError) {
     throw new BrokenPromiseError(error.promise, error.finding, where, { cause: error.cause ?? error });
   }
@@ -181,10 +241,16 @@ function brokenPromise({ failure }: HistoryOutcome): PromiseNumber | null {
   return failure?.error instanceof BrokenPromiseError ? failure.error.promise : null;
 }
 
-function report({ seed, point, crashes, torn }: HistoryPlan, { lines }: HistoryOutcome): string {
+function report(
+  { seed, point, crashes, torn }: HistoryPlan,
+  { lines }: HistoryOutcome,
+  stores: readonly StoreSubject[],
+): string {
   const shown = lines.slice(-LINES_SHOWN);
   const within = torn[-1 - point];
-  const place = within === undefined ? `crash at step ${point}` : `crash within call ${within.call} of the store`;
+  const place = within === undefined
+    ? `crash at step ${point}`
+    : `crash within call ${within.call} of ${stores[within.store]!.text}`;
   return [
     `  Seed ${seed}, ${point === 0 ? "without a crash" : place}`,
     `  Replay: crashTest({ …, seeds: [${seed}], crashPoints: [${point}], crashes: ${crashes} })`,

@@ -1,9 +1,10 @@
-// One life of a simulated machine. The log and its stores are opened, consumers feed the stores, the
+// One life of a simulated machine. Log and stores are opened, consumers feed the stores, the
 // workload runs, until the crash.
 
 import { clearTimeout, setTimeout } from "node:timers";
 import { immediate } from "../../../ffi/turn.ts";
 import type { WALOptions } from "../../types.ts";
+import { LONGEST_TIMER_MS } from "../../arguments/numbers.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { bury } from "../bury.ts";
@@ -13,8 +14,9 @@ import type { LogModel } from "../log_model.ts";
 import type { Random } from "../random.ts";
 import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 import type { FileOrder, TornCall } from "../file_order.ts";
+import { FedStores } from "./fed_stores.ts";
 import { checkFinally } from "./final_check.ts";
-import { explained, FedStore, type StoreState } from "./fed_store.ts";
+import { named, type StoreState } from "./fed_store.ts";
 import type { Subject } from "./options.ts";
 import { WatchedLog, watchedStorage } from "./watched_log.ts";
 
@@ -66,7 +68,7 @@ export class Life {
   readonly #steps: LifeSteps;
   readonly #failed = Promise.withResolvers<never>();
   #log: WatchedLog | null = null;
-  #stores: readonly FedStore[] = [];
+  readonly #stores: FedStores;
   /** What goes on at the same time as the life itself, and may outlast it. */
   readonly #running: Promise<unknown>[] = [];
 
@@ -74,6 +76,7 @@ export class Life {
     this.#subject = subject;
     this.#machine = machine;
     this.#plan = plan;
+    this.#stores = new FedStores(machine.stores, machine.model);
     this.#failed.promise.catch(() => {});
     this.#steps = new LifeSteps(plan.point, machine.lines, () => this.#crash(), () => this.#tick());
   }
@@ -88,11 +91,12 @@ export class Life {
     this.#steps.note(number === 0 ? "The machine starts." : "The machine starts again.");
     const life = this.#live();
     life.catch(() => {}); // awaited below, unless the crash comes first
+    const { timeoutMs } = this.#subject;
     const timer = setTimeout(() => {
-      this.#failed.reject(
-        new Error(`Nothing happens any more: this life did not end in ${this.#subject.timeoutMs} ms`),
-      );
-    }, this.#subject.timeoutMs);
+      const unanswered = this.#stores.all.flatMap(({ unanswered }) => unanswered ?? []);
+      const why = unanswered.length === 0 ? "" : `; no answer yet: ${unanswered.join(", ")}`;
+      this.#failed.reject(new Error(`Nothing happens any more: this life did not end in ${timeoutMs} ms${why}`));
+    }, Math.min(timeoutMs, LONGEST_TIMER_MS));
     try {
       await Promise.race([this.#steps.ended, this.#failed.promise, life]);
       if (end === "crash" && !this.#steps.hasCrashed) this.#steps.crash();
@@ -108,23 +112,28 @@ export class Life {
     const { end } = this.#plan;
     const { model } = this.#machine;
     const log = this.#openLog();
-    for (const fed of this.#stores) await fed.open();
-    for (const fed of this.#stores) {
-      this.#running.push(fed.run().catch((error) => this.#fail(this.#steps.hasCrashed ? error : explained(error))));
+    for (const fed of this.#stores.all) await fed.open();
+    for (const fed of this.#stores.all) {
+      this.#running.push(fed.consumers!.run().catch((error) => this.#fail(named(fed.state.subject.name, error))));
     }
+    if (this.#stores.all.length > 1) await this.#begin();
     if (end !== "check") await this.#work(log);
     await this.#catchUp(log);
     if (end === "crash") return;
-    for (const fed of this.#stores) fed.end();
+    for (const { consumers } of this.#stores.all) consumers?.end();
     await Promise.all(this.#running);
-    for (const fed of end === "check" ? this.#stores : []) {
-      await checkFinally(fed.state, fed.store, await fed.read(), model);
+    for (const fed of end === "check" ? this.#stores.all : []) {
+      try {
+        await checkFinally(fed.state, fed.store, await fed.read(), model);
+      } catch (error) {
+        throw named(fed.state.subject.name, error);
+      }
     }
     model.adopt(log);
     log.close();
     model.noteDurable(log.durable);
-    for (const fed of this.#stores) await fed.close();
-    this.#steps.note("Log and store are closed.");
+    for (const fed of this.#stores.all) await fed.close();
+    this.#steps.note(`Log and ${this.#stores.all.length === 1 ? "store" : "stores"} are closed.`);
   }
 
   #openLog(): WatchedLog {
@@ -133,18 +142,37 @@ export class Life {
       if (this.#log !== null) model.adopt(this.#log);
     };
     if (this.#plan.restoresLog && disk.exists(LOG_PATH)) {
-      restoreLog(disk, this.#plan.log);
+      restoreLog(disk, this.#plan.log, (log) => this.#stores.opened(log));
       this.#steps.note("The log is restored from a backup of itself.");
     }
     const storage = watchedStorage(disk, this.#steps, observe, this.#plan.depth);
     const options = { ...this.#plan.log, storage, now: disk.clock.now };
-    const watch = { steps: this.#steps, model, fail: (error: unknown) => this.#fail(error) };
+    const fail = (error: unknown) => this.#fail(error);
+    const watch = { steps: this.#steps, model, consumers: this.#stores, fail };
     const log = this.#log = new WatchedLog(LOG_PATH, options, watch);
     log.open();
-    const life = { steps: this.#steps, plan: this.#plan, model, log, fail: watch.fail };
-    this.#stores = this.#machine.stores.map((state, number) => new FedStore(state, life, number));
+    const { ready } = this.#stores;
+    const release = () => this.#stores.release(log.durable);
+    this.#stores.begin({ steps: this.#steps, plan: this.#plan, model, log, ready, release, fail });
     this.#steps.note(`        the log has LSN ${log.tail} to ${log.head - 1}`);
     return log;
+  }
+
+  /**
+   * Waits until the log knows all consumers. The first one may have released records before the
+   * last one has begun, and only an application knows how to do without them.
+   */
+  async #begin(): Promise<void> {
+    while (!this.#stores.areHeld) await this.#turn();
+    this.#stores.allAreKnown();
+  }
+
+  async #turn(): Promise<void> {
+    this.#steps.check();
+    if (this.#stores.all.some(({ consumers }) => consumers!.hasEnded)) {
+      throw new Error("This life has failed, and its consumer with it");
+    }
+    await immediate();
   }
 
   async #work(wal: WAL): Promise<void> {
@@ -153,7 +181,8 @@ export class Life {
       const work = Promise.resolve(
         this.#subject.workload({
           wal,
-          store: this.#stores[0]!.store,
+          store: this.#stores.all[0]!.store,
+          stores: this.#stores.byName,
           crashes: number,
           random: random.fork(`workload ${number}`),
         }),
@@ -175,13 +204,8 @@ export class Life {
     const { model } = this.#machine;
     model.adopt(log);
     const last = model.lastData();
-    while (log.applied < last) {
-      this.#steps.check();
-      if (this.#stores.some(({ hasEnded }) => hasEnded)) {
-        throw new Error("This life has failed, and its consumer with it");
-      }
-      await immediate();
-    }
+    for (const { consumers } of this.#stores.all) consumers!.stayAwake();
+    while (log.applied < last || this.#stores.all.some(({ consumers }) => consumers!.isBehind)) await this.#turn();
   }
 
   #fail(error: unknown): void {
@@ -214,28 +238,34 @@ export class Life {
         }.`
         : crash.mode === "kill"
         ? "The process is killed."
-        : `Power is lost${kept}${loses ? "; the store loses what it did not sync" : ""}.`,
+        : `Power is lost${kept}${loses ? lossText(stores.length) : ""}.`,
     );
   }
 
   /** Ends what is still going on in a process that is dead or done. */
   async #bury(): Promise<void> {
     this.#steps.finish();
-    for (const fed of this.#stores) fed.end();
+    this.#stores.allAreKnown();
+    for (const { consumers } of this.#stores.all) consumers?.end();
     bury(this.#log);
-    this.#running.push(...this.#stores.map(({ idle }) => idle));
+    this.#running.push(...this.#stores.all.map(({ idle }) => idle));
     let settled = false;
     Promise.allSettled(this.#running).then(() => settled = true);
     for (const startMs = Date.now(); !settled && Date.now() - startMs < AFTERMATH_MS;) await immediate();
-    for (const fed of this.#stores) await fed.close().catch(() => {}); // the store says that it is dead
+    for (const fed of this.#stores.all) await fed.close().catch(() => {}); // the store says that it is dead
   }
 }
 
+function lossText(stores: number): string {
+  return `; the ${stores === 1 ? "store loses what it" : "stores lose what they"} did not sync`;
+}
+
 /** The same records, in a log with another id. A store that knows its log takes them. */
-function restoreLog(disk: SimulatedDisk, options: WALOptions): void {
+function restoreLog(disk: SimulatedDisk, options: WALOptions, opened: (log: WAL) => void): void {
   const backup = `${LOG_PATH}.backup`;
   {
     using log = WAL.open(LOG_PATH, { ...options, storage: disk.storage, now: disk.clock.now });
+    opened(log); // a backup has no consumers
     log.backup(backup);
   }
   disk.outsider.writeFile(LOG_PATH, disk.image(backup, "cache"));

@@ -1,6 +1,6 @@
-// What a crash test is told: the store, the workload, and how far to go.
+// What a crash test is told: the stores, the workload, and how far to go.
 
-import type { Store, WALOptions, WALRecord } from "../../types.ts";
+import type { AppliedRun, ConsumeOptions, Store, WALOptions, WALRecord } from "../../types.ts";
 import type { WAL } from "../../wal.ts";
 import type { ContentsModel, FindContents, ReadContents } from "../contents.ts";
 import type { StoreEntry } from "../store_model.ts";
@@ -19,17 +19,19 @@ export interface WorkloadContext<S extends Store = Store> {
   readonly random: Random;
 }
 
+/** What a workload gets in a test of several stores. */
+export interface StoresWorkloadContext<S> extends Omit<WorkloadContext, "store"> {
+  /** The stores by their consumers' names, to read from. */
+  readonly stores: S;
+}
+
 /**
- * How to test a store or a workload.
+ * A store, the limits of its consumer, and what must be in it.
  *
  * @typeParam C what `contents` returns.
  */
-export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEntry>> {
-  /**
-   * What the application does with its log. After each crash the workload starts from the
-   * beginning, as an application would. At a crash, the log throws or a promise never settles.
-   */
-  readonly workload: (context: WorkloadContext<S>) => void | Promise<unknown>;
+export interface CrashStore<S extends Store = Store, C = Iterable<StoreEntry>>
+  extends Readonly<Pick<ConsumeOptions, "maxLagRecords" | "keepRecords">> {
   /**
    * Opens the store, at first and after each crash. A store with files uses `home.directory`, a
    * store whose disk is plain data uses `home.saved()`. A store that does not crash with the log
@@ -61,6 +63,23 @@ export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEnt
    * checkpoints.
    */
   readonly check?: ((store: S, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
+  /**
+   * Fills a store that the log has given up, so that it has exactly these records. It is called if
+   * the consumer is lost, which `maxLagRecords` allows. With several stores, the test also drops
+   * the consumer now and then, by {@linkcode WAL.dropConsumer}, and starts it again later. A crash
+   * may come within the call. Then the store may have some of the records, as long as its
+   * `appliedLsn()` says so. It need not call `sync()`, because the test does.
+   *
+   * @param records all that is durable, in LSN order, without checkpoints.
+   * @param run as `applyBatch()` gets it.
+   */
+  readonly reseed?:
+    | ((store: S, records: readonly WALRecord[], run: AppliedRun) => void | Promise<void>)
+    | undefined;
+}
+
+/** How far a crash test goes. */
+export interface CrashTestExtent {
   /**
    * How many seeds to try, or a list of seeds. A seed decides how the disk and the consumer behave.
    *
@@ -108,19 +127,49 @@ export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEnt
   readonly temporary?: string | undefined;
 }
 
+/**
+ * How to test a store or a workload.
+ *
+ * @typeParam C what `contents` returns.
+ */
+export interface CrashTestOptions<S extends Store = Store, C = Iterable<StoreEntry>>
+  extends CrashStore<S, C>, CrashTestExtent {
+  /**
+   * What the application does with its log. After each crash the workload starts from the
+   * beginning, as an application would. At a crash, the log throws or a promise never settles.
+   */
+  readonly workload: (context: WorkloadContext<S>) => void | Promise<unknown>;
+}
+
+/** How to test several stores on one log. */
+export interface CrashTestStoresOptions<S extends Readonly<Record<string, Store>>> extends CrashTestExtent {
+  /**
+   * The stores by the names of their consumers, 1 to 16, each as {@linkcode crashStore} returns it.
+   * `""` is the unnamed consumer.
+   */
+  // deno-lint-ignore no-explicit-any
+  readonly stores: { readonly [Name in keyof S]: CrashStore<S[Name], any> };
+  /** What the application does with its log, as with one store. */
+  readonly workload: (context: StoresWorkloadContext<S>) => void | Promise<unknown>;
+}
+
 /** The options that say what is tested, without those that say how far to go. */
 export interface Subject {
-  readonly workload: (context: WorkloadContext) => void | Promise<unknown>;
+  readonly workload: (
+    context: WorkloadContext & StoresWorkloadContext<Readonly<Record<string, Store>>>,
+  ) => void | Promise<unknown>;
   readonly stores: readonly StoreSubject[];
-  readonly temporary?: string | undefined;
+  readonly temporary: string | undefined;
   readonly timeoutMs: number;
 }
 
 /** The options of one store. */
-export interface StoreSubject {
-  readonly store: (home: StoreHome) => Store | Promise<Store>;
+export interface StoreSubject extends Pick<CrashStore, "store" | "check" | "reseed" | "maxLagRecords" | "keepRecords"> {
+  /** The name of its consumer. */
+  readonly name: string;
+  /** The store in a sentence: `the store` if its consumer has no name. */
+  readonly text: string;
   readonly contents: FindContents<Store>;
-  readonly check?: ((store: Store, records: readonly WALRecord[]) => void | Promise<void>) | undefined;
 }
 
 /** What a crash test went through. */

@@ -3,9 +3,9 @@
 import type { OpenRequest, Region, Storage } from "../../../ffi/region.ts";
 import { immediate } from "../../../ffi/turn.ts";
 import { storeCalls } from "../../consume/store_call.ts";
-import { WALClosedError } from "../../errors.ts";
+import { WALClosedError, WALConsumerLostError, WALStoreError } from "../../errors.ts";
 import { RING_AT } from "../../format/layout.ts";
-import type { LSN, WALOptions } from "../../types.ts";
+import type { LSN, WALOptions, WhenAppliedOptions } from "../../types.ts";
 import { WAL } from "../../wal.ts";
 import { BrokenPromiseError } from "../broken_promise.ts";
 import type { LifeSteps } from "./life_steps.ts";
@@ -16,8 +16,23 @@ import type { SimulatedDisk } from "../disk/simulated_disk.ts";
 export interface LogWatch {
   readonly steps: LifeSteps;
   readonly model: LogModel;
+  readonly consumers: ConsumersWatch;
   /** Reports a broken promise, which ends the history. */
   fail(error: BrokenPromiseError): void;
+}
+
+/** What is told of the consumers. */
+export interface ConsumersWatch {
+  /** Their names. */
+  readonly names: readonly string[];
+  /** The log is open, and nothing was checked yet. */
+  opened(log: WAL): void;
+  /** An append of about so many records is to come. */
+  beforeAppend(records: number): void;
+  /** Somebody waits for a consumer. */
+  awaited(name: string): void;
+  /** A consumer that does not run is about to be dropped. */
+  dropped(name: string): void;
 }
 
 /** A log as the workload gets it. */
@@ -32,7 +47,10 @@ export class WatchedLog extends WAL {
       if (typeof append !== "function" || !/^(?:log|batch)(?:[A-Z]|$)/.test(name)) continue;
       Object.defineProperty(this.prototype, name, {
         value(this: WatchedLog, ...given: unknown[]) {
-          const watched = () => this.#appends(`${name}()`, () => Reflect.apply(append, this, given));
+          const watched = () => {
+            this.#watch.consumers.beforeAppend((given[0] as ArrayLike<unknown>).length ?? 1);
+            return this.#appends(`${name}()`, () => Reflect.apply(append, this, given));
+          };
           return name.endsWith("Sync") ? watched() : this.#acknowledged(watched as () => Promise<unknown>);
         },
       });
@@ -48,29 +66,44 @@ export class WatchedLog extends WAL {
     if (this.isOpen) return;
     super.open();
     this.#openings++;
+    this.#watch.consumers.opened(this);
     this.#watch.model.checkRecovered(this);
   }
 
-  override whenApplied(lsn?: LSN): Promise<void> {
-    const applied = this.#whenApplied(lsn);
+  override whenApplied(lsn?: LSN, options?: WhenAppliedOptions): Promise<void> {
+    const { names } = this.#watch.consumers;
+    const applied = options?.name === undefined && names.length > 1
+      ? Promise.all(names.map((name) => this.#whenApplied(lsn, { name }))).then(() => {})
+      : this.#whenApplied(lsn, options);
     // A rejection that nobody waits for must not end the process.
     applied.catch(() => {});
     return applied;
   }
 
-  /** Waits for the next consumer too, because the test stops consumers as no application would. */
-  async #whenApplied(lsn: LSN = this.head - 1): Promise<void> {
+  /** Waits for the next consumer too, because the test stops them as no application would. */
+  async #whenApplied(lsn: LSN = this.head - 1, options?: WhenAppliedOptions): Promise<void> {
     const opening = this.#openings;
     for (;;) {
       try {
-        return await super.whenApplied(lsn);
+        if (options?.name !== undefined) this.#watch.consumers.awaited(options.name);
+        return await super.whenApplied(lsn, options);
       } catch (error) {
         this.#watch.steps.check();
-        const isStopped = error instanceof WALClosedError && this.isOpen && this.#openings === opening;
-        if (!isStopped || storeCalls.getStore()?.isRunning) throw error;
+        const isStopped = [WALClosedError, WALConsumerLostError, WALStoreError].some((type) => error instanceof type);
+        if (!isStopped || !this.isOpen || this.#openings !== opening || storeCalls.getStore()?.isRunning) throw error;
       }
       await immediate();
     }
+  }
+
+  override dropConsumer(name = ""): boolean {
+    const { steps, consumers } = this.#watch;
+    const when = steps.step(name === "" ? "drop the unnamed consumer" : `drop consumer ${JSON.stringify(name)}`);
+    if (when === "before") throw steps.crash();
+    consumers.dropped(name);
+    const wasThere = super.dropConsumer(name);
+    if (when !== null) throw steps.crash();
+    return wasThere;
   }
 
   override truncate(confirmedThroughPos: LSN): void {

@@ -11,6 +11,7 @@ import type { StoreAccount } from "../store_account.ts";
 import type { FoundContents } from "../contents.ts";
 import { recordText } from "../store_model.ts";
 import type { Random } from "../random.ts";
+import type { StoreSubject } from "./options.ts";
 import type { FileOrder, TornCall } from "../file_order.ts";
 import { type Home, SimulatedFailure } from "../store_home.ts";
 
@@ -21,6 +22,8 @@ const ATTEMPTS = 100;
 
 /** What watches a store. */
 export interface StoreWatch {
+  /** What a call to the store begins with in the history. */
+  readonly name: string;
   readonly steps: LifeSteps;
   readonly model: LogModel;
   readonly account: StoreAccount;
@@ -30,6 +33,10 @@ export interface StoreWatch {
   readonly logId: () => string;
   /** The highest durable LSN of the log, now. */
   readonly durable: () => LSN;
+  /** Notes that the log may release what all stores have durably. */
+  readonly release: () => void;
+  /** Resolves when no consumer must be waited for; null if there is one only. */
+  readonly ready: Promise<void> | null;
   /** Reports a broken promise, which ends the history. */
   readonly fail: (error: BrokenPromiseError) => void;
   /** True if power loss takes what the store did since an earlier moment. */
@@ -59,6 +66,8 @@ export class WatchedStore {
   /** Calls to the store. They are more alike from one history to the next than steps are. */
   #calls = 0;
   #pending: Promise<unknown> = Promise.resolve();
+  /** The call that has not returned yet; null if there is none. */
+  unanswered: string | null = null;
 
   constructor(inner: Store, watch: StoreWatch) {
     this.#inner = inner;
@@ -93,12 +102,16 @@ export class WatchedStore {
       store[name] = (...given: unknown[]) => {
         const record = given.at(-1) as WALRecord;
         const apply = () => Reflect.apply(inner[name]!, inner, given);
-        return this.#apply([record], `store gets ${recordText(record)}`, apply);
+        return this.#apply([record], `${this.#watch.name} gets ${recordText(record)}`, apply);
       };
     }
     if (inner.applyBatch !== undefined) {
       store.applyBatch = (records, run) =>
-        this.#apply(records, `store.applyBatch() gets ${rangeText(records)}`, () => inner.applyBatch!(records, run));
+        this.#apply(
+          records,
+          `${this.#watch.name}.applyBatch() gets ${rangeText(records)}`,
+          () => inner.applyBatch!(records, run),
+        );
     }
     if (inner.appliedLsn !== undefined) {
       store.appliedLsn = () => this.#askAppliedLsn();
@@ -109,7 +122,8 @@ export class WatchedStore {
   }
 
   async #apply(records: readonly WALRecord[], what: string, apply: () => void | Promise<void>): Promise<void> {
-    const { account, steps, random } = this.#watch;
+    const { account, steps, random, ready } = this.#watch;
+    if (ready !== null) await ready;
     steps.check();
     this.#judged(() => this.#delivery.check(records));
     account.offer(records, this.#watch.logId());
@@ -139,7 +153,7 @@ export class WatchedStore {
 
   /** Asks the store for its `appliedLsn()` and believes it. */
   async #askAppliedLsn(): Promise<LSN> {
-    const lsn = await this.#call("store.appliedLsn()", () => this.#inner.appliedLsn!());
+    const lsn = await this.#call(`${this.#watch.name}.appliedLsn()`, () => this.#inner.appliedLsn!());
     this.#watch.steps.note(`        it is ${lsn}`);
     this.#saidLsn = lsn;
     const fault = this.#watch.account.faultOfLsn(lsn);
@@ -157,7 +171,7 @@ export class WatchedStore {
 
   /** Asks the store for the log that its LSN comes from. */
   async #askAppliedLog(): Promise<string | null> {
-    const said = await this.#call("store.appliedLog()", () => this.#inner.appliedLog!());
+    const said = await this.#call(`${this.#watch.name}.appliedLog()`, () => this.#inner.appliedLog!());
     this.#watch.steps.note(`        it is ${said}`);
     const fault = this.#watch.account.faultOfLog(this.#inner, this.#saidLsn, said);
     if (fault !== null) this.#fail("G11", fault);
@@ -166,9 +180,24 @@ export class WatchedStore {
 
   async #sync(): Promise<void> {
     const { applied } = this.#watch.account;
-    await this.#call("store.sync()", () => this.#inner.sync!());
+    await this.#call(`${this.#watch.name}.sync()`, () => this.#inner.sync!());
     this.#watch.account.noteDurable(applied);
     this.#becomesDurable();
+  }
+
+  /** Has the store filled with all records up to an LSN, because the log has given it up. */
+  async reseed(fill: NonNullable<StoreSubject["reseed"]>, through: LSN): Promise<void> {
+    const { account, model, logId, read, name } = this.#watch;
+    const records = model.data(through);
+    const [first, last] = [records[0]!.lsn, records.at(-1)!.lsn];
+    const run = { logId: logId(), firstLsn: first, lastLsn: last };
+    await this.#call(`${name} is filled again through LSN ${last}`, () => fill(this.#inner, records, run));
+    if (this.#inner.sync !== undefined) await this.#call(`${name}.sync()`, () => this.#inner.sync!());
+    account.reseed(records, run.logId);
+    this.#becomesDurable();
+    await this.#askPosition();
+    const difference = (await read())?.differenceAfter(records) ?? null;
+    if (difference !== null) this.#fail("G11", `it was filled again through LSN ${last}, and ${difference}`);
   }
 
   /** Calls the store. The machine may crash before, meanwhile and after. Repeats failed writes. */
@@ -191,11 +220,13 @@ export class WatchedStore {
           return running;
         }
         this.#pending = running.catch(() => {});
+        this.unanswered = what;
         if (when === "during") {
           await Promise.race([running, turns(random.below(12))]);
           throw steps.crash();
         }
         const result = await running;
+        this.unanswered = null;
         steps.check();
         if (when !== null) throw steps.crash();
         // Meanwhile, others may have had their steps too.
@@ -231,7 +262,7 @@ export class WatchedStore {
   /** Notes that all that the store has is durable now, so the log may release it. */
   #becomesDurable(): void {
     if (this.#watch.steps.hasCrashed) return;
-    this.#watch.model.release(this.#watch.account.durable);
+    this.#watch.release();
     if (!this.#watch.losesWrites) return;
     this.#watch.home.keepImage();
     this.#callsSinceImage = 0;

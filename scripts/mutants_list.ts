@@ -1634,6 +1634,54 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/kit_answers_test.ts"],
   },
   {
+    name: "one of several stores: a consumer confirms in the name of another one",
+    hazard: "H59",
+    edits: edit(
+      "src/consume/feed.ts",
+      "    return this.#log.retention.confirm(this.standing.name, lsn, record);",
+      "    const ahead = this.#log.holds.all.toSorted((a, b) => b.applied - a.applied)[0]!;\n" +
+        "    if (ahead.applied > lsn) this.#log.holds.get(this.standing.name)!.applied = ahead.applied;\n" +
+        "    return this.#log.retention.confirm(this.standing.name, ahead.applied, record);",
+    ),
+    tests: ["tests/kit_stores_test.ts"],
+  },
+  {
+    name: "one of several stores: the kit stops no consumer for longer",
+    hazard: "H59",
+    edits: edit("src/testing/crash/consumers.ts", "const REST_CHANCE = 0.4;", "const REST_CHANCE = 0;"),
+    tests: ["tests/kit_stores_test.ts"],
+  },
+  {
+    name: "one of several stores: the kit looks at no other one at the end",
+    hazard: "H28",
+    edits: edit(
+      "src/testing/crash/life.ts",
+      'end === "check" ? this.#stores.all : []',
+      'end === "check" ? this.#stores.all.slice(0, 1) : []',
+    ),
+    tests: ["tests/kit_stores_test.ts"],
+  },
+  {
+    name: "one of several stores: the kit crashes no other one",
+    hazard: "H28",
+    edits: edit(
+      "src/testing/crash/life.ts",
+      "    for (const { home } of stores) home.crash(",
+      "    for (const { home } of stores.slice(0, 1)) home.crash(",
+    ),
+    tests: ["tests/kit_stores_test.ts"],
+  },
+  {
+    name: "one of several stores: the kit believes that it was filled again with every record",
+    hazard: "H60",
+    edits: edit(
+      "src/testing/crash/watched_store.ts",
+      '    const difference = (await read())?.differenceAfter(records) ?? null;\n    if (difference !== null) this.#fail("G11", `it was',
+      '    const difference = (await read())?.differenceAfter(records) ?? null;\n    if (difference === "") this.#fail("G11", `it was',
+    ),
+    tests: ["tests/kit_stores_test.ts"],
+  },
+  {
     name: "the kill kit verifies nothing that was acknowledged",
     hazard: "H27",
     edits: edit("src/testing/kill/kit.ts", "verify([...acknowledged], round)", "verify([], round)"),

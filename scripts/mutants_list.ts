@@ -1773,6 +1773,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("shipping"),
   },
   {
+    name: "the bytes of a message that was sent twice are used again",
+    hazard: "H68",
+    edits: edit("src/ship/outbox.ts", "        if (unconfirmed.attempts === 1) this", "        this"),
+    tests: faults("ship_messages"),
+  },
+  {
     name: "a shipper calls durable what was only sent",
     hazard: "H69",
     edits: edit(
@@ -1797,8 +1803,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H70",
     edits: edit(
       "src/ship/jetstream_target.ts",
-      ", lastSubjectSequence: isClaim ? 0 : after }",
-      ", lastSubjectSequence: isClaim ? 0 : undefined as never }",
+      ", lastSubjectSequence: run === null ? 0 : after }",
+      ", lastSubjectSequence: run === null ? 0 : undefined as never }",
     ),
     tests: ["tests/ship_jetstream_test.ts"],
   },
@@ -1890,6 +1896,16 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a statement has messages that do not follow each other",
     hazard: "H78",
     edits: edit("src/ship/postgres_target.ts", "|| !follows(waiting[index - 1]!, next)", "|| follows(next, next)"),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
+    name: "a follower believes the columns of a table",
+    hazard: "H79",
+    edits: edit(
+      "src/ship/place.ts",
+      "  const guesses = [near, near + 1];\n",
+      "  const guesses = [near, near + 1];\n  if (near > 0) return await runFrom(source, near, last) as Shipment;\n",
+    ),
     tests: ["tests/ship_postgres_test.ts"],
   },
   {

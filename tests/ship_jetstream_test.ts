@@ -9,7 +9,7 @@ import { type AppliedRun, consume, type Consumption, WAL, type WALRecord, WALSto
 import { followFrom, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
 import { MovedOn } from "../src/ship/ports.ts";
-import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
+import { newShipperId } from "../src/ship/shipment.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { commonNats, NatsServer, noNats, SUBJECT } from "./support/nats.ts";
@@ -23,6 +23,7 @@ import {
   fill,
   hasShipped,
   messageOf,
+  outgoing,
   type RecordsOfLog,
   RETRY,
 } from "./support/shipping.ts";
@@ -127,11 +128,12 @@ test("shipTo() has the server refuse a late message of an old shipper, although 
   const { target, manager } = await server.target();
   const reader = new JetStreamTarget(target, 5000);
   const [old, young] = [newShipperId(), newShipperId()];
-  const send = (shipper: string, after: number, isClaim = false) =>
-    reader.append({ after, shipper, isClaim, bytes: writeShipment(null, shipper) });
-  await send(old, 0, true);
+  const claim = (shipper: string, after: number) => reader.append(outgoing(shipper, after));
+  const send = (shipper: string, after: number) =>
+    reader.append({ ...outgoing(shipper, after), run: { logId: shipper, firstLsn: 1, lastLsn: 1 } });
+  await claim(old, 0);
   await send(old, 1);
-  await send(young, 2, true);
+  await claim(young, 2);
   // As if the server had lost its end, and had given place 3 to another message.
   await assertRejects(() => send(old, 3), MovedOn);
   await assertRejects(() => send(young, 2), MovedOn);

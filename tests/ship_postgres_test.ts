@@ -27,6 +27,7 @@ import {
   fill,
   hasShipped,
   messageOf,
+  outgoing,
   type RecordsOfLog,
   RETRY,
   SHIPPER,
@@ -125,10 +126,8 @@ test("shipTo() has the server refuse what does not come directly after the last 
   using _wal = log.wal;
   const [old, young] = [newShipperId(), newShipperId()];
   const table = reader(target);
-  const claim = (shipper: string, after: number) =>
-    table.append({ after, shipper, isClaim: true, bytes: writeShipment(null, shipper) });
-  const send = (shipper: string, after: number, bytes: Uint8Array) =>
-    table.append({ after, shipper, isClaim: false, bytes });
+  const send = (...message: Parameters<typeof outgoing>) => table.append(outgoing(...message));
+  const claim = (shipper: string, after: number) => send(shipper, after);
   const refused = (promise: Promise<void>) => assertRejects(() => promise, MovedOn);
 
   await refused(claim(old, 1));
@@ -158,8 +157,7 @@ test("shipTo() has the server refuse what does not come directly after the last 
   await send(young, 6, messageOf(log, 13, 14));
   // At once, over two connections: one of them is stored.
   const both = [newShipperId(), newShipperId()].map((shipper) =>
-    reader(target).append({ after: 7, shipper, isClaim: true, bytes: writeShipment(null, shipper) })
-      .then(() => 1, () => 0)
+    reader(target).append(outgoing(shipper, 7)).then(() => 1, () => 0)
   );
   assertEquals((await Promise.all<number>(both)).reduce((sum, stored) => sum + stored), 1);
   assertEquals(await table.bounds(), { first: 1, last: 8 });
@@ -532,9 +530,9 @@ test("shipTo() waits for the server's sync although synchronous_commit is off", 
   const log = fortyRecords();
   using _wal = log.wal;
   const [table, shipper] = [reader({ ...target, client }), newShipperId()];
-  await table.append({ after: 0, shipper, isClaim: true, bytes: writeShipment(null, shipper) });
+  await table.append(outgoing(shipper, 0));
   assertEquals(await lag(), 0);
-  await table.append({ after: 1, shipper, isClaim: false, bytes: messageOf(log, 1, 40) });
+  await table.append(outgoing(shipper, 1, messageOf(log, 1, 40)));
   assertEquals(await lag(), 0);
   assertEquals((await client.query("SHOW synchronous_commit")).rows[0].synchronous_commit, "off");
 }, OPTIONS);

@@ -50,12 +50,12 @@ export class JetStreamTarget implements Target {
     return message === null ? null : storedMessage(message);
   }
 
-  async append({ after, shipper, isClaim, bytes }: Outgoing): Promise<void> {
+  async append({ after, shipper, run, bytes }: Outgoing): Promise<void> {
     const { timeoutMs } = this.#calls;
     const { jetstream, subject, stream } = this.#calls.target;
     // Each shipper has a subject of its own. If its last message is the stream's last message, no
     // other shipper has written since.
-    const expect = { streamName: stream, lastSequence: after, lastSubjectSequence: isClaim ? 0 : after };
+    const expect = { streamName: stream, lastSequence: after, lastSubjectSequence: run === null ? 0 : after };
     // The client gives up by itself. A second timer for each message would be a cost for nothing.
     await this.#calls.timed(() => jetstream.publish(`${subject}.${shipper}`, bytes, { timeout: timeoutMs, expect }));
   }

@@ -134,7 +134,7 @@ export class Outbox {
       if (end.owner !== this.#name) {
         try {
           const bytes = writeShipment(null, this.#name);
-          await this.#options.target.append({ after: end.place, shipper: this.#name, isClaim: true, bytes });
+          await this.#options.target.append({ after: end.place, shipper: this.#name, run: null, bytes });
         } catch (error) {
           if (error instanceof MovedOn && refusals < MOST_REFUSALS) continue;
           throw error;
@@ -160,7 +160,7 @@ export class Outbox {
     const after = this.#sentPlace++;
     this.sentLsn = run.lastLsn;
     unconfirmed.attempts++;
-    unconfirmed.sending = this.#options.target.append({ after, shipper: this.#name, isClaim: false, bytes }).then(
+    unconfirmed.sending = this.#options.target.append({ after, shipper: this.#name, run, bytes }).then(
       () => {
         this.#confirm(unconfirmed, after + 1);
         // Of a message that was sent twice, one may still be on its way.

@@ -1,7 +1,7 @@
 // What shipping asks of an engine: an ordered list of messages that refuses a message which does
 // not come directly after the last one.
 
-import type { LSN } from "../types.ts";
+import type { AppliedRun, LSN } from "../types.ts";
 
 /** A message that an engine stores. */
 export interface StoredMessage {
@@ -25,8 +25,8 @@ export interface Outgoing {
   readonly after: number;
   /** Who sends it. */
   readonly shipper: string;
-  /** True for the first message of a shipper. */
-  readonly isClaim: boolean;
+  /** What it carries; null in a claim, which is the first message of a shipper. */
+  readonly run: AppliedRun | null;
   /** They are used for another message once the engine has confirmed this one. */
   readonly bytes: Uint8Array;
 }

@@ -6,17 +6,12 @@ import { type Bounds, MovedOn, type Outgoing, type StoredMessage, type Target } 
 import { PostgresCalls } from "./postgres_calls.ts";
 import { MAX_BYTES } from "./postgres_statements.ts";
 import type { PostgresTable } from "./postgres_types.ts";
-import { readShipment, type Shipment } from "./shipment.ts";
 
 /** The most bytes in a statement of several messages. */
 const STATEMENT_BYTES = 4 << 20;
 
 /** A message that waits for the statement before it. */
-interface Waiting extends PromiseWithResolvers<void> {
-  readonly message: Outgoing;
-  /** The message's run; null in a claim. */
-  readonly run: Shipment | null;
-}
+interface Waiting extends Outgoing, PromiseWithResolvers<void> {}
 
 /** A table that a shipper writes. */
 export class PostgresTarget implements Target {
@@ -54,11 +49,8 @@ export class PostgresTarget implements Target {
   }
 
   append(message: Outgoing): Promise<void> {
-    const shipment = readShipment({ place: message.after + 1, bytes: message.bytes });
-    const run = shipment.run === null ? null : shipment;
     // A client may hold a statement back for longer than the caller leaves the bytes as they are.
-    const copy = { ...message, bytes: message.bytes.slice() };
-    const waiting = { message: copy, run, ...Promise.withResolvers<void>() };
+    const waiting = { ...message, bytes: message.bytes.slice(), ...Promise.withResolvers<void>() };
     this.#waiting.push(waiting);
     if (!this.#isSending) void this.#sendAll();
     return waiting.promise;
@@ -81,7 +73,7 @@ export class PostgresTarget implements Target {
   }
 
   async #store(group: readonly Waiting[]): Promise<void> {
-    const [{ run, message: { after, shipper, bytes } }] = group as [Waiting];
+    const [{ after, shipper, run, bytes }] = group as [Waiting];
     const { statements } = this.#calls;
     const stored = run === null
       ? await this.#calls.query(statements.claim, [after, shipper, bytes])
@@ -99,21 +91,21 @@ export class PostgresTarget implements Target {
 function groupLength(waiting: readonly Waiting[]): number {
   let bytes = 0;
   const end = waiting.findIndex((next, index) => {
-    bytes += next.message.bytes.length;
+    bytes += next.bytes.length;
     return index > 0 && (bytes > STATEMENT_BYTES || !follows(waiting[index - 1]!, next));
   });
   return end < 0 ? waiting.length : end;
 }
 
 /** True if a run comes directly after another one of the same shipper. */
-function follows(before: Waiting, next: Waiting): boolean {
-  return before.run !== null && next.run !== null && next.message.after === before.message.after + 1 &&
-    next.message.shipper === before.message.shipper && next.run.logId === before.run.logId &&
+function follows(before: Outgoing, next: Outgoing): boolean {
+  return before.run !== null && next.run !== null && next.after === before.after + 1 &&
+    next.shipper === before.shipper && next.run.logId === before.run.logId &&
     next.run.firstLsn === before.run.lastLsn + 1;
 }
 
 /** What a row has of its own. */
-function valuesOf({ run, message }: Waiting): (number | Uint8Array)[] {
+function valuesOf({ after, run, bytes }: Outgoing): (number | Uint8Array)[] {
   assert(run !== null, "only runs share a statement");
-  return [message.after + 1, run.firstLsn, run.lastLsn, message.bytes];
+  return [after + 1, run.firstLsn, run.lastLsn, bytes];
 }

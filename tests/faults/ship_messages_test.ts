@@ -192,7 +192,7 @@ test("shipTo() sends no run after a claim if the end has changed while it claime
     ...target,
     append: (outgoing) => {
       // The broker loses its end, and another shipper writes something else there.
-      if (outgoing.isClaim) broker.messages[0] = { ...broker.messages[0]!, bytes: message(1, 15) };
+      if (outgoing.run === null) broker.messages[0] = { ...broker.messages[0]!, bytes: message(1, 15) };
       return target.append(outgoing);
     },
   }, { inFlight: 1, startAfter: undefined });
@@ -210,7 +210,7 @@ test("shipTo() tells as durable only what the target has confirmed", async () =>
   const confirmations: (() => void)[] = [];
   const append: typeof target.append = async (outgoing) => {
     await target.append(outgoing);
-    if (!outgoing.isClaim) await new Promise<void>((resolve) => confirmations.push(resolve));
+    if (outgoing.run !== null) await new Promise<void>((resolve) => confirmations.push(resolve));
   };
   const shipper = new TargetShipper({ ...target, append }, { inFlight: 4, startAfter: undefined });
   const runs = encodedRunsOf(shipper, shipper.applyBatch)!;
@@ -227,4 +227,43 @@ test("shipTo() tells as durable only what the target has confirmed", async () =>
   for (const confirm of confirmations) confirm();
   await shipper.sync();
   assertEquals([runs.next, runs.durableLsn], [36, 35]);
+});
+
+test("shipTo() uses the bytes of a message again once it is confirmed, unless it was sent twice", async () => {
+  const target = brokerWith([message(1, 20)]).target();
+  /** What the first attempts gave. A client that has given up may still hold that. */
+  const held: { readonly bytes: Uint8Array; readonly copy: Uint8Array }[] = [];
+  let isLost = false;
+  const append: typeof target.append = async (outgoing) => {
+    if (outgoing.run !== null) held.push({ bytes: outgoing.bytes, copy: outgoing.bytes.slice() });
+    if (isLost) throw new WALShipError("unreachable", "no answer in time");
+    await target.append(outgoing);
+  };
+  const shipper = new TargetShipper({ ...target, append }, { inFlight: 1, startAfter: undefined });
+  await shipper.appliedLsn();
+  const runs = encodedRunsOf(shipper, shipper.applyBatch)!;
+  const ship = async (firstLsn: LSN) => {
+    const run = { logId, firstLsn, lastLsn: firstLsn + 4 };
+    const encoded = encodeRun(records.slice(firstLsn - 1, run.lastLsn), run).bytes;
+    const bytes = runs.allocate(runs.prefixBytes + encoded.length);
+    bytes.set(encoded, runs.prefixBytes);
+    await runs.apply(bytes, run);
+  };
+  await ship(21);
+  await shipper.sync();
+  isLost = true;
+  await ship(26);
+  assertEquals(await faultOf(shipper.sync()), "unreachable");
+  isLost = false;
+  await shipper.sync();
+  await ship(31);
+  await shipper.sync();
+  const [first, ...twice] = held.splice(0, held.length - 1);
+  const [last] = held;
+  assert(twice.length > 1, "LSN 26 to 30 were sent again");
+  for (const { bytes, copy } of twice) {
+    assert(bytes === first!.bytes, "the bytes of LSN 21 to 25 are used again");
+    assertEquals(bytes, copy);
+  }
+  assert(last!.bytes !== first!.bytes, "those of LSN 26 to 30 are not");
 });

@@ -5,8 +5,8 @@ import { type AppliedRun, type Consumption, type LSN, type RecordStore, WAL, typ
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
 import type { Following } from "../../src/ship/following.ts";
-import type { Target } from "../../src/ship/ports.ts";
-import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
+import type { Outgoing, Target } from "../../src/ship/ports.ts";
+import { newShipperId, readShipment, writeShipment } from "../../src/ship/shipment.ts";
 import { readEnd } from "../../src/ship/target_end.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
@@ -135,6 +135,12 @@ export function messageOf(
 ): Uint8Array<ArrayBuffer> {
   const run: AppliedRun = { logId, firstLsn, lastLsn, ...change };
   return writeShipment(encodeRun(records.slice(firstLsn - 1, lastLsn), run).bytes, SHIPPER);
+}
+
+/** A message on its way; a claim by default. */
+export function outgoing(shipper: string, after: number, bytes: Uint8Array = writeShipment(null, shipper)): Outgoing {
+  const shipment = readShipment({ place: after + 1, bytes });
+  return { after, shipper, run: shipment.run === null ? null : shipment, bytes };
 }
 
 /** What is wrong with a message, and what both sides say. */

@@ -76,10 +76,12 @@ export class SimulatedBroker {
     if (this.#happens(this.odds.lost)) throw unreachable();
   }
 
-  #store({ after, shipper, isClaim, bytes }: Outgoing): void {
+  #store({ after, shipper, run, bytes }: Outgoing): void {
     const last = this.messages.at(-1);
     if (after !== this.place) throw new MovedOn(`the last place is ${this.place}`);
-    if (!isClaim && (last === undefined || last.shipper !== shipper)) throw new MovedOn("another shipper wrote last");
+    if (run !== null && (last === undefined || last.shipper !== shipper)) {
+      throw new MovedOn("another shipper wrote last");
+    }
     this.messages.push({ place: ++this.place, bytes: bytes.slice(), shipper });
   }
 

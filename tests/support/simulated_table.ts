@@ -2,6 +2,7 @@
 // stands in for the server, so the conditions in the SQL are not tried by it.
 
 import { assert } from "@std/assert";
+import type { LSN } from "../../src/types.ts";
 import type { Outgoing } from "../../src/ship/ports.ts";
 import { MovedOn } from "../../src/ship/ports.ts";
 import { quotedName, Statements } from "../../src/ship/postgres_statements.ts";
@@ -40,12 +41,12 @@ export function tableOf(broker: SimulatedBroker): PostgresTable {
         return []; // an index need not know
     }
     const isClaim = text === statements.claim;
-    const rows = isClaim ? [[place + 1, null, null, values[2]]] : chunks(values.slice(COMMON), PER_ROW);
+    const rows = isClaim ? [[place + 1, 0, 0, values[2]]] : chunks(values.slice(COMMON), PER_ROW);
     assert(isClaim || text === statements.append(rows.length), text);
-    const messages = rows.map(([at, , , bytes]): Outgoing => ({
+    const messages = rows.map(([at, firstLsn, lastLsn, bytes]): Outgoing => ({
       after: at as number - 1,
       shipper: values[1] as string,
-      isClaim,
+      run: isClaim ? null : { logId: values[2] as string, firstLsn: firstLsn as LSN, lastLsn: lastLsn as LSN },
       bytes: bytes as Uint8Array,
     }));
     try {

@@ -14,6 +14,7 @@ import { PostgresTarget } from "../src/ship/postgres_target.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { TargetShipper } from "../src/ship/shipper.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
+import { Random } from "../testing.ts";
 import { mountSkip } from "./support/loop_device.ts";
 import { Database, noPostgres, PASSWORD } from "./support/postgres.ts";
 import { runtime } from "./support/runtime.ts";
@@ -558,6 +559,35 @@ test("shipTo() warns of what a server may lose", async () => {
   await setFsync("off");
   assertStringIncludes(await warningsNow(), "fsync");
   await setFsync("on");
+}, OPTIONS);
+
+test("shipTo() and followFrom() try again when the server has cancelled a statement", async () => {
+  await using database = await Database.use();
+  const target = await database.target();
+  // As a standby says it whose primary has removed the rows that a statement reads.
+  const cancelled = `DO $$ BEGIN RAISE EXCEPTION 'conflict with recovery' USING ERRCODE = '40001'; END $$`;
+  const random = new Random(40001);
+  const query: PostgresTable["client"]["query"] = (text, values) =>
+    random.below(3) === 0 ? database.client.query(cancelled) : database.client.query(text, values);
+  const restless = { ...target, client: { query } };
+  const faults = new Set<unknown>();
+  const options = {
+    onError: (error: unknown) => {
+      faults.add((error as WALShipError).fault);
+      return "retry" as const;
+    },
+  };
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const shipping = consume(wal, shipTo(restless), options);
+  const store = new MemoryStore();
+  const following = followFrom(restless, store, options);
+  await fill(wal, 30);
+  await caughtUp(store, wal);
+  assertEquals([...faults], ["unreachable"]);
+  await following.stop();
+  await shipping.stop();
+  const broken = { ...target, client: { query: () => database.client.query(cancelled) } };
+  assertEquals(await faultOf(followFrom(broken, new MemoryStore()).done), "unreachable");
 }, OPTIONS);
 
 test("shipTo() settles what a statement has done whose answer came too late", async () => {

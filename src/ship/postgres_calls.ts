@@ -7,10 +7,11 @@ import { quotedName, Statements } from "./postgres_statements.ts";
 import type { PostgresRow, PostgresTable } from "./postgres_types.ts";
 import { within } from "./time_limit.ts";
 
+/** What the server tells of a message whose place another one has taken: by the index, or before. */
+const OVERTAKEN = /^(23505|40)/;
 /** What a refusal of the server means, by the beginning of its SQLSTATE. The first that fits. */
-const MEANINGS: readonly (readonly [state: string, fault: WALShipFault | "moved on", why: string])[] = [
-  ["23505", "moved on", "the place is taken"],
-  ["40", "moved on", "another transaction was first"],
+const MEANINGS: readonly (readonly [state: string, fault: WALShipFault, why: string])[] = [
+  ["40", "unreachable", "the server has cancelled the statement"],
   ["42P01", "gone", "there is no such table; create it first"],
   ["3F000", "gone", "there is no such schema; create it first"],
   ["42501", "refused", "the server denies access"],
@@ -41,7 +42,17 @@ export class PostgresCalls {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Runs a statement, and waits for a limited time. @throws {WALShipError} or {MovedOn} */
+  /** Runs a statement that stores. @throws {WALShipError} or {MovedOn} */
+  async store(text: string, values: (number | string | Uint8Array)[]): Promise<readonly PostgresRow[]> {
+    try {
+      return await this.query(text, values);
+    } catch (error) {
+      const { cause, message } = error as WALShipError;
+      throw OVERTAKEN.test(stateOf(cause) ?? "") ? new MovedOn(message, { cause }) : error;
+    }
+  }
+
+  /** Runs a statement, and waits for a limited time. @throws {WALShipError} */
   async query(text: string, values: (number | string | Uint8Array)[]): Promise<readonly PostgresRow[]> {
     try {
       return (await within(this.#timeoutMs, async () => await this.#client.query(text, values))).rows;
@@ -71,11 +82,9 @@ export class PostgresCalls {
   }
 
   /** What an error means. */
-  #meaning(cause: unknown): Error {
-    const { code, errno, message } = Object(cause) as { readonly [property: string]: unknown };
-    const state = [code, errno].find((given) => typeof given === "string" && SQLSTATE.test(given)) as
-      | string
-      | undefined;
+  #meaning(cause: unknown): WALShipError {
+    const { code, message } = Object(cause) as { readonly [property: string]: unknown };
+    const state = stateOf(cause);
     if (state === undefined) {
       const [fault, why] = CLOSED.test(`${String(code)} ${String(message)}`)
         ? ["closed", "the client is closed"] as const
@@ -83,7 +92,12 @@ export class PostgresCalls {
       return this.fault(fault, `${why}: ${String(message)}`, cause);
     }
     const [, fault, why] = MEANINGS.find(([beginning]) => state.startsWith(beginning))!;
-    if (fault === "moved on") return new MovedOn(String(message), { cause });
     return this.fault(fault, `${why}: ${String(message)} (${state})`, cause);
   }
+}
+
+/** The SQLSTATE of an error; undefined if it is not the server's. */
+function stateOf(error: unknown): string | undefined {
+  const { code, errno } = Object(error) as { readonly [property: string]: unknown };
+  return [code, errno].find((given): given is string => typeof given === "string" && SQLSTATE.test(given));
 }

@@ -76,8 +76,8 @@ export class PostgresTarget implements Target {
     const [{ after, shipper, run, bytes }] = group as [Waiting];
     const { statements } = this.#calls;
     const stored = run === null
-      ? await this.#calls.query(statements.claim, [after, shipper, bytes])
-      : await this.#calls.query(statements.append(group.length), [
+      ? await this.#calls.store(statements.claim, [after, shipper, bytes])
+      : await this.#calls.store(statements.append(group.length), [
         after,
         shipper,
         run.logId,

@@ -1196,7 +1196,8 @@ export const HAZARDS: readonly Hazard[] = [
         "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",
       ],
       "faults/ship_kill_test.ts": [
-        "shipTo() and followFrom() give each follower the writer's store, though everything is killed",
+        "shipTo() and followFrom() over JetStream give each follower the writer's store, though everything is killed",
+        "shipTo() and followFrom() over PostgreSQL give each follower the writer's store, though everything is killed",
       ],
       "faults/ship_cluster_test.ts": [
         "shipTo() and followFrom() go on when the leader of a replicated stream was killed",
@@ -1352,6 +1353,11 @@ export const HAZARDS: readonly Hazard[] = [
       "A server commits without a sync, or is restored, or a standby without the last rows takes its place. What it confirmed is gone.",
     threatens: ["G1", "G20"],
     tests: {
+      "faults/ship_failover_test.ts": [
+        "shipTo() ships again what an asynchronous standby lacks, and followFrom() goes on",
+        "shipTo() is refused if the log has released what an asynchronous standby lacks",
+        "shipTo() does not call durable what a synchronous standby lacks, and loses nothing",
+      ],
       "ship_postgres_test.ts": [
         "shipTo() waits for the server's sync although synchronous_commit is off",
         "shipTo() ships a tail again that the server had confirmed and has lost, and followFrom() goes on",

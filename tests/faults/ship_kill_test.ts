@@ -2,7 +2,7 @@
 //   instant, again and again, or cut off for a moment (H68, H70).
 // Promise: each follower ends with the store of the writer's machine, byte for byte, and each
 //   acknowledged record is in it once (G1, G20).
-// Method: SIGKILL one of six processes whenever another part of the log is written, start it again,
+// Method: over JetStream and over PostgreSQL, SIGKILL one of six processes whenever another part of the log is written, start it again,
 //   and compare all stores in the end. Where network namespaces can be made, each process has one.
 //   KILLS, CUTS and RECORDS in the environment set how much there is of it, SEED the victims.
 //   SHIPPER=inside lets the writer ship its log itself.
@@ -11,12 +11,14 @@ import { assert, assertEquals } from "@std/assert";
 import { existsSync } from "node:fs";
 import process from "node:process";
 import { type LSN, WAL } from "../../mod.ts";
+import { tableSql } from "../../src/ship/postgres.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { Random } from "../../testing.ts";
 import { type Child, spawnScript } from "../support/child.ts";
 import { NatsServer, noNats } from "../support/nats.ts";
 import { type Host, Network } from "../support/network.ts";
-import type { Orders } from "../support/ship_processes.ts";
+import { Database, noPostgres, PostgresServer, TABLE } from "../support/postgres.ts";
+import type { Orders, Server } from "../support/ship_processes.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
@@ -73,6 +75,26 @@ class Immortal {
   }
 }
 
+/** A server that can be killed, with a place for a log. */
+interface Killable extends AsyncDisposable {
+  readonly orders: Server;
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+async function startNats(host: Host): Promise<Killable> {
+  const server = await NatsServer.start("", undefined, host);
+  await server.target();
+  return Object.assign(server, { orders: { engine: "JetStream", address: server.address } as const });
+}
+
+async function startPostgres(host: Host): Promise<Killable> {
+  const server = await PostgresServer.start({ host });
+  await using database = new Database(server);
+  await database.client.query(tableSql({ table: TABLE }));
+  return Object.assign(server, { orders: { engine: "PostgreSQL", config: server.config } as const });
+}
+
 /** Waits until a log has so many records, or its writer has ended. */
 async function isWritten(path: string, records: LSN, writer: Child): Promise<void> {
   let hasEnded = false;
@@ -83,15 +105,14 @@ async function isWritten(path: string, records: LSN, writer: Child): Promise<voi
   }
 }
 
-test("shipTo() and followFrom() give each follower the writer's store, though everything is killed", async () => {
+async function killEverything(startServer: (host: Host) => Promise<Killable>): Promise<void> {
   const random = new Random(SEED);
   using network = new Network(6);
   const [home, ...hosts] = network.hosts as [Host, ...Host[]];
-  await using server = await NatsServer.start("", undefined, home);
+  await using server = await startServer(home);
   using directory = tempDir();
-  await server.target();
   const start = (orders: Pick<Orders, "role" | "path" | "store">, host: number) =>
-    new Immortal({ ...orders, server: server.address, records: RECORDS }, hosts[host]!);
+    new Immortal({ ...orders, server: server.orders, records: RECORDS }, hosts[host]!);
   const path = directory.join("log");
   const writer = start({ role: IS_INSIDE ? "write and ship" : "write", path, store: "SQLite" }, 0);
   const shippers = IS_INSIDE ? [] : [start({ role: "ship", path, store: "SQLite" }, 1)];
@@ -139,4 +160,13 @@ test("shipTo() and followFrom() give each follower the writer's store, though ev
   }
   const lives = [writer, ...shippers, ...followers].map(({ lives }) => lives);
   if (KILLS > 20) console.log(`${expected}; ${KILLS} kills, ${CUTS} cuts, lives of each process: ${lives.join(", ")}`);
-}, { skip: noNats, sanitize: false, timeoutMs: 3_600_000 });
+}
+
+const ENGINES = { JetStream: [startNats, noNats], PostgreSQL: [startPostgres, noPostgres] } as const;
+for (const [engine, [startServer, skip]] of Object.entries(ENGINES)) {
+  test(
+    `shipTo() and followFrom() over ${engine} give each follower the writer's store, though everything is killed`,
+    () => killEverything(startServer),
+    { skip, sanitize: false, timeoutMs: 3_600_000 },
+  );
+}

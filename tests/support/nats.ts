@@ -11,7 +11,7 @@ import { join } from "node:path";
 import type { JetStream } from "../../src/ship/jetstream.ts";
 import { Child } from "./child.ts";
 import { freePort } from "./free_port.ts";
-import type { Host } from "./network.ts";
+import { type Host, LOOPBACK } from "./network.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 
 /** Why tests with a server are skipped here; false if they run. */
@@ -21,8 +21,6 @@ export const noNats: string | false = spawnSync("nats-server", ["--version"]).st
 
 export const STREAM = "LOG";
 export const SUBJECT = "log";
-
-const LOOPBACK = "127.0.0.1";
 
 /** What a test has of a server: connections, and streams of its own. */
 class Tenant implements AsyncDisposable {
@@ -82,11 +80,11 @@ export class NatsServer extends Tenant {
    * @param store where it keeps its data, a directory of its own by default.
    * @param host where it runs.
    */
-  static async start(config: string = "", store?: string, host?: Host): Promise<NatsServer> {
+  static async start(config: string = "", store?: string, host: Host = LOOPBACK): Promise<NatsServer> {
     const directory = tempDir();
-    const address = `${host?.address ?? LOOPBACK}:${await freePort()}`;
+    const address = `${host.address}:${await freePort()}`;
     const file = writeConfig(directory.path, address, config, store);
-    const server = new NatsServer(address, directory, file, host?.wrapper ?? []);
+    const server = new NatsServer(address, directory, file, host.wrapper);
     await server.restart();
     return server;
   }
@@ -128,7 +126,7 @@ export async function commonNats(): Promise<Tenant> {
 /** Starts a server that ends with this process, however that ends: its input is closed then. */
 async function startCommon(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), "wal-nats-"));
-  const address = `${LOOPBACK}:${await freePort()}`;
+  const address = `${LOOPBACK.address}:${await freePort()}`;
   const script = 'nats-server --config "$1/nats.conf" & read -r _; kill -9 $!; wait; rm -rf "$1"';
   writeConfig(directory, address);
   const child = spawn("sh", ["-c", script, "sh", directory], { stdio: ["pipe", "ignore", "pipe"] });

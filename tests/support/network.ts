@@ -11,7 +11,8 @@ export interface Host {
   readonly wrapper: readonly string[];
 }
 
-const LOOPBACK: Host = { address: "127.0.0.1", wrapper: [] };
+/** This machine. */
+export const LOOPBACK: Host = { address: "127.0.0.1", wrapper: [] };
 
 /** Hosts that only the bridge connects. Without namespaces, all of them are this machine. */
 export class Network implements Disposable {

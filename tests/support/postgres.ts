@@ -5,12 +5,13 @@
 import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
 import pg from "pg";
 import { type PostgresTable, tableSql } from "../../src/ship/postgres.ts";
 import { freePort } from "./free_port.ts";
+import { type Host, LOOPBACK } from "./network.ts";
 
 /** Where Debian has the programs of a server, by version, and the user that they run as. */
 const [VERSIONS, USER] = ["/usr/lib/postgresql", "postgres"];
@@ -30,14 +31,26 @@ export const noPostgres: string | false = version === undefined
   ? `there is no user ${USER} to run PostgreSQL`
   : false;
 
+/** The table of a server that has but one. */
+export const TABLE = "log";
+
 /** The password of the server's owner. */
 export const PASSWORD = "secret";
 
 /** How a program of the server is called, as the server's user. */
-function called(program: string, ...args: string[]): [string, string[]] {
-  const path = `${VERSIONS}/${version}/bin/${program}`;
-  if (!isRoot) return [path, args];
-  return ["setpriv", [`--reuid=${USER}`, `--regid=${USER}`, "--init-groups", path, ...args]];
+function called(program: string, ...args: string[]): string[] {
+  const command = [`${VERSIONS}/${version}/bin/${program}`, ...args];
+  return isRoot ? ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--init-groups", ...command] : command;
+}
+
+/** What a server is given. */
+export interface PostgresOptions {
+  /** Where it keeps its data. */
+  readonly parent?: string;
+  /** More lines of its configuration. */
+  readonly config?: readonly string[];
+  /** Where it runs. */
+  readonly host?: Host;
 }
 
 /** Waits for the parent's end, then stops the server, and removes what it has left. */
@@ -48,46 +61,66 @@ sleep 1
 rm -rf "$2"`;
 
 /** A server. Its data survives a kill. */
-export class PostgresServer {
+export class PostgresServer implements AsyncDisposable {
   readonly port: number;
+  readonly #host: Host;
   /** Where its data is. */
   readonly data: string;
   readonly #directory: string;
   #tables = 0;
 
-  private constructor(port: number, directory: string) {
+  private constructor(host: Host, port: number, directory: string) {
+    this.#host = host;
     this.port = port;
     this.#directory = directory;
     this.data = join(directory, "data");
   }
 
-  /**
-   * Starts a server.
-   *
-   * @param parent where it keeps its data.
-   */
-  static async start(parent: string = fs.existsSync(MEMORY) ? MEMORY : tmpdir()): Promise<PostgresServer> {
-    const directory = fs.mkdtempSync(join(parent, "wal-postgres-"));
-    const port = await freePort();
-    const server = new PostgresServer(port, directory);
-    const secret = join(directory, "password");
+  /** Starts a server. */
+  static async start(options: PostgresOptions = {}): Promise<PostgresServer> {
+    const { parent = fs.existsSync(MEMORY) ? MEMORY : tmpdir(), config = [], host = LOOPBACK } = options;
+    const server = await PostgresServer.#make(parent, host);
+    const { port } = server;
+    const secret = server.path("password");
     fs.writeFileSync(secret, PASSWORD);
-    fs.chmodSync(directory, 0o755);
-    server.own(server.data);
-    execFileSync(
-      ...called("initdb", "-D", server.data, "-U", "owner", "-A", "scram-sha-256", "--pwfile", secret, "-N"),
-      { cwd: directory, stdio: ["ignore", "ignore", "pipe"] },
-    );
+    await server.#run("initdb", "-D", server.data, "-U", "owner", "-A", "scram-sha-256", "--pwfile", secret, "-N");
+    fs.appendFileSync(join(server.data, "pg_hba.conf"), "host all all samenet scram-sha-256\n");
     server.configure(
-      "listen_addresses = '127.0.0.1'",
+      `listen_addresses = '${host.address}'`,
       `port = ${port}`,
       "unix_socket_directories = ''",
       "shared_buffers = 16MB",
       "autovacuum = off",
+      ...config,
     );
-    spawn("setsid", ["sh", "-c", WATCHER, "watcher", String(process.pid), directory], { stdio: "ignore" }).unref();
     await server.restart();
     return server;
+  }
+
+  /** A server without data. */
+  static async #make(parent: string, host: Host): Promise<PostgresServer> {
+    const directory = fs.mkdtempSync(join(parent, "wal-postgres-"));
+    fs.chmodSync(directory, 0o755);
+    const server = new PostgresServer(host, await freePort(), directory);
+    server.own(server.data);
+    spawn("setsid", ["sh", "-c", WATCHER, "watcher", String(process.pid), directory], { stdio: "ignore" }).unref();
+    return server;
+  }
+
+  /** Starts a standby, which gets what this server writes by streaming replication. */
+  async standby(): Promise<PostgresServer> {
+    const standby = await PostgresServer.#make(dirname(this.#directory), this.#host);
+    const { host, port, user, password } = this.config;
+    const primary = `host=${host} port=${port} user=${user} password=${password} application_name=standby`;
+    await this.#run("pg_basebackup", "-D", standby.data, "-d", primary, "--write-recovery-conf", "--checkpoint=fast");
+    standby.configure(`port = ${standby.port}`);
+    await standby.restart();
+    return standby;
+  }
+
+  /** Makes a standby take writes. */
+  async promote(): Promise<void> {
+    await this.#run("pg_ctl", "promote", "--wait", "-D", this.data);
   }
 
   /** A path of the server's own, beside its data. */
@@ -109,16 +142,22 @@ export class PostgresServer {
   /** Starts the server, if it does not run. */
   async restart(): Promise<void> {
     const log = join(this.data, "log");
-    const [program, args] = called("pg_ctl", "start", "--wait", "--timeout=600", "-D", this.data, "-l", log);
-    await promisify(execFile)(program, args, { cwd: this.#directory }).catch((error) => {
+    await this.#run("pg_ctl", "start", "--wait", "--timeout=600", "-D", this.data, "-l", log).catch((error) => {
       throw new Error(`postgres does not start:\n${fs.readFileSync(log, "utf8").slice(-2000)}`, { cause: error });
     });
   }
 
-  /** Kills the server with all its processes: what it has not written is lost. */
+  /** Runs a program of the server. */
+  async #run(program: string, ...args: string[]): Promise<void> {
+    const [first, ...rest] = [...this.#host.wrapper, ...called(program, ...args)];
+    await promisify(execFile)(first!, rest, { cwd: this.#directory });
+  }
+
+  /** Kills the server with all its processes, if it runs: what it has not written is lost. */
   async kill(): Promise<void> {
     const file = join(this.data, "postmaster.pid");
     const [postmaster, ...rest] = fs.readFileSync(file, "utf8").split("\n");
+    if (!runs(postmaster!)) return;
     const children = fs.readFileSync(`/proc/${postmaster}/task/${postmaster}/children`, "utf8").trim().split(" ");
     const all = [postmaster!, ...children];
     for (const pid of all) process.kill(Number(pid), "SIGKILL");
@@ -128,9 +167,15 @@ export class PostgresServer {
     fs.writeFileSync(file, [2 ** 30, ...rest].join("\n"));
   }
 
+  /** Kills the server, and removes its data. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    fs.rmSync(this.#directory, { recursive: true });
+  }
+
   /** How `pg` reaches the server. */
   get config(): pg.PoolConfig {
-    return { host: "127.0.0.1", port: this.port, user: "owner", password: PASSWORD, database: "postgres" };
+    return { host: this.#host.address, port: this.port, user: "owner", password: PASSWORD, database: "postgres" };
   }
 
   /** The name of a table that nobody has. */
@@ -157,12 +202,12 @@ export class Database implements AsyncDisposable {
   readonly client: pg.Pool;
   readonly #pools: pg.Pool[] = [];
 
-  private constructor(server: PostgresServer) {
+  constructor(server: PostgresServer) {
     this.server = server;
     this.client = this.pool();
   }
 
-  /** The server of this process. */
+  /** The server that the tests of a process have in common. */
   static async use(): Promise<Database> {
     started ??= PostgresServer.start();
     return new Database(await started);

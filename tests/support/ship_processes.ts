@@ -6,14 +6,19 @@ import { connect } from "@nats-io/transport-node";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import pg from "pg";
 import { JSONFileStore } from "../../examples/own_store.ts";
 import { consume, type Consumption, type Store, WAL } from "../../mod.ts";
 import { bytesToHex, halvesToBytes } from "../../src/keys.ts";
-import { followFrom, shipTo } from "../../src/ship/jetstream.ts";
+import type { Following } from "../../src/ship/following.ts";
+import * as jetStream from "../../src/ship/jetstream.ts";
+import * as postgres from "../../src/ship/postgres.ts";
+import type { Shipper } from "../../src/ship/shipper.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
 import { Random } from "../../testing.ts";
 import { STREAM, SUBJECT } from "./nats.ts";
+import { TABLE } from "./postgres.ts";
 
 /** Most records in a batch. */
 const MOST_IN_BATCH = 48;
@@ -21,15 +26,21 @@ const MOST_IN_BATCH = 48;
 const AT_ONCE = 8;
 /** Keys that are written again and again. */
 const HOT_KEYS = 500;
+const RETRY = { onError: () => "retry" as const };
 /** The key of the record that ends the log. */
 const END = 9n;
+
+/** A server, and how it is reached. */
+export type Server =
+  | { readonly engine: "JetStream"; readonly address: string }
+  | { readonly engine: "PostgreSQL"; readonly config: pg.PoolConfig };
 
 /** What a child is told. */
 export interface Orders {
   /** A writer may ship its log itself, or leave that to another process. */
   readonly role: "write" | "write and ship" | "ship" | "follow";
   /** Where the server is. */
-  readonly server: string;
+  readonly server: Server;
   /** The log, or a follower's store. */
   readonly path: string;
   readonly store: "SQLite" | "memory" | "own";
@@ -102,20 +113,37 @@ async function write({ path, records, life, role }: Orders, ship: (wal: WAL) => 
   return digestOf(local);
 }
 
-async function run(orders: Orders): Promise<void> {
-  const { role, path } = orders;
-  const retry = { onError: () => "retry" as const };
+/** Both ends of shipping over a server. */
+async function connectTo(server: Server): Promise<{ shipTo(): Shipper; followFrom(store: Store): Following }> {
+  const options = { timeoutMs: 1000 };
+  if (server.engine === "PostgreSQL") {
+    const client = new pg.Pool({ ...server.config, query_timeout: 2000, connectionTimeoutMillis: 1000 });
+    client.on("error", () => {});
+    const target = { client, table: TABLE };
+    return {
+      shipTo: () => postgres.shipTo(target, options),
+      followFrom: (store) => postgres.followFrom(target, store, { ...RETRY, ...options }),
+    };
+  }
   const connection = await connect({
-    servers: orders.server,
+    servers: server.address,
     maxReconnectAttempts: -1,
     waitOnFirstConnect: true,
     reconnectTimeWait: 50,
   });
   const target = { connection, jetstream: jetstream(connection), stream: STREAM, subject: SUBJECT };
-  const timeoutMs = 1000;
+  return {
+    shipTo: () => jetStream.shipTo(target, options),
+    followFrom: (store) => jetStream.followFrom(target, store, { ...RETRY, ...options }),
+  };
+}
+
+async function run(orders: Orders): Promise<void> {
+  const { role, path } = orders;
+  const { shipTo, followFrom } = await connectTo(orders.server);
   if (role === "follow") {
     const seen = openStore(orders);
-    const following = followFrom(target, seen.store, { ...retry, timeoutMs });
+    const following = followFrom(seen.store);
     while (!seen.hasEnded()) {
       await Promise.race([following.done, new Promise((resolve) => setTimeout(resolve, 20))]);
     }
@@ -123,9 +151,9 @@ async function run(orders: Orders): Promise<void> {
     console.log(`done ${digestOf(seen)}`);
   } else if (role === "ship") {
     while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 10));
-    await WAL.follow(path).consumeAsync(shipTo(target, { timeoutMs }), retry);
+    await WAL.follow(path).consumeAsync(shipTo(), RETRY);
   } else {
-    const ship = (wal: WAL) => consume(wal, shipTo(target, { timeoutMs }), { name: "ship", ...retry });
+    const ship = (wal: WAL) => consume(wal, shipTo(), { name: "ship", ...RETRY });
     console.log(`done ${await write(orders, ship)}`);
   }
   process.exit(0);

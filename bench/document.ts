@@ -1,4 +1,4 @@
-// Writes the tables of docs/performance.md and README.md from the results of each runtime.
+// Writes the tables of README.md and of the pages in docs from the results of each runtime.
 //
 //   bench/document.ts
 
@@ -9,6 +9,7 @@ import { PROJECT } from "../scripts/tools.ts";
 import { median } from "./measure.ts";
 import { format, showWanted } from "./report.ts";
 import { figures, readResult, type RunResult } from "./results.ts";
+import { shippingTable } from "./ship/report.ts";
 import { judge, makeTargets, type Target, type Verdict } from "./targets.ts";
 
 /** A row of the table of workloads: the library, beside all that the row names. */
@@ -130,6 +131,10 @@ export function makeDocuments(): Readonly<Record<string, string>> {
       targets: targetsTable(results),
     }),
     "docs/followers.md": withTables("docs/followers.md", { doorbell: doorbellTable(results) }),
+    "docs/shipping.md": withTables("docs/shipping.md", {
+      jetstream: shippingTable("jetstream"),
+      postgres: shippingTable("postgres"),
+    }),
     "README.md": withTables("README.md", { workloads: workloadsTable(results, short) }),
   };
 }

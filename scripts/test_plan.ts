@@ -41,6 +41,7 @@ export const SECONDS: Readonly<Record<string, number>> = {
   "tests/faults/page_cache_test.ts": 3,
   "tests/faults/reload_test.ts": 5,
   "tests/faults/salvage_openers_test.ts": 4,
+  "tests/faults/ship_failover_test.ts": 4,
   "tests/faults/ship_kill_test.ts": 9,
   "tests/faults/shipping_test.ts": 4,
   "tests/faults/strace_test.ts": 5,

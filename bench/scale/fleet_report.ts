@@ -13,7 +13,7 @@ import { PROJECT } from "../../scripts/tools.ts";
 import { median } from "../measure.ts";
 import { figures, type RunResult } from "../results.ts";
 import { type Fleet, type FleetRun, runFleet } from "./fleet.ts";
-import type { ShipResult } from "./results.ts";
+import type { ShipResult } from "../ship/results.ts";
 
 const PAGE = join(PROJECT, "docs/scale.md");
 const RECORD_BYTES = 64;
@@ -31,20 +31,20 @@ function results(name: string): unknown {
 
 /** What was measured or published. */
 function parameters() {
-  const ship = results("ship-bun.json") as ShipResult;
+  const { throughput } = (results("ship-bun.json") as ShipResult).jetstream;
   const { contests } = results("bun.json") as RunResult;
   const sqlite = contests.find(({ id }) => id === "W6 sqlite")!;
-  const [many] = ship.inFlight.slice(-1);
+  const many = throughput.at(-1)!;
   return {
     shipRate: {
       name: "one log ships, records/s",
-      value: Math.round(many!.shipped),
+      value: many.shipped,
       source: "`bench/results/ship-bun.json`, 32 in flight",
     },
     brokerIn: {
       name: "the cluster takes in, records/s",
-      value: Math.round(many!.shipped / many!.ratio),
-      source: "the same, by its ratio: the client's publish loop, one server",
+      value: many.loops["client's loop, same expectations"]!,
+      source: "the same: the client's loop with the shipper's expectations, one server",
     },
     brokerOut: {
       name: "the cluster gives out, records/s",

@@ -37,6 +37,7 @@ const COPIED = [
   "tests",
   "scripts",
   "docs",
+  "examples",
   "mod.ts",
   "testing.ts",
   "deno.json",

@@ -5,11 +5,11 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { followFrom, type JetStream } from "../../src/ship/jetstream.ts";
 import { SQLiteStore } from "../../src/stores/sqlite.ts";
+import { freePort } from "./free_port.ts";
 import type { Command } from "./supervisor.ts";
 
 const STREAM = "INGEST";
@@ -105,15 +105,4 @@ function endWithUs(child: ChildProcess): void {
   process.prependOnceListener("exit", kill);
   child.once("exit", () => process.off("exit", kill));
   child.unref();
-}
-
-function freePort(): Promise<number> {
-  const server = createServer();
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -9,7 +9,7 @@ import process from "node:process";
 import { consume, WAL } from "../../mod.ts";
 import { followFrom, shipTo } from "../../src/ship/jetstream.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
-import { freePort } from "../support/free_port.ts";
+import { freePort } from "../../examples/ingest/free_port.ts";
 import { NatsServer, noNats, STREAM, SUBJECT } from "../support/nats.ts";
 import { test } from "../support/test.ts";
 

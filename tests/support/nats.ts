@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JetStream } from "../../src/ship/jetstream.ts";
 import { Child } from "./child.ts";
-import { freePort } from "./free_port.ts";
+import { freePort } from "../../examples/ingest/free_port.ts";
 import { type Host, LOOPBACK } from "./network.ts";
 import { type TempDir, tempDir } from "./temp.ts";
 

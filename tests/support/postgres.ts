@@ -10,7 +10,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import pg from "pg";
 import { type PostgresTable, tableSql } from "../../src/ship/postgres.ts";
-import { freePort } from "./free_port.ts";
+import { freePort } from "../../examples/ingest/free_port.ts";
 import { type Host, LOOPBACK } from "./network.ts";
 
 /** Where Debian has the programs of a server, by version, and the user that they run as. */

@@ -1,4 +1,4 @@
-// A port for a server of a test.
+// A port for a server on this machine.
 
 import { createServer } from "node:net";
 

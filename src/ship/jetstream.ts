@@ -3,7 +3,7 @@
  * record once, and in order.
  *
  * The stream belongs to one log, and nothing else is written to it. The client is the caller's:
- * `@nats-io/transport-node` with `@nats-io/jetstream`, 3.4 or later. docs/shipping.md says how to
+ * `@nats-io/transport-node` with `@nats-io/jetstream`, 3.0.2 or later. docs/shipping.md says how to
  * set up a stream, and what its acknowledgements are worth.
  *
  * @example One process ships its log, and another one follows

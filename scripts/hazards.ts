@@ -1195,6 +1195,9 @@ export const HAZARDS: readonly Hazard[] = [
         "shipTo() ships each record once over a broker that loses and delays, seeds 1 to 300",
         "followFrom() feeds a store once from a broker that repeats, fails and loses its end, seeds 1 to 20",
       ],
+      "faults/ship_messages_test.ts": [
+        "shipTo() uses the bytes of a message again once it is confirmed, unless it was sent twice",
+      ],
       "faults/ship_kill_test.ts": [
         "shipTo() and followFrom() over JetStream give each follower the writer's store, though everything is killed",
         "shipTo() and followFrom() over PostgreSQL give each follower the writer's store, though everything is killed",
@@ -1362,6 +1365,7 @@ export const HAZARDS: readonly Hazard[] = [
         "shipTo() waits for the server's sync although synchronous_commit is off",
         "shipTo() ships a tail again that the server had confirmed and has lost, and followFrom() goes on",
         "shipTo() is refused if the log has released what the server has lost",
+        "shipTo() and followFrom() try again when the server has cancelled a statement",
         "shipTo() warns of what a server may lose",
       ],
     },

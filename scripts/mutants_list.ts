@@ -1909,6 +1909,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/ship_postgres_test.ts"],
   },
   {
+    name: "a follower takes a cancelled statement for a message that came too late",
+    hazard: "H77",
+    edits: edit(
+      "src/ship/postgres_calls.ts",
+      "      throw this.#meaning(error);\n",
+      '      throw OVERTAKEN.test(stateOf(error) ?? "") ? new MovedOn(String(error)) : this.#meaning(error);\n',
+    ),
+    tests: ["tests/ship_postgres_test.ts"],
+  },
+  {
     name: "a new consumer is not in a header before it is relied on",
     hazard: "H59",
     edits: edit("src/engine/registry.ts", "    if (!this.#isWritten(name, applied, bounds)) writeBoth(header);\n", ""),

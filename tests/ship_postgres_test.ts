@@ -282,7 +282,10 @@ test("followFrom() believes the messages, and not the columns beside them", asyn
   for (const applied of [0, 5, 10, 15, 20, 30, 39, 40]) {
     const store = new MemoryStore(applied, applied === 0 ? null : log.logId);
     const following = followFrom(target, store);
-    await eventually(() => following.applied === 40, "the last record");
+    await eventually(async () => {
+      await Promise.race([following.done, null]);
+      return following.applied === 40;
+    }, "the last record");
     assertEquals(store.size, 40 - applied);
     await following.stop();
   }

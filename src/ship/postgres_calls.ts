@@ -7,7 +7,7 @@ import { quotedName, Statements } from "./postgres_statements.ts";
 import type { PostgresRow, PostgresTable } from "./postgres_types.ts";
 import { within } from "./time_limit.ts";
 
-/** What the server tells of a message whose place another one has taken: by the index, or before. */
+/** How the server refuses a message whose place another one has taken. */
 const OVERTAKEN = /^(23505|40)/;
 /** What a refusal of the server means, by the beginning of its SQLSTATE. The first that fits. */
 const MEANINGS: readonly (readonly [state: string, fault: WALShipFault, why: string])[] = [

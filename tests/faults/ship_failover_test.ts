@@ -120,12 +120,12 @@ test("shipTo() ships again what an asynchronous standby lacks, and followFrom() 
 
 test("shipTo() is refused if the log has released what an asynchronous standby lacks", async () => {
   await using pair = await Pair.start();
-  const { target, onPrimary } = pair.targets;
+  const { target, onPrimary, onStandby } = pair.targets;
   await pair.isStreaming(true);
   await using wal = WAL.open(null, { size: 1 << 20 });
   const shipping = consume(wal, shipTo(target), { pollIntervalMs: 10, ...RETRY });
   await fill(wal, 10);
-  await hasShipped(new PostgresTarget(onPrimary, 60_000), wal);
+  await hasShipped(new PostgresTarget(onStandby, 60_000), wal);
   await pair.standby.server.kill();
   const before = wal.durable;
   for (const from of [10, 20]) {

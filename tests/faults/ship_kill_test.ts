@@ -2,8 +2,9 @@
 //   instant, again and again, or cut off for a moment (H68, H70).
 // Promise: each follower ends with the store of the writer's machine, byte for byte, and each
 //   acknowledged record is in it once (G1, G20).
-// Method: over JetStream and over PostgreSQL, SIGKILL one of six processes whenever another part of the log is written, start it again,
-//   and compare all stores in the end. Where network namespaces can be made, each process has one.
+// Method: over JetStream and over PostgreSQL, SIGKILL one of six processes whenever another part of
+//   the log is written, start it again, and compare all stores in the end. Where network namespaces
+//   can be made, each process has one.
 //   KILLS, CUTS and RECORDS in the environment set how much there is of it, SEED the victims.
 //   SHIPPER=inside lets the writer ship its log itself.
 

@@ -1,6 +1,6 @@
 // Fault: a target has messages that do not belong together: a gap, a fork, another log's, damaged,
 //   foreign and repeated ones. A store or a log is of another lineage, or another shipper comes in
-//   between (H70, H71). A target confirms late (H69).
+//   between (H70, H71). A target confirms late (H69), or an attempt to send is still held (H68).
 // Promise: nothing of them is applied, skipped or merged, and a typed error says what is wrong
 //   (G20).
 // Method: put messages into a simulated broker by hand, and follow from each position that a store
@@ -125,6 +125,19 @@ test("followFrom() goes on after messages that are repeated byte for byte, and a
     const follower = following(broker, store);
     await until(() => follower.applied === 40);
     assertEquals([store.size, await follower.lag()], [40 - applied, 0]);
+    await follower.stop();
+  }
+});
+
+test("followFrom() waits for the first message of a source that has none, or claims alone", async () => {
+  for (const before of [[], [claim()]]) {
+    const broker = brokerWith(before);
+    const store = new MemoryStore();
+    const follower = following(broker, store);
+    assertEquals([follower.applied, await follower.lag()], [0, 0]);
+    put(broker, message(1, 10));
+    await until(() => follower.applied === 10);
+    assertEquals(await follower.lag(), 0);
     await follower.stop();
   }
 });

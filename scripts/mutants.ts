@@ -2,6 +2,8 @@
 //
 //   scripts/mutants.ts [--quick] [--only text] [--write]
 //
+// `--only` takes a part of a name, or a hazard: `--only H59`.
+//
 // Each mutant is tried alone: its test files run, the likeliest first, until one fails. The mutant
 // counts as caught if that file names its hazard in its first lines. The run fails if a mutant no
 // longer applies, or if no test notices it. `--write` keeps which test
@@ -54,10 +56,13 @@ const { values } = parseArgs({
 });
 const deno = findRuntime("deno");
 if (deno === null) throw new Error("The mutants are tried on Deno, and there is none");
-const chosen = MUTANTS.filter(({ name, quick }) =>
-  (!values.quick || quick === true) && (values.only === undefined || name.includes(values.only))
+const chosen = MUTANTS.filter(({ name, hazard, quick }) =>
+  (!values.quick || quick === true) &&
+  (values.only === undefined || values.only === hazard || name.includes(values.only))
 );
-if (chosen.length === 0) throw new RangeError(`--only ${values.only}: no mutant has that in its name`);
+if (chosen.length === 0) {
+  throw new RangeError(`--only ${values.only}: no mutant has that in its name, or as its hazard`);
+}
 
 const outcomes: Outcome[] = [];
 const queue = [...chosen];

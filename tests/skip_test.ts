@@ -92,6 +92,34 @@ test('"skip" narrows a run down to the batch that a store with applyBatch() cann
   assert(told(wal, 'Consumer "search" has skipped 5 record(s), the last one at LSN 40'));
 });
 
+test('"skip" leaves out what is left of a batch as a whole after truncate() has confirmed its first records', async () => {
+  for (const takesRuns of [true, false]) {
+    const disk = new SimulatedDisk({ seed: 4 });
+    let wal = openOn(disk);
+    wal.batchInsertSync(items(1, 4));
+    fill(wal, 3);
+    wal.batchInsertSync(items(8, 3));
+    wal.flush();
+    wal.truncate(2);
+    assertEquals(wal.tail, 1); // a batch is released as a whole
+    const runs = new PoisonedStore(1, 4, 6, 9);
+    const each = new ListStore();
+    each.before = ({ lsn }) => {
+      if (runs.poison.has(lsn)) throw new Error("poison");
+    };
+    for (const left of [8, 0]) { // also by a consumer that goes on after a crash
+      await using consumption = consume(wal, takesRuns ? runs : each, { onError: skip, pollIntervalMs: Infinity });
+      await wal.whenApplied();
+      assertEquals(skips(wal), left === 0 ? [0, []] : takesRuns ? [6, [3, 4, 6, 8, 9, 10]] : [3, [4, 6, 9]]);
+      await consumption.stop();
+      disk.crash({ mode: "kill" });
+      wal = openOn(disk);
+    }
+    assertEquals(takesRuns ? runs.lsns : each.applied, takesRuns ? [5, 7] : [3, 5, 7, 8, 10]);
+    wal.close();
+  }
+});
+
 test('"skip" searches once, and then hands over runs of full length again', async () => {
   await using wal = openInMemory();
   const lengths: number[] = [];

@@ -1014,9 +1014,14 @@ export const HAZARDS: readonly Hazard[] = [
     id: "H59",
     title: "A hold that is forgotten",
     what:
-      "A consumer is registered, and does not run. After a crash nobody knows it, or takes it for further than it is, and another one has its records released. Or a record is released that a stopped consumer lacks.",
+      "A consumer is registered, and does not run. After a crash nobody knows it, or takes it for further than it is, and another one has its records released. Or a record is released that a stopped consumer lacks, or one whose store has not said yet what it has.",
     threatens: ["G11"],
     tests: {
+      "beginning_consumers_test.ts": [
+        "consume() has the log keep all records until the consumer begins, whatever others release",
+        "consume() has the log keep the records after those with which a lost store was filled again",
+        "a consumer that ends before it begins keeps nothing any more",
+      ],
       "faults/histories_test.ts": [
         "makeHistory() makes random histories that meet each hazard that they are about",
       ],

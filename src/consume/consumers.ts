@@ -74,7 +74,7 @@ export class Consumers implements RoomMaker {
     const { why, cause } = this.runner(hold.name).feed.watch.blame();
     if (hold.name === "" && blockers.length === 1) return { why, cause, holder };
     const more = blockers.length === 1 ? "" : `, and ${blockers.length - 1} more consumer(s) hold records`;
-    const what = lagRecords === 0
+    const what = lagRecords === 0 || hold !== this.#log.holds.get(hold.name)
       ? `holds the records from LSN ${hold.releasable + 1} on`
       : `lacks ${lagRecords} record(s) from LSN ${hold.applied + 1} on`;
     return { why: `${why}, and ${what}${more}`, cause, holder };
@@ -97,6 +97,7 @@ export class Consumers implements RoomMaker {
       return this.refuse(error, name);
     }
     this.#latest = this.#keep(name);
+    this.#log.retention.registry.expect(name, given.bounds);
     return this.#latest.start(given);
   }
 
@@ -177,6 +178,7 @@ export class Consumers implements RoomMaker {
   /** The runner of a name; one that nobody else knows if no such consumer was started. */
   runner(name: string): Runner {
     return this.#runners.get(name) ?? new Runner(name, this.#log, this.#reach, () => {
+      this.#log.retention.ended(name);
       if (this.#log.health.isOpen) this.#log.room.turnAwayIfStuck();
     });
   }

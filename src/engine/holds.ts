@@ -1,5 +1,6 @@
 // The registered consumers: each holds the records that its store does not have durably, also while
-// it does not run. The header has a table of them.
+// it does not run. The header has a table of them. A new consumer, or a lost one, holds all records
+// from its start on; it gets into the header when it begins.
 
 import { assert } from "../assert.ts";
 import type { ConsumerEntry } from "../format/consumer_table.ts";
@@ -39,6 +40,8 @@ export class Hold {
 export class Holds {
   /** In the order of their registration. */
   readonly #all = new Map<string, Hold>();
+  /** What consumers without a hold of their own hold from their start until they begin. */
+  readonly #beginning = new Map<string, Hold>();
 
   constructor(entries: readonly ConsumerEntry[]) {
     for (const { name, lsn, isLost, maxLagRecords, keepRecords } of entries) {
@@ -58,6 +61,11 @@ export class Holds {
     return this.all.filter(({ isLost }) => !isLost);
   }
 
+  /** What consumers hold that have not begun yet. */
+  get beginning(): readonly Hold[] {
+    return [...this.#beginning.values()].filter(({ isLost }) => !isLost);
+  }
+
   /** What the header says of them. */
   get entries(): ConsumerEntry[] {
     return this.all.map(({ name, isLost, confirmed, bounds }) => ({ name, isLost, lsn: confirmed, ...bounds }));
@@ -65,6 +73,18 @@ export class Holds {
 
   get(name: string): Hold | undefined {
     return this.#all.get(name);
+  }
+
+  /** Holds the records after an LSN until a consumer begins, if it holds none yet. */
+  expect(name: string, after: LSN, bounds: Bounds): void {
+    if (this.#all.get(name)?.isLost !== false) {
+      this.#beginning.set(name, new Hold(name, after, { ...bounds, keepRecords: 0 }));
+    }
+  }
+
+  /** Holds no more for a consumer that has ended. @returns false if it has begun. */
+  expectNoMore(name: string): boolean {
+    return this.#beginning.delete(name);
   }
 
   /**
@@ -81,6 +101,7 @@ export class Holds {
     hold.bounds = bounds;
     hold.isLost = false;
     this.#all.set(name, hold);
+    this.#beginning.delete(name);
     assert(this.#all.size <= MOST_CONSUMERS, "each consumer has an entry in the header");
     return hold;
   }
@@ -102,14 +123,22 @@ export class Holds {
     return applied === Infinity ? null : { applied, confirmed };
   }
 
-  /** The newest record that may be released; `Infinity` if no consumer holds any. */
-  get releasable(): LSN {
-    return Math.min(Infinity, ...this.holding.map(({ releasable }) => releasable));
+  /**
+   * The newest record that may be released.
+   *
+   * @param otherwise the same if no registered consumer holds any.
+   * @param dropped a registered consumer that does not count any more.
+   */
+  releasable(otherwise: LSN = 0, dropped?: Hold): LSN {
+    const holding = this.holding.filter((hold) => hold !== dropped);
+    const registered = holding.length === 0 ? otherwise : Infinity;
+    return Math.min(registered, ...[...holding, ...this.beginning].map(({ releasable }) => releasable));
   }
 
   /** Those without which records up to an LSN could be released, the furthest behind first. */
   blockers(through: LSN): readonly Hold[] {
-    return this.holding.filter(({ releasable }) => releasable < through).sort((a, b) => a.releasable - b.releasable);
+    const blockers = [...this.beginning, ...this.holding].filter(({ releasable }) => releasable < through);
+    return blockers.sort((a, b) => a.releasable - b.releasable);
   }
 }
 

@@ -29,6 +29,12 @@ export class Registry {
     this.#maker = maker;
   }
 
+  /** A consumer was started. If it holds no records, the log keeps all until it begins or ends. */
+  expect(name: string, bounds: Bounds): void {
+    const { holds, positions } = this.#parts;
+    holds.expect(name, positions.tail - 1, bounds);
+  }
+
   /**
    * A consumer begins, and its store has everything up to `applied`. That may be less than the
    * previous store had. Before the log relies on what the consumer holds, the header says so.
@@ -64,7 +70,7 @@ export class Registry {
     const { holds, header, positions, room } = this.#parts;
     if (!holds.delete(name)) return false;
     this.#releases.followHolds();
-    this.#releases.releaseHeld(positions.confirmed);
+    this.#releases.releaseHeld(this.#releases.releasable(holds.releasable(positions.confirmed)));
     writeBoth(header);
     room.admit();
     return true;
@@ -105,20 +111,22 @@ export class Registry {
       ),
     );
     const least = holds.least();
-    const limit = least === null ? durable : least.confirmed === last ? last : 0;
+    const confirmed = least === null ? durable : least.confirmed === last ? last : 0;
+    const limit = Math.min(confirmed, ...holds.beginning.map(({ releasable }) => releasable));
     if (positions.tail <= needed && needed <= limit) this.#releases.releaseAtLeast(needed, limit);
     return positions.tail > needed;
   }
 
-  /** Gives up consumers, and releases what only they held. */
+  /** Gives up consumers, and releases what only they held. One that has not begun is not told. */
   #giveUp(laggards: readonly Hold[]): void {
+    const { holds } = this.#parts;
     if (laggards.length === 0) return;
     for (const hold of laggards) hold.isLost = true;
     this.#releases.followHolds();
     try {
       this.#releases.releaseHeld();
     } finally {
-      for (const hold of laggards) this.#maker.gaveUp(hold);
+      for (const hold of laggards) if (holds.get(hold.name) === hold) this.#maker.gaveUp(hold);
     }
   }
 }

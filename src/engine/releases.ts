@@ -97,16 +97,8 @@ export class Releases {
     positions.assertConsistent();
   }
 
-  /**
-   * Releases what no consumer holds.
-   *
-   * @param otherwise up to which LSN, if there is no consumer that holds records.
-   */
-  releaseHeld(otherwise: LSN = 0): void {
-    const { releasable } = this.#parts.holds;
-    const through = releasable === Infinity ? otherwise : releasable;
-    if (through === 0) return;
-    const confirmation = this.releasable(through);
+  /** Releases what no consumer holds. */
+  releaseHeld(confirmation: Confirmation = this.releasable(this.#parts.holds.releasable())): void {
     this.note(confirmation); // so that a store that lacks a released record is refused
     this.release(confirmation);
   }

@@ -63,7 +63,7 @@ export class Retention {
    * store lacks some of that, because a checkpoint confirms for all consumers.
    */
   async confirm(name: string, lsn: LSN, record: boolean): Promise<void> {
-    const { health, header, commit, room, holds } = this.#parts;
+    const { health, commit, room, holds } = this.#parts;
     if (!health.isOpen) return;
     health.mustBeGood("write a checkpoint");
     const hold = holds.get(name);
@@ -82,6 +82,21 @@ export class Retention {
       await commit.join().shared;
       if (!health.isOpen) return;
     }
+    this.#releaseHeld();
+  }
+
+  /** A consumer has ended. If it has not begun, it no longer holds what it was to get. */
+  ended(name: string): void {
+    const { health, holds } = this.#parts;
+    if (!holds.expectNoMore(name) || !health.isGood) return;
+    try {
+      this.#releaseHeld();
+    } catch { /* a damaged record stays */ }
+  }
+
+  /** Releases what no consumer holds, and has a header say so if it is due. */
+  #releaseHeld(): void {
+    const { header, commit, room } = this.#parts;
     this.#releases.releaseHeld();
     if (room.wanted > 0) this.registry.makeRoom(room.wanted);
     if (header.isDue(room.length > 0)) commit.schedule();
@@ -105,7 +120,7 @@ export class Retention {
     const confirmation = this.#releases.confirmation(through);
     const isFull = positions.head - positions.settledTail === positions.capacity;
     const release = isFull
-      ? this.#releases.releasable(Math.min(through, ...this.#binding.map((hold) => hold.releasable)))
+      ? this.#releases.releasable(Math.min(through, ...this.#keeping.map((hold) => hold.releasable)))
       : null;
     if (release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail) {
       throw room.fullError(1, "");
@@ -158,14 +173,18 @@ export class Retention {
     throw new RangeError(`Cannot confirm LSN ${lsn}: ${store} has records up to LSN ${confirmed} durably`);
   }
 
-  /** Refuses to release what a consumer keeps although its store has it. */
+  /** Refuses to release what a consumer keeps although its store has it, or may have it. */
   #checkReleasable(lsn: LSN): void {
-    const hold = this.#binding.find(({ releasable }) => lsn > releasable && lsn >= this.#positions.tail);
+    const hold = this.#keeping.find(({ releasable }) => lsn > releasable && lsn >= this.#positions.tail);
     if (hold === undefined) return;
     const { name, bounds: { keepRecords } } = hold;
-    throw new RangeError(
-      `Cannot release LSN ${lsn}: ${consumerName(name)} keeps ${keepRecords} records before its own`,
-    );
+    const why = keepRecords > 0 ? `keeps ${keepRecords} records before its own` : "begins, and its store may lack it";
+    throw new RangeError(`Cannot release LSN ${lsn}: ${consumerName(name)} ${why}`);
+  }
+
+  /** The consumers that keep records from callers of `checkpoint()` and `truncate()`. */
+  get #keeping(): readonly Hold[] {
+    return [...this.#binding, ...this.#parts.holds.beginning];
   }
 
   /**

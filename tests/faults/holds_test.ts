@@ -165,8 +165,6 @@ class Life {
     try {
       await wal.whenApplied(wal.durable, { name });
     } catch (error) {
-      // Others have released records since then, and nobody held them yet.
-      if (error instanceof WALStoreError && before === undefined) return this.#forget(name);
       if (!(error instanceof WALConsumerLostError)) throw error;
       assertEquals(before?.lost, true);
       assert(error.tail > error.position + 1, "a lost consumer is refused though its records are there");

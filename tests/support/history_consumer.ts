@@ -85,6 +85,7 @@ export class HistoryConsumer {
     if (fills && !this.holds && this.store.kind === "exact") this.store.fill(wal.tail - 1);
     this.#tally.met("H26");
     let isBegun = false;
+    const lacks = this.store.isBefore(wal.tail);
     const store = this.store.open(() => {
       if (!isBegun && wal.isOpen && !wal.stats().poisoned) this.look(wal, true);
       isBegun = true;
@@ -104,6 +105,7 @@ export class HistoryConsumer {
       if (stop.signal.aborted || !wal.isOpen) return;
       throw new BrokenPromiseError("G11", `${this.#name} has ended, and nobody is told why`);
     }).catch((error) => {
+      if (error instanceof WALStoreError && lacks && !this.#isRegistered) return;
       if (!this.#mayEndWith(error, wal) && !isExpected(error)) fail(error);
     }).finally(() => {
       if (this.#stop === stop) this.#stop = null;
@@ -114,7 +116,6 @@ export class HistoryConsumer {
     if (error instanceof StoreFailure) this.#tally.met("H27");
     else if (!wal.isOpen) return false;
     else if (error instanceof WALConsumerLostError) return this.#stats(wal)?.lost === true;
-    else if (error instanceof WALStoreError) return !this.#isRegistered && this.store.isBefore(wal.tail);
     else return false;
     return true;
   }

@@ -283,9 +283,9 @@ class Run {
   /** The caller says what stores have. A consumer's store may not have it. */
   #release(step: Extract<Step, { readonly part: number }>): void {
     const { wal, consumers } = this.machine;
-    // While the unnamed consumer begins, nobody knows yet what its store has.
-    const hasBegun = wal.stats().consumers.some(({ name, running }) => name === "" && running);
-    if (!hasBegun && consumers.some(({ plan, isRunning }) => plan.name === "" && isRunning)) return;
+    // While a consumer begins, nobody knows yet what its store has.
+    const holding = wal.stats().consumers.filter(({ lost }) => !lost).map(({ name }) => name);
+    if (consumers.some(({ plan, isRunning }) => isRunning && !holding.includes(plan.name))) return;
     const part = wal.tail - 1 + Math.floor((wal.durable - wal.tail + 1) * step.part);
     // A consumer skips a whole batch. Of one that was cut, the log has only the rest to judge by.
     const through = consumers.some(({ plan }) => plan.skips) ? this.#wholeBatches(part) : part;

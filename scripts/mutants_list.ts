@@ -1946,9 +1946,55 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "the log keeps nothing for a consumer before it begins",
+    hazard: "H59",
+    edits: edit(
+      "src/consume/consumers.ts",
+      "    this.#log.retention.registry.expect(name, given.bounds);\n",
+      "",
+    ),
+    tests: ["tests/beginning_consumers_test.ts"],
+  },
+  {
+    name: "truncate() passes a consumer that has not begun",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/retention.ts",
+      "[...this.#binding, ...this.#parts.holds.beginning]",
+      "this.#binding",
+    ),
+    tests: ["tests/beginning_consumers_test.ts"],
+  },
+  {
+    name: "a consumer that ends before it begins keeps records for ever",
+    hazard: "H59",
+    edits: edit("src/consume/consumers.ts", "      this.#log.retention.ended(name);\n", ""),
+    tests: ["tests/beginning_consumers_test.ts"],
+  },
+  {
+    name: "a consumer with a limit that never begins fills the ring",
+    hazard: "H60",
+    edits: edit(
+      "src/engine/holds.ts",
+      "new Hold(name, after, { ...bounds, keepRecords: 0 })",
+      "new Hold(name, after, { ...bounds, maxLagRecords: 0 })",
+    ),
+    tests: ["tests/beginning_consumers_test.ts"],
+  },
+  {
+    name: "a consumer is dropped in memory before a damaged record is read",
+    hazard: "H6",
+    edits: edit(
+      "src/engine/registry.ts",
+      "const release = this.#releases.releasable(holds.releasable(positions.confirmed, hold));\n    holds.delete(name);\n",
+      "holds.delete(name);\n    const release = this.#releases.releasable(holds.releasable(positions.confirmed, hold));\n",
+    ),
+    tests: faults("bit_rot"),
+  },
+  {
     name: "a checkpoint after the header counts for a store that has gone back",
     hazard: "H59",
-    edits: edit("src/engine/registry.ts", "checkpointed <= Math.max(applied, latest.checkpoint) &&", ""),
+    edits: edit("src/engine/registry.ts", "checkpointed <= Math.max(applied, latest.checkpoint) &&", "true &&"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2014,7 +2060,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the last consumer to be dropped leaves records that a new one does not get",
     hazard: "H59",
-    edits: edit("src/engine/registry.ts", "releaseHeld(positions.confirmed)", "releaseHeld()"),
+    edits: edit("src/engine/registry.ts", "holds.releasable(positions.confirmed, hold)", "holds.releasable(0, hold)"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

@@ -691,7 +691,7 @@ export class WAL implements Disposable, AsyncDisposable {
    * @param confirmedThroughPos the LSN. An LSN has no log id, so the caller must know that it
    * belongs to this log.
    * @throws {RangeError} if it is no integer, or if records up to it are not durable yet. Also if a
-   * running consumer, or one with a name, holds them.
+   * running consumer, one with a name, or one that has not begun yet holds them.
    * @throws {WALCorruptError} {@linkcode WALIOError} {@linkcode WALFormatError} if the record at
    * `confirmedThroughPos`, or a record that decides where its batch begins, is damaged, cannot be
    * read, or is of a later version. Then nothing is released.
@@ -822,7 +822,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * say if it fails.
    *
    * Consumers with different names run at once, and a record is released when all of their stores
-   * have it. One that fails or is stopped stops alone, and still holds what its store lacks.
+   * have it. One that fails or is stopped stops alone, and still holds what its store lacks. A new
+   * one has the log keep all records from this call until it begins or ends.
    *
    * Handle the promise: if the store fails and nobody waits in `whenApplied()`, an unhandled
    * rejection ends the process.
@@ -882,6 +883,8 @@ export class WAL implements Disposable, AsyncDisposable {
    * @returns false if no consumer of this name is registered. Then nothing happens.
    * @throws {WALConsumingError} if the consumer runs.
    * @throws {RangeError} or {TypeError} if the name cannot be one.
+   * @throws {WALCorruptError} if a record that decides what is released is damaged. Then nothing
+   * happens.
    * @throws {WALSyncError} {@linkcode WALFileGoneError} {@linkcode WALClosedError}
    *
    * @example

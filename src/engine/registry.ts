@@ -62,15 +62,18 @@ export class Registry {
   }
 
   /**
-   * Gives up what a consumer holds, durably.
+   * Gives up what a consumer holds, durably. First it reads records, which may throw.
    *
    * @returns false if there is no such consumer.
    */
   drop(name: string): boolean {
     const { holds, header, positions, room } = this.#parts;
-    if (!holds.delete(name)) return false;
+    const hold = holds.get(name);
+    if (hold === undefined) return false;
+    const release = this.#releases.releasable(holds.releasable(positions.confirmed, hold));
+    holds.delete(name);
     this.#releases.followHolds();
-    this.#releases.releaseHeld(this.#releases.releasable(holds.releasable(positions.confirmed)));
+    this.#releases.releaseHeld(release);
     writeBoth(header);
     room.admit();
     return true;
@@ -89,8 +92,10 @@ export class Registry {
     if (laggards.length === 0 || !health.isGood) return;
     try {
       this.#giveUp(laggards);
-      writeBoth(header);
-    } catch { /* a damaged record stays; a failed header has poisoned the log */ }
+    } catch { /* a damaged record stays */ }
+    try {
+      if (health.isGood) writeBoth(header);
+    } catch { /* the log is poisoned */ }
   }
 
   /**

@@ -7,7 +7,7 @@
 //   sectors; salvage of what is left.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Store, type WAL, WALCorruptError } from "../../mod.ts";
+import { consume, type Store, type WAL, WALCorruptError } from "../../mod.ts";
 import { type DiskSnapshot, SimulatedDisk } from "../../testing.ts";
 import { fill, items, lsns, openOn, PATH, range } from "../support/logs.ts";
 import {
@@ -140,6 +140,28 @@ test("truncate() and checkpoint() move the tail to no record in the middle of a 
       assertEquals(wal.tail, batchOf[1] + 2);
     }
   }
+});
+
+test("dropConsumer() drops nothing while a record that decides what is released is damaged", async () => {
+  const disk = new SimulatedDisk();
+  const wal = openOn(disk);
+  for (const name of ["behind", "ahead"]) {
+    fill(wal, 4);
+    await using _ = consume(wal, collector([]), { name });
+    await wal.flushAsync();
+    await wal.whenApplied(undefined, { name });
+  }
+  const consumers = () => wal.stats().consumers.map(({ name, position }) => [name, position] as const);
+  const before = consumers();
+  const { tail } = wal;
+  const at = 16384 + (before[1]![1] - 1) * RECORD_BYTES + 40;
+  disk.damage.flipBit(PATH, at, 0);
+  assertThrows(() => wal.dropConsumer("behind"), WALCorruptError);
+  assertEquals([consumers(), wal.tail], [before, tail]);
+  disk.damage.flipBit(PATH, at, 0);
+  assertEquals([wal.dropConsumer("behind"), consumers().length], [true, 1]);
+  assert(wal.tail > tail);
+  wal.close();
 });
 
 test("WAL loses nothing to one bit turned over in a crashed log but what no later record or header proves", () => {

@@ -1,6 +1,6 @@
 // How cost grows: with the size of the log, the number of writers, of logs, and of shards.
 //
-//   deno run --allow-all bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--merge] [--plots DIR]
+//   deno run -A bench/scale/main.ts [--quick] [--dir DIR] [--json FILE] [--merge] [--plots DIR]
 //
 // SCALE_ONLY=shards, or another of the four, measures that alone. With --merge, the rest stays as
 // the JSON file has it.

@@ -1799,6 +1799,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ship_messages"),
   },
   {
+    name: "a shipper whose claims are refused tells an error of its own",
+    hazard: "H70",
+    edits: edit(
+      "src/ship/outbox.ts",
+      "          checkRefusals(++refusals, error);\n          continue;\n",
+      "          if (++refusals < MOST_REFUSALS) continue;\n          throw error;\n",
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
     name: "the server checks the place of a message only",
     hazard: "H70",
     edits: edit(

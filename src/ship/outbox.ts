@@ -100,10 +100,7 @@ export class Outbox {
       await this.#queue[0]!.sending;
       if (this.#trouble === null) continue;
       if (!(this.#trouble instanceof MovedOn)) throw this.#trouble;
-      if (++refusals === MOST_REFUSALS) {
-        const options = { cause: this.#trouble };
-        throw new WALShipError("unreachable", "Cannot ship: the target refuses its own end again and again", options);
-      }
+      checkRefusals(++refusals, this.#trouble);
       await this.mend();
     }
   }
@@ -128,7 +125,7 @@ export class Outbox {
 
   /** Takes the target over from the shipper before. */
   async #claim(): Promise<void> {
-    for (let refusals = 0;; refusals++) {
+    for (let refusals = 0;;) {
       let end = await readEnd(this.#options.target);
       this.#checkBeginning(end);
       if (end.owner !== this.#name) {
@@ -136,8 +133,9 @@ export class Outbox {
           const bytes = writeShipment(null, this.#name);
           await this.#options.target.append({ after: end.place, shipper: this.#name, run: null, bytes });
         } catch (error) {
-          if (error instanceof MovedOn && refusals < MOST_REFUSALS) continue;
-          throw error;
+          if (!(error instanceof MovedOn)) throw error;
+          checkRefusals(++refusals, error);
+          continue;
         }
         end = await readEnd(this.#options.target);
         this.#checkBeginning(end);
@@ -208,4 +206,10 @@ export class Outbox {
     const fault = owner !== null && this.#options.names.includes(owner) ? "moved" : "fenced";
     return this.fail(fault, `another shipper has taken over, and the target ends with LSN ${lastLsnOf(run, 0)}`);
   }
+}
+
+/** @throws {WALShipError} if a target has refused what it shows as its end too often in a row. */
+function checkRefusals(refusals: number, cause: MovedOn): void {
+  if (refusals < MOST_REFUSALS) return;
+  throw new WALShipError("unreachable", "Cannot ship: the target refuses its own end again and again", { cause });
 }

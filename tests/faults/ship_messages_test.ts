@@ -12,8 +12,10 @@ import { encodedRunsOf } from "../../src/arguments/encoded_runs.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
 import { follow, type Following } from "../../src/ship/following.ts";
+import { MovedOn } from "../../src/ship/ports.ts";
 import { TargetShipper } from "../../src/ship/shipper.ts";
 import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
+import { readEnd } from "../../src/ship/target_end.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { Random } from "../../testing.ts";
 import type { AppliedRun, LSN, WALShipFault } from "../../src/types.ts";
@@ -216,6 +218,27 @@ test("shipTo() sends no run after a claim if the end has changed while it claime
   assertEquals(await shipper.appliedLsn(), 15);
   await shipper.applyBatch(records.slice(15, 25), { logId, firstLsn: 16, lastLsn: 25 });
   await shipper.sync();
+});
+
+test("shipTo() does not ask for ever a target that refuses what it shows as its end", async () => {
+  const target = brokerWith([message(1, 20)]).target();
+  let refuses: "claims" | "runs" | "nothing" = "claims";
+  const append: typeof target.append = (outgoing) => {
+    const isRefused = refuses === (outgoing.run === null ? "claims" : "runs");
+    return isRefused
+      ? Promise.reject(new MovedOn("as a server that is behind the one that was read"))
+      : target.append(outgoing);
+  };
+  const shipper = new TargetShipper({ ...target, append }, { inFlight: 1, startAfter: undefined });
+  await shipper.appliedLsn();
+  const ship = () => shipper.applyBatch(records.slice(20, 25), { logId, firstLsn: 21, lastLsn: 25 });
+  assertEquals(await faultOf(ship()), "unreachable");
+  refuses = "runs";
+  await ship();
+  assertEquals(await faultOf(shipper.sync()), "unreachable");
+  refuses = "nothing";
+  await shipper.sync();
+  assertEquals((await readEnd(target)).run?.lastLsn, 25);
 });
 
 test("shipTo() tells as durable only what the target has confirmed", async () => {

@@ -1861,7 +1861,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H76",
     edits: edit(
       "src/ship/postgres_statements.ts",
-      "  AND NOT EXISTS (SELECT FROM ${this.#table} WHERE place > $1)\n",
+      "  AND (SELECT max(place) FROM ${this.#table}) = $1\n",
       "",
     ),
     tests: ["tests/ship_postgres_test.ts"],

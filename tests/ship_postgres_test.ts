@@ -9,7 +9,7 @@ import postgres from "postgres";
 import { consume, type Consumption, type LSN, WAL, WALStoreError } from "../mod.ts";
 import { followFrom, type PostgresTable, shipTo, tableSql, WALShipError } from "../src/ship/postgres.ts";
 import { MovedOn } from "../src/ship/ports.ts";
-import { quotedName } from "../src/ship/postgres_statements.ts";
+import { quotedName, Statements } from "../src/ship/postgres_statements.ts";
 import { PostgresTarget } from "../src/ship/postgres_target.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { TargetShipper } from "../src/ship/shipper.ts";
@@ -84,6 +84,33 @@ test("shipTo() and followFrom() go on when the server was killed and comes back"
   await following.stop();
   await shipping.stop();
   await server.restart();
+}, OPTIONS);
+
+test("shipTo() and followFrom() find their rows by an index, also in a table without statistics", async () => {
+  await using database = await Database.use();
+  const target = await database.target();
+  const ROWS = 20_000;
+  await run(
+    target,
+    `INSERT INTO T (place, shipper, log_id, first_lsn, last_lsn, bytes)
+     SELECT row, '${SHIPPER}', '${SHIPPER}', row, row, '' FROM generate_series(1, ${ROWS}) AS row`,
+  );
+  const statements = new Statements(quotedName(target));
+  const runs = [1, 2].flatMap((next) => [ROWS + next, ROWS + next, ROWS + next, new Uint8Array(9)]);
+  const given: [text: string, values: (number | string | Uint8Array)[]][] = [
+    [statements.claim, [ROWS, SHIPPER, new Uint8Array(9)]],
+    [statements.append(1), [ROWS, SHIPPER, SHIPPER, ...runs.slice(0, 4)]],
+    [statements.append(2), [ROWS, SHIPPER, SHIPPER, ...runs]],
+    [statements.bounds, []],
+    ...[statements.read, statements.at, statements.readFrom, statements.placeNear].map((text) =>
+      [text, [7]] as [string, number[]]
+    ),
+  ];
+  for (const [text, values] of given) {
+    const { rows } = await database.client.query(`EXPLAIN ${text}`, values);
+    const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+    assert(!plan.includes("Seq Scan"), `${text}\n${plan}`);
+  }
 }, OPTIONS);
 
 test("shipTo() is told that another shipper has taken over", async () => {

@@ -69,8 +69,7 @@ export class Statements {
 INSERT INTO ${table} (place, shipper, log_id, last_lsn, bytes)
 SELECT $1::bigint + 1, $2::uuid, before.log_id, before.last_lsn, $3::bytea
 FROM (VALUES (1)) AS one LEFT JOIN ${table} AS before ON before.place = $1
-WHERE (before.place IS NOT NULL OR $1 = 0)
-  AND NOT EXISTS (SELECT FROM ${table} WHERE place > $1)
+WHERE coalesce((SELECT max(place) FROM ${table}), 0) = $1
   AND ${IS_SYNCED}
 RETURNING place`;
     this.bounds = `SELECT min(place) AS first, max(place) AS last FROM ${table}`;
@@ -109,7 +108,7 @@ SELECT next.place, $2::uuid, $3::uuid, next.first_lsn, next.last_lsn, next.bytes
 FROM ${this.#table} AS before, (VALUES ${rows.join(", ")}) AS next (place, first_lsn, last_lsn, bytes)
 WHERE before.place = $1::bigint AND before.shipper = $2
   AND (before.log_id IS NULL OR (before.log_id = $3 AND before.last_lsn + 1 = $${COMMON_PARAMETERS + 2}))
-  AND NOT EXISTS (SELECT FROM ${this.#table} WHERE place > $1)
+  AND (SELECT max(place) FROM ${this.#table}) = $1
   AND ${IS_SYNCED}
 RETURNING place`;
   }

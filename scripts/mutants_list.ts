@@ -1634,6 +1634,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/kit_answers_test.ts"],
   },
   {
+    name: "the tail passes a checkpoint that a new consumer has stopped at",
+    hazard: "H27",
+    edits: edit(
+      "src/engine/releases.ts",
+      "    const isBehind = this.#parts.holds.holding.length > 0 && this.#positions.checkpointed > given;",
+      "    const isBehind = given < 0;",
+    ),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "one of several stores: a consumer confirms in the name of another one",
     hazard: "H59",
     edits: edit(

@@ -1,4 +1,5 @@
-// Several consumers, each with a name: what each is given, what it holds, who is told (H59, H60).
+// Several consumers, each with a name: what each is given, what it holds, who is told (H27, H59,
+// H60).
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import {
@@ -161,6 +162,32 @@ test("a new consumer begins with the oldest record that the log has, whatever ot
   const late = new ListStore();
   await catchUp(wal, late, { name: "late" });
   assertEquals(late.applied, range(3, 6));
+});
+
+test("a new consumer that stops behind a checkpoint begins again there, though later records are checkpointed", async () => {
+  const disk = new SimulatedDisk({ seed: 4 });
+  let wal = openOn(disk);
+  for (let i = 0; i < 2; i++) {
+    fill(wal, 3);
+    wal.checkpoint(wal.head - 1);
+  }
+  const store = new SavingStore();
+  const stop = new AbortController();
+  const stopping = {
+    ...store,
+    appliedLsn: () => 0,
+    applyBatch: (...run: Parameters<SavingStore["applyBatch"]>) => {
+      store.applyBatch(...run);
+      stop.abort();
+    },
+  };
+  await wal.consumeAsync(stopping, { name: "new", batchSize: 4, signal: stop.signal });
+  assertEquals([store.lsns, consumer(wal, "new").position], [[1, 2, 3], 4]);
+  wal.close();
+  wal = openOn(disk);
+  await catchUp(wal, store, { name: "new" });
+  assertEquals(store.lsns, [1, 2, 3, 5, 6, 7]);
+  wal.close();
 });
 
 test("the unnamed consumer begins with the oldest record, though all others are lost", async () => {

@@ -100,7 +100,11 @@ export class Releases {
   /** Releases what no consumer holds. */
   releaseHeld(confirmation: Confirmation = this.releasable(this.#parts.holds.releasable())): void {
     this.note(confirmation); // so that a store that lacks a released record is refused
-    this.release(confirmation);
+    const { given } = confirmation;
+    // A new consumer may be behind what is checkpointed. No store has the LSN of a checkpoint, so if
+    // the tail passed one, a store that has all before it would be taken for one that lacks it.
+    const isBehind = this.#parts.holds.holding.length > 0 && this.#positions.checkpointed > given;
+    this.release(isBehind ? { through: given, given } : confirmation);
   }
 
   /**

@@ -194,7 +194,8 @@ export interface Storage {
   open(path: string, request: OpenRequest): Region;
   /**
    * Makes a file of `sizeBytes` at `path`, the chunks first and zeros after them. The file is made
-   * whole or not at all, and is durable when the call returns.
+   * whole or not at all, and is durable when the call returns. The bytes of a chunk may change when
+   * the next one is taken.
    *
    * @throws {RegionError} `IO` with errno `EEXIST` if there is a file at `path`.
    */

@@ -3,6 +3,7 @@
 // Method: back up in each state, open the copy, compare.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Region, Storage } from "../ffi/region.ts";
 import { newLogId } from "../src/format/lineage.ts";
 import { readHeaders } from "../src/format/header.ts";
 import { WAL, WALCorruptError, WALIOError, WALNotFoundError, WALPermissionError, WALTruncatedError } from "../mod.ts";
@@ -16,6 +17,40 @@ const COPY = "/sim/copy";
 function openCopy(disk: SimulatedDisk): WAL {
   return WAL.open(COPY, { storage: disk.storage, create: false, idleHeaderDelayMs: Infinity });
 }
+
+test("backup(), salvage and resize() make the pieces of a long copy in the same memory", () => {
+  const disk = new SimulatedDisk();
+  const buffers: Set<ArrayBufferLike>[] = [];
+  const watched = function* (chunks: Iterable<Uint8Array>) {
+    const seen = new Set<ArrayBufferLike>();
+    buffers.push(seen);
+    for (const chunk of chunks) {
+      seen.add(chunk.buffer);
+      yield chunk;
+    }
+  };
+  const watchedRegion = (region: Region): Region => {
+    const replace = region.replace.bind(region);
+    region.replace = (chunks, sizeBytes, keepAs) => replace(watched(chunks), sizeBytes, keepAs);
+    return region;
+  };
+  const storage: Storage = {
+    open: (path, request) => watchedRegion(disk.storage.open(path, request)),
+    write: (path, chunks, sizeBytes) => disk.storage.write(path, watched(chunks), sizeBytes),
+  };
+  const wal = WAL.open("/sim/log", { storage, size: 2 ** 21 });
+  const pairs = new Uint8Array(32 * 4096);
+  for (let batch = 0; batch < 7; batch++) wal.batchInsertSync(pairs);
+  wal.logInsertSync(1, 2, 3, 4);
+  wal.flush();
+  wal.backup(COPY);
+  wal.resize(2 ** 22);
+  wal.close();
+  disk.damage.flipBit("/sim/log", 16384 + 64 * 5000 + 50, 2);
+  WAL.open("/sim/log", { storage, recovery: "salvage" }).close();
+  // The headers, whole pieces, and the last one, which is shorter.
+  assertEquals(buffers.map(({ size }) => size), [3, 3, 3]);
+});
 
 test("backup() copies everything durable into a cleanly closed log with the same LSNs", () => {
   const disk = new SimulatedDisk();

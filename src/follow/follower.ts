@@ -9,7 +9,7 @@ import { checkRange, takeThrough } from "../arguments/range.ts";
 import { toWALError, WALTruncatedError } from "../errors.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
 import { narrowed } from "../read/by_time.ts";
-import { copyVerified, iterateRecords } from "../read/copies.ts";
+import { copyVerified, iterateRecords, reusedBytes } from "../read/copies.ts";
 import { type Cursor, RingCursor } from "../read/cursor.ts";
 import { imagePieces } from "../recovery/image.ts";
 import { takeConsumer } from "../arguments/consumer.ts";
@@ -270,10 +270,11 @@ export class Follower implements Disposable {
     const checkpoint = Math.min(header.checkpoint, last);
     const state = { tail, head: last + 1, checkpoint, timeNanos, timeSeq, consumers: [] };
     const window = new Window(log, last - tail + 1, false);
+    const bytes = reusedBytes();
     const pieces = imagePieces({
       header,
       state,
-      read: (from, to, seed) => copyVerified(window, from, to).reseal(seed),
+      read: (from, to, seed) => copyVerified(window, from, to, 0, bytes).reseal(seed),
     });
     try {
       this.#parts.storage().write(to, pieces, roundFileBytes(fileBytesOf(header.capacity)));

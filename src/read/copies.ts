@@ -31,6 +31,15 @@ export type Allocate = (size: number) => Uint8Array<ArrayBuffer>;
 
 const allocateZeros: Allocate = (size) => new Uint8Array(size);
 
+/**
+ * Gives the same bytes again where it can, for copies of which only the newest is in use. Bun frees
+ * no buffers in a loop that does not wait, so new bytes each time would be as many as the log has.
+ */
+export function reusedBytes(): Allocate {
+  let bytes = new Uint8Array(0);
+  return (size) => bytes.length === size ? bytes : bytes = new Uint8Array(size);
+}
+
 /** As `copySlots()`, each record verified. @param base so many bytes come before the copy. */
 export function copyVerified(source: ReadSource, first: LSN, last: LSN, base = 0, allocate = allocateZeros): Slots {
   return copySlots(source, first, last, verifyAll, base, allocate);

@@ -6,7 +6,7 @@ import { lastWhole } from "../engine/ring_memory.ts";
 import { toWALError, WALTruncatedError } from "../errors.ts";
 import type { LogState } from "../format/header.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
-import { copyVerified } from "../read/copies.ts";
+import { copyVerified, reusedBytes } from "../read/copies.ts";
 import type { LSN } from "../types.ts";
 import { imagePieces } from "./image.ts";
 
@@ -79,11 +79,12 @@ export class Backups {
     const unread = { lsn: first };
     this.#unread.add(unread);
     this.#moveUnread();
+    const bytes = reusedBytes();
     const pieces = imagePieces({
       header: header.latest,
       state,
       read: (from, to, seed) => {
-        const copy = copyVerified(memory, from, to).reseal(seed);
+        const copy = copyVerified(memory, from, to, 0, bytes).reseal(seed);
         if (from === unread.lsn) {
           unread.lsn = to + 1;
           this.#moveUnread();

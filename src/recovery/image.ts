@@ -29,7 +29,8 @@ export interface ImageRequest {
   /** The state of the copy. Both logs share all LSNs before its head. */
   readonly state: LogState;
   /**
-   * Gives a private copy of consecutive records, as records of the new log.
+   * Gives a private copy of consecutive records, as records of the new log. It stays until the next
+   * one is made.
    *
    * @param seed what the new log's checksums start from.
    */
@@ -42,7 +43,7 @@ const PIECE_RECORDS = PIECE_BYTES / RECORD_BYTES;
 
 /**
  * A cleanly closed log with the same LSNs in the same slots, with a new log id, and with its source
- * as origin. Each piece is made when it is asked for.
+ * as origin. Each piece is made when it is asked for, perhaps in place of the one before.
  *
  * @returns the file's bytes from the first one on. Zeros at the end are left out.
  */
@@ -98,8 +99,9 @@ function* ringPieces(
 }
 
 function* zeros(slots: number): Generator<Uint8Array, void, undefined> {
+  const bytes = new Uint8Array(Math.min(PIECE_RECORDS, slots) * RECORD_BYTES);
   for (let done = 0; done < slots; done += PIECE_RECORDS) {
-    yield new Uint8Array(Math.min(PIECE_RECORDS, slots - done) * RECORD_BYTES);
+    yield bytes.subarray(0, Math.min(PIECE_RECORDS, slots - done) * RECORD_BYTES);
   }
 }
 

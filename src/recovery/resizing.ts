@@ -12,7 +12,7 @@ import { WALFileGoneError, WALTooSmallError } from "../errors.ts";
 import type { Header } from "../format/header.ts";
 import { MAX_CAPACITY, MINIMUM_FILE_BYTES } from "../format/layout.ts";
 import { capacityOf, fileBytesOf, roundFileBytes } from "../format/ring.ts";
-import { copyVerified } from "../read/copies.ts";
+import { copyVerified, reusedBytes } from "../read/copies.ts";
 import { resizedPieces } from "./image.ts";
 
 /** What a resize needs of its log. */
@@ -61,7 +61,8 @@ function exchange(log: ResizableLog, sizeBytes: number, capacity: number): void 
 
 /** Puts the new file in place. After an error, the old file is in place and goes on. */
 function replaceFile({ memory, positions, health }: ResizableLog, header: Header, sizeBytes: number): Region {
-  const read = (first: number, last: number) => copyVerified(memory, first, last);
+  const bytes = reusedBytes();
+  const read = (first: number, last: number) => copyVerified(memory, first, last, 0, bytes);
   const pieces = resizedPieces(header, positions.oldestNeeded, positions.head, read);
   try {
     return memory.region.replace(pieces, sizeBytes, null);

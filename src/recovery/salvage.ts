@@ -1,7 +1,7 @@
 // Which records of a damaged log are kept, and which are given up. A pure function.
 
 import { HybridClock } from "../engine/hybrid_clock.ts";
-import { copySlots } from "../read/copies.ts";
+import { copySlots, reusedBytes } from "../read/copies.ts";
 import type { ReadSource } from "../read/source.ts";
 import { imagePieces, type ImageRequest } from "./image.ts";
 import type { LogState } from "../format/header.ts";
@@ -43,8 +43,9 @@ export function salvage(source: ReadSource, slots: Slots, request: SalvageReques
   // An unfinished batch at the very end was never acknowledged, so it is no loss.
   let head = end;
   while (head - 1 > proved && kept[head - 1 - tail] === 0) head--;
+  const bytes = reusedBytes();
   const read = (first: LSN, last: LSN, seed: number) => {
-    const copy = copySlots(source, first, last).reseal(seed);
+    const copy = copySlots(source, first, last, undefined, 0, bytes).reseal(seed);
     putCheckpoints(copy, first, slots, tail, kept);
     return copy;
   };

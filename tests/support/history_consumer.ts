@@ -105,7 +105,9 @@ export class HistoryConsumer {
       if (stop.signal.aborted || !wal.isOpen) return;
       throw new BrokenPromiseError("G11", `${this.#name} has ended, and nobody is told why`);
     }).catch((error) => {
-      if (error instanceof WALStoreError && lacks && !this.#isRegistered) return;
+      // One with a limit may be given up before it begins, while its store answers.
+      const mayLack = lacks || (maxLagRecords < Infinity && this.store.appliedLsn < wal.tail - 1);
+      if (error instanceof WALStoreError && mayLack && !this.#isRegistered) return;
       if (!this.#mayEndWith(error, wal) && !isExpected(error)) fail(error);
     }).finally(() => {
       if (this.#stop === stop) this.#stop = null;

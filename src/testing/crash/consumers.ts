@@ -27,6 +27,8 @@ export class Consumers {
   /** The promise of the consumer that runs. */
   #feeding: Promise<void> | null = null;
   #isResting = false;
+  /** Resolves when a longer stop ends. */
+  #woken = Promise.withResolvers<void>();
   #mayRest = true;
   /** True for a store that was filled again, and has had no consumer since. */
   #isFilled = false;
@@ -112,11 +114,12 @@ export class Consumers {
     const { name, text, reseed } = this.#state.subject;
     steps.note(`        the consumer of ${text} is stopped`);
     this.#isResting = true;
+    this.#woken = Promise.withResolvers();
     if (reseed !== undefined && random.chance(DROP_CHANCE)) log.dropConsumer(name);
     const end = steps.count + random.between(1, MOST_REST_STEPS);
     for (let idle = 0; this.#isResting && steps.count < end && idle < MOST_IDLE_TURNS; idle++) {
       const before = steps.count;
-      await immediate();
+      await Promise.race([immediate(), this.#woken.promise]);
       if (steps.count > before) idle = 0;
     }
     this.wake();
@@ -127,6 +130,7 @@ export class Consumers {
     const { steps, log } = this.#life;
     if (!this.#isResting || steps.isOver || !log.isOpen) return;
     this.#isResting = false;
+    this.#woken.resolve(); // run() must wait for the consumer before it is stopped again
     steps.note(`        the consumer of ${this.#state.subject.text} starts again`);
     if (!this.#state.account.isGivenUp) this.#feed().catch(() => {}); // run() waits for it
   }

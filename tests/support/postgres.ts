@@ -139,7 +139,7 @@ export class PostgresServer implements AsyncDisposable {
     fs.appendFileSync(join(this.data, "postgresql.conf"), `${lines.join("\n")}\n`);
   }
 
-  /** Starts the server, if it does not run. */
+  /** Starts the server, which does not run. */
   async restart(): Promise<void> {
     const log = join(this.data, "log");
     await this.#run("pg_ctl", "start", "--wait", "--timeout=600", "-D", this.data, "-l", log).catch((error) => {
@@ -167,9 +167,14 @@ export class PostgresServer implements AsyncDisposable {
     fs.writeFileSync(file, [2 ** 30, ...rest].join("\n"));
   }
 
-  /** Kills the server, and removes its data. */
+  /**
+   * Stops the server, and removes its data. A server that was killed runs once more, because only a
+   * server removes what it has left in shared memory.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
+    const [postmaster] = fs.readFileSync(join(this.data, "postmaster.pid"), "utf8").split("\n");
+    if (!runs(postmaster!)) await this.restart();
+    await this.#run("pg_ctl", "stop", "--mode=immediate", "--wait", "-D", this.data);
     fs.rmSync(this.#directory, { recursive: true });
   }
 

@@ -66,7 +66,9 @@ const moving = new WeakMap<object, PositionedLog>();
 export function takePosition(store: object, log: PositionedLog): void {
   const other = moving.get(store);
   if (other !== undefined && other !== log && other.isOpen && !isReopening(other, log)) {
-    if (isSameFile(other, log)) throw new WALConsumingError("", "is filling the store already");
+    if (isSameFile(other, log) || other.lineage.logId === log.lineage.logId) {
+      throw new WALConsumingError("", "is filling the store already");
+    }
     throw refusal(
       { lsn: other.standing.applied, logId: other.lineage.logId },
       log,

@@ -5,7 +5,15 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
-import { type AppliedRun, consume, type Consumption, WAL, type WALRecord, WALStoreError } from "../mod.ts";
+import {
+  type AppliedRun,
+  consume,
+  type Consumption,
+  WAL,
+  WALConsumingError,
+  type WALRecord,
+  WALStoreError,
+} from "../mod.ts";
 import { followFrom, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
 import { MovedOn } from "../src/ship/ports.ts";
@@ -193,6 +201,7 @@ test("followFrom() refuses a store of another log, and takes one that a backup h
   const following = followFrom(target, store, { copy: backup.recovery });
   await caughtUp(store, wal);
   assertEquals(store.appliedLog(), wal.logId);
+  await assertRejects(() => followFrom(target, store).done, WALConsumingError, "filling the store already");
   await following.stop();
   await shipping.stop();
 }, OPTIONS);
@@ -532,7 +541,17 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   const queue = await server.target({ name: "QUEUE", subjects: ["queue.*"], retention: "workqueue" as never });
   assertEquals(await faultOf(consume(wal, shipTo({ ...queue.target, subject: "queue" })).done), "unsuitable");
   await wal.logInsert(1, 2, 3, 4);
-  assertEquals(await faultOf(consume(wal, shipTo({ ...target, subject: "mem" })).done), "unsuitable");
+  // Of another stream, and of none.
+  for (const subject of ["mem", "nobody", "mem.*"]) {
+    const shipping = consume(wal, shipTo({ ...memory.target, stream: target.stream, subject }), RETRY);
+    const error = await assertRejects(() => shipping.done, WALShipError);
+    assertEquals([error.fault, error.isFinal], ["unsuitable", true]);
+    assertStringIncludes(error.message, `does not store messages of ${subject}.*`);
+  }
+  const wide = await server.target({ name: "WIDE", subjects: ["elsewhere", "wide.*.>"] });
+  await using shipping = consume(wal, shipTo({ ...wide.target, subject: "wide.log" }));
+  await wal.whenApplied();
+  await shipping.stop();
 }, OPTIONS);
 
 test("followFrom() asks onError about its store and its source, and counts", async () => {

@@ -27,13 +27,22 @@ export class JetStreamTarget implements Target {
   }
 
   async warnings(): Promise<readonly string[]> {
-    const { stream, connection } = this.#calls.target;
+    const { stream, connection, subject } = this.#calls.target;
     const { config } = await this.#calls.manage(({ streams }) => streams.info(stream));
     if (config.retention !== "limits") {
       throw new WALShipError(
         "unsuitable",
         `Cannot ship to stream ${stream}: its retention is ${config.retention}, so messages vanish before all ` +
           'followers have them; use retention "limits"',
+      );
+    }
+    const { subjects = [] } = config;
+    // A shipper's name is one word.
+    if (!subjects.some((pattern) => isOf(`${subject}.shipper`, pattern))) {
+      throw new WALShipError(
+        "unsuitable",
+        `Cannot ship to stream ${stream}: it does not store messages of ${subject}.*; its subjects are ` +
+          (subjects.join(", ") || "none"),
       );
     }
     this.#maxMessage = config.max_msg_size > 0 ? config.max_msg_size : Infinity;
@@ -59,6 +68,14 @@ export class JetStreamTarget implements Target {
     // The client gives up by itself. A second timer for each message would be a cost for nothing.
     await this.#calls.timed(() => jetstream.publish(`${subject}.${shipper}`, bytes, { timeout: timeoutMs, expect }));
   }
+}
+
+/** True if a stream that captures `pattern` stores messages of a subject. */
+function isOf(subject: string, pattern: string): boolean {
+  const [words, parts] = [subject.split("."), pattern.split(".")];
+  const isOpen = parts.at(-1) === ">";
+  return (isOpen || parts.length === words.length) &&
+    parts.every((part, at) => (part === ">" ? at < words.length : part === "*" || part === words[at]));
 }
 
 /** What an operator should know of the connection, which the caller has opened. */

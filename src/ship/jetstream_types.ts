@@ -67,6 +67,8 @@ export interface JetStreamManager {
 export interface StreamInfo {
   /** Its configuration. */
   readonly config: {
+    /** The subjects whose messages it stores. A mirror has none. */
+    readonly subjects?: readonly string[] | undefined;
     /** When messages are removed. */
     readonly retention: string;
     /** Where messages are stored. */

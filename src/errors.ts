@@ -363,9 +363,9 @@ export class WALConsumingError extends WALError {
   readonly consumer: string;
 
   /** Made by the log. */
-  constructor(consumer: string, why: string) {
+  constructor(consumer: string, why: string, task: string = "consume the log") {
     const subject = consumer === "" ? "a consumer" : `consumer ${JSON.stringify(consumer)}`;
-    super("CONSUMING", `Cannot consume the log: ${subject} ${why}`);
+    super("CONSUMING", `Cannot ${task}: ${subject} ${why}`);
     this.consumer = consumer;
   }
 }

@@ -218,7 +218,10 @@ test("consume() refuses a second consumer of a name, and a second one for a stor
   const store = new ListStore();
   await using _ = consume(wal, store, { name: "a" });
   const twice = await assertRejects(() => wal.consumeAsync(new ListStore(), { name: "a" }), WALConsumingError);
-  assertEquals([twice.consumer, twice.message], ["a", 'Cannot consume the log: consumer "a" is running already']);
+  assertEquals([twice.consumer, twice.message], [
+    "a",
+    'Cannot consume the log: consumer "a" is running already; await its stop() first',
+  ]);
   const shared = await assertRejects(() => wal.consumeAsync(store, { name: "b" }), WALConsumingError);
   assertEquals([shared.consumer, shared.message], [
     "a",
@@ -305,7 +308,8 @@ test("dropConsumer() lets go of what a consumer holds, durably, and says whether
   const store = new ListStore();
   const consumption = consume(wal, store, { name: "search" });
   await wal.whenApplied();
-  assertThrows(() => wal.dropConsumer("search"), WALConsumingError, "stop it first");
+  const dropping = assertThrows(() => wal.dropConsumer("search"), WALConsumingError);
+  assertEquals(dropping.message, 'Cannot drop a consumer: consumer "search" is running; stop it first');
   await consumption.stop();
   fill(wal, 10);
   await catchUp(wal, new ListStore(), {});

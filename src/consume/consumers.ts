@@ -90,7 +90,7 @@ export class Consumers implements RoomMaker {
     const { name, storeItself } = given;
     try {
       this.#log.health.mustBeGood("consume");
-      if (this.runs(name)) throw new WALConsumingError(name, "is running already");
+      if (this.runs(name)) throw new WALConsumingError(name, "is running already; await its stop() first");
       const other = this.#running.find(({ store }) => store === storeItself);
       if (other !== undefined) throw new WALConsumingError(other.feed.standing.name, "is filling the store already");
     } catch (error) {
@@ -118,7 +118,7 @@ export class Consumers implements RoomMaker {
    */
   drop(name: string): boolean {
     this.#log.health.mustBeGood("drop a consumer");
-    if (this.runs(name)) throw new WALConsumingError(name, "is running; stop it first");
+    if (this.runs(name)) throw new WALConsumingError(name, "is running; stop it first", "drop a consumer");
     if (!this.#log.retention.registry.drop(name)) return false;
     this.#runners.delete(name);
     if (this.#latest.feed.standing.name === name) this.#latest = this.#keep("");

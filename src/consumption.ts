@@ -1,6 +1,7 @@
 // A consumer as an object: the handle that stops it.
 
 import { secondsToMs } from "./arguments/consumer.ts";
+import { show } from "./arguments/numbers.ts";
 import { whenStopped } from "./consume/store_call.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "./types.ts";
 import { appliedBy, type WAL } from "./wal.ts";
@@ -26,12 +27,13 @@ export interface Consumption extends AsyncDisposable {
  * Starts to apply a log's durable records to a store, as {@linkcode WAL.consumeAsync} does, and
  * returns the handle that stops it.
  *
- * It throws nothing: `done` rejects with whatever `consumeAsync()` would reject with. Await `done`
- * or `stop()`: if the consumer fails and nobody waits in `whenApplied()`, an unhandled rejection of
- * `done` ends the process.
+ * If `wal` is a log, it throws nothing: `done` rejects with whatever `consumeAsync()` would reject
+ * with. Await `done` or `stop()`: if the consumer fails and nobody waits in `whenApplied()`, an
+ * unhandled rejection of `done` ends the process.
  *
  * @param options a number is the poll interval in seconds, 0 to 60; `{ pollIntervalMs }` takes
  * milliseconds. A `signal` stops the consumer as well.
+ * @throws {TypeError} if `wal` is no `WAL`, such as a follower.
  *
  * @example
  * ```ts
@@ -49,6 +51,10 @@ export interface Consumption extends AsyncDisposable {
  * ```
  */
 export function consume(wal: WAL, store: ApplicableStore, options: ConsumeOptions | number = {}): Consumption {
+  const given = wal as Partial<WAL> | null | undefined;
+  if (typeof given?.logInsert !== "function") {
+    throw new TypeError(`Cannot consume ${show(wal)}: it must be a WAL; a follower has consumeAsync()`);
+  }
   return new StoppableConsumer(wal, store, options);
 }
 

@@ -1,7 +1,8 @@
 // Followers that feed a store: the consumer's loop over a log that another opener writes.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  consume,
   OpType,
   type Store,
   WAL,
@@ -133,6 +134,9 @@ test("consumeAsync() of a follower ends with the errors of the log, of the store
   // @ts-expect-error a follower has no name
   await assertRejects(() => follower.consumeAsync(failing, { name: "index" }), TypeError);
   await assertRejects(() => follower.consumeAsync({}), TypeError);
+  for (const no of [follower, failing, null, undefined]) {
+    assertThrows(() => consume(no as unknown as WAL, failing), TypeError, "it must be a WAL");
+  }
   follower.close();
   await assertRejects(() => follower.consumeAsync(failing), WALClosedError);
 });

@@ -3,7 +3,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { mkdirSync } from "node:fs";
-import { type Store, WAL, WALClosedError, WALLockedError } from "../mod.ts";
+import { type Store, WAL, WALClosedError, WALLockedError, WALNotFoundError } from "../mod.ts";
 import { bytesToHalves, hexToBytes } from "../src/keys.ts";
 import { prometheusText } from "../src/prometheus.ts";
 import { openShards, shardOf, type Shards, type ShardsOptions } from "../src/shards.ts";
@@ -222,7 +222,10 @@ test("openShards() refuses options that cannot be used, and makes nothing", () =
   assertThrows(() => openShards("", { shards: 2 }), RangeError);
   const notFound = assertThrows(() => openShards(missing, { shards: 2 })) as { readonly code?: string };
   assertEquals(notFound.code, "NOT_FOUND");
-  assertEquals((assertThrows(() => openShards(here)) as { readonly code?: string }).code, "NOT_FOUND");
+  for (const options of [{}, { only: [0] }, { shards: 2, only: [1] }]) {
+    const error = assertThrows(() => openShards(here, options), WALNotFoundError, "open all of them once");
+    assertEquals(error.path, temp.join(`shard-000${options.only?.[0] ?? 0}.wal`));
+  }
   assertEquals(
     (assertThrows(() => openShards(here, { shards: 2, create: false })) as { readonly code?: string }).code,
     "NOT_FOUND",

@@ -32,10 +32,18 @@ export function openShardFiles(given: TakenShards): { readonly shards: number; r
   } catch (error) {
     const mayBeUnmade = error instanceof WALNotFoundError ||
       (error instanceof WALShardsError && error.fault === "unfinished");
-    if (!mayBeUnmade || only !== null || known.shards === undefined) throw error;
+    if (!mayBeUnmade) throw error;
+    if (only !== null || known.shards === undefined) throw withHelp(error);
     finish(given, known, error);
   }
   return openAll(given, known, true);
+}
+
+/** The error of an opening that makes no shards. */
+function withHelp(error: WALNotFoundError | WALShardsError): Error {
+  if (error instanceof WALShardsError) return error;
+  const help = "if the shards are to be made, open all of them once with the option shards";
+  return new WALNotFoundError(error.path, `${error.message}; ${help}`, { cause: error });
 }
 
 function openInMemory({ only, log }: TakenShards, shards: number): { shards: number; logs: OpenShards } {

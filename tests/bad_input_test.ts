@@ -454,6 +454,10 @@ test("WAL.follow() throws a RangeError or TypeError that names an unusable optio
   for (const options of [null, 5, "from", true]) {
     assertThrows(() => WAL.follow("/nowhere/log", options as unknown as FollowOptions), TypeError);
   }
+  for (const path of ["", ":memory:"]) {
+    assertThrows(() => WAL.follow(path), RangeError, "give the path of a file");
+    assertThrows(() => WAL.inspect(path), RangeError, "give the path of a file");
+  }
   const absent = { mode: undefined, from: undefined, pollIntervalMs: undefined, signal: undefined };
   assertThrows(() => WAL.follow("/nowhere/log", absent), WALNotFoundError);
 });

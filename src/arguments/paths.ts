@@ -6,9 +6,11 @@ import { absolutePath } from "../../ffi/file/working_directory.ts";
 import { toWALError } from "../errors.ts";
 import { show } from "./numbers.ts";
 
+const IN_MEMORY = "give null for a log in memory";
+
 /** The path of a log; null for anonymous memory. @throws as `checkFilePath()`. */
 export function checkPath(path: string | URL | null): string | null {
-  return path === null ? null : checkFilePath(path, "a string, a URL, or null for a log in memory");
+  return path === null ? null : checkFilePath(path, "a string, a URL, or null for a log in memory", IN_MEMORY);
 }
 
 /**
@@ -18,10 +20,14 @@ export function checkPath(path: string | URL | null): string | null {
  * @throws {WALNotFoundError} or {WALPermissionError} if the path is relative and there is no
  * working directory.
  */
-export function checkFilePath(path: string | URL, wanted = "a string or a URL"): string {
+export function checkFilePath(
+  path: string | URL,
+  wanted = "a string or a URL",
+  instead = "give the path of a file",
+): string {
   if (path instanceof URL) return pathOfURL(path);
   if (typeof path !== "string") throw new TypeError(`Cannot use ${show(path)} as path: it must be ${wanted}`);
-  const problem = problemOf(path);
+  const problem = problemOf(path, instead);
   if (problem !== null) throw new RangeError(`Cannot use ${show(path)} as path: ${problem}`);
   return absolute(path);
 }
@@ -55,9 +61,9 @@ function pathOfURL(url: URL): string {
 }
 
 /** Why a text cannot be meant as a path; null if it can. */
-function problemOf(path: string): string | null {
-  if (path === "") return "it is empty; give null for a log in memory";
-  if (path === ":memory:") return 'give null for a log in memory, or "./:memory:" for a file of this name';
+function problemOf(path: string, instead: string): string | null {
+  if (path === "") return `it is empty; ${instead}`;
+  if (path === ":memory:") return `${instead}, or "./:memory:" for a file of this name`;
   if (/^file:/i.test(path)) return "it is the text of a URL; give new URL(path)";
   return /\p{Surrogate}/u.test(path) ? "it has half of a surrogate pair, which is no character" : null;
 }

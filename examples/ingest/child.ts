@@ -33,8 +33,11 @@ export async function runChild(jobPath: string): Promise<void> {
 
   let acknowledged: [index: number, microseconds: number][] = [];
   const report = (): void => {
-    const { appended, syncs, recordsPerSync } = wal.stats();
-    send({ type: "acknowledged", files: acknowledged }, { type: "statistics", appended, syncs, recordsPerSync });
+    const { head, appended, syncs, recordsPerSync } = wal.stats();
+    send(
+      { type: "acknowledged", files: acknowledged },
+      { type: "statistics", lastLsn: head - 1, appended, syncs, recordsPerSync },
+    );
     acknowledged = [];
   };
   const reporter = setInterval(report, REPORT_EVERY_MS);

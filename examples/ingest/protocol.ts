@@ -30,7 +30,7 @@ export type Message =
   | { type: "acknowledged"; files: [index: number, microseconds: number][] }
   /** A run of records is committed in the store. */
   | { type: "applied"; firstLsn: LSN; lastLsn: LSN }
-  | { type: "statistics"; appended: number; syncs: number; recordsPerSync: number }
+  | { type: "statistics"; lastLsn: number; appended: number; syncs: number; recordsPerSync: number }
   /**
    * The file's content has changed since the job was written. The old hash is logged all the same.
    */

@@ -89,7 +89,7 @@ function figures(
   return {
     files: String(tree.files.length),
     bytes: bytes < 1e5 ? String(bytes) : `${(bytes / 1e6).toFixed(1)} MB`,
-    "records (with checkpoints)": String(records),
+    "records (with checkpoints)": String(lives.at(-1)?.statistics?.lastLsn ?? 0),
     "time logging": `${(loggingMs / 1000).toFixed(2)} s`,
     "acknowledgements per second": latencies.length < 2 ? "-" : (latencies.length / (loggingMs / 1000)).toFixed(0),
     "acknowledgement p50": percentile(latencies, 0.5),

@@ -57,7 +57,7 @@ export type { Shipper } from "./shipper.ts";
 
 /**
  * The statements that make a table for {@linkcode shipTo}. They do nothing if there is one. Run
- * them once, as the table's owner.
+ * them once, as the table's owner. The schema must be there.
  *
  * @returns SQL without parameters, which `query()` takes as it is.
  * @throws {TypeError} or {RangeError} if a name cannot be used.

@@ -1992,6 +1992,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/beginning_consumers_test.ts"],
   },
   {
+    name: "a header does not say who is lost before the next checkpoint",
+    hazard: "H60",
+    edits: edit(
+      "src/engine/registry.ts",
+      "      writeBoth(header);\n      for (const hold of laggards)",
+      "      for (const hold of laggards)",
+    ),
+    tests: faults("holds"),
+  },
+  {
     name: "a consumer with a limit that never begins fills the ring",
     hazard: "H60",
     edits: edit(

@@ -81,7 +81,7 @@ export class Registry {
 
   /** Gives up each consumer that is further behind than it may be, durably. Throws nothing. */
   giveUpLaggards(): void {
-    const { holds, health, header, positions: { durable } } = this.#parts;
+    const { holds, health, positions: { durable } } = this.#parts;
     const laggards = holds.holding.filter((hold) => {
       const { name, applied, bounds: { maxLagRecords } } = hold;
       if (maxLagRecords === 0) return false;
@@ -89,13 +89,10 @@ export class Registry {
       if (!isBehind || !this.#maker.runs(name)) hold.isCatchingUp = false;
       return isBehind && !hold.isCatchingUp;
     });
-    if (laggards.length === 0 || !health.isGood) return;
+    if (!health.isGood) return;
     try {
       this.#giveUp(laggards);
-    } catch { /* a damaged record stays */ }
-    try {
-      if (health.isGood) writeBoth(header);
-    } catch { /* the log is poisoned */ }
+    } catch { /* a damaged record stays; a failed header has poisoned the log */ }
   }
 
   /**
@@ -122,15 +119,20 @@ export class Registry {
     return positions.tail > needed;
   }
 
-  /** Gives up consumers, and releases what only they held. One that has not begun is not told. */
+  /**
+   * Gives up consumers, durably, and releases what only they held. One that has not begun is not
+   * told. Recovery takes a checkpoint after the header for what all of its consumers have. So the
+   * header must say who is lost before the next checkpoint is written.
+   */
   #giveUp(laggards: readonly Hold[]): void {
-    const { holds } = this.#parts;
+    const { holds, header } = this.#parts;
     if (laggards.length === 0) return;
     for (const hold of laggards) hold.isLost = true;
     this.#releases.followHolds();
     try {
       this.#releases.releaseHeld();
     } finally {
+      writeBoth(header);
       for (const hold of laggards) if (holds.get(hold.name) === hold) this.#maker.gaveUp(hold);
     }
   }

@@ -516,7 +516,8 @@ export const HAZARDS: readonly Hazard[] = [
   {
     id: "H31",
     title: "Full ring with a stuck consumer",
-    what: "Appends fill the ring while the consumer hangs, or the store itself appends and waits for itself.",
+    what:
+      "Appends fill the ring while the consumer hangs, or the store itself appends and waits for itself. Or a consumer fails, and appends wait for ever: for what it has let go of, or for what it holds.",
     threatens: ["G13"],
     tests: {
       "faults/full_ring_test.ts": [
@@ -527,6 +528,8 @@ export const HAZARDS: readonly Hazard[] = [
       "faults/waiting_append_test.ts": [
         "logInsert() settles when letting in another append has just poisoned the log",
         "logInsert() from what a store call left running waits for room as any other append does",
+        "logInsert() waits for no room that a consumer has made which then failed",
+        "logInsert() waits for no room that a consumer has made by beginning, though its sync() fails",
       ],
     },
   },

@@ -2002,6 +2002,32 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("holds"),
   },
   {
+    name: "an append waits for room that a failed consumer has made",
+    hazard: "H31",
+    edits: edit(
+      "src/engine/retention.ts",
+      "holds.expectNoMore(name) || room.length > 0",
+      "holds.expectNoMore(name)",
+    ),
+    tests: faults("waiting_append"),
+  },
+  {
+    name: "an append waits for room that a consumer has made by beginning",
+    hazard: "H31",
+    edits: edit(
+      "src/engine/retention.ts",
+      "    if (this.#parts.room.length > 0) this.#releaseIfReadable();\n",
+      "",
+    ),
+    tests: faults("waiting_append"),
+  },
+  {
+    name: "an append waits for room that a failed consumer holds",
+    hazard: "H31",
+    edits: edit("src/engine/waiting_room.ts", "    this.turnAwayIfStuck(); // the next", "    // the next"),
+    tests: faults("waiting_append"),
+  },
+  {
     name: "a consumer with a limit that never begins fills the ring",
     hazard: "H60",
     edits: edit(

@@ -133,7 +133,7 @@ export class Feed implements ConsumableLog {
   begin(applied: LSN, bounds: Bounds, warning: string | null): void {
     if (!this.isOpen) return;
     this.storeWarning = warning;
-    this.#log.retention.registry.begin(this.standing.name, applied, bounds);
+    this.#log.retention.begin(this.standing.name, applied, bounds);
     this.milestones.reached(applied);
   }
 

@@ -8,7 +8,7 @@ import { type Appender, NO_ROOM } from "./appender.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Health } from "./health.ts";
-import { consumerName, type Hold, type Holds } from "./holds.ts";
+import { type Bounds, consumerName, type Hold, type Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import { Registry } from "./registry.ts";
 import { Releases } from "./releases.ts";
@@ -85,10 +85,24 @@ export class Retention {
     this.#releaseHeld();
   }
 
-  /** A consumer has ended. If it has not begun, it no longer holds what it was to get. */
+  /** A consumer begins, as in `Registry.begin()`. Appends may wait for what it alone has held. */
+  begin(name: string, applied: LSN, bounds: Bounds): void {
+    this.registry.begin(name, applied, bounds);
+    if (this.#parts.room.length > 0) this.#releaseIfReadable();
+  }
+
+  /**
+   * A consumer has ended. If it has not begun, it no longer holds what it was to get. Otherwise
+   * appends may wait for what it has let go of.
+   */
   ended(name: string): void {
-    const { health, holds } = this.#parts;
-    if (!holds.expectNoMore(name) || !health.isGood) return;
+    const { health, holds, room } = this.#parts;
+    const isReleased = holds.expectNoMore(name) || room.length > 0;
+    if (isReleased && health.isGood) this.#releaseIfReadable();
+  }
+
+  /** As `#releaseHeld()`. Throws nothing. */
+  #releaseIfReadable(): void {
     try {
       this.#releaseHeld();
     } catch { /* a damaged record stays */ }

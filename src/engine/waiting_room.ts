@@ -132,6 +132,7 @@ export class WaitingRoom {
     if (this.length === 0) return;
     const positions = this.#positions;
     this.aheadOfOthers(() => this.#line.admit((count) => positions.hasRoom(count) || count > positions.capacity));
+    this.turnAwayIfStuck(); // the next in line may need what a consumer holds that does not run
   }
 
   /** Appends, although others wait. */
@@ -147,7 +148,8 @@ export class WaitingRoom {
 
   /** Rejects all waiting appends if nobody makes room for the first any more. */
   turnAwayIfStuck(): void {
-    if (this.length === 0 || this.#maker.canRelease(this.#inTheWay(this.wanted))) return;
+    const isBackedUp = this.#positions.oldestUnread !== Infinity;
+    if (this.length === 0 || isBackedUp || this.#maker.canRelease(this.#inTheWay(this.wanted))) return;
     this.#line.rejectAll((count) => this.fullError(count, ""));
   }
 

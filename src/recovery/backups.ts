@@ -138,6 +138,5 @@ export class Backups {
     if (room.length === 0 || health.poison !== null) return;
     if (this.#unread.size === 0) header.settleTail(positions.tail + positions.capacity);
     room.admit();
-    if (this.#unread.size === 0) room.turnAwayIfStuck();
   }
 }

@@ -1,12 +1,12 @@
-// Fault: appends wait for room in a full ring while the log fails or is closed, a checkpoint frees
-//   the room, or code that a store call left running appends too (H10, H31).
+// Fault: appends wait for room in a full ring while the log fails or is closed, a consumer fails, a
+//   checkpoint frees the room, or code that a store call left running appends too (H10, H31).
 // Promise: nothing is appended to a log that has failed or closed, and every append settles. A
 //   clean mark covers synced records only (G1, G6, G13).
 // Method: microtasks that try to append at each turn, a close at each microtask after a header
 //   sync, and syncs and store calls that end when the test says so.
 
 import { assert, assertEquals } from "@std/assert";
-import { WALClosedError, WALFullError } from "../../mod.ts";
+import { consume, type Consumption, type WAL, WALClosedError, WALFullError } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { Watched } from "../support/commit_target.ts";
 import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
@@ -162,4 +162,51 @@ test("logInsert() from what a store call left running waits for room as any othe
   assertEquals([background!.state, elsewhere.state], ["resolved", "resolved"]);
   wal.close();
   await run;
+});
+
+/** Fills the ring. Another consumer has all of that, so it has nothing left to confirm. */
+async function fillBeside(wal: WAL): Promise<Consumption> {
+  const store = Object.assign(new ListStore(), { sync: () => {} });
+  const other = consume(wal, store, { name: "other", pollIntervalMs: 1 });
+  fill(wal, CAPACITY);
+  await until(() => wal.stats().consumers.some(({ name, position }) => name === "other" && position === CAPACITY));
+  return other;
+}
+
+test("logInsert() waits for no room that a consumer has made which then failed", async () => {
+  using wal = openInMemory();
+  const gate = Promise.withResolvers<void>();
+  const store = new ListStore();
+  store.before = ({ lsn }) => {
+    if (lsn === 11) throw new Error("no more");
+    return lsn === 1 ? gate.promise : undefined;
+  };
+  const { done } = consume(wal, store, { name: "failing" });
+  const failed = new Watched(done);
+  await using _ = await fillBeside(wal);
+  const appends = range(1, 20).map((key) => new Watched(wal.logInsert(key, 1, 1, 1)));
+  assertEquals(wal.stats().waiting, 20);
+  gate.resolve();
+  await until(() => failed.state === "rejected" && appends.every(({ state }) => state !== "pending"), "the appends");
+  const settled = ({ state, error }: Watched) => error instanceof WALFullError ? error.consumer : state;
+  assertEquals(appends.map(settled), [...Array(10).fill("resolved"), ...Array(10).fill("failing")]);
+});
+
+test("logInsert() waits for no room that a consumer has made by beginning, though its sync() fails", async () => {
+  for (const answer of ["stop", "retry"] as const) {
+    using wal = openInMemory();
+    const { promise: applied, resolve } = Promise.withResolvers<number>();
+    const sync = () => Promise.reject(new Error("no sync"));
+    const store = Object.assign(new ListStore(), { appliedLsn: () => applied, sync });
+    const failing = consume(wal, store, { name: "failing", onError: () => answer });
+    const failed = new Watched(failing.done);
+    await using _ = await fillBeside(wal);
+    const append = new Watched(wal.logInsert(1, 1, 1, 1));
+    assertEquals(wal.stats().waiting, 1);
+    resolve(CAPACITY);
+    await until(() => append.state !== "pending", `the append (${answer})`);
+    assertEquals([append.state, wal.tail], ["resolved", CAPACITY + 1]);
+    await failing.stop().catch(() => {});
+    await until(() => failed.state !== "pending");
+  }
 });

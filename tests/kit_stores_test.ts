@@ -254,15 +254,15 @@ test("crashTest() names the store whose check() throws, that cannot be opened, a
     ],
     [{ contents: () => Promise.reject(new Error("no rows")) }, /^store "index": Error: no rows\n {2}Seed 1/],
     [{ store: () => Promise.reject(new Error("no table")) }, /^G11 .*store "index" cannot be opened: Error: no table/],
-    [{ store: () => never }, /did not end in 100 ms; no answer yet: open store "index"\n {2}Seed 1/],
+    [{ store: () => never }, /did not end in 1000 ms; no answer yet: open store "index"\n {2}Seed 1/],
     [
       { store: () => ({ applyBatch: () => never }), contents: undefined },
-      /did not end in 100 ms; no answer yet: store "index"\.applyBatch\(\) gets LSN 1 insert/,
+      /did not end in 1000 ms; no answer yet: store "index"\.applyBatch\(\) gets LSN 1 insert/,
     ],
   ];
   for (const [options, finding] of cases) {
     const stores = { database, index: { ...database, ...options } };
-    const error = await assertRejects(() => crashTest({ stores, workload: distinct, timeoutMs: 100 }), Error);
+    const error = await assertRejects(() => crashTest({ stores, workload: distinct, timeoutMs: 1000 }), Error);
     assertMatch(error.message, finding);
   }
 });

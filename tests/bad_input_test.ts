@@ -942,6 +942,7 @@ const WRONG_TESTS: readonly (readonly [options: object | null, ErrorClass, messa
   [{ failures: 1.1 }, RangeError, "Cannot use 1.1 as failures: it must be from 0 to 1"],
   [{ timeoutMs: NaN }, RangeError, "Cannot use NaN as timeoutMs"],
   [{ stores: { a: GOOD_STORE } }, TypeError, "Cannot use both `store` and `stores`"],
+  [{ store: undefined, contents: () => [], stores: {} }, TypeError, "Cannot use both `contents` and `stores`"],
   [{ store: undefined, stores: 1 }, TypeError, "Cannot use 1 as stores: it must be an object"],
   [{ store: undefined, stores: {} }, RangeError, "Cannot use 0 as the number of stores"],
   [{ store: undefined, stores: Array(17).fill(GOOD_STORE) }, RangeError, "Cannot use 17 as the number of stores"],

@@ -14,6 +14,8 @@ const DEFAULT_CRASHES = 2;
 const DEFAULT_FAILURES = 0.1;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
+const STORE_OPTIONS = ["store", "contents", "model", "check", "reseed", "maxLagRecords", "keepRecords"] as const;
+
 /** A crash test, with every default in its place. */
 export interface TakenTest {
   readonly subject: Subject;
@@ -64,7 +66,8 @@ type TakenStore = { readonly subject: StoreSubject; readonly notChecked: readonl
 function storesOf(given: AnyTest["stores"], single: AnyStore): readonly TakenStore[] {
   if (given === undefined) return [takeStore("", single)];
   checkObject(given, "stores");
-  if (single.store !== undefined) throw new TypeError("Cannot use both `store` and `stores`");
+  const both = STORE_OPTIONS.find((name) => single[name] !== undefined);
+  if (both !== undefined) throw new TypeError(`Cannot use both \`${both}\` and \`stores\``);
   const entries = Object.entries(given);
   checkInteger(entries.length, "the number of stores", 1, MOST_CONSUMERS);
   return entries.map(([name, store]) => {

@@ -12,6 +12,7 @@ import {
   WALFormatError,
   WALLaggedError,
   WALNotFoundError,
+  WALPlatformError,
   WALRewoundError,
   WALTruncatedError,
 } from "../mod.ts";
@@ -398,4 +399,17 @@ test("WAL.inspect() shows an open log, a crashed one and a closed one", async ()
   fs.writeSync(fd, Uint8Array.of(1), 0, 1, 100);
   fs.closeSync(fd);
   assertEquals(WAL.inspect(path).warnings, ["Header copy A is damaged: only the other copy is left"]);
+});
+
+test("a follower's records() is a WALPlatformError on a runtime that is too old", () => {
+  using directory = tempDir();
+  using wal = makeLog(directory);
+  using follower = WAL.follow(wal.path!);
+  const { withResolvers } = Promise;
+  Reflect.deleteProperty(Promise, "withResolvers"); // as on Node 20
+  try {
+    assertThrows(() => follower.records(), WALPlatformError, "too old");
+  } finally {
+    Object.defineProperty(Promise, "withResolvers", { value: withResolvers, configurable: true, writable: true });
+  }
 });

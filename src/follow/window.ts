@@ -2,6 +2,7 @@
 // read the ring of an open log.
 
 import { FileMemory } from "../../ffi/file_memory.ts";
+import { toWALError } from "../errors.ts";
 import { RECORD_BYTES } from "../format/layout.ts";
 import { Slots } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
@@ -54,7 +55,11 @@ export class Window implements ReadSource {
     this.#seed = source.seed;
     this.#gives = gives;
     const count = Math.max(1, Math.min(records, WINDOW_RECORDS));
-    this.#slots = new Slots(new FileMemory(count * RECORD_BYTES), 0, count, this.#seed);
+    try {
+      this.#slots = new Slots(new FileMemory(count * RECORD_BYTES), 0, count, this.#seed);
+    } catch (error) {
+      throw toWALError(error, source.path, 0);
+    }
   }
 
   get path(): string {

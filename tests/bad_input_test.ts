@@ -42,6 +42,7 @@ import {
 } from "../mod.ts";
 import { type Meter, observe } from "../src/otel.ts";
 import { prometheusText } from "../src/prometheus.ts";
+import { openShards } from "../src/shards.ts";
 import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
 import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
 import * as postgres from "../src/ship/postgres.ts";
@@ -878,7 +879,8 @@ test("prometheusText() and observe() refuse what is no log and no meter, and reg
       return {};
     },
   }) as Meter;
-  const noLogs = [null, undefined, 5, "log.wal", {}, { stats: 5 }, [null], [wal, 5], new Set([{}]), () => wal];
+  using shards = openShards(null, { shards: 1, size: 65536 });
+  const noLogs = [shards, null, undefined, 5, "log.wal", {}, { stats: 5 }, [null], [wal, 5], new Set([{}]), () => wal];
   for (const bad of noLogs) {
     const logs = bad as unknown as WAL;
     assertThrows(() => prometheusText(logs), TypeError, "Cannot show the figures of");

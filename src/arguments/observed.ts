@@ -22,8 +22,11 @@ export function takeLogs(given: ObservedLog | Iterable<ObservedLog>): ReadonlySe
   const isMany = given !== null && typeof given === "object" && Symbol.iterator in given;
   const logs = new Set(isMany ? given : [given]);
   for (const log of logs) {
-    const isLog = log !== null && typeof log === "object" && typeof log.stats === "function";
-    if (!isLog) throw new TypeError(`Cannot show the figures of ${show(log)}: it must be a WAL`);
+    const isLog = log !== null && typeof log === "object" && typeof log.stats === "function" &&
+      typeof log.isOpen === "boolean";
+    if (!isLog) {
+      throw new TypeError(`Cannot show the figures of ${show(log)}: it must be a WAL; shards have theirs in \`logs\``);
+    }
   }
   return logs;
 }

@@ -204,8 +204,9 @@ for (const [what, index, finding] of WRONG) {
       const { message } = await assertRejects(() => crashTest(options), BrokenPromiseError);
       assertMatch(message, /^G(3|11) is broken/);
       assertMatch(message, finding);
-      const [, seed, point] = /seeds: \[(\d+)\], crashPoints: \[(-?\d+)\], crashes: 1 }/.exec(message)!.map(Number);
-      const replay = { ...options, seeds: [seed!], crashPoints: [point!], crashes: 1 };
+      const call = /seeds: \[(\d+)\], crashPoints: \[(-?\d+)\], crashes: (\d+) }/.exec(message)!;
+      const [, seed, point, crashes] = call.map(Number);
+      const replay = { ...options, seeds: [seed!], crashPoints: [point!], crashes };
       const again = await assertRejects(() => crashTest(replay), BrokenPromiseError);
       assertEquals(again.message, message);
     }

@@ -35,11 +35,11 @@ export class Consumers {
   #hasEnded = false;
 
   constructor(state: StoreState, life: StoreLife, watched: WatchedStore) {
-    const { ready, plan: { random } } = life;
+    const { isAlone, plan: { random } } = life;
     this.#state = state;
     this.#life = life;
     this.#watched = watched;
-    this.#random = ready === null ? null : random.fork(`consumers ${state.subject.name}, ${random.uint32()}`);
+    this.#random = isAlone ? null : random.fork(`consumers ${state.subject.name}, ${random.uint32()}`);
   }
 
   /** True while one runs. */

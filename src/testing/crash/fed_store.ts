@@ -29,8 +29,8 @@ export interface StoreLife {
   readonly plan: LifePlan;
   readonly model: LogModel;
   readonly log: WatchedLog;
-  /** Resolves when the log knows all consumers; null if there is one only. */
-  readonly ready: Promise<void> | null;
+  /** True if there is no other store. */
+  readonly isAlone: boolean;
   /** Notes that the log may release what all stores have durably. */
   readonly release: () => void;
   /** Ends the life with an error. */
@@ -91,7 +91,7 @@ export class FedStore {
   }
 
   async open(): Promise<void> {
-    const { steps, plan, model, log, ready, release } = this.#life;
+    const { steps, plan, model, log, release } = this.#life;
     const { subject, home, account } = this.state;
     if (steps.step(`open ${subject.text}`) !== null) throw steps.crash();
     try {
@@ -121,7 +121,6 @@ export class FedStore {
       logId: () => log.logId,
       durable: () => log.durable,
       release,
-      ready,
       fail: (error) => this.#life.fail(named(subject.name, error)),
       losesWrites: plan.losesWrites,
       torn: this.#torn,

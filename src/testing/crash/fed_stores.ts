@@ -11,8 +11,6 @@ import type { ConsumersWatch } from "./watched_log.ts";
 export class FedStores implements ConsumersWatch {
   readonly #states: readonly StoreState[];
   readonly #model: LogModel;
-  /** Resolves when the log knows all consumers. */
-  readonly #ready = Promise.withResolvers<void>();
   #all: readonly FedStore[] = [];
 
   constructor(states: readonly StoreState[], model: LogModel) {
@@ -33,11 +31,6 @@ export class FedStores implements ConsumersWatch {
     return Object.fromEntries(this.#all.map(({ state, store }) => [state.subject.name, store]));
   }
 
-  /** Resolves when the log knows all consumers; null if there is one only. */
-  get ready(): Promise<void> | null {
-    return this.#states.length > 1 ? this.#ready.promise : null;
-  }
-
   /** The log is open. */
   begin(life: StoreLife): void {
     this.#all = this.#states.map((state, number) => new FedStore(state, life, number));
@@ -46,11 +39,6 @@ export class FedStores implements ConsumersWatch {
   /** True if the log keeps for each store what it lacks, unless it was given up. */
   get areHeld(): boolean {
     return this.#all.every(({ state, consumers }) => state.account.isGivenUp || consumers!.isHeld);
-  }
-
-  /** Lets consumers go on that have waited for the others to be known. */
-  allAreKnown(): void {
-    this.#ready.resolve();
   }
 
   opened(log: WAL): void {

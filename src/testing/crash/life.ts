@@ -151,20 +151,19 @@ export class Life {
     const watch = { steps: this.#steps, model, consumers: this.#stores, fail };
     const log = this.#log = new WatchedLog(LOG_PATH, options, watch);
     log.open();
-    const { ready } = this.#stores;
     const release = () => this.#stores.release(log.durable);
-    this.#stores.begin({ steps: this.#steps, plan: this.#plan, model, log, ready, release, fail });
+    const isAlone = this.#machine.stores.length === 1;
+    this.#stores.begin({ steps: this.#steps, plan: this.#plan, model, log, isAlone, release, fail });
     this.#steps.note(`        the log has LSN ${log.tail} to ${log.head - 1}`);
     return log;
   }
 
   /**
-   * Waits until the log knows all consumers. The first one may have released records before the
-   * last one has begun, and only an application knows how to do without them.
+   * Waits until the log knows all consumers. While a store is filled again, others release records,
+   * and only an application knows how to do without them.
    */
   async #begin(): Promise<void> {
     while (!this.#stores.areHeld) await this.#turn();
-    this.#stores.allAreKnown();
   }
 
   async #turn(): Promise<void> {
@@ -245,7 +244,6 @@ export class Life {
   /** Ends what is still going on in a process that is dead or done. */
   async #bury(): Promise<void> {
     this.#steps.finish();
-    this.#stores.allAreKnown();
     for (const { consumers } of this.#stores.all) consumers?.end();
     bury(this.#log);
     this.#running.push(...this.#stores.all.map(({ idle }) => idle));

@@ -35,8 +35,6 @@ export interface StoreWatch {
   readonly durable: () => LSN;
   /** Notes that the log may release what all stores have durably. */
   readonly release: () => void;
-  /** Resolves when no consumer must be waited for; null if there is one only. */
-  readonly ready: Promise<void> | null;
   /** Reports a broken promise, which ends the history. */
   readonly fail: (error: BrokenPromiseError) => void;
   /** True if power loss takes what the store did since an earlier moment. */
@@ -122,8 +120,7 @@ export class WatchedStore {
   }
 
   async #apply(records: readonly WALRecord[], what: string, apply: () => void | Promise<void>): Promise<void> {
-    const { account, steps, random, ready } = this.#watch;
-    if (ready !== null) await ready;
+    const { account, steps, random } = this.#watch;
     steps.check();
     this.#judged(() => this.#delivery.check(records));
     account.offer(records, this.#watch.logId());

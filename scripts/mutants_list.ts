@@ -2110,8 +2110,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a store that lacks released records is taken for whole",
     hazard: "H60",
-    edits: edit("src/consume/position.ts", "return lsn < checkpointed && lsn < tail - 1;", "return false;"),
+    edits: edit("src/consume/position.ts", "return lsn < last;", "return false;"),
     tests: [...faults("holds"), "tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a later record in the slot of a released one is taken for it",
+    hazard: "H60",
+    edits: edit("src/consume/feed.ts", "slots.verify(slot, lsn) === SlotState.Record && ", ""),
+    tests: ["tests/beginning_consumers_test.ts"],
   },
   {
     name: "the last consumer to be dropped leaves records that a new one does not get",

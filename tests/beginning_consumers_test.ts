@@ -3,7 +3,8 @@
 
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { consume, type Store, type WAL, WALFullError, type WALRecord, WALStoreError } from "../mod.ts";
-import { CAPACITY, fill, ListStore, openInMemory, range } from "./support/logs.ts";
+import { SimulatedDisk } from "../testing.ts";
+import { CAPACITY, fill, ListStore, openInMemory, openOn, range } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 /** A store that does not say what it has before it is told, or the log is closed. */
@@ -120,4 +121,36 @@ test("an append in a full ring does not wait for a consumer with a limit that ha
   assertEquals(wal.tail, CAPACITY + 1);
   store.answer(0);
   await assertRejects(() => done, WALStoreError, "has released everything before LSN");
+});
+
+test("consumeAsync() accepts a store that lacks released checkpoints only, as long as their slots show it", async () => {
+  const disk = new SimulatedDisk({ seed: 5 });
+  let wal = openOn(disk);
+  wal.checkpoint();
+  wal.truncate(1);
+  fill(wal, 1);
+  {
+    await using _ = consume(wal, new ListStore(), { name: "other", keepRecords: 700 });
+    await wal.flushAsync();
+    await wal.whenApplied();
+  }
+  wal.close();
+  wal = openOn(disk);
+  assertEquals(wal.tail, 2);
+  const store = new AskedStore();
+  store.answer(0);
+  const { done } = consume(wal, store, { name: "ship" });
+  await wal.whenApplied(2, { name: "ship" });
+  assertEquals(store.lsns, [2]);
+  wal.close();
+  await done;
+  wal = openOn(disk);
+  wal.dropConsumer("ship");
+  fill(wal, CAPACITY - wal.length - 1);
+  assertEquals(wal.checkpoint(2), CAPACITY + 1); // in the slot of LSN 1
+  await assertRejects(
+    () => wal.consumeAsync({ applyBatch() {}, appliedLsn: () => 0 }, { name: "ship" }),
+    WALStoreError,
+  );
+  wal.close();
 });

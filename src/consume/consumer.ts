@@ -186,7 +186,7 @@ export class Consumer {
       if (position.logId === log.lineage.logId && position.lsn > log.reachable) log.fork();
       const { loss } = log.standing;
       // Whoever was given up while the store answered has been told so, and must start again.
-      if (loss !== null && (this.#signal.aborted || lacksReleased(position.lsn, log.positions))) throw loss;
+      if (loss !== null && (this.#signal.aborted || lacksReleased(position.lsn, log))) throw loss;
       const refusal = refusalOf(position, log);
       if (refusal !== null) throw refusal;
       if (position.logId === null && position.lsn > 0 && this.#store.appliedLog !== undefined) {

@@ -9,8 +9,10 @@ import { encodedRun, type MarkedRun } from "../engine/encoded_run.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
+import { SlotState } from "../format/record.ts";
+import { slotOf } from "../format/ring.ts";
 import { copyRecords } from "../read/copies.ts";
-import type { LSN, WALRecord } from "../types.ts";
+import { type LSN, OpType, type WALRecord } from "../types.ts";
 import { Alarm, type WakeReason } from "./alarm.ts";
 import type { ConsumableLog } from "./consumer.ts";
 import { ConsumerWatch } from "./consumer_watch.ts";
@@ -65,6 +67,17 @@ export class Feed implements ConsumableLog {
   get reachable(): LSN {
     const { firstLsn, checkpointed, tail } = this.positions;
     return Math.max(firstLsn - 1, this.#reach.handedOut, checkpointed, tail - 1);
+  }
+
+  wasCheckpoint(lsn: LSN): boolean {
+    const { memory, slots } = this.#log;
+    const slot = slotOf(lsn, slots.count);
+    try {
+      memory.makeReadable(lsn, lsn);
+      return slots.verify(slot, lsn) === SlotState.Record && slots.opTypeAt(slot) === OpType.Checkpoint;
+    } catch {
+      return false; // what cannot be read may be anything
+    }
   }
 
   /** All calls to stores of one log have this in common. */

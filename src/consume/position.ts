@@ -32,6 +32,10 @@ export interface PositionedLog {
    * given it, or the caller said by `checkpoint()` or `truncate()` that it is in the store.
    */
   readonly reachable: LSN;
+  /**
+   * True if a released record is still in its slot, and is a checkpoint. Missing if nobody can look.
+   */
+  wasCheckpoint?(lsn: LSN): boolean;
 }
 
 /**
@@ -99,8 +103,13 @@ function refusal({ lsn, logId }: StorePosition, { lineage, positions }: Position
 }
 
 /** True if the log has released records after an LSN that stores are given. */
-export function lacksReleased(lsn: LSN, { tail, checkpointed }: PositionedLog["positions"]): boolean {
-  return lsn < checkpointed && lsn < tail - 1;
+export function lacksReleased(lsn: LSN, log: PositionedLog): boolean {
+  const { tail, checkpointed } = log.positions;
+  if (lsn >= checkpointed) return false;
+  let last = tail - 1;
+  // Checkpoints name also records that are kept, so they do not tell what was released last.
+  while (last > lsn && log.wasCheckpoint?.(last)) last--;
+  return lsn < last;
 }
 
 /**
@@ -127,7 +136,7 @@ export function refusalOf(position: StorePosition, log: PositionedLog): WALStore
         `it was restored or made anew, or the store belongs to another log; open the log that the store belongs to, or ${remedy}`,
     );
   }
-  if (lacksReleased(lsn, log.positions)) {
+  if (lacksReleased(lsn, log)) {
     const forgot = lsn === 0 ? " (it is empty: a store in memory forgets with its process)" : "";
     return refuse(
       `the store has LSN ${lsn}${forgot}, but the log has released everything before LSN ${tail}; ${remedy}`,

@@ -85,7 +85,8 @@ export class HistoryConsumer {
     if (fills && !this.holds && this.store.kind === "exact") this.store.fill(wal.tail - 1);
     this.#tally.met("H26");
     let isBegun = false;
-    const lacks = this.store.isBefore(wal.tail);
+    // If the released records are checkpoints only, the log knows that from their slots alone.
+    const lacks = this.store.appliedLsn < wal.tail - 1;
     const store = this.store.open(() => {
       if (!isBegun && wal.isOpen && !wal.stats().poisoned) this.look(wal, true);
       isBegun = true;

@@ -120,11 +120,6 @@ export class HistoryStore {
     this.appliedLsn = Math.max(this.appliedLsn, this.#model.lastData(through));
   }
 
-  /** True if the store's LSN is that of a record which a log with this tail has released. */
-  isBefore(tail: LSN): boolean {
-    return this.appliedLsn < this.#model.lastData(tail - 1);
-  }
-
   /** A new store. */
   empty(): void {
     this.#unsynced = [];

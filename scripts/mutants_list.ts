@@ -1992,6 +1992,24 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/beginning_consumers_test.ts"],
   },
   {
+    name: "kept records make no room beside a consumer that is behind",
+    hazard: "H31",
+    edits: edit("src/engine/registry.ts", "isKept || least === last ? least : 0", "least === last ? least : 0"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "kept records that end in a batch make no room",
+    hazard: "H31",
+    edits: edit("src/engine/registry.ts", "holds.blockers(through)", "holds.blockers(needed)"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "kept records make room before their consumer could let go of them",
+    hazard: "H60",
+    edits: edit("src/engine/registry.ts", "({ confirmed }) => confirmed === last", "() => true"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "a header does not say who is lost before the next checkpoint",
     hazard: "H60",
     edits: edit(

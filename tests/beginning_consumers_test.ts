@@ -149,7 +149,8 @@ test("consumeAsync() accepts a store that lacks released checkpoints only, as lo
   fill(wal, CAPACITY - wal.length - 1);
   assertEquals(wal.checkpoint(2), CAPACITY + 1); // in the slot of LSN 1
   await assertRejects(
-    () => wal.consumeAsync({ applyBatch() {}, appliedLsn: () => 0 }, { name: "ship" }),
+    () =>
+      wal.consumeAsync({ applyBatch() {}, appliedLsn: () => 0 }, { name: "ship", signal: AbortSignal.timeout(2000) }),
     WALStoreError,
   );
   wal.close();

@@ -1,5 +1,5 @@
-// Several consumers, each with a name: what each is given, what it holds, who is told (H27, H59,
-// H60).
+// Several consumers, each with a name: what each is given, what it holds, who is told (H27, H31,
+// H59, H60).
 
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import {
@@ -469,6 +469,41 @@ test("keepRecords keeps what the store has, until an append needs the room", asy
   await wal.batchInsert(Array.from({ length: CAPACITY - 10 }, () => [1, 2, 3, 4]));
   await wal.whenApplied();
   assert(consumption.applied >= wal.head - 2);
+});
+
+test("kept records make room also beside a stopped consumer that lacks newer ones", async () => {
+  // All of the first batch is kept, or half of it.
+  for (const keepRecords of [CAPACITY, CAPACITY - 50]) {
+    await using wal = openInMemory({ fullTimeoutMs: 2000 });
+    await using _ = consume(wal, new SavingStore(), { name: "ship", keepRecords, pollIntervalMs: 1 });
+    wal.batchInsertSync(Array.from({ length: 100 }, () => [1, 2, 3, 4]));
+    await catchUp(wal, new ListStore(), { name: "stopped" });
+    fill(wal, CAPACITY - wal.length);
+    await wal.whenApplied(undefined, { name: "ship" });
+    assertEquals(wal.tail, 1);
+    await wal.logInsert(1, 2, 3, 4);
+    assertEquals(wal.tail, 101);
+  }
+});
+
+test("kept records stay while their consumer can still let go of them", async () => {
+  await using wal = openInMemory();
+  const gate = Promise.withResolvers<void>();
+  const store = {
+    applyBatch: (records: readonly WALRecord[]) => records[0]!.lsn > 10 ? gate.promise : undefined,
+    appliedLsn: () => 0,
+  };
+  await using _ = consume(wal, store, { name: "ship", keepRecords: 100, pollIntervalMs: 1 });
+  fill(wal, 10);
+  await wal.flushAsync();
+  await wal.whenApplied(10);
+  await until(() => consumer(wal, "ship").position === 10);
+  fill(wal, CAPACITY - wal.length);
+  const inserted = wal.logInsert(1, 2, 3, 4);
+  assertEquals([wal.tail, wal.stats().waiting], [1, 1]);
+  gate.resolve();
+  await inserted;
+  assert(wal.tail > 1 && wal.length >= 100);
 });
 
 test("a consumer that is too far behind is lost, and the ring is not full", async () => {

@@ -112,10 +112,15 @@ export class Registry {
         maxLagRecords > 0 && last + count - applied > (isCatchingUp ? capacity : Math.min(maxLagRecords, capacity))
       ),
     );
-    const least = holds.least();
-    const confirmed = least === null ? durable : least.confirmed === last ? last : 0;
+    const least = holds.least()?.confirmed;
+    if (positions.tail > needed || needed > (least ?? durable)) return positions.tail > needed;
+    const through = this.#releases.endOfBatch(needed);
+    const blockers = holds.blockers(through);
+    // Their stores have everything, so they let go of nothing by going on.
+    const isKept = blockers.length > 0 && blockers.every(({ confirmed }) => confirmed === last);
+    const confirmed = least === undefined ? durable : isKept || least === last ? least : 0;
     const limit = Math.min(confirmed, ...holds.beginning.map(({ releasable }) => releasable));
-    if (positions.tail <= needed && needed <= limit) this.#releases.releaseAtLeast(needed, limit);
+    if (through <= limit) this.#releases.releaseAtLeast(through, limit);
     return positions.tail > needed;
   }
 

@@ -107,17 +107,21 @@ export class Releases {
     this.release(isBehind ? { through: given, given } : confirmation);
   }
 
+  /** Where the batch of a record ends. Reads records, which may throw. */
+  endOfBatch(lsn: LSN): LSN {
+    while (this.#slots.batchGoesOn(this.#parts.memory.verified(lsn))) lsn++;
+    return lsn;
+  }
+
   /**
-   * Releases records up to an LSN as whole batches, and some more, so that not every append needs
-   * a header.
+   * Releases records up to the end of a batch, and some more whole batches, so that not every append
+   * needs a header.
    */
-  releaseAtLeast(needed: LSN, limit: LSN): void {
-    const { memory } = this.#parts;
+  releaseAtLeast(end: LSN, limit: LSN): void {
     const { tail, capacity } = this.#positions;
-    let through = lastWhole(memory, Math.min(limit, Math.max(needed, tail - 1 + Math.floor(capacity / RELEASED_PART))));
-    if (through < needed) through = needed;
-    while (this.#slots.batchGoesOn(memory.verified(through))) through++;
-    assert(through <= limit, "a batch is durable as a whole");
+    const wanted = Math.max(end, tail - 1 + Math.floor(capacity / RELEASED_PART));
+    const through = lastWhole(this.#parts.memory, Math.min(limit, wanted));
+    assert(through >= end, "a batch that ends is released as a whole");
     const confirmation = this.confirmation(through);
     this.note(confirmation);
     this.release(confirmation);

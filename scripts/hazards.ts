@@ -532,7 +532,7 @@ export const HAZARDS: readonly Hazard[] = [
         "logInsert() waits for no room that a consumer has made by beginning, though its sync() fails",
       ],
       "named_consumers_test.ts": [
-        "kept records make room also beside a stopped consumer that lacks newer ones",
+        "keepRecords makes room also beside a stopped consumer that lacks newer records",
       ],
     },
   },
@@ -1064,7 +1064,7 @@ export const HAZARDS: readonly Hazard[] = [
         "WAL releases nothing that a registered consumer lacks, in random lives with crashes at any call",
       ],
       "named_consumers_test.ts": [
-        "kept records stay while their consumer can still let go of them",
+        "keepRecords holds while its consumer can still let go of records",
         "a consumer that is too far behind is lost, and the ring is not full",
         "a lost consumer that runs ends with WALConsumerLostError",
         "a lost consumer is accepted when its store was filled again",

@@ -471,7 +471,7 @@ test("keepRecords keeps what the store has, until an append needs the room", asy
   assert(consumption.applied >= wal.head - 2);
 });
 
-test("kept records make room also beside a stopped consumer that lacks newer ones", async () => {
+test("keepRecords makes room also beside a stopped consumer that lacks newer records", async () => {
   // All of the first batch is kept, or half of it.
   for (const keepRecords of [CAPACITY, CAPACITY - 50]) {
     await using wal = openInMemory({ fullTimeoutMs: 2000 });
@@ -486,7 +486,7 @@ test("kept records make room also beside a stopped consumer that lacks newer one
   }
 });
 
-test("kept records stay while their consumer can still let go of them", async () => {
+test("keepRecords holds while its consumer can still let go of records", async () => {
   await using wal = openInMemory();
   const gate = Promise.withResolvers<void>();
   const store = {

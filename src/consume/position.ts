@@ -33,7 +33,8 @@ export interface PositionedLog {
    */
   readonly reachable: LSN;
   /**
-   * True if a released record is still in its slot, and is a checkpoint. Missing if nobody can look.
+   * True if a released record is still in its slot, and is a checkpoint. Missing if nobody can
+   * look.
    */
   wasCheckpoint?(lsn: LSN): boolean;
 }

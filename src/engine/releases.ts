@@ -114,8 +114,8 @@ export class Releases {
   }
 
   /**
-   * Releases records up to the end of a batch, and some more whole batches, so that not every append
-   * needs a header.
+   * Releases records up to the end of a batch, and some more whole batches, so that not every
+   * append needs a header.
    */
   releaseAtLeast(end: LSN, limit: LSN): void {
     const { tail, capacity } = this.#positions;

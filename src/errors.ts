@@ -395,7 +395,7 @@ export class WALConsumerLostError extends WALError {
     super(
       "CONSUMER_LOST",
       `Cannot consume the log: ${subject} was too far behind at LSN ${position}, and the log has given it up; ` +
-        `fill its store again from a backup, up to LSN ${tail - 1} or later, or drop the consumer`,
+        `fill its store again, up to LSN ${tail - 1} or later, or drop the consumer`,
     );
     this.consumer = consumer;
     this.position = position;

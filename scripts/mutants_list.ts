@@ -2004,6 +2004,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "a consumer that lacks the end of a batch is in nobody's way",
+    hazard: "H31",
+    edits: edit("src/consume/consumers.ts", "return holds.blockers(end);", "return holds.blockers(through);"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "kept records make room before their consumer could let go of them",
     hazard: "H60",
     edits: edit("src/engine/registry.ts", "({ confirmed }) => confirmed === last", "() => true"),

@@ -506,6 +506,22 @@ test("keepRecords holds while its consumer can still let go of records", async (
   assert(wal.tail > 1 && wal.length >= 100);
 });
 
+test("logInsert() is refused in a full ring where a stopped consumer lacks the end of a batch", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 2000 });
+  await using _ = consume(wal, new SavingStore(), { name: "ship", pollIntervalMs: 1 });
+  let left = 49;
+  const insert = () => {
+    if (left-- === 0) throw new Error("no more");
+  };
+  const stopped = consume(wal, { insert, delete() {}, deleteValue() {} }, { name: "stopped" });
+  wal.batchInsertSync(Array.from({ length: 100 }, () => [1, 2, 3, 4]));
+  await assertRejects(() => stopped.done, Error, "no more");
+  fill(wal, CAPACITY - wal.length);
+  await wal.whenApplied(undefined, { name: "ship" });
+  const { consumer: name, message } = await assertRejects(() => wal.logInsert(1, 2, 3, 4), WALFullError);
+  assertEquals([name, message.includes("after 2000 ms")], ["stopped", false]);
+});
+
 test("a consumer that is too far behind is lost, and the ring is not full", async () => {
   await using wal = openInMemory();
   fill(wal, 4);

@@ -62,11 +62,11 @@ export class Consumers implements RoomMaker {
   }
 
   canRelease(through: LSN): boolean {
-    return this.isRunning && this.#log.holds.blockers(through).every(({ name }) => this.runs(name));
+    return this.isRunning && blockersOf(this.#log, through).every(({ name }) => this.runs(name));
   }
 
   blame(through: LSN): Blame {
-    const blockers = this.#log.holds.blockers(through);
+    const blockers = blockersOf(this.#log, through);
     const hold = blockers.find(({ name }) => !this.runs(name)) ?? blockers[0];
     if (hold === undefined) return { ...this.latest.feed.watch.blame(), holder: null };
     const lagRecords = this.#log.positions.last - hold.applied;
@@ -192,4 +192,16 @@ export class Consumers implements RoomMaker {
     this.#runners.set(name, kept);
     return kept;
   }
+}
+
+/**
+ * The consumers that hold records up to an LSN, or the rest of its batch, which is released as a
+ * whole.
+ */
+function blockersOf({ memory, slots, positions: { tail, last }, holds }: EngineParts, through: LSN): readonly Hold[] {
+  let end = through;
+  try {
+    while (end >= tail && end < last && slots.batchGoesOn(memory.readable(end))) end++;
+  } catch { /* records that cannot be read are released by nobody */ }
+  return holds.blockers(end);
 }

@@ -42,6 +42,8 @@ export class HistoryConsumer {
   #isLost = false;
   /** The tail when it was registered. */
   #floor: LSN = 1;
+  /** The highest position it had. A store that begins again does not know of checkpoints. */
+  #furthest: LSN = 0;
   #stop: AbortController | null = null;
   /** Resolves when it has ended. */
   ended: Promise<void> = Promise.resolve();
@@ -145,6 +147,7 @@ export class HistoryConsumer {
       throw new BrokenPromiseError("G11", `dropConsumer() does not know ${this.#name} (H59)`);
     }
     this.#isRegistered = this.#isLost = this.#isUnsure = false;
+    this.#furthest = 0;
     if (empties) this.store.empty();
   }
 
@@ -204,7 +207,8 @@ export class HistoryConsumer {
         `${this.#name} is at LSN ${position}, and its store lacks ${recordText(lacked)}`,
       );
     }
-    const kept = position - Math.min(this.plan.keepRecords, MOST_KEPT);
+    this.#furthest = Math.max(this.#furthest, position);
+    const kept = this.#furthest - Math.min(this.plan.keepRecords, MOST_KEPT);
     if (wal.tail - 1 <= Math.max(kept, this.#floor - 1)) return;
     throw new BrokenPromiseError("G11", `the tail is ${wal.tail}, ${this.#name} is at LSN ${position}`);
   }

@@ -119,7 +119,7 @@ test("WAL.open() leaves no temporary name when power fails or the process dies a
 });
 
 const NOT_MEANT: Record<string, string> = {
-  "": "null for a log in memory",
+  "": "it is empty; give",
   ":memory:": "null for a log in memory",
   "file:///tmp/log": "new URL",
   "FILE:log": "new URL",

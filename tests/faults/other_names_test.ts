@@ -120,7 +120,7 @@ test("WAL.open() leaves no temporary name when power fails or the process dies a
 
 const NOT_MEANT: Record<string, string> = {
   "": "it is empty; give",
-  ":memory:": "null for a log in memory",
+  ":memory:": "for a file of this name",
   "file:///tmp/log": "new URL",
   "FILE:log": "new URL",
   "file::memory:?cache=shared": "new URL",

@@ -294,7 +294,9 @@ class Run {
     const isRefused = binding.some(({ position, keepRecords }) =>
       through > position || (step.do === "truncate" && through > position - keepRecords && through >= wal.tail)
     );
-    const unnamed = consumers.find(({ plan, isRunning }) => plan.name === "" && !isRunning);
+    // The log knows first that a consumer has ended.
+    const hasEnded = holding.includes("") && !binding.some(({ name }) => name === "");
+    const unnamed = consumers.find(({ plan, isRunning }) => plan.name === "" && (hasEnded || !isRunning));
     try {
       if (step.do === "truncate") wal.truncate(through);
       else wal.checkpoint(through);

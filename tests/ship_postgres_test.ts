@@ -449,8 +449,10 @@ test("shipTo() is refused if the log has released what the server has lost", asy
   for (const from of [0, 10]) {
     await fill(wal, 10, from);
     await hasShipped(reader(target), wal);
-    await eventually(() => wal.tail > from + 10, "the release");
   }
+  const { rows: [left] } = await target.client.query(`SELECT last_lsn FROM ${quotedName(target)} WHERE place = 2`, []);
+  // Of these, a few may be checkpoints.
+  await eventually(() => wal.tail - 1 > Number(left!["last_lsn"]) + 5, "the release of what the server loses");
   await run(target, "DELETE FROM T WHERE place > 2");
   await fill(wal, 1, 20);
   await assertRejects(() => shipping.done, WALStoreError, "released");

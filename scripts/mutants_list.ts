@@ -429,8 +429,8 @@ export const MUTANTS: readonly Mutant[] = [
       ),
       ...edit(
         "src/consume/feed.ts",
-        "const { durable } = positions;\n  let last",
-        "const durable = positions.last;\n  let last",
+        "const { durable } = positions;\n  const last",
+        "const durable = positions.last;\n  const last",
       ),
     ],
     tests: faults("consumer_crash", "histories"),

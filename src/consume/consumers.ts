@@ -4,6 +4,7 @@
 import type { TakenConsumer } from "../arguments/consumer.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Hold } from "../engine/holds.ts";
+import { endOfBatch } from "../engine/ring_memory.ts";
 import type { Blame, RoomMaker } from "../engine/waiting_room.ts";
 import { WALClosedError, WALConsumerLostError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
@@ -198,10 +199,10 @@ export class Consumers implements RoomMaker {
  * The consumers that hold records up to an LSN, or the rest of its batch, which is released as a
  * whole.
  */
-function blockersOf({ memory, slots, positions: { tail, last }, holds }: EngineParts, through: LSN): readonly Hold[] {
+function blockersOf({ memory, positions: { tail, last }, holds }: EngineParts, through: LSN): readonly Hold[] {
   let end = through;
   try {
-    while (end >= tail && end < last && slots.batchGoesOn(memory.readable(end))) end++;
+    if (through >= tail) end = endOfBatch(memory, through, last);
   } catch { /* records that cannot be read are released by nobody */ }
   return holds.blockers(end);
 }

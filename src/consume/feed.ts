@@ -8,6 +8,7 @@ import type { Bounds } from "../engine/holds.ts";
 import { encodedRun, type MarkedRun } from "../engine/encoded_run.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
+import { endOfBatch } from "../engine/ring_memory.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
 import { SlotState } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
@@ -175,10 +176,9 @@ async function giveWay(feed: Feed, { holds, commit }: EngineParts): Promise<void
 }
 
 /** Where a run of about `count` records ends, with a whole batch. */
-function endOfRun({ health, memory, slots, positions }: EngineParts, first: LSN, count: number): LSN {
+function endOfRun({ health, memory, positions }: EngineParts, first: LSN, count: number): LSN {
   health.mustBeGood("consume");
   const { durable } = positions;
-  let last = Math.min(durable, first + count - 1);
-  while (last < durable && slots.batchGoesOn(memory.readable(last))) last++;
-  return last;
+  const last = Math.min(durable, first + count - 1);
+  return endOfBatch(memory, last, durable);
 }

@@ -225,3 +225,10 @@ export function lastWhole(memory: RingMemory, through: LSN): LSN {
   while (last >= tail && slots.batchGoesOn(memory.verified(last))) last--;
   return last;
 }
+
+/** The record up to `last` that ends the batch of a record. None of them is verified. */
+export function endOfBatch(memory: RingMemory, lsn: LSN, last: LSN): LSN {
+  const slots = memory.slots();
+  while (lsn < last && slots.batchGoesOn(memory.readable(lsn))) lsn++;
+  return lsn;
+}

@@ -5,13 +5,16 @@ import type { LiveFile } from "../../ffi/live_file.ts";
 import type { Region, Storage } from "../../ffi/region.ts";
 import type { Header } from "../format/header.ts";
 import { LIVE_BYTES } from "../format/layout.ts";
-import { isLiveFile, markOf, newLiveBlock, writeLiveBlock } from "../format/live_block.ts";
+import { type HeaderMark, isLiveFile, markOf, newLiveBlock, writeLiveBlock } from "../format/live_block.ts";
 import type { Positions } from "./positions.ts";
 import { QuietTimer } from "./quiet_timer.ts";
 
 /** The file is written at most this often … */
 const LEAST_MS = 1;
-/** … and looked for this often, in case somebody removed or replaced it. */
+/** … or this often while there are more commits than that between two writes, which take their time. */
+const BUSY_MS = 2;
+const BUSY_COMMITS = 4;
+/** The file is looked for this often, in case somebody removed or replaced it. */
 const LOOK_MS = 1000;
 
 /** What a publisher needs of its log. */
@@ -29,6 +32,12 @@ export class Publisher {
   readonly #block: Uint8Array;
   readonly #timer = new QuietTimer();
   #file: LiveFile | null = null;
+  /** Of the header of the last write. */
+  #mark: HeaderMark;
+  /** Since the last write. */
+  #commits = 0;
+  /** From the last write to the next one, at least. */
+  #restMs = LEAST_MS;
   #writtenMs = -Infinity;
   #lookedMs = -Infinity;
   /** What an operator should know; null for nothing. */
@@ -39,14 +48,16 @@ export class Publisher {
     this.#log = log;
     this.#open = open;
     this.#block = newLiveBlock(log.header.latest.logId);
+    this.#mark = this.#readMark();
     this.#write(log.nowMs());
   }
 
   /** Says what is durable now, or soon if the file was just written. */
   publish(): void {
+    this.#commits++;
     if (this.#timer.isSet) return;
     const nowMs = this.#log.nowMs();
-    const leftMs = this.#writtenMs + LEAST_MS - nowMs;
+    const leftMs = this.#writtenMs + this.#restMs - nowMs;
     if (leftMs <= 0) this.#write(nowMs);
     else this.#timer.set(leftMs, () => this.#write(this.#log.nowMs()));
   }
@@ -60,17 +71,24 @@ export class Publisher {
 
   #write(nowMs: number): void {
     this.#writtenMs = nowMs;
+    this.#restMs = this.#commits > BUSY_COMMITS ? BUSY_MS : LEAST_MS;
+    this.#commits = 0;
     try {
       if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
       if (this.#file === null) return;
-      const { header, memory, positions } = this.#log;
-      const mark = markOf(memory.region.memory.bytes(), header.latest);
-      writeLiveBlock(this.#block, mark, positions.head, positions.durable);
+      const { header, positions } = this.#log;
+      if (this.#mark.writeCounter !== header.latest.writeCounter) this.#mark = this.#readMark();
+      writeLiveBlock(this.#block, this.#mark, positions.head, positions.durable);
       this.#file.write(this.#block);
       this.warning = null;
     } catch (error) {
       this.warning = `Followers are not told of commits, and have to poll: ${(error as Error).message}`;
     }
+  }
+
+  #readMark(): HeaderMark {
+    const { header, memory } = this.#log;
+    return markOf(memory.region.memory.bytes(), header.latest);
   }
 
   #look(nowMs: number): void {

@@ -21,6 +21,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   fillShardsAndDie: async () => (await import("./workloads/shards.ts")).fillShardsAndDie,
   fillPeer: async () => (await import("./workloads/fill_peer.ts")).fillPeer,
   followBacklog: async () => (await import("./workloads/following.ts")).followBacklog,
+  liveFile: async () => (await import("./workloads/live_file.ts")).liveFile,
   manyLogs: async () => (await import("./workloads/many_logs.ts")).manyLogs,
   manyWriters: async () => (await import("./workloads/many_writers.ts")).manyWriters,
   oneShard: async () => (await import("./workloads/shards.ts")).oneShard,

@@ -53,7 +53,7 @@ export function makeContests(options: ContestOptions): readonly Contest[] {
     figures(),
     backlog(options),
     doorbell(),
-    ...(options.quick ? [256] : [1, 16, 256]).map(followed),
+    ...(options.quick ? [256] : [1, 16, 256, 4096]).map(followed),
   ];
 }
 
@@ -346,7 +346,11 @@ function followed(writers: number): Contest {
   const entry = (system: string): Entrant => ({ label: system, workload, system, parameter: writers });
   return {
     id: `W15 ${writers}`,
-    title: `${writers} writer${writers === 1 ? "" : "s"}, without followers: true, with it, and with a follower`,
-    entrants: [entry("wal"), entry("wal-live"), entry("wal-followers")],
+    title: `${writers} writer${writers === 1 ? "" : "s"}, with followers: true and no follower, and with a follower`,
+    entrants: [
+      { label: "followers: true", workload: "liveFile", system: "wal", parameter: writers },
+      entry("wal"),
+      entry("wal-followers"),
+    ],
   };
 }

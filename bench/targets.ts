@@ -156,9 +156,16 @@ export function makeTargets(runtime: string): readonly Target[] {
       metric: "p50Us",
       atMost: 500,
     })),
-    ...["wal-live", "wal-followers"].flatMap((label) =>
-      [1, 16, 256].map((writers) => rate(`W15 ${writers}`, "wal", 0.98, "opsPerSecond", label))
-    ),
+    ...[1, 16, 256, 4096].flatMap((writers): Target[] => [
+      {
+        contest: `W15 ${writers}`,
+        what: "followers: true ÷ without it",
+        label: "followers: true",
+        metric: "share",
+        atLeast: 0.98,
+      },
+      rate(`W15 ${writers}`, "wal", 0.98, "opsPerSecond", "wal-followers"),
+    ]),
     { contest: "W9", what: "killed 64 MiB, ms", label: "killed 64 MiB", metric: "openMs", atMost: 1000 },
   ];
 }

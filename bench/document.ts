@@ -133,6 +133,7 @@ export function makeDocuments(): Readonly<Record<string, string>> {
     "docs/followers.md": withTables("docs/followers.md", { doorbell: doorbellTable(results) }),
     "docs/shipping.md": withTables("docs/shipping.md", {
       jetstream: shippingTable("jetstream"),
+      "jetstream-2.15": shippingTable("jetstream-2.15"),
       postgres: shippingTable("postgres"),
     }),
     "README.md": withTables("README.md", { workloads: workloadsTable(results, short) }),

@@ -5,9 +5,11 @@
 //   bun bench/ship/main.ts jetstream
 //   bun bench/ship/main.ts postgres --dir /mnt/disk
 //   bun bench/ship/main.ts jetstream --quick
+//   bun bench/ship/main.ts jetstream --as jetstream-2.15
 //
-// It writes what it has found of the engine into bench/results/ship-<runtime>.json, but not with
-// --quick. `bench/ship/plots.ts` draws it, and `bench/document.ts` puts it into docs/shipping.md.
+// It writes what it has found of the engine into bench/results/ship-<runtime>.json, under the name
+// of the engine or another one, but not with --quick. The server is the one that PATH leads to.
+// `bench/ship/plots.ts` draws it, and `bench/document.ts` puts it into docs/shipping.md.
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
@@ -168,7 +170,7 @@ async function main(): Promise<void> {
   const { values, positionals: [name] } = parseArgs({
     args: process.argv.slice(2),
     allowPositionals: true,
-    options: { quick: { type: "boolean", default: false }, dir: { type: "string" } },
+    options: { quick: { type: "boolean", default: false }, dir: { type: "string" }, as: { type: "string" } },
   });
   if (!isEngine(name)) throw new TypeError(`Name one of ${Object.keys(ENGINES).join(", ")}`);
   using work = makeWorkDirectory(values.dir);
@@ -182,7 +184,7 @@ async function main(): Promise<void> {
   if (values.quick) return;
   const path = new URL(`../results/ship-${machine.runtime}.json`, import.meta.url);
   const others = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : {};
-  writeFileSync(path, `${JSON.stringify({ ...others, [name]: found }, null, 2)}\n`);
+  writeFileSync(path, `${JSON.stringify({ ...others, [values.as ?? name]: found }, null, 2)}\n`);
 }
 
 function isEngine(name: string | undefined): name is EngineName {

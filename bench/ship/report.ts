@@ -6,25 +6,25 @@ import { table } from "../../scripts/markdown.ts";
 import { PROJECT } from "../../scripts/tools.ts";
 import { QUANTILES } from "../measure.ts";
 import { format } from "../report.ts";
-import type { EngineName, EngineResult, ShipResult } from "./results.ts";
+import type { EngineResult, ResultName, ShipResult } from "./results.ts";
 
 /** The runtimes, by their names in tables. */
 const RUNTIMES = { deno: "Deno", bun: "Bun", node: "Node" };
 
-/** What was measured of an engine, by the names of the runtimes. */
-export function resultsOf(engine: EngineName): ReadonlyMap<string, EngineResult> {
+/** What was measured of a server, by the names of the runtimes. */
+export function resultsOf(name: ResultName): ReadonlyMap<string, EngineResult> {
   return new Map(
-    Object.entries(RUNTIMES).flatMap(([runtime, name]) => {
+    Object.entries(RUNTIMES).flatMap(([runtime, shown]) => {
       const path = join(PROJECT, `bench/results/ship-${runtime}.json`);
       if (!existsSync(path)) return [];
-      return [[name, (JSON.parse(readFileSync(path, "utf8")) as ShipResult)[engine]] as const];
+      return [[shown, (JSON.parse(readFileSync(path, "utf8")) as ShipResult)[name]] as const];
     }),
   );
 }
 
-/** One engine's table: a column for each runtime. */
-export function shippingTable(engine: EngineName): string {
-  const results = resultsOf(engine);
+/** One server's table: a column for each runtime. */
+export function shippingTable(name: ResultName): string {
+  const results = resultsOf(name);
   const row = (what: string, of: (result: EngineResult) => string) => [what, ...[...results.values()].map(of)];
   const [first] = results.values();
   const throughput = first!.throughput.flatMap(({ inFlight, loops }, index) => [

@@ -35,5 +35,8 @@ export interface EngineResult {
   readonly memoryMiB: readonly number[];
 }
 
+/** What was measured of servers, by the names that results are kept under. */
+export type ResultName = EngineName | "jetstream-2.15";
+
 /** The results of one runtime. */
-export type ShipResult = { readonly [Engine in EngineName]: EngineResult };
+export type ShipResult = { readonly [Name in ResultName]: EngineResult };

@@ -11,7 +11,7 @@ import { QuietTimer } from "./quiet_timer.ts";
 
 /** The file is written at most this often … */
 const LEAST_MS = 1;
-/** … or this often while there are more commits than that between two writes, which take their time. */
+/** … or this often after more commits than that in between, whose time a write takes. */
 const BUSY_MS = 2;
 const BUSY_COMMITS = 4;
 /** The file is looked for this often, in case somebody removed or replaced it. */

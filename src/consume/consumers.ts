@@ -4,7 +4,6 @@
 import type { TakenConsumer } from "../arguments/consumer.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Hold } from "../engine/holds.ts";
-import { endOfBatch } from "../engine/ring_memory.ts";
 import type { Blame, RoomMaker } from "../engine/waiting_room.ts";
 import { WALClosedError, WALConsumerLostError, WALConsumingError } from "../errors.ts";
 import type { LSN } from "../types.ts";
@@ -63,11 +62,11 @@ export class Consumers implements RoomMaker {
   }
 
   canRelease(through: LSN): boolean {
-    return this.isRunning && blockersOf(this.#log, through).every(({ name }) => this.runs(name));
+    return this.isRunning && this.#log.holds.blockers(through).every(({ name }) => this.runs(name));
   }
 
   blame(through: LSN): Blame {
-    const blockers = blockersOf(this.#log, through);
+    const blockers = this.#log.holds.blockers(through);
     const hold = blockers.find(({ name }) => !this.runs(name)) ?? blockers[0];
     if (hold === undefined) return { ...this.latest.feed.watch.blame(), holder: null };
     const lagRecords = this.#log.positions.last - hold.applied;
@@ -193,16 +192,4 @@ export class Consumers implements RoomMaker {
     this.#runners.set(name, kept);
     return kept;
   }
-}
-
-/**
- * The consumers that hold records up to an LSN, or the rest of its batch, which is released as a
- * whole.
- */
-function blockersOf({ memory, positions: { tail, last }, holds }: EngineParts, through: LSN): readonly Hold[] {
-  let end = through;
-  try {
-    if (through >= tail) end = endOfBatch(memory, through, last);
-  } catch { /* records that cannot be read are released by nobody */ }
-  return holds.blockers(end);
 }

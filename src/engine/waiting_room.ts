@@ -10,6 +10,7 @@ import type { GroupCommit } from "./group_commit.ts";
 import type { Health } from "./health.ts";
 import type { Hold } from "./holds.ts";
 import type { Positions } from "./positions.ts";
+import { endOfBatch, type RingMemory } from "./ring_memory.ts";
 import { WaitingLine } from "./waiting_line.ts";
 
 /** Who holds the records without whose release there is no room. */
@@ -45,6 +46,7 @@ export interface RoomMaker {
 export interface WaitingParts {
   readonly positions: Positions;
   readonly health: Health;
+  readonly memory: RingMemory;
   readonly commit: GroupCommit;
   /** Measures how long appends wait. */
   nowMs(): number;
@@ -53,6 +55,7 @@ export interface WaitingParts {
 /** The waiting appends of one open log. */
 export class WaitingRoom {
   readonly #positions: Positions;
+  readonly #memory: RingMemory;
   readonly #commit: GroupCommit;
   readonly #counts: Counts;
   readonly #events: Events;
@@ -64,11 +67,14 @@ export class WaitingRoom {
   #isAhead = false;
   /** Since when appends wait. */
   #sinceMs = 0;
+  /** The records of a batch, from the one on that was last asked for. */
+  #batch = { first: 0, end: -1 };
 
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
   constructor(parts: WaitingParts, maker: RoomMaker, timeoutMs: number) {
     const { counts, events } = parts.health;
     this.#positions = parts.positions;
+    this.#memory = parts.memory;
     this.#commit = parts.commit;
     this.#counts = counts;
     this.#events = events;
@@ -153,9 +159,21 @@ export class WaitingRoom {
     this.#line.rejectAll((count) => this.fullError(count, ""));
   }
 
-  /** The newest record that must be released before `count` records can be appended. */
+  /**
+   * The newest record that must be released before `count` records can be appended. Batches are
+   * released as a whole, and may be long. Each append that waits asks for the end of the same one.
+   */
   #inTheWay(count: number): LSN {
-    return this.#positions.last + count - this.#positions.capacity;
+    const { tail, last, capacity } = this.#positions;
+    const lsn = last + count - capacity;
+    if (lsn < tail) return lsn;
+    const isKnown = lsn >= this.#batch.first && lsn <= this.#batch.end;
+    try {
+      if (!isKnown) this.#batch = { first: lsn, end: endOfBatch(this.#memory, lsn, last) };
+      return this.#batch.end;
+    } catch {
+      return lsn; // records that cannot be read are released by nobody
+    }
   }
 
   /** Rejects all waiting appends with one error. */

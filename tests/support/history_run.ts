@@ -297,17 +297,15 @@ class Run {
     // The log knows first that a consumer has ended.
     const hasEnded = holding.includes("") && !binding.some(({ name }) => name === "");
     const unnamed = consumers.find(({ plan, isRunning }) => plan.name === "" && (hasEnded || !isRunning));
-    // A checkpoint that no consumer binds says again what was said before.
-    const said = step.do === "checkpoint" && binding.length === 0 ? this.#model.released : through;
     try {
       if (step.do === "truncate") wal.truncate(through);
       else wal.checkpoint(through);
     } catch (error) {
       if (error instanceof RangeError && isRefused) return;
-      if (!(error instanceof WALFullError)) unnamed?.standFor(said);
+      if (!(error instanceof WALFullError)) unnamed?.standFor(through);
       throw error;
     }
-    unnamed?.standFor(said);
+    unnamed?.standFor(through);
     if (isRefused) throw new BrokenPromiseError("G11", `${step.do}() passes a consumer, to LSN ${through} (H59)`);
   }
 

@@ -1986,6 +1986,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/beginning_consumers_test.ts"],
   },
   {
+    name: "a caller's checkpoint says of the unnamed consumer what a lost one had",
+    hazard: "H59",
+    edits: edit(
+      "src/engine/retention.ts",
+      "this.#parts.holds.releasable(positions.checkpointed)",
+      "positions.checkpointed",
+    ),
+    tests: faults("holds"),
+  },
+  {
     name: "a consumer that ends before it begins keeps records for ever",
     hazard: "H59",
     edits: edit("src/consume/consumers.ts", "      this.#log.retention.ended(name);\n", ""),

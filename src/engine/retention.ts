@@ -127,9 +127,8 @@ export class Retention {
     health.mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
     this.#checkConfirmable(appliedThrough, positions.last, "appended");
-    // The store of a consumer may have less than an earlier checkpoint says.
-    const isBound = this.#binding.length > 0;
-    const through = isBound ? appliedThrough : Math.max(appliedThrough, positions.checkpointed);
+    // An earlier checkpoint may say more, but not of the store of a consumer that is registered now.
+    const through = Math.max(appliedThrough, this.#parts.holds.releasable(positions.checkpointed));
     commit.flush();
     const confirmation = this.#releases.confirmation(through);
     const isFull = positions.head - positions.settledTail === positions.capacity;

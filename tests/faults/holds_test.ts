@@ -401,6 +401,33 @@ test("the checkpoints of several consumers do not wake each other for ever", asy
   assert(checkpoints <= 5, `${checkpoints} checkpoints for 5 bursts`);
 });
 
+test("checkpoint() says of the unnamed consumer only what its caller says, although a lost consumer had more", async () => {
+  using wal = openInMemory();
+  fill(wal, 20);
+  const search = consume(wal, new Kept(true).store, { name: "search", maxLagRecords: 100, keepRecords: 100 });
+  await wal.whenApplied();
+  await search.stop();
+  fill(wal, 200);
+  await wal.flushAsync();
+  const kept = new Kept(false);
+  let isFailing = true;
+  const store: Store = {
+    applyBatch(records, run) {
+      if (isFailing) throw new Error("not yet");
+      return kept.store.applyBatch!(records, run);
+    },
+  };
+  await assertRejects(() => wal.consumeAsync(store), Error, "not yet");
+  assertEquals(wal.stats().consumers.map(({ name, lost }) => [name, lost]), [["search", true], ["", false]]);
+  assertEquals(wal.tail, 1);
+  wal.checkpoint(3);
+  isFailing = false;
+  const consumption = consume(wal, store);
+  await wal.whenApplied();
+  await consumption.stop();
+  assertEquals(kept.lsns.slice(0, 2), [4, 5]);
+});
+
 /** Resolves when nothing was written for a while. Rejects if that never happens. */
 async function settled(wal: WAL): Promise<void> {
   const figures = () => `${wal.head} ${wal.stats().headerSyncs}`;

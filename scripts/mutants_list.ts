@@ -2016,7 +2016,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a consumer that lacks the end of a batch is in nobody's way",
     hazard: "H31",
-    edits: edit("src/consume/consumers.ts", "return holds.blockers(end);", "return holds.blockers(through);"),
+    edits: edit("src/engine/waiting_room.ts", "return this.#batch.end;", "return lsn;"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

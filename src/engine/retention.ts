@@ -127,7 +127,7 @@ export class Retention {
     health.mustBeGood("write a checkpoint");
     checkLsn(appliedThrough, "appliedThrough");
     this.#checkConfirmable(appliedThrough, positions.last, "appended");
-    // An earlier checkpoint may say more, but not of the store of a consumer that is registered now.
+    // An earlier checkpoint may say more, but not of the store of a consumer that is registered.
     const through = Math.max(appliedThrough, this.#parts.holds.releasable(positions.checkpointed));
     commit.flush();
     const confirmation = this.#releases.confirmation(through);

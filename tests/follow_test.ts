@@ -5,6 +5,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";
 import {
   type Follower,
+  type RecordRange,
   WAL,
   WALClosedError,
   WALCorruptError,
@@ -191,6 +192,21 @@ test("records() of a follower throws WALCorruptError for a durable record that i
   assertThrows(() => follower.verify(), WALCorruptError);
   assertThrows(() => follower.backup(directory.join("copy")), WALCorruptError);
   assertEquals(fs.existsSync(directory.join("copy")), false);
+});
+
+test("records() of a follower names at once all damaged records that it reads and that follow each other", () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  {
+    using wal = makeLog(directory);
+    wal.batchInsertSync(items(1, 100));
+  }
+  for (const lsn of [50, 51, 52, 54]) damage(path, lsn);
+  using follower = WAL.follow(path);
+  const lossOf = (range: RecordRange) => assertThrows(() => lsns(follower, range), WALCorruptError).losses;
+  assertEquals(lossOf({}), [{ firstLsn: 50, lastLsn: 52, offset: RING_AT + 49 * RECORD_BYTES }]);
+  assertEquals(lossOf({ to: 51 }), [{ firstLsn: 50, lastLsn: 51, offset: RING_AT + 49 * RECORD_BYTES }]);
+  assertEquals(lossOf({ from: 53 }), [{ firstLsn: 54, lastLsn: 54, offset: RING_AT + 53 * RECORD_BYTES }]);
 });
 
 test("WAL.follow() goes on after a resize, in the larger and in the smaller file", async () => {

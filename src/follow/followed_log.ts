@@ -126,7 +126,7 @@ export class FollowedLog implements WindowSource {
     if (lsn > this.given) this.#given = { lsn, crc, endsBatch: false };
   }
 
-  missing(lsn: LSN, first: LSN, seed: number, attempt: number): void {
+  missing(lsn: LSN, first: LSN, last: LSN, seed: number, attempt: number): void {
     for (let look = attempt;; look++) {
       this.ends.forget();
       this.look();
@@ -136,12 +136,18 @@ export class FollowedLog implements WindowSource {
       const { tail, capacity } = this.header;
       if (lsn < tail) throw new WALLaggedError(this.path, first, tail - 1);
       if (lsn > this.last) throw new WALRewoundError(this.path, lsn);
-      const loss = lossOf(lsn, lsn, capacity);
-      const refuse = `Cannot read LSN ${lsn}: the record at byte ${loss.offset}`;
+      const { offset } = lossOf(lsn, lsn, capacity);
+      const refuse = `Cannot read LSN ${lsn}: the record at byte ${offset}`;
       if (state === SlotState.Unsupported) {
-        throw new WALFormatError(this.path, loss.offset, `${refuse} was written by a later version`);
+        throw new WALFormatError(this.path, offset, `${refuse} was written by a later version`);
       }
-      if (look >= RECORD_LOOKS) throw new WALCorruptError(this.path, [loss], `${refuse} is damaged`);
+      if (look >= RECORD_LOOKS) {
+        const loss = lossOf(lsn, this.reader.lastDamaged(lsn, Math.min(last, this.last)), capacity);
+        // Perhaps their slots are being used again. Then the next look says so.
+        this.file.readHeader(this.given);
+        const isStillKept = this.seed === seed && lsn >= this.header.tail;
+        if (isStillKept) throw new WALCorruptError(this.path, [loss], `${refuse} is damaged`);
+      }
       waitForWriter();
     }
   }

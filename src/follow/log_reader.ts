@@ -163,6 +163,19 @@ export class SlotReader {
     return Math.max(base, end - 1);
   }
 
+  /** The last of the damaged records from `first` on that follow each other, up to `end`. */
+  lastDamaged(first: LSN, end: LSN): LSN {
+    for (let lsn = first; lsn <= end;) {
+      const slot = slotOf(lsn, this.capacity);
+      const count = Math.min(end - lsn + 1, this.capacity - slot, RUN_RECORDS);
+      this.copy(slot, count);
+      for (let index = 0; index < count; index++, lsn++) {
+        if (this.slots.verify(index, lsn) !== SlotState.Other) return Math.max(first, lsn - 1);
+      }
+    }
+    return end;
+  }
+
   /**
    * The last record up to `end` that ends its batch, or is not in its place. It is less than `tail`
    * if there is none.

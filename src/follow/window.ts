@@ -25,10 +25,11 @@ export interface WindowSource {
    * Returns if a record that a copy lacks is in the file after all. Otherwise it throws the reason.
    *
    * @param first the first record that is read together with this one. The caller has none of them.
+   * @param last the last one.
    * @param seed of the copy.
    * @param attempt how often a copy has lacked a record, from 1. It does not return for ever.
    */
-  missing(lsn: LSN, first: LSN, seed: number, attempt: number): void;
+  missing(lsn: LSN, first: LSN, last: LSN, seed: number, attempt: number): void;
   /** Notes the newest record that a caller was given. */
   gave(lsn: LSN, crc: number): void;
 }
@@ -92,7 +93,7 @@ export class Window implements ReadSource {
       const { good } = this.#slots.verifyRun(slot, from, count);
       this.#end = from += good;
       if (good === count) continue;
-      this.#source.missing(from, first, this.#seed, attempt++);
+      this.#source.missing(from, first, last, this.#seed, attempt++);
       this.#source.copyRun(this.#slots, from, last);
     }
     if (this.#gives) this.#source.gave(last, this.#slots.words[this.#slots.wordOf(slotOf(last, size))]!);

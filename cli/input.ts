@@ -86,17 +86,24 @@ function readSome(path: string, descriptor: number, into: Uint8Array): number {
   }
 }
 
-/** Puts pieces of UTF-8 together to lines, without their line breaks. */
+/**
+ * Puts pieces of UTF-8 together to lines, without their line breaks. Bytes that are none become
+ * U+FFFD.
+ */
 export class Lines {
-  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+  readonly #decoder = new TextDecoder();
   #rest = "";
 
-  /** The lines that a piece completes. @throws {TypeError} if it is no UTF-8. */
+  /** The lines that a piece completes. */
   take(piece: Uint8Array): string[] {
     const lines = (this.#rest + this.#decoder.decode(piece, { stream: true })).split("\n");
     this.#rest = lines.pop()!;
-    if (this.#rest.length > MOST_LINE) throw new TypeError("the line is too long");
     return lines.map(withoutReturn);
+  }
+
+  /** True if the line that is not complete is none of a record. */
+  get isTooLong(): boolean {
+    return this.#rest.length > MOST_LINE;
   }
 
   /** The last line, if it has no line break. */
@@ -116,7 +123,7 @@ export async function confirmed(question: string): Promise<boolean> {
   const lines = new Lines();
   for await (const piece of readInput("-")) {
     const [answer] = lines.take(piece);
-    if (answer !== undefined) return /^y(es)?$/i.test(answer.trim());
+    if (answer !== undefined || lines.isTooLong) return /^y(es)?$/i.test(answer?.trim() ?? "");
   }
   return /^y(es)?$/i.test(lines.end()[0]?.trim() ?? "");
 }

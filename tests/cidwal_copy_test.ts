@@ -238,6 +238,21 @@ test("cli/main.ts import refuses a run that is damaged, a full log and one that 
   assertMatch(locked.stderr, /^cidwal import: Cannot open .*: the log is locked by process \d+.*\n$/);
 });
 
+test("cli/main.ts import names the line that is no text or too long, and keeps the batches before it", async () => {
+  using directory = tempDir();
+  const line = JSON.stringify({ op: "delete", key: "0".repeat(32) });
+  const wrong = [["\xff\n", "it is no UTF-8"], ["x".repeat(3 << 20), "it is too long"]] as const;
+  for (const [index, [bytes, why]] of wrong.entries()) {
+    const [input, log] = [directory.join(`input${index}`), directory.join(`log${index}`)];
+    writeFileSync(input, `${line}\n${line}\n${bytes}`, "latin1");
+    const { code, stderr } = await runHere(["import", "--size=64KiB", log, input]);
+    assertEquals([code, stderr], [
+      65,
+      `cidwal import: line 3: ${why}. Imported 2 records in 2 batches, LSN 1 to 2 before that\n`,
+    ]);
+  }
+});
+
 test("cli/main.ts import --new-times appends to a log whose time is later", async () => {
   using directory = tempDir();
   const [path, other] = ["log", "other"].map((name) => directory.join(name)) as [string, string];

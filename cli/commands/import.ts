@@ -79,31 +79,23 @@ class Parser {
       }
       return;
     }
-    for (const line of this.#decoded(() => this.#lines.take(piece))) {
+    for (const line of this.#lines.take(piece)) {
       this.#line(line);
       if (this.#place % BATCHES_AT_ONCE === 0) await breathe();
     }
+    if (this.#lines.isTooLong) throw new ImportError("line", this.#place + 1, "it is too long");
   }
 
   end(): void {
     this.#runs?.end();
-    if (this.#runs === null) this.#decoded(() => this.#lines.end()).forEach((line) => this.#line(line));
+    this.#lines.end().forEach((line) => this.#line(line));
   }
 
   #line(line: string): void {
     this.#place++;
+    if (line.includes("\ufffd")) throw new ImportError("line", this.#place, "it is no UTF-8");
     const record = this.#reader.read(line, this.#place);
     if (record !== null) this.#log.add(record, "line", this.#place);
-  }
-
-  /** Bytes that are no text belong to the line after the last whole one. */
-  #decoded(decode: () => string[]): string[] {
-    try {
-      return decode();
-    } catch (error) {
-      const why = (error as Error).message === "the line is too long" ? "it is too long" : "it is no UTF-8";
-      throw new ImportError("line", this.#place + 1, why, { cause: error });
-    }
   }
 }
 

@@ -356,6 +356,35 @@ test("cli/main.ts follow waits for the doorbell of a writer that has one, and of
   await child.line(/"lsn":3,/);
 }, { skip: process.platform !== "linux" && "/proc tells what a process watches" });
 
+test("cli/main.ts follow --since waits for a later record without looking at each earlier one", async () => {
+  using directory = tempDir();
+  const { follow } = WAL;
+  for (const mode of [[], ["--durable"]]) {
+    const [path, printed] = ["log", "printed"].map((name) => directory.join(name + mode)) as [string, string];
+    await using wal = WAL.open(path, { size: 65536, idleHeaderDelayMs: 1 });
+    await wal.batchInsert(Array.from({ length: 500 }, (_, n) => [n, 1, 2, 3]));
+    let looks = 0;
+    WAL.follow = (...given) => {
+      const follower = follow.apply(WAL, given);
+      const { cursor } = follower;
+      follower.cursor = (range) => (looks++, cursor.call(follower, range));
+      return follower;
+    };
+    try {
+      const since = new Date(Date.now() + 3_600_000).toISOString();
+      const args = ["follow", "--csv", "--limit=1", "--since", since, ...mode, path];
+      const following = runHere(args, { stdout: printed });
+      await waitFor(() => readFileSync(printed, "utf8") !== "");
+      await wal.logInsert(7, 1, 2, 3, [BigInt(Date.parse(since)) * 1_000_000n, 0, 0]);
+      assertEquals((await following).code, 0);
+      assertMatch(readFileSync(printed, "utf8"), /\n501,[^\n]*\n$/);
+      assert(looks < 100, `${looks} looks`);
+    } finally {
+      WAL.follow = follow;
+    }
+  }
+});
+
 test("cli/main.ts follow begins where it is told, filters, ends at its limit, and tells of a file that is gone", async () => {
   using directory = tempDir();
   const path = directory.join("log");

@@ -1,6 +1,6 @@
 // cidwal follow: prints records as they are appended, as `tail -f` prints lines.
 
-import { type FollowOptions, WAL, type WALRecord } from "../../mod.ts";
+import { type Follower, type FollowOptions, WAL, type WALRecord } from "../../mod.ts";
 import type { Given } from "../arguments.ts";
 import { type Command, kindOf, operand } from "../command.ts";
 import { Exit } from "../exit_codes.ts";
@@ -44,9 +44,14 @@ async function run(given: Given): Promise<Exit> {
       },
     });
     stdout.flush();
-    if (count < limit) await waiting.until(from ?? 1);
+    if (count < limit) await waiting.until(from ?? nextLsn(follower, given));
   }
   return Exit.Done;
+}
+
+/** The first record that a follower may not have found yet. */
+function nextLsn({ durable, head }: Follower, given: Given): number {
+  return given.has("durable") ? durable + 1 : head;
 }
 
 /**

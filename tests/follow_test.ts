@@ -209,6 +209,34 @@ test("records() of a follower names at once all damaged records that it reads an
   assertEquals(lossOf({ from: 53 }), [{ firstLsn: 54, lastLsn: 54, offset: RING_AT + 53 * RECORD_BYTES }]);
 });
 
+test("WAL.follow() takes no damaged record of a log that crashed for the log's end", () => {
+  using directory = tempDir();
+  const path = directory.join("log");
+  const copy = directory.join("copy");
+  {
+    using wal = makeLog(directory); // its header still says that nothing is durable
+    for (let lsn = 1; lsn <= 20; lsn++) wal.logInsertSync(lsn, 1, 1, 1);
+    wal.flush();
+    for (let lsn = 21; lsn <= 25; lsn++) wal.logInsertSync(lsn, 1, 1, 1);
+    fs.copyFileSync(path, copy);
+  }
+  for (
+    const [first, last] of [[1, 1], [1, 12], [2, 3], [3, 3], [7, 8], [11, 20], [14, 24], [20, 24], [21, 22]] as const
+  ) {
+    fs.copyFileSync(copy, path);
+    for (let lsn = first; lsn <= last; lsn++) damage(path, lsn);
+    using follower = WAL.follow(path);
+    using appended = WAL.follow(path, { mode: "appended" });
+    if (first > 20) { // nothing was acknowledged from there on, so the record is torn
+      assertEquals(scan(appended), upTo(first - 1));
+      continue;
+    }
+    for (const read of [() => scan(follower), () => scan(appended), () => follower.backup(directory.join("backup"))]) {
+      assertEquals(assertThrows(read, WALCorruptError).losses[0]?.firstLsn, first);
+    }
+  }
+});
+
 test("WAL.follow() goes on after a resize, in the larger and in the smaller file", async () => {
   using directory = tempDir();
   using wal = makeLog(directory);

@@ -38,6 +38,8 @@ export class Ends {
   #proved: Seen = NOTHING;
   /** The newest of the records that follow each other without a gap. */
   #appended: Seen = NOTHING;
+  /** True once damage was looked for, and there was none: not each look for records does so. */
+  #isIntact = false;
 
   /** @param includesAppended true to read records that are not durable yet. */
   constructor(file: FollowedFile, live: LiveView, includesAppended: boolean) {
@@ -49,6 +51,7 @@ export class Ends {
   /** Takes nothing from an earlier look. */
   forget(): void {
     this.#proved = this.#appended = NOTHING;
+    this.#isIntact = false;
   }
 
   /**
@@ -94,7 +97,10 @@ export class Ends {
       [this.durable, this.head] = [known, told.head];
       return;
     }
-    const newest = this.#reader.newest(known, tail + capacity);
+    const end = tail + capacity;
+    const reached = this.#reader.newest(known, end);
+    const newest = this.#isIntact ? reached : this.#reader.newestBehindDamage(reached, end);
+    this.#isIntact = newest === reached || this.#reader.has(reached + 1); // it has come meanwhile
     this.head = newest + 1;
     this.durable = newest === known ? known : Math.max(known, newest - this.#reader.probe(newest).distance);
     if (this.durable > this.#proved.lsn) this.#proved = this.#seen(this.durable);

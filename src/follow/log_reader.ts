@@ -150,6 +150,22 @@ export class SlotReader {
     return base;
   }
 
+  /**
+   * The newest record behind damage, given `newest()`: where a later record knows that the next one
+   * was durable, that one is damaged, and not the log's end. Growing steps look for later records.
+   * They find some unless the damage is more than 16 times as long as what is left behind it.
+   *
+   * @returns `newest` if nothing proves damage.
+   */
+  newestBehindDamage(newest: LSN, end: LSN): LSN {
+    for (let step = 2; newest + step < end; step += Math.max(1, step >> 4)) {
+      if (!this.has(newest + step)) continue;
+      const later = this.newest(newest + step, end);
+      if (later - this.probe(later).distance > newest) return this.newestBehindDamage(later, end);
+    }
+    return newest;
+  }
+
   /** The last of the records after `base` that follow each other without a gap, before `end`. */
   lastInRow(base: LSN, end: LSN): LSN {
     for (let lsn = base + 1; lsn < end;) {

@@ -326,6 +326,18 @@ test("shipTo() and followFrom() are told that there is no stream, that it was de
   assertEquals(await faultOf(again.done), "gone");
 }, OPTIONS);
 
+test("shipTo() is told that its stream was purged, and does not take that for another shipper", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const shipping = ship(wal, target);
+  await wal.logInsert(1, 2, 3, 4);
+  await hasShipped(new JetStreamTarget(target, TIMEOUT_MS), wal);
+  await manager.streams.purge(target.stream);
+  await wal.logInsert(1, 2, 3, 5);
+  assertEquals(await faultOf(shipping.done), "gone");
+}, OPTIONS);
+
 /** Ships, lets the server forget the end, and goes on. */
 async function loseTail(
   keepRecords: number,

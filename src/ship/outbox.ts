@@ -202,9 +202,10 @@ export class Outbox {
   }
 
   #fenced({ owner, run }: TargetEnd): WALShipError {
-    // A late claim of an earlier start is no other shipper's.
-    const fault = owner !== null && this.#options.names.includes(owner) ? "moved" : "fenced";
-    return this.fail(fault, `another shipper has taken over, and the target ends with LSN ${lastLsnOf(run, 0)}`);
+    // A late claim of an earlier start is no other shipper's. Without an owner, all was removed.
+    const fault = owner === null || this.#options.names.includes(owner) ? "moved" : "fenced";
+    const why = owner === null ? "its messages were removed" : "another shipper has taken over";
+    return this.fail(fault, `${why}, and the target ends with LSN ${lastLsnOf(run, 0)}`);
   }
 }
 

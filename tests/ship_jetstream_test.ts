@@ -338,6 +338,26 @@ test("shipTo() is told that its stream was purged, and does not take that for an
   assertEquals(await faultOf(shipping.done), "gone");
 }, OPTIONS);
 
+test("followFrom() asks nobody when the server has forgotten where it reads", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await using _shipping = ship(wal, target);
+  const store = new MemoryStore();
+  const following = followFrom(target, store);
+  const readers = () => manager.consumers.list(target.stream).next();
+  for (let round = 0; round < 3; round++) {
+    await fill(wal, 5, 5 * round);
+    await caughtUp(store, wal);
+    await eventually(async () => (await readers()).length > 0, "a reader");
+    for (const { name } of await readers()) await manager.consumers.delete(target.stream, name);
+  }
+  await fill(wal, 5, 15);
+  await caughtUp(store, wal);
+  await manager.streams.delete(target.stream);
+  assertEquals(await faultOf(following.done), "gone");
+}, OPTIONS);
+
 /** Ships, lets the server forget the end, and goes on. */
 async function loseTail(
   keepRecords: number,

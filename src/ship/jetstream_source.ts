@@ -59,7 +59,7 @@ export class JetStreamSource implements Source {
         yield null;
       }
     } catch (error) {
-      // A server that was started again has lost the consumer, so reading begins anew.
+      // The server has lost the consumer, as in a restart or a long pause, so reading begins anew.
       if (!hasLostConsumer(error)) throw error;
     } finally {
       this.#calls.manage(({ consumers }) => consumers.delete(stream, name)).catch(() => {});
@@ -75,7 +75,10 @@ export class JetStreamSource implements Source {
       if (signal.aborted) messages.stop();
       for await (const message of messages) yield storedMessage(message);
     } catch (error) {
-      await this.#calls.answer(() => Promise.reject(error));
+      await this.#calls.answer(async () => {
+        await consumer.info(); // which rejects if the stream or the consumer is gone
+        throw error;
+      });
     } finally {
       signal.removeEventListener("abort", stop);
       stop();

@@ -358,6 +358,17 @@ test("followFrom() asks nobody when the server has forgotten where it reads", as
   assertEquals(await faultOf(following.done), "gone");
 }, OPTIONS);
 
+test("shipTo() and followFrom() wait without end for an answer if timeoutMs is Infinity", async () => {
+  await using server = await commonNats();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await using _shipping = consume(wal, shipTo(target, { timeoutMs: Infinity }));
+  await fill(wal, 5);
+  const store = new MemoryStore();
+  await using _following = followFrom(target, store, { timeoutMs: Infinity });
+  await caughtUp(store, wal);
+}, OPTIONS);
+
 /** Ships, lets the server forget the end, and goes on. */
 async function loseTail(
   keepRecords: number,

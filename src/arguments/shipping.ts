@@ -2,7 +2,7 @@
 
 import type { LSN, RecoveryReport } from "../types.ts";
 import { takeConsumer, type TakenConsumer } from "./consumer.ts";
-import { checkDelayMs, checkInteger, checkLsn, MAX_U32, show } from "./numbers.ts";
+import { checkDelayMs, checkInteger, checkLsn, LONGEST_TIMER_MS, show } from "./numbers.ts";
 import { checkObject, checkOptionNames } from "./objects.ts";
 import { checkRunLogId } from "./runs.ts";
 import type { ApplicableStore, ConsumeOptions } from "../types.ts";
@@ -100,7 +100,7 @@ function takeCopy(copy: NonNullable<FollowFromOptions["copy"]>): NonNullable<Fol
 
 function takeTimeout(timeoutMs: number = DEFAULT_TIMEOUT_MS): number {
   checkDelayMs(timeoutMs, "timeoutMs");
-  return Math.min(timeoutMs, MAX_U32);
+  return Math.min(timeoutMs, LONGEST_TIMER_MS);
 }
 
 /** Reads a name of a target. @throws {TypeError} if it is no text, or empty. */

@@ -6,6 +6,9 @@ import { checkLink, isRepeat, placeOf } from "./place.ts";
 import type { Source, StoredMessage } from "./ports.ts";
 import { readShipment, type Shipment } from "./shipment.ts";
 
+/** Pauses, each of about a second, between looks at the end of a silent source. */
+const PAUSES = 30;
+
 /** What is fetched, and for whom. */
 export interface Fetching {
   readonly source: Source;
@@ -30,14 +33,20 @@ export async function fetchRuns({ source, logId, next, arrive, signal }: Fetchin
     const place = await placeOf(source, next);
     let before: Shipment | null = null;
     let seen = place - 1;
+    let latest: StoredMessage | null = null;
+    let pauses = 0;
     for await (const message of source.read(place, signal)) {
       if (signal.aborted) return;
       if (message === null) {
         // The source has lost its end, and gets other messages at the same places.
         if ((await source.bounds()).last < seen) break;
+        // It may have as many as before already.
+        if (latest !== null && pauses++ % PAUSES === 0 && await isReplaced(source, latest)) break;
         continue;
       }
       seen = message.place;
+      latest = message;
+      pauses = 0;
       const run: Shipment | null = runIn(message, logId);
       if (run === null || (before !== null && isRepeat(before, run))) continue;
       if (before === null ? run.firstLsn > next : run.firstLsn !== before.lastLsn + 1) {
@@ -52,6 +61,12 @@ export async function fetchRuns({ source, logId, next, arrive, signal }: Fetchin
       next = run.lastLsn + 1;
     }
   }
+}
+
+/** True if a source has another message in the place of one that it had. */
+async function isReplaced(source: Source, { place, bytes }: StoredMessage): Promise<boolean> {
+  const found = await source.at(place);
+  return found?.place === place && !isRepeat({ bytes }, found);
 }
 
 /** The run in a message; null if it is a claim. */

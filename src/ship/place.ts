@@ -3,7 +3,7 @@
 
 import { WALShipError } from "../errors.ts";
 import type { LSN } from "../types.ts";
-import type { Source } from "./ports.ts";
+import type { Source, StoredMessage } from "./ports.ts";
 import { readShipment, type Shipment } from "./shipment.ts";
 
 /**
@@ -68,7 +68,7 @@ async function checkBefore(source: Source, found: Shipment, first: number): Prom
 }
 
 /** True if a message is the same as another one, byte for byte. Then it may be skipped. */
-export function isRepeat(before: Shipment, after: Shipment): boolean {
+export function isRepeat(before: Pick<StoredMessage, "bytes">, after: Pick<StoredMessage, "bytes">): boolean {
   return before.bytes.length === after.bytes.length && before.bytes.every((byte, index) => byte === after.bytes[index]);
 }
 

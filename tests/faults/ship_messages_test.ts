@@ -131,6 +131,23 @@ test("followFrom() goes on after messages that are repeated byte for byte, and a
   }
 });
 
+test("followFrom() goes on after a source has lost its end and has as many messages again", async () => {
+  const broker = brokerWith([message(1, 10), message(11, 20)]);
+  const store = new MemoryStore();
+  const follower = following(broker, store);
+  for (const [kept, last] of [[1, 30], [0, 40]] as const) {
+    await until(() => store.appliedLsn() === (kept === 1 ? 20 : 30));
+    // Nothing comes for a while.
+    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    broker.messages.splice(kept);
+    broker.place = kept;
+    for (const bytes of kept === 1 ? [message(11, last)] : [claim(), message(1, last)]) put(broker, bytes);
+    await until(() => store.appliedLsn() === last, `LSN ${last}`);
+  }
+  assertEquals(store.size, 40);
+  await follower.stop();
+});
+
 test("followFrom() waits for the first message of a source that has none, or claims alone", async () => {
   for (const before of [[], [claim()]]) {
     const broker = brokerWith(before);

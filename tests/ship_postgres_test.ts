@@ -10,6 +10,7 @@ import { consume, type Consumption, type LSN, WAL, WALStoreError } from "../mod.
 import { followFrom, type PostgresTable, shipTo, tableSql, WALShipError } from "../src/ship/postgres.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { quotedName, Statements } from "../src/ship/postgres_statements.ts";
+import { pauseAfter } from "../src/ship/postgres_source.ts";
 import { PostgresTarget } from "../src/ship/postgres_target.ts";
 import { newShipperId, writeShipment } from "../src/ship/shipment.ts";
 import { TargetShipper } from "../src/ship/shipper.ts";
@@ -112,6 +113,15 @@ test("shipTo() and followFrom() find their rows by an index, also in a table wit
     assert(!plan.includes("Seq Scan"), `${text}\n${plan}`);
   }
 }, OPTIONS);
+
+test("followFrom() asks for rows less and less often, but not for ever", () => {
+  for (const [pollIntervalMs, longestMs] of [[0, 1], [100, 100], [60_000, 60_000], [1e12, 1000], [Infinity, 1000]]) {
+    let pauseMs = 1;
+    for (let pause = 0; pause < 100; pause++) pauseMs = pauseAfter(pauseMs, pollIntervalMs!);
+    assertEquals(pauseMs, longestMs);
+  }
+  assertEquals([pauseAfter(1, Infinity), pauseAfter(2, 3), pauseAfter(4, 100)], [2, 3, 8]);
+});
 
 test("shipTo() is told that another shipper has taken over", async () => {
   await using database = await Database.use();

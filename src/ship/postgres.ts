@@ -119,7 +119,8 @@ export function shipTo(target: PostgresTable, options: ShipOptions = {}): Shippe
  * applies as a whole.
  *
  * It asks for new rows 1 ms after the last one, and less and less often while none comes, down to
- * once in `pollIntervalMs`. It throws nothing of the server: `done` rejects.
+ * once in `pollIntervalMs`, or once a second if that is `Infinity`. It throws nothing of the
+ * server: `done` rejects.
  *
  * @param source as the target of `shipTo()`. Its client may reach a standby.
  * @throws {TypeError} or {RangeError} if an argument cannot be used.

@@ -1,6 +1,7 @@
 // A table as a source. It is asked again and again, less and less often while nothing comes.
 
 import { setTimeout } from "node:timers/promises";
+import { LONGEST_TIMER_MS } from "../arguments/numbers.ts";
 import type { LSN } from "../types.ts";
 import type { Bounds, Source, StoredMessage } from "./ports.ts";
 import { PostgresCalls } from "./postgres_calls.ts";
@@ -13,11 +14,11 @@ const TOLD_PAUSE_MS = 1000;
 /** A table that a follower reads. */
 export class PostgresSource implements Source {
   readonly #calls: PostgresCalls;
-  readonly #longestPauseMs: number;
+  readonly #pollIntervalMs: number;
 
   constructor(source: PostgresTable, timeoutMs: number, pollIntervalMs: number) {
     this.#calls = new PostgresCalls(source, timeoutMs);
-    this.#longestPauseMs = Math.max(FIRST_PAUSE_MS, pollIntervalMs);
+    this.#pollIntervalMs = pollIntervalMs;
   }
 
   bounds(): Promise<Bounds> {
@@ -48,10 +49,16 @@ export class PostgresSource implements Source {
       }
       await setTimeout(pauseMs, undefined, { signal }).catch(() => {});
       pausedMs += pauseMs;
-      pauseMs = Math.min(2 * pauseMs, this.#longestPauseMs);
+      pauseMs = pauseAfter(pauseMs, this.#pollIntervalMs);
       if (pausedMs < TOLD_PAUSE_MS || signal.aborted) continue;
       yield null;
       pausedMs = 0;
     }
   }
+}
+
+/** The pause after another one in which nothing came. Only asking finds rows, so it has a limit. */
+export function pauseAfter(pauseMs: number, pollIntervalMs: number): number {
+  const longestMs = pollIntervalMs > LONGEST_TIMER_MS ? TOLD_PAUSE_MS : pollIntervalMs;
+  return Math.max(FIRST_PAUSE_MS, Math.min(2 * pauseMs, longestMs));
 }

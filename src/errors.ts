@@ -613,6 +613,26 @@ export class WALShipError extends WALError {
   }
 }
 
+/** What a consumer does about an error of its store. */
+export interface ErrorManners {
+  /** A retry would only fail again. */
+  readonly isFinal: boolean;
+  /** No record is to blame, so none is skipped. */
+  readonly blamesNoRecord: boolean;
+  /** The store's position is no longer where the consumer has left it. */
+  readonly hasMoved: boolean;
+}
+
+/** What an error asks of a consumer, whatever store it comes from. */
+export function mannersOf(error: unknown): ErrorManners {
+  const isShipping = error instanceof WALShipError;
+  return {
+    isFinal: error instanceof WALOperationError || (isShipping && error.isFinal),
+    blamesNoRecord: isShipping,
+    hasMoved: isShipping && error.fault === "moved",
+  };
+}
+
 /** What a caller does about each fault of a set of shards. */
 const SHARD_HELP: Readonly<Record<WALShardsFault, string>> = {
   count: "to change the number of shards, log what the stores have into the shards of a new directory",

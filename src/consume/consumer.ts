@@ -10,7 +10,7 @@ import type { EncodedRuns } from "../arguments/encoded_runs.ts";
 import type { MarkedRun } from "../engine/encoded_run.ts";
 import type { Bounds } from "../engine/holds.ts";
 import type { Positions } from "../engine/positions.ts";
-import { WALShipError } from "../errors.ts";
+import { mannersOf } from "../errors.ts";
 import { type Appliable, applyRecord, changesStore } from "../format/operations.ts";
 import type { LSN, WALRecord } from "../types.ts";
 import type { WakeReason } from "./alarm.ts";
@@ -237,7 +237,7 @@ export class Consumer {
     } catch (error) {
       const first = this.#log.standing.confirmed + 1;
       if (await this.#dialogue.ask(error, first, applied, ++this.#syncFailures, false) === null) return false;
-      if (hasMoved(error)) {
+      if (mannersOf(error).hasMoved) {
         await this.#start();
         return false;
       }
@@ -269,7 +269,7 @@ export class Consumer {
         if (run.done > before) attempt = 1;
         const answer = await this.#dialogue.ask(error, data[run.done]!.lsn, data[data.length - 1]!.lsn, attempt);
         if (answer === null) return;
-        if (hasMoved(error)) return await this.#start();
+        if (mannersOf(error).hasMoved) return await this.#start();
         if (answer === "retry") continue;
         if (this.#store.applyBatch === undefined) {
           const record = data[run.done++]!;
@@ -301,7 +301,7 @@ export class Consumer {
         if (!log.isOpen) return;
         const answer = await this.#dialogue.ask(error, this.#next, handover.last, attempt);
         if (answer === null) return;
-        if (hasMoved(error)) return await this.#start();
+        if (mannersOf(error).hasMoved) return await this.#start();
         if (answer === "skip") return this.#skips.search(this.#next, handover.last);
         while (pace.mustGiveWay()) await pace.giveWay();
         if (!this.#dialogue.goesOn) return;
@@ -369,11 +369,6 @@ export class Consumer {
     // A store without sync() has everything durably when it returns.
     this.#log.noteApplied(applied, this.#store.sync === undefined && this.#confirmable === applied);
   }
-}
-
-/** True if the store's position is no longer where this consumer has left it. */
-function hasMoved(error: unknown): boolean {
-  return error instanceof WALShipError && error.fault === "moved";
 }
 
 /** Records after which a checkpoint is due. */

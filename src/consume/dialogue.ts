@@ -1,7 +1,7 @@
 // Calls to a store, and the question what happens after a failure.
 
 import type { TakenConsumer } from "../arguments/consumer.ts";
-import { WALOperationError, WALShipError } from "../errors.ts";
+import { mannersOf } from "../errors.ts";
 import type { LSN } from "../types.ts";
 import type { ConsumableLog } from "./consumer.ts";
 import { isPromise } from "./promises.ts";
@@ -51,18 +51,14 @@ export class Dialogue {
     canSkip = true,
   ): Promise<"retry" | "skip" | null> {
     const { onError } = this.#options;
+    const { isFinal, blamesNoRecord } = mannersOf(error);
     this.#log.watch.fails(error, attempt);
-    if (onError === undefined || isFinal(error)) throw error;
+    if (onError === undefined || isFinal) throw error;
     const delayMs = retryDelayMs(attempt);
     let answer = await this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
-    if (answer === "skip" && (!canSkip || error instanceof WALShipError)) answer = "retry";
+    if (answer === "skip" && (!canSkip || blamesNoRecord)) answer = "retry";
     if (answer !== "retry" && answer !== "skip") throw error;
     if (answer === "retry" && this.goesOn) await this.#log.pause(delayMs, this.#signal);
     return this.goesOn ? answer : null;
   }
-}
-
-/** True if a retry would only fail again. */
-function isFinal(error: unknown): boolean {
-  return error instanceof WALOperationError || (error instanceof WALShipError && error.isFinal);
 }

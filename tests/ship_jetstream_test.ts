@@ -326,6 +326,23 @@ test("shipTo() and followFrom() are told that there is no stream, that it was de
   assertEquals(await faultOf(again.done), "gone");
 }, OPTIONS);
 
+test("followFrom() tells of a server that is down, and goes on when it comes back", async () => {
+  await using server = await NatsServer.start();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  await using _shipping = ship(wal, target);
+  const store = new MemoryStore();
+  await using following = followFrom(target, store, { ...RETRY, timeoutMs: TIMEOUT_MS });
+  await fill(wal, 5);
+  await caughtUp(store, wal);
+  await server.kill();
+  await eventually(() => following.state.state === "retrying", "a failure");
+  assertEquals((following.state.lastError as WALShipError).fault, "unreachable");
+  await server.restart();
+  await fill(wal, 5, 5);
+  await caughtUp(store, wal);
+}, OPTIONS);
+
 test("shipTo() is told that its stream was purged, and does not take that for another shipper", async () => {
   await using server = await commonNats();
   const { target, manager } = await server.target();

@@ -5,6 +5,7 @@ import { WALShipError } from "../errors.ts";
 import { JetStreamCalls, storedMessage } from "./jetstream_calls.ts";
 import type { FetchedMessages, JetStream, PullConsumer } from "./jetstream_types.ts";
 import type { Bounds, Source, StoredMessage } from "./ports.ts";
+import { within } from "./time_limit.ts";
 
 /** The server's error code. */
 const CONSUMER_NOT_FOUND = 10014;
@@ -73,7 +74,14 @@ export class JetStreamSource implements Source {
     try {
       messages = await this.#calls.answer(() => consumer.fetch({ max_messages: MESSAGES, expires: EXPIRES_MS }));
       if (signal.aborted) messages.stop();
-      for await (const message of messages) yield storedMessage(message);
+      // The client waits for a lost connection as long as it takes, and tells nobody.
+      const limitMs = Math.max(this.#calls.timeoutMs, 2 * EXPIRES_MS);
+      const arriving = messages[Symbol.asyncIterator]();
+      while (true) {
+        const next = await within(limitMs, () => arriving.next());
+        if (next.done) return;
+        yield storedMessage(next.value);
+      }
     } catch (error) {
       await this.#calls.answer(async () => {
         await consumer.info(); // which rejects if the stream or the consumer is gone

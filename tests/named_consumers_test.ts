@@ -559,6 +559,29 @@ test("a lost consumer that runs ends with WALConsumerLostError", async () => {
   await lost;
 });
 
+for (const flush of ["inline", "offload"] as const) {
+  test(`an append goes on after a consumer that has not begun was given up for it, flush: ${flush}`, async () => {
+    await using wal = openInMemory({ flush, idleHeaderDelayMs: Infinity });
+    const { promise: goes, resolve } = Promise.withResolvers<void>();
+    const slow = { appliedLsn: () => 0, applyBatch: () => goes };
+    await using _ = consume(wal, slow, { name: "slow" });
+    const batch = (records: number) => wal.batchInsert(range(1, records).map((i) => [i, i, i, i] as const));
+    await batch(CAPACITY - 10);
+    const waiting = batch(100);
+    const { promise: answers, resolve: answer } = Promise.withResolvers<number>();
+    const beginning = consume(wal, { appliedLsn: () => answers, applyBatch: () => {} }, {
+      name: "begins",
+      maxLagRecords: CAPACITY - 1,
+    });
+    // Until nothing else is due that would let the append in.
+    for (let turn = 0; turn < 20; turn++) await new Promise((next) => setTimeout(next));
+    resolve();
+    assertEquals(await waiting, CAPACITY + 90);
+    answer(0);
+    await beginning.stop().catch(() => {});
+  });
+}
+
 test("consumeAsync() ends with WALConsumerLostError when the consumer is given up while its store is asked for its LSN", async () => {
   await using wal = openInMemory();
   const store = new SavingStore();

@@ -114,6 +114,8 @@ export class Retention {
     this.#releases.releaseHeld();
     if (room.wanted > 0) this.registry.makeRoom(room.wanted);
     if (header.isDue(room.length > 0)) commit.schedule();
+    // A header that tells of a lost or a new consumer has settled the tail too.
+    else if (this.#positions.hasRoom(room.wanted)) room.admit();
   }
 
   /**

@@ -1506,7 +1506,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "onError may retry a record that the store cannot apply",
     hazard: "H58",
-    edits: edit("src/consume/dialogue.ts", " || isFinal(error)", ""),
+    edits: edit("src/consume/dialogue.ts", " || isFinal) throw error;", ") throw error;"),
     tests: ["tests/operations_test.ts"],
   },
   {

@@ -82,6 +82,7 @@ export class HistoryConsumer {
     fail: (error: unknown) => void,
   ): void {
     if (this.isRunning) return;
+    if (this.holds && wal.isOpen && this.#stats(wal)?.lost === true) this.look(wal, true); // since the last look
     const { name, maxLagRecords, keepRecords, skips } = this.plan;
     const stop = this.#stop = new AbortController();
     if (fills && !this.holds && this.store.kind === "exact") this.store.fill(wal.tail - 1);

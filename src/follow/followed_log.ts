@@ -146,7 +146,7 @@ export class FollowedLog implements WindowSource {
         // Perhaps their slots are being used again. Then the next look says so.
         this.file.readHeader(this.given);
         const isStillKept = this.seed === seed && lsn >= this.header.tail;
-        if (isStillKept) throw new WALCorruptError(this.path, [loss], `${refuse} is damaged`);
+        if (isStillKept || look > RECORD_LOOKS) throw new WALCorruptError(this.path, [loss], `${refuse} is damaged`);
       }
       waitForWriter();
     }

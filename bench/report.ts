@@ -24,6 +24,7 @@ const SHOWN: readonly [metric: string, heading: string][] = [
   ["copyMs", "copy ms"],
   ["callUs", "call µs"],
   ["putsPerSync", "puts/sync"],
+  ["share", "share"],
   ["peakMiB", "peak MiB"],
 ];
 

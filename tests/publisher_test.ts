@@ -37,7 +37,6 @@ function start() {
 
   return {
     publisher,
-    written,
     putHeader: (writeCounter: number) => void (header.latest = putHeader(writeCounter)),
     /** So many commits at a time, which the clock may have reached before. */
     commit(ms: number, count = 1) {

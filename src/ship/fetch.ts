@@ -32,19 +32,17 @@ export async function fetchRuns({ source, logId, next, arrive, signal }: Fetchin
   while (!signal.aborted) {
     const place = await placeOf(source, next);
     let before: Shipment | null = null;
-    let seen = place - 1;
     let latest: StoredMessage | null = null;
     let pauses = 0;
     for await (const message of source.read(place, signal)) {
       if (signal.aborted) return;
       if (message === null) {
         // The source has lost its end, and gets other messages at the same places.
-        if ((await source.bounds()).last < seen) break;
+        if ((await source.bounds()).last < (latest?.place ?? place - 1)) break;
         // It may have as many as before already.
         if (latest !== null && pauses++ % PAUSES === 0 && await isReplaced(source, latest)) break;
         continue;
       }
-      seen = message.place;
       latest = message;
       pauses = 0;
       const run: Shipment | null = runIn(message, logId);
@@ -64,9 +62,9 @@ export async function fetchRuns({ source, logId, next, arrive, signal }: Fetchin
 }
 
 /** True if a source has another message in the place of one that it had. */
-async function isReplaced(source: Source, { place, bytes }: StoredMessage): Promise<boolean> {
-  const found = await source.at(place);
-  return found?.place === place && !isRepeat({ bytes }, found);
+async function isReplaced(source: Source, latest: StoredMessage): Promise<boolean> {
+  const found = await source.at(latest.place);
+  return found?.place === latest.place && !isRepeat(latest, found);
 }
 
 /** The run in a message; null if it is a claim. */

@@ -8,7 +8,7 @@ import {
   type WAL,
   WALClosedError,
   WALConsumerLostError,
-  type WALFullError,
+  WALFullError,
   type WALRecord,
 } from "../mod.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
@@ -185,6 +185,40 @@ test("consumeAsync() gives up a consumer with a limit that has skipped all that 
   const { done, last } = await skipRing(wal, { maxLagRecords: 2 * CAPACITY });
   assertEquals([await last, wal.stats().consumers[0]?.lost], ["is appended", true]);
   await assertRejects(() => done, WALConsumerLostError, "skipping");
+});
+
+test("consumeAsync() ends when it has skipped all from within the oldest batch on", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  let applied = 0;
+  const insert = () => {
+    if (applied === 50) throw new Error("no more than 50");
+    applied++;
+  };
+  const store = { insert, delete() {}, deleteValue() {}, appliedLsn: () => applied };
+  const { done } = consume(wal, store, { name: "skipping", onError: skip, pollIntervalMs: Infinity });
+  done.catch(() => {});
+  wal.batchInsertSync(items(1, 100));
+  fill(wal, CAPACITY - wal.length);
+  await wal.whenApplied();
+  const { consumer, message } = await assertRejects(() => wal.logInsert(1, 2, 3, 4), WALFullError);
+  assertEquals([consumer, message.includes("after 5000 ms")], ["skipping", false]);
+  await assertRejects(() => done, Error, "no more than 50");
+});
+
+test("a consumer that has skipped the newest records lets go of what it keeps, and goes on", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  const store = new PoisonedSavingStore(CAPACITY, CAPACITY + 1);
+  const options: ConsumeOptions = { name: "ship", onError: skip, pollIntervalMs: Infinity };
+  await using _ = consume(wal, store, { ...options, keepRecords: CAPACITY - 50 });
+  wal.batchInsertSync(items(1, 100));
+  fill(wal, CAPACITY - wal.length);
+  await wal.whenApplied();
+  assertEquals(wal.tail, 1);
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(wal.tail, 101);
+  await wal.logInsert(1, 2, 3, 4);
+  await wal.whenApplied();
+  assertEquals(store.lsns.at(-1), CAPACITY + 2);
 });
 
 test("dropConsumer() forgets what the consumer has skipped", async () => {

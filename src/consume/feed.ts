@@ -118,7 +118,7 @@ export class Feed implements ConsumableLog {
     if (health.poison !== null) throw health.poison;
     if (!health.isOpen || signal.aborted) return "stopped";
     if (this.positions.durable >= lsn) return "durable";
-    if (this.isRoomWanted && this.standing.isInTheWay) {
+    if (this.standing.isInTheWay) {
       await giveWay(this, this.#log);
       return "stopped";
     }
@@ -164,14 +164,20 @@ export class Feed implements ConsumableLog {
 }
 
 /**
- * A consumer holds up appends, and has nothing left to do. It is given up if it has a limit. Else
- * it ends with the error of its store, so that appends do not wait for ever.
+ * A consumer holds up appends, and has nothing left to do. If it only keeps what is in the way, it
+ * lets go of that. Else it is given up if it has a limit, and ends with the error of its store if
+ * not, so that appends do not wait for ever.
  */
-async function giveWay(feed: Feed, { holds, commit }: EngineParts): Promise<void> {
+async function giveWay(feed: Feed, { holds, commit, room }: EngineParts): Promise<void> {
   const { confirmed, name } = feed.standing;
+  const hold = holds.get(name)!;
+  if (confirmed >= room.inTheWay) {
+    hold.hasSkippedRest = true;
+    return await feed.confirm(confirmed, false);
+  }
   feed.noteApplied(confirmed, false); // the next start hands out the skipped records again
   await feed.confirm(confirmed, false);
-  if (holds.get(name)?.isLost !== true) throw feed.watch.stats().lastError;
+  if (!hold.isLost) throw feed.watch.stats().lastError;
   await commit.join().shared; // the header lets the appends in
 }
 

@@ -40,14 +40,17 @@ export class Standing {
   }
 
   /**
-   * True if only this consumer keeps the oldest record, and it has no record left to apply. So it
-   * has skipped the rest, and the LSN of its store does not pass what was skipped.
+   * True if this consumer holds a record that is in the way of a waiting append, and has no record
+   * left to apply. So it has skipped the rest, and the LSN of its store does not pass what was
+   * skipped. What it only keeps is not in the way any more once the log knows that.
    */
   get isInTheWay(): boolean {
-    const { holds, positions: { last, durable, tail } } = this.#log;
+    const { holds, positions: { last, durable, tail }, room } = this.#log;
     const hold = holds.get(this.name);
-    if (hold === undefined || hold.isLost || hold.applied < last || durable < last) return false;
-    return hold.confirmed < last && hold.releasable < tail;
+    if (room.length === 0 || hold === undefined || hold.isLost || hold.applied < last || durable < last) return false;
+    const { inTheWay } = room;
+    const held = hold.hasSkippedRest ? hold.confirmed : hold.releasable;
+    return hold.confirmed < last && inTheWay >= tail && held < inTheWay;
   }
 
   /** The error of a consumer that the log has given up; null for any other. */

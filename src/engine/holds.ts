@@ -23,6 +23,8 @@ export class Hold {
   isLost = false;
   /** True from a start further behind than the limit until the store is within the limit. */
   isCatchingUp = false;
+  /** True if its store will not pass `confirmed` until more is appended than is applied. */
+  hasSkippedRest = false;
 
   constructor(name: string, applied: LSN, bounds: Bounds) {
     this.name = name;
@@ -99,7 +101,7 @@ export class Holds {
     const hold = this.#all.get(name) ?? new Hold(name, applied, bounds);
     hold.applied = hold.confirmed = applied;
     hold.bounds = bounds;
-    hold.isLost = false;
+    hold.isLost = hold.hasSkippedRest = false;
     this.#all.set(name, hold);
     this.#beginning.delete(name);
     assert(this.#all.size <= MOST_CONSUMERS, "each consumer has an entry in the header");

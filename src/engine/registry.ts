@@ -116,8 +116,10 @@ export class Registry {
     if (positions.tail > needed || needed > (least ?? durable)) return positions.tail > needed;
     const through = this.#releases.endOfBatch(needed);
     const blockers = holds.blockers(through);
-    // Their stores have everything, so they let go of nothing by going on.
-    const isKept = blockers.length > 0 && blockers.every(({ confirmed }) => confirmed === last);
+    // Their stores have everything that they get, so they let go of nothing by going on.
+    const hasAll = ({ applied, confirmed, hasSkippedRest }: Hold) =>
+      confirmed === last || (hasSkippedRest && applied === last);
+    const isKept = blockers.length > 0 && blockers.every(hasAll);
     const confirmed = least === undefined ? durable : isKept || least === last ? least : 0;
     const limit = Math.min(confirmed, ...holds.beginning.map(({ releasable }) => releasable));
     if (through <= limit) this.#releases.releaseAtLeast(through, limit);

@@ -52,6 +52,7 @@ export class Retention {
     const hold = this.#parts.holds.get(name);
     if (hold === undefined || hold.isLost) return;
     hold.applied = lsn;
+    hold.hasSkippedRest = false;
     if (isDurable && lsn > hold.confirmed) hold.confirmed = lsn;
     this.#releases.followHolds();
   }

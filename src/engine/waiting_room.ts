@@ -97,6 +97,11 @@ export class WaitingRoom {
     return this.#line.first;
   }
 
+  /** The newest record that must be released before the first of them goes in. */
+  get inTheWay(): LSN {
+    return this.#inTheWay(this.wanted);
+  }
+
   /** True if an append would now overtake a waiting one. */
   get mustQueue(): boolean {
     return this.length > 0 && !this.#isAhead;
@@ -121,7 +126,10 @@ export class WaitingRoom {
       this.#tell("begins", count, 0);
     }
     const waiting = this.#line.enter(count, append, this.#timeoutMs, () => {
-      queueMicrotask(() => this.admit()); // the next in line may fit
+      queueMicrotask(() => {
+        this.admit(); // the next in line may fit, or need more
+        this.#maker.hurry();
+      });
       return this.fullError(count, ` after ${this.#timeoutMs} ms`);
     });
     this.#positions.closeGate();
@@ -155,7 +163,7 @@ export class WaitingRoom {
   /** Rejects all waiting appends if nobody makes room for the first any more. */
   turnAwayIfStuck(): void {
     const isBackedUp = this.#positions.oldestUnread !== Infinity;
-    if (this.length === 0 || isBackedUp || this.#maker.canRelease(this.#inTheWay(this.wanted))) return;
+    if (this.length === 0 || isBackedUp || this.#maker.canRelease(this.inTheWay)) return;
     this.#line.rejectAll((count) => this.fullError(count, ""));
   }
 

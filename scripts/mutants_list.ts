@@ -1636,11 +1636,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the tail passes a checkpoint that a new consumer has stopped at",
     hazard: "H27",
-    edits: edit(
-      "src/engine/releases.ts",
-      "    const isBehind = this.#parts.holds.holding.length > 0 && this.#positions.checkpointed > given;",
-      "    const isBehind = given < 0;",
-    ),
+    edits: edit("src/engine/retention.ts", "lsn >= tail && lsn < checkpointed ?", "lsn < 0 ?"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

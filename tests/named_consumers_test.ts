@@ -37,6 +37,23 @@ class SavingStore implements Store {
   }
 }
 
+/** As above. It stops its consumer when it has a record. */
+class StoppingStore extends SavingStore {
+  readonly #last: number;
+  readonly #stop: AbortController;
+
+  constructor(last: number, stop: AbortController) {
+    super();
+    this.#last = last;
+    this.#stop = stop;
+  }
+
+  override applyBatch(records: readonly WALRecord[], run: { readonly logId: string }): void {
+    super.applyBatch(records, run);
+    if (this.lsns.includes(this.#last)) this.#stop.abort();
+  }
+}
+
 /** Runs a consumer until its store has everything, and stops it. */
 async function catchUp(wal: WAL, store: Store & SavingStore | ListStore, options: ConsumeOptions): Promise<void> {
   await using _ = consume(wal, store, options);
@@ -171,18 +188,10 @@ test("a new consumer that stops behind a checkpoint begins again there, though l
     fill(wal, 3);
     wal.checkpoint(wal.head - 1);
   }
-  const store = new SavingStore();
   const stop = new AbortController();
-  const stopping = {
-    ...store,
-    appliedLsn: () => 0,
-    applyBatch: (...run: Parameters<SavingStore["applyBatch"]>) => {
-      store.applyBatch(...run);
-      stop.abort();
-    },
-  };
-  await wal.consumeAsync(stopping, { name: "new", batchSize: 4, signal: stop.signal });
-  assertEquals([store.lsns, consumer(wal, "new").position], [[1, 2, 3], 4]);
+  const store = new StoppingStore(3, stop);
+  await wal.consumeAsync(store, { name: "new", batchSize: 4, signal: stop.signal });
+  assertEquals([store.lsns, consumer(wal, "new").position, wal.tail], [[1, 2, 3], 3, 4]);
   wal.close();
   wal = openOn(disk);
   await catchUp(wal, store, { name: "new" });
@@ -520,6 +529,42 @@ test("logInsert() is refused in a full ring where a stopped consumer lacks the e
   await wal.whenApplied(undefined, { name: "ship" });
   const { consumer: name, message } = await assertRejects(() => wal.logInsert(1, 2, 3, 4), WALFullError);
   assertEquals([name, message.includes("after 2000 ms")], ["stopped", false]);
+});
+
+test("logInsert() goes in after a checkpoint alone is released, beside a stopped consumer and one that keeps more", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 2000 });
+  fill(wal, 1);
+  wal.checkpoint(1);
+  wal.truncate(1);
+  const stop = new AbortController();
+  const stopping = new StoppingStore(102, stop);
+  const store = new SavingStore();
+  for (const { lsns } of [stopping, store]) lsns.push(1);
+  wal.batchInsertSync(Array.from({ length: 100 }, () => [1, 2, 3, 4]));
+  fill(wal, CAPACITY - wal.length);
+  await using _ = consume(wal, store, { name: "ship", keepRecords: CAPACITY - 50, pollIntervalMs: 1 });
+  await wal.consumeAsync(stopping, { name: "stopped", batchSize: 50, signal: stop.signal });
+  await wal.whenApplied(undefined, { name: "ship" });
+  assertEquals(wal.tail, 2);
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(wal.tail, 3);
+});
+
+test("logInsert() is refused in a full ring where a stopped consumer lacks what follows a checkpoint", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 2000 });
+  for (let i = 0; i < 2; i++) {
+    fill(wal, 3);
+    wal.checkpoint(wal.head - 1);
+  }
+  const stop = new AbortController();
+  await wal.consumeAsync(new StoppingStore(3, stop), { name: "stopped", batchSize: 4, signal: stop.signal });
+  const store = new SavingStore();
+  store.lsns.push(3);
+  await using _ = consume(wal, store, { name: "ship", pollIntervalMs: 1 });
+  fill(wal, CAPACITY - wal.length);
+  await wal.whenApplied(undefined, { name: "ship" });
+  const { consumer: name, message } = await assertRejects(() => wal.logInsert(1, 2, 3, 4), WALFullError);
+  assertEquals([name, message.includes("after 2000 ms"), wal.tail], ["stopped", false, 4]);
 });
 
 test("a consumer that is too far behind is lost, and the ring is not full", async () => {

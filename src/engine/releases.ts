@@ -100,11 +100,7 @@ export class Releases {
   /** Releases what no consumer holds. */
   releaseHeld(confirmation: Confirmation = this.releasable(this.#parts.holds.releasable())): void {
     this.note(confirmation); // so that a store that lacks a released record is refused
-    const { given } = confirmation;
-    // A new consumer may be behind what is checkpointed, and no store has the LSN of a checkpoint.
-    // If the tail passed one, a store that has all before it would count as one that lacks it.
-    const isBehind = this.#parts.holds.holding.length > 0 && this.#positions.checkpointed > given;
-    this.release(isBehind ? { through: given, given } : confirmation);
+    this.release(confirmation);
   }
 
   /** Where the batch of a record ends. Reads records, which may throw. */

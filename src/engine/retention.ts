@@ -53,8 +53,19 @@ export class Retention {
     if (hold === undefined || hold.isLost) return;
     hold.applied = lsn;
     hold.hasSkippedRest = false;
-    if (isDurable && lsn > hold.confirmed) hold.confirmed = lsn;
+    if (isDurable) this.#raise(hold, lsn);
     this.#releases.followHolds();
+  }
+
+  /**
+   * A consumer's store has everything up to an LSN durably. A new consumer may be behind what is
+   * checkpointed. Then a store that has all before a checkpoint is one that lacks a released record
+   * once the tail has passed the checkpoint, because no store has the LSN of a checkpoint.
+   */
+  #raise(hold: Hold, lsn: LSN): void {
+    const { tail, checkpointed } = this.#positions;
+    const confirmed = lsn >= tail && lsn < checkpointed ? this.#releases.confirmation(lsn).given : lsn;
+    hold.confirmed = Math.max(hold.confirmed, confirmed);
   }
 
   /**
@@ -70,7 +81,7 @@ export class Retention {
     const hold = holds.get(name);
     if (hold === undefined || hold.isLost) return;
     assert(lsn <= hold.applied, "only applied records are confirmed");
-    hold.confirmed = Math.max(hold.confirmed, lsn);
+    this.#raise(hold, lsn);
     this.#releases.followHolds();
     const positions = this.#positions;
     const through = positions.confirmed;

@@ -2018,7 +2018,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "kept records make room before their consumer could let go of them",
     hazard: "H60",
-    edits: edit("src/engine/registry.ts", "({ confirmed }) => confirmed === last", "() => true"),
+    edits: edit("src/engine/registry.ts", "confirmed === last || (hasSkippedRest", "true || (hasSkippedRest"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2178,9 +2178,15 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/skip_test.ts"],
   },
   {
+    name: "only a consumer that holds the oldest record is in the way of appends",
+    hazard: "H80",
+    edits: edit("src/consume/standing.ts", "held < inTheWay", "held < tail"),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
     name: "appends wait for a consumer that has skipped all that the ring holds",
     hazard: "H80",
-    edits: edit("src/consume/standing.ts", "return hold.confirmed < last && hold.releasable < tail;", "return false;"),
+    edits: edit("src/consume/standing.ts", "return hold.confirmed < last && inTheWay", "return last < 0 && inTheWay"),
     tests: ["tests/skip_test.ts"],
   },
   {

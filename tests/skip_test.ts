@@ -205,7 +205,7 @@ test("consumeAsync() ends when it has skipped all from within the oldest batch o
   await assertRejects(() => done, Error, "no more than 50");
 });
 
-test("a consumer that has skipped the newest records lets go of what it keeps, and goes on", async () => {
+test("keepRecords gives way after the newest records were skipped, and the consumer goes on", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 5000 });
   const store = new PoisonedSavingStore(CAPACITY, CAPACITY + 1);
   const options: ConsumeOptions = { name: "ship", onError: skip, pollIntervalMs: Infinity };

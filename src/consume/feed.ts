@@ -171,7 +171,7 @@ export class Feed implements ConsumableLog {
 async function giveWay(feed: Feed, { holds, commit, room }: EngineParts): Promise<void> {
   const { confirmed, name } = feed.standing;
   const hold = holds.get(name)!;
-  if (confirmed >= room.inTheWay) {
+  if (confirmed >= room.inTheWay()) {
     hold.hasSkippedRest = true;
     return await feed.confirm(confirmed, false);
   }

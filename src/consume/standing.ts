@@ -48,7 +48,7 @@ export class Standing {
     const { holds, positions: { last, durable, tail }, room } = this.#log;
     const hold = holds.get(this.name);
     if (room.length === 0 || hold === undefined || hold.isLost || hold.applied < last || durable < last) return false;
-    const { inTheWay } = room;
+    const inTheWay = room.inTheWay();
     const held = hold.hasSkippedRest ? hold.confirmed : hold.releasable;
     return hold.confirmed < last && inTheWay >= tail && held < inTheWay;
   }

@@ -97,11 +97,6 @@ export class WaitingRoom {
     return this.#line.first;
   }
 
-  /** The newest record that must be released before the first of them goes in. */
-  get inTheWay(): LSN {
-    return this.#inTheWay(this.wanted);
-  }
-
   /** True if an append would now overtake a waiting one. */
   get mustQueue(): boolean {
     return this.length > 0 && !this.#isAhead;
@@ -116,7 +111,7 @@ export class WaitingRoom {
     const { tail, head, capacity, oldestUnread } = this.#positions;
     assert(count <= capacity, "an append waits only for room that the ring can have");
     const isBackedUp = oldestUnread !== Infinity;
-    if (!this.#maker.canRelease(this.#inTheWay(count)) && !isBackedUp) return Promise.reject(this.fullError(count));
+    if (!this.#maker.canRelease(this.inTheWay(count)) && !isBackedUp) return Promise.reject(this.fullError(count));
     const isReleased = this.length === 0 && head + count <= tail + capacity;
     if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
       return Promise.reject(this.fullError(count, ", and only the store that makes this call can free slots"));
@@ -163,15 +158,16 @@ export class WaitingRoom {
   /** Rejects all waiting appends if nobody makes room for the first any more. */
   turnAwayIfStuck(): void {
     const isBackedUp = this.#positions.oldestUnread !== Infinity;
-    if (this.length === 0 || isBackedUp || this.#maker.canRelease(this.inTheWay)) return;
+    if (this.length === 0 || isBackedUp || this.#maker.canRelease(this.inTheWay())) return;
     this.#line.rejectAll((count) => this.fullError(count, ""));
   }
 
   /**
-   * The newest record that must be released before `count` records can be appended. Batches are
-   * released as a whole, and may be long. Each append that waits asks for the end of the same one.
+   * The newest record that must be released before `count` records can be appended, or before the
+   * first of the waiting appends goes in. Batches are released as a whole, and may be long. Each
+   * append that waits asks for the end of the same one.
    */
-  #inTheWay(count: number): LSN {
+  inTheWay(count: number = this.wanted): LSN {
     const { tail, last, capacity } = this.#positions;
     const lsn = last + count - capacity;
     if (lsn < tail) return lsn;
@@ -192,7 +188,7 @@ export class WaitingRoom {
   /** The error for a rejected append. Made only then, because a stack costs more than an append. */
   fullError(count: number, why: string = this.#reason(count)): WALFullError {
     const { capacity, tail, head } = this.#positions;
-    const { why: blame, cause, holder } = this.#maker.blame(this.#inTheWay(count));
+    const { why: blame, cause, holder } = this.#maker.blame(this.inTheWay(count));
     this.#tell("refuses", count, 0);
     return this.#counts.error(
       new WALFullError({ capacity, tail, head, wanted: count, ...holder }, why + blame, cause),

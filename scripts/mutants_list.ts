@@ -1636,7 +1636,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the tail passes a checkpoint that a new consumer has stopped at",
     hazard: "H27",
-    edits: edit("src/engine/retention.ts", "lsn >= tail && lsn < checkpointed ?", "lsn < 0 ?"),
+    edits: [
+      ...edit("src/consume/consumer.ts", "Math.min(applied, this.#lastData)", "applied"),
+      ...edit("src/engine/retention.ts", "isBehind ? this.#releases.confirmation(lsn).given : lsn", "lsn"),
+    ],
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2160,7 +2163,7 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H80",
     edits: edit(
       "src/consume/consumer.ts",
-      "    this.#next = through + 1;\n    this.#log.noteApplied(through, false);\n",
+      "    this.#next = through + 1;\n    this.#log.noteApplied(through, 0);\n",
       "    this.#next = through + 1;\n",
     ),
     tests: ["tests/skip_test.ts"],

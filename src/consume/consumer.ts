@@ -75,9 +75,9 @@ export interface ConsumableLog extends PositionedLog {
   /**
    * Notes that the store has everything up to an LSN.
    *
-   * @param isDurable false if a crash may still take some of that.
+   * @param durable the newest record that no crash can take from the store any more; 0 if none is.
    */
-  noteApplied(lsn: LSN, isDurable: boolean): void;
+  noteApplied(lsn: LSN, durable: LSN): void;
   /**
    * Releases records. The store has everything up to `lsn` durably.
    *
@@ -245,7 +245,7 @@ export class Consumer {
     // A second sync may succeed although data of the first one is lost. So apply the records again.
     const { confirmed } = this.#log.standing;
     this.#next = confirmed + 1;
-    this.#log.noteApplied(confirmed, false);
+    this.#log.noteApplied(confirmed, 0);
     return false;
   }
 
@@ -358,7 +358,7 @@ export class Consumer {
     this.#log.watch.skips(records.map(({ lsn }) => lsn));
     this.#skips.skip(records[0]!.lsn);
     this.#next = through + 1;
-    this.#log.noteApplied(through, false);
+    this.#log.noteApplied(through, 0);
   }
 
   #advance(applied: LSN): void {
@@ -367,7 +367,12 @@ export class Consumer {
     // While sync() fails, applying records again is no success.
     if (this.#syncFailures === 0) this.#log.watch.recovers();
     // A store without sync() has everything durably when it returns.
-    this.#log.noteApplied(applied, this.#store.sync === undefined && this.#confirmable === applied);
+    const isDurable = this.#store.sync === undefined && this.#confirmable === applied;
+    // A new consumer may be behind what is checkpointed. Once the tail had passed a checkpoint
+    // there, a store that has all before it would count as one that lacks a released record,
+    // because no store has the LSN of a checkpoint.
+    const given = applied < this.#log.positions.checkpointed ? Math.min(applied, this.#lastData) : applied;
+    this.#log.noteApplied(applied, isDurable ? given : 0);
   }
 }
 

@@ -151,9 +151,9 @@ export class Feed implements ConsumableLog {
     this.milestones.reached(applied);
   }
 
-  noteApplied(lsn: LSN, isDurable: boolean): void {
+  noteApplied(lsn: LSN, durable: LSN): void {
     if (!this.isOpen) return;
-    this.#log.retention.noteApplied(this.standing.name, lsn, isDurable);
+    this.#log.retention.noteApplied(this.standing.name, lsn, durable);
     this.milestones.reached(lsn);
   }
 
@@ -175,7 +175,7 @@ async function giveWay(feed: Feed, { holds, commit, room }: EngineParts): Promis
     hold.hasSkippedRest = true;
     return await feed.confirm(confirmed, false);
   }
-  feed.noteApplied(confirmed, false); // the next start hands out the skipped records again
+  feed.noteApplied(confirmed, 0); // the next start hands out the skipped records again
   await feed.confirm(confirmed, false);
   if (!hold.isLost) throw feed.watch.stats().lastError;
   await commit.join().shared; // the header lets the appends in

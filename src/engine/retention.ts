@@ -46,26 +46,15 @@ export class Retention {
   /**
    * Notes that a consumer's store has everything up to `lsn`.
    *
-   * @param isDurable false if a crash may still take some of that.
+   * @param durable the newest record that no crash can take from the store any more; 0 if none is.
    */
-  noteApplied(name: string, lsn: LSN, isDurable: boolean): void {
+  noteApplied(name: string, lsn: LSN, durable: LSN): void {
     const hold = this.#parts.holds.get(name);
     if (hold === undefined || hold.isLost) return;
     hold.applied = lsn;
     hold.hasSkippedRest = false;
-    if (isDurable) this.#raise(hold, lsn);
+    hold.confirmed = Math.max(hold.confirmed, durable);
     this.#releases.followHolds();
-  }
-
-  /**
-   * A consumer's store has everything up to an LSN durably. A new consumer may be behind what is
-   * checkpointed. Then a store that has all before a checkpoint is one that lacks a released record
-   * once the tail has passed the checkpoint, because no store has the LSN of a checkpoint.
-   */
-  #raise(hold: Hold, lsn: LSN): void {
-    const { tail, checkpointed } = this.#positions;
-    const confirmed = lsn >= tail && lsn < checkpointed ? this.#releases.confirmation(lsn).given : lsn;
-    hold.confirmed = Math.max(hold.confirmed, confirmed);
   }
 
   /**
@@ -81,9 +70,11 @@ export class Retention {
     const hold = holds.get(name);
     if (hold === undefined || hold.isLost) return;
     assert(lsn <= hold.applied, "only applied records are confirmed");
-    this.#raise(hold, lsn);
-    this.#releases.followHolds();
     const positions = this.#positions;
+    // While it is behind, the last record that its store was given, as in `noteApplied()`.
+    const isBehind = lsn >= positions.tail && lsn < positions.checkpointed;
+    hold.confirmed = Math.max(hold.confirmed, isBehind ? this.#releases.confirmation(lsn).given : lsn);
+    this.#releases.followHolds();
     const through = positions.confirmed;
     const confirmation = this.#releases.confirmation(through);
     const isNews = through >= lsn && confirmation.given > positions.checkpointed;

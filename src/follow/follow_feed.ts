@@ -110,9 +110,9 @@ export class FollowFeed implements ConsumableLog {
     this.standing.applied = this.standing.confirmed = applied;
   }
 
-  noteApplied(lsn: LSN, isDurable: boolean): void {
+  noteApplied(lsn: LSN, durable: LSN): void {
     this.standing.applied = lsn;
-    if (isDurable) this.standing.confirmed = lsn;
+    this.standing.confirmed = Math.max(this.standing.confirmed, durable);
   }
 
   /** The log is told nothing. After a failed `sync()`, only later records are applied again. */

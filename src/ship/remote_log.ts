@@ -144,9 +144,9 @@ export class RemoteLog implements ConsumableLog {
     this.#forgetArrived(applied);
   }
 
-  noteApplied(lsn: LSN, isDurable: boolean): void {
+  noteApplied(lsn: LSN, durable: LSN): void {
     const { standing } = this;
-    if (isDurable) standing.confirmed = Math.max(standing.confirmed, lsn);
+    standing.confirmed = Math.max(standing.confirmed, durable);
     // The store needs records again that are no longer here.
     if (lsn < standing.applied) this.#forgetArrived(lsn);
     standing.applied = lsn;

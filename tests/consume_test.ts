@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { consume, type ConsumeOptions, type Consumption, type Store, WALConsumingError } from "../mod.ts";
-import { fill, ListStore, openInMemory, range, until } from "./support/logs.ts";
+import { CAPACITY, fill, ListStore, openInMemory, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 test("consume() does what consumeAsync() does, until the log is closed", async () => {
@@ -70,6 +70,31 @@ test("stop() from within the store resolves at once, and the consumer ends when 
   fill(wal, 1);
   assertEquals([seen, wal.stats().consuming], [[2], false]);
 });
+
+for (const failing of ["insert", "sync", "appliedLsn"]) {
+  test(`stop(), whenApplied() and appends do not wait for themselves in onError after a failed ${failing}()`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    fill(wal, CAPACITY);
+    const fail = () => {
+      throw new Error("no");
+    };
+    const store: Store = { insert() {}, delete() {}, deleteValue() {}, [failing]: fail };
+    const refused = new Set<string>(); // a stopped consumer calls sync() once more
+    const note = ({ name, message }: Error) => void refused.add(message.includes("after 5000 ms") ? "waited" : name);
+    const consumption: Consumption = consume(wal, store, {
+      async onError() {
+        await wal.whenApplied().catch(note);
+        await wal.logInsert(1, 1, 1, 1).catch(note);
+        await consumption.stop();
+        return "retry" as const;
+      },
+    });
+    await consumption.done;
+    // A record counts as applied before sync().
+    const errors = [...failing === "sync" ? [] : ["WALClosedError"], "WALFullError"];
+    assertEquals([[...refused], wal.stats().consuming], [errors, false]);
+  });
+}
 
 test("consume() is stopped by the options' signal too, and reads each option once", async () => {
   await using wal = openInMemory();

@@ -55,7 +55,7 @@ export class Dialogue {
     this.#log.watch.fails(error, attempt);
     if (onError === undefined || isFinal) throw error;
     const delayMs = retryDelayMs(attempt);
-    let answer = await this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));
+    let answer = await this.call(() => this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs })));
     if (answer === "skip" && (!canSkip || blamesNoRecord)) answer = "retry";
     if (answer !== "retry" && answer !== "skip") throw error;
     if (answer === "retry" && this.goesOn) await this.#log.pause(delayMs, this.#signal);

@@ -567,6 +567,30 @@ test("logInsert() is refused in a full ring where a stopped consumer lacks what 
   assertEquals([name, message.includes("after 2000 ms"), wal.tail], ["stopped", false, 4]);
 });
 
+for (const runs of [false, true]) {
+  test(`a consumer with a limit that ${runs ? "hangs" : "stopped"} within the batch that an append needs is lost`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    const { promise: released, resolve } = Promise.withResolvers<void>();
+    let left = 5;
+    const insert = () => {
+      if (left-- > 0) return;
+      if (!runs) throw new Error("no more");
+      return released;
+    };
+    const options = { name: "behind", maxLagRecords: 2 * CAPACITY };
+    const { done } = consume(wal, { insert, delete() {}, deleteValue() {} }, options);
+    const ended = assertRejects(() => done, runs ? WALConsumerLostError : Error);
+    await wal.batchInsert(Array.from({ length: 10 }, () => [1, 2, 3, 4]));
+    await until(() => wal.stats().consumer.state === (runs ? "running" : "failed") && wal.applied === 5);
+    fill(wal, CAPACITY - wal.length);
+    await wal.flushAsync();
+    await wal.logInsert(1, 2, 3, 4);
+    assertEquals([consumer(wal, "behind").lost, wal.tail > 10], [true, true]);
+    resolve();
+    await ended;
+  });
+}
+
 test("a consumer that is too far behind is lost, and the ring is not full", async () => {
   await using wal = openInMemory();
   fill(wal, 4);

@@ -10,6 +10,7 @@ import {
   WALConsumerLostError,
   WALFullError,
   type WALRecord,
+  type WALStats,
 } from "../mod.ts";
 import { SQLiteStore } from "../src/stores/sqlite.ts";
 import { SimulatedDisk } from "../testing.ts";
@@ -179,6 +180,31 @@ test("consumeAsync() ends when it has skipped all that the ring holds, so that n
   await assertRejects(() => done, Error, "is poison");
   assertEquals(wal.dropConsumer("skipping"), true);
 });
+
+for (const options of [{}, { maxLagRecords: 2 * CAPACITY }]) {
+  const limit = "maxLagRecords" in options ? "with a limit" : "without a limit";
+  test(`an append does not wait for a consumer ${limit} that has skipped from the middle of a batch on`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    let last = 0;
+    const insert = (_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, { lsn }: WALRecord) => {
+      if (lsn > 4) throw new Error(`LSN ${lsn} is poison`);
+      last = lsn;
+    };
+    const store = { insert, delete() {}, deleteValue() {}, appliedLsn: () => last };
+    const { done } = consume(wal, store, { ...options, name: "skipping", onError: skip, pollIntervalMs: 1 });
+    done.catch(() => {});
+    await wal.batchInsert(items(1, 10));
+    fill(wal, CAPACITY - 10);
+    await wal.whenApplied();
+    const appended = await wal.logInsert(1, 1, 1, 1).then(() => "is appended", (error: WALFullError) => error.message);
+    const [{ state, lost }] = wal.stats().consumers as [WALStats["consumers"][number]];
+    if ("maxLagRecords" in options) assertEquals([appended, lost], ["is appended", true]);
+    else {
+      assertEquals([appended.includes("after 5000 ms"), state], [false, "failed"]);
+      assertStringIncludes(appended, "is poison");
+    }
+  });
+}
 
 test("consumeAsync() gives up a consumer with a limit that has skipped all that the ring holds", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 5000 });

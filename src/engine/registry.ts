@@ -103,13 +103,14 @@ export class Registry {
    * @returns true if the records fit once the tail is settled.
    */
   makeRoom(count: number): boolean {
-    const { holds, positions } = this.#parts;
+    const { holds, positions, room } = this.#parts;
     const { capacity, last, durable } = positions;
     if (holds.all.length === 0) return false;
     const needed = last + count - capacity;
+    const inTheWay = room.inTheWay(count);
     this.#giveUp(
-      holds.blockers(needed).filter(({ applied, bounds: { maxLagRecords }, isCatchingUp }) =>
-        maxLagRecords > 0 && last + count - applied > (isCatchingUp ? capacity : Math.min(maxLagRecords, capacity))
+      holds.blockers(inTheWay).filter(({ applied, bounds: { maxLagRecords }, isCatchingUp }) =>
+        maxLagRecords > 0 && (applied < inTheWay || (!isCatchingUp && last + count - applied > maxLagRecords))
       ),
     );
     const least = holds.least()?.confirmed;

@@ -30,7 +30,7 @@ export class ImportError extends CommandError {
 
 /** Reads lines, one after another. */
 export interface LineReader {
-  /** @returns null for a line without a record. */
+  /** @param line is not blank. @returns null for a heading. */
   read(line: string, number: number): ImportedRecord | null;
 }
 
@@ -40,7 +40,6 @@ const FIELDS = new Set([...CSV_COLUMNS, "confirms"]);
 /** Reads JSON lines. */
 export const JSON_READER: LineReader = {
   read(line, number) {
-    if (line.trim() === "") return null;
     let value: unknown;
     try {
       value = JSON.parse(line);
@@ -59,7 +58,6 @@ export function csvReader(): LineReader {
   let columns: readonly string[] | null = null;
   return {
     read(line, number) {
-      if (line.trim() === "") return null;
       const cells = line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
       if (columns === null) {
         columns = headingOf(cells, number);

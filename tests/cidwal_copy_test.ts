@@ -238,10 +238,20 @@ test("cli/main.ts import refuses a run that is damaged, a full log and one that 
   assertMatch(locked.stderr, /^cidwal import: Cannot open .*: the log is locked by process \d+.*\n$/);
 });
 
+test("cli/main.ts import tells the format by the first line that is not blank, however late it comes", async () => {
+  using directory = tempDir();
+  const blank = "\n".repeat(300 * 1024);
+  for (const text of [JSON.stringify({ op: "delete", key: "0".repeat(32) }), `op,key\ndelete,${"0".repeat(32)}`]) {
+    const [input, log] = [directory.join("input"), directory.join(`log-${text.length}`)];
+    writeFileSync(input, `${blank} ${text}\n`);
+    assertEquals(await runs(["import", "--size=64KiB", log, input]), "Imported 1 record in 1 batch, LSN 1 to 1\n");
+  }
+});
+
 test("cli/main.ts import names the line that is no text or too long, and keeps the batches before it", async () => {
   using directory = tempDir();
   const line = JSON.stringify({ op: "delete", key: "0".repeat(32) });
-  const wrong = [["\xff\n", "it is no UTF-8"], ["x".repeat(3 << 20), "it is too long"]] as const;
+  const wrong = [["\xff\n", "it is no UTF-8, or has U+FFFD in it"], ["x".repeat(3 << 20), "it is too long"]] as const;
   for (const [index, [bytes, why]] of wrong.entries()) {
     const [input, log] = [directory.join(`input${index}`), directory.join(`log${index}`)];
     writeFileSync(input, `${line}\n${line}\n${bytes}`, "latin1");

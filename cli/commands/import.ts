@@ -17,7 +17,8 @@ const BATCHES_AT_ONCE = 1024;
 /** Records after which all are made durable, so that a crash does not take much. */
 const RECORDS_AT_ONCE = 65_536;
 
-type Kind = "json" | "csv" | "packed";
+/** `"lines"`: JSON lines or CSV, as the first line tells that is not blank. */
+type Kind = "json" | "csv" | "packed" | "lines";
 
 async function run(given: Given): Promise<Exit> {
   const path = operand(given, 0, "LOG");
@@ -29,7 +30,7 @@ async function run(given: Given): Promise<Exit> {
   try {
     for await (const piece of readInput(given.operands[1])) {
       if (piece.length === 0) continue;
-      parser ??= new Parser(kinds[0] ?? kindOf(piece), log);
+      parser ??= new Parser(kinds[0] ?? (piece[0] === RUN_MAGIC[0] ? "packed" : "lines"), log);
       await parser.take(piece);
     }
     parser?.end();
@@ -40,13 +41,6 @@ async function run(given: Given): Promise<Exit> {
   if (!given.has("quiet")) stdout.text(`${log.summary()}\n`);
   stdout.end();
   return Exit.Done;
-}
-
-/** The format of an input, by its first byte. */
-function kindOf(piece: Uint8Array): Kind {
-  if (piece[0] === RUN_MAGIC[0]) return "packed";
-  const start = new TextDecoder().decode(piece.subarray(0, 1024)).trimStart();
-  return start.startsWith("{") ? "json" : "csv";
 }
 
 /** An error that also says what was imported before it. */
@@ -61,14 +55,15 @@ function withProgress(error: unknown, log: ImportedLog): unknown {
 class Parser {
   readonly #log: ImportedLog;
   readonly #runs: RunReader | null;
-  readonly #reader: LineReader;
+  /** Null until the first line tells the format. */
+  #reader: LineReader | null;
   readonly #lines = new Lines();
   #place = 0;
 
   constructor(kind: Kind, log: ImportedLog) {
     this.#log = log;
     this.#runs = kind === "packed" ? new RunReader() : null;
-    this.#reader = kind === "json" ? JSON_READER : csvReader();
+    this.#reader = kind === "json" ? JSON_READER : kind === "csv" ? csvReader() : null;
   }
 
   async take(piece: Uint8Array): Promise<void> {
@@ -93,7 +88,10 @@ class Parser {
 
   #line(line: string): void {
     this.#place++;
-    if (line.includes("\ufffd")) throw new ImportError("line", this.#place, "it is no UTF-8");
+    if (line.includes("\ufffd")) throw new ImportError("line", this.#place, "it is no UTF-8, or has U+FFFD in it");
+    const start = line.trimStart();
+    if (start === "") return;
+    this.#reader ??= start.startsWith("{") ? JSON_READER : csvReader();
     const record = this.#reader.read(line, this.#place);
     if (record !== null) this.#log.add(record, "line", this.#place);
   }
@@ -217,7 +215,7 @@ export const importRecords: Command = {
   summary: "append what export wrote to a log, or to a new one",
   operands: ["LOG", "[INPUT]"],
   options: {
-    json: { help: "the input is JSON lines; otherwise its first byte tells the format" },
+    json: { help: "the input is JSON lines; otherwise its beginning tells the format" },
     csv: { help: "the input is CSV" },
     packed: { help: "the input is packed runs" },
     "new-times": { help: "give records times of now, not those of the input" },

@@ -385,6 +385,30 @@ test("cli/main.ts follow --since waits for a later record without looking at eac
   }
 });
 
+test("cli/main.ts follow looks again for a record that it was woken for and did not find at once", async () => {
+  using directory = tempDir();
+  const [path, printed] = [directory.join("log"), directory.join("printed")];
+  makeLog(path);
+  const { follow } = WAL;
+  let looks = 0;
+  WAL.follow = (...given) => {
+    const follower = follow.apply(WAL, given);
+    const { cursor } = follower;
+    follower.cursor = (range) => cursor.call(follower, ++looks === 2 ? { ...range, since: 2n ** 63n } : range);
+    return follower;
+  };
+  try {
+    const following = runHere(["follow", "--csv", "--limit=11", path], { stdout: printed });
+    await waitFor(() => readFileSync(printed, "utf8").includes("\n12,"));
+    using wal = WAL.open(path);
+    await wal.logInsert(7, 7, 7, 7);
+    assertEquals((await following).code, 0);
+    assertEquals([looks > 2, readFileSync(printed, "utf8").includes("\n13,")], [true, true]);
+  } finally {
+    WAL.follow = follow;
+  }
+});
+
 test("cli/main.ts follow begins where it is told, filters, ends at its limit, and tells of a file that is gone", async () => {
   using directory = tempDir();
   const path = directory.join("log");

@@ -63,6 +63,8 @@ class Waiting implements Disposable {
   readonly #options: FollowOptions;
   #records: AsyncGenerator<WALRecord, undefined, undefined> | null = null;
   #close: () => void = () => {};
+  /** The newest record that it has met. */
+  #met = 0;
 
   constructor(path: string, options: FollowOptions) {
     this.#path = path;
@@ -73,7 +75,9 @@ class Waiting implements Disposable {
   async until(lsn: number): Promise<void> {
     try {
       this.#records ??= this.#recordsFrom(lsn);
-      while (((await this.#records.next()).value?.lsn ?? lsn) < lsn);
+      // Whoever reads may not have learned yet that what is met here is durable.
+      if (this.#met >= lsn) await rest(BETWEEN_LOOKS_MS);
+      while (this.#met < lsn) this.#met = (await this.#records.next()).value?.lsn ?? lsn;
     } catch {
       this.#close();
       this.#records = null;

@@ -1067,6 +1067,7 @@ export const HAZARDS: readonly Hazard[] = [
       "named_consumers_test.ts": [
         "keepRecords holds while its consumer can still let go of records",
         "a consumer that is too far behind is lost, and the ring is not full",
+        "logInsert() goes on where a consumer with a limit hangs within the batch that it needs",
         "a lost consumer that runs ends with WALConsumerLostError",
         "a lost consumer is accepted when its store was filled again",
         "consumeAsync() ends with WALConsumerLostError when the consumer is given up while its store is asked for its LSN",
@@ -1432,6 +1433,7 @@ export const HAZARDS: readonly Hazard[] = [
         "whenApplied() counts a skipped record also after the consumer has confirmed what comes before",
         "consumeAsync() ends when it has skipped all that the ring holds, so that no append waits for ever",
         "consumeAsync() gives up a consumer with a limit that has skipped all that the ring holds",
+        "logInsert() waits for no consumer with a limit that has skipped from the middle of a batch on",
         "dropConsumer() forgets what the consumer has skipped",
       ],
     },
@@ -1459,5 +1461,18 @@ export const HAZARDS: readonly Hazard[] = [
         "salvageTo() leaves no file if a writer releases what it copies",
       ],
     },
+  },
+  {
+    id: "H82",
+    title: "Damage that looks like the end",
+    what:
+      "A log has crashed, and its header is older than many records. A follower takes the first one of them that is damaged for the log's end, and shows or copies less than is durable.",
+    threatens: ["G5", "G19"],
+    tests: {
+      "follow_test.ts": [
+        "WAL.follow() takes no damaged record of a log that crashed for the log's end",
+      ],
+    },
+    note: "Damage more than 16 times as long as what is left behind it may be taken for the end.",
   },
 ];

@@ -2019,6 +2019,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "an append waits for a consumer with a limit within the batch that it needs",
+    hazard: "H31",
+    edits: edit("src/engine/registry.ts", "(applied < inTheWay ||", "(applied < needed ||"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "code in onError waits for its own consumer",
+    hazard: "H31",
+    edits: edit(
+      "src/consume/dialogue.ts",
+      "await this.call(() => this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs })));",
+      "await this.answer(onError(error, { firstLsn, lastLsn, attempt, delayMs }));",
+    ),
+    tests: ["tests/consume_test.ts"],
+  },
+  {
     name: "kept records make room before their consumer could let go of them",
     hazard: "H60",
     edits: edit("src/engine/registry.ts", "confirmed === last || (hasSkippedRest", "true || (hasSkippedRest"),
@@ -2538,6 +2554,26 @@ export const MUTANTS: readonly Mutant[] = [
       "src/follow/followed_file.ts",
       "    if (shared === 0) throw this.gone(",
       "    if (shared < 0) throw this.gone(",
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
+  {
+    name: "a follower takes damage of a crashed log for its end",
+    hazard: "H82",
+    edits: edit(
+      "src/follow/ends.ts",
+      "this.#isIntact ? reached : this.#reader.newestBehindDamage(reached, end)",
+      "reached",
+    ),
+    tests: ["tests/follow_test.ts"],
+  },
+  {
+    name: "a follower looks no further than one record behind damage",
+    hazard: "H82",
+    edits: edit(
+      "src/follow/log_reader.ts",
+      "if (!this.has(newest + step)) continue;",
+      "if (!this.has(newest + step)) break;",
     ),
     tests: ["tests/follow_test.ts"],
   },

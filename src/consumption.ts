@@ -17,8 +17,8 @@ export interface Consumption extends AsyncDisposable {
   readonly applied: LSN;
   /**
    * Stops the consumer and returns `done`, which waits for the running call to the store while the
-   * log is open. In code that the store or `onError` runs, the promise resolves at once, because the
-   * consumer cannot end before that code returns.
+   * log is open. In code that the store or `onError` runs, the promise resolves at once, because
+   * the consumer cannot end before that code returns.
    */
   stop(): Promise<void>;
 }

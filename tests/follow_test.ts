@@ -1,5 +1,5 @@
 // WAL.follow() and WAL.inspect(): reading a log that another opener writes, without a lock
-// (H65–H67).
+// (H65–H67, H82).
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fs from "node:fs";

@@ -568,7 +568,7 @@ test("logInsert() is refused in a full ring where a stopped consumer lacks what 
 });
 
 for (const runs of [false, true]) {
-  test(`a consumer with a limit that ${runs ? "hangs" : "stopped"} within the batch that an append needs is lost`, async () => {
+  test(`logInsert() goes on where a consumer with a limit ${runs ? "hangs" : "stopped"} within the batch that it needs`, async () => {
     await using wal = openInMemory({ fullTimeoutMs: 5000 });
     const { promise: released, resolve } = Promise.withResolvers<void>();
     let left = 5;

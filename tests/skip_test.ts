@@ -183,7 +183,7 @@ test("consumeAsync() ends when it has skipped all that the ring holds, so that n
 
 for (const options of [{}, { maxLagRecords: 2 * CAPACITY }]) {
   const limit = "maxLagRecords" in options ? "with a limit" : "without a limit";
-  test(`an append does not wait for a consumer ${limit} that has skipped from the middle of a batch on`, async () => {
+  test(`logInsert() waits for no consumer ${limit} that has skipped from the middle of a batch on`, async () => {
     await using wal = openInMemory({ fullTimeoutMs: 5000 });
     let last = 0;
     const insert = (_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, { lsn }: WALRecord) => {

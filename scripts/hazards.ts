@@ -1069,6 +1069,7 @@ export const HAZARDS: readonly Hazard[] = [
         "a consumer that is too far behind is lost, and the ring is not full",
         "logInsert() goes on where a consumer with a limit hangs within the batch that it needs",
         "a lost consumer that runs ends with WALConsumerLostError",
+        "logInsert() waits for the commit of what lost consumers do not hold any more, flush: offload",
         "a lost consumer is accepted when its store was filled again",
         "consumeAsync() ends with WALConsumerLostError when the consumer is given up while its store is asked for its LSN",
       ],

@@ -2025,6 +2025,18 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "an append does not wait until records that no consumer holds are durable",
+    hazard: "H60",
+    edits: edit("src/consume/consumers.ts", "through < tail || through > durable", "through < tail"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "records that no consumer holds make no room when they are durable",
+    hazard: "H31",
+    edits: edit("src/engine/waiting_room.ts", " || this.#release(count);", ";"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "code in onError waits for its own consumer",
     hazard: "H31",
     edits: edit(

@@ -708,6 +708,20 @@ test("a log whose only consumers are lost goes on with its newest records", asyn
   }
 });
 
+for (const flush of ["inline", "offload"] as const) {
+  test(`logInsert() waits for the commit of what lost consumers do not hold any more, flush: ${flush}`, async () => {
+    await using wal = openOn(new SimulatedDisk({ seed: 5 }), { flush, fullTimeoutMs: 5000 });
+    fill(wal, 1);
+    await catchUp(wal, new ListStore(), { name: "lost", maxLagRecords: 100 });
+    const appended: Promise<unknown>[] = [];
+    for (let i = 0; i < 3 * CAPACITY; i++) appended.push(wal.logInsert(i, 1, 1, 1));
+    appended.push(wal.batchInsert(Array.from({ length: 100 }, () => [1, 2, 3, 4])));
+    await Promise.all(appended);
+    assertEquals(consumer(wal, "lost").lost, true);
+    assertEquals([...wal.records()].at(-1)?.lsn, wal.head - 1);
+  });
+}
+
 test("a lost consumer is accepted when its store was filled again", async () => {
   const disk = new SimulatedDisk({ seed: 9 });
   let wal = openOn(disk);

@@ -62,7 +62,9 @@ export class Consumers implements RoomMaker {
   }
 
   canRelease(through: LSN): boolean {
-    return this.isRunning && this.#log.holds.blockers(through).every(({ name }) => this.runs(name));
+    const { holds, positions: { tail, durable } } = this.#log;
+    if (holds.areLost) return through < tail || through > durable;
+    return this.isRunning && holds.blockers(through).every(({ name }) => this.runs(name));
   }
 
   blame(through: LSN): Blame {

@@ -68,6 +68,11 @@ export class Holds {
     return [...this.#beginning.values()].filter(({ isLost }) => !isLost);
   }
 
+  /** True if the log has given up all consumers that there are. */
+  get areLost(): boolean {
+    return this.#all.size > 0 && this.holding.length === 0 && this.beginning.length === 0;
+  }
+
   /** What the header says of them. */
   get entries(): ConsumerEntry[] {
     return this.all.map(({ name, isLost, confirmed, bounds }) => ({ name, isLost, lsn: confirmed, ...bounds }));

@@ -8,8 +8,10 @@ import type { Counts } from "./counts.ts";
 import type { Events } from "./events.ts";
 import type { GroupCommit } from "./group_commit.ts";
 import type { Health } from "./health.ts";
-import type { Hold } from "./holds.ts";
+import type { HeaderKeeper } from "./header_keeper.ts";
+import type { Hold, Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
+import type { Registry } from "./registry.ts";
 import { endOfBatch, type RingMemory } from "./ring_memory.ts";
 import { WaitingLine } from "./waiting_line.ts";
 
@@ -27,7 +29,10 @@ export interface Blame {
 export interface RoomMaker {
   /** True while the consumer of this name runs. */
   runs(name: string): boolean;
-  /** True while a consumer runs, and all consumers run that hold records up to an LSN. */
+  /**
+   * True while a consumer runs, and all consumers run that hold records up to an LSN. If all are
+   * lost, true until these records are durable.
+   */
   canRelease(through: LSN): boolean;
   /**
    * True in code that the consumer's store runs. Such code must not wait for room, because the
@@ -48,15 +53,18 @@ export interface WaitingParts {
   readonly health: Health;
   readonly memory: RingMemory;
   readonly commit: GroupCommit;
+  readonly holds: Holds;
+  readonly header: HeaderKeeper;
+  /** It comes into being after the room. */
+  readonly retention: { readonly registry: Registry };
   /** Measures how long appends wait. */
   nowMs(): number;
 }
 
 /** The waiting appends of one open log. */
 export class WaitingRoom {
+  readonly #parts: WaitingParts;
   readonly #positions: Positions;
-  readonly #memory: RingMemory;
-  readonly #commit: GroupCommit;
   readonly #counts: Counts;
   readonly #events: Events;
   readonly #nowMs: () => number;
@@ -73,9 +81,8 @@ export class WaitingRoom {
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
   constructor(parts: WaitingParts, maker: RoomMaker, timeoutMs: number) {
     const { counts, events } = parts.health;
+    this.#parts = parts;
     this.#positions = parts.positions;
-    this.#memory = parts.memory;
-    this.#commit = parts.commit;
     this.#counts = counts;
     this.#events = events;
     this.#nowMs = () => parts.nowMs();
@@ -128,7 +135,7 @@ export class WaitingRoom {
       return this.fullError(count, ` after ${this.#timeoutMs} ms`);
     });
     this.#positions.closeGate();
-    this.#commit.schedule();
+    this.#parts.commit.schedule();
     this.#maker.hurry();
     return waiting;
   }
@@ -140,8 +147,19 @@ export class WaitingRoom {
   admit(): void {
     if (this.length === 0) return;
     const positions = this.#positions;
-    this.aheadOfOthers(() => this.#line.admit((count) => positions.hasRoom(count) || count > positions.capacity));
+    const takes = (count: number) => positions.hasRoom(count) || count > positions.capacity || this.#release(count);
+    this.aheadOfOthers(() => this.#line.admit(takes));
     this.turnAwayIfStuck(); // the next in line may need what a consumer holds that does not run
+  }
+
+  /** Releases records if all consumers are lost. @returns true if an append has room now. */
+  #release(count: number): boolean {
+    const { holds, retention, header } = this.#parts;
+    try {
+      if (!holds.areLost || !retention.registry.makeRoom(count)) return false;
+      header.settleTail(this.#positions.head + count);
+    } catch { /* a damaged record stays; a failed header has poisoned the log */ }
+    return this.#positions.hasRoom(count);
   }
 
   /** Appends, although others wait. */
@@ -173,7 +191,7 @@ export class WaitingRoom {
     if (lsn < tail) return lsn;
     const isKnown = lsn >= this.#batch.first && lsn <= this.#batch.end;
     try {
-      if (!isKnown) this.#batch = { first: lsn, end: endOfBatch(this.#memory, lsn, last) };
+      if (!isKnown) this.#batch = { first: lsn, end: endOfBatch(this.#parts.memory, lsn, last) };
       return this.#batch.end;
     } catch {
       return lsn; // records that cannot be read are released by nobody

@@ -14,7 +14,7 @@ import {
   type WALRecord,
   WALStoreError,
 } from "../mod.ts";
-import { followFrom, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
+import { followFrom, type Following, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { newShipperId } from "../src/ship/shipment.ts";
@@ -620,6 +620,23 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   await wal.whenApplied();
   await shipping.stop();
 }, OPTIONS);
+
+test("followFrom() is stopped from within onError", async () => {
+  const nobody = {
+    connection: { isClosed: () => false },
+    jetstream: { jetstreamManager: () => Promise.reject(new Error("nobody answers")) },
+    stream: "LOG",
+    subject: SUBJECT,
+  };
+  const following: Following = followFrom(nobody as unknown as JetStream, new MemoryStore(), {
+    onError: async () => {
+      await following.stop();
+      return "retry";
+    },
+  });
+  await following.done;
+  assertEquals(following.state.state, "stopped");
+});
 
 test("followFrom() asks onError about its store and its source, and counts", async () => {
   await using server = await commonNats();

@@ -1,9 +1,9 @@
-// Knows whether code runs within a call to a store. Such code must not wait for the store's
-// consumer.
+// Knows whether code runs within a call to a store or to `onError`. Such code must not wait for the
+// consumer, which waits for it.
 
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** A call to a store. All code that the call runs and awaits can find it. */
+/** A call to a store or to `onError`. All code that the call runs and awaits can find it. */
 export interface StoreCall {
   /** The feed of the consumer that makes the call. */
   readonly feed: CallingFeed;

@@ -8,6 +8,7 @@ import { Alarm, type WakeReason } from "../consume/alarm.ts";
 import type { ConsumableLog } from "../consume/consumer.ts";
 import { ConsumerWatch } from "../consume/consumer_watch.ts";
 import { retryDelayMs } from "../consume/retry_delay.ts";
+import { callStore } from "../consume/store_call.ts";
 import { StoreAnswers } from "../consume/store_answers.ts";
 import { WALShipError } from "../errors.ts";
 import type { Lineage } from "../format/lineage.ts";
@@ -212,9 +213,8 @@ export class RemoteLog implements ConsumableLog {
     const { onError } = this.#parties;
     if (onError === undefined || (error instanceof WALShipError && error.isFinal)) throw error;
     const delayMs = retryDelayMs(attempt);
-    const answer = await this.answers.waitFor(
-      Promise.resolve(onError(error, { firstLsn: lsn, lastLsn: lsn, attempt, delayMs })),
-    );
+    const ask = async () => await onError(error, { firstLsn: lsn, lastLsn: lsn, attempt, delayMs });
+    const answer = await callStore(this, signal, () => this.answers.waitFor(ask()));
     if (answer !== "retry") throw error;
     await this.pause(delayMs, signal);
   }

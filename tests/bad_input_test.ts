@@ -804,6 +804,17 @@ test("shipTo() and followFrom() refuse targets and options that make no sense, a
     assertThrows(() => shipTo(bad), TypeError, word);
     assertThrows(() => followFrom(bad, store), TypeError, word);
   }
+  const badNames = [
+    ...["A B", "A.B", "A*", ">", "A/B", "A\\B", "A\r\nB", "\ud800"].map((stream) => [{ stream }, "stream"] as const),
+    ...[".", "a.", ".a", "a..b", "*", "a.*", "a.>", "a b", "a.\tb", "a\r\nb", "\ud800"].map((subject) =>
+      [{ subject }, "subject"] as const
+    ),
+  ];
+  for (const [change, word] of badNames) {
+    assertThrows(() => shipTo({ ...target, ...change }), RangeError, word);
+    assertThrows(() => followFrom({ ...target, ...change }, store), RangeError, word);
+  }
+  shipTo({ ...target, stream: "Bücher-1_a", subject: "a.*b.c>.$d" });
   const badOptions: [options: unknown, errorClass: ErrorClass, word: string][] = [
     [null, TypeError, "options"],
     [{ inflight: 3 }, TypeError, "inflight"],

@@ -104,9 +104,26 @@ function takeTimeout(timeoutMs: number = DEFAULT_TIMEOUT_MS): number {
 }
 
 /** Reads a name of a target. @throws {TypeError} if it is no text, or empty. */
-export function checkName(value: string, name: string): void {
+function checkName(value: string, name: string): void {
   if (typeof value === "string" && value !== "") return;
   throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a string that is not empty`);
+}
+
+/** Reads the name of a stream. @throws {TypeError} or {RangeError} if no stream has such a name. */
+export function checkStreamName(value: string): void {
+  checkName(value, "stream");
+  if (value.isWellFormed() && !/[\s.*>/\\]/.test(value)) return;
+  throw new RangeError(`Cannot use ${show(value)} as stream: a stream's name has no space and none of . * > / \\`);
+}
+
+/** Reads a subject. @throws {TypeError} or {RangeError} if no message has such a subject. */
+export function checkSubject(value: string): void {
+  checkName(value, "subject");
+  const isWord = (word: string) => !/^[*>]?$|\s/.test(word);
+  if (value.isWellFormed() && value.split(".").every(isWord)) return;
+  throw new RangeError(
+    `Cannot use ${show(value)} as subject: it must be words with dots between them, none of them * or >`,
+  );
 }
 
 /**

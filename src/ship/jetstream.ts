@@ -33,7 +33,8 @@
 
 import {
   checkClient,
-  checkName,
+  checkStreamName,
+  checkSubject,
   type FollowFromOptions,
   type ShipOptions,
   takeFollower,
@@ -136,13 +137,13 @@ export function followFrom(source: JetStream, store: ApplicableStore, options: F
   return follow(new JetStreamSource(takeTarget(source), timeoutMs), consumer, copy);
 }
 
-/** Reads each property once. @throws {TypeError} if one cannot be used. */
+/** Reads each property once. @throws {TypeError} or {RangeError} if one cannot be used. */
 function takeTarget(target: JetStream): JetStream {
   checkObject(target, "target");
   const { connection, jetstream, stream, subject } = target;
   checkClient(connection, "connection", "isClosed");
   checkClient(jetstream, "jetstream", "jetstreamManager");
-  checkName(stream, "stream");
-  checkName(subject, "subject");
+  checkStreamName(stream);
+  checkSubject(subject);
   return { connection, jetstream, stream, subject };
 }

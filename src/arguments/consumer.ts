@@ -7,7 +7,7 @@ import { type EncodedRuns, encodedRunsOf } from "./encoded_runs.ts";
 import { type JoinedRuns, joinedRunsOf } from "./joined_runs.ts";
 import { nameBytes } from "../format/consumer_table.ts";
 import { MOST_NAME_BYTES } from "../format/layout.ts";
-import { checkOptionNames } from "./objects.ts";
+import { checkOptionNames, checkWellFormed } from "./objects.ts";
 import { checkDelayMs, checkInteger, MAX_U32, show } from "./numbers.ts";
 
 const DEFAULT_BATCH_SIZE = 1024;
@@ -93,6 +93,7 @@ export function takeConsumerName(options: WhenAppliedOptions): string | undefine
  */
 export function checkConsumerName(name: unknown): asserts name is string {
   if (typeof name !== "string") throw new TypeError(`Cannot use ${show(name)} as name: it must be a string`);
+  checkWellFormed(name, "name");
   if (nameBytes(name) !== null) return;
   throw new RangeError(
     `Cannot use ${show(name)} as name: a consumer's name has at most ${MOST_NAME_BYTES} bytes of UTF-8`,

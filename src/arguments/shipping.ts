@@ -3,7 +3,7 @@
 import type { LSN, RecoveryReport } from "../types.ts";
 import { takeConsumer, type TakenConsumer } from "./consumer.ts";
 import { checkDelayMs, checkInteger, checkLsn, LONGEST_TIMER_MS, show } from "./numbers.ts";
-import { checkObject, checkOptionNames } from "./objects.ts";
+import { checkObject, checkOptionNames, checkWellFormed } from "./objects.ts";
 import { checkRunLogId } from "./runs.ts";
 import type { ApplicableStore, ConsumeOptions } from "../types.ts";
 
@@ -103,16 +103,16 @@ function takeTimeout(timeoutMs: number = DEFAULT_TIMEOUT_MS): number {
   return Math.min(timeoutMs, LONGEST_TIMER_MS);
 }
 
-/** Reads a name of a target. @throws {TypeError} if it is no text, or empty. */
+/** Reads a name of a target. @throws {TypeError} or {RangeError} if it is no text, or empty. */
 function checkName(value: string, name: string): void {
-  if (typeof value === "string" && value !== "") return;
+  if (typeof value === "string" && value !== "") return checkWellFormed(value, name);
   throw new TypeError(`Cannot use ${show(value)} as ${name}: it must be a string that is not empty`);
 }
 
 /** Reads the name of a stream. @throws {TypeError} or {RangeError} if no stream has such a name. */
 export function checkStreamName(value: string): void {
   checkName(value, "stream");
-  if (value.isWellFormed() && !/[\s.*>/\\]/.test(value)) return;
+  if (!/[\s.*>/\\]/.test(value)) return;
   throw new RangeError(`Cannot use ${show(value)} as stream: a stream's name has no space and none of . * > / \\`);
 }
 
@@ -120,7 +120,7 @@ export function checkStreamName(value: string): void {
 export function checkSubject(value: string): void {
   checkName(value, "subject");
   const isWord = (word: string) => !/^[*>]?$|\s/.test(word);
-  if (value.isWellFormed() && value.split(".").every(isWord)) return;
+  if (value.split(".").every(isWord)) return;
   throw new RangeError(
     `Cannot use ${show(value)} as subject: it must be words with dots between them, none of them * or >`,
   );
@@ -133,8 +133,7 @@ export function checkSubject(value: string): void {
  */
 export function checkTableName(value: string, name: string): void {
   checkName(value, name);
-  const isPlain = value.isWellFormed() && !value.includes("\0");
-  if (isPlain && encoder.encode(value).length <= MOST_TABLE_NAME_BYTES) return;
+  if (!value.includes("\0") && encoder.encode(value).length <= MOST_TABLE_NAME_BYTES) return;
   throw new RangeError(
     `Cannot use ${show(value)} as ${name}: it must have at most ${MOST_TABLE_NAME_BYTES} bytes of UTF-8, and no zero`,
   );

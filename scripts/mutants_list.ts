@@ -440,8 +440,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H27",
     edits: edit(
       "src/consume/consumer.ts",
-      "const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);",
-      "const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
+      "const run = this.#log.readRun(this.#next, count, this.#options.encodedRuns?.mostRecords);",
+      "const run = this.#log.readRun(this.#next, count, this.#options.encodedRuns?.mostRecords);\n      await this.#log.confirm(run[run.length - 1].lsn, false);",
     ),
     tests: faults("consumer_crash", "histories"),
   },

@@ -300,7 +300,7 @@ export type WALRunFault =
  * These are final:
  *
  * - `"closed"`: the caller's client is closed.
- * - `"oversized"`: a run is too long for a message.
+ * - `"oversized"`: a batch is too long for a message.
  * - `"fenced"`: another shipper has taken over the target.
  * - `"lineage"`: the messages are of another log than the records, or than those in the store.
  * - `"gone"`: the stream is gone, or messages that are needed were removed.

@@ -302,9 +302,30 @@ test("shipTo() refuses a run that is too long for a message, and says how long i
   await using wal = WAL.open(null, { size: 1 << 20 });
   await wal.batchInsert(Array.from({ length: 300 }, (_, i) => [1, i, 2, 3] as const));
   const shipping = consume(wal, shipTo(target), RETRY);
-  const error = await assertRejects(() => shipping.done, WALShipError, "batchSize");
+  const error = await assertRejects(() => shipping.done, WALShipError, "batches of at most 246 records");
   assertEquals((error as WALShipError).fault, "oversized");
   assertEquals(wal.tail, 1);
+}, OPTIONS);
+
+test("shipTo() ships every batch that fits a message, whatever comes before it", async () => {
+  await using server = await NatsServer.start("max_payload: 16384");
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const store = new MemoryStore();
+  await using _following = followFrom(target, store);
+  const longest = () => wal.batchInsert(Array.from({ length: 246 }, (_, i) => [1, i, 2, 3] as const));
+  await fill(wal, 100);
+  await longest();
+  const shipping = consume(wal, shipTo(target), { pollIntervalMs: 60_000 });
+  await wal.whenApplied();
+  for (const checkpoints of [1, 246, 247, 1000]) {
+    for (let i = 0; i < checkpoints; i++) wal.checkpoint(0);
+    await wal.flushAsync();
+    await wal.whenApplied(); // so that the consumer has passed them when the batch comes
+    await longest();
+  }
+  await eventually(() => store.appliedLsn() === wal.durable, "the last batch");
+  await shipping.stop();
 }, OPTIONS);
 
 test("shipTo() and followFrom() are told that there is no stream, that it was deleted or purged", async () => {

@@ -16,6 +16,8 @@ export interface EncodedRuns {
   readonly durableLsn: LSN;
   /** How many bytes to leave free before a run. */
   readonly prefixBytes: number;
+  /** The most records that it takes at once. A batch that is longer is a run of its own. */
+  readonly mostRecords: number;
   /** Bytes for a run and what comes before it. They may have been used before. */
   allocate(size: number): Uint8Array<ArrayBuffer>;
   /**

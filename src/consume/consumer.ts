@@ -48,8 +48,11 @@ export interface ConsumableLog extends PositionedLog {
   makeTurn(): Turn;
   /** True while appends wait for room. */
   readonly isRoomWanted: boolean;
-  /** Verified copies of about `count` durable records from `first` on, as whole batches. */
-  readRun(first: LSN, count: number): WALRecord[];
+  /**
+   * Verified copies of about `count` durable records from `first` on, as whole batches: at most
+   * `most`, or one batch.
+   */
+  readRun(first: LSN, count: number, most?: number): WALRecord[];
   /** The same as bytes. Missing if the log's records are no bytes. */
   encodeRun?(first: LSN, count: number, into: EncodedRuns): MarkedRun;
   /**
@@ -153,7 +156,8 @@ export class Consumer {
       const offer = this.#skips.records === null ? offerOf(this.#options, this.#log, this.#next) : null;
       if (offer !== null) await this.#dialogue.call(() => this.#applyOffered(offer));
       else {
-        const run = this.#log.readRun(this.#next, this.#skips.records ?? this.#pace.records);
+        const count = this.#skips.records ?? this.#pace.records;
+        const run = this.#log.readRun(this.#next, count, this.#options.encodedRuns?.mostRecords);
         await this.#dialogue.call(() => this.#applyRun(run));
       }
       this.#pace.endRun();

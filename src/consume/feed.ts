@@ -8,7 +8,7 @@ import type { Bounds } from "../engine/holds.ts";
 import { encodedRun, type MarkedRun } from "../engine/encoded_run.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Positions } from "../engine/positions.ts";
-import { endOfBatch } from "../engine/ring_memory.ts";
+import { endOfBatch, lastWhole } from "../engine/ring_memory.ts";
 import { forked, type Lineage, newLogId } from "../format/lineage.ts";
 import { SlotState } from "../format/record.ts";
 import { slotOf } from "../format/ring.ts";
@@ -98,16 +98,16 @@ export class Feed implements ConsumableLog {
     return this.#log.makeTurn();
   }
 
-  readRun(first: LSN, count: number): WALRecord[] {
-    const last = endOfRun(this.#log, first, count);
+  readRun(first: LSN, count: number, most?: number): WALRecord[] {
+    const last = endOfRun(this.#log, first, count, most);
     // This also verifies the record whose flag ended the run.
     const records = copyRecords(this.#log.memory, first, last);
     this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
     return records;
   }
 
-  encodeRun(first: LSN, count: number, { prefixBytes, allocate }: EncodedRuns): MarkedRun {
-    const last = endOfRun(this.#log, first, count);
+  encodeRun(first: LSN, count: number, { prefixBytes, mostRecords, allocate }: EncodedRuns): MarkedRun {
+    const last = endOfRun(this.#log, first, count, mostRecords);
     const run = encodedRun(this.#log.memory, this.lineage, first, last, prefixBytes, allocate);
     this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
     return run;
@@ -181,10 +181,12 @@ async function giveWay(feed: Feed, { holds, commit, room }: EngineParts): Promis
   await commit.join().shared; // the header lets the appends in
 }
 
-/** Where a run of about `count` records ends, with a whole batch. */
-function endOfRun({ health, memory, positions }: EngineParts, first: LSN, count: number): LSN {
+/** Where a run of about `count` records ends: with a whole batch. No run of several is too long. */
+function endOfRun({ health, memory, positions }: EngineParts, first: LSN, count: number, most = Infinity): LSN {
   health.mustBeGood("consume");
   const { durable } = positions;
-  const last = Math.min(durable, first + count - 1);
-  return endOfBatch(memory, last, durable);
+  const last = endOfBatch(memory, Math.min(durable, first + count - 1), durable);
+  if (last - first < most) return last;
+  const fitting = lastWhole(memory, first + most - 1);
+  return fitting < first ? endOfBatch(memory, first, durable) : fitting;
 }

@@ -77,8 +77,8 @@ export class FollowFeed implements ConsumableLog {
     return new LoopTurn();
   }
 
-  readRun(first: LSN, count: number): WALRecord[] {
-    return this.#reader.readWhole(first, count);
+  readRun(first: LSN, count: number, most = count): WALRecord[] {
+    return this.#reader.readWhole(first, Math.min(count, most));
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {

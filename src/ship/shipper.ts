@@ -4,7 +4,7 @@ import { WALShipError } from "../errors.ts";
 import { type EncodedRuns, offerEncodedRuns } from "../arguments/encoded_runs.ts";
 import { assert } from "../assert.ts";
 import { encodeRun } from "../runs.ts";
-import type { AppliedRun, BatchStore, LSN, WALRecord } from "../types.ts";
+import { type AppliedRun, type BatchStore, type LSN, OpType, type WALRecord } from "../types.ts";
 import { Buffers } from "./buffers.ts";
 import { Outbox } from "./outbox.ts";
 import type { Target } from "./ports.ts";
@@ -94,24 +94,45 @@ export class TargetShipper implements Shipper {
     await outbox.mend();
     if (lastLsn <= outbox.sentLsn) return;
     this.#checkLog(outbox, logId);
+    const first = records.findIndex(({ lsn }) => lsn > outbox.sentLsn);
+    const rest = first === 0 ? records : records.slice(first);
+    await this.#shipCheckpoints(outbox, rest[0]!, { logId, lastLsn });
     // A run begins where the one before it ended: the LSNs between them are checkpoints.
     const run = { logId, firstLsn: outbox.sentLsn + 1, lastLsn };
     this.#checkSize(outbox, run);
-    const first = records.findIndex(({ lsn }) => lsn >= run.firstLsn);
-    const encode = (name: string) =>
-      writeShipment(encodeRun(first === 0 ? records : records.slice(first), run).bytes, name);
-    await outbox.send(run, encode, this.#options.inFlight);
+    await outbox.send(run, (name) => writeShipment(encodeRun(rest, run).bytes, name), this.#options.inFlight);
+  }
+
+  /** Ships the checkpoints before a record alone, if its run would be too long with them. */
+  async #shipCheckpoints(
+    outbox: Outbox,
+    { lsn, version, time }: WALRecord,
+    { logId, lastLsn }: Omit<AppliedRun, "firstLsn">,
+  ): Promise<void> {
+    const most = mostRecords(this.#target.maxBytes);
+    while (most > 0 && outbox.sentLsn < lsn - 1 && lastLsn - outbox.sentLsn > most) {
+      const firstLsn = outbox.sentLsn + 1;
+      const run = { logId, firstLsn, lastLsn: Math.min(lsn - 1, outbox.sentLsn + most) };
+      const empty = { keyHigh: 0n, keyLow: 0n, valueHigh: 0n, valueLow: 0n };
+      const checkpoint = { ...empty, lsn: firstLsn, opType: OpType.Checkpoint, version, time };
+      const { bytes } = encodeRun([checkpoint], run);
+      await outbox.send(run, (name) => writeShipment(bytes, name), this.#options.inFlight);
+    }
   }
 
   /** For consumers of a log in this process. All others use `applyBatch()`. */
   #encodedRuns(): EncodedRuns {
     const position = (of: (outbox: Outbox) => LSN) => this.#outbox === null ? 0 : of(this.#outbox);
+    const target = this.#target;
     return {
       get next() {
         return position(({ sentLsn }) => sentLsn + 1);
       },
       get durableLsn() {
         return position(({ confirmedLsn }) => confirmedLsn);
+      },
+      get mostRecords() {
+        return mostRecords(target.maxBytes);
       },
       prefixBytes: SHIPMENT_HEADER_BYTES,
       allocate: (size) => this.#buffers.take(size),
@@ -162,8 +183,9 @@ export class TargetShipper implements Shipper {
     throw outbox.fail(
       "oversized",
       `LSN ${firstLsn} to ${lastLsn} take a message of ${bytes} bytes, and the target takes ${maxBytes}; ` +
-        `a run is as long as batchSize or as the longest batch, so keep both below ${mostRecords(maxBytes)} records, ` +
-        "or let the target take more",
+        `a batch arrives whole, so use batches of at most ${
+          mostRecords(maxBytes)
+        } records, or let the target take more`,
     );
   }
 }

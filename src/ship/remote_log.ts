@@ -17,6 +17,7 @@ import { fetchRuns } from "./fetch.ts";
 import { runFrom } from "./place.ts";
 import type { Source } from "./ports.ts";
 import { readRecords, type Shipment } from "./shipment.ts";
+import { stoppable } from "./stoppable.ts";
 
 /** Records that are fetched ahead of the store. One message more may be on its way. */
 const MOST_AHEAD = 65536;
@@ -86,10 +87,11 @@ export class RemoteLog implements ConsumableLog {
 
   /** Waits for the first message, which says which log this is. */
   async meet(known: KnownOrigin | undefined, signal: AbortSignal): Promise<void> {
+    const source = stoppable(this.#parties.source, signal);
     while (!signal.aborted) {
       try {
-        const { first, last } = await this.#parties.source.bounds();
-        const oldest = await runFrom(this.#parties.source, first, last);
+        const { first, last } = await source.bounds();
+        const oldest = await runFrom(source, first, last);
         if (oldest !== null) {
           const { logId, firstLsn } = oldest;
           this.lineage = { logId, origin: known === undefined ? null : sharedOrigin(known, logId), fork: null };
@@ -100,6 +102,7 @@ export class RemoteLog implements ConsumableLog {
           return;
         }
       } catch (error) {
+        if (signal.aborted) return;
         await this.#retryAfter(error, 1, signal);
         continue;
       }
@@ -184,7 +187,8 @@ export class RemoteLog implements ConsumableLog {
     const stop = new AbortController();
     const arrive = (shipment: Shipment) => this.#arrive(shipment, stop.signal);
     const { logId } = this.lineage;
-    const ended = fetchRuns({ source: this.#parties.source, logId, next, arrive, signal: stop.signal }).catch(
+    const source = stoppable(this.#parties.source, stop.signal);
+    const ended = fetchRuns({ source, logId, next, arrive, signal: stop.signal }).catch(
       (error) => {
         if (stop.signal.aborted) return;
         this.#trouble = error;

@@ -12,7 +12,7 @@ import { encodedRunsOf } from "../../src/arguments/encoded_runs.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
 import { follow, type Following } from "../../src/ship/following.ts";
-import { MovedOn } from "../../src/ship/ports.ts";
+import { MovedOn, type Source } from "../../src/ship/ports.ts";
 import { TargetShipper } from "../../src/ship/shipper.ts";
 import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
 import { readEnd } from "../../src/ship/target_end.ts";
@@ -158,6 +158,37 @@ test("followFrom() waits for the first message of a source that has none, or cla
     await until(() => follower.applied === 10);
     assertEquals(await follower.lag(), 0);
     await follower.stop();
+  }
+});
+
+/** A source that gives so many answers, and then none. */
+function hangingAfter(answers: number, source: Source): Source & { readonly hangs: boolean } {
+  const answer = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (answers-- > 0) return await call();
+    hanging.hangs = true;
+    return await new Promise<never>(() => {});
+  };
+  const hanging = {
+    hangs: false,
+    bounds: () => answer(() => source.bounds()),
+    at: (place: number) => answer(() => source.at(place)),
+    async *read(place: number, signal: AbortSignal) {
+      const messages = source.read(place, signal)[Symbol.asyncIterator]();
+      for (let next; !(next = await answer(() => messages.next())).done;) yield next.value;
+    },
+  };
+  return hanging;
+}
+
+test("followFrom() is stopped while its source does not answer, whatever it was asked", async () => {
+  for (let answers = 0; answers < 12; answers++) {
+    const broker = brokerWith([claim(), message(1, 10), message(11, 20), message(21, 40)]);
+    const source = hangingAfter(answers, broker.source());
+    const store = new MemoryStore();
+    const follower = follow(source, takeConsumer(store, { onError: () => "retry" }), undefined);
+    await until(() => source.hangs, `question ${answers + 1}`);
+    await follower.stop();
+    assertEquals(follower.state.state, "stopped");
   }
 });
 

@@ -23,7 +23,8 @@ export interface ShardsOptions extends Omit<WALOptions, "shard"> {
   shards?: number | undefined;
   /**
    * The shards to open here, if not all, so that several processes or workers share them. All
-   * shards must have been opened once before, because such an opening makes none.
+   * shards must have been opened once before, because such an opening makes none. Those that are
+   * not opened are not looked at: whether all are of one set is known only when all are opened.
    *
    * @default {all}
    */

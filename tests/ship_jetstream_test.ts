@@ -191,6 +191,7 @@ test("followFrom() refuses a store of another log, and takes one that a backup h
   const foreign = new MemoryStore(through, "0123456789abcdef0123456789abcdef");
   const error = await assertRejects(() => followFrom(target, foreign).done, WALShipError, "backup()");
   assertEquals((error as WALShipError).fault, "lineage");
+  assertStringIncludes(error.message, "a copy of another store");
 
   await using backup = WAL.open(directory.join("b"));
   const store = new MemoryStore();

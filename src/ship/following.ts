@@ -99,6 +99,7 @@ function refusalFrom(cause: WALStoreError): WALShipError {
     ? `the store has LSN ${appliedLsn} of log ${appliedLog}, and the messages are of log ${logId}`
     : `the store has LSN ${appliedLsn}, and the oldest message begins with LSN ${tail}`;
   const remedy =
-    `fill an empty store from a backup() of log ${logId}, and give followFrom() the backup's recovery report`;
+    `begin with a copy of another store of log ${logId}, or fill an empty one from a backup() of that log ` +
+    "that has all records, and give followFrom() the backup's recovery report";
   return new WALShipError(isOther ? "lineage" : "gone", `Cannot follow: ${why}; ${remedy}`, { cause });
 }

@@ -150,6 +150,29 @@ test("shipTo() has the server refuse a late message of an old shipper, although 
   assertEquals((await manager.streams.info(target.stream)).state.last_seq, 4);
 }, OPTIONS);
 
+test("shipTo() is told that another stream has stored its message", async () => {
+  await using server = await commonNats();
+  const { target } = await server.target();
+  const elsewhere = new JetStreamTarget({ ...target, stream: "ELSEWHERE" }, 5000);
+  const error = await assertRejects(() => elsewhere.append(outgoing(newShipperId(), 0)), WALShipError, target.stream);
+  assertEquals((error as WALShipError).fault, "unsuitable");
+}, OPTIONS);
+
+test("followFrom() takes the messages from a mirror of the stream", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  const stream = `MIRROR-OF-${target.stream}`;
+  await manager.streams.add({ name: stream, mirror: { name: target.stream } });
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const store = new MemoryStore();
+  await using _following = followFrom({ ...target, stream }, store);
+  for (const from of [0, 20]) {
+    await using _shipping = ship(wal, target);
+    await fill(wal, 20, from);
+    await caughtUp(store, wal);
+  }
+}, OPTIONS);
+
 test("shipTo() refuses a log of another lineage, and names the way back", async () => {
   await using server = await commonNats();
   using directory = tempDir();
@@ -653,7 +676,7 @@ test("followFrom() is stopped from within onError", async () => {
   const following: Following = followFrom(nobody as unknown as JetStream, new MemoryStore(), {
     onError: async () => {
       await following.stop();
-      return "retry";
+      return "retry" as const;
     },
   });
   await following.done;

@@ -9,7 +9,6 @@ import { within } from "./time_limit.ts";
 /** Error codes of the server. */
 const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE: readonly unknown[] = [10071, 10164];
-const OTHER_STREAM = 10060;
 const TOO_LARGE = 10054;
 
 /** The calls that shippers and followers have in common. */
@@ -61,13 +60,12 @@ export class JetStreamCalls {
 
   /** What an error means. */
   #meaning(cause: unknown): unknown {
-    const { connection, stream, subject } = this.target;
+    const { connection, stream } = this.target;
     const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown };
     const tell = (fault: WALShipFault, why: string) =>
       new WALShipError(fault, `Cannot use stream ${stream}: ${why}`, { cause });
     if (WRONG_LAST_SEQUENCE.includes(code)) return new MovedOn(String(message), { cause });
     if (code === STREAM_NOT_FOUND) return tell("gone", "there is no such stream; create it first");
-    if (code === OTHER_STREAM) return tell("unsuitable", `subject ${subject} belongs to another stream`);
     if (code === TOO_LARGE) return tell("oversized", "its max_msg_size is less than a message");
     if (connection.isClosed()) return tell("closed", "the connection is closed");
     if (typeof code === "number") return tell("refused", `the server answers: ${String(message)}`);

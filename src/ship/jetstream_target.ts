@@ -64,9 +64,17 @@ export class JetStreamTarget implements Target {
     const { jetstream, subject, stream } = this.#calls.target;
     // Each shipper has a subject of its own. If its last message is the stream's last message, no
     // other shipper has written since.
-    const expect = { streamName: stream, lastSequence: after, lastSubjectSequence: run === null ? 0 : after };
+    // The stream's name is not expected: older servers would keep the message out of its mirrors.
+    const expect = { lastSequence: after, lastSubjectSequence: run === null ? 0 : after };
     // The client gives up by itself. A second timer for each message would be a cost for nothing.
-    await this.#calls.timed(() => jetstream.publish(`${subject}.${shipper}`, bytes, { timeout: timeoutMs, expect }));
+    const stored = await this.#calls.timed(() =>
+      jetstream.publish(`${subject}.${shipper}`, bytes, { timeout: timeoutMs, expect })
+    );
+    if (stored.stream === stream) return;
+    throw new WALShipError(
+      "unsuitable",
+      `Cannot ship to stream ${stream}: subject ${subject} belongs to stream ${stored.stream}`,
+    );
   }
 }
 

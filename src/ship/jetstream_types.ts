@@ -31,7 +31,7 @@ export interface JetStreamClient {
   publish(
     subject: string,
     payload: Uint8Array,
-    options: { timeout: number; expect: { streamName: string; lastSequence: number; lastSubjectSequence: number } },
+    options: { timeout: number; expect: { lastSequence: number; lastSubjectSequence: number } },
   ): Promise<{ readonly seq: number; readonly stream: string }>;
   /** Makes a manager. */
   jetstreamManager(checkAPI?: boolean): Promise<JetStreamManager>;

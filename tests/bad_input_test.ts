@@ -835,7 +835,7 @@ test("shipTo() and followFrom() refuse targets and options that make no sense, a
     [{ name: "a" }, TypeError, "name"],
     [{ batchSize: 0 }, RangeError, "batchSize"],
     [{ onError: "retry" }, TypeError, "onError"],
-    [{ copy: 1 }, TypeError, "copy"],
+    ...[1, 0, "", false, null].map((copy) => [{ copy }, TypeError, "copy"] as [unknown, ErrorClass, string]),
     [{ copy: { logId: "x", origin: null } }, RangeError, "logId"],
     [{ copy: { logId: "a".repeat(32), origin: { logId: "b".repeat(32), lastLsn: -1 } } }, RangeError, "lastLsn"],
     [{ timeoutMs: NaN }, RangeError, "timeoutMs"],

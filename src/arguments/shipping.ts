@@ -83,7 +83,7 @@ export function takeFollower(store: ApplicableStore, options: FollowFromOptions)
   checkOptionNames(options, ["signal", "batchSize", "pollIntervalMs", "onError", "copy", "timeoutMs"]);
   const { signal, batchSize, pollIntervalMs, onError, copy, timeoutMs } = options;
   const consumer = takeConsumer(store, { signal, batchSize, pollIntervalMs, onError });
-  return { consumer, copy: copy && takeCopy(copy), timeoutMs: takeTimeout(timeoutMs) };
+  return { consumer, copy: copy === undefined ? copy : takeCopy(copy), timeoutMs: takeTimeout(timeoutMs) };
 }
 
 function takeCopy(copy: NonNullable<FollowFromOptions["copy"]>): NonNullable<FollowFromOptions["copy"]> {

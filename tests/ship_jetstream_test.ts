@@ -150,6 +150,28 @@ test("shipTo() has the server refuse a late message of an old shipper, although 
   assertEquals((await manager.streams.info(target.stream)).state.last_seq, 4);
 }, OPTIONS);
 
+test("shipTo() is told that no stream stores its messages any more, and goes on when one does again", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const told = new Set<string>();
+  const onError = (error: unknown) => {
+    told.add((error as WALShipError).message);
+    return "retry" as const;
+  };
+  await using _shipping = consume(wal, shipTo(target), { pollIntervalMs: 1, onError });
+  const store = new MemoryStore();
+  await using _following = followFrom(target, store);
+  await fill(wal, 5);
+  await caughtUp(store, wal);
+  await manager.streams.update(target.stream, { subjects: ["elsewhere"] });
+  await fill(wal, 5, 5);
+  await eventually(() => told.size > 0, "a failure");
+  assertStringIncludes([...told].join("\n"), `no stream stores messages of ${target.subject}.*`);
+  await manager.streams.update(target.stream, { subjects: [`${target.subject}.*`] });
+  await caughtUp(store, wal);
+}, OPTIONS);
+
 test("shipTo() is told that another stream has stored its message", async () => {
   await using server = await commonNats();
   const { target } = await server.target();
@@ -652,6 +674,8 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   assertStringIncludes(inMemory.warnings.join("\n"), "in memory");
   const queue = await server.target({ name: "QUEUE", subjects: ["queue.*"], retention: "workqueue" as never });
   assertEquals(await faultOf(consume(wal, shipTo({ ...queue.target, subject: "queue" })).done), "unsuitable");
+  const silent = await server.target({ name: "SILENT", subjects: ["silent.*"], no_ack: true });
+  assertEquals(await faultOf(consume(wal, shipTo({ ...silent.target, subject: "silent" })).done), "unsuitable");
   await wal.logInsert(1, 2, 3, 4);
   // Of another stream, and of none.
   for (const subject of ["mem", "nobody", "mem.log"]) {

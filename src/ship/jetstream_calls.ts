@@ -60,7 +60,7 @@ export class JetStreamCalls {
 
   /** What an error means. */
   #meaning(cause: unknown): unknown {
-    const { connection, stream } = this.target;
+    const { connection, stream, subject } = this.target;
     const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown };
     const tell = (fault: WALShipFault, why: string) =>
       new WALShipError(fault, `Cannot use stream ${stream}: ${why}`, { cause });
@@ -69,6 +69,9 @@ export class JetStreamCalls {
     if (code === TOO_LARGE) return tell("oversized", "its max_msg_size is less than a message");
     if (connection.isClosed()) return tell("closed", "the connection is closed");
     if (typeof code === "number") return tell("refused", `the server answers: ${String(message)}`);
+    if ((cause as Error).name === "JetStreamNotEnabled") {
+      return tell("unreachable", `nobody answers: JetStream is off, or no stream stores messages of ${subject}.*`);
+    }
     if (isDenial(cause)) return tell("refused", `the server denies access: ${String(message)}`);
     return tell("unreachable", `the server cannot be reached: ${String(message)}`);
   }

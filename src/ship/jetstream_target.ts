@@ -36,6 +36,12 @@ export class JetStreamTarget implements Target {
           'followers have them; use retention "limits"',
       );
     }
+    if (config.no_ack) {
+      throw new WALShipError(
+        "unsuitable",
+        `Cannot ship to stream ${stream}: it confirms nothing, because no_ack is set`,
+      );
+    }
     const { subjects = [] } = config;
     // A shipper's name is one word.
     if (!subjects.some((pattern) => isOf(`${subject}.shipper`, pattern))) {

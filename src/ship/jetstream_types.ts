@@ -71,6 +71,8 @@ export interface StreamInfo {
     readonly subjects?: readonly string[] | undefined;
     /** When messages are removed. */
     readonly retention: string;
+    /** True if it confirms nothing. */
+    readonly no_ack?: boolean | undefined;
     /** Where messages are stored. */
     readonly storage: string;
     /** How many servers store them. */

@@ -54,7 +54,9 @@ class ByteStore {
 
 function offerOf(store: ByteStore): EncodedRuns {
   return {
+    begin: () => {},
     prefixBytes: PREFIX,
+    mostRecords: 1000,
     allocate: (size) => new Uint8Array(size),
     get next() {
       return store.next;

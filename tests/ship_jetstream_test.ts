@@ -253,6 +253,24 @@ test("followFrom() refuses a store of another log, and takes one that a backup h
   await shipping.stop();
 }, OPTIONS);
 
+test("followFrom() takes a copy of the writer's store, whatever the log has released", async () => {
+  await using server = await commonNats();
+  const { target } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const local = new MemoryStore();
+  await using consumption = consume(wal, local, { pollIntervalMs: 1 });
+  await fill(wal, 3);
+  // The consumer's own checkpoint is the last record that is released.
+  await eventually(() => wal.tail === wal.head && wal.tail - 1 > local.appliedLsn(), "the release");
+  const store = new MemoryStore(local.appliedLsn(), local.appliedLog());
+  await consumption.stop();
+  await using _shipping = consume(wal, shipTo(target, { startAfter: wal.tail - 1 }), { name: "ship" });
+  await using following = followFrom(target, store);
+  await wal.logInsert(1, 2, 3, 4);
+  await eventually(() => following.applied === wal.durable, "the record");
+  assertEquals([store.size, store.has(1n, 2n, 3n, 4n)], [1, true]);
+}, OPTIONS);
+
 /** A server with a stream, and messages that no shipper of ours wrote. */
 async function withMessages(body: (stream: HandMade) => Promise<void>): Promise<void> {
   await using server = await commonNats();

@@ -14,6 +14,8 @@ export interface EncodedRuns {
   readonly next: LSN;
   /** Everything up to this LSN is durable in the store. */
   readonly durableLsn: LSN;
+  /** Tells the store that all LSNs after this one, up to its own position, are checkpoints. */
+  begin(after: LSN): void;
   /** How many bytes to leave free before a run. */
   readonly prefixBytes: number;
   /** The most records that it takes at once. A batch that is longer is a run of its own. */

@@ -198,6 +198,7 @@ export class Consumer {
           `The store does not know which log its LSN ${position.lsn} belongs to, so it is used as an LSN of this log`;
       }
       applied = Math.max(position.lsn, log.positions.tail - 1);
+      this.#options.encodedRuns?.begin(beforeCheckpoints(log, applied));
     }
     this.#next = applied + 1;
     this.#lastData = this.#syncFailures = 0;
@@ -378,6 +379,12 @@ export class Consumer {
     const given = applied < this.#log.positions.checkpointed ? Math.min(applied, this.#lastData) : applied;
     this.#log.noteApplied(applied, isDurable ? given : 0);
   }
+}
+
+/** The LSN before the checkpoints that end with an LSN, as far as they can be seen. */
+function beforeCheckpoints(log: ConsumableLog, lsn: LSN): LSN {
+  while (lsn > 0 && log.wasCheckpoint?.(lsn)) lsn--;
+  return lsn;
 }
 
 /** Records after which a checkpoint is due. */

@@ -13,6 +13,7 @@ import {
   newShipperId,
   readRecords,
   sealShipment,
+  type Shipment,
   SHIPMENT_HEADER_BYTES,
   shipmentBytes,
   writeShipment,
@@ -73,14 +74,14 @@ export class TargetShipper implements Shipper {
     const end = await readEnd(this.#target);
     const sentLsn = this.#beginning(end);
     this.#names.push(newShipperId());
-    this.#outbox = new Outbox({
-      target: this.#target,
-      names: this.#names,
-      after: end.run,
-      sentLsn,
-      buffers: this.#buffers,
-    });
+    this.#begin(end.run, sentLsn);
     return sentLsn;
+  }
+
+  /** Begins after the target's last run, with the LSN that comes after another one. */
+  #begin(after: Shipment | null, sentLsn: LSN): void {
+    const [target, names, buffers] = [this.#target, this.#names, this.#buffers];
+    this.#outbox = new Outbox({ target, names, after, sentLsn, buffers });
   }
 
   appliedLog(): string | null {
@@ -130,6 +131,10 @@ export class TargetShipper implements Shipper {
       },
       get durableLsn() {
         return position(({ confirmedLsn }) => confirmedLsn);
+      },
+      begin: (after) => {
+        // The first run of a target has the checkpoints before it, because stores are given none.
+        if (this.#outbox?.logId === null) this.#begin(null, after);
       },
       get mostRecords() {
         return mostRecords(target.maxBytes);

@@ -253,6 +253,28 @@ test("followFrom() refuses a store of another log, and takes one that a backup h
   await shipping.stop();
 }, OPTIONS);
 
+test("shipTo() is told that all messages have expired, and goes on after what the followers have", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  const options = { name: "ship", pollIntervalMs: 1, ...RETRY };
+  const shipping = consume(wal, shipTo(target), options);
+  const store = new MemoryStore();
+  await using _following = followFrom(target, store, RETRY);
+  await wal.logInsert(1, 2, 3, 4);
+  await eventually(() => store.appliedLsn() === 1 && wal.tail > 2, "the release");
+  await manager.streams.update(target.stream, { max_age: 100e6, duplicate_window: 100e6 });
+  await eventually(async () => (await manager.streams.info(target.stream)).state.messages === 0, "the end");
+  await manager.streams.update(target.stream, { max_age: 0 });
+  await wal.logInsert(1, 2, 3, 5);
+  assertEquals(await faultOf(shipping.done), "gone");
+  await using _again = consume(wal, shipTo(target, { startAfter: wal.tail - 1 }), options);
+  await eventually(() => store.has(1n, 2n, 3n, 5n), "the next record");
+  const late = new MemoryStore(1, wal.logId);
+  await using _late = followFrom(target, late, RETRY);
+  await eventually(() => late.has(1n, 2n, 3n, 5n), "the next record");
+}, OPTIONS);
+
 test("followFrom() takes a copy of the writer's store, whatever the log has released", async () => {
   await using server = await commonNats();
   const { target } = await server.target();
@@ -686,6 +708,11 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   await closing.appliedLsn();
   assertStringIncludes(closing.warnings.join("\n"), "maxReconnectAttempts: -1");
   assertEquals(store.warnings.join("\n").includes("maxReconnectAttempts"), false);
+  const passing = await server.target({ name: "PASSING", subjects: ["passing.*"], max_age: 60e9 });
+  const expiring = shipTo({ ...passing.target, subject: "passing" });
+  await expiring.appliedLsn();
+  assertStringIncludes(expiring.warnings.join("\n"), "expire");
+  assertEquals(store.warnings.join("\n").includes("expire"), false);
   const memory = await server.target({ name: "MEM", subjects: ["mem.*"], storage: "memory" as never });
   const inMemory = shipTo({ ...memory.target, subject: "mem" });
   await inMemory.appliedLsn();

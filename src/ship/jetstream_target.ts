@@ -102,6 +102,9 @@ function* connectionWarnings({ options }: NatsConnection): Generator<string> {
 
 /** What an operator should know of a stream. */
 function* warningsOf(config: StreamInfo["config"], version: string): Generator<string> {
+  if (config.max_age > 0) {
+    yield "The stream's messages expire, also the last one: a log that is idle for so long is shipped no further";
+  }
   if (config.storage === "memory") {
     yield "The stream is in memory, so a restart of its servers loses what it has confirmed";
     return;

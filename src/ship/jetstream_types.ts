@@ -79,6 +79,8 @@ export interface StreamInfo {
     readonly num_replicas: number;
     /** What is removed, or refused, when the stream is full. */
     readonly discard: string;
+    /** Nanoseconds after which messages are removed, 0 for never. */
+    readonly max_age: number;
     /** The most bytes in a message, −1 for no limit. */
     readonly max_msg_size: number;
   };

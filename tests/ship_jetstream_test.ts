@@ -275,6 +275,26 @@ test("shipTo() is told that all messages have expired, and goes on after what th
   await eventually(() => late.has(1n, 2n, 3n, 5n), "the next record");
 }, OPTIONS);
 
+test("followFrom() goes on with a store that has all of the messages that were removed", async () => {
+  await using server = await commonNats();
+  const { target, manager } = await server.target();
+  await using wal = WAL.open(null, { size: 1 << 20 });
+  wal.logInsertSync(1, 2, 3, 4);
+  wal.checkpoint(0);
+  wal.flush();
+  await using _shipping = ship(wal, target);
+  const store = new MemoryStore();
+  const following = followFrom(target, store);
+  await eventually(() => store.appliedLsn() === 1, "the first record");
+  await following.stop();
+  await wal.logInsert(1, 2, 3, 5);
+  const last = async () => (await manager.streams.info(target.stream)).state.last_seq;
+  await eventually(async () => await last() === 3, "the second record"); // and a claim
+  await manager.streams.purge(target.stream, { seq: 3 });
+  await using _again = followFrom(target, store);
+  await eventually(() => store.has(1n, 2n, 3n, 5n), "the second record");
+}, OPTIONS);
+
 test("followFrom() takes a copy of the writer's store, whatever the log has released", async () => {
   await using server = await commonNats();
   const { target } = await server.target();

@@ -107,10 +107,11 @@ export class Feed implements ConsumableLog {
   }
 
   encodeRun(first: LSN, count: number, { prefixBytes, mostRecords, allocate }: EncodedRuns): MarkedRun {
-    const last = endOfRun(this.#log, first, count, mostRecords);
-    const run = encodedRun(this.#log.memory, this.lineage, first, last, prefixBytes, allocate);
-    this.#reach.handedOut = Math.max(this.#reach.handedOut, last);
-    return run;
+    const encode = (last: LSN) => encodedRun(this.#log.memory, this.lineage, first, last, prefixBytes, allocate);
+    const run = encode(endOfRun(this.#log, first, count, mostRecords));
+    this.#reach.handedOut = Math.max(this.#reach.handedOut, run.lastLsn);
+    // As in applyBatch(), a run ends with a record that its store has an LSN of.
+    return run.lastData > 0 && run.lastData < run.lastLsn ? encode(run.lastData) : run;
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {

@@ -23,7 +23,7 @@
 import { checkBytes, copyOf } from "./arguments/bytes.ts";
 import { type Batch, readDeletes, readInserts, readItems, releaseBatch } from "./arguments/items.ts";
 import { checkInteger, isU64 } from "./arguments/numbers.ts";
-import { type ShardsOptions, takeShards } from "./arguments/shards.ts";
+import { type ShardsOptions, type TakenShards, takeShards } from "./arguments/shards.ts";
 import { MIXED_BYTES, OPCODE_BYTES } from "./format/packed_items.ts";
 import type {
   ApplicableStore,
@@ -39,7 +39,8 @@ import type {
 } from "./types.ts";
 import { logBatch, logBatchSync, type WAL } from "./wal.ts";
 import { consumeShards, type ShardsConsumption } from "./shards/consumption.ts";
-import { openShardFiles, type OpenShards } from "./shards/shard_files.ts";
+import { recoverInWorkers } from "./shards/recovery_workers.ts";
+import { openShardFiles, type OpenShards, type Recovered } from "./shards/shard_files.ts";
 import { shardAt, shardOf, shardOfBytes, shardOfHalves } from "./shards/shard_key.ts";
 import { type ShardsStats, statisticsOfShards } from "./shards/statistics.ts";
 
@@ -83,8 +84,8 @@ type DeleteHalves = [keyHigh: U64, keyLow: U64, time?: HybridTimeInput];
 type PairHalves = [keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, time?: HybridTimeInput];
 
 /**
- * Opens the shards of a directory, and makes them if there are none. Each is recovered by itself,
- * one after another.
+ * Opens the shards of a directory, and makes them if there are none. They are recovered one after
+ * another; {@linkcode openShardsAsync} recovers them side by side.
  *
  * A crash while shards are made leaves a set that the next opening finishes. The directory itself
  * is not made.
@@ -108,8 +109,36 @@ type PairHalves = [keyHigh: U64, keyLow: U64, valueHigh: U64, valueLow: U64, tim
  * ```
  */
 export function openShards(directory: string | URL | null, options: ShardsOptions = {}): Shards {
+  return open(takeShards(directory, options));
+}
+
+/**
+ * As {@linkcode openShards}, but large shards that were not closed are recovered side by side
+ * before, each in a worker, at most one for each processor. The event loop goes on meanwhile.
+ *
+ * Workers only save time. Where they cannot help, shards are recovered as in `openShards()`: in a
+ * bundle, without the right to start workers, with the option `now` or `storage`, and below
+ * 512 MiB of shards to recover, where workers save less than their start takes. A shard that the
+ * option `verify` or `recovery` has verified whole counts as one to recover.
+ *
+ * @returns a promise that rejects with what `openShards()` throws.
+ *
+ * @example
+ * ```ts
+ * import { openShardsAsync } from "@cidstore/wal/shards";
+ *
+ * await using shards = await openShardsAsync(null, { shards: 4, size: 65536 });
+ * await shards.logInsert(1, 2, 3, 4);
+ * console.log(shards.logs.every((log) => log.recovery.created)); // true
+ * ```
+ */
+export async function openShardsAsync(directory: string | URL | null, options: ShardsOptions = {}): Promise<Shards> {
   const given = takeShards(directory, options);
-  const { shards, logs } = openShardFiles(given);
+  return open(given, await recoverInWorkers(given));
+}
+
+function open(given: TakenShards, recovered?: Recovered): Shards {
+  const { shards, logs } = openShardFiles(given, recovered);
   return new Shards(given.directory, shards, logs);
 }
 

@@ -56,8 +56,16 @@ import {
 
 /** The highest LSN that is in the store of a consumer, as its handle tells. */
 export let appliedBy: (wal: WAL, name: string) => LSN;
-/** A log that is not open yet, and that each opening refuses by throwing from `admit`. */
-export let refusableLog: (path: string, options: WALOptions, admit: LogRequest["admit"]) => WAL;
+/**
+ * A log that is not open yet, and that each opening refuses by throwing from `admit`. With the
+ * report of a worker that has just recovered the log, the first opening reports that.
+ */
+export let refusableLog: (
+  path: string,
+  options: WALOptions,
+  admit: LogRequest["admit"],
+  recovered?: RecoveryReport,
+) => WAL;
 /**
  * The newest header of a log that is not opened. With a place, the log is made if there is none.
  */
@@ -88,9 +96,10 @@ export class WAL implements Disposable, AsyncDisposable {
       const log = wal.#log;
       return log === null ? 0 : log.consumers.runner(name).feed.standing.applied;
     };
-    refusableLog = (path, options, admit) => {
+    refusableLog = (path, options, admit, recovered) => {
       const wal = new WAL(path, options);
       wal.#admit = admit;
+      wal.#recovered = recovered;
       return wal;
     };
     peek = (wal, place) => {
@@ -111,6 +120,8 @@ export class WAL implements Disposable, AsyncDisposable {
   #realPath: string | null = null;
   /** Refuses a log by its header. */
   #admit: LogRequest["admit"];
+  /** What a worker found before the first opening. */
+  #recovered: RecoveryReport | undefined;
   /** The last opening, open or closed; null before the first one. */
   #log: Log | null = null;
 
@@ -251,6 +262,7 @@ export class WAL implements Disposable, AsyncDisposable {
       nowNanos: this.#wall.nanos,
       pid: process.pid,
       admit: this.#admit,
+      recovered: this.#log === null ? this.#recovered : undefined,
     };
   }
 

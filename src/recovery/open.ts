@@ -40,6 +40,8 @@ export interface LogRequest extends Expected {
   readonly pid: number;
   /** Refuses a log by its header, before anything is written. */
   readonly admit?: ((header: Header) => void) | undefined;
+  /** The report of an opening that has just recovered and closed the log, for this one. */
+  readonly recovered?: RecoveryReport | undefined;
   /** The place in a set that a log gets which is made. */
   readonly place?: SetPlace | undefined;
 }
@@ -98,7 +100,7 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       throw noHeader(region.path, pair, memory.bytes());
     }
     request.admit?.(header);
-    const verify = salvaged === null ? request.verify : false;
+    const verify = salvaged === null && request.recovered === undefined ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;
     if (isCut && !maySalvage) throw cutFile(region.path, region.memory.sizeBytes, header);
@@ -119,7 +121,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       return openRegion(request, next, startMs, done);
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
-    const report = makeReport(region, pair, header, verdict, salvaged, startMs);
+    const found = makeReport(region, pair, header, verdict, salvaged, startMs);
+    const report = found.clean ? request.recovered ?? found : found;
     const warnings = warningsOf(request, region, header);
     return { region, slots, writer, verdict, report, warnings, sizeWarning: sizeWarningOf(request, region) };
   } catch (error) {

@@ -7,13 +7,15 @@
 import type { TakenShards } from "../arguments/shards.ts";
 import { WALNotFoundError, WALShardsError } from "../errors.ts";
 import type { Header, SetPlace } from "../format/header.ts";
-import { SET_ID_BYTES } from "../format/layout.ts";
+import { RECORD_BYTES, SET_ID_BYTES } from "../format/layout.ts";
 import { newLogId } from "../format/lineage.ts";
-import type { WALShardsFault } from "../types.ts";
+import type { RecoveryReport, WALShardsFault } from "../types.ts";
 import { peek, refusableLog, WAL } from "../wal.ts";
 
 /** The logs of a set that are open, by their number. */
 export type OpenShards = ReadonlyMap<number, WAL>;
+/** What workers found in shards that they have just recovered and closed, by the shard's number. */
+export type Recovered = ReadonlyMap<number, RecoveryReport>;
 
 /** What is known of a set: nothing at first, except what the caller asks for. */
 interface KnownSet {
@@ -23,12 +25,15 @@ interface KnownSet {
 }
 
 /** Opens the shards, and makes them if there are none. */
-export function openShardFiles(given: TakenShards): { readonly shards: number; readonly logs: OpenShards } {
+export function openShardFiles(
+  given: TakenShards,
+  recovered: Recovered = new Map(),
+): { readonly shards: number; readonly logs: OpenShards } {
   const { directory, shards, only } = given;
   if (directory === null) return openInMemory(given, shards!);
   const known: KnownSet = { directory, setId: null, shards };
   try {
-    return openAll(given, known, false);
+    return openAll(given, known, false, recovered);
   } catch (error) {
     const mayBeUnmade = error instanceof WALNotFoundError ||
       (error instanceof WALShardsError && error.fault === "unfinished");
@@ -36,7 +41,27 @@ export function openShardFiles(given: TakenShards): { readonly shards: number; r
     if (only !== null || known.shards === undefined) throw withHelp(error);
     finish(given, known, error);
   }
-  return openAll(given, known, true);
+  return openAll(given, known, true, recovered);
+}
+
+/**
+ * The shards that an opening would read whole, with the bytes of their records' slots.
+ *
+ * @throws what the opening would throw.
+ */
+export function shardsToRecover({ directory, shards, only, log }: TakenShards): Map<number, number> {
+  const toRecover = new Map<number, number>();
+  if (directory === null) return toRecover;
+  const known: KnownSet = { directory, setId: null, shards };
+  const look = (shard: number) => {
+    const header = peek(new WAL(pathOf(directory, shard), { ...log, shard }));
+    admit(known, shard, header);
+    const isReadWhole = header.cleanHead === 0 || log.verify === true || log.recovery === "salvage";
+    if (isReadWhole) toRecover.set(shard, header.capacity * RECORD_BYTES);
+  };
+  look(only?.[0] ?? 0);
+  for (const shard of (only ?? numbersTo(known.shards!)).slice(1)) look(shard);
+  return toRecover;
 }
 
 /** The error of an opening that makes no shards. */
@@ -51,12 +76,17 @@ function openInMemory({ only, log }: TakenShards, shards: number): { shards: num
 }
 
 /** @param isWhole true if all files are known to be there. */
-function openAll({ only, log }: TakenShards, known: KnownSet, isWhole: boolean): { shards: number; logs: OpenShards } {
+function openAll(
+  { only, log }: TakenShards,
+  known: KnownSet,
+  isWhole: boolean,
+  recovered: Recovered,
+): { shards: number; logs: OpenShards } {
   const make = (shard: number) =>
     refusableLog(pathOf(known.directory, shard), { ...log, shard, create: false }, (header) => {
       admit(known, shard, header);
       if (!isWhole && isUnused(header)) throw fault("unfinished", known, shard, "no shard was ever open");
-    });
+    }, recovered.get(shard));
   // Without a number, the first shard says how many there are.
   const first = opened([only?.[0] ?? 0], make);
   try {

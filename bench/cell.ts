@@ -32,6 +32,7 @@ const WORKLOADS: Readonly<Record<string, () => Promise<Workload>>> = {
   replayPeer: async () => (await import("./workloads/replay_peer.ts")).replayPeer,
   recoverShard: async () => (await import("./workloads/shards.ts")).recoverShard,
   recoverShards: async () => (await import("./workloads/shards.ts")).recoverShards,
+  recoverShardsAside: async () => (await import("./workloads/shards.ts")).recoverShardsAside,
   salvage: async () => (await import("./workloads/backup.ts")).salvage,
   requestsBesideConsumer: async () => (await import("./workloads/requests.ts")).requestsBesideConsumer,
   requestsBesideWriters: async () => (await import("./workloads/requests.ts")).requestsBesideWriters,

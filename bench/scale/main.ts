@@ -160,6 +160,8 @@ async function shards(bench: Bench, quick: boolean): Promise<void> {
     const fill = { as: "fill", workload: "fillShardsAndDie", system: "wal", parameter: count };
     const recovery = { as: "one process", workload: "recoverShards", system: "wal", parameter: count };
     await bench.sequence("shard recovery", count, [fill, recovery]);
+    const aside = { as: "workers of one process", workload: "recoverShardsAside", system: "wal", parameter: count };
+    await bench.sequence("shard recovery", count, [fill, aside]);
     await bench.sequence("shard recovery", count, [fill], false);
     await bench.sharing("shard recovery, a process each", count, () => {}, { ...cell, workload: "recoverShard" });
     bench.clear();

@@ -3,12 +3,14 @@
 
 import { mkdirSync } from "node:fs";
 import process from "node:process";
-import { openShards, type Shards } from "../../src/shards.ts";
+import { openShards, openShardsAsync, type Shards } from "../../src/shards.ts";
 import type { Measurements } from "../measure.ts";
 import { LOG_BYTES } from "../sizes.ts";
 import type { CellRequest } from "./workload.ts";
 
 const WRITERS = 64;
+/** The size of a shard that is killed and recovered. */
+const KILLED_BYTES = 4 * LOG_BYTES;
 /** Keys that a shard's writers take in turn. */
 const KEYS = 1024;
 
@@ -27,7 +29,7 @@ export function oneShard({ directory, parameter, seconds }: CellRequest): Promis
 /** Writes without a consumer, up to half of each ring, and waits to be killed. */
 export async function fillShardsAndDie({ directory, parameter }: CellRequest): Promise<Measurements> {
   mkdirSync(directory, { recursive: true });
-  const shards = openShards(directory, { shards: parameter, size: LOG_BYTES });
+  const shards = openShards(directory, { shards: parameter, size: KILLED_BYTES });
   for (const log of shards.logs) {
     const packed = new Uint8Array(32 * 1000);
     while (log.length < log.capacity / 2) log.batchInsertSync(packed);
@@ -41,17 +43,22 @@ export async function fillShardsAndDie({ directory, parameter }: CellRequest): P
 
 /** Recovers all shards in this process. */
 export function recoverShards({ directory, parameter }: CellRequest): Promise<Measurements> {
-  return Promise.resolve(timed(() => openShards(directory, { shards: parameter })));
+  return timed(() => openShards(directory, { shards: parameter }));
+}
+
+/** Recovers all shards in workers of this process. */
+export function recoverShardsAside({ directory, parameter }: CellRequest): Promise<Measurements> {
+  return timed(() => openShardsAsync(directory, { shards: parameter }));
 }
 
 /** Recovers one shard. */
 export function recoverShard({ directory, parameter }: CellRequest): Promise<Measurements> {
-  return Promise.resolve(timed(() => openShards(directory, { only: [parameter] })));
+  return timed(() => openShards(directory, { only: [parameter] }));
 }
 
-function timed(open: () => Shards): Measurements {
+async function timed(open: () => Shards | Promise<Shards>): Promise<Measurements> {
   const start = performance.now();
-  const shards = open();
+  const shards = await open();
   const openMs = performance.now() - start;
   shards.close();
   return { openMs };

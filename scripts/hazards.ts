@@ -1476,4 +1476,19 @@ export const HAZARDS: readonly Hazard[] = [
     },
     note: "Damage more than 16 times as long as what is left behind it may be taken for the end.",
   },
+  {
+    id: "H83",
+    title: "A recovery elsewhere",
+    what:
+      "Workers recover shards before this thread opens them. They change a shard that the opening refuses, what they found is lost, or a later opening reports it once more.",
+    threatens: ["G5", "G21"],
+    tests: {
+      "shards_async_test.ts": [
+        "openShardsAsync() finds in workers what openShards() finds, and the next opening is clean",
+        "openShardsAsync() recovers in workers only what is opened here, and nothing that it refuses",
+        "openShardsAsync() leaves to this thread what workers cannot be given, or could not open",
+        "openShardsAsync() rejects for a damaged shard, and salvages it in a worker with its report",
+      ],
+    },
+  },
 ];

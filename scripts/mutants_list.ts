@@ -2589,4 +2589,36 @@ export const MUTANTS: readonly Mutant[] = [
     ),
     tests: ["tests/follow_test.ts"],
   },
+  {
+    name: "workers recover shards that the opening refuses",
+    hazard: "H83",
+    edits: edit(
+      "src/shards/shard_files.ts",
+      "    admit(known, shard, header);\n    const isReadWhole",
+      "    const isReadWhole",
+    ),
+    tests: ["tests/shards_async_test.ts"],
+  },
+  {
+    name: "what a worker found of a shard is lost",
+    hazard: "H83",
+    edits: edit("src/recovery/open.ts", "request.recovered ?? found", "found"),
+    tests: ["tests/shards_async_test.ts"],
+  },
+  {
+    name: "each opening reports what a worker found once",
+    hazard: "H83",
+    edits: edit("src/wal.ts", "this.#log === null ? this.#recovered : undefined", "this.#recovered"),
+    tests: ["tests/shards_async_test.ts"],
+  },
+  {
+    name: "workers recover all shards of a set, also those that are not opened here",
+    hazard: "H83",
+    edits: edit(
+      "src/shards/shard_files.ts",
+      "for (const shard of (only ?? numbersTo(known.shards!)).slice(1)) look(shard);",
+      "for (const shard of numbersTo(known.shards!).slice(1)) look(shard);",
+    ),
+    tests: ["tests/shards_async_test.ts"],
+  },
 ];

@@ -1,5 +1,5 @@
 // openShardsAsync(): workers recover the shards that were not closed, and it finds what
-// openShards() finds.
+// openShards() finds (H83).
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";

@@ -826,6 +826,7 @@ test("shipTo() and followFrom() refuse targets and options that make no sense, a
     [{ startAfter: -1 }, RangeError, "startAfter"],
     [{ startAfter: 1n }, TypeError, "startAfter"],
     [{ timeoutMs: -5 }, RangeError, "timeoutMs"],
+    [{ timeoutMs: 0 }, RangeError, "Cannot use 0 as timeoutMs"],
   ];
   for (const [options, errorClass, word] of badOptions) {
     assertThrows(() => shipTo(target, options as ShipOptions), errorClass, word);
@@ -839,6 +840,7 @@ test("shipTo() and followFrom() refuse targets and options that make no sense, a
     [{ copy: { logId: "x", origin: null } }, RangeError, "logId"],
     [{ copy: { logId: "a".repeat(32), origin: { logId: "b".repeat(32), lastLsn: -1 } } }, RangeError, "lastLsn"],
     [{ timeoutMs: NaN }, RangeError, "timeoutMs"],
+    [{ timeoutMs: 0 }, RangeError, "Cannot use 0 as timeoutMs"],
   ];
   for (const [options, errorClass, word] of badFollowers) {
     assertThrows(() => followFrom(target, store, options as FollowFromOptions), errorClass, word);

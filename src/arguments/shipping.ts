@@ -100,6 +100,7 @@ function takeCopy(copy: NonNullable<FollowFromOptions["copy"]>): NonNullable<Fol
 
 function takeTimeout(timeoutMs: number = DEFAULT_TIMEOUT_MS): number {
   checkDelayMs(timeoutMs, "timeoutMs");
+  if (timeoutMs === 0) throw new RangeError("Cannot use 0 as timeoutMs: no server answers in no time");
   return Math.min(timeoutMs, LONGEST_TIMER_MS);
 }
 

@@ -4,7 +4,7 @@
 //   scripts/soak_worker.ts <minutes> <first seed> <step from seed to seed>
 
 import process from "node:process";
-import { makeHistory } from "../tests/support/history.ts";
+import { CROWDED, makeHistory } from "../tests/support/history.ts";
 import { HistoryFailure, runHistory } from "../tests/support/history_run.ts";
 import { report, shortest } from "../tests/support/history_shrink.ts";
 import { Tally } from "../tests/support/history_tally.ts";
@@ -22,7 +22,8 @@ function say(failure: string | null = null): void {
   console.log(JSON.stringify({ histories, steps, crashes, opens, hazards, failure }));
 }
 
-for (let seed = first!; Date.now() - startedAt < minutes! * 60_000; seed += step!) {
+for (let count = 0; Date.now() - startedAt < minutes! * 60_000; count++) {
+  const seed = first! + step! * count + (count % 4 === 3 ? CROWDED : 0);
   const history = makeHistory(seed);
   try {
     await runHistory(history, tally);

@@ -18,7 +18,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import process from "node:process";
-import { makeHistory } from "../support/history.ts";
+import { CROWDED, makeHistory } from "../support/history.ts";
 import { HistoryFailure, runHistory } from "../support/history_run.ts";
 import { report, shortest } from "../support/history_shrink.ts";
 import { Tally } from "../support/history_tally.ts";
@@ -75,6 +75,12 @@ if (SEED !== undefined) {
       checkGolden(first, hash.digest("hex"));
     });
   }
+
+  test("WAL keeps its promises beside consumers that crowd its ring, in random histories", async () => {
+    const crowded = new Tally();
+    await check(CROWDED + 1, HISTORIES_PER_GROUP, crowded);
+    for (const hazard of ["H60", "H80"]) assert((crowded.hazards.get(hazard) ?? 0) > HISTORIES_PER_GROUP, hazard);
+  });
 
   test("makeHistory() makes random histories that meet each hazard that they are about", () => {
     const about = [1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 26, 27, 28, 29, 31, 32, 34, 56, 57, 59, 60, 61, 62, 80]

@@ -58,8 +58,12 @@ export interface History {
 
 const SLOTS = 768;
 
+/** In histories of seeds from here on, two or three consumers crowd a ring that is mostly full. */
+export const CROWDED = 1e9;
+
 /** The history of a seed. */
 export function makeHistory(seed: number): History {
+  const isCrowded = seed >= CROWDED;
   const random = new Random(seed).fork("history");
   const disk: SimulatedDiskOptions = {
     seed,
@@ -74,12 +78,12 @@ export function makeHistory(seed: number): History {
     traceLimit: 400,
   };
   const flush = random.pick(["inline", "offload"] as const);
-  const consumers = makeConsumers(random);
+  const consumers = makeConsumers(random, isCrowded);
   const steps: Step[] = [];
   // Half of the histories begin near the ring's end, and wrap.
   if (random.chance(0.5)) steps.push({ do: "fillTo", slot: random.between(SLOTS - 80, SLOTS) });
-  const count = random.between(4, 40);
-  const makers = ALWAYS.concat(MANUAL, consumers.length === 0 ? UNCONSUMED : CONSUMED);
+  const count = random.between(4, isCrowded ? 20 : 40);
+  const makers = (isCrowded ? FILLING : ALWAYS).concat(MANUAL, consumers.length === 0 ? UNCONSUMED : CONSUMED);
   const weights = makers.reduce((sum, [weight]) => sum + weight, 0);
   for (let i = 0; i < count; i++) {
     let at = random.below(weights);
@@ -90,15 +94,16 @@ export function makeHistory(seed: number): History {
   return { seed, disk, flush, consumers, steps };
 }
 
-/** Half of the histories have a consumer, and half of these have several. */
-function makeConsumers(random: Random): ConsumerPlan[] {
+/** Half of the other histories have a consumer, and half of these have several. */
+function makeConsumers(random: Random, isCrowded: boolean): ConsumerPlan[] {
   const first = random.below(3);
-  return Array.from({ length: random.pick([0, 0, 0, 0, 1, 1, 2, 3]) }, (_, i) => ({
+  const length = random.pick(isCrowded ? [2, 3] : [0, 0, 0, 0, 1, 1, 2, 3]);
+  return Array.from({ length }, (_, i) => ({
     name: ["", "search", "ship"][(first + i) % 3]!,
     kind: random.pick(["exact", "plain"] as const),
     maxLagRecords: random.pick([Infinity, Infinity, 60, 300]),
-    keepRecords: random.pick([0, 0, 0, 50, 700]),
-    skips: random.chance(0.3),
+    keepRecords: random.pick(isCrowded ? [0, 50, 700] : [0, 0, 0, 50, 700]),
+    skips: random.chance(isCrowded ? 0.5 : 0.3),
   }));
 }
 
@@ -152,6 +157,22 @@ const ALWAYS: Maker[] = [
   })],
   [3, (random) => ({ do: "rot", slot: random.below(SLOTS), bit: random.below(512) })],
   [12, crash],
+];
+
+const FILLING: Maker[] = [
+  [20, (random) => ({ do: "insert", count: random.between(1, 128), wait: random.chance(0.8) })],
+  [10, (random) => ({ do: "fillTo", slot: random.between(SLOTS - 80, SLOTS) })],
+  [6, (random) => ({ do: "insertSync", count: amount(random) })],
+  [8, (random) => ({
+    do: "batch",
+    how: random.pick(["insert", "mixed", "sync"]),
+    count: 1 + amount(random),
+    wait: random.chance(0.8),
+  })],
+  [6, () => ({ do: "settle" })],
+  [6, (random) => ({ do: "turns", count: random.below(6) })],
+  [1, () => ({ do: "backup" })],
+  [1, () => ({ do: "reopen" })],
 ];
 
 const MANUAL: Maker[] = [

@@ -2013,6 +2013,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "an append is refused behind another one that waits in a lost log",
+    hazard: "H60",
+    edits: edit("src/engine/waiting_room.ts", "!isBackedUp && !makesRoom &&", "!isBackedUp &&"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "a consumer that lacks the end of a batch is in nobody's way",
     hazard: "H31",
     edits: edit("src/engine/waiting_room.ts", "return this.#batch.end;", "return lsn;"),

@@ -15,7 +15,7 @@ import {
   WALStoreError,
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
-import { CAPACITY, fill, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { CAPACITY, fill, items, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
 import { test } from "./support/test.ts";
 
 /** A store that saves its LSN. It keeps what it has when its log is opened again. */
@@ -722,6 +722,21 @@ for (const flush of ["inline", "offload"] as const) {
     assertEquals([...wal.records()].at(-1)?.lsn, wal.head - 1);
   });
 }
+
+test("logInsert() waits behind a batch that needs records which are not durable yet in a lost log", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  fill(wal, 1);
+  await catchUp(wal, new ListStore(), { name: "lost", maxLagRecords: 100 });
+  fill(wal, 200);
+  await wal.flushAsync();
+  assertEquals(consumer(wal, "lost").lost, true);
+  fill(wal, CAPACITY - wal.length);
+  const batch = wal.batchInsert(items(1, 600));
+  const single = wal.logInsert(1, 2, 3, 4);
+  assertEquals(wal.stats().waiting, 2);
+  await Promise.all([batch, single]);
+  assertEquals([...wal.records()].at(-1)?.lsn, wal.head - 1);
+});
 
 test("a lost consumer is accepted when its store was filled again", async () => {
   const disk = new SimulatedDisk({ seed: 9 });

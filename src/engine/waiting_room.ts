@@ -118,7 +118,11 @@ export class WaitingRoom {
     const { tail, head, capacity, oldestUnread } = this.#positions;
     assert(count <= capacity, "an append waits only for room that the ring can have");
     const isBackedUp = oldestUnread !== Infinity;
-    if (!this.#maker.canRelease(this.inTheWay(count)) && !isBackedUp) return Promise.reject(this.fullError(count));
+    // Where all consumers are lost, each append in the line makes room when its turn comes.
+    const makesRoom = this.length > 0 && this.#parts.holds.areLost;
+    if (!isBackedUp && !makesRoom && !this.#maker.canRelease(this.inTheWay(count))) {
+      return Promise.reject(this.fullError(count));
+    }
     const isReleased = this.length === 0 && head + count <= tail + capacity;
     if (this.#maker.isInStoreCall() && !(isBackedUp && isReleased)) {
       return Promise.reject(this.fullError(count, ", and only the store that makes this call can free slots"));

@@ -2019,6 +2019,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/named_consumers_test.ts"],
   },
   {
+    name: "kept records make no room for the next append in line",
+    hazard: "H31",
+    edits: edit("src/engine/waiting_room.ts", "if (!retention.", "if (!holds.areLost || !retention."),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
     name: "a consumer that lacks the end of a batch is in nobody's way",
     hazard: "H31",
     edits: edit("src/engine/waiting_room.ts", "return this.#batch.end;", "return lsn;"),
@@ -2027,7 +2033,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append waits for a consumer with a limit within the batch that it needs",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "(applied < inTheWay ||", "(applied < needed ||"),
+    edits: edit("src/engine/registry.ts", "(applied < inTheWay ||", "(applied < last + count - this.#parts.positions.capacity ||"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

@@ -16,6 +16,7 @@ import {
 } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { CAPACITY, fill, items, ListStore, openInMemory, openOn, range, until } from "./support/logs.ts";
+import { tempDir } from "./support/temp.ts";
 import { test } from "./support/test.ts";
 
 /** A store that saves its LSN. It keeps what it has when its log is opened again. */
@@ -494,6 +495,40 @@ test("keepRecords makes room also beside a stopped consumer that lacks newer rec
     await wal.logInsert(1, 2, 3, 4);
     assertEquals(wal.tail, 101);
   }
+});
+
+test("keepRecords makes room for an append that is first in line after another one has waited too long", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 1000 });
+  const gate = Promise.withResolvers<void>();
+  const slow = new ListStore();
+  slow.before = ({ lsn }) => lsn > 100 ? gate.promise : undefined;
+  await using _slow = consume(wal, slow, { name: "slow" });
+  await using _ship = consume(wal, new SavingStore(), { name: "ship", keepRecords: CAPACITY, pollIntervalMs: 1 });
+  fill(wal, CAPACITY);
+  await wal.whenApplied(undefined, { name: "ship" });
+  const large = assertRejects(() => wal.batchInsert(items(1, 700)), WALFullError, "after 1000 ms");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const small = wal.logInsert(1, 2, 3, 4).then(() => wal.head, ({ message }: Error) => message);
+  await large;
+  const inserted = await small;
+  gate.resolve();
+  assertEquals(inserted, CAPACITY + 2);
+});
+
+test("keepRecords makes room when a stopped consumer is dropped while an append waits for a backup", async () => {
+  using directory = tempDir();
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  fill(wal, 10);
+  await catchUp(wal, new ListStore(), { name: "stopped" });
+  fill(wal, CAPACITY - wal.length);
+  await using _ = consume(wal, new ListStore(), { name: "ship", keepRecords: CAPACITY, pollIntervalMs: 1 });
+  await until(() => consumer(wal, "ship")?.position === wal.head - 1);
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it has nothing left to confirm
+  const backup = wal.backupAsync(directory.join("backup"));
+  const appended = wal.logInsert(1, 2, 3, 4);
+  wal.dropConsumer("stopped");
+  await backup;
+  await appended;
 });
 
 test("keepRecords holds while its consumer can still let go of records", async () => {

@@ -97,22 +97,33 @@ export class Registry {
 
   /**
    * Makes room for an append in a full ring. First it gives up consumers that are in the way, if
-   * they have a limit. Then it releases records that are kept although all stores have them. If all
-   * consumers are lost, it releases the oldest records.
+   * they have a limit. Then it releases records.
    *
    * @returns true if the records fit once the tail is settled.
    */
   makeRoom(count: number): boolean {
-    const { holds, positions, room } = this.#parts;
-    const { capacity, last, durable } = positions;
+    const { holds, positions: { last }, room } = this.#parts;
     if (holds.all.length === 0) return false;
-    const needed = last + count - capacity;
     const inTheWay = room.inTheWay(count);
     this.#giveUp(
       holds.blockers(inTheWay).filter(({ applied, bounds: { maxLagRecords }, isCatchingUp }) =>
         maxLagRecords > 0 && (applied < inTheWay || (!isCatchingUp && last + count - applied > maxLagRecords))
       ),
     );
+    return this.releaseFor(count);
+  }
+
+  /**
+   * Releases records for an append in a full ring: those that are kept although all stores have
+   * them. If all consumers are lost, it releases the oldest records.
+   *
+   * @returns true if the records fit once the tail is settled.
+   */
+  releaseFor(count: number): boolean {
+    const { holds, positions } = this.#parts;
+    const { capacity, last, durable } = positions;
+    if (holds.all.length === 0) return false;
+    const needed = last + count - capacity;
     const least = holds.least()?.confirmed;
     if (positions.tail > needed || needed > (least ?? durable)) return positions.tail > needed;
     const through = this.#releases.endOfBatch(needed);

@@ -156,12 +156,18 @@ export class WaitingRoom {
     this.turnAwayIfStuck(); // the next in line may need what a consumer holds that does not run
   }
 
-  /** Releases records if all consumers are lost. @returns true if an append has room now. */
+  /**
+   * Releases records for an append, because the consumers whose stores have everything do nothing
+   * for it, and lost ones neither.
+   *
+   * @returns true if the append has room now.
+   */
   #release(count: number): boolean {
-    const { holds, retention, header } = this.#parts;
+    const { holds, retention, header, commit } = this.#parts;
     try {
-      if (!holds.areLost || !retention.registry.makeRoom(count)) return false;
-      header.settleTail(this.#positions.head + count);
+      if (!retention.registry.releaseFor(count)) return false;
+      if (holds.areLost) header.settleTail(this.#positions.head + count);
+      else if (header.isDue(true)) commit.schedule();
     } catch { /* a damaged record stays; a failed header has poisoned the log */ }
     return this.#positions.hasRoom(count);
   }

@@ -2003,13 +2003,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "kept records make no room beside a consumer that is behind",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "isKept || least === last ? least : 0", "least === last ? least : 0"),
+    edits: edit("src/engine/registry.ts", "hasAll(hold) ? hold.confirmed : hold.releasable", "hold.releasable"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
-    name: "kept records that end in a batch make no room",
+    name: "an append takes what is kept for a consumer that lacks records",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "holds.blockers(through)", "holds.blockers(needed)"),
+    edits: edit("src/engine/registry.ts", "Math.min(least, ...released,", "Math.min(least,"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "an append waits for a consumer with a limit to confirm what it has",
+    hazard: "H31",
+    edits: edit("src/engine/registry.ts", "hold.bounds.maxLagRecords === 0 && !hasAll", "!hasAll"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "an append waits for what a stopped consumer with a limit had not confirmed",
+    hazard: "H31",
+    edits: edit("src/engine/registry.ts", "this.#maker.runs(name) ? applied : confirmed", "applied"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2033,7 +2045,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append waits for a consumer with a limit within the batch that it needs",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "(applied < inTheWay ||", "(applied < last + count - this.#parts.positions.capacity ||"),
+    edits: edit("src/engine/registry.ts", "(has < inTheWay ||", "(has < last + count - this.#parts.positions.capacity ||"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

@@ -497,6 +497,19 @@ test("keepRecords makes room also beside a stopped consumer that lacks newer rec
   }
 });
 
+test("an append takes no more than it needs of what is kept for a consumer that lacks records", async () => {
+  await using wal = openInMemory();
+  await using _ = consume(wal, new SavingStore(), { name: "ship", keepRecords: CAPACITY, pollIntervalMs: 1 });
+  fill(wal, 150);
+  await catchUp(wal, new SavingStore(), { name: "stopped", keepRecords: 100 });
+  const kept = consumer(wal, "stopped").position - 100;
+  fill(wal, CAPACITY - wal.length);
+  await wal.whenApplied(undefined, { name: "ship" });
+  assertEquals(wal.tail, 1);
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(wal.tail, kept + 1);
+});
+
 test("keepRecords makes room for an append that is first in line after another one has waited too long", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 1000 });
   const gate = Promise.withResolvers<void>();
@@ -624,6 +637,43 @@ for (const runs of [false, true]) {
     assertEquals([consumer(wal, "behind").lost, wal.tail > 10], [true, true]);
     resolve();
     await ended;
+  });
+}
+
+const applying: Record<string, Partial<Store>> = {
+  "stopped after it had applied": {},
+  "stopped before it had synced": { sync: () => {} },
+  "hangs after it had applied": {},
+  "stopped after it had skipped": { appliedLsn: () => 0 },
+};
+for (const [what, methods] of Object.entries(applying)) {
+  test(`logInsert() does not wait for a consumer with a limit that ${what} what it needs`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    const { promise: released, resolve } = Promise.withResolvers<void>();
+    let left = 5;
+    const insert = () => {
+      if (left-- > 0 && !("appliedLsn" in methods)) return;
+      if (what.startsWith("stopped")) throw new Error("no more");
+      return released;
+    };
+    const skips = "appliedLsn" in methods;
+    const stop = new AbortController();
+    const { done } = consume(wal, { insert, delete() {}, deleteValue() {}, ...methods }, {
+      name: "behind",
+      maxLagRecords: 2 * CAPACITY,
+      signal: stop.signal,
+      onError: () => skips ? "skip" : "stop",
+    });
+    done.catch(() => {});
+    fill(wal, CAPACITY);
+    await wal.flushAsync();
+    await until(() => wal.applied === (skips ? CAPACITY : 5));
+    if (skips) stop.abort();
+    if (what.startsWith("stopped")) await done.catch(() => {});
+    const errors: string[] = [];
+    for (let i = 0; i < 7; i++) await wal.logInsert(1, 2, 3, 4).catch(({ message }: Error) => errors.push(message));
+    resolve();
+    assertEquals([errors, consumer(wal, "behind").lost], [[], true]);
   });
 }
 

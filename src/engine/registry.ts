@@ -105,17 +105,19 @@ export class Registry {
     const { holds, positions: { last }, room } = this.#parts;
     if (holds.all.length === 0) return false;
     const inTheWay = room.inTheWay(count);
-    this.#giveUp(
-      holds.blockers(inTheWay).filter(({ applied, bounds: { maxLagRecords }, isCatchingUp }) =>
-        maxLagRecords > 0 && (applied < inTheWay || (!isCatchingUp && last + count - applied > maxLagRecords))
-      ),
-    );
+    const isTooFarBehind = ({ name, applied, confirmed, bounds: { maxLagRecords }, isCatchingUp }: Hold) => {
+      // One that does not run is given again what it has not confirmed.
+      const has = this.#maker.runs(name) ? applied : confirmed;
+      return maxLagRecords > 0 && (has < inTheWay || (!isCatchingUp && last + count - has > maxLagRecords));
+    };
+    this.#giveUp(holds.blockers(inTheWay).filter(isTooFarBehind));
     return this.releaseFor(count);
   }
 
   /**
-   * Releases records for an append in a full ring: those that are kept although all stores have
-   * them. If all consumers are lost, it releases the oldest records.
+   * Releases what all stores have, for an append in a full ring: also what is kept, but only for
+   * consumers whose stores have everything. If all consumers are lost, it releases the oldest
+   * records.
    *
    * @returns true if the records fit once the tail is settled.
    */
@@ -124,16 +126,19 @@ export class Registry {
     const { capacity, last, durable } = positions;
     if (holds.all.length === 0) return false;
     const needed = last + count - capacity;
-    const least = holds.least()?.confirmed;
-    if (positions.tail > needed || needed > (least ?? durable)) return positions.tail > needed;
+    const least = holds.least()?.confirmed ?? durable;
+    if (positions.tail > needed || needed > least) return positions.tail > needed;
     const through = this.#releases.endOfBatch(needed);
-    const blockers = holds.blockers(through);
     // Their stores have everything that they get, so they let go of nothing by going on.
     const hasAll = ({ applied, confirmed, hasSkippedRest }: Hold) =>
       confirmed === last || (hasSkippedRest && applied === last);
-    const isKept = blockers.length > 0 && blockers.every(hasAll);
-    const confirmed = least === undefined ? durable : isKept || least === last ? least : 0;
-    const limit = Math.min(confirmed, ...holds.beginning.map(({ releasable }) => releasable));
+    // One without a limit confirms soon, which releases more at once.
+    const isReleasedSoon = holds.holding.some((hold) =>
+      hold.bounds.maxLagRecords === 0 && !hasAll(hold) && this.#maker.runs(hold.name)
+    );
+    if (isReleasedSoon && holds.blockers(through).length === 0) return false;
+    const released = holds.holding.map((hold) => hasAll(hold) ? hold.confirmed : hold.releasable);
+    const limit = Math.min(least, ...released, ...holds.beginning.map(({ releasable }) => releasable));
     if (through <= limit) this.#releases.releaseAtLeast(through, limit);
     return positions.tail > needed;
   }

@@ -2003,7 +2003,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "kept records make no room beside a consumer that is behind",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "hasAll(hold) ? hold.confirmed : hold.releasable", "hold.releasable"),
+    edits: edit("src/engine/registry.ts", "=> hasAll(hold) ?", "=> hasAll(hold) && least === last ?"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2027,7 +2027,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append is refused behind another one that waits in a lost log",
     hazard: "H60",
-    edits: edit("src/engine/waiting_room.ts", "!isBackedUp && !makesRoom &&", "!isBackedUp &&"),
+    edits: edit(
+      "src/engine/waiting_room.ts",
+      "this.length > 0 && this.#parts.holds",
+      "this.length < 0 && this.#parts.holds",
+    ),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2045,7 +2049,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append waits for a consumer with a limit within the batch that it needs",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "(has < inTheWay ||", "(has < last + count - this.#parts.positions.capacity ||"),
+    edits: edit(
+      "src/engine/registry.ts",
+      "(has < inTheWay ||",
+      "(has < last + count - this.#parts.positions.capacity ||",
+    ),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

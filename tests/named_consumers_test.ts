@@ -816,10 +816,10 @@ test("logInsert() waits behind a batch that needs records which are not durable 
   await wal.flushAsync();
   assertEquals(consumer(wal, "lost").lost, true);
   fill(wal, CAPACITY - wal.length);
-  const batch = wal.batchInsert(items(1, 600));
-  const single = wal.logInsert(1, 2, 3, 4);
-  assertEquals(wal.stats().waiting, 2);
-  await Promise.all([batch, single]);
+  const appended = Promise.all([wal.batchInsert(items(1, 600)), wal.logInsert(1, 2, 3, 4)]);
+  const { waiting } = wal.stats();
+  await appended;
+  assertEquals(waiting, 2);
   assertEquals([...wal.records()].at(-1)?.lsn, wal.head - 1);
 });
 

@@ -213,6 +213,27 @@ test("consumeAsync() gives up a consumer with a limit that has skipped all that 
   await assertRejects(() => done, WALConsumerLostError, "skipping");
 });
 
+test("consumeAsync() that is given up says so, also if the log is closed before the append goes in", async () => {
+  for (let hops = 0; hops < 40; hops++) {
+    const wal = openOn(new SimulatedDisk({ seed: 1 }), { flush: "offload" });
+    const insert = () => {
+      throw new Error("poison");
+    };
+    const store = { insert, delete() {}, deleteValue() {}, appliedLsn: () => 0 };
+    const { done } = consume(wal, store, { maxLagRecords: 2 * CAPACITY, onError: skip, pollIntervalMs: Infinity });
+    const ended = done.then(() => null, (error: unknown) => error);
+    fill(wal, CAPACITY);
+    await wal.whenApplied();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const appended = wal.logInsert(1, 2, 3, 4).catch(() => {});
+    for (let hop = 0; hop < hops; hop++) await null;
+    wal.close();
+    const error = await ended;
+    assert(error === null || error instanceof WALConsumerLostError, `after ${hops} hops: ${String(error)}`);
+    await appended;
+  }
+});
+
 test("consumeAsync() ends when it has skipped all from within the oldest batch on", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 5000 });
   let applied = 0;

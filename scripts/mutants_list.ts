@@ -2241,15 +2241,26 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/skip_test.ts"],
   },
   {
-    name: "only a consumer that holds the oldest record is in the way of appends",
+    name: "appends wait for a consumer that has skipped the rest, to confirm something",
     hazard: "H80",
-    edits: edit("src/consume/standing.ts", "held < inTheWay", "held < tail"),
+    edits: edit(
+      "src/consume/standing.ts",
+      "(!hold.hasSkippedRest ||",
+      "((hold.releasable < room.inTheWay() && !hold.hasSkippedRest) ||",
+    ),
     tests: ["tests/skip_test.ts"],
   },
   {
     name: "appends wait for a consumer that has skipped all that the ring holds",
     hazard: "H80",
-    edits: edit("src/consume/standing.ts", "return hold.confirmed < last && inTheWay", "return last < 0 && inTheWay"),
+    edits: [
+      ...edit(
+        "src/consume/standing.ts",
+        "(!hold.hasSkippedRest || hold.confirmed < room.inTheWay())",
+        "!hold.hasSkippedRest",
+      ),
+      ...edit("src/consume/feed.ts", "if (confirmed >= room.inTheWay()) {", "if (confirmed >= 0) {"),
+    ],
     tests: ["tests/skip_test.ts"],
   },
   {

@@ -268,6 +268,28 @@ test("keepRecords gives way after the newest records were skipped, and the consu
   assertEquals(store.lsns.at(-1), CAPACITY + 2);
 });
 
+test("logInsert() goes in where a consumer has skipped the newest records, and another one has failed", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  const begins = Promise.withResolvers<void>();
+  const insert = (_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, { lsn }: WALRecord) => {
+    if (lsn === 1) return begins.promise;
+    if (lsn === 100) throw new Error("no more");
+  };
+  const failing = consume(wal, { insert, delete() {}, deleteValue() {} }, { name: "failing" });
+  const store = new PoisonedSavingStore(...range(600, CAPACITY));
+  await using skipping = consume(wal, store, { name: "skipping", onError: skip, pollIntervalMs: 1 });
+  fill(wal, CAPACITY);
+  await until(() => skipping.applied === CAPACITY && wal.stats().consumers[1]?.position === 599);
+  await new Promise((resolve) => setTimeout(resolve, 20)); // it confirms
+  begins.resolve();
+  await assertRejects(() => failing.done, Error, "no more");
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(wal.stats().consumers.map(({ name, state }) => [name, state]), [
+    ["failing", "failed"],
+    ["skipping", "running"],
+  ]);
+});
+
 test("dropConsumer() forgets what the consumer has skipped", async () => {
   await using wal = openInMemory();
   fill(wal, 1);

@@ -165,9 +165,9 @@ export class Feed implements ConsumableLog {
 }
 
 /**
- * A consumer holds up appends, and has nothing left to do. If it only keeps what is in the way, it
- * lets go of that. Else it is given up if it has a limit, and ends with the error of its store if
- * not, so that appends do not wait for ever.
+ * Appends wait, and a consumer has nothing left to do. If its store has what is in the way, the log
+ * lets go of what it keeps, and does not wait for it any more. Else it is given up if it has a
+ * limit, and ends with the error of its store if not, so that appends do not wait for ever.
  */
 async function giveWay(feed: Feed, { holds, commit, room }: EngineParts): Promise<void> {
   const { confirmed, name } = feed.standing;

@@ -40,17 +40,15 @@ export class Standing {
   }
 
   /**
-   * True if this consumer holds a record that is in the way of a waiting append, and has no record
-   * left to apply. So it has skipped the rest, and the LSN of its store does not pass what was
-   * skipped. What it only keeps is not in the way any more once the log knows that.
+   * True if appends wait, and this consumer has no record left to apply, so that it has skipped the
+   * rest: the LSN of its store does not pass what was skipped. Once the log knows that, true only
+   * if its store lacks a record that is in the way.
    */
   get isInTheWay(): boolean {
-    const { holds, positions: { last, durable, tail }, room } = this.#log;
+    const { holds, positions: { last, durable }, room } = this.#log;
     const hold = holds.get(this.name);
     if (room.length === 0 || hold === undefined || hold.isLost || hold.applied < last || durable < last) return false;
-    const inTheWay = room.inTheWay();
-    const held = hold.hasSkippedRest ? hold.confirmed : hold.releasable;
-    return hold.confirmed < last && inTheWay >= tail && held < inTheWay;
+    return hold.confirmed < last && (!hold.hasSkippedRest || hold.confirmed < room.inTheWay());
   }
 
   /** The error of a consumer that the log has given up; null for any other. */

@@ -110,14 +110,14 @@ export class RemoteLog implements ConsumableLog {
     }
   }
 
-  /** Verified records from `first` on, as whole runs: about `count` of them. */
-  readRun(first: LSN, count: number): WALRecord[] {
+  /** Verified records from `first` on, as whole runs: at most `count` and `most`, or one run. */
+  readRun(first: LSN, count: number, most = count): WALRecord[] {
     let index = this.#arrived.findIndex(({ lastLsn }) => lastLsn >= first);
     assert(index >= 0, "records are read after they have arrived");
     const run = this.#arrived[index]!;
     let records = first === run.firstLsn ? run.records : run.records.slice(first - run.firstLsn);
     for (let next = this.#arrived[++index]; next !== undefined; next = this.#arrived[++index]) {
-      if (records.length + next.records.length > count) break;
+      if (records.length + next.records.length > Math.min(count, most)) break;
       records = records.concat(next.records);
     }
     return records;

@@ -14,7 +14,7 @@ import { encodeRun } from "../../src/runs.ts";
 import { follow, type Following } from "../../src/ship/following.ts";
 import { MovedOn, type Source } from "../../src/ship/ports.ts";
 import { TargetShipper } from "../../src/ship/shipper.ts";
-import { newShipperId, writeShipment } from "../../src/ship/shipment.ts";
+import { newShipperId, shipmentBytes, writeShipment } from "../../src/ship/shipment.ts";
 import { readEnd } from "../../src/ship/target_end.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { Random } from "../../testing.ts";
@@ -350,4 +350,14 @@ test("shipTo() uses the bytes of a message again once it is confirmed, unless it
     assertEquals(bytes, copy);
   }
   assert(last!.bytes !== first!.bytes, "those of LSN 26 to 30 are not");
+});
+
+test("followFrom() ships on to a target that takes less at once than the follower", async () => {
+  const broker = brokerWith([message(1, 5), message(6, 10), message(11, 12), message(13, 20)]);
+  const next = brokerWith([]);
+  const shipper = new TargetShipper(next.target(shipmentBytes(8)), { inFlight: 4, startAfter: undefined });
+  const follower = follow(broker.source(), takeConsumer(shipper, {}), undefined);
+  await until(() => follower.applied === 20 || follower.state.lastError !== null);
+  await follower.stop();
+  assertEquals((await readEnd(next.target())).run?.lastLsn, 20);
 });

@@ -78,7 +78,7 @@ export class FollowFeed implements ConsumableLog {
   }
 
   readRun(first: LSN, count: number, most = count): WALRecord[] {
-    return this.#reader.readWhole(first, Math.min(count, most));
+    return this.#reader.readWhole(first, Math.max(1, Math.min(count, most)));
   }
 
   async whenDurable(lsn: LSN, timeoutMs: number, signal: AbortSignal): Promise<WakeReason> {

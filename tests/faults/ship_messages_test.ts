@@ -22,6 +22,7 @@ import type { AppliedRun, LSN, WALShipFault } from "../../src/types.ts";
 import { WAL } from "../../mod.ts";
 import { until } from "../support/logs.ts";
 import { NO_FAULTS, SimulatedBroker } from "../support/simulated_broker.ts";
+import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
 
 const SHIPPER = newShipperId();
@@ -360,4 +361,15 @@ test("followFrom() ships on to a target that takes less at once than the followe
   await until(() => follower.applied === 20 || follower.state.lastError !== null);
   await follower.stop();
   assertEquals((await readEnd(next.target())).run?.lastLsn, 20);
+});
+
+test("shipTo() refuses to ship to a target that takes no record at all", async () => {
+  using directory = tempDir();
+  await using wal = WAL.open(directory.join("log"), { size: 65536, followers: true });
+  await wal.logInsert(1, 2, 3, 4);
+  for (const log of [wal, WAL.follow(wal.path!)]) {
+    const target = brokerWith([]).target(shipmentBytes(1) - 1);
+    const shipper = new TargetShipper(target, { inFlight: 1, startAfter: undefined });
+    assertEquals(await faultOf(log.consumeAsync(shipper)), "oversized");
+  }
 });

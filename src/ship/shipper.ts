@@ -97,7 +97,7 @@ export class TargetShipper implements Shipper {
     this.#checkLog(outbox, logId);
     const first = records.findIndex(({ lsn }) => lsn > outbox.sentLsn);
     const rest = first === 0 ? records : records.slice(first);
-    await this.#shipCheckpoints(outbox, rest[0]!, { logId, lastLsn });
+    if (rest.length > 0) await this.#shipCheckpoints(outbox, rest[0]!, { logId, lastLsn });
     // A run begins where the one before it ended: the LSNs between them are checkpoints.
     const run = { logId, firstLsn: outbox.sentLsn + 1, lastLsn };
     this.#checkSize(outbox, run);

@@ -373,3 +373,10 @@ test("shipTo() refuses to ship to a target that takes no record at all", async (
     assertEquals(await faultOf(log.consumeAsync(shipper)), "oversized");
   }
 });
+
+test("shipTo() refuses a run without a record", async () => {
+  const shipper = new TargetShipper(brokerWith([]).target(), { inFlight: 1, startAfter: undefined });
+  await shipper.appliedLsn();
+  const empty = { logId, firstLsn: 1, lastLsn: 5 };
+  await assertRejects(() => shipper.applyBatch([], empty), RangeError, "there is no record");
+});

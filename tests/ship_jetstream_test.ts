@@ -733,6 +733,15 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   await expiring.appliedLsn();
   assertStringIncludes(expiring.warnings.join("\n"), "expire");
   assertEquals(store.warnings.join("\n").includes("expire"), false);
+  const whole = { discard: "new" as never };
+  for (
+    const [name, config, isTold] of [["WHOLE", {}, false], ["LIMITED", { max_msgs_per_subject: 2 }, true]] as const
+  ) {
+    const { target } = await server.target({ name, subjects: [`${name}.*`], ...whole, ...config });
+    const limited = shipTo({ ...target, subject: name });
+    await limited.appliedLsn();
+    assertEquals(limited.warnings.join("\n").includes("removes old messages"), isTold);
+  }
   const memory = await server.target({ name: "MEM", subjects: ["mem.*"], storage: "memory" as never });
   const inMemory = shipTo({ ...memory.target, subject: "mem" });
   await inMemory.appliedLsn();

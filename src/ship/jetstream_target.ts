@@ -116,7 +116,9 @@ function* warningsOf(config: StreamInfo["config"], version: string): Generator<s
       : 'Only one server stores the stream, and whether it syncs cannot be seen; set sync_interval to "always", ' +
         "or use 3 replicas";
   }
-  if (config.discard === "old") {
+  // A shipper has one subject for all of its messages, whatever a full stream refuses.
+  const isSubjectLimited = config.max_msgs_per_subject > 0 && !config.discard_new_per_subject;
+  if (config.discard === "old" || isSubjectLimited) {
     yield "The stream removes old messages when it is full; followers that lag are then refused";
   }
 }

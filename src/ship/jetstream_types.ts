@@ -79,6 +79,10 @@ export interface StreamInfo {
     readonly num_replicas: number;
     /** What is removed, or refused, when the stream is full. */
     readonly discard: string;
+    /** The most messages of one subject, −1 for no limit. */
+    readonly max_msgs_per_subject: number;
+    /** True if `discard` is true of that limit too. If not, old messages are removed. */
+    readonly discard_new_per_subject?: boolean | undefined;
     /** Nanoseconds after which messages are removed, 0 for never. */
     readonly max_age: number;
     /** The most bytes in a message, −1 for no limit. */

@@ -68,8 +68,8 @@ export class TargetShipper implements Shipper {
   }
 
   async appliedLsn(): Promise<LSN> {
+    // Until there is a new one it stays, and says in sync() what is not confirmed.
     await this.#outbox?.settle();
-    this.#outbox = null;
     this.#warnings = await this.#target.warnings();
     const end = await readEnd(this.#target);
     const sentLsn = this.#beginning(end);

@@ -12,14 +12,14 @@ import { encodedRunsOf } from "../../src/arguments/encoded_runs.ts";
 import { WALShipError } from "../../src/errors.ts";
 import { encodeRun } from "../../src/runs.ts";
 import { follow, type Following } from "../../src/ship/following.ts";
-import { MovedOn, type Source } from "../../src/ship/ports.ts";
+import { MovedOn, type Outgoing, type Source, type Target } from "../../src/ship/ports.ts";
 import { TargetShipper } from "../../src/ship/shipper.ts";
 import { newShipperId, shipmentBytes, writeShipment } from "../../src/ship/shipment.ts";
 import { readEnd } from "../../src/ship/target_end.ts";
 import { MemoryStore } from "../../src/stores/memory.ts";
 import { Random } from "../../testing.ts";
 import type { AppliedRun, LSN, WALShipFault } from "../../src/types.ts";
-import { WAL } from "../../mod.ts";
+import { consume, WAL } from "../../mod.ts";
 import { until } from "../support/logs.ts";
 import { NO_FAULTS, SimulatedBroker } from "../support/simulated_broker.ts";
 import { tempDir } from "../support/temp.ts";
@@ -379,4 +379,47 @@ test("shipTo() refuses a run without a record", async () => {
   await shipper.appliedLsn();
   const empty = { logId, firstLsn: 1, lastLsn: 5 };
   await assertRejects(() => shipper.applyBatch([], empty), RangeError, "there is no record");
+});
+
+/** A target that nobody reaches while it is down. */
+function switched(target: Target): Target & { isDown: boolean } {
+  const ask = <T>(call: () => Promise<T>): Promise<T> =>
+    reached.isDown ? Promise.reject(new WALShipError("unreachable", "no answer in time")) : call();
+  const reached = {
+    isDown: false,
+    maxBytes: target.maxBytes,
+    warnings: () => ask(() => target.warnings()),
+    bounds: () => ask(() => target.bounds()),
+    read: (place: number) => ask(() => target.read(place)),
+    append: (outgoing: Outgoing) => ask(() => target.append(outgoing)),
+  };
+  return reached;
+}
+
+test("shipTo() confirms nothing that its target has lost, when it is stopped before it has begun anew", async () => {
+  await using wal = WAL.open(null, { size: 65536 });
+  const broker = brokerWith([]);
+  const target = switched(broker.target());
+  const faults: unknown[] = [];
+  const shipping = consume(wal, new TargetShipper(target, { inFlight: 4, startAfter: undefined }), {
+    pollIntervalMs: Infinity,
+    onError: (error) => {
+      faults.push((error as WALShipError).fault);
+      target.isDown = true;
+      return "retry";
+    },
+  });
+  const ship = async (key: number) => {
+    await wal.logInsert(1, key, 2, 3);
+    await wal.whenApplied();
+  };
+  for (const key of [1, 2, 3]) await ship(key);
+  await until(() => broker.place === 4, "three runs after the claim");
+  broker.messages.splice(2);
+  broker.place = 2;
+  await ship(4);
+  await wal.logInsert(1, 5, 2, 3);
+  await until(() => faults.includes("unreachable"), "a start that fails");
+  await shipping.stop();
+  assertEquals([faults[0], wal.tail], ["moved", 1]);
 });

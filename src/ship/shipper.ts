@@ -2,7 +2,6 @@
 
 import { WALShipError } from "../errors.ts";
 import { type EncodedRuns, offerEncodedRuns } from "../arguments/encoded_runs.ts";
-import { assert } from "../assert.ts";
 import { encodeRun } from "../runs.ts";
 import { type AppliedRun, type BatchStore, type LSN, OpType, type WALRecord } from "../types.ts";
 import { Buffers } from "./buffers.ts";
@@ -55,6 +54,8 @@ export class TargetShipper implements Shipper {
   readonly #buffers = new Buffers();
   /** Null before a consumer has begun. */
   #outbox: Outbox | null = null;
+  /** The last LSN that was given. */
+  #givenLsn: LSN = 0;
   #warnings: readonly string[] = [];
 
   constructor(target: Target, options: ShipperOptions) {
@@ -97,11 +98,17 @@ export class TargetShipper implements Shipper {
     this.#checkLog(outbox, logId);
     const first = records.findIndex(({ lsn }) => lsn > outbox.sentLsn);
     const rest = first === 0 ? records : records.slice(first);
-    if (rest.length > 0) await this.#shipCheckpoints(outbox, rest[0]!, { logId, lastLsn });
+    const next = rest[0];
+    if (next !== undefined) {
+      const given = this.#givenLsn;
+      if (given > outbox.sentLsn && next.lsn > given) throw this.#hasBegunAnew(outbox);
+      await this.#shipCheckpoints(outbox, next, { logId, lastLsn });
+    }
     // A run begins where the one before it ended: the LSNs between them are checkpoints.
     const run = { logId, firstLsn: outbox.sentLsn + 1, lastLsn };
     this.#checkSize(outbox, run);
     await outbox.send(run, (name) => writeShipment(encodeRun(rest, run).bytes, name), this.#options.inFlight);
+    this.#givenLsn = lastLsn;
   }
 
   /** Ships the checkpoints before a record alone, if its run would be too long with them. */
@@ -144,10 +151,11 @@ export class TargetShipper implements Shipper {
       apply: async (bytes, run) => {
         const outbox = this.#outbox!;
         await outbox.mend();
-        assert(run.firstLsn === outbox.sentLsn + 1, "an encoded run begins after the last one");
+        if (run.firstLsn !== outbox.sentLsn + 1) throw this.#hasBegunAnew(outbox);
         this.#checkLog(outbox, run.logId);
         this.#checkSize(outbox, run);
         await outbox.send(run, (name) => sealShipment(bytes, name), this.#options.inFlight);
+        this.#givenLsn = run.lastLsn;
       },
     };
   }
@@ -179,6 +187,15 @@ export class TargetShipper implements Shipper {
         "which was restored, salvaged, copied or made anew; ship it to a target of its own, " +
         "and fill the followers' stores from a backup()",
     );
+  }
+
+  /**
+   * Somebody else than the consumer has called `appliedLsn()`, and some of what was given before is
+   * forgotten. It would pass for checkpoints.
+   */
+  #hasBegunAnew(outbox: Outbox): WALShipError {
+    this.#givenLsn = 0;
+    return outbox.fail("moved", `appliedLsn() was called meanwhile, and the target ends with LSN ${outbox.sentLsn}`);
   }
 
   #checkSize(outbox: Outbox, { firstLsn, lastLsn }: AppliedRun): void {

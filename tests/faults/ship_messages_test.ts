@@ -423,3 +423,29 @@ test("shipTo() confirms nothing that its target has lost, when it is stopped bef
   await shipping.stop();
   assertEquals([faults[0], wal.tail], ["moved", 1]);
 });
+
+test("shipTo() ships again what its target lacks, although somebody has called appliedLsn() meanwhile", async () => {
+  for (const failures of [1, 2]) {
+    await using wal = WAL.open(null, { size: 65536 });
+    const broker = brokerWith([]);
+    const target = switched(broker.target());
+    const shipper = new TargetShipper(target, { inFlight: 4, startAfter: undefined });
+    const onError = () => "retry" as const;
+    await using _shipping = consume(wal, shipper, { pollIntervalMs: Infinity, onError });
+    await wal.logInsert(1, 1, 2, 3);
+    await until(() => broker.place === 2, "a claim and a run");
+    target.isDown = true;
+    for (let i = 0; i < failures; i++) {
+      await wal.logInsert(1, 2 + i, 2, 3);
+      await new Promise((resolve) => setTimeout(resolve, 5)); // so that it is a run of its own
+    }
+    target.isDown = false;
+    assertEquals(await shipper.appliedLsn(), 1);
+    await wal.logInsert(1, 9, 2, 3);
+    const store = new MemoryStore();
+    const follower = following(broker, store);
+    await until(() => store.appliedLsn() === wal.durable, "the last record");
+    await follower.stop();
+    assertEquals(store.size, 2 + failures);
+  }
+});

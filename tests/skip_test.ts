@@ -272,8 +272,8 @@ test("logInsert() goes in where a consumer has skipped the newest records, and a
   await using wal = openInMemory({ fullTimeoutMs: 5000 });
   const begins = Promise.withResolvers<void>();
   const insert = (_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, { lsn }: WALRecord) => {
-    if (lsn === 1) return begins.promise;
     if (lsn === 100) throw new Error("no more");
+    return lsn === 1 ? begins.promise : undefined;
   };
   const failing = consume(wal, { insert, delete() {}, deleteValue() {} }, { name: "failing" });
   const store = new PoisonedSavingStore(...range(600, CAPACITY));

@@ -2203,7 +2203,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a store that lacks released records is taken for whole",
     hazard: "H60",
-    edits: edit("src/consume/position.ts", "return lsn < last;", "return false;"),
+    edits: edit("src/consume/position.ts", "return lsn < beforeCheckpoints(log, tail - 1, lsn);", "return false;"),
     tests: [...faults("holds"), "tests/named_consumers_test.ts"],
   },
   {

@@ -19,6 +19,7 @@ import { Dialogue } from "./dialogue.ts";
 import { type HandoverParties, type Offer, offerOf } from "./offered.ts";
 import { Pace } from "./pace.ts";
 import {
+  beforeCheckpoints,
   lacksReleased,
   type PositionedLog,
   positionOf,
@@ -379,12 +380,6 @@ export class Consumer {
     const given = applied < this.#log.positions.checkpointed ? Math.min(applied, this.#lastData) : applied;
     this.#log.noteApplied(applied, isDurable ? given : 0);
   }
-}
-
-/** The LSN before the checkpoints that end with an LSN, as far as they can be seen. */
-function beforeCheckpoints(log: ConsumableLog, lsn: LSN): LSN {
-  while (lsn > 0 && log.wasCheckpoint?.(lsn)) lsn--;
-  return lsn;
 }
 
 /** Records after which a checkpoint is due. */

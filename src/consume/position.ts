@@ -107,10 +107,16 @@ function refusal({ lsn, logId }: StorePosition, { lineage, positions }: Position
 export function lacksReleased(lsn: LSN, log: PositionedLog): boolean {
   const { tail, checkpointed } = log.positions;
   if (lsn >= checkpointed) return false;
-  let last = tail - 1;
   // Checkpoints name also records that are kept, so they do not tell what was released last.
-  while (last > lsn && log.wasCheckpoint?.(last)) last--;
-  return lsn < last;
+  return lsn < beforeCheckpoints(log, tail - 1, lsn);
+}
+
+/**
+ * The LSN before the checkpoints that end with an LSN, as far as they can be seen, down to `least`.
+ */
+export function beforeCheckpoints(log: PositionedLog, lsn: LSN, least: LSN = 0): LSN {
+  while (lsn > least && log.wasCheckpoint?.(lsn)) lsn--;
+  return lsn;
 }
 
 /**

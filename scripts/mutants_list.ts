@@ -2659,8 +2659,8 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H83",
     edits: edit(
       "src/shards/shard_files.ts",
-      "for (const shard of (only ?? numbersTo(known.shards!)).slice(1)) look(shard);",
-      "for (const shard of numbersTo(known.shards!).slice(1)) look(shard);",
+      "for (const shard of numbersIn(known, only)) look(shard);",
+      "for (const shard of numbersIn(known, null)) look(shard);",
     ),
     tests: ["tests/shards_async_test.ts"],
   },

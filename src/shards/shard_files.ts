@@ -59,8 +59,7 @@ export function shardsToRecover({ directory, shards, only, log }: TakenShards): 
     const isReadWhole = header.cleanHead === 0 || log.verify === true || log.recovery === "salvage";
     if (isReadWhole) toRecover.set(shard, header.capacity * RECORD_BYTES);
   };
-  look(only?.[0] ?? 0);
-  for (const shard of (only ?? numbersTo(known.shards!)).slice(1)) look(shard);
+  for (const shard of numbersIn(known, only)) look(shard);
   return toRecover;
 }
 
@@ -87,20 +86,18 @@ function openAll(
       admit(known, shard, header);
       if (!isWhole && isUnused(header)) throw fault("unfinished", known, shard, "no shard was ever open");
     }, recovered.get(shard));
-  // Without a number, the first shard says how many there are.
-  const first = opened([only?.[0] ?? 0], make);
-  try {
-    const shards = known.shards!;
-    const others = (only ?? numbersTo(shards)).slice(1);
-    return { shards, logs: new Map([...first, ...opened(others, make)]) };
-  } catch (error) {
-    closeAll(first.values());
-    throw error;
-  }
+  const logs = opened(numbersIn(known, only), make);
+  return { shards: known.shards!, logs };
+}
+
+/** The shards to open. Without a number, the first one says how many there are. */
+function* numbersIn(known: KnownSet, only: readonly number[] | null): Generator<number> {
+  yield only?.[0] ?? 0;
+  yield* (only ?? numbersTo(known.shards!)).slice(1);
 }
 
 /** Opens logs. If one cannot be opened, none stays open. */
-function opened(shards: readonly number[], make: (shard: number) => WAL): Map<number, WAL> {
+function opened(shards: Iterable<number>, make: (shard: number) => WAL): Map<number, WAL> {
   const logs = new Map<number, WAL>();
   try {
     for (const shard of shards) {

@@ -26,6 +26,8 @@ interface Entry {
 interface Model {
   readonly entries: Entry[];
   tail: number;
+  /** True once a consumer is registered: then what its store has is released where room is needed. */
+  hasConsumer: boolean;
   durable: number;
   batches: number;
 }
@@ -43,6 +45,12 @@ const pair = fc.tuple(u64, u64, u64, u64);
 
 function head(model: Model): number {
   return model.entries.length + 1;
+}
+
+/** The LSN that ends the batch of a record. */
+function endOfBatch({ entries }: Model, lsn: number): number {
+  while (lsn < entries.length && entries[lsn]!.batch === entries[lsn - 1]!.batch) lsn++;
+  return lsn;
 }
 
 function push(model: Model, records: readonly Entry["fields"][]): void {
@@ -89,19 +97,31 @@ function command(name: string, run: (model: Model, real: Real) => void | Promise
 }
 
 /** Appends, where there is room; where not, the call must fail whole. */
-async function append(model: Model, records: readonly Entry["fields"][], call: () => unknown): Promise<void> {
-  const isFull = head(model) + records.length > model.tail + CAPACITY;
+async function append(
+  model: Model,
+  wal: WAL,
+  records: readonly Entry["fields"][],
+  call: () => unknown,
+): Promise<void> {
+  const inTheWay = head(model) + records.length - 1 - CAPACITY;
+  const isReleased = inTheWay < model.tail;
+  const isApplied = !isReleased && model.hasConsumer && endOfBatch(model, inTheWay) <= wal.applied;
   let error: unknown = null;
   try {
     await call();
   } catch (thrown) {
     error = thrown;
   }
-  if (isFull) assert(error instanceof WALFullError, String(error));
-  else {
-    if (error !== null) throw error;
-    push(model, records);
+  if (!isReleased && !isApplied) {
+    assert(error instanceof WALFullError, String(error));
+    return;
   }
+  if (error !== null) throw error;
+  push(model, records);
+  if (isReleased) return;
+  assert(wal.tail > inTheWay && wal.tail <= wal.applied + 1, "only what the store has makes room");
+  assertEquals(wal.tail, endOfBatch(model, wal.tail - 1) + 1, "whole batches make room");
+  model.tail = wal.tail;
 }
 
 type Pair = readonly [bigint, bigint, bigint, bigint];
@@ -110,7 +130,7 @@ function appendOne(opType: number, values: Pair, sync: boolean): Command {
   const [a, b, c, d] = values;
   const fields = [opType, a, b, opType === OpType.Delete ? 0n : c, opType === OpType.Delete ? 0n : d] as const;
   return command(`append ${opType} ${values}${sync ? " sync" : ""}`, async (model, { wal }) => {
-    await append(model, [fields], () => {
+    await append(model, wal, [fields], () => {
       if (opType === OpType.Insert) return sync ? wal.logInsertSync(a, b, c, d) : wal.logInsert(a, b, c, d);
       if (opType === OpType.Delete) return sync ? wal.logDeleteSync(a, b) : wal.logDelete(a, b);
       if (opType === OpType.DeleteValue) {
@@ -136,7 +156,7 @@ function appendBatch(count: number, isInsert: boolean, sync: boolean): Command {
       const records = keys.map((key) =>
         isInsert ? [OpType.Insert, key, MAX - key, key, key] as const : [OpType.Delete, key, MAX - key, 0n, 0n] as const
       );
-      await append(model, records, () => {
+      await append(model, wal, records, () => {
         if (isInsert) return sync ? wal.batchInsertSync(inserts) : wal.batchInsert(inserts);
         return sync ? wal.batchDeleteSync(deletes) : wal.batchDelete(deletes);
       });
@@ -153,7 +173,7 @@ function appendMixed(count: number, sync: boolean): Command {
       return opType === OpType.Delete ? [opType, key, MAX - key, 0n, 0n] : [opType, key, MAX - key, key, key];
     });
     const items = records.map(([opType, ...halves], i) => batchItem(opType as OpType, halves, i % 2 === 0));
-    await append(model, records, () => sync ? wal.batchSync(items) : wal.batch(items));
+    await append(model, wal, records, () => sync ? wal.batchSync(items) : wal.batch(items));
   });
 }
 
@@ -222,6 +242,7 @@ const consume = (batchSize: number) =>
     // The consumer itself wrote checkpoints. Some of them are released already, but a crash may
     // bring them back.
     while (head(model) < wal.head) push(model, [CHECKPOINT]);
+    model.hasConsumer = true;
     assert(wal.tail <= wal.applied + 1);
     model.tail = wal.tail;
   });
@@ -261,7 +282,7 @@ test(`WAL does what an array would (MODEL_SEED=${SEED})`, async () => {
     fc.asyncProperty(fc.commands(commands, { maxCommands: 120, size: "max" }), async (sequence) => {
       const disk = new SimulatedDisk();
       const real: Real = { disk, wal: openOn(disk, { flush: "inline" }) };
-      const model: Model = { entries: [], tail: 1, durable: 0, batches: 0 };
+      const model: Model = { entries: [], tail: 1, hasConsumer: false, durable: 0, batches: 0 };
       await fc.asyncModelRun(() => ({ model, real }), sequence);
       laps += real.wal.head / CAPACITY;
       real.wal.close();

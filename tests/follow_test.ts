@@ -46,8 +46,12 @@ function upTo(last: number, first = 1): number[] {
 
 /** Changes a byte of a record's key in the file. */
 function damage(path: string, lsn: number): void {
+  damageAt(path, RING_AT + ((lsn - 1) % CAPACITY) * RECORD_BYTES + 40);
+}
+
+/** Changes a byte of a file, whatever it is. */
+function damageAt(path: string, at: number): void {
   const fd = fs.openSync(path, "r+");
-  const at = RING_AT + ((lsn - 1) % CAPACITY) * RECORD_BYTES + 40;
   const byte = new Uint8Array(1);
   fs.readSync(fd, byte, 0, 1, at);
   fs.writeSync(fd, Uint8Array.of(byte[0]! ^ 1), 0, 1, at);
@@ -439,9 +443,7 @@ test("WAL.inspect() shows an open log, a crashed one and a closed one", async ()
   assertEquals(closed.consumers, []);
   assertEquals([closed.clean, closed.checkpoint, closed.tail, closed.durable], [true, 50, 51, 102]);
   assert(closed.oldestMs! <= closed.newestMs! && Math.abs(closed.newestMs! - Date.now()) < 60_000);
-  const fd = fs.openSync(path, "r+");
-  fs.writeSync(fd, Uint8Array.of(1), 0, 1, 100);
-  fs.closeSync(fd);
+  damageAt(path, 100);
   assertEquals(WAL.inspect(path).warnings, ["Header copy A is damaged: only the other copy is left"]);
 });
 

@@ -2,8 +2,8 @@
 //   H30).
 // Promise: the log is an array of records with a tail, a head and a durable mark, over any calls,
 //   reopenings and laps (G1, G2, G3, G11).
-// Method: random calls on a log of 768 slots and on a plain array. MODEL_SEED takes another
-//   seed, MODEL_RUNS does more runs.
+// Method: random calls on a log of 768 slots and on a plain array. MODEL_SEED takes another seed,
+//   MODEL_RUNS does more runs.
 
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
@@ -27,7 +27,7 @@ interface Entry {
 interface Model {
   readonly entries: Entry[];
   tail: number;
-  /** True once a consumer is registered: then what its store has is released where room is needed. */
+  /** True once a consumer is registered. Then what its store has makes room in a full log. */
   hasConsumer: boolean;
   durable: number;
   batches: number;

@@ -2403,7 +2403,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a key's bytes are not copied before their shard is computed",
     hazard: "H74",
-    edits: edit("src/shards.ts", "const key = copyOf(first);", "const key = (void copyOf, first);"),
+    edits: edit("src/shards.ts", "      return append(key);", "      return append((void key, given));"),
+    tests: faults("shards"),
+  },
+  {
+    name: "two appends at once share the copy of a key",
+    hazard: "H74",
+    edits: edit("src/shards.ts", "    this.#spareKey = null; // that code may append to these shards, too\n", ""),
     tests: faults("shards"),
   },
   {

@@ -20,10 +20,11 @@
  * @module
  */
 
-import { checkBytes, copyOf } from "./arguments/bytes.ts";
+import { checkBytes } from "./arguments/bytes.ts";
 import { type Batch, readDeletes, readInserts, readItems, releaseBatch } from "./arguments/items.ts";
 import { checkInteger, isU64 } from "./arguments/numbers.ts";
 import { type ShardsOptions, type TakenShards, takeShards } from "./arguments/shards.ts";
+import { ID_BYTES } from "./format/big_endian.ts";
 import { MIXED_BYTES, OPCODE_BYTES } from "./format/packed_items.ts";
 import type {
   ApplicableStore,
@@ -162,6 +163,10 @@ export class Shards implements Disposable, AsyncDisposable {
   /** How many shards the set has, open here or not. */
   readonly shards: number;
   readonly #logs: OpenShards;
+  /** The log of each shard, for appends: V8 takes 80 ns to find it in a map. */
+  readonly #ofShard: readonly (WAL | undefined)[];
+  /** The copy of an earlier append's key; null while an append uses it. */
+  #spareKey: Uint8Array | null = null;
   /** The logs that are open here, in the order of the shards. */
   readonly logs: readonly WAL[];
 
@@ -170,6 +175,7 @@ export class Shards implements Disposable, AsyncDisposable {
     this.directory = directory;
     this.shards = shards;
     this.#logs = logs;
+    this.#ofShard = Array.from({ length: shards }, (_, shard) => logs.get(shard));
     this.logs = [...logs.values()];
   }
 
@@ -199,52 +205,52 @@ export class Shards implements Disposable, AsyncDisposable {
    * @throws {RangeError} also if the key's shard is not open here.
    */
   logInsert(...given: PairArguments): Promise<void> {
-    return this.#later(given, (wal, taken) => wal.logInsert(...taken as PairHalves));
+    return this.#later(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logInsert(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logDelete}. */
   logDelete(...given: DeleteArguments): Promise<void> {
-    return this.#later(given, (wal, taken) => wal.logDelete(...taken as DeleteHalves));
+    return this.#later(given, (wal, [a, b, time]: DeleteHalves) => wal.logDelete(a, b, time));
   }
 
   /** As {@linkcode WAL.logDeleteValue}. */
   logDeleteValue(...given: PairArguments): Promise<void> {
-    return this.#later(given, (wal, taken) => wal.logDeleteValue(...taken as PairHalves));
+    return this.#later(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logDeleteValue(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logReplace}. */
   logReplace(...given: PairArguments): Promise<void> {
-    return this.#later(given, (wal, taken) => wal.logReplace(...taken as PairHalves));
+    return this.#later(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logReplace(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logOperation}. */
   logOperation(code: ApplicationOpType, ...given: PairArguments): Promise<void> {
-    return this.#later(given, (wal, taken) => wal.logOperation(code, ...taken as PairHalves));
+    return this.#later(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logOperation(code, a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logInsertSync}. @returns the record's LSN in the log of its shard. */
   logInsertSync(...given: PairArguments): LSN {
-    return this.#now(given, (wal, taken) => wal.logInsertSync(...taken as PairHalves));
+    return this.#now(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logInsertSync(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logDeleteSync}. */
   logDeleteSync(...given: DeleteArguments): LSN {
-    return this.#now(given, (wal, taken) => wal.logDeleteSync(...taken as DeleteHalves));
+    return this.#now(given, (wal, [a, b, time]: DeleteHalves) => wal.logDeleteSync(a, b, time));
   }
 
   /** As {@linkcode WAL.logDeleteValueSync}. */
   logDeleteValueSync(...given: PairArguments): LSN {
-    return this.#now(given, (wal, taken) => wal.logDeleteValueSync(...taken as PairHalves));
+    return this.#now(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logDeleteValueSync(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logReplaceSync}. */
   logReplaceSync(...given: PairArguments): LSN {
-    return this.#now(given, (wal, taken) => wal.logReplaceSync(...taken as PairHalves));
+    return this.#now(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logReplaceSync(a, b, c, d, time));
   }
 
   /** As {@linkcode WAL.logOperationSync}. */
   logOperationSync(code: ApplicationOpType, ...given: PairArguments): LSN {
-    return this.#now(given, (wal, taken) => wal.logOperationSync(code, ...taken as PairHalves));
+    return this.#now(given, (wal, [a, b, c, d, time]: PairHalves) => wal.logOperationSync(code, a, b, c, d, time));
   }
 
   /**
@@ -347,36 +353,45 @@ export class Shards implements Disposable, AsyncDisposable {
     await this.#all((wal) => wal[Symbol.asyncDispose]());
   }
 
-  #later(given: PairArguments | DeleteArguments, append: (wal: WAL, taken: unknown[]) => Promise<void>): Promise<void> {
+  #later<Given extends unknown[]>(given: unknown[], append: (wal: WAL, given: Given) => Promise<void>): Promise<void> {
     try {
-      return append(this.#logOf(given), given);
+      return this.#now(given, append);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #now(given: PairArguments | DeleteArguments, append: (wal: WAL, taken: unknown[]) => LSN): LSN {
-    return append(this.#logOf(given), given);
+  /** Appends to the log of a key. Any log refuses what is no key. */
+  #now<Given extends unknown[], T>(given: unknown[], append: (wal: WAL, given: Given) => T): T {
+    const [first, second] = given;
+    if (isU64(first) && isU64(second)) {
+      return append(this.#opened(shardOfHalves(first, second, this.shards)), given as Given);
+    }
+    if (isU64(first) || !isKey(first)) return append(this.logs[0]!, given as Given);
+    return this.#withCopy(first, (key) => {
+      given[0] = key;
+      return append(this.#opened(shardOfBytes(key, this.shards)), given as Given);
+    });
   }
 
   /**
-   * The log of a key. Any log refuses what is no key. The key's bytes are replaced by a copy:
-   * reading a time or a clock may run code of the caller, and a key that this code changes would
-   * get into the log of another shard.
+   * Appends with a copy of a key: reading a time or a clock may run code of the caller, and a key
+   * that this code changes would get into the log of another shard. A log that waits for room makes
+   * a copy of its own.
    */
-  #logOf(given: unknown[]): WAL {
-    const [first, second] = given;
-    if (isU64(first)) {
-      return isU64(second) ? this.#opened(shardOfHalves(first, second, this.shards)) : this.logs[0]!;
+  #withCopy<T>(given: Uint8Array, append: (key: Uint8Array) => T): T {
+    const key = this.#spareKey ?? new Uint8Array(ID_BYTES);
+    this.#spareKey = null; // that code may append to these shards, too
+    for (let i = 0; i < ID_BYTES; i++) key[i] = given[i]!;
+    try {
+      return append(key);
+    } finally {
+      this.#spareKey = key;
     }
-    if (!isKey(first)) return this.logs[0]!;
-    const key = copyOf(first);
-    given[0] = key;
-    return this.#opened(shardOfBytes(key, this.shards));
   }
 
   #opened(shard: number, what = "the key is of "): WAL {
-    const wal = this.#logs.get(shard);
+    const wal = this.#ofShard[shard];
     if (wal !== undefined) return wal;
     throw new RangeError(`Cannot use the log of shard ${shard}: ${what}shard ${shard}, which is not open here`);
   }

@@ -246,6 +246,28 @@ test("openShards() puts each key into the log of its shard, whatever the caller'
   assertEquals(counts.reduce((sum, count) => sum + count), attempts.length);
 });
 
+test("openShards() keeps apart the keys of appends that are made while another one is", async () => {
+  using shards = openShards(null, { shards: SHARDS, size: SIZE });
+  const keys = Array.from({ length: 24 }, (_, i) => new Uint8Array(16).fill(i));
+  const value = new Uint8Array(16);
+  /** A time that appends two other keys when it is read; each of their times does the same. */
+  const appending = (): HybridTimeInput =>
+    new Proxy([1n, 0, 0] as const, {
+      get: (target, name) => {
+        for (let i = 0; i < 2; i++) if (left.length > 0) shards.logInsertSync(left.pop()!, value, appending());
+        return Reflect.get(target, name) as unknown;
+      },
+    });
+  const left = [...keys];
+  shards.logInsertSync(keys[0]!, value, [1n, 0, 0]);
+  shards.logInsertSync(left.pop()!, value, appending());
+  assertThrows(() => shards.logInsertSync(keys[0]!, new Uint8Array(15)), RangeError);
+  await assertRejects(() => shards.logInsert(keys[0]!, new Uint8Array(15)), RangeError);
+  const found = shards.logs.map((wal) => wal.replay().map((record) => record.key[0]!));
+  found.forEach((list, shard) => list.forEach((i) => assertEquals(shardOf(keys[i]!, SHARDS), shard)));
+  assertEquals(found.flat().sort((a, b) => a - b), [0, ...keys.keys()]);
+});
+
 test("openShards() refuses a batch that spans shards, and a key whose shard is not open here", async () => {
   using temp = tempDir();
   const directory = temp.join("set");

@@ -1436,6 +1436,8 @@ export const HAZARDS: readonly Hazard[] = [
         "consumeAsync() gives up a consumer with a limit that has skipped all that the ring holds",
         "logInsert() waits for no consumer with a limit that has skipped from the middle of a batch on",
         "dropConsumer() forgets what the consumer has skipped",
+        "consumeAsync() confirms no record that a failed sync() has lost before a skipped one",
+        "consumeAsync() confirms no skipped record that has only a checkpoint after it since a failed sync()",
       ],
     },
   },

@@ -325,6 +325,73 @@ test('"skip" after a failed sync() means "retry", because no record is to blame'
   await consumption.stop();
 });
 
+/** A store that throws at some LSNs, and loses what it has not synced when a sync fails. */
+class ForgettingStore implements Store {
+  readonly poison = new Set<number>();
+  failures = 0;
+  applied = 0;
+  saved = 0;
+
+  insert(_kh: bigint, _kl: bigint, _vh: bigint, _vl: bigint, { lsn }: WALRecord): void {
+    if (this.poison.has(lsn)) throw new Error(`LSN ${lsn} is poison`);
+    this.applied = lsn;
+  }
+
+  delete(): void {}
+  deleteValue(): void {}
+
+  appliedLsn(): number {
+    return this.saved;
+  }
+
+  sync(): void {
+    if (this.failures-- > 0) {
+      this.applied = this.saved;
+      throw new Error("no sync");
+    }
+    this.saved = this.applied;
+  }
+}
+
+test("consumeAsync() confirms no record that a failed sync() has lost before a skipped one", async () => {
+  await using wal = openInMemory();
+  class StoppingStore extends ForgettingStore {
+    override insert(...given: Parameters<ForgettingStore["insert"]>): void {
+      super.insert(...given);
+      if (this.failures === 0 && this.applied === 2) void consumption.stop();
+    }
+  }
+  const store = new StoppingStore();
+  store.failures = 1;
+  store.poison.add(5);
+  fill(wal, 5);
+  const onError = (error: unknown) => String(error).includes("poison") ? "skip" : "retry";
+  const consumption = consume(wal, store, { onError, batchSize: 1, pollIntervalMs: 1 });
+  await consumption.done;
+  assertEquals([skips(wal), store.saved, wal.tail], [[1, [5]], 2, 3]);
+});
+
+test("consumeAsync() confirms no skipped record that has only a checkpoint after it since a failed sync()", async () => {
+  await using wal = openInMemory();
+  const store = new ForgettingStore();
+  fill(wal, 1);
+  const first = consume(wal, store);
+  await wal.whenApplied();
+  await first.stop(); // which writes a checkpoint
+  fill(wal, 1);
+  assertEquals(wal.checkpoint(), 4);
+  fill(wal, 1);
+  const onError = (error: unknown) => {
+    store.poison.add(3).add(5);
+    if (String(error).includes("LSN 5")) void consumption.stop();
+    return String(error).includes("LSN 3") ? "skip" : "retry";
+  };
+  store.failures = 1;
+  const consumption = consume(wal, store, { onError, batchSize: 1, pollIntervalMs: 1 });
+  await consumption.done;
+  assertEquals([skips(wal), store.saved, wal.tail], [[1, [3]], 1, 3]);
+});
+
 test('"skip" finds a batch in SQLiteStore, whose transactions join several runs', async () => {
   await using wal = openInMemory();
   using store = new SQLiteStore(":memory:");

@@ -117,7 +117,7 @@ export class Consumer {
    * new checkpoint record is written.
    */
   #lastData: LSN = 0;
-  readonly #skips = new Skips();
+  #skips = new Skips();
   readonly #dialogue: Dialogue;
   /** How often `sync()` has failed in a row. */
   #syncFailures = 0;
@@ -203,6 +203,7 @@ export class Consumer {
     }
     this.#next = applied + 1;
     this.#lastData = this.#syncFailures = 0;
+    this.#skips = new Skips();
     this.#confirmed = log.positions.tail - 1;
     log.begin(applied, this.#options.bounds, warning);
   }
@@ -249,8 +250,11 @@ export class Consumer {
       }
     }
     // A second sync may succeed although data of the first one is lost. So apply the records again.
+    // None of them counts as applied or skipped any more.
     const { confirmed } = this.#log.standing;
     this.#next = confirmed + 1;
+    this.#lastData = 0;
+    this.#skips = new Skips();
     this.#log.noteApplied(confirmed, 0);
     return false;
   }

@@ -527,6 +527,7 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "faults/waiting_append_test.ts": [
         "logInsert() settles when letting in another append has just poisoned the log",
+        "logInsert() settles when the file goes while lost consumers make room for it",
         "logInsert() from what a store call left running waits for room as any other append does",
         "logInsert() waits for no room that a consumer has made which then failed",
         "logInsert() waits for no room that a consumer has made by beginning, though its sync() fails",

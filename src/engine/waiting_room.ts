@@ -168,8 +168,10 @@ export class WaitingRoom {
       if (!retention.registry.releaseFor(count)) return false;
       if (holds.areLost) header.settleTail(this.#positions.head + count);
       else if (header.isDue(true)) commit.schedule();
-    } catch { /* a damaged record stays; a failed header has poisoned the log */ }
-    return this.#positions.hasRoom(count);
+      return this.#positions.hasRoom(count);
+    } catch {
+      return false; // a damaged record stays; a failed header has poisoned the log, and nobody waits
+    }
   }
 
   /** Appends, although others wait. */

@@ -1,5 +1,6 @@
 // Fault: appends wait for room in a full ring while the log fails or is closed, a consumer fails, a
-//   checkpoint frees the room, or code that a store call left running appends too (H10, H31).
+//   checkpoint frees the room, the file goes, or code that a store call left running appends too
+//   (H10, H31).
 // Promise: nothing is appended to a log that has failed or closed, and every append settles. A
 //   clean mark covers synced records only (G1, G6, G13).
 // Method: microtasks that try to append at each turn, a close at each microtask after a header
@@ -7,9 +8,22 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { consume, type Consumption, type WAL, WALClosedError, WALFullError } from "../../mod.ts";
+import type { Storage } from "../../ffi/region.ts";
+import { HEADER_AT, HEADER_BYTES } from "../../src/format/layout.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { Watched } from "../support/commit_target.ts";
-import { CAPACITY, fill, items, ListStore, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
+import {
+  CAPACITY,
+  closeGone,
+  fill,
+  items,
+  ListStore,
+  lsns,
+  openInMemory,
+  openOn,
+  range,
+  until,
+} from "../support/logs.ts";
 import { test } from "../support/test.ts";
 
 test("logInsert() settles when letting in another append has just poisoned the log", async () => {
@@ -46,6 +60,38 @@ test("logInsert() settles when letting in another append has just poisoned the l
     try {
       wal.close();
     } catch { /* it says that it is poisoned */ }
+  }
+});
+
+test("logInsert() settles when the file goes while lost consumers make room for it", async () => {
+  for (let headers = 1; headers <= 4; headers++) {
+    const disk = new SimulatedDisk({ seed: 5 });
+    let left = Infinity;
+    const storage: Storage = {
+      open(path, request) {
+        const region = disk.storage.open(path, request);
+        const sync = region.sync.bind(region);
+        region.sync = (offset, length) => {
+          sync(offset, length);
+          if (offset < HEADER_AT[1] + HEADER_BYTES && --left === 0) disk.outsider.unlink(path);
+        };
+        return region;
+      },
+      write: (...given) => disk.storage.write(...given),
+    };
+    const wal = openOn(disk, { storage, flush: "inline" });
+    fill(wal, 1);
+    await using lost = consume(wal, new ListStore(), { name: "lost", maxLagRecords: 100 });
+    await wal.whenApplied();
+    await lost.stop();
+    fill(wal, 200);
+    await wal.flushAsync();
+    fill(wal, CAPACITY - wal.length);
+    left = headers;
+    const appends = [wal.batchInsert(items(1, 600)), wal.logInsert(1, 2, 3, 4)].map((append) => new Watched(append));
+    await until(() => appends.every(({ state }) => state !== "pending"), `the appends after header ${headers}`);
+    assertEquals([left, ...appends.map(({ state }) => state)], [0, "rejected", "rejected"]);
+    closeGone(wal);
   }
 });
 

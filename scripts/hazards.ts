@@ -466,6 +466,7 @@ export const HAZARDS: readonly Hazard[] = [
       ],
       "faults/failed_store_sync_test.ts": [
         "consumeAsync() with a new store hands out again what an earlier store lost in a failed sync()",
+        "stop() after a failed sync() releases nothing that the store lost",
       ],
     },
   },

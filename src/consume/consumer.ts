@@ -243,14 +243,14 @@ export class Consumer {
       return true;
     } catch (error) {
       const first = this.#log.standing.confirmed + 1;
-      if (await this.#dialogue.ask(error, first, applied, ++this.#syncFailures, false) === null) return false;
-      if (mannersOf(error).hasMoved) {
+      const answer = await this.#dialogue.ask(error, first, applied, ++this.#syncFailures, false);
+      if (answer !== null && mannersOf(error).hasMoved) {
         await this.#start();
         return false;
       }
     }
-    // A second sync may succeed although data of the first one is lost. So apply the records again.
-    // None of them counts as applied or skipped any more.
+    // A second sync, as after a stop, may succeed although data of the first one is lost. So apply
+    // the records again. None of them counts as applied or skipped any more.
     const { confirmed } = this.#log.standing;
     this.#next = confirmed + 1;
     this.#lastData = 0;

@@ -3,7 +3,7 @@
 // Method: stores that hold records in memory until sync() succeeds, as a page cache does.
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import type { Store, WAL, WALRecord } from "../../mod.ts";
+import { consume, type Store, type WAL, type WALRecord } from "../../mod.ts";
 import { SimulatedDisk } from "../../testing.ts";
 import { fill, lsns, openInMemory, openOn, range, until } from "../support/logs.ts";
 import { test } from "../support/test.ts";
@@ -90,6 +90,28 @@ test("consumeAsync() applies again what a failed sync() lost, when onError says 
       stop.abort();
       await run;
       wal.close();
+    }
+  }
+});
+
+test("stop() after a failed sync() releases nothing that the store lost", async () => {
+  for (const Kind of KINDS) {
+    for (const stopsIn of ["onError", "the pause"]) {
+      await using wal = openInMemory();
+      const medium = new Set<number>();
+      fill(wal, 10);
+      const store = new Kind(medium);
+      store.failures = 1;
+      const onError = () => {
+        if (stopsIn === "onError") void consumer.stop();
+        else setTimeout(() => void consumer.stop(), 0);
+        return "retry" as const;
+      };
+      const consumer = consume(wal, store, { pollIntervalMs: 1, onError });
+      await consumer.done;
+      assertEquals([store.failures < 1, lost(wal, medium, 10)], [true, []], stopsIn);
+      await consumeAll(wal, new Kind(medium));
+      assertEquals([...medium], range(1, 10), stopsIn);
     }
   }
 });

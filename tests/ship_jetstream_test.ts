@@ -746,6 +746,7 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   const inMemory = shipTo({ ...memory.target, subject: "mem" });
   await inMemory.appliedLsn();
   assertStringIncludes(inMemory.warnings.join("\n"), "in memory");
+  assertStringIncludes(inMemory.warnings.join("\n"), "removes old messages");
   const queue = await server.target({ name: "QUEUE", subjects: ["queue.*"], retention: "workqueue" as never });
   assertEquals(await faultOf(consume(wal, shipTo({ ...queue.target, subject: "queue" })).done), "unsuitable");
   const silent = await server.target({ name: "SILENT", subjects: ["silent.*"], no_ack: true });

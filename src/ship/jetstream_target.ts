@@ -107,9 +107,7 @@ function* warningsOf(config: StreamInfo["config"], version: string): Generator<s
   }
   if (config.storage === "memory") {
     yield "The stream is in memory, so a restart of its servers loses what it has confirmed";
-    return;
-  }
-  if (config.num_replicas < 2) {
+  } else if (config.num_replicas < 2) {
     yield isBefore(version, FIRST_SYNCING)
       ? `Server ${version} syncs every two minutes, so a power cut loses what it has confirmed; ` +
         "use 3 replicas, and keepRecords"

@@ -21,7 +21,7 @@ export type Step =
   | { readonly do: "turns"; readonly count: number }
   | { readonly do: "consume" | "drop"; readonly consumer: number; readonly fills: boolean }
   | { readonly do: "stop"; readonly consumer: number }
-  | { readonly do: "storeFails"; readonly consumer: number; readonly after: number }
+  | { readonly do: "storeFails" | "storeSyncFails"; readonly consumer: number; readonly after: number }
   | {
     readonly do: "failSync";
     readonly nth: number;
@@ -104,6 +104,7 @@ function makeConsumers(random: Random, isCrowded: boolean): ConsumerPlan[] {
     maxLagRecords: random.pick([Infinity, Infinity, 60, 300]),
     keepRecords: random.pick(isCrowded ? [0, 50, 700] : [0, 0, 0, 50, 700]),
     skips: random.chance(isCrowded ? 0.5 : 0.3),
+    retries: isCrowded && random.chance(0.7),
   }));
 }
 
@@ -173,6 +174,7 @@ const FILLING: Maker[] = [
   [6, (random) => ({ do: "turns", count: random.below(6) })],
   [1, () => ({ do: "backup" })],
   [1, () => ({ do: "reopen" })],
+  [12, (random) => ({ do: "storeSyncFails", consumer: random.below(3), after: random.below(3) })],
 ];
 
 const MANUAL: Maker[] = [

@@ -23,6 +23,8 @@ export interface ConsumerPlan {
   readonly keepRecords: number;
   /** The store refuses some records, and `onError` answers `"skip"`. */
   readonly skips: boolean;
+  /** `onError` answers `"retry"` if the store may do better the next time. */
+  readonly retries: boolean;
 }
 
 /** The most that one call appends, and some checkpoints. */
@@ -50,7 +52,7 @@ export class HistoryConsumer {
 
   constructor(plan: ConsumerPlan, model: LogModel, random: Random, tally: Tally) {
     this.plan = plan;
-    this.store = new HistoryStore(plan.kind, plan.skips, model, random);
+    this.store = new HistoryStore(plan.kind, plan.skips, plan.retries, model, random);
     this.#tally = tally;
   }
 
@@ -83,7 +85,7 @@ export class HistoryConsumer {
   ): void {
     if (this.isRunning) return;
     if (this.holds && wal.isOpen && this.#stats(wal)?.lost === true) this.look(wal, true); // since the last look
-    const { name, maxLagRecords, keepRecords, skips } = this.plan;
+    const { name, maxLagRecords, keepRecords, skips, retries } = this.plan;
     const stop = this.#stop = new AbortController();
     if (fills && !this.holds && this.store.kind === "exact") this.store.fill(wal.tail - 1);
     this.#tally.met("H26");
@@ -101,7 +103,9 @@ export class HistoryConsumer {
       keepRecords,
       signal: stop.signal,
       onError: (error) => {
-        if (!skips || !(error instanceof StoreFailure) || !error.isFinal) return "stop";
+        if (!(error instanceof StoreFailure)) return "stop";
+        if (!error.isFinal) return retries ? "retry" : "stop";
+        if (!skips) return "stop";
         this.#tally.met("H80");
         return "skip";
       },

@@ -160,7 +160,7 @@ export class HistoryMachine {
     const { wal } = this;
     this.disk.clearFaults();
     for (const consumer of this.consumers.filter(({ holds }) => holds)) {
-      consumer.store.failsIn = -1;
+      consumer.store.failsIn = consumer.store.syncFailsIn = -1;
       this.consume(consumer, false);
       const applied = wal.whenApplied(wal.durable, { name: consumer.plan.name });
       const isLost = await applied.then(() => false, (error) => {

@@ -194,6 +194,11 @@ class Run {
         if (consumer !== undefined) consumer.store.failsIn = step.after;
         return;
       }
+      case "storeSyncFails": {
+        const consumer = this.machine.consumer(step.consumer);
+        if (consumer !== undefined) consumer.store.syncFailsIn = step.after;
+        return;
+      }
       case "writeBack":
         return this.machine.disk.writeBackSome();
       case "failSync":

@@ -28,6 +28,7 @@ export class StoreFailure extends Error {
 export class HistoryStore {
   readonly kind: StoreKind;
   readonly #refuses: boolean;
+  readonly #forgets: boolean;
   readonly #model: LogModel;
   readonly #random: Random;
   /** The records that were applied since the last sync, in the order of their coming. */
@@ -40,13 +41,19 @@ export class HistoryStore {
   appliedLsn: LSN = 0;
   /** Calls until one fails; −1: none does. */
   failsIn = -1;
+  /** The same for `sync()` alone. */
+  syncFailsIn = -1;
   /** The log that is open. */
   wal: WAL | null = null;
 
-  /** @param refuses true if some records cannot be applied. */
-  constructor(kind: StoreKind, refuses: boolean, model: LogModel, random: Random) {
+  /**
+   * @param refuses true if some records cannot be applied.
+   * @param forgets true if a failed sync loses what it was to keep.
+   */
+  constructor(kind: StoreKind, refuses: boolean, forgets: boolean, model: LogModel, random: Random) {
     this.kind = kind;
     this.#refuses = refuses;
+    this.#forgets = forgets;
     this.#model = model;
     this.#random = random;
     this.#delivery = new Delivery({
@@ -63,7 +70,14 @@ export class HistoryStore {
   open(begun: () => void): Store {
     this.#delivery.begin();
     const sync = async () => {
-      await this.#work();
+      try {
+        await this.#work();
+        if (this.syncFailsIn >= 0 && this.syncFailsIn-- === 0) throw new StoreFailure("The store does not sync", false);
+      } catch (error) {
+        if (this.#forgets) this.#lose(0);
+        this.#delivery.begin();
+        throw error;
+      }
       this.keep();
     };
     const take = async (records: readonly WALRecord[]) => {
@@ -90,7 +104,11 @@ export class HistoryStore {
       this.keep();
       return this.appliedLsn;
     };
-    return { ...each, applyBatch: take, appliedLsn };
+    const slowly = async () => {
+      await this.#work();
+      return appliedLsn();
+    };
+    return { ...each, applyBatch: take, appliedLsn: this.#forgets ? slowly : appliedLsn };
   }
 
   async #work(): Promise<void> {
@@ -135,7 +153,12 @@ export class HistoryStore {
 
   /** Power loss: what came after the last sync is there in part. */
   losePower(): void {
-    this.#unsynced.length = this.#random.between(0, this.#unsynced.length);
+    this.#lose(this.#random.between(0, this.#unsynced.length));
+  }
+
+  /** Loses what came after the last sync, but for the first records. */
+  #lose(kept: number): void {
+    this.#unsynced.length = kept;
     this.keep();
     this.appliedLsn = Math.max(0, ...this.#synced.keys());
   }

@@ -169,6 +169,27 @@ test("logInsert() after one that timed out goes in as soon as there is room for 
   await consuming;
 });
 
+test("logInsertSync() that is refused again reads nothing of the batch that is in the way", async () => {
+  const disk = new SimulatedDisk({ seed: 1 });
+  {
+    using before = openOn(disk);
+    before.batchInsertSync(items(1, CAPACITY));
+  }
+  using wal = openOn(disk);
+  const gate = new Gate();
+  const store = new ListStore();
+  store.before = ({ lsn }) => lsn === 300 ? gate.enter() : undefined;
+  const consuming = wal.consumeAsync(store);
+  await gate.entered;
+  assertThrows(() => wal.logInsertSync(1, 2, 3, 4), WALFullError);
+  const { steps } = disk;
+  assertThrows(() => wal.logInsertSync(1, 2, 3, 4), WALFullError);
+  assertEquals([wal.applied, disk.steps - steps], [299, 0]);
+  gate.open();
+  wal.close();
+  await consuming;
+});
+
 test("consumeAsync() that ends turns away those who wait, whether it was stopped or failed", async () => {
   for (const end of ["stopped", "failed"] as const) {
     const { wal, gate, stop, consuming } = await stuck();

@@ -122,13 +122,13 @@ export class Registry {
    * @returns true if the records fit once the tail is settled.
    */
   releaseFor(count: number): boolean {
-    const { holds, positions } = this.#parts;
+    const { holds, positions, room } = this.#parts;
     const { capacity, last, durable } = positions;
     if (holds.all.length === 0) return false;
     const needed = last + count - capacity;
     const least = holds.least()?.confirmed ?? durable;
     if (positions.tail > needed || needed > least) return positions.tail > needed;
-    const through = this.#releases.endOfBatch(needed);
+    const through = room.inTheWay(count);
     // Their stores have everything that they get, so they let go of nothing by going on.
     const hasAll = ({ applied, confirmed, hasSkippedRest }: Hold) =>
       confirmed === last || (hasSkippedRest && applied === last);

@@ -103,12 +103,6 @@ export class Releases {
     this.release(confirmation);
   }
 
-  /** Where the batch of a record ends. Reads records, which may throw. */
-  endOfBatch(lsn: LSN): LSN {
-    while (this.#slots.batchGoesOn(this.#parts.memory.verified(lsn))) lsn++;
-    return lsn;
-  }
-
   /**
    * Releases records up to the end of a batch, and some more whole batches, so that not every
    * append needs a header.

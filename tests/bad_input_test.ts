@@ -44,7 +44,14 @@ import { type Meter, observe } from "../src/otel.ts";
 import { prometheusText } from "../src/prometheus.ts";
 import { openShards } from "../src/shards.ts";
 import { decodeRun, encodeRun, WALRunError } from "../src/runs.ts";
-import { followFrom, type FollowFromOptions, type JetStream, type ShipOptions, shipTo } from "../src/ship/jetstream.ts";
+import {
+  followFrom,
+  type FollowFromOptions,
+  type JetStream,
+  type ShipOptions,
+  shipTo,
+  WALShipError,
+} from "../src/ship/jetstream.ts";
 import * as postgres from "../src/ship/postgres.ts";
 import { MemoryStore } from "../src/stores/memory.ts";
 import { crashTest, SimulatedDisk, type StoreHome, type WorkloadContext } from "../testing.ts";
@@ -882,6 +889,19 @@ test("tableSql(), shipTo() and followFrom() refuse tables that make no sense, an
   const sql = postgres.tableSql({ schema: 'a"b', table: 'x"; DROP TABLE y; --' });
   assertEquals(sql.match(/TABLE IF NOT EXISTS (.*) \(/)?.[1], '"a""b"."x""; DROP TABLE y; --"');
   assertEquals(postgres.tableSql({ table: "ä".repeat(31) + "b" }).includes("ä".repeat(31)), true);
+});
+
+test("shipTo() and followFrom() refuse a client that gives rows without an object around them", async () => {
+  for (const result of [[], undefined, { rows: undefined }]) {
+    const target = { client: { query: () => Promise.resolve(result as never) }, table: "log" };
+    const store = new MemoryStore();
+    const { done } = postgres.followFrom(target, store, { onError: () => "retry" });
+    const error = await assertRejects(() => done, WALShipError, "does not resolve to an object with an array of rows");
+    assertEquals(error.fault, "unsuitable");
+    await using wal = openInMemory();
+    const shipping = wal.consumeAsync(postgres.shipTo(target), { onError: () => "retry" });
+    await assertRejects(() => shipping, WALShipError, "an array of rows");
+  }
 });
 
 test("prometheusText() and observe() refuse what is no log and no meter, and register nothing", () => {

@@ -54,11 +54,15 @@ export class PostgresCalls {
 
   /** Runs a statement, and waits for a limited time. @throws {WALShipError} */
   async query(text: string, values: (number | string | Uint8Array)[]): Promise<readonly PostgresRow[]> {
+    let result: { readonly rows: readonly PostgresRow[] };
     try {
-      return (await within(this.#timeoutMs, async () => await this.#client.query(text, values))).rows;
+      result = await within(this.#timeoutMs, async () => await this.#client.query(text, values));
     } catch (error) {
       throw this.#meaning(error);
     }
+    const rows: unknown = Object(result).rows;
+    if (Array.isArray(rows)) return rows;
+    throw this.fault("unsuitable", "the client's query() does not resolve to an object with an array of rows");
   }
 
   /** The places that the table has. */

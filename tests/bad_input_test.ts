@@ -977,6 +977,8 @@ const WRONG_TESTS: readonly (readonly [options: object | null, ErrorClass, messa
   [{ crashes: "2" }, RangeError, 'Cannot crash "2" times'],
   [{ failures: 1.1 }, RangeError, "Cannot use 1.1 as failures: it must be from 0 to 1"],
   [{ timeoutMs: NaN }, RangeError, "Cannot use NaN as timeoutMs"],
+  [{ content: () => [] }, TypeError, 'Cannot use "content" as an option'],
+  [{ store: undefined, stores: { a: { ...GOOD_STORE, seeds: 1 } } }, TypeError, 'Cannot use "seeds" as an option'],
   [{ stores: { a: GOOD_STORE } }, TypeError, "Cannot use both `store` and `stores`"],
   [{ store: undefined, contents: () => [], stores: {} }, TypeError, "Cannot use both `contents` and `stores`"],
   [{ store: undefined, stores: 1 }, TypeError, "Cannot use 1 as stores: it must be an object"],

@@ -2,7 +2,7 @@
 
 import { checkConsumerName } from "../../arguments/consumer.ts";
 import { checkDelayMs, checkInteger, MAX_U32, show } from "../../arguments/numbers.ts";
-import { checkObject } from "../../arguments/objects.ts";
+import { checkObject, checkOptionNames } from "../../arguments/objects.ts";
 import { MOST_CONSUMERS } from "../../format/layout.ts";
 import type { Store } from "../../types.ts";
 import { contentsFinder } from "../contents.ts";
@@ -15,6 +15,19 @@ const DEFAULT_FAILURES = 0.1;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 const STORE_OPTIONS = ["store", "contents", "model", "check", "reseed", "maxLagRecords", "keepRecords"] as const;
+/** Options of storeConformance() alone. Its callers may hand the same object to both. */
+const SUITE_OPTIONS = ["operations", "test", "name"] as const;
+const TEST_OPTIONS: readonly (keyof AnyTest)[] = [
+  "workload",
+  "stores",
+  "seeds",
+  "crashPoints",
+  "crashes",
+  "failures",
+  "log",
+  "timeoutMs",
+  "temporary",
+];
 
 /** A crash test, with every default in its place. */
 export interface TakenTest {
@@ -38,7 +51,7 @@ export interface AnyTest extends CrashTestExtent, Partial<AnyStore> {
 
 /** @throws {TypeError} or {RangeError} if an option cannot be used. */
 export function takeTest(options: AnyTest): TakenTest {
-  checkObject(options, "options");
+  checkOptionNames(options, [...STORE_OPTIONS, ...SUITE_OPTIONS, ...TEST_OPTIONS]);
   const { workload, stores: given, seeds = DEFAULT_SEEDS, crashPoints = DEFAULT_POINTS, log, temporary } = options;
   const { crashes = DEFAULT_CRASHES, failures = DEFAULT_FAILURES, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   checkFunction(workload, "workload");
@@ -73,6 +86,7 @@ function storesOf(given: AnyTest["stores"], single: AnyStore): readonly TakenSto
   return entries.map(([name, store]) => {
     checkConsumerName(name);
     checkObject(store, `stores[${show(name)}]`);
+    checkOptionNames(store, [...STORE_OPTIONS, ...SUITE_OPTIONS]);
     return takeStore(name, store);
   });
 }

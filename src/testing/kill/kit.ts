@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setTimeout as pause } from "node:timers/promises";
 import { absolutePath } from "../../../ffi/file/working_directory.ts";
+import { checkOptionNames } from "../../arguments/objects.ts";
 import { BrokenPromiseError, textOf } from "../broken_promise.ts";
 import { Random } from "../random.ts";
 import type { KillCommand, KillContext, KillRound, KillTestOptions, KillTestResult, KillWorkload } from "./options.ts";
@@ -23,6 +24,17 @@ const EARLY_MS = 300;
 const AFTERMATH_MS = 200;
 /** The chance that the kill comes before the first acknowledgement: while the program recovers. */
 const EARLY_CHANCE = 0.15;
+
+const OPTION_NAMES: readonly (keyof KillTestOptions<unknown>)[] = [
+  "spawn",
+  "workload",
+  "verify",
+  "rounds",
+  "mostAcknowledged",
+  "seed",
+  "timeoutMs",
+  "temporary",
+];
 
 /** The options, checked and read once. */
 interface Plan<A> {
@@ -95,6 +107,7 @@ export async function killTest<A = string>(options: KillTestOptions<A> & KillWor
 }
 
 function planOf<A>(options: KillTestOptions<A>): Plan<A> {
+  checkOptionNames(options, OPTION_NAMES);
   const {
     spawn,
     workload = (context) => acknowledgeLines(context as unknown as KillContext<string>),

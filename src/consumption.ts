@@ -106,6 +106,9 @@ class StoppableConsumer implements Consumption {
         if (name === "name" && typeof value === "string") this.#name = value;
         return value;
       },
+      // The names are checked too. The target has none of them, so each must be configurable.
+      ownKeys: () => Reflect.ownKeys(given),
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
     });
   }
 

@@ -18,7 +18,7 @@ import { type Batch, keepBatch, readDeletes, readInserts, readItems, releaseBatc
 import { Log } from "./log.ts";
 import { NO_ROOM } from "./engine/appender.ts";
 import type { RingMemory } from "./engine/ring_memory.ts";
-import { checkRange, nanosOf, takeThrough } from "./arguments/range.ts";
+import { checkRange, nanosOf, takeRange, takeThrough } from "./arguments/range.ts";
 import { statisticsOf } from "./statistics.ts";
 import { checkBytes, checkPairBytes, copyOf, isObject } from "./arguments/bytes.ts";
 import { checkCode, checkKey, checkPair, isU64, takeTime } from "./arguments/numbers.ts";
@@ -1090,12 +1090,13 @@ export class WAL implements Disposable, AsyncDisposable {
   }
 
   /** The records that a caller asks for. The caller's range is read before anything else. */
-  #readable({ from, to, since, until }: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
+  #readable(range: RecordRange): { memory: RingMemory; first: LSN; last: LSN } {
+    const asked = takeRange(range);
     const { memory, positions, health } = this.#opened("read");
     health.mustBeOpen("read");
     health.counts.replays++;
     try {
-      const [first, last] = narrowed(memory, checkRange({ from, to, since, until }, positions));
+      const [first, last] = narrowed(memory, checkRange(asked, positions));
       return { memory, first, last };
     } catch (error) {
       throw health.counts.error(error);

@@ -20,10 +20,13 @@ import {
   type ApplicationOpType,
   type AppliedRun,
   type BatchItem,
+  consume,
+  type ConsumeOptions,
   type DeleteItem,
   type FollowOptions,
   type HybridTimeInput,
   type InsertItem,
+  type RecordRange,
   type Store,
   type U64,
   WAL,
@@ -953,6 +956,41 @@ test("open() of an undefined path is a TypeError, not a log in memory", () => {
 test("open() throws a TypeError that names an option which there is not", () => {
   assertThrows(() => WAL.open(null, { sizeBytes: 65536 } as WALOptions), TypeError, "sizeBytes");
 });
+
+test("consume() and consumeAsync() reject an option which there is not, and register and apply nothing", async () => {
+  await using wal = openInMemory();
+  fill(wal, 3);
+  const store = new MemoryStore();
+  const frozen = Object.freeze({ nam: "index" });
+  const message = 'Cannot use "nam" as an option: there is no option of this name';
+  await assertRejects(() => consume(wal, store, frozen as ConsumeOptions).done, TypeError, message);
+  await assertRejects(() => wal.consumeAsync(store, frozen as ConsumeOptions), TypeError, message);
+  assertEquals(store.size, 0);
+  assertEquals(wal.stats().consumers, []);
+  const options = Object.freeze({ name: "index", signal: undefined });
+  await using _ = consume(wal, store, options);
+  await wal.whenApplied(undefined, { name: "index" });
+  assertEquals(store.size, 3);
+});
+
+test("records(), cursor() and encodeRun() refuse what is no range, and a name that a range has not", () =>
+  withTempDir((directory) => {
+    using wal = WAL.open(`${directory}/log`, { size: 65536 });
+    fill(wal, 3);
+    wal.flush();
+    using follower = WAL.follow(`${directory}/log`, { mode: "appended" });
+    const reads: ((range: RecordRange) => unknown)[] = [
+      (range) => wal.records(range),
+      (range) => wal.cursor(range),
+      (range) => wal.encodeRun(range),
+      (range) => follower.records(range),
+      (range) => follower.cursor(range),
+    ];
+    for (const read of reads) {
+      assertThrows(() => read({ form: 2 } as RecordRange), TypeError, 'Cannot use "form" as an option');
+      for (const wrong of [2, "2", null]) assertThrows(() => read(wrong as RecordRange), TypeError, "as options");
+    }
+  }));
 
 // The kit.
 

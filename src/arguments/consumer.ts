@@ -34,6 +34,16 @@ export interface TakenConsumer {
   readonly bounds: { readonly maxLagRecords: number; readonly keepRecords: number };
 }
 
+const OPTION_NAMES: readonly (keyof ConsumeOptions)[] = [
+  "signal",
+  "batchSize",
+  "pollIntervalMs",
+  "onError",
+  "name",
+  "maxLagRecords",
+  "keepRecords",
+];
+
 /** A store's methods, bound to it. */
 export type StoreMethods = { readonly [Name in MethodName]: Store[Name] | undefined };
 type MethodName = Exclude<keyof Store, "declaredAsStore">;
@@ -57,6 +67,7 @@ export function takeConsumer(store: ApplicableStore, options: ConsumeOptions | n
   if (given === null || typeof given !== "object") {
     throw new TypeError("Cannot consume the log: options must be an object or a number of seconds");
   }
+  checkOptionNames(given, OPTION_NAMES);
   const { signal, batchSize = DEFAULT_BATCH_SIZE, pollIntervalMs = DEFAULT_POLL_MS, onError } = given;
   const { name = "", maxLagRecords = Infinity, keepRecords = 0 } = given;
   checkInteger(batchSize, "batchSize", 1, MOST_BATCH_SIZE);

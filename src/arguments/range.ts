@@ -19,9 +19,20 @@ export interface TakenRange {
 }
 
 /**
+ * Reads a range once.
+ *
+ * @throws {TypeError} if it is no object, or has another name, which may be misspelt.
+ */
+export function takeRange(range: RecordRange): RecordRange {
+  checkOptionNames(range, ["from", "to", "since", "until"]);
+  const { from, to, since, until } = range;
+  return { from, to, since, until };
+}
+
+/**
  * Checks a range, and fills in its ends.
  *
- * @param range plain values, read from the caller's object.
+ * @param range as `takeRange()` gives it.
  * @param retained what the log holds: from `tail` to the record before `head`.
  * @throws as `WAL.records()`.
  */

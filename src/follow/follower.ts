@@ -5,7 +5,7 @@ import type { Storage } from "../../ffi/region.ts";
 import { LoopTurn } from "../../ffi/turn.ts";
 import type { TakenFollowing } from "../arguments/follow.ts";
 import { checkFilePath } from "../arguments/paths.ts";
-import { checkRange, takeThrough } from "../arguments/range.ts";
+import { checkRange, takeRange, takeThrough } from "../arguments/range.ts";
 import { toWALError, WALTruncatedError } from "../errors.ts";
 import { fileBytesOf, roundFileBytes } from "../format/ring.ts";
 import { narrowed } from "../read/by_time.ts";
@@ -317,11 +317,12 @@ export class Follower implements Disposable {
     this.close();
   }
 
-  #readable({ from, to, since, until }: RecordRange, gives: boolean): { window: Window; first: LSN; last: LSN } {
+  #readable(asked: RecordRange, gives: boolean): { window: Window; first: LSN; last: LSN } {
+    const { from, ...rest } = takeRange(asked);
     const log = this.#log;
     log.look();
     const retained = { tail: 1, head: log.last + 1 };
-    const range = checkRange({ from: from ?? log.header.tail, to, since, until }, retained);
+    const range = checkRange({ from: from ?? log.header.tail, ...rest }, retained);
     const window = new Window(log, range.last - range.first + 1, gives);
     const [first, last] = narrowed(window, range);
     return { window, first, last };

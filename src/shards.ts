@@ -323,7 +323,8 @@ export class Shards implements Disposable, AsyncDisposable {
    * @param storeOf gives the store of a shard. Each shard needs its own, because a store belongs to
    * one log.
    * @param options for each of the consumers.
-   * @throws what `storeOf` throws. Then no consumer has started.
+   * @throws {TypeError} if `storeOf` is no function, or what it throws. Then no consumer has
+   * started.
    */
   consume(storeOf: (shard: number) => ApplicableStore, options: ConsumeOptions | number = {}): ShardsConsumption {
     return consumeShards(this.#logs, storeOf, options);

@@ -992,6 +992,12 @@ test("records(), cursor() and encodeRun() refuse what is no range, and a name th
     }
   }));
 
+test("consume() of shards refuses a store in place of a function that gives one, and starts nothing", () => {
+  using shards = openShards(null, { shards: 2, size: 65536 });
+  assertThrows(() => shards.consume(new MemoryStore() as never), TypeError, "as storeOf: it must be a function");
+  assertEquals(shards.logs.map((log) => log.stats().consuming), [false, false]);
+});
+
 // The kit.
 
 const GOOD_STORE = { store: () => new MemoryStore() };

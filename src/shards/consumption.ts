@@ -1,5 +1,6 @@
 // The consumers of all shards, as one object.
 
+import { show } from "../arguments/numbers.ts";
 import { consume, type Consumption } from "../consumption.ts";
 import type { ApplicableStore, ConsumeOptions, LSN } from "../types.ts";
 import type { OpenShards } from "./shard_files.ts";
@@ -26,6 +27,11 @@ export function consumeShards(
   storeOf: (shard: number) => ApplicableStore,
   options: ConsumeOptions | number,
 ): ShardsConsumption {
+  if (typeof storeOf !== "function") {
+    throw new TypeError(
+      `Cannot use ${show(storeOf)} as storeOf: it must be a function that gives a shard its own store`,
+    );
+  }
   // All stores are asked for first, so that nothing has started if that fails.
   const stores = Array.from(logs, ([shard, wal]) => [shard, wal, storeOf(shard)] as const);
   return new JoinedConsumption(new Map(stores.map(([shard, wal, store]) => [shard, consume(wal, store, options)])));

@@ -2,6 +2,7 @@
 //
 //   deno run --allow-all examples/follow.ts
 //   bun examples/follow.ts
+//   node examples/follow.ts
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -9,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { WAL } from "../mod.ts";
+import { WAL } from "@cidstore/wal";
 
 const RECORDS = 5;
 

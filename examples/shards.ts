@@ -2,12 +2,13 @@
 //
 //   deno run --allow-all examples/shards.ts
 //   bun examples/shards.ts
+//   node examples/shards.ts
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openShards, type Shards } from "../src/shards.ts";
-import { MemoryStore } from "../src/stores/memory.ts";
+import { openShards, type Shards } from "@cidstore/wal/shards";
+import { MemoryStore } from "@cidstore/wal/stores/memory";
 
 const SIZE = 65536;
 const KEYS = 1000n;

@@ -12,9 +12,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { consume, WAL } from "../mod.ts";
-import { followFrom, shipTo } from "../src/ship/jetstream.ts";
-import { SQLiteStore } from "../src/stores/sqlite.ts";
+import { consume, WAL } from "@cidstore/wal";
+import { followFrom, shipTo } from "@cidstore/wal/ship/jetstream";
+import { SQLiteStore } from "@cidstore/wal/stores/sqlite";
 
 const RECORDS = 5n;
 /** A retry outlasts every outage of the server. */

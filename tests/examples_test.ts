@@ -1,7 +1,7 @@
 // The examples, run as a user runs them; and that the main job notices what it is there to notice.
 
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
-import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { audit, type Expectation } from "../examples/ingest/audit.ts";
 import { hashFile, readTree, type TreeFile } from "../examples/ingest/tree.ts";
@@ -120,6 +120,14 @@ test("examples/two_consumers.ts keeps for the index what it lacks while it is st
       "value 7 has the keys 1, 3, 5; 5 pairs in the database\n";
     assertEquals([code, stdout, stderr], [0, said, ""]);
   }
+});
+
+test("examples/*.ts import the package by its name, so that a copy of one runs too", () => {
+  const directory = new URL(projectUrl("examples/"));
+  const files = readdirSync(directory).filter((name) => name.endsWith(".ts"));
+  assert(files.length > 5);
+  const relative = files.filter((name) => readFileSync(new URL(name, directory), "utf8").includes('from "../'));
+  assertEquals(relative, []);
 });
 
 test("examples/follow.ts prints what its other process logs", async () => {

@@ -140,6 +140,7 @@ export class TargetShipper implements Shipper {
         return position(({ confirmedLsn }) => confirmedLsn);
       },
       begin: (after) => {
+        this.#givenLsn = 0;
         // The first run of a target has the checkpoints before it, because stores are given none.
         if (this.#outbox?.logId === null) this.#begin(null, after);
       },
@@ -161,7 +162,10 @@ export class TargetShipper implements Shipper {
   }
 
   async sync(): Promise<void> {
-    await this.#outbox?.waitFor(0);
+    const outbox = this.#outbox;
+    await outbox?.waitFor(0);
+    // What was forgotten is not confirmed.
+    if (outbox !== null && this.#givenLsn > outbox.sentLsn) throw this.#hasBegunAnew(outbox);
   }
 
   /** The position that a consumer begins after. */

@@ -449,3 +449,27 @@ test("shipTo() ships again what its target lacks, although somebody has called a
     assertEquals(store.size, 2 + failures);
   }
 });
+
+test("shipTo() confirms nothing that it has forgotten, because somebody has called appliedLsn()", async () => {
+  await using wal = WAL.open(null, { size: 65536 });
+  const broker = brokerWith([]);
+  const target = switched(broker.target());
+  const shipper = new TargetShipper(target, { inFlight: 4, startAfter: undefined });
+  const faults: unknown[] = [];
+  await using shipping = consume(wal, shipper, {
+    pollIntervalMs: Infinity,
+    onError: (error) => {
+      faults.push((error as WALShipError).fault);
+      return "retry";
+    },
+  });
+  await wal.logInsert(1, 1, 2, 3);
+  await until(() => broker.place === 2, "a claim and a run");
+  target.isDown = true;
+  await wal.logInsert(1, 2, 2, 3);
+  await until(() => shipping.applied === 2, "a run that is on its way");
+  target.isDown = false;
+  assertEquals(await shipper.appliedLsn(), 1);
+  await shipping.stop();
+  assertEquals([faults, wal.tail], [["moved"], 1]);
+});

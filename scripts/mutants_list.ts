@@ -2651,7 +2651,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what a worker found of a shard is lost",
     hazard: "H83",
-    edits: edit("src/recovery/open.ts", "request.recovered ?? found", "found"),
+    edits: edit("src/recovery/open.ts", "recovered ?? found : found", "found : found"),
+    tests: ["tests/shards_async_test.ts"],
+  },
+  {
+    name: "what a worker found of a shard is reported although the shard has changed",
+    hazard: "H83",
+    edits: edit(
+      "src/recovery/open.ts",
+      "  return isSame ? recovered : undefined;\n",
+      "  return isSame ? recovered : recovered;\n",
+    ),
     tests: ["tests/shards_async_test.ts"],
   },
   {

@@ -86,13 +86,34 @@ test("openShardsAsync() finds in workers what openShards() finds, and the next o
   assertEquals(shards.logs.map(({ recovery }) => [recovery.clean, recovery.tornRecords]), Array(4).fill([false, 1]));
   // The reports are those of one opening, and what was opened goes on.
   await shards.logInsert(0, keyOf(2), 0, 7);
-  const [, , wal] = shards.logs;
-  wal!.close();
-  wal!.open();
-  assertEquals([wal!.recovery.clean, wal!.replay().at(-1)?.valueLow], [true, 7n]);
+  const [first, , wal] = shards.logs;
+  for (const each of [first!, wal!]) {
+    each.close();
+    each.open();
+    assertEquals(each.recovery.clean, true);
+  }
+  assertEquals(wal!.replay().at(-1)?.valueLow, 7n);
   for (const each of [shards, expected]) each.close();
   assertEquals((await recoverInWorkers(takeShards(aside, {}), 0)).size, 0);
   assertEquals([...(await recoverInWorkers(takeShards(aside, { verify: true }), 0)).keys()].sort(), [0, 1, 2, 3]);
+});
+
+test("openShardsAsync() reports what it opens, though another process has opened a shard meanwhile", async () => {
+  using directory = tempDir();
+  await makeCrashed(directory.path);
+  const set = directory.join("crashed");
+  const given = takeShards(set, {});
+  const recovered = await recoverInWorkers(given, 0);
+  const reported = recovered.get(1)!;
+  {
+    using other = WAL.open(`${set}/shard-0001.wal`);
+    other.logInsertSync(0, keyOf(1), 0, 8);
+  }
+  const { shards, logs } = openShardFiles(given, recovered);
+  using opened = new Shards(set, shards, logs);
+  assertEquals(opened.logs[0]!.recovery, recovered.get(0));
+  const { clean, lastLsn, records, tornRecords } = opened.logs[1]!.recovery;
+  assertEquals([clean, lastLsn, records, tornRecords], [true, reported.lastLsn + 1, reported.records + 1, 0]);
 });
 
 test("openShardsAsync() recovers in workers only what is opened here, and nothing that it refuses", async () => {

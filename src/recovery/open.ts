@@ -100,7 +100,8 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
       throw noHeader(region.path, pair, memory.bytes());
     }
     request.admit?.(header);
-    const verify = salvaged === null && request.recovered === undefined ? request.verify : false;
+    const recovered = reportFor(header, request.recovered);
+    const verify = salvaged === null && recovered === undefined ? request.verify : false;
     const maySalvage = request.salvage && region.path !== null && salvaged === null;
     const isCut = fileBytesOf(header.capacity) > memory.sizeBytes;
     if (isCut && !maySalvage) throw cutFile(region.path, region.memory.sizeBytes, header);
@@ -122,13 +123,23 @@ function openRegion(request: LogRequest, region: Region, startMs: number, salvag
     }
     const writer = repair(region, slots, pair, header, verdict, request.pid);
     const found = makeReport(region, pair, header, verdict, salvaged, startMs);
-    const report = found.clean ? request.recovered ?? found : found;
+    const report = found.clean ? recovered ?? found : found;
     const warnings = warningsOf(request, region, header);
     return { region, slots, writer, verdict, report, warnings, sizeWarning: sizeWarningOf(request, region) };
   } catch (error) {
     region.close();
     throw error;
   }
+}
+
+/** The report of the last opening; undefined if the log has changed since. */
+function reportFor(
+  { lineage, tail, cleanHead }: Header,
+  recovered: RecoveryReport | undefined,
+): RecoveryReport | undefined {
+  const isSame = recovered?.logId === lineage.logId && recovered.firstLsn === tail &&
+    recovered.lastLsn === cleanHead - 1;
+  return isSame ? recovered : undefined;
 }
 
 /**

@@ -1834,6 +1834,22 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("shipping"),
   },
   {
+    name: "a shipper confirms what somebody else has made it forget",
+    hazard: "H69",
+    edits: edit(
+      "src/ship/shipper.ts",
+      "    if (outbox !== null && this.#givenLsn > outbox.sentLsn) throw this.#hasBegunAnew(outbox);\n",
+      "",
+    ),
+    tests: faults("ship_messages"),
+  },
+  {
+    name: "a shipper forgets after what its consumer has begun",
+    hazard: "H69",
+    edits: edit("src/ship/shipper.ts", "    this.#givenLsn = Math.max(this.#givenLsn, sentLsn);\n", ""),
+    tests: faults("ship_messages"),
+  },
+  {
     name: "a follower takes a message that does not follow the one before it",
     hazard: "H71",
     edits: edit(

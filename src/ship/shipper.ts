@@ -54,7 +54,7 @@ export class TargetShipper implements Shipper {
   readonly #buffers = new Buffers();
   /** Null before a consumer has begun. */
   #outbox: Outbox | null = null;
-  /** The last LSN that was given. */
+  /** The last LSN that was given, or that a consumer has begun after. */
   #givenLsn: LSN = 0;
   #warnings: readonly string[] = [];
 
@@ -74,6 +74,7 @@ export class TargetShipper implements Shipper {
     this.#warnings = await this.#target.warnings();
     const end = await readEnd(this.#target);
     const sentLsn = this.#beginning(end);
+    this.#givenLsn = Math.max(this.#givenLsn, sentLsn);
     this.#names.push(newShipperId());
     this.#begin(end.run, sentLsn);
     return sentLsn;
@@ -140,7 +141,7 @@ export class TargetShipper implements Shipper {
         return position(({ confirmedLsn }) => confirmedLsn);
       },
       begin: (after) => {
-        this.#givenLsn = 0;
+        this.#givenLsn = Math.min(this.#givenLsn, after);
         // The first run of a target has the checkpoints before it, because stores are given none.
         if (this.#outbox?.logId === null) this.#begin(null, after);
       },
@@ -198,7 +199,6 @@ export class TargetShipper implements Shipper {
    * forgotten. It would pass for checkpoints.
    */
   #hasBegunAnew(outbox: Outbox): WALShipError {
-    this.#givenLsn = 0;
     return outbox.fail("moved", `appliedLsn() was called meanwhile, and the target ends with LSN ${outbox.sentLsn}`);
   }
 

@@ -451,25 +451,61 @@ test("shipTo() ships again what its target lacks, although somebody has called a
 });
 
 test("shipTo() confirms nothing that it has forgotten, because somebody has called appliedLsn()", async () => {
+  for (const calls of [1, 2]) {
+    await using wal = WAL.open(null, { size: 65536 });
+    const broker = brokerWith([]);
+    const target = switched(broker.target());
+    const shipper = new TargetShipper(target, { inFlight: 4, startAfter: undefined });
+    const faults: unknown[] = [];
+    await using shipping = consume(wal, shipper, {
+      pollIntervalMs: calls === 1 ? Infinity : 20,
+      onError: (error) => {
+        faults.push((error as WALShipError).fault);
+        target.isDown = true;
+        return "retry";
+      },
+    });
+    await wal.logInsert(1, 1, 2, 3);
+    await until(() => broker.place === 2, "a claim and a run");
+    await shipper.sync();
+    target.isDown = true;
+    await wal.logInsert(1, 2, 2, 3);
+    await until(() => shipping.applied === 2, "a run that is on its way");
+    target.isDown = false;
+    assertEquals(await shipper.appliedLsn(), 1);
+    if (calls === 2) {
+      await until(() => faults.includes("unreachable"), "a start that fails");
+      target.isDown = false;
+      assertEquals(await shipper.appliedLsn(), 1);
+    }
+    await shipping.stop();
+    assert(faults.includes("moved") && wal.tail <= 2, `${faults.join()}, ${wal.tail}`);
+  }
+});
+
+test("shipTo() ships what its target has lost since a consumer began, although somebody has called appliedLsn()", async () => {
   await using wal = WAL.open(null, { size: 65536 });
   const broker = brokerWith([]);
-  const target = switched(broker.target());
+  const target = broker.target();
+  const begin = (shipper: TargetShipper) =>
+    consume(wal, shipper, { name: "ship", keepRecords: 100, pollIntervalMs: Infinity, onError: () => "retry" });
+  const first = begin(new TargetShipper(target, { inFlight: 4, startAfter: undefined }));
+  for (const key of [1, 2]) {
+    await wal.logInsert(1, key, 2, 3);
+    await until(() => broker.place === 1 + key, "a run of its own");
+  }
+  await first.stop();
   const shipper = new TargetShipper(target, { inFlight: 4, startAfter: undefined });
-  const faults: unknown[] = [];
-  await using shipping = consume(wal, shipper, {
-    pollIntervalMs: Infinity,
-    onError: (error) => {
-      faults.push((error as WALShipError).fault);
-      return "retry";
-    },
-  });
-  await wal.logInsert(1, 1, 2, 3);
-  await until(() => broker.place === 2, "a claim and a run");
-  target.isDown = true;
-  await wal.logInsert(1, 2, 2, 3);
-  await until(() => shipping.applied === 2, "a run that is on its way");
-  target.isDown = false;
+  await using _shipping = begin(shipper);
+  await until(() => shipper.appliedLog() !== null, "the start of the second one");
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  broker.messages.pop();
+  broker.place--;
   assertEquals(await shipper.appliedLsn(), 1);
-  await shipping.stop();
-  assertEquals([faults, wal.tail], [["moved"], 1]);
+  await wal.logInsert(1, 3, 2, 3);
+  const store = new MemoryStore();
+  const follower = following(broker, store);
+  await until(() => store.appliedLsn() >= 3, "the last record");
+  await follower.stop();
+  assertEquals(store.size, 3);
 });

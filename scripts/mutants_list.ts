@@ -1850,6 +1850,12 @@ export const MUTANTS: readonly Mutant[] = [
     tests: faults("ship_messages"),
   },
   {
+    name: "a follower gives its store records again that its source has got in other runs",
+    hazard: "H71",
+    edits: edit("src/ship/remote_log.ts", "isWhole ? records : records.slice(firstLsn - shipment.firstLsn)", "records"),
+    tests: faults("ship_messages"),
+  },
+  {
     name: "a follower takes a message that does not follow the one before it",
     hazard: "H71",
     edits: edit(

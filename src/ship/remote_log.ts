@@ -201,8 +201,11 @@ export class RemoteLog implements ConsumableLog {
   async #arrive(shipment: Shipment, signal: AbortSignal): Promise<void> {
     const records = readRecords(shipment);
     if (signal.aborted) return;
-    const { firstLsn, lastLsn } = shipment;
-    this.#arrived.push({ firstLsn, lastLsn, records });
+    // A source that has lost its end may get the same records again in other runs.
+    const firstLsn = this.positions.durable + 1;
+    const { lastLsn } = shipment;
+    const isWhole = firstLsn === shipment.firstLsn;
+    this.#arrived.push({ firstLsn, lastLsn, records: isWhole ? records : records.slice(firstLsn - shipment.firstLsn) });
     this.positions.durable = lastLsn;
     if (this.#failures > 0) this.watch.recovers();
     this.#failures = 0;

@@ -20,7 +20,7 @@ import { MemoryStore } from "../../src/stores/memory.ts";
 import { Random } from "../../testing.ts";
 import type { AppliedRun, LSN, WALShipFault } from "../../src/types.ts";
 import { consume, WAL } from "../../mod.ts";
-import { until } from "../support/logs.ts";
+import { Gate, ListStore, range, until } from "../support/logs.ts";
 import { NO_FAULTS, SimulatedBroker } from "../support/simulated_broker.ts";
 import { tempDir } from "../support/temp.ts";
 import { test } from "../support/test.ts";
@@ -132,14 +132,17 @@ test("followFrom() goes on after messages that are repeated byte for byte, and a
   }
 });
 
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 test("followFrom() goes on after a source has lost its end and has as many messages again", async () => {
   const broker = brokerWith([message(1, 10), message(11, 20)]);
   const store = new MemoryStore();
   const follower = following(broker, store);
   for (const [kept, last] of [[1, 30], [0, 40]] as const) {
     await until(() => store.appliedLsn() === (kept === 1 ? 20 : 30));
-    // Nothing comes for a while.
-    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await turns(100); // nothing comes for a while
     broker.messages.splice(kept);
     broker.place = kept;
     for (const bytes of kept === 1 ? [message(11, last)] : [claim(), message(1, last)]) put(broker, bytes);
@@ -147,6 +150,26 @@ test("followFrom() goes on after a source has lost its end and has as many messa
   }
   assertEquals(store.size, 40);
   await follower.stop();
+});
+
+test("followFrom() gives a store each record once, though its source has lost its end and got it in other runs", async () => {
+  const broker = brokerWith([message(1, 10), message(11, 12)]);
+  const gate = new Gate();
+  const store = new ListStore();
+  store.before = ({ lsn }) => lsn === 1 ? gate.enter() : undefined;
+  const follower = follow(broker.source(), takeConsumer(store, {}), undefined);
+  await gate.entered;
+  for (const last of [13, 20]) {
+    await turns(100);
+    broker.messages.pop();
+    broker.place--;
+    put(broker, message(11, last));
+  }
+  await turns(100);
+  gate.open();
+  await until(() => follower.applied === 20);
+  await follower.stop();
+  assertEquals(store.applied, range(1, 20));
 });
 
 test("followFrom() waits for the first message of a source that has none, or claims alone", async () => {

@@ -146,6 +146,22 @@ test("backupAsync() makes an append wait that needs a slot which the backup has 
   assertEquals([wal.head, wal.stats().waiting], [LONG_CAPACITY + 10_001, 0]);
 });
 
+test("backupAsync() of a full log makes checkpoint() fail before it changes anything", async () => {
+  const disk = new SimulatedDisk();
+  using wal = openOn(disk, LONG);
+  fillTo(wal, LONG_CAPACITY);
+  const backup = wal.backupAsync(COPY);
+  const positions = () => [wal.applied, wal.tail, wal.head];
+  assertThrows(() => wal.checkpoint(10_000), WALFullError, "a backup has still to read");
+  assertEquals(positions(), [0, 1, LONG_CAPACITY + 1]);
+  wal.truncate(5000);
+  assertThrows(() => wal.checkpoint(10_000), WALFullError, "a backup has still to read");
+  assertEquals(positions(), [5000, 5001, LONG_CAPACITY + 1]);
+  await backup;
+  assertEquals(wal.checkpoint(10_000), LONG_CAPACITY + 1);
+  assertEquals(positions(), [10_000, 5001, LONG_CAPACITY + 2]);
+});
+
 test("backupAsync() of a full log lets a consumer and its producers go on", async () => {
   const disk = new SimulatedDisk();
   await using wal = openOn(disk, LONG);

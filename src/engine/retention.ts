@@ -13,7 +13,7 @@ import type { Positions } from "./positions.ts";
 import { Registry } from "./registry.ts";
 import { Releases } from "./releases.ts";
 import type { RingMemory } from "./ring_memory.ts";
-import type { RoomMaker, WaitingRoom } from "./waiting_room.ts";
+import { BACKUP_READS, type RoomMaker, type WaitingRoom } from "./waiting_room.ts";
 
 /** What retention needs of its log. */
 export interface RetentionParts {
@@ -140,9 +140,9 @@ export class Retention {
     const release = isFull
       ? this.#releases.releasable(Math.min(through, ...this.#keeping.map((hold) => hold.releasable)))
       : null;
-    if (release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail) {
-      throw room.fullError(1, "");
-    }
+    const tail = Math.max(positions.tail, (release?.through ?? 0) + 1);
+    if (isFull && tail === positions.settledTail) throw room.fullError(1, "");
+    if (positions.head - positions.oldestUnread === positions.capacity) throw room.fullError(1, BACKUP_READS);
     memory.pageInTo(positions.head + 1);
     // From here on, only failures that poison the log are possible.
     this.#releases.note(confirmation);

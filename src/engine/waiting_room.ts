@@ -47,6 +47,9 @@ export interface RoomMaker {
   gaveUp(hold: Hold): void;
 }
 
+/** Why there is no room, as a part of a sentence, although records are released. */
+export const BACKUP_READS = ", and a backup has still to read the oldest records";
+
 /** What waiting needs of its log. */
 export interface WaitingParts {
   readonly positions: Positions;
@@ -233,6 +236,6 @@ export class WaitingRoom {
   #reason(count: number): string {
     const { tail, head, capacity } = this.#positions;
     if (this.mustQueue) return ", and others wait for room";
-    return head + count > tail + capacity ? "" : ", and a backup has still to read the oldest records";
+    return head + count > tail + capacity ? "" : BACKUP_READS;
   }
 }

@@ -419,7 +419,8 @@ export interface ConsumeOptions {
    * `"skip"` leaves out what this store cannot apply: the record, or the batch of records for a
    * store with `applyBatch()`. A run with several batches is first tried in halves, and `onError`
    * is asked about each part that fails. Skipped records are lost to this store. `stats()` counts
-   * them, and `stats().warnings` tells of them. If `sync()` failed, `"skip"` means `"retry"`.
+   * them, and `stats().warnings` tells of them. If `sync()` failed, or the server of a shipper or a
+   * follower, `"skip"` means `"retry"`.
    *
    * The LSN of a store with `appliedLsn()` does not pass a skipped record before the store has a
    * later one. A consumer that starts in between is given the skipped record again. So the log

@@ -15,6 +15,7 @@ import {
   WALStoreError,
 } from "../mod.ts";
 import { followFrom, type Following, type JetStream, shipTo, WALShipError } from "../src/ship/jetstream.ts";
+import { JetStreamSource } from "../src/ship/jetstream_source.ts";
 import { JetStreamTarget } from "../src/ship/jetstream_target.ts";
 import { MovedOn } from "../src/ship/ports.ts";
 import { newShipperId } from "../src/ship/shipment.ts";
@@ -764,6 +765,42 @@ test("shipTo() warns of what a stream may lose, and refuses one that keeps nothi
   await wal.whenApplied();
   await shipping.stop();
 }, OPTIONS);
+
+test("followFrom() retries if a server does not answer and onError says to skip, as no record is to blame", async () => {
+  let attempts = 0;
+  const nobody = {
+    connection: { isClosed: () => false },
+    jetstream: { jetstreamManager: () => Promise.reject(new Error("nobody answers")) },
+    stream: "LOG",
+    subject: SUBJECT,
+  };
+  const following = followFrom(nobody as unknown as JetStream, new MemoryStore(), {
+    onError: () => ++attempts < 3 ? "skip" : "stop",
+  });
+  assertEquals(await faultOf(following.done), "unreachable");
+  assertEquals(attempts, 3);
+});
+
+test("followFrom() tells what a server has refused, and not that it cannot be reached", async () => {
+  const refusing = {
+    connection: { isClosed: () => false },
+    jetstream: {
+      jetstreamManager: () => Promise.resolve({ consumers: { add: () => Promise.resolve({ name: "c" }) } }),
+      consumers: {
+        get: () => ({
+          fetch: () => Promise.reject(Object.assign(new Error("no more requests"), { code: 409 })),
+          info: () => Promise.resolve(),
+        }),
+      },
+    },
+    stream: "LOG",
+    subject: SUBJECT,
+  };
+  const source = new JetStreamSource(refusing as unknown as JetStream, 1000);
+  const reading = source.read(1, new AbortController().signal);
+  const error = await assertRejects(() => reading.next(), WALShipError, "the server answers: no more requests");
+  assertEquals(error.fault, "refused");
+});
 
 test("followFrom() is stopped from within onError", async () => {
   const nobody = {

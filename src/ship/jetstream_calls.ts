@@ -60,6 +60,7 @@ export class JetStreamCalls {
 
   /** What an error means. */
   #meaning(cause: unknown): unknown {
+    if (cause instanceof WALShipError) return cause;
     const { connection, stream, subject } = this.target;
     const { code, message } = cause as { readonly code?: unknown; readonly message?: unknown };
     const tell = (fault: WALShipFault, why: string) =>

@@ -222,7 +222,7 @@ export class RemoteLog implements ConsumableLog {
     const delayMs = retryDelayMs(attempt);
     const ask = async () => await onError(error, { firstLsn: lsn, lastLsn: lsn, attempt, delayMs });
     const answer = await callStore(this, signal, () => this.answers.waitFor(ask()));
-    if (answer !== "retry") throw error;
+    if (answer !== "retry" && answer !== "skip") throw error; // no record is to blame
     await this.pause(delayMs, signal);
   }
 }

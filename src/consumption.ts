@@ -10,7 +10,8 @@ import { appliedBy, type WAL } from "./wal.ts";
 export interface Consumption extends AsyncDisposable {
   /**
    * What {@linkcode WAL.consumeAsync} returns: resolves when the consumer was stopped or the log
-   * closed, rejects when the consumer was refused or failed.
+   * closed, rejects when the consumer was refused or failed. An error that `onError` has not yet
+   * answered when the log is closed counts as a failure.
    */
   readonly done: Promise<void>;
   /** The highest LSN that is in this consumer's store. */

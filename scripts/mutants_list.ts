@@ -2025,19 +2025,33 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "kept records make no room beside a consumer that is behind",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "=> hasAll(hold) ?", "=> hasAll(hold) && least === last ?"),
+    edits: edit("src/engine/registry.ts", "this.#hasAll(hold) ?", "false ?"),
+    tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "an append waits for a store that hangs, and has what is in the way",
+    hazard: "H31",
+    edits: edit(
+      "src/engine/registry.ts",
+      "if (through <= limit) this.#releases",
+      "if (through <= limit && holds.holding.every((hold) => this.#hasAll(hold))) this.#releases",
+    ),
+    tests: faults("waiting_append"),
+  },
+  {
+    name: "a consumer is given up although that makes no room",
+    hazard: "H60",
+    edits: edit(
+      "src/engine/registry.ts",
+      "if (inTheWay <= durable && blockers.every(isTooFarBehind)) this.#giveUp(blockers);",
+      "if (inTheWay <= durable + last) this.#giveUp(blockers.filter(isTooFarBehind));",
+    ),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
     name: "an append takes what is kept for a consumer that lacks records",
     hazard: "H31",
     edits: edit("src/engine/registry.ts", "Math.min(least, ...released,", "Math.min(least,"),
-    tests: ["tests/named_consumers_test.ts"],
-  },
-  {
-    name: "an append waits for a consumer with a limit to confirm what it has",
-    hazard: "H31",
-    edits: edit("src/engine/registry.ts", "hold.bounds.maxLagRecords === 0 && !hasAll", "!hasAll"),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

@@ -403,8 +403,8 @@ export interface ConsumeOptions {
   /**
    * How many records the log keeps after this store has them durably, 0 to 2^32 − 1. For a store
    * that may lose its newest records, as a message broker may: its `appliedLsn()` says where to
-   * begin again. The log keeps fewer if an append needs their room and this store has
-   * everything that it gets.
+   * begin again. The log keeps fewer if an append needs their room, and this store has
+   * everything that it gets or has `maxLagRecords`.
    *
    * @default {0}
    */

@@ -677,6 +677,99 @@ for (const [what, methods] of Object.entries(applying)) {
   });
 }
 
+for (const what of ["hangs", "was stopped", "fails"]) {
+  test(`logInsert() takes what is kept for a consumer with a limit that ${what}, and does not give it up`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    const { promise: released, resolve } = Promise.withResolvers<void>();
+    let isOver = false;
+    const applyBatch = () => {
+      if (!isOver) return;
+      if (what === "fails") throw new Error("no more");
+      return released;
+    };
+    const options = { name: "ship", maxLagRecords: 2 * CAPACITY, keepRecords: CAPACITY, pollIntervalMs: 1 };
+    const consumption = consume(wal, { applyBatch }, { ...options, onError: () => "retry" });
+    consumption.done.catch(() => {});
+    fill(wal, 700);
+    await wal.whenApplied();
+    await until(() => consumer(wal, "ship").position >= 700);
+    isOver = true;
+    if (what === "was stopped") await consumption.stop();
+    fill(wal, CAPACITY - wal.length);
+    await wal.flushAsync();
+    assertEquals(wal.tail, 1);
+    await wal.logInsert(1, 2, 3, 4);
+    wal.logInsertSync(1, 2, 3, 4);
+    isOver = false;
+    resolve();
+    assertEquals([wal.tail > 1, consumer(wal, "ship").lost], [true, false]);
+  });
+}
+
+test("logInsert() does not wait for a consumer with a limit whose sync() fails", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  const sync = () => Promise.reject(new Error("no sync"));
+  const { done } = consume(wal, { applyBatch() {}, sync }, {
+    name: "behind",
+    maxLagRecords: 2 * CAPACITY,
+    onError: () => "retry",
+  });
+  const lost = assertRejects(() => done, WALConsumerLostError);
+  fill(wal, CAPACITY);
+  await wal.flushAsync();
+  await until(() => wal.stats().consumer.attempts > 0);
+  await wal.logInsert(1, 2, 3, 4);
+  await lost;
+});
+
+test("logInsertSync() gives up no consumer whose store has all durable records", async () => {
+  await using wal = openInMemory();
+  await using _ = consume(wal, new ListStore(), { name: "limited", maxLagRecords: 2 * CAPACITY });
+  fill(wal, 1);
+  await wal.whenApplied();
+  assertThrows(() => fill(wal, 2 * CAPACITY), WALFullError, 'consumer "limited" is running');
+  assertEquals(consumer(wal, "limited").lost, false);
+});
+
+test("batchInsert() gives up no consumer beside another one that is in the way", async () => {
+  await using wal = openInMemory();
+  fill(wal, 1);
+  await catchUp(wal, new ListStore(), { name: "limited", maxLagRecords: 2 * CAPACITY });
+  await catchUp(wal, new ListStore(), { name: "other" });
+  fill(wal, CAPACITY - wal.length);
+  await wal.flushAsync();
+  await assertRejects(() => wal.batchInsert(items(1, 64)), WALFullError, 'consumer "other" was stopped');
+  assertEquals(consumer(wal, "limited").lost, false);
+  wal.dropConsumer("other");
+  await wal.batchInsert(items(1, 64));
+  assertEquals(consumer(wal, "limited").lost, true);
+});
+
+test("logInsert() waits for the commit of what only a stopped consumer with a limit holds", async () => {
+  await using wal = openInMemory({ fullTimeoutMs: 5000 });
+  fill(wal, 1);
+  await catchUp(wal, new SavingStore(), { name: "limited", maxLagRecords: 2 * CAPACITY });
+  fill(wal, CAPACITY - wal.length);
+  await wal.logInsert(1, 2, 3, 4);
+  assertEquals(consumer(wal, "limited").lost, true);
+});
+
+const inTheWay = { "a limit": { maxLagRecords: 2 * CAPACITY }, "kept records": { keepRecords: CAPACITY }, "none": {} };
+for (const [what, options] of Object.entries(inTheWay)) {
+  test(`checkpoint() gets room in a full ring as an append does, beside a consumer with ${what}`, async () => {
+    await using wal = openInMemory();
+    fill(wal, 1);
+    await catchUp(wal, new SavingStore(), { name: "stopped", ...options });
+    fill(wal, CAPACITY - wal.length);
+    if (what === "kept records") await catchUp(wal, new SavingStore(), { name: "stopped", ...options });
+    wal.flush();
+    assertEquals(wal.length, CAPACITY);
+    const checkpoint = () => wal.checkpoint();
+    if (what === "none") assertThrows(checkpoint, WALFullError, 'consumer "stopped"');
+    else assertEquals(checkpoint(), wal.head - 1);
+  });
+}
+
 test("a consumer that is too far behind is lost, and the ring is not full", async () => {
   await using wal = openInMemory();
   fill(wal, 4);

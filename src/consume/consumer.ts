@@ -256,6 +256,8 @@ export class Consumer {
     this.#lastData = 0;
     this.#skips = new Skips();
     this.#log.noteApplied(confirmed, 0);
+    // If it has a limit, it may be in the way of an append now.
+    if (this.#log.isRoomWanted) await this.#log.confirm(confirmed, false);
     return false;
   }
 

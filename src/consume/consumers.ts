@@ -64,11 +64,13 @@ export class Consumers implements RoomMaker {
   canRelease(through: LSN): boolean {
     const { holds, positions: { tail, durable } } = this.#log;
     if (holds.areLost) return through < tail || through > durable;
-    return this.isRunning && holds.blockers(through).every(({ name }) => this.runs(name));
+    const blockers = holds.inTheWay(through);
+    if (through > durable && blockers.some(({ bounds }) => bounds.maxLagRecords > 0)) return true;
+    return this.isRunning && blockers.every(({ name }) => this.runs(name));
   }
 
   blame(through: LSN): Blame {
-    const blockers = this.#log.holds.blockers(through);
+    const blockers = this.#log.holds.inTheWay(through);
     const hold = blockers.find(({ name }) => !this.runs(name)) ?? blockers[0];
     if (hold === undefined) return { ...this.latest.feed.watch.blame(), holder: null };
     const lagRecords = this.#log.positions.last - hold.applied;

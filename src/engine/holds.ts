@@ -147,6 +147,13 @@ export class Holds {
     const blockers = [...this.beginning, ...this.holding].filter(({ releasable }) => releasable < through);
     return blockers.sort((a, b) => a.releasable - b.releasable);
   }
+
+  /** The same, but without those that have a limit if others block: they are given up last. */
+  inTheWay(through: LSN): readonly Hold[] {
+    const blockers = this.blockers(through);
+    const others = blockers.filter(({ bounds }) => bounds.maxLagRecords === 0);
+    return others.length > 0 ? others : blockers;
+  }
 }
 
 /** A consumer as a part of a sentence. */

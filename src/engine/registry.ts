@@ -96,13 +96,13 @@ export class Registry {
   }
 
   /**
-   * Makes room for an append in a full ring. First it gives up consumers that are in the way, if
-   * they have a limit. Then it releases records.
+   * Makes room for an append in a full ring. First it gives up the consumers that are in the way,
+   * if all of them have a limit: else that makes no room. Then it releases records.
    *
    * @returns true if the records fit once the tail is settled.
    */
   makeRoom(count: number): boolean {
-    const { holds, positions: { last }, room } = this.#parts;
+    const { holds, positions: { last, durable }, room } = this.#parts;
     if (holds.all.length === 0) return false;
     const inTheWay = room.inTheWay(count);
     const isTooFarBehind = ({ name, applied, confirmed, bounds: { maxLagRecords }, isCatchingUp }: Hold) => {
@@ -110,14 +110,15 @@ export class Registry {
       const has = this.#maker.runs(name) ? applied : confirmed;
       return maxLagRecords > 0 && (has < inTheWay || (!isCatchingUp && last + count - has > maxLagRecords));
     };
-    this.#giveUp(holds.blockers(inTheWay).filter(isTooFarBehind));
+    const blockers = holds.blockers(inTheWay).filter((hold) => this.#released(hold) < inTheWay);
+    if (inTheWay <= durable && blockers.every(isTooFarBehind)) this.#giveUp(blockers);
     return this.releaseFor(count);
   }
 
   /**
    * Releases what all stores have, for an append in a full ring: also what is kept, but only for
-   * consumers whose stores have everything. If all consumers are lost, it releases the oldest
-   * records.
+   * consumers that have a limit, or whose stores have everything. If all consumers are lost, it
+   * releases the oldest records.
    *
    * @returns true if the records fit once the tail is settled.
    */
@@ -129,18 +130,24 @@ export class Registry {
     const least = holds.least()?.confirmed ?? durable;
     if (positions.tail > needed || needed > least) return positions.tail > needed;
     const through = room.inTheWay(count);
-    // Their stores have everything that they get, so they let go of nothing by going on.
-    const hasAll = ({ applied, confirmed, hasSkippedRest }: Hold) =>
-      confirmed === last || (hasSkippedRest && applied === last);
-    // One without a limit confirms soon, which releases more at once.
-    const isReleasedSoon = holds.holding.some((hold) =>
-      hold.bounds.maxLagRecords === 0 && !hasAll(hold) && this.#maker.runs(hold.name)
-    );
-    if (isReleasedSoon && holds.blockers(through).length === 0) return false;
-    const released = holds.holding.map((hold) => hasAll(hold) ? hold.confirmed : hold.releasable);
+    const released = holds.holding.map((hold) => this.#released(hold));
     const limit = Math.min(least, ...released, ...holds.beginning.map(({ releasable }) => releasable));
     if (through <= limit) this.#releases.releaseAtLeast(through, limit);
     return positions.tail > needed;
+  }
+
+  /**
+   * The newest record that a consumer lets go of for an append. One with a limit is never in the
+   * way: less is kept for it, so that it need not be given up.
+   */
+  #released(hold: Hold): LSN {
+    return hold.bounds.maxLagRecords > 0 || this.#hasAll(hold) ? hold.confirmed : hold.releasable;
+  }
+
+  /** True if a store has everything that it gets, so that it lets go of nothing by going on. */
+  #hasAll({ applied, confirmed, hasSkippedRest }: Hold): boolean {
+    const { last } = this.#parts.positions;
+    return confirmed === last || (hasSkippedRest && applied === last);
   }
 
   /**

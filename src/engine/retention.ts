@@ -140,9 +140,9 @@ export class Retention {
     const release = isFull
       ? this.#releases.releasable(Math.min(through, ...this.#keeping.map((hold) => hold.releasable)))
       : null;
-    const tail = Math.max(positions.tail, (release?.through ?? 0) + 1);
-    if (isFull && tail === positions.settledTail) throw room.fullError(1, "");
     if (positions.head - positions.oldestUnread === positions.capacity) throw room.fullError(1, BACKUP_READS);
+    const isStuck = release !== null && Math.max(positions.tail, release.through + 1) === positions.settledTail;
+    if (isStuck && !this.registry.makeRoom(1)) throw room.fullError(1, "");
     memory.pageInTo(positions.head + 1);
     // From here on, only failures that poison the log are possible.
     this.#releases.note(confirmation);

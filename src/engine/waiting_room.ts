@@ -30,8 +30,9 @@ export interface RoomMaker {
   /** True while the consumer of this name runs. */
   runs(name: string): boolean;
   /**
-   * True while a consumer runs, and all consumers run that hold records up to an LSN. If all are
-   * lost, true until these records are durable.
+   * True while a consumer runs, and all consumers run that hold records up to an LSN. If only lost
+   * ones or ones with a limit hold them, true until these records are durable: then nobody does.
+   * One with a limit is given up when the others have let go.
    */
   canRelease(through: LSN): boolean;
   /**
@@ -161,14 +162,14 @@ export class WaitingRoom {
 
   /**
    * Releases records for an append, because the consumers whose stores have everything do nothing
-   * for it, and lost ones neither.
+   * for it, and lost ones neither. Those that are too far behind are given up.
    *
    * @returns true if the append has room now.
    */
   #release(count: number): boolean {
     const { holds, retention, header, commit } = this.#parts;
     try {
-      if (!retention.registry.releaseFor(count)) return false;
+      if (!retention.registry.makeRoom(count)) return false;
       if (holds.areLost) header.settleTail(this.#positions.head + count);
       else if (header.isDue(true)) commit.schedule();
       return this.#positions.hasRoom(count);

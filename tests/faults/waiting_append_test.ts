@@ -6,7 +6,7 @@
 // Method: microtasks that try to append at each turn, a close at each microtask after a header
 //   sync, and syncs and store calls that end when the test says so.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { consume, type Consumption, type WAL, WALClosedError, WALFullError } from "../../mod.ts";
 import type { Storage } from "../../ffi/region.ts";
 import { HEADER_AT, HEADER_BYTES } from "../../src/format/layout.ts";
@@ -102,19 +102,19 @@ test("close() lets nobody in who waits for room: the clean mark covers synced re
       using before = openOn(disk);
       fill(before, 600);
     }
-    const wal = openOn(disk, { flush: "offload" }); // which may have handed out what its store has
-    const gate = Promise.withResolvers<void>();
-    const store = Object.assign(new ListStore(), { appliedLsn: () => 300 });
-    store.before = () => gate.promise;
-    const run = wal.consumeAsync(store);
-    await until(() => wal.applied === 300);
+    const wal = openOn(disk, { flush: "offload" });
+    const [start, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const store = new ListStore();
+    store.before = ({ lsn }) => lsn === 1 ? start.promise : lsn === 301 ? gate.promise : undefined;
+    const run = wal.consumeAsync(store, { batchSize: 300 });
     fill(wal, 60);
     const synced = new Watched(wal.flushAsync());
     await until(() => disk.pendingAsync === 1);
     fill(wal, 60); // not covered by the sync that runs
     const waiting = new Watched(wal.batchInsert(items(1, 200)));
     assertEquals(wal.stats().waiting, 1);
-    wal.truncate(300);
+    start.resolve();
+    await until(() => wal.tail === 301);
     disk.finishAsync();
     await until(() => disk.pendingAsync === 1 && synced.state === "resolved", "the header's sync");
     disk.finishAsync();
@@ -160,9 +160,9 @@ test("checkpoint() in a full ring leaves nobody waiting whom it or the consumer 
   }
 });
 
-test("checkpoint() that releases lets those in who wait", async () => {
+test("logInsert() does not wait for a store that hangs, but has what is in the way", async () => {
   for (const flush of ["inline", "offload"] as const) {
-    const wal = openOn(new SimulatedDisk(), { flush });
+    const wal = openOn(new SimulatedDisk(), { flush, fullTimeoutMs: 5000 });
     const gate = Promise.withResolvers<void>();
     fill(wal, CAPACITY);
     wal.close();
@@ -171,10 +171,11 @@ test("checkpoint() that releases lets those in who wait", async () => {
     store.before = () => gate.promise;
     const run = wal.consumeAsync(store);
     await until(() => wal.applied === 300);
-    const waiting = new Watched(wal.logInsert(2, 2, 2, 2));
-    assertEquals([wal.stats().waiting, wal.checkpoint(300)], [1, CAPACITY + 1]);
-    await until(() => waiting.state !== "pending", `the append that waited (${flush})`);
-    assertEquals([waiting.state, wal.tail, wal.head], ["resolved", 301, CAPACITY + 3]);
+    await wal.logInsert(2, 2, 2, 2);
+    await wal.batchInsert(items(1, 250));
+    fill(wal, 49);
+    assertEquals([wal.tail, wal.length], [301, CAPACITY]);
+    assertThrows(() => fill(wal, 1), WALFullError, "waiting");
     wal.close();
     gate.resolve();
     await run;
@@ -199,7 +200,8 @@ test("logInsert() from what a store call left running waits for room as any othe
   await wal.logInsert(1, 2, 3, 4);
   await until(() => calls === 2, "the slow call");
   fill(wal, CAPACITY - wal.length);
-  const elsewhere = new Watched(wal.logInsert(6, 6, 6, 6));
+  // It needs more room than a checkpoint has, which no store is given.
+  const elsewhere = new Watched(wal.batchInsert(items(6, 2)));
   start.resolve();
   await until(() => wal.stats().waiting === 2 || background!.state !== "pending");
   assertEquals([background!.state, elsewhere.state], ["pending", "pending"], String(background!.error));

@@ -213,9 +213,11 @@ export class HistoryConsumer {
       );
     }
     this.#furthest = Math.max(this.#furthest, position);
-    const { keepRecords, skips } = this.plan;
-    // One that has skipped the newest records lets go of all that it keeps, if an append needs it.
-    const kept = this.#furthest - (skips ? 0 : Math.min(keepRecords, MOST_KEPT));
+    const { keepRecords, maxLagRecords, skips } = this.plan;
+    // One with a limit, or that has skipped the newest records, lets go of all that it keeps, if an
+    // append needs it.
+    const letsGo = skips || maxLagRecords !== Infinity;
+    const kept = this.#furthest - (letsGo ? 0 : Math.min(keepRecords, MOST_KEPT));
     if (wal.tail - 1 <= Math.max(kept, this.#floor - 1)) return;
     throw new BrokenPromiseError("G11", `the tail is ${wal.tail}, ${this.#name} is at LSN ${position}`);
   }

@@ -147,7 +147,7 @@ export function newFile(path: string, mode = 0o666): Output {
         fs.fsyncSync(descriptor);
         publish(hidden, path);
       } catch (error) {
-        throw errnoOf(error) === "EEXIST" ? exists(path) : writeError(name, error);
+        throw error instanceof CommandError ? error : writeError(name, error);
       } finally {
         drop();
       }

@@ -1,7 +1,7 @@
 // The commands that copy: export, import, backup and salvage (H81).
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { ImportError, JSON_READER } from "../cli/record_lines.ts";
 import { type BatchItem, OpType, WAL } from "../mod.ts";
 import { decodeRun, encodeRun } from "../src/runs.ts";
@@ -276,6 +276,16 @@ test("cli/main.ts import --new-times appends to a log whose time is later", asyn
   assertEquals((await runHere(["import", "--new-times", other], { stdin: stdout })).code, 0);
   using wal = WAL.open(other);
   assertEquals(wal.length, 12);
+});
+
+test("cli/main.ts export does not follow a link that leads nowhere, and says so once", async () => {
+  using directory = tempDir();
+  const [path, to] = [directory.join("log"), directory.join("link")];
+  makeLog(path);
+  symlinkSync(directory.join("nowhere"), to);
+  const { code, stderr } = await runHere(["export", "--output", to, path]);
+  assertEquals([code, stderr.split("there is such a file already").length], [73, 2]);
+  assertEquals(stderr.split("Cannot write").length, 2);
 });
 
 test("cli/main.ts backup copies a log through an LSN or a time, also one that is being written", async () => {

@@ -131,7 +131,7 @@ test("stats().waits counts appends that waited for room, those that got it and t
   assertEquals([count, totalMs, maxMs, counted(wal.stats().errors)], [2, 80, 40, {}]);
   await wal.whenApplied();
   store.before = () => Promise.reject(new Error("the store fails"));
-  fill(wal, wal.capacity - wal.length);
+  fill(wal, CAPACITY);
   const refused = assertRejects(() => wal.logInsert(1, 2, 3, 4), WALFullError);
   await assertRejects(() => consuming, Error, "the store fails");
   await refused;

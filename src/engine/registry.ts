@@ -112,7 +112,7 @@ export class Registry {
     };
     const blockers = holds.blockers(inTheWay).filter((hold) => this.#released(hold) < inTheWay);
     if (inTheWay <= durable && blockers.every(isTooFarBehind)) this.#giveUp(blockers);
-    return this.releaseFor(count);
+    return this.#releaseFor(count);
   }
 
   /**
@@ -122,7 +122,7 @@ export class Registry {
    *
    * @returns true if the records fit once the tail is settled.
    */
-  releaseFor(count: number): boolean {
+  #releaseFor(count: number): boolean {
     const { holds, positions, room } = this.#parts;
     const { capacity, last, durable } = positions;
     if (holds.all.length === 0) return false;

@@ -1092,6 +1092,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ["tests/backup_async_test.ts"],
   },
   {
+    name: "checkpoint() notes its LSN before it looks for a backup in its way",
+    hazard: "H34",
+    edits: edit(
+      "src/engine/retention.ts",
+      "if (positions.head - positions.oldestUnread === positions.capacity) throw",
+      "if (positions.head - positions.oldestUnread === Infinity) throw",
+    ),
+    tests: ["tests/backup_async_test.ts"],
+  },
+  {
     name: "backup() copies records that are not durable",
     hazard: "H34",
     edits: edit(
@@ -2025,7 +2035,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "kept records make no room beside a consumer that is behind",
     hazard: "H31",
-    edits: edit("src/engine/registry.ts", "this.#hasAll(hold) ?", "false ?"),
+    edits: edit(
+      "src/engine/registry.ts",
+      "|| this.#hasAll(hold) ?",
+      "|| (this.#hasAll(hold) && this.#parts.holds.least()!.confirmed === hold.confirmed) ?",
+    ),
     tests: ["tests/named_consumers_test.ts"],
   },
   {
@@ -2269,6 +2283,26 @@ export const MUTANTS: readonly Mutant[] = [
     hazard: "H80",
     edits: edit("src/consume/skips.ts", "this.#first === null ? applied : this.#first - 1", "applied"),
     tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "a consumer that a failed sync() takes back still knows what it has skipped",
+    hazard: "H80",
+    edits: edit(
+      "src/consume/consumer.ts",
+      "    this.#skips = new Skips();\n    this.#log.noteApplied",
+      "    this.#log.noteApplied",
+    ),
+    tests: ["tests/skip_test.ts"],
+  },
+  {
+    name: "a consumer that is stopped after a failed sync() confirms what was lost",
+    hazard: "H27",
+    edits: edit(
+      "src/consume/consumer.ts",
+      "if (answer !== null && mannersOf",
+      "if (answer === null) return false;\n      if (mannersOf",
+    ),
+    tests: faults("failed_store_sync"),
   },
   {
     name: "skipping leaves out a whole run",

@@ -90,6 +90,7 @@ const BY_ERRNO: Readonly<Record<string, Exit>> = {
   ENOENT: Exit.NoInput,
   ENOTDIR: Exit.NoInput,
   EISDIR: Exit.NoInput,
+  ELOOP: Exit.Data,
   EEXIST: Exit.Exists,
   EACCES: Exit.Permission,
   EPERM: Exit.Permission,

@@ -12,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -119,6 +120,8 @@ test("cli/main.ts says in one line that a file is missing, no log or damaged, ea
   spoil(path, slotAt(2) + 50);
   const other = directory.join("other");
   writeFileSync(other, new Uint8Array(65536));
+  const loop = directory.join("loop");
+  symlinkSync(loop, loop);
   for (
     const [args, code] of [
       [["stat", directory.join("missing")], 66],
@@ -127,6 +130,8 @@ test("cli/main.ts says in one line that a file is missing, no log or damaged, ea
       [["import", directory.join("new"), directory.join("missing")], 66],
       [["stat", other], 65],
       [["dump", other], 65],
+      [["dump", loop], 65],
+      [["verify", loop], 65],
       [["backup", path, directory.join("copy")], 65],
       [["backup", other, directory.join("copy")], 65],
     ] as const
@@ -135,7 +140,7 @@ test("cli/main.ts says in one line that a file is missing, no log or damaged, ea
     assertEquals([ended, stdout], [code, ""], stderr);
     assertMatch(stderr, /^cidwal \w+: [A-Z][^\n]+[^.\n]\n$/);
   }
-  assertEquals(readdirSync(directory.path).sort(), ["log", "other"]);
+  assertEquals(readdirSync(directory.path).sort(), ["log", "loop", "other"]);
 });
 
 /** A log of so many records that its dump does not fit into a pipe. */

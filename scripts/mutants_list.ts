@@ -2093,8 +2093,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a consumer that lacks the end of a batch is in nobody's way",
     hazard: "H31",
-    edits: edit("src/engine/waiting_room.ts", "return this.#batch.end;", "return lsn;"),
+    edits: edit("src/engine/waiting_room.ts", "return this.#batches.of(lsn, last);", "return lsn;"),
     tests: ["tests/named_consumers_test.ts"],
+  },
+  {
+    name: "a consumer that ends turns away who waits for a header",
+    hazard: "H31",
+    edits: edit("src/consume/consumers.ts", "if (through < tail) return true;", "if (through < 0) return true;"),
+    tests: ["tests/wal_full_test.ts"],
   },
   {
     name: "an append waits for a consumer with a limit within the batch that it needs",
@@ -2109,7 +2115,11 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an append does not wait until records that no consumer holds are durable",
     hazard: "H60",
-    edits: edit("src/consume/consumers.ts", "through < tail || through > durable", "through < tail"),
+    edits: edit(
+      "src/consume/consumers.ts",
+      "if (holds.areLost) return through > durable;",
+      "if (holds.areLost) return false;",
+    ),
     tests: ["tests/named_consumers_test.ts"],
   },
   {

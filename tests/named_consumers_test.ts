@@ -745,6 +745,34 @@ test("batchInsert() gives up no consumer beside another one that is in the way",
   assertEquals(consumer(wal, "limited").lost, true);
 });
 
+for (const what of ["was stopped before", "fails meanwhile"]) {
+  test(`logInsert() waits for a consumer with a limit beside another one that ${what}`, async () => {
+    await using wal = openInMemory({ fullTimeoutMs: 5000 });
+    const options = { maxLagRecords: 2 * CAPACITY, pollIntervalMs: 1 };
+    const [synced, failed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    failed.promise.catch(() => {});
+    const store = (sync: () => Promise<void>) => ({ applyBatch() {}, sync });
+    fill(wal, 1);
+    if (what === "was stopped before") await catchUp(wal, new ListStore(), { ...options, name: "other" });
+    const other = what === "was stopped before"
+      ? null
+      : consume(wal, store(() => failed.promise), { ...options, name: "other" });
+    await using _ = consume(wal, store(() => synced.promise), { ...options, name: "healthy" });
+    fill(wal, CAPACITY - wal.length);
+    await wal.flushAsync();
+    await until(() => consumer(wal, "healthy").applied > 1);
+    await until(() => other === null || consumer(wal, "other").applied > 1);
+    const waiting = wal.logInsert(1, 2, 3, 4);
+    waiting.catch(() => {});
+    failed.reject(new Error("no sync"));
+    await assertRejects(() => other?.done ?? failed.promise, Error, "no sync");
+    assertEquals([wal.stats().waiting, consumer(wal, "other").lost], [1, false]);
+    synced.resolve();
+    await waiting;
+    assertEquals([consumer(wal, "other").lost, consumer(wal, "healthy").lost], [true, false]);
+  });
+}
+
 test("logInsert() waits for the commit of what only a stopped consumer with a limit holds", async () => {
   await using wal = openInMemory({ fullTimeoutMs: 5000 });
   fill(wal, 1);

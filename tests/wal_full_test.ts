@@ -4,7 +4,7 @@
 // Method: 768 slots, filled, and a store that waits for the test.
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Store, type WAL, WALClosedError, WALFullError, type WALOptions, WALSyncError } from "../mod.ts";
+import { consume, type Store, type WAL, WALClosedError, WALFullError, type WALOptions, WALSyncError } from "../mod.ts";
 import { SimulatedDisk } from "../testing.ts";
 import { settle, Watched } from "./support/commit_target.ts";
 import { CAPACITY, fill, Gate, items, ListStore, lsns, openInMemory, openOn, range, until } from "./support/logs.ts";
@@ -188,6 +188,50 @@ test("logInsertSync() that is refused again reads nothing of the batch that is i
   gate.open();
   wal.close();
   await consuming;
+});
+
+test("batchInsertSync() that is refused in turn with logInsertSync() reads nothing that is in the way again", async () => {
+  const disk = new SimulatedDisk({ seed: 1 });
+  {
+    using before = openOn(disk);
+    before.logInsertSync(1, 2, 3, 4);
+    before.batchInsertSync(items(1, CAPACITY - 1));
+  }
+  using wal = openOn(disk);
+  const gate = new Gate();
+  const store = new ListStore();
+  store.before = ({ lsn }) => lsn === 1 ? gate.enter() : undefined;
+  const consuming = wal.consumeAsync(store);
+  await gate.entered;
+  const refuse = () => {
+    const { steps } = disk;
+    for (const count of [300, 1, 2, 299]) assertThrows(() => wal.batchInsertSync(items(1, count)), WALFullError);
+    assertThrows(() => wal.logInsertSync(1, 2, 3, 4), WALFullError);
+    return disk.steps - steps;
+  };
+  assert(refuse() > 0);
+  assertEquals(refuse(), 0);
+  gate.open();
+  wal.close();
+  await consuming;
+});
+
+test("stop() lets in who waits for what the consumer has released", async () => {
+  for (const flush of ["inline", "offload"] as const) {
+    for (const keepRecords of [0, 100]) {
+      await using wal = openInMemory({ flush, fullTimeoutMs: 5000 });
+      const sync = new Gate();
+      const consumption = consume(wal, { applyBatch() {}, sync: sync.enter }, { name: "one", keepRecords });
+      fill(wal, CAPACITY);
+      await wal.flushAsync();
+      await sync.entered;
+      const waiting = wal.logInsert(1, 2, 3, 4);
+      const stopped = consumption.stop();
+      sync.open();
+      await Promise.all([waiting, stopped]);
+      assertEquals(wal.head, CAPACITY + 2);
+    }
+  }
 });
 
 test("consumeAsync() that ends turns away those who wait, whether it was stopped or failed", async () => {

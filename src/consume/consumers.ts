@@ -63,10 +63,13 @@ export class Consumers implements RoomMaker {
 
   canRelease(through: LSN): boolean {
     const { holds, positions: { tail, durable } } = this.#log;
-    if (holds.areLost) return through < tail || through > durable;
+    if (through < tail) return true;
+    if (holds.areLost) return through > durable;
     const blockers = holds.inTheWay(through);
-    if (through > durable && blockers.some(({ bounds }) => bounds.maxLagRecords > 0)) return true;
-    return this.isRunning && blockers.every(({ name }) => this.runs(name));
+    const runs = ({ name }: Hold) => this.runs(name);
+    const haveLimits = blockers.some(({ bounds }) => bounds.maxLagRecords > 0);
+    if (haveLimits) return through > durable || blockers.some(runs);
+    return this.isRunning && blockers.every(runs);
   }
 
   blame(through: LSN): Blame {

@@ -1,6 +1,7 @@
 // Who may wait for room in a full ring, who goes first, and the error for rejected appends.
 
 import { assert } from "../assert.ts";
+import { BatchEnds } from "./batch_ends.ts";
 import { WALFullError } from "../errors.ts";
 import type { WALFullMessage } from "../messages.ts";
 import type { LSN } from "../types.ts";
@@ -12,7 +13,7 @@ import type { HeaderKeeper } from "./header_keeper.ts";
 import type { Hold, Holds } from "./holds.ts";
 import type { Positions } from "./positions.ts";
 import type { Registry } from "./registry.ts";
-import { endOfBatch, type RingMemory } from "./ring_memory.ts";
+import type { RingMemory } from "./ring_memory.ts";
 import { WaitingLine } from "./waiting_line.ts";
 
 /** Who holds the records without whose release there is no room. */
@@ -30,9 +31,10 @@ export interface RoomMaker {
   /** True while the consumer of this name runs. */
   runs(name: string): boolean;
   /**
-   * True while a consumer runs, and all consumers run that hold records up to an LSN. If only lost
-   * ones or ones with a limit hold them, true until these records are durable: then nobody does.
-   * One with a limit is given up when the others have let go.
+   * True if somebody lets go of the records up to an LSN. All consumers without a limit that hold
+   * them must run. If only ones with a limit do, one must run: the others are given up when it has
+   * let go. Until the records are durable, none need run, because then they are given up, or are
+   * lost already. Of records that are released, the next header frees the slots.
    */
   canRelease(through: LSN): boolean;
   /**
@@ -79,14 +81,14 @@ export class WaitingRoom {
   #isAhead = false;
   /** Since when appends wait. */
   #sinceMs = 0;
-  /** The records of a batch, from the one on that was last asked for. */
-  #batch = { first: 0, end: -1 };
+  readonly #batches: BatchEnds;
 
   /** @param timeoutMs how long an append waits at most; `Infinity` for no limit. */
   constructor(parts: WaitingParts, maker: RoomMaker, timeoutMs: number) {
     const { counts, events } = parts.health;
     this.#parts = parts;
     this.#positions = parts.positions;
+    this.#batches = new BatchEnds(parts.memory);
     this.#counts = counts;
     this.#events = events;
     this.#nowMs = () => parts.nowMs();
@@ -198,17 +200,14 @@ export class WaitingRoom {
 
   /**
    * The newest record that must be released before `count` records can be appended, or before the
-   * first of the waiting appends goes in. Batches are released as a whole, and may be long. Each
-   * append that waits asks for the end of the same one.
+   * first of the waiting appends goes in. Batches are released as a whole.
    */
   inTheWay(count: number = this.wanted): LSN {
     const { tail, last, capacity } = this.#positions;
     const lsn = last + count - capacity;
-    if (lsn < tail) return lsn;
-    const isKnown = lsn >= this.#batch.first && lsn <= this.#batch.end;
+    if (lsn < tail || lsn > last) return lsn; // a batch may wait that is larger than the ring is now
     try {
-      if (!isKnown) this.#batch = { first: lsn, end: endOfBatch(this.#parts.memory, lsn, last) };
-      return this.#batch.end;
+      return this.#batches.of(lsn, last);
     } catch {
       return lsn; // records that cannot be read are released by nobody
     }

@@ -3,8 +3,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { WAL } from "../mod.ts";
@@ -33,13 +31,16 @@ async function portOf(server: Child): Promise<string> {
   return (await server.line(/^ready on /)).slice("ready on ".length);
 }
 
-/** A port that nobody uses now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+/** Where a Prometheus server listens, as it says itself. A free port may be taken meanwhile. */
+async function addressOf(prometheus: Child): Promise<string> {
+  let hasEnded = false;
+  prometheus.result.then(() => hasEnded = true, () => hasEnded = true);
+  for (;;) {
+    const [, address] = /msg="Listening on".* address=(\S+)/.exec(prometheus.stderr) ?? [];
+    if (address !== undefined) return address;
+    if (hasEnded) throw new Error(`Prometheus ended:\n${prometheus.stderr}`);
+    await setTimeout(10);
+  }
 }
 
 test("examples/metrics/dashboard.json asks for metrics that there are, in queries that promtool accepts", () => {
@@ -81,20 +82,19 @@ test(
   async () => {
     using directory = tempDir();
     await using server = startServer(directory);
-    const port = await freePort();
     const config = `global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: wal\n    static_configs:\n` +
       `      - targets: ["127.0.0.1:${await portOf(server)}"]\n`;
     writeFileSync(directory.join("prometheus.yml"), config);
-    await using _prometheus = new Child([
+    await using prometheus = new Child([
       "prometheus",
       `--config.file=${directory.join("prometheus.yml")}`,
       `--storage.tsdb.path=${directory.join("data")}`,
-      `--web.listen-address=127.0.0.1:${port}`,
-      "--log.level=error",
+      "--web.listen-address=127.0.0.1:0",
     ], {});
+    const address = await addressOf(prometheus);
     const ask = async (query: string): Promise<readonly unknown[]> => {
       try {
-        const response = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(query)}`);
+        const response = await fetch(`http://${address}/api/v1/query?query=${encodeURIComponent(query)}`);
         const { status, data } = await response.json() as { status: string; data: { result: readonly unknown[] } };
         return status === "success" ? data.result : [];
       } catch {
@@ -108,7 +108,7 @@ test(
         found = await ask(query);
         if (found.length === 0) await setTimeout(100);
       }
-      assert(found.length > 0, query);
+      assert(found.length > 0, `${query}\n${prometheus.stderr}`);
     }
   },
   { skip: noPromtool },

@@ -1862,7 +1862,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a follower gives its store records again that its source has got in other runs",
     hazard: "H71",
-    edits: edit("src/ship/remote_log.ts", "isWhole ? records : records.slice(firstLsn - shipment.firstLsn)", "records"),
+    edits: edit("src/ship/remote_log.ts", "records: records.slice(firstLsn - shipment.firstLsn)", "records"),
     tests: faults("ship_messages"),
   },
   {

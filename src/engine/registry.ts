@@ -125,7 +125,6 @@ export class Registry {
   #releaseFor(count: number): boolean {
     const { holds, positions, room } = this.#parts;
     const { capacity, last, durable } = positions;
-    if (holds.all.length === 0) return false;
     const needed = last + count - capacity;
     const least = holds.least()?.confirmed ?? durable;
     if (positions.tail > needed || needed > least) return positions.tail > needed;

@@ -204,8 +204,7 @@ export class RemoteLog implements ConsumableLog {
     // A source that has lost its end may get the same records again in other runs.
     const firstLsn = this.positions.durable + 1;
     const { lastLsn } = shipment;
-    const isWhole = firstLsn === shipment.firstLsn;
-    this.#arrived.push({ firstLsn, lastLsn, records: isWhole ? records : records.slice(firstLsn - shipment.firstLsn) });
+    this.#arrived.push({ firstLsn, lastLsn, records: records.slice(firstLsn - shipment.firstLsn) });
     this.positions.durable = lastLsn;
     if (this.#failures > 0) this.watch.recovers();
     this.#failures = 0;
